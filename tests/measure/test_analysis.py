@@ -151,7 +151,7 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
     assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]
     assert found.at_step_labelled == [None, None, None, 0.5, 0.0, 0.0]
     assert found.accuracy[:3] == [1.0, 1.0, 1.0]  # as the paper counts, unlabelled steps as class 0
-    assert found.settled() == found.to_dict()["settled_steps"] == 4  # of the labelled steps; of all it would be 1
+    assert found.settled_steps == found.to_dict()["settled_steps"] == 4  # of the labelled steps; of all it would be 1
 
     plain = Anytime(Loss(LossConfig("nll"), per_step=True), 6)
     plain.add_steps(Batch(torch.zeros(1, 6, 1), true, None), always)
@@ -177,10 +177,10 @@ def test_settled() -> None:
         made.right[:], made.counted[:] = right, counted
         return made
 
-    assert curve([10, 90, 50, 89, 90]).settled() == 4
-    assert curve([90, 90]).settled() == 1
-    assert curve([0, 90]).settled() == 2
-    assert curve([0, 0], counted=0).settled() is None
+    assert curve([10, 90, 50, 89, 90]).settled_steps == 4
+    assert curve([90, 90]).settled_steps == 1
+    assert curve([0, 90]).settled_steps == 2
+    assert curve([0, 0], counted=0).settled_steps is None
 
 
 def test_a_network_that_reads_from_both_ends_cannot_be_asked_early() -> None:

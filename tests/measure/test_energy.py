@@ -249,7 +249,7 @@ def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
 def test_memory_by_hand() -> None:
     """Two inputs, one LIF neuron, one integrator: each term counted on paper."""
     layers = describe_network(SRNN(2, 1, 1, "lif", "integrator"))
-    prices = replace(load_technology(), sram_bytes=(1e9,), sram_pj=(2.0,), sram_bits=32, address_pj=7.0)
+    prices = replace(load_technology(), on_chip_bytes=(1e9,), on_chip_pj=(2.0,), on_chip_access_bits=32, address_pj=7.0)
     counts = total(count(layers, Activity(True, 0.5, (0.25,))))
     found = parts(counts, prices.prices(counts))
     # Spikes of a step: 1 at the input, .25 of the neuron, which go to itself and to the readout.
@@ -292,6 +292,6 @@ def test_dram_costs_orders_of_magnitude_more() -> None:
 def test_the_energy_of_a_memory_grows_with_it() -> None:
     prices = load_technology()
     sizes = [1, 2048, 8192, 20000, 262144, 10**7]
-    energies = [prices.sram_word(size) for size in sizes]
+    energies = [prices.on_chip_word(size) for size in sizes]
     assert energies[:3] == [5.0, 5.0, 10.0]  # half of a 64-bit access of 8 KB, 8 KB, 32 KB
     assert energies == sorted(energies) and energies[4] == 50.0

@@ -16,7 +16,7 @@ def test_shipped_technologies() -> None:
         found = load_technology(name)
         assert all(source != "not said" for source in found.sources.values()), name
     int8 = load_technology("horowitz-45nm-int8")
-    assert int8.sram_word(1) == 10 * 8 / 64 and int8.address_pj == 0.1  # from its base
+    assert int8.on_chip_word(1) == 10 * 8 / 64 and int8.address_pj == 0.1  # from its base
 
 
 GOOD = 'base = "horowitz-45nm"\nname = "mine"\n'

@@ -122,11 +122,8 @@ def test_inputs_are_counted_behind_it() -> None:
     assert neuron_activity(counts).input_events == spikes and 0 < spikes < X.size
 
     class Given:
-        def __len__(self) -> int:
-            return 3
-
-        def take(self, which: Any) -> Batch:
-            return batch
+        def batches(self, size: int) -> list[Batch]:
+            return [batch]
 
     given = Given()
     assert measure_input(given).spikes is False  # type: ignore[arg-type]

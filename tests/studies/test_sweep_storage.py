@@ -66,7 +66,7 @@ def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Pa
     grown = queue_in(sweep_in(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]")), tmp_path / "out")
     grown.fill()
     while (claim := old.claim()) is not None:
-        assert claim.complete(0.5, {})
+        assert claim.end("done", 0.5, results={})
     assert old.finished() and not grown.finished()
     assert states_of(grown) == ["done"] * 4 + ["waiting"] * 2
 

@@ -217,7 +217,7 @@ def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path) -
     }
     for epoch in (1, 2, 3):
         first.report(1.0, epoch, 30.0 * epoch)
-    assert first.fail("Training diverged at epoch 2", {"0": result})
+    assert first.end("failed", error="Training diverged at epoch 2", results={"0": result})
     assert work(queue, out, task=TinyTask()) == 1
     content = write_results(queue.sweep, queue.status(), out)
     assert [(row["seed"], row["state"]) for row in content["trainings"]] == [
@@ -275,8 +275,8 @@ def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
         late.check()
     with pytest.raises(Lost):
         late.report(0.5, 1, 1.0)
-    assert not late.complete(0.5, {}) and not late.fail("x")
-    assert new.complete(0.9, {})
+    assert not late.end("done", 0.5, results={}) and not late.end("failed", error="x", results={})
+    assert new.end("done", 0.9, results={})
     _once(other)
 
 
@@ -327,7 +327,7 @@ def test_whatever_happens_every_unit_is_done_exactly_once(
         elif what == "release" and who in held:
             held.pop(who).release()
         elif what == "complete" and who in held:
-            assert held.pop(who).complete(0.5, {})
+            assert held.pop(who).end("done", 0.5, results={})
         elif what == "fill":
             queue.fill()
         elif what == "double":  # another worker has missed the same unit at the same time
@@ -337,6 +337,6 @@ def test_whatever_happens_every_unit_is_done_exactly_once(
     for claim in held.values():
         claim.release()
     while (claim := queue.claim()) is not None:
-        assert claim.complete(0.5, {})
+        assert claim.end("done", 0.5, results={})
     assert queue.finished()
     _once(queue)

@@ -1,4 +1,5 @@
 """The commands of ``srnn``: one per file, each with ``add_arguments(parser)`` and the plain function ``run(arguments)``.
 
-They turn arguments into library calls and results into text. Heavy imports are inside the functions.
+A file's own text is the command's help. They turn arguments into library calls and results into text. Heavy imports are inside
+the functions.
 """

@@ -1,4 +1,17 @@
-"""srnn adapt: a trained network goes on learning from labelled recordings, one at a time."""
+"""Adapt a trained network to new recordings, such as those of one patient or speaker, by learning forwards in time:
+
+  srnn adapt runs/digits --data recordings/ --out adapted.safetensors
+
+Each recording is predicted, then learnt, then dropped. Said is how often the network would have been right as it was, and how
+often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that what was learnt
+before is kept. What is written is a model: srnn predict, stream, evaluate and export take it.
+
+  srnn adapt runs/ecg --split validation --curve 1 5 20 --out results/adaptation
+
+writes instead, as a table, what so many labels of each subject are worth: the accuracy on the rest of its recordings, learnt by
+the readout alone, by everything, and by everything with backpropagation through time. Several models, each of which has left
+other subjects out, make one table.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +29,6 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 SHARED = ("models", "--seed", "--data", "--data-dir", "--json")
-DESCRIPTION = """\
-Adapt a trained network to new recordings, such as those of one patient or speaker, by learning forwards in time:
-
-  srnn adapt runs/digits --data recordings/ --out adapted.safetensors
-
-Each recording is predicted, then learnt, then dropped. Said is how often the network would have been right as it was, and how
-often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that what was learnt
-before is kept. What is written is a model: srnn predict, stream, evaluate and export take it.
-
-  srnn adapt runs/ecg --split validation --curve 1 5 20 --out results/adaptation
-
-writes instead, as a table, what so many labels of each subject are worth: the accuracy on the rest of its recordings, learnt by
-the readout alone, by everything, and by everything with backpropagation through time. Several models, each of which has left
-other subjects out, make one table.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,27 +1,20 @@
-"""srnn check: what a recipe would train, without training it."""
+"""Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device,
+backend, and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys,
+settings that do not fit. Nothing is trained, compiled or written.
+
+  srnn check paper/ecg
+  srnn check digits --network.hidden "[32, 32]" --json
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
-DESCRIPTION = """\
-Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device, backend,
-and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys, settings that do
-not fit. Nothing is trained, compiled or written.
-
-  srnn check paper/ecg
-  srnn check digits --network.hidden "[32, 32]" --json
-"""
+SHARED = ("recipe", "--baseline", "--epochs", "--device", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe",
-        metavar="RECIPE",
-        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
-    )
     parser.set_defaults(overrides=[])
 
 

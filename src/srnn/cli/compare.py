@@ -1,4 +1,8 @@
-"""srnn compare: runs of one task side by side, as a page."""
+"""Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
+against error, and the differences of the recipes. Prints the measures.
+
+  srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..terminal import open_console
-from .show import tell
+from .show import show_table, tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
-DESCRIPTION = """\
-Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
-against error, and the differences of the recipes. Prints the measures.
-
-  srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
-"""
 _MEASURES = (
     ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs per step"), ("parameters", "parameters"),
     ("energy_fp32", "energy per step, fp32"), ("energy_memory", "with memory"),
@@ -38,16 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
     write_page(content, arguments.out)
 
-    def show() -> None:
-        _show(content)
-        print(f"page: {arguments.out}")
-
-    return tell(arguments, content, show)
+    return tell(arguments, content, lambda: _show(content, arguments.out))
 
 
-def _show(content: dict[str, Any]) -> None:
-    from .show import show_table
-
+def _show(content: dict[str, Any], page: Path) -> None:
     rows, analog = {}, []
     for one in content["runs"]:
         measures = one["measures"]
@@ -64,6 +56,7 @@ def _show(content: dict[str, Any]) -> None:
         open_console().print(
             f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply."
         )
+    print(f"page: {page}")
 
 
 def _text(key: str, value: Any) -> str:

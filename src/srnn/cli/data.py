@@ -1,4 +1,11 @@
-"""srnn data: list, fetch, verify and prepare data sets."""
+"""Each data set has its folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
+
+  srnn data list            the data sets, and which are installed
+  srnn data info shd        licence, citation, files, source
+  srnn data fetch shd       download it from its official address (resumes after an interruption)
+  srnn data verify shd      verify its files by their checksums
+  srnn data prepare shd     unpack it and build its caches, so that no training waits for them
+"""  # fmt: skip
 
 from __future__ import annotations
 
@@ -18,15 +25,6 @@ from .show import tell
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
 
-DESCRIPTION = """\
-Each data set has its folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
-
-  srnn data list            the data sets, and which are installed
-  srnn data info shd        licence, citation, files, source
-  srnn data fetch shd       download it from its official address (resumes after an interruption)
-  srnn data verify shd      verify its files by their checksums
-  srnn data prepare shd     unpack it and build its caches, so that no training waits for them
-"""
 _SHOWN = 20  # files that verify lists, those with a problem first
 
 

@@ -1,4 +1,14 @@
-"""srnn encode: sound files to a file of spike trains."""
+"""Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in the layout of SHD and SSC.
+
+  srnn encode cochlea recordings/ --pattern "{label}_{speaker}_{index}" --out digits.h5
+  srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
+  srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 encodes them
+
+--pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
+folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
+complete. A clip's spikes depend only on --seed, its name and its sound. Its name is relative to the folder IN; where two
+would have the same, all are relative to the folder that all IN have in common.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +20,6 @@ from pathlib import Path
 from .show import tell
 
 SHARED = ("--seed", "--json")
-DESCRIPTION = """\
-Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in the layout of SHD and SSC.
-
-  srnn encode cochlea recordings/ --pattern "{label}_{speaker}_{index}" --out digits.h5
-  srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
-  srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 encodes them
-
---pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
-folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
-complete. A clip's spikes depend only on --seed, its name and its sound. Its name is relative to the folder IN; where two
-would have the same, all are relative to the folder that all IN have in common.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,16 @@
-"""srnn energy: the estimated energy of networks, by four models."""
+"""Operations and energy of a network, compared with others on the same task and with baselines of its sizes.
+
+  srnn energy runs/ecg                                     a trained network, rates measured on the validation split
+  srnn energy ecg                                          a pretrained network (srnn models); with --rates the recipe
+  srnn energy runs/ecg runs/ecg-lstm runs/ecg-lif          others compared with it: energy, error, efficiency
+  srnn energy runs/ecg --baselines rnn,gru,lstm,bilstm     baselines of the same sizes, untrained
+  srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
+  srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
+
+paper: its rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's rate, 4.6 / 0.9 pJ, analog input as MACs.
+neurobench: its effective operations at these prices. memory: operations, memory traffic and addressing, by a technology.
+docs/energy.md says what each of them leaves out.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +27,6 @@ from .show import tell
 from .show_energy import show_energy
 
 SHARED = ("--split", "--data", "--data-dir", "--json")
-DESCRIPTION = """\
-Operations and energy of a network, compared with others on the same task and with baselines of its sizes.
-
-  srnn energy runs/ecg                                     a trained network, rates measured on the validation split
-  srnn energy ecg                                          a pretrained network (srnn models); with --rates the recipe
-  srnn energy runs/ecg runs/ecg-lstm runs/ecg-lif          others compared with it: energy, error, efficiency
-  srnn energy runs/ecg --baselines rnn,gru,lstm,bilstm     baselines of the same sizes, untrained
-  srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
-  srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
-
-paper: its rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's rate, 4.6 / 0.9 pJ, analog input as MACs.
-neurobench: its effective operations at these prices. memory: operations, memory traffic and addressing, by a technology.
-docs/energy.md says what each of them leaves out.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,18 @@
-"""srnn evaluate: measure a run's best checkpoint on a split."""
+"""Measure a trained network: accuracy, firing rates, number of parameters.
+
+  srnn evaluate runs/digits-s0-20260101-120000 --split test
+
+With --full everything that applies to the task: accuracy over time, time to decision, an early-exit policy (always chosen on
+validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time
+constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json.
+  srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
+
+With --live the sounds of the split are one long signal, with silence between them: how many words are understood there, false
+accepts an hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95 and by the model's own rule.
+--false-accepts chooses that rule on validation, with and without noise, and keeps it in the run (spotting.json).
+  srnn evaluate speech-commands-mini --live --noise 20
+  srnn evaluate RUN --live --false-accepts 60
+"""
 
 from __future__ import annotations
 
@@ -15,22 +29,6 @@ if TYPE_CHECKING:
     from ..nn.baselines import Network
     from ..training.trained import Trained
 
-DESCRIPTION = """\
-Measure a trained network: accuracy, firing rates, number of parameters.
-
-  srnn evaluate runs/digits-s0-20260101-120000 --split test
-
-With --full everything that applies to the task: accuracy over time, time to decision, an early-exit policy (always chosen on
-validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time
-constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json.
-  srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
-
-With --live the sounds of the split are one long signal, with silence between them: how many words are understood there, false
-accepts an hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95 and by the model's own rule.
---false-accepts chooses that rule on validation, with and without noise, and keeps it in the run (spotting.json).
-  srnn evaluate speech-commands-mini --live --noise 20
-  srnn evaluate RUN --live --false-accepts 60
-"""
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
 

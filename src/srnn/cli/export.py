@@ -1,19 +1,16 @@
-"""srnn export: a trained network in another format. One module per format."""
-
-from __future__ import annotations
-
-import argparse
-
-from .options import Command, add_parts
-
-DESCRIPTION = """\
-Write a trained network for a device, a runtime or another library.
+"""Write a trained network for a device, a runtime or another library.
 
   srnn export c runs/digits-s0-20260101-120000 --out digits_c      C99 for a device
   srnn export c RUN --out DIR --format int8                        the same in integers only
 
 'srnn export FORM --help' describes a format.
 """
+
+from __future__ import annotations
+
+import argparse
+
+from .options import Command, add_parts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,18 @@
-"""srnn export c: a run as a small C99 library."""
+"""Write a trained network as a C99 library without allocation or dependencies, which names the class that the network decides
+for, a program to try it, and a Makefile; or, with --layout, as a library that a tool for devices takes, with an example.
+
+  srnn export c runs/digits-s0-20260101-120000 --out digits_c
+  srnn export c RUN --out DIR --format int8
+  srnn export c RUN --out DIR --format int8 --state-bits 16
+  srnn export c RUN --out DIR --layout arduino
+  srnn export c RUN --out DIR --learn readout
+
+int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
+not, the command looks at the training data, or --inputs tells it.
+A network brings its encoder along. Of raw ECG records, --std tells it the standard deviation of each lead, in the signal's unit
+(int8: in units of the converter), or your program does; with scale: running the C measures it. Of sound that was trained with
+normalise: training, the C takes samples of 16 bits.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +31,6 @@ if TYPE_CHECKING:
 
 SHARED = ("model", "--state-bits", "--data-dir", "--json")
 HELP = "C99 for a device: float32, or int8 in integers only"
-DESCRIPTION = """\
-Write a trained network as a C99 library without allocation or dependencies, which names the class that the network decides for,
-a program to try it, and a Makefile; or, with --layout, as a library that a tool for devices takes, with an example.
-
-  srnn export c runs/digits-s0-20260101-120000 --out digits_c
-  srnn export c RUN --out DIR --format int8
-  srnn export c RUN --out DIR --format int8 --state-bits 16
-  srnn export c RUN --out DIR --layout arduino
-  srnn export c RUN --out DIR --learn readout
-
-int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
-not, the command looks at the training data, or --inputs tells it.
-A network brings its encoder along. Of raw ECG records, --std tells it the standard deviation of each lead, in the signal's unit
-(int8: in units of the converter), or your program does; with scale: running the C measures it. Of sound that was trained with
-normalise: training, the C takes samples of 16 bits.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,11 @@
-"""srnn export nir: a trained network as a NIR file, and a report of what NIR cannot represent."""
+"""Write a trained network as a NIR file (neuroir.org), and report layer by layer what is exact, approximated or lost.
+
+  srnn export nir runs/ecg --out ecg.nir
+  srnn export nir runs/ecg --out ecg.nir --dt 1e-4 --scaling unscaled     as snnTorch reads it
+  srnn export nir runs/ecg --out ecg.nir --dt 1e-3 --scaling one          as Norse reads it
+
+What NIR cannot represent goes into the metadata; 'srnn import nir' restores the network to the same bits.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +16,6 @@ from .show import tell
 
 SHARED = ("model", "--json")
 HELP = "a NIR file, for other libraries and chips, with a report of what it loses"
-DESCRIPTION = """\
-Write a trained network as a NIR file (neuroir.org), and report layer by layer what is exact, approximated or lost.
-
-  srnn export nir runs/ecg --out ecg.nir
-  srnn export nir runs/ecg --out ecg.nir --dt 1e-4 --scaling unscaled     as snnTorch reads it
-  srnn export nir runs/ecg --out ecg.nir --dt 1e-3 --scaling one          as Norse reads it
-
-What NIR cannot represent goes into the metadata; 'srnn import nir' restores the network to the same bits.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,12 @@
-"""srnn export onnx: a trained network as an ONNX model."""
+"""Write a trained network as an ONNX model, for onnxruntime and others.
+
+  srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
+  srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
+
+Besides the output it has the scores of the classes, by the rule of the loss; the maximum is the decision.
+
+The model is checked and, where onnxruntime is installed, compared with the network on a random input.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +24,6 @@ if TYPE_CHECKING:
 
 SHARED = ("model", "--json")
 HELP = "an ONNX model of one step, or of whole sequences"
-DESCRIPTION = """\
-Write a trained network as an ONNX model, for onnxruntime and others.
-
-  srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
-  srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
-
-Besides the output it has the scores of the classes, by the rule of the loss; the maximum is the decision.
-
-The model is checked and, where onnxruntime is installed, compared with the network on a random input.
-"""
 SCALED = (
     "x is (channels - mean) / std of training, not the sensor's unit; both are in the metadata: input_mean, input_std"
 )

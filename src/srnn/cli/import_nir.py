@@ -1,4 +1,13 @@
-"""srnn import nir: show the network in a NIR file, and make a run of it for a task."""
+"""Read a network from a NIR file (neuroir.org), ours or another library's.
+
+  srnn import nir net.nir                                 show what is in it
+  srnn import nir net.nir --dt 1e-3                       as its writer stepped it
+  srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
+  srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
+  srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
+
+Our own files name their task and loss, and restore the network to the same bits.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +20,12 @@ from ..nn.loss_config import LossName
 from .show import tell
 
 if TYPE_CHECKING:
-    from ..data.tasks import Task
     from ..deploy.export.nir import Imported
     from ..nn.network import SRNN
     from ..training.recipes import Recipe
 
 SHARED = ("--json",)
 HELP = "what is in a NIR file; and a run of it"
-DESCRIPTION = """\
-Read a network from a NIR file (neuroir.org), ours or another library's.
-
-  srnn import nir net.nir                                 show what is in it
-  srnn import nir net.nir --dt 1e-3                       as its writer stepped it
-  srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
-  srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
-  srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
-
-Our own files name their task and loss, and restore the network to the same bits.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +112,7 @@ def describe(network: SRNN) -> list[dict[str, Any]]:
     ]
 
 
-def make_recipe(imported: Imported, task_name: str | None, loss_name: str | None) -> Recipe:
+def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName | None) -> Recipe:
     """The recipe whose network this is; it says how it was made. SrnnError where it does not fit the task."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
@@ -138,17 +135,11 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: str | None
     if loss_name is None and own and "loss" in imported.about:
         loss = build(LossConfig, imported.about["loss"], "the file", "loss.")
     else:
-        loss = LossConfig(loss_name or default_loss(network, task))  # type: ignore[arg-type]
+        of_sequence: LossName = "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
+        loss = LossConfig(loss_name or ("nll" if task.kind == "per_step" else of_sequence))
     return Recipe(
         task=config,
         network=network_config(network),
         loss=loss,
         note="Imported from a NIR file; what is said of training here is not how it was trained.",
     )
-
-
-def default_loss(network: SRNN, task: Task) -> str:
-    """The loss that suits task and readout."""
-    if task.kind == "per_step":
-        return "nll"
-    return "ce_spike_count" if network.readout.output == "emission" else "ce_mean"

@@ -1,4 +1,10 @@
-"""srnn import published: a run of a network of the paper's authors."""
+"""Make a run folder of a published network and its weights, to evaluate, stream, serve, measure or export like any other.
+
+  srnn import published ecg --weights ecg.npz --out runs/published-ecg
+  srnn import published gsc --weights gsc.npz --out runs/published-gsc --task.options.source mini
+
+'srnn published list' shows the networks. Settings of the recipe can be given by their dotted names.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +16,6 @@ from .show import tell
 
 HELP = "a run of a published network with the authors' weights"
 SHARED = ("--json",)
-DESCRIPTION = """\
-Make a run folder of a published network and its weights, to evaluate, stream, serve, measure or export like any other.
-
-  srnn import published ecg --weights ecg.npz --out runs/published-ecg
-  srnn import published gsc --weights gsc.npz --out runs/published-gsc --task.options.source mini
-
-'srnn published list' shows the networks. Settings of the recipe can be given by their dotted names.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,19 +1,16 @@
-"""srnn import: a run of a network that comes from elsewhere. One module a format."""
-
-from __future__ import annotations
-
-import argparse
-
-from .options import Command, add_parts
-
-DESCRIPTION = """\
-Make a run of a network that was trained elsewhere.
+"""Make a run of a network that was trained elsewhere.
 
   srnn import nir net.nir --out runs/theirs                            a network of another library
   srnn import published ecg --weights ecg.npz --out runs/published-ecg   one of the paper's authors
 
 'srnn import FORMAT --help' says more.
 """
+
+from __future__ import annotations
+
+import argparse
+
+from .options import Command, add_parts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,9 @@
-"""srnn info: versions, backends, threads, devices, for bug reports."""
+"""Versions and devices on this machine. Please include them in bug reports.
+
+  srnn info           versions, backends, threads, SIMD width, where compiled code is cached
+  srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
+                      start waits for it
+"""  # fmt: skip
 
 from __future__ import annotations
 
@@ -10,13 +15,6 @@ from typing import Any
 from .show import tell
 
 SHARED = ("--json",)
-DESCRIPTION = """\
-Versions and devices on this machine. Please include them in bug reports.
-
-  srnn info           versions, backends, threads, SIMD width, where compiled code is cached
-  srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
-                      start waits for it
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

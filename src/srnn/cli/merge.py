@@ -1,13 +1,4 @@
-"""srnn merge: an ensemble as one network."""
-
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
-SHARED = ("models", "--split", "--data-dir", "--json")
-DESCRIPTION = """\
-Make one network of several trainings of a recipe, whose output is the mean of theirs:
+"""Make one network of several trainings of a recipe, whose output is the mean of theirs:
 
   srnn merge runs/ecg-0 runs/ecg-1 runs/ecg-2 --out ecg.safetensors
 
@@ -15,6 +6,13 @@ All neurons stand side by side and none hears another network's. What is written
 and export take it. Only networks whose readout is an integrator with the same time constants in all can be merged: train them
 with --network.readout.neuron.trained "[]". Accuracies, of each and of the merged network, are on --split.
 """
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SHARED = ("models", "--split", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

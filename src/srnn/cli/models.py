@@ -1,4 +1,10 @@
-"""srnn models: the pretrained networks, and the card of one."""
+"""Pretrained networks, which the package brings along. Wherever a command takes a MODEL, their names do as well.
+
+  srnn models                                   a table of them
+  srnn models ecg-records                       the card of one: what it hears, how well, what it must not be used for
+  srnn models ecg-records --example heart.npy   also write a recording to try it on
+  srnn stream ecg-records heart.npy
+"""  # fmt: skip
 
 from __future__ import annotations
 
@@ -13,14 +19,6 @@ if TYPE_CHECKING:
     from ..training.pretrained import Card
 
 SHARED = ("--json",)
-DESCRIPTION = """\
-Pretrained networks, which the package brings along. Wherever a command takes a MODEL, their names do as well.
-
-  srnn models                                   a table of them
-  srnn models ecg-records                       the card of one: what it hears, how well, what it must not be used for
-  srnn models ecg-records --example heart.npy   also write a recording to try it on
-  srnn stream ecg-records heart.npy
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

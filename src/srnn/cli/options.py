@@ -83,6 +83,9 @@ _MODEL = {
 _SHARED: Mapping[str, dict[str, Any]] = {
     "model": _MODEL,
     "models": {**_MODEL, "nargs": "+"},
+    "recipe": {
+        "metavar": "RECIPE", "help": "name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
+    },
     "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {
@@ -159,13 +162,13 @@ class Command(NamedTuple):
 
     @classmethod
     def of_module(cls, name: str, help: str = "") -> Command:
-        """That of a module here: its run, SHARED, add_arguments and DESCRIPTION, and HELP where it is a part.
+        """That of a module here: its docstring, run, SHARED and add_arguments, and HELP where it is a part.
 
         One that only has parts has no ``run`` and nothing SHARED.
         """
         module = import_module(f".{name}", __package__)
         run, names = getattr(module, "run", None), getattr(module, "SHARED", ())
-        return cls(help or module.HELP, run, names, module.add_arguments, module.DESCRIPTION)
+        return cls(help or module.HELP, run, names, module.add_arguments, module.__doc__ or "")
 
     def add_to(self, commands: Any, name: str) -> None:
         """Add its parser to what ``add_subparsers`` gave."""

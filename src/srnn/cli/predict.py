@@ -1,4 +1,13 @@
-"""srnn predict: what a trained network says of recordings."""
+"""Predict the class of recordings: one line for each file, with its label and the confidence in it.
+
+  srnn predict runs/words clip.wav                  the label of a clip
+  srnn predict model.safetensors recordings/        every recording of a folder
+  srnn predict runs/ecg heart.hea --over-time       the stretches of each class, with their times
+  srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
+
+Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. A file that does not fit is reported on
+standard error and skipped; the exit code is 2 then.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +25,6 @@ if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
 
 SHARED = ("model", "--input", "--channels")
-DESCRIPTION = """\
-Predict the class of recordings: one line for each file, with its label and the confidence in it.
-
-  srnn predict runs/words clip.wav                  the label of a clip
-  srnn predict model.safetensors recordings/        every recording of a folder
-  srnn predict runs/ecg heart.hea --over-time       the stretches of each class, with their times
-  srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
-
-Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. A file that does not fit is reported on
-standard error and skipped; the exit code is 2 then.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,16 @@
-"""srnn prune: prune a run's network, fine-tune it, and measure it."""
+"""Remove weights or neurons of a trained network, fine-tune what is left, and measure it.
+
+  srnn prune RUN --sparsity 0.5 0.8 0.9 --epochs 20 --out DIR              the smallest weights become 0
+  srnn prune RUN --what neurons --sparsity 0.25 0.5 --epochs 20 --out DIR  the least used neurons are removed
+  srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
+
+Each fraction is fine-tuned from the previous one, in a run of its own (DIR/weights-0.9); DIR/curve.json has accuracy in float32
+and int8, bytes in C, operations and energy of all of them, curve.md a table of it and curve.svg a plot. An interrupted command
+continues with --resume. To prune while training from the beginning, see training.prune in a recipe.
+
+Where the data of the run are not at hand, --data names others, with classes of its own. Where these name no splits, some are held
+out for validation and testing, always the same ones.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +24,6 @@ from .show import tell
 from .tuning import add_tuning_arguments, is_tuned, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
-DESCRIPTION = """\
-Remove weights or neurons of a trained network, fine-tune what is left, and measure it.
-
-  srnn prune RUN --sparsity 0.5 0.8 0.9 --epochs 20 --out DIR              the smallest weights become 0
-  srnn prune RUN --what neurons --sparsity 0.25 0.5 --epochs 20 --out DIR  the least used neurons are removed
-  srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
-
-Each fraction is fine-tuned from the previous one, in a run of its own (DIR/weights-0.9); DIR/curve.json has accuracy in float32
-and int8, bytes in C, operations and energy of all of them, curve.md a table of it and curve.svg a plot. An interrupted command
-continues with --resume. To prune while training from the beginning, see training.prune in a recipe.
-
-Where the data of the run are not at hand, --data names others, with classes of its own. Where these name no splits, some are held
-out for validation and testing, always the same ones.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

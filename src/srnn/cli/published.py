@@ -1,4 +1,11 @@
-"""srnn published: the networks of the paper's authors, and a comparison with recordings of the authors' code."""
+"""The networks that the paper's authors published: which there are, and whether they compute the same here.
+
+  srnn published list                     the networks whose published weights can be loaded
+  srnn published verify --task shd --weights shd.npz --golden golden_shd.npz
+                                          run one on a recorded input and compare every spike with the authors' own run
+
+verify exits with code 0 if no spike differs and membranes and outputs are within the tolerances, else with 1.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import Command, add_parts
-from .show import show_names, tell
+from .show import show_names, show_table, tell
 
 if TYPE_CHECKING:
     from ..paper.compat import Replay
-
-DESCRIPTION = """\
-The networks that the paper's authors published: which there are, and whether they compute the same here.
-
-  srnn published list                     the networks whose published weights can be loaded
-  srnn published verify --task shd --weights shd.npz --golden golden_shd.npz
-                                          run one on a recorded input and compare every spike with the authors' own run
-
-verify exits with code 0 if no spike differs and membranes and outputs are within the tolerances, else with 1.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +61,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _show(result: Replay) -> None:
     from ..paper.compat import describe_silent_units
     from ..paper.compat.replay import MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE
-    from .show import show_table
 
     rows = []
     for name, layer in result.layers.items():

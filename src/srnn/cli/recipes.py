@@ -1,4 +1,9 @@
-"""srnn recipes: list the shipped recipes, or show one with every setting."""
+"""The recipes that the package brings along.
+
+  srnn recipes                list the shipped recipes
+  srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
+  srnn recipes show digits --baseline lstm    its baseline of that name
+"""  # fmt: skip
 
 from __future__ import annotations
 
@@ -6,14 +11,6 @@ import argparse
 
 from .options import Command, add_parts
 from .show import show_names, tell
-
-DESCRIPTION = """\
-The recipes that the package brings along.
-
-  srnn recipes                list the shipped recipes
-  srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
-  srnn recipes show digits --baseline lstm    its baseline of that name
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

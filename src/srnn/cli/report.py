@@ -1,4 +1,12 @@
-"""srnn report: one page about a run, to be opened in a browser."""
+"""Measure a trained network on a split and write all results into one self-contained HTML file.
+
+  srnn report runs/ecg                                      writes runs/ecg/report.html
+  srnn report runs/ecg --split test --out ecg.html
+  srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy compared with untrained baselines and trained runs
+
+Real sequences of the split can be watched step by step: input, spikes, membranes, and the network's confidence in each class.
+docs/report.md explains the page; srnn compare shows several runs side by side.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +16,6 @@ from pathlib import Path
 from .show import show_result, tell
 
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
-DESCRIPTION = """\
-Measure a trained network on a split and write all results into one self-contained HTML file.
-
-  srnn report runs/ecg                                      writes runs/ecg/report.html
-  srnn report runs/ecg --split test --out ecg.html
-  srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy compared with untrained baselines and trained runs
-
-Real sequences of the split can be watched step by step: input, spikes, membranes, and the network's confidence in each class.
-docs/report.md explains the page; srnn compare shows several runs side by side.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

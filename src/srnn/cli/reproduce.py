@@ -1,4 +1,12 @@
-"""srnn reproduce: the paper's tables and figures from our own results, next to the published numbers."""
+"""Make the paper's tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
+
+  srnn reproduce table1                              from the folder results
+  srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
+  srnn reproduce all --out reproduced
+
+Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. Where runs or data are
+missing, the page says so, with the command that would make them. docs/reproduce.md lists the sources of each table and panel.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +16,6 @@ from pathlib import Path
 from .show import tell
 
 SHARED = ("--data-dir", "--json")
-DESCRIPTION = """\
-Make the paper's tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
-
-  srnn reproduce table1                              from the folder results
-  srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
-  srnn reproduce all --out reproduced
-
-Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. Where runs or data are
-missing, the page says so, with the command that would make them. docs/reproduce.md lists the sources of each table and panel.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,12 @@
-"""srnn serve: trained networks as a service, with a live page."""
+"""Serve one trained network or several, on this machine only unless --host is given.
+
+  srnn serve RUN                                   then open the address that it prints
+  srnn serve ecg=RUN digits=RUN2 --new-token       names, and a token that clients need
+  srnn serve RUN --recording heart.hea             a signal that the live page can play
+  srnn serve RUN --host 0.0.0.0 --token-file FILE  to other machines: a token is needed
+
+Streams go over a WebSocket, whole sequences over HTTP (docs/serve.md). The token may also be in SRNN_TOKEN.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +28,6 @@ if TYPE_CHECKING:
     from ..deploy.streaming import Decoder
 
 SHARED = ("--input", "--data-dir", "--json")
-DESCRIPTION = """\
-Serve one trained network or several, on this machine only unless --host is given.
-
-  srnn serve RUN                                   then open the address that it prints
-  srnn serve ecg=RUN digits=RUN2 --new-token       names, and a token that clients need
-  srnn serve RUN --recording heart.hea             a signal that the live page can play
-  srnn serve RUN --host 0.0.0.0 --token-file FILE  to other machines: a token is needed
-
-Streams go over a WebSocket, whole sequences over HTTP (docs/serve.md). The token may also be in SRNN_TOKEN.
-"""
 TOKEN = "SRNN_TOKEN"
 LONGEST_RECORDING = 600.0
 """Seconds of a recording that are kept."""

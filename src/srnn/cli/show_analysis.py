@@ -108,7 +108,7 @@ def _anytime(console: Console, analysis: Analysis, curve: Anytime, symbols: str)
     what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
     _line(console, f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
     _accuracies(console, accuracy, symbols)
-    settled = curve.settled()
+    settled = curve.settled_steps
     if settled is not None:
         _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
     if labelled is not None:  # that with the unlabelled steps comes second, for it counts them by convention

@@ -1,4 +1,16 @@
-"""srnn stream: a live signal through a trained network."""
+"""Run a signal through a trained network as it comes, and print decisions as they are made.
+
+  srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
+  srnn stream RUN mic --words                      the microphone: words, wherever they begin (needs srnn[mic])
+  sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
+
+SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
+(--input steps). With --words windows overlap, and a line is printed when a word is detected. A line's time is that of what it
+names in the signal; the delay of a decision is from there until it was known: that of late labels, the encoder's, waiting for
+the block's end, and work. At the end the real-time factor (seconds of work a second of signal) and the latency of blocks are
+stated.
+With --json there is one JSON line for each decision, and one for the summary.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +31,6 @@ if TYPE_CHECKING:
     from ..deploy.streaming.sources import Source
 
 SHARED = ("model", "--input", "--channels", "--data-dir")
-DESCRIPTION = """\
-Run a signal through a trained network as it comes, and print decisions as they are made.
-
-  srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
-  srnn stream RUN mic --words                      the microphone: words, wherever they begin (needs srnn[mic])
-  sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
-
-SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
-(--input steps). With --words windows overlap, and a line is printed when a word is detected. A line's time is that of what it
-names in the signal; the delay of a decision is from there until it was known: that of late labels, the encoder's, waiting for
-the block's end, and work. At the end the real-time factor (seconds of work a second of signal) and the latency of blocks are
-stated.
-With --json there is one JSON line for each decision, and one for the summary.
-"""
 BLOCK_SECONDS = 0.04
 
 
@@ -172,17 +170,12 @@ def _walk(
     return timing.summary(), count, interrupted
 
 
-def as_json(decision: Decision) -> dict[str, Any]:
-    """A decision as JSON values."""
-    return {
-        "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
+def _json_line(decision: Decision) -> str:
+    return json_text({
+        "type": "decision", "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
         "probability": round(decision.probability, 6), "final": decision.final,
         "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
-    }  # fmt: skip
-
-
-def _json_line(decision: Decision) -> str:
-    return json_text({"type": "decision", **as_json(decision)})
+    })  # fmt: skip
 
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:

@@ -1,4 +1,8 @@
-"""srnn summarise: several seeds of one recipe as one result, with mean, spread and curves."""
+"""Read finished runs of one recipe and write summary.md, summary.json, curves.svg and the recipe into a folder.
+
+  srnn summarise runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg --title "ECG" \\
+      --command "srnn train paper/ecg --seed SEED"
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,6 @@ from pathlib import Path
 from .show import tell
 
 SHARED = ("runs", "--json")
-DESCRIPTION = """\
-Read finished runs of one recipe and write summary.md, summary.json, curves.svg and the recipe into a folder.
-
-  srnn summarise runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg --title "ECG" \\
-      --command "srnn train paper/ecg --seed SEED"
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,13 @@
-"""srnn sweep: many trainings from one file, by several workers."""
+"""Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots next to the runs.
+
+  srnn sweep list                         the shipped sweeps
+  srnn sweep ecg-surrogates --dry-run     what one would do
+  srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
+
+More workers may join from any machine, at any time, with the same file and either the same folder (--out, on a shared disk) or
+the same database (--storage postgresql://USER@HOST/NAME). What a dead worker was training is resumed by another, from its last
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +31,6 @@ if TYPE_CHECKING:
     from ..studies.schema import Sweep
 
 SHARED = ("--data-dir", "--json")
-DESCRIPTION = """\
-Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots next to the runs.
-
-  srnn sweep list                         the shipped sweeps
-  srnn sweep ecg-surrogates --dry-run     what one would do
-  srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
-
-More workers may join from any machine, at any time, with the same file and either the same folder (--out, on a shared disk) or
-the same database (--storage postgresql://USER@HOST/NAME). What a dead worker was training is resumed by another, from its last
-checkpoint.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,19 @@
-"""srnn train: train a recipe and write a run."""
+"""Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
+
+Every setting of the recipe can be given here by its dotted name:
+  srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
+'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
+continues with the same command and --resume, to the same final weights.
+
+Data of your own, a folder with one of recordings for each class, need no recipe (docs/bring-your-own.md):
+  srnn train gestures/ --task.options.speaker "{speaker}-{index}"
+
+A baseline on the same task, splits and sizes, for comparison:
+  srnn train digits --baseline lstm
+
+Several processes on one machine or more (docs/distributed.md), with the result of one:
+  srnn train paper/shd --devices 4
+"""
 
 from __future__ import annotations
 
@@ -17,32 +32,10 @@ if TYPE_CHECKING:
     from ..progress import Reporter
     from ..training.recipes import Recipe
 
-SHARED = ("--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
-DESCRIPTION = """\
-Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
-
-Every setting of the recipe can be given here by its dotted name:
-  srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
-'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
-continues with the same command and --resume, to the same final weights.
-
-Data of your own, a folder with one of recordings for each class, need no recipe (docs/bring-your-own.md):
-  srnn train gestures/ --task.options.speaker "{speaker}-{index}"
-
-A baseline on the same task, splits and sizes, for comparison:
-  srnn train digits --baseline lstm
-
-Several processes on one machine or more (docs/distributed.md), with the result of one:
-  srnn train paper/shd --devices 4
-"""
+SHARED = ("recipe", "--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe",
-        metavar="RECIPE",
-        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
-    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..terminal import open_console
 from .options import given
+from .show import show_table
 
 SHARED = ("model", "--state-bits", "--split", "--data", "--data-dir", "--json")
 EPOCHS, LR_FACTOR = 20, 0.5
@@ -49,8 +50,6 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
-    from .show import show_table
-
     rows: list[tuple[str, ...] | None] = []
     for name, point in points:
         weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"

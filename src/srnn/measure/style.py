@@ -26,10 +26,6 @@ BLACK, GREY, LIGHT = "#1c2024", "#6b7280", "#d4d7dc"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)), (0, (3, 3)), "-")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-SURROGATES = {
-    "multi_gaussian": (BLUE, "o"), "gaussian": (ORANGE, "s"), "linear": (GREEN, "^"), "slayer": (PINK, "D"),
-}  # fmt: skip
-"""Colour and shape of a surrogate gradient, the same in every panel."""
 SEGMENTS = (BLUE, SKY, ORANGE, PINK, GREEN, YELLOW)
 """P, PQ, QR, RS, ST, TP of the electrocardiogram."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..measure import style
 from ..measure.energy import Activity, LayerShape, count, describe_network
+from ..nn.baselines import CELLS, ClassicalRNN
+from ..nn.network import SRNN
 from .evidence import Evidence
 from .kinds import kind, published_kind
 from .matching import cost, energy, same_data
@@ -25,8 +27,11 @@ _RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firin
     "RNN": ("mn + 2n² + 4n", "-"),
     "GRU": ("3(mn + n²) + 12n", "-"),
 }
-_METHODS = ("SRNN", "SE-adLIF SRNN", "LIF SRNN", "ReLU SRNN", "LSTM", "Bi-LSTM", "GRU", "RNN", "CNN")
-"""As ``kind`` and ``published_kind`` name them."""
+_SHAPES = {
+    "SRNN": "o", "SE-adLIF SRNN": "*", "LIF SRNN": "s", "ReLU SRNN": "X", "LSTM": "^", "Bi-LSTM": "v", "GRU": "D", "RNN": "P",
+    "CNN": "p",
+}  # fmt: skip
+"""Of methods, as ``kind`` and ``published_kind`` name them."""
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _RATES = (0.3, 0.1, 0.03)
 
@@ -63,9 +68,6 @@ def layer_energy(name: str, size: int, rate: float) -> float:
 
 @functools.cache
 def _one_layer(kind: str, size: int) -> tuple[LayerShape, ...]:
-    from ..nn.baselines import CELLS, ClassicalRNN
-    from ..nn.network import SRNN
-
     if kind in CELLS:
         return describe_network(ClassicalRNN(size, size, 1, kind))  # type: ignore[arg-type]
     return describe_network(SRNN(size, size, 1, kind, init_rec="zero"))  # orthogonal ones take a while
@@ -117,14 +119,13 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     numbers: dict[str, Any] = {"published": [], "ours": []}
     look: dict[str, Any]
     colours = (*style.CYCLE, style.GREY)
-    shapes: dict[str, str] = dict(zip(_METHODS, ("o", "*", "s", "X", "^", "v", "D", "P", "p"), strict=True))
     shown: set[str] = set()
     for index, (task, own_name) in enumerate(TASKS.items()):
         for row in published_rows("tableS2"):
             if row.task != task or row.energy is None or row.accuracy is None:
                 continue
             x, y, method = number(row.energy), number(row.accuracy), published_kind(row.method)
-            look = {"color": colours[index], "marker": shapes[method], "ls": "none"}
+            look = {"color": colours[index], "marker": _SHAPES[method], "ls": "none"}
             axes.plot(x, y, **look, mfc="white", ms=_size(method, 5.5), mew=1.1)
             numbers["published"].append({"task": task, "method": row.method, "energy_pj": x, "accuracy": y})
             shown.add(method)
@@ -140,7 +141,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             x, y = energy(operations), 100 * accuracy["mean"]
             error = None if accuracy["std"] is None else 100 * accuracy["std"]
             method = kind(entry.recipe.to_dict()["network"])
-            look = {"color": colours[index], "marker": shapes[method], "ls": "none"}
+            look = {"color": colours[index], "marker": _SHAPES[method], "ls": "none"}
             axes.errorbar(x, y, yerr=error, **look, ms=_size(method, 4.5), elinewidth=0.8)
             numbers["ours"].append(
                 {"task": task, "run": entry.name, "method": method, "energy_pj": x, "accuracy": y, "on": split}
@@ -153,7 +154,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     look = {"color": style.GREY, "ls": "none"}
     methods = [
         Line2D([], [], **look, marker=shape, ms=_size(method, 5), label=method)
-        for method, shape in shapes.items() if method in shown
+        for method, shape in _SHAPES.items() if method in shown
     ]  # fmt: skip
     whose = [
         Line2D([], [], **look, marker="o", mfc="white", label="published"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..measure import style
+from ..nn.neurons.alif import step
+from ..nn.surrogates import SURROGATES
 from .evidence import Evidence
 from .sheet import Made, Sheet
 
@@ -32,10 +37,6 @@ def response(beta: float) -> dict[str, list[float]]:
 
     beta 0 makes it a LIF neuron with soft reset. threshold 0.3, tau_mem 20, tau_adp 60 steps.
     """
-    from math import exp
-
-    from ..nn.neurons.alif import step
-
     alpha, rho, threshold = exp(-1 / 20), exp(-1 / 60), 0.3
     u = e = s = 0.0
     traces: dict[str, list[float]] = {"input": [], "u": [], "threshold": [], "s": []}
@@ -64,10 +65,6 @@ def _neuron(axes: Axes, beta: float) -> Made:
 
 
 def _surrogates(axes: Axes) -> Made:
-    import numpy as np
-
-    from ..nn.surrogates import SURROGATES
-
     v = np.linspace(-3, 3, 601)
     numbers: dict[str, Any] = {"v": v.tolist()}
     names = {"multi_gaussian": "multi-Gaussian (paper)", "gaussian": "Gaussian", "linear": "linear", "slayer": "SLayer"}
@@ -75,9 +72,8 @@ def _surrogates(axes: Axes) -> Made:
     for index, (name, title) in enumerate(names.items()):
         psi = np.asarray(SURROGATES[name]()(v))
         numbers[name] = psi.tolist()
-        axes.plot(
-            v, psi, color=style.SURROGATES[name][0], ls=style.DASHES[index], label=title, lw=1.8 if not index else 1.2
-        )
+        look: dict[str, Any] = {"color": style.CYCLE[index], "ls": style.DASHES[index], "lw": 1.2 if index else 1.8}
+        axes.plot(v, psi, **look, label=title)
     own = np.array(numbers["multi_gaussian"])
     low = len(v) - 1 - int(np.argmin(own[::-1]))
     axes.annotate(

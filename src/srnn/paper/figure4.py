@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from ..data.batches import Sequences
 from ..errors import SrnnError, is_number
 from ..measure import plot, style
+from ..training.evaluation import run_batches
+from ..training.runs import Run
 from .evidence import LABELLED, Entry, Evidence, SweepResult
 from .examples import segments
 from .published import TASKS, claims
@@ -97,12 +101,6 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
 
 def _stream(axes: Axes, evidence: Evidence) -> Made:
     """Class probabilities of one validation sequence, under the true segments."""
-    import torch
-
-    from ..data.batches import Sequences
-    from ..training.evaluation import run_batches
-    from ..training.runs import Run
-
     entries = [entry for entry in evidence.of_task("ecg") if entry.runs]
     if not entries:
         raise MissingError(

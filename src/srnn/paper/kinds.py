@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..nn.neurons import NEURONS, Neuron
+
 
 def spiking(network: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> bool:
     """Whether every hidden neuron emits spikes, so that a mean of the outputs that are not 0 is a firing rate.
@@ -16,8 +18,6 @@ def spiking(network: Mapping[str, Any], settings: Mapping[str, Any] | None = Non
         return settings["baseline"] == "lif"
     if settings.get("network.model", network.get("model", "srnn")) != "srnn":
         return False
-    from ..nn.neurons import NEURONS, Neuron
-
     return all(
         getattr(NEURONS.get(name, Neuron), "emission", "spike") == "spike"
         for name in _hidden_neurons(network, settings)

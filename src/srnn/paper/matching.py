@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..measure.energy import (
     PAPER,
@@ -18,11 +18,9 @@ from ..measure.energy import (
     total,
 )
 from ..measure.page.comparison import differences as setting_differences
+from ..training.recipes import Recipe
 from .evidence import Entry
 from .published import PublishedRow
-
-if TYPE_CHECKING:
-    from ..training.recipes import Recipe
 
 _SHAPES: dict[str, tuple[LayerShape, ...]] = {}
 """By recipe: building a network takes a while."""

@@ -6,10 +6,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..training.recipes import Recipe
+from ..training.recipes import Recipe, load_recipe
 
 TASKS = {
     "ECG": "ecg", "S-MNIST": "smnist", "PS-MNIST": "psmnist", "SHD": "shd", "SSC": "ssc", "SoLi": "soli", "GSC": "gsc",
@@ -70,8 +69,6 @@ def _content() -> dict[str, Any]:
 
 @cache
 def _recipe(name: str, baseline: str | None) -> Recipe:
-    from ..training.recipes import load_recipe
-
     return load_recipe(name, [], baseline)
 
 

@@ -74,16 +74,8 @@ def read_tested(folder: Path) -> list[TestedSplit]:
         words, seed = command_words(entry["trained"])
         if seed is None:
             raise ValueError(f"no seed in '{entry['trained']}'")
-        splits.append(
-            TestedSplit(
-                words,
-                seed,
-                str(entry["task"]),
-                str(entry["split"]),
-                _share(entry["accuracy"]),
-                int(entry["parameters"]),
-            )
-        )
+        task, split = str(entry["task"]), str(entry["split"])
+        splits.append(TestedSplit(words, seed, task, split, _share(entry["accuracy"]), int(entry["parameters"])))
     return splits
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..data.datasets.qtdb import STEPS
+from ..training.recipes import Recipe, load_recipe
 from .published import published_settings, source
 from .table import Cell, Table
-
-if TYPE_CHECKING:
-    from ..training.recipes import Recipe
 
 _DISTRIBUTION = re.compile(r"normal\(([^,]+), *([^)]+)\)")
 
 
 def settings_table() -> Table:
     """Each setting twice: as published, and as the shipped recipe has it; "*" where they differ."""
-    from ..training.recipes import load_recipe
-
     content = published_settings()
     tasks = content["tasks"]
     recipes = [load_recipe(name) for name in content["recipes"]]
@@ -67,7 +64,6 @@ def _setting(recipe: Recipe, name: str) -> str:
 def _length(recipe: Recipe) -> str:
     """Steps of a sequence, where the task's options or its data's layout say so."""
     from ..data.datasets.mnist import PIXELS
-    from ..data.datasets.qtdb import STEPS
 
     task = recipe.create_task()
     fixed = {"ecg": STEPS, "smnist": PIXELS, "psmnist": PIXELS}.get(task.name, getattr(task, "steps", None))

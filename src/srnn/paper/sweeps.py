@@ -13,7 +13,7 @@ from .sheet import Made, MissingError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NAMES = {"ecg": "ECG", "spoken-digits": "spoken digits", "digits": "digits"}
+_NAMES = {own: paper for paper, own in TASKS.items()} | {"spoken-digits": "spoken digits"}
 _FILLS = ("full", "none", "left", "bottom", "top", "right")
 """Of a symbol, by task."""
 
@@ -36,7 +36,7 @@ def no_sweep(ending: str) -> MissingError:
 
 def task_name(task: str) -> str:
     """For people."""
-    return _NAMES.get(task) or {own: paper for paper, own in TASKS.items()}.get(task, task.replace("_", " "))
+    return _NAMES.get(task, task.replace("_", " "))
 
 
 def point_name(point: Mapping[str, Any]) -> str:

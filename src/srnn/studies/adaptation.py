@@ -13,21 +13,19 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..data.batches import Sequences
+from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..text import markdown, markdown_table
 from ..training.adapting import Adaptation
 from ..training.listening import Listener
 from ..training.trained import Trained
-
-if TYPE_CHECKING:
-    from ..data.datasets import SplitName
 
 Array = npt.NDArray[Any]
 

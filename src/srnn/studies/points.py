@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..data.batches import Sequences
+from ..data.datasets import SplitName
 from ..deploy.export.c.plan import make_plan
 from ..errors import SrnnError
 from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activity, picojoules, total
@@ -17,10 +18,7 @@ from ..training.compression.evaluation import evaluate_int8, measure_int8
 from ..training.compression.masks import sparsity
 from ..training.compression.quantisation import snap_weights
 from ..training.evaluation import evaluate_sequences
-
-if TYPE_CHECKING:
-    from ..data.datasets import SplitName
-    from ..training.trained import Trained
+from ..training.trained import Trained
 
 
 def measure_point(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..data.batches import Sequences
+from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..files import locks, write_json
 from ..nn.network import freeze
+from ..progress import Reporter
 from ..training.compression.evaluation import measure_int8
 from ..training.compression.masks import Scope, check_share
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
@@ -22,10 +24,6 @@ from ..training.runs import Run, open_trained
 from ..training.trained import Trained
 from .curve import write_curve
 from .points import measure_point
-
-if TYPE_CHECKING:
-    from ..data.datasets import SplitName
-    from ..progress import Reporter
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
@@ -305,28 +304,20 @@ class Claim:
         self.trial.report(value, epoch)
         return self.queue.sweep.pruner.name != "none" and self.trial.should_prune()
 
-    def complete(self, value: float, results: Mapping[str, Any]) -> bool:
-        """Mark the unit as done; False when it was no longer ours."""
-        return self._end(self.queue.states.COMPLETE, value, results=dict(results))
+    def end(self, state: str, value: float | None = None, **attributes: Any) -> bool:
+        """Mark the unit as "done", "pruned" (ended early) or "failed"; False when it was no longer ours.
 
-    def prune(self, value: float, results: Mapping[str, Any]) -> bool:
-        """Mark the unit as pruned, that is, ended early; False when it was no longer ours."""
-        return self._end(self.queue.states.PRUNED, value, results=dict(results))
-
-    def fail(self, error: str, results: Mapping[str, Any] = MappingProxyType({})) -> bool:
-        """Mark the unit as failed: a training ended with an error, after those of ``results``; False when it was no longer
-        ours."""
-        return self._end(self.queue.states.FAIL, error=error, results=dict(results))
+        ``attributes``: the ``results`` of its trainings that have ended, and of a failed one the ``error``.
+        """
+        self._stop.set()  # a sign of life after the end would look like a lost unit
+        (of_optuna,) = (name for name, ours in _STATES.items() if ours == state)
+        return self.queue._write(self.trial, self.queue.states[of_optuna], value, **attributes)
 
     def release(self) -> bool:
         """Give the unit back, so that another worker can resume it."""
-        given_back = self._end(self.queue.states.FAIL)
+        given_back = self.end("failed")
         self.queue.fill()
         return given_back
-
-    def _end(self, state: optuna.trial.TrialState, value: float | None = None, **attributes: Any) -> bool:
-        self._stop.set()  # a sign of life after the end would look like a lost unit
-        return self.queue._write(self.trial, state, value, **attributes)
 
     def _beat_on(self) -> None:
         while not self._stop.wait(self.queue.patience / 4) and not self._lost.is_set():

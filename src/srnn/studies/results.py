@@ -166,11 +166,13 @@ def _setting(value: Any) -> str:
     return code(value if isinstance(value, str) else json.dumps(value))
 
 
-def _number(value: float | None, metric: str) -> str:
+def _number(value: float | None, metric: str, std: float | None = None) -> str:
     """A metric as a cell."""
     if value is None:
         return "n/a"
-    return f"{value:.2%}".replace("%", " %") if metric.startswith("accuracy") else f"{value:.4f}"
+    scale, digits, unit = (100, 2, " %") if metric.startswith("accuracy") else (1, 4, "")
+    plus_minus = f" ± {scale * std:.{digits}f}" if std is not None else ""
+    return f"{scale * value:.{digits}f}{plus_minus}{unit}"
 
 
 def _minutes(seconds: float | None) -> str:
@@ -181,12 +183,8 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     points, rows, budget = content["points"], content["trainings"], content["budget_minutes"]
 
     def cell(point: dict[str, Any], metric: str) -> str:
-        statistics = point.get(metric)
-        if statistics is None:
-            return "n/a"
-        scale, digits, unit = (100, 2, " %") if metric.startswith("accuracy") else (1, 4, "")
-        plus_minus = f" ± {scale * statistics['std']:.{digits}f}" if statistics["std"] is not None else ""
-        return f"{scale * statistics['mean']:.{digits}f}{plus_minus}{unit}"
+        measured = point.get(metric)
+        return _number(None, metric) if measured is None else _number(measured["mean"], metric, measured["std"])
 
     def chosen(settings: Mapping[str, Any]) -> list[str]:
         """In a search a point's name does not say what it is."""

@@ -72,12 +72,12 @@ def import_optuna() -> Any:
     return optuna
 
 
-def _open_database(address: str, tries: int = 5) -> Any:
+def _open_database(address: str) -> Any:
     """optuna's storage in a database. If several workers create its tables at once, one succeeds and the others retry."""
     import optuna
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-    for _ in range(tries - 1):
+    for _ in range(4):
         try:
             return optuna.storages.get_storage(address)
         except (IntegrityError, ProgrammingError):

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import SrnnError
 from ..files import locks, read_object, reading, write_atomically
+from ..measure import style
 from ..measure.analysis import recipe_spikes
 from ..text import code, json_text, markdown, markdown_table, one_line
 from ..training.recipes import Recipe, dump_recipe
@@ -164,8 +165,6 @@ def _page(summary: dict[str, Any]) -> str:
 
 
 def _plot(summary: dict[str, Any], path: Path) -> None:
-    from ..measure import style
-
     with style.context():
         from matplotlib.figure import Figure
 

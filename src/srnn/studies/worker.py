@@ -9,17 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..data.tasks import Task
 from ..errors import SrnnError
 from ..files import FolderInUse, read_object
 from ..progress import Reporter
 from ..training.runs import Run
 from .queue import Claim, Lost, Queue
 from .results import METRICS
-
-if TYPE_CHECKING:
-    from ..data.tasks import Task
 
 
 class _Pruned(Exception):
@@ -86,19 +84,19 @@ def _do(
                     time.sleep(poll)
             results[str(seed)] = _result(folder, out)
         value = sum(result[metric] for result in results.values()) / len(results)
-        kept = claim.complete(value, results)
+        kept = claim.end("done", value, results=results)
         say(f"{name}: {metric} {value:.4f}" if kept else f"{name}: another worker has it")
         return kept
     except _Pruned as pruned:
         (best,) = pruned.args
         say(f"{name}: pruned, {metric} {best:.4f}")
-        return claim.prune(best, results)
+        return claim.end("pruned", best, results=results)
     except Lost:
         say(f"{name}: another worker has it now, because this one was silent for too long")
         return False
     except SrnnError as error:
         say(f"{name}: failed: {error}")
-        return claim.fail(str(error), results)
+        return claim.end("failed", error=str(error), results=results)
     except KeyboardInterrupt:
         claim.release()
         raise

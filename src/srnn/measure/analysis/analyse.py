@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...data.batches import Batch, Sequences
+from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.losses import Loss
 from ...nn.network import SRNN, Result
 from ...training.evaluation import Evaluation, Tally, run_batches
+from ...training.trained import Trained
 from ..energy.activity import ActivityTally, recorded
 from .anytime import Anytime, prefixes
 from .changes import ChangeTimes
@@ -23,10 +25,6 @@ from .exits import PATIENCES, EarlyExit, ExitCounts
 from .neurons import SATURATED, Activity, neuron_activity
 from .scores import softmax
 from .time_constants import TimeConstants, time_constants
-
-if TYPE_CHECKING:
-    from ...data.datasets import SplitName
-    from ...training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def analyse(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
         curve,
-        None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
+        None if exits is None else EarlyExit.chosen_on(chooser or exits, exits, split, options.exit_loss),
         changes,
         waves,
         None if activity is None else neuron_activity(activity, options.saturated_above),
@@ -174,30 +172,20 @@ def analyse(
 
 def exit_counts(
     trained: Trained,
-    split: SplitName = "validation",
     *,
     data_dir: Path | None = None,
     batch_size: int = 128,
     options: AnalysisOptions | None = None,
 ) -> ExitCounts:
-    """Evaluate every exit policy of the grid on a split."""
+    """Evaluate every exit policy of the grid on validation."""
     if not can_exit(trained):
         raise SrnnError("An exit policy needs one decision per sequence and a network that is not bidirectional.")
     network, loss = trained.network, trained.loss
-    sequences = Sequences(trained.task, split, data_dir, network.readout.weight_in.device)
+    sequences = Sequences(trained.task, "validation", data_dir, network.readout.weight_in.device)
     counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
     for batch, result in run_batches(network, sequences, seed=trained.seed, batch_size=batch_size):
         counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())
     return counts
-
-
-def early_exit(on_split: ExitCounts, on_validation: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:
-    """The policy chosen on validation, and its results on the split."""
-    policy = on_validation.choose(allowed_loss, "validation")
-    return EarlyExit(
-        policy, split, on_split.waiting(), on_split.point(policy), on_validation.point(policy),
-        on_split.curve(policy.patience, policy.earliest), on_split.curve(1, policy.start + 1),
-    )  # fmt: skip
 
 
 def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts:

@@ -125,7 +125,7 @@ class Anytime:
         of all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
         if self.per_step:
             return ratios(self.right.cumsum(), self.counted.cumsum())
-        return ratios(self.right, self.counted)
+        return self.at_step
 
     @property
     def at_step(self) -> list[float | None]:
@@ -157,28 +157,21 @@ class Anytime:
         """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
         return ratios(self.change_right, self.change_counted)
 
-    def settled(self, within: float = 0.01) -> int | None:
-        """The number of steps after which the accuracy stays at most ``within`` below its last value; None: no decisions.
+    @property
+    def settled_steps(self) -> int | None:
+        """The number of steps after which the accuracy stays at most a percentage point below its last value; None: no decisions.
         Where unlabelled steps count too, the accuracy of the labelled ones is used."""
         accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
         values = np.array([np.nan if value is None else value for value in accuracy])
         if not len(values) or np.isnan(values[-1]):
             return None
-        below = np.flatnonzero(~(values >= values[-1] - within))
+        below = np.flatnonzero(~(values >= values[-1] - 0.01))
         return int(below[-1]) + 2 if len(below) else 1
 
     def to_dict(self) -> dict[str, Any]:
+        names = ("per_step", "online", "step_ms", "steps", "accuracy", "accuracy_labelled", "settled_steps")
         by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
-        return {
-            "per_step": self.per_step,
-            "online": self.online,
-            "step_ms": self.step_ms,
-            "steps": self.steps,
-            "accuracy": self.accuracy,
-            "accuracy_labelled": self.accuracy_labelled,
-            "settled_steps": self.settled(),
-            **{name: getattr(self, name) for name in by_step if self.per_step},
-        }
+        return {name: getattr(self, name) for name in (names + by_step if self.per_step else names)}
 
 
 def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:

@@ -52,10 +52,14 @@ def has_waves(task: Task) -> bool:
 
 
 class Run(NamedTuple):
-    """A wave among step labels: steps start to stop - 1."""
+    """A wave among step labels: steps onset to offset - 1."""
 
-    start: int
-    stop: int
+    onset: int
+    offset: int
+
+    def sees(self, border: Border, length: int) -> bool:
+        """Whether the run begins, or ends, within a stretch of ``length`` steps."""
+        return 0 < getattr(self, border) < length
 
 
 @dataclass
@@ -150,27 +154,24 @@ class Delineation:
         partner = _pair(references, guesses, borders, tolerance)
         for i, reference in enumerate(references):
             guess = guesses[partner[i]] if i in partner else None
-            all_found = True
-            for border in borders:
-                if not _seen(reference, border, length):
-                    continue  # and the guess's border is neither right nor wrong
+            seen: list[Border] = [border for border in borders if reference.sees(border, length)]
+            found = 0
+            for border in seen:  # of the others the guess's border is neither right nor wrong
                 count = report.borders[border]
                 count.reference += 1
-                error = None
-                if guess is not None and _seen(guess, border, length):
+                if guess is not None and guess.sees(border, length):
                     count.predicted += 1
-                    error = _edge(guess, border) - _edge(reference, border)
-                if error is not None and abs(error) <= tolerance:
-                    count.found += 1
-                    count.errors_ms.append(error * self.step_ms)
-                else:
-                    all_found = False
-            if all(_seen(reference, border, length) for border in borders):
+                    error = getattr(guess, border) - getattr(reference, border)
+                    if abs(error) <= tolerance:
+                        found += 1
+                        count.found += 1
+                        count.errors_ms.append(error * self.step_ms)
+            if len(seen) == len(borders):
                 report.reference += 1
                 report.predicted += guess is not None
-                report.found += all_found
+                report.found += found == len(borders)
         for j in set(range(len(guesses))) - set(partner.values()):
-            seen: list[Border] = [border for border in borders if _seen(guesses[j], border, length)]
+            seen = [border for border in borders if guesses[j].sees(border, length)]
             report.predicted += len(seen) == len(borders)
             for border in seen:
                 report.borders[border].predicted += 1
@@ -180,26 +181,17 @@ def clean(runs: list[Run], gap: float, shortest: float) -> list[Run]:
     """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than ``shortest`` steps."""
     joined: list[Run] = []
     for run in runs:
-        if joined and run.start - joined[-1].stop < gap:
-            joined[-1] = Run(joined[-1].start, run.stop)
+        if joined and run.onset - joined[-1].offset < gap:
+            joined[-1] = Run(joined[-1].onset, run.offset)
         else:
             joined.append(run)
-    return [run for run in joined if run.stop - run.start >= shortest]
+    return [run for run in joined if run.offset - run.onset >= shortest]
 
 
 def _runs(mask: npt.NDArray[np.bool_]) -> list[Run]:
     """The runs of True, in order."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return [Run(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
-
-
-def _edge(run: Run, border: Border) -> int:
-    return run.start if border == "onset" else run.stop
-
-
-def _seen(run: Run, border: Border, length: int) -> bool:
-    """Whether the run begins, or ends (by ``border``), within the stretch of ``length`` steps."""
-    return run.start > 0 if border == "onset" else run.stop < length
+    return [Run(onset, offset) for onset, offset in edges.reshape(-1, 2).tolist()]
 
 
 def _pair(references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float) -> dict[int, int]:
@@ -207,8 +199,8 @@ def _pair(references: list[Run], guesses: list[Run], borders: tuple[Border, ...]
     candidates = []
     for i, reference in enumerate(references):
         for j, guess in enumerate(guesses):
-            distances = [abs(_edge(guess, border) - _edge(reference, border)) for border in borders]
-            overlap = reference.start < guess.stop and guess.start < reference.stop
+            distances = [abs(getattr(guess, border) - getattr(reference, border)) for border in borders]
+            overlap = reference.onset < guess.offset and guess.onset < reference.offset
             if overlap or min(distances) <= tolerance:
                 candidates.append((sum(distances), i, j))
     partner: dict[int, int] = {}

@@ -164,5 +164,13 @@ class EarlyExit:
     first_reached: list[ExitPoint]
     """On the split, for every confidence with patience 1, from the first step that the loss counts: the time to decision."""
 
+    @classmethod
+    def chosen_on(cls, validation: ExitCounts, counts: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:
+        policy = validation.choose(allowed_loss, "validation")
+        return cls(
+            policy, split, counts.waiting(), counts.point(policy), validation.point(policy),
+            counts.curve(policy.patience, policy.earliest), counts.curve(1, policy.start + 1),
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

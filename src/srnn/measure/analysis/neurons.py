@@ -10,7 +10,7 @@ fraction of their outputs that are not 0, and such an output is multiplied at ea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,9 @@ import numpy.typing as npt
 from ...nn.baselines import Network
 from ...nn.network import SRNN, Layer
 from ...nn.neurons import as_neuron
+from ...training.recipes import Recipe
 from ..energy.activity import ActivityTally
 from ..energy.counting import describe_network, fan_out
-
-if TYPE_CHECKING:
-    from ...training.recipes import Recipe
 
 Rates = npt.NDArray[np.float64]
 SATURATED = 0.9

@@ -109,8 +109,8 @@ def recorded(network: Network) -> tuple[str, ...]:
 def measure_input(sequences: Sequences, batch_size: int = 128, network: Network | None = None) -> Activity:
     """What a split's inputs are, or what a network reads of them behind its trained encoder; without rates."""
     tally = ActivityTally(network)
-    for start in range(0, len(sequences), batch_size):
-        tally.add(sequences.take(np.arange(start, min(start + batch_size, len(sequences)))))
+    for batch in sequences.batches(batch_size):
+        tally.add(batch)
     return tally.activity()
 
 

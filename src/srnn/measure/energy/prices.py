@@ -22,14 +22,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ...errors import SrnnError, nearest
 from ...files import LIMITS, read_text, reading
 from ...text import brief
-
-if TYPE_CHECKING:
-    from .counting import LayerCounts
+from .counting import LayerCounts
 
 Prices = Mapping[str, float]
 """pJ of one, by the name of the count."""
@@ -85,7 +83,7 @@ _KNOWN = {**_SETTINGS, "base": _TEXT, **{f"{section}.source": _TEXT for section 
 
 @dataclass(frozen=True)
 class Technology:
-    """Energies in pJ."""
+    """Energies in pJ. The names are those of its file: ``on_chip_pj`` is ``pj`` in the table ``on_chip``."""
 
     name: str
     word_bits: int
@@ -96,44 +94,44 @@ class Technology:
     ac_pj: float
     address_pj: float
     """The addition that finds the next address."""
-    sram_bytes: tuple[float, ...]
+    on_chip_bytes: tuple[float, ...]
     """Capacities for which an access's energy is known, rising."""
-    sram_pj: tuple[float, ...]
-    """Of one access of ``sram_bits`` bits at each of them."""
-    sram_bits: int
-    dram_pj: float
-    """Of one access of ``dram_bits`` bits."""
-    dram_bits: int
+    on_chip_pj: tuple[float, ...]
+    """Of one access of ``on_chip_access_bits`` bits at each of them."""
+    on_chip_access_bits: int
+    off_chip_pj: float
+    """Of one access of ``off_chip_access_bits`` bits."""
+    off_chip_access_bits: int
     sources: Mapping[str, str]
     """Where each number comes from."""
 
     def prices(self, counts: LayerCounts) -> Prices:
         """The memory model's prices for a network: one memory holds all weights, biases and constants, another all states."""
-        weight, state = self.weight_word(counts.weight_words), self.sram_word(counts.state_words)
+        weight, state = self.weight_word(counts.weight_words), self.on_chip_word(counts.state_words)
         return {
             "synaptic_macs": self.mac_pj, "neuron_macs": self.mac_pj, "synaptic_acs": self.ac_pj, "additions": self.ac_pj,
             "weight_reads": weight, "state_accesses": state, "signal_accesses": state, "addresses": self.address_pj,
         }  # fmt: skip
 
-    def sram_word(self, words: float) -> float:
+    def on_chip_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.
 
         Straight lines between the known capacities; below the smallest its energy, above the largest the last line continues.
         """
-        size, known, energy = words * self.word_bits / 8, self.sram_bytes, self.sram_pj
+        size, known, energy = words * self.word_bits / 8, self.on_chip_bytes, self.on_chip_pj
         if size <= known[0] or len(known) == 1:
             value = energy[0]
         else:
             upper = next((i for i, limit in enumerate(known) if size <= limit), len(known) - 1)
             slope = (energy[upper] - energy[upper - 1]) / (known[upper] - known[upper - 1])
             value = energy[upper - 1] + slope * (size - known[upper - 1])
-        return value * self.word_bits / self.sram_bits
+        return value * self.word_bits / self.on_chip_access_bits
 
     def weight_word(self, words: float) -> float:
         """pJ to read a word of a weight memory of so many words."""
         if self.weights == "off_chip":
-            return self.dram_pj * self.word_bits / self.dram_bits
-        return self.sram_word(words)
+            return self.off_chip_pj * self.word_bits / self.off_chip_access_bits
+        return self.on_chip_word(words)
 
 
 def technologies() -> list[str]:
@@ -148,15 +146,13 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
         for key in _SETTINGS:
             if key not in content:
                 raise SrnnError(f'{spec}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
-        capacities, energies = (tuple(map(float, content[key])) for key in ("on_chip.bytes", "on_chip.pj"))
-        if len(capacities) != len(energies) or list(capacities) != sorted(set(capacities)):
+        as_floats = {_AMOUNT: float, _AMOUNTS: lambda values: tuple(map(float, values))}
+        values = {key: as_floats.get(form, lambda as_it_is: as_it_is)(content[key]) for key, form in _SETTINGS.items()}
+        capacities = values["on_chip.bytes"]
+        if len(capacities) != len(values["on_chip.pj"]) or list(capacities) != sorted(set(capacities)):
             raise SrnnError(f"{spec}: on_chip.bytes must rise, with one on_chip.pj for each.")
-        return Technology(
-            content["name"], content["word_bits"], content["weights"], float(content["mac.pj"]), float(content["ac.pj"]),
-            float(content["address.pj"]), capacities, energies, content["on_chip.access_bits"],
-            float(content["off_chip.pj"]), content["off_chip.access_bits"],
-            {section: content.get(f"{section}.source", "not said") for section in _SECTIONS},
-        )  # fmt: skip
+        sources = {section: content.get(f"{section}.source", "not said") for section in _SECTIONS}
+        return Technology(**{key.replace(".", "_"): value for key, value in values.items()}, sources=sources)
 
 
 def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:

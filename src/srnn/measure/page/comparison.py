@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...files import read_object
 from ...text import plain
@@ -14,9 +15,6 @@ from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, analyse
 from ..energy.subjects import compare_energy
 from .content import describe_network, describe_task, short_names, training
-
-if TYPE_CHECKING:
-    from ...data.datasets import SplitName
 
 
 def comparison_content(
@@ -90,7 +88,7 @@ def measures(name: str, analysis: Analysis, energy: dict[str, Any], run: Run) ->
         "accuracy_labelled": report.get("accuracy_labelled"),
         "accuracy_without_silence": report.get("accuracy_without_silence"),
         "balanced_accuracy": analysis.classes.balanced_accuracy,
-        "settled_steps": None if analysis.anytime is None else analysis.anytime.settled(),
+        "settled_steps": None if analysis.anytime is None else analysis.anytime.settled_steps,
         "exit_accuracy": None if chosen is None else chosen.accuracy,
         "exit_mean_steps": None if chosen is None else chosen.mean_steps,
         "firing_rate": rate if spiking else None,

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...data.batches import Sequences
+from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...files import read_object
+from ...nn.baselines import Network
 from ...text import plain
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
+from ...training.trained import Trained
 from ..analysis import AnalysisOptions, analyse, spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
-
-if TYPE_CHECKING:
-    from ...data.datasets import SplitName
-    from ...nn.baselines import Network
-    from ...training.trained import Trained
 
 SAMPLES = 6
 HISTOGRAM_BINS = 24

@@ -5,7 +5,7 @@ They are spread evenly over the split, ordered by class where a sequence has one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,13 @@ from torch import Tensor
 
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...nn.baselines import Network
-from ...nn.kernels import LayerResult, Spikes
+from ...nn.kernels import Spikes
 from ...nn.losses import Loss
-from ...nn.network import SRNN, BidirectionalLayer
-from ..analysis import ExitPolicy, prefixes, running_scores
+from ...nn.network import SRNN, BidirectionalLayer, Result
+from ...training.trained import Trained
+from ..analysis import Activity, ExitPolicy, prefixes, running_scores
 from ..analysis.scores import confidences, softmax
 from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
-
-if TYPE_CHECKING:
-    from ...training.trained import Trained
-    from ..analysis import Activity
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
@@ -55,47 +52,33 @@ def take_samples(
     indices = evenly_spread(sequences.y, count)
     if not len(indices):
         return {"watched": [], "substeps": network.substeps, "sequences": []}
-    run = _run(network, sequences.take(indices), trained.seed)
-    believed = _beliefs(network, loss, run.output)
+    batch = sequences.take(indices)
+    x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
+    result = _run(network, batch, trained.seed)
+    believed = _beliefs(network, loss, result.output)
     watched = _watched(network, activity)
-    room = BUDGET // len(indices)
-    decided = None if policy is None else policy.decide(run.output.numpy(), run.steps)
+    most = max(1, BUDGET // len(indices) // _bytes_per_step(network, x, watched))
+    lengths = [x.shape[1]] * len(x) if batch.lengths is None else batch.lengths.tolist()
+    decided = None if policy is None else policy.decide(result.output.numpy(), lengths)
     shown = []
-    for row, index in enumerate(indices.tolist()):
-        steps = run.steps[row]
+    for row, (index, steps) in enumerate(zip(indices.tolist(), lengths, strict=True)):
         item = {
             "index": index,
             "group": None if sequences.groups is None else str(sequences.groups[index]),
             "steps": steps,
-            "shown": min(steps, MOST_STEPS, max(1, room // _bytes_per_step(network, run, watched))),
-            **_outcome(loss, run, row),
+            "shown": min(steps, MOST_STEPS, most),
+            **_outcome(loss, batch, result.output, row),
             "exit": None,
         }
         if decided is not None and bool(decided.exited[row]):
             item["exit"] = {"steps": int(decided.steps[row]), "class": int(decided.classes[row])}
-        item |= _arrays(network, loss, run, believed[row], watched, row, item["shown"])
+        item |= {"input": _input(x[row, : item["shown"]].numpy())}
+        item |= _arrays(network, loss, batch, result, believed[row], watched, row, item["shown"])
         shown.append(item)
     return {"watched": watched, "substeps": network.substeps, "sequences": shown}
 
 
-class _Recorded(NamedTuple):
-    """The network's outputs for B sequences, on the CPU."""
-
-    x: Tensor
-    """(B, T, C), dense."""
-    y: Tensor
-    lengths: Tensor | None
-    output: Tensor
-    layers: tuple[LayerResult, ...]
-    """The hidden layers."""
-
-    @property
-    def steps(self) -> list[int]:
-        """Number of valid steps of each sequence."""
-        return [self.x.shape[1]] * len(self.x) if self.lengths is None else self.lengths.tolist()
-
-
-def _run(network: Network, batch: Batch, seed: int) -> _Recorded:
+def _run(network: Network, batch: Batch, seed: int) -> Result:
     """Run the network with the traces that are shown."""
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
     was_training = network.training
@@ -104,9 +87,7 @@ def _run(network: Network, batch: Batch, seed: int) -> _Recorded:
     with torch.no_grad():
         result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
     network.train(was_training)
-    x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
-    lengths = None if batch.lengths is None else batch.lengths.cpu()
-    return _Recorded(x.cpu(), batch.y.cpu(), lengths, result.output.cpu(), result.layers[:-1])
+    return result
 
 
 def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
@@ -117,15 +98,14 @@ def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.fl
     return confidences(running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring)
 
 
-def _outcome(loss: Loss, run: _Recorded, row: int) -> dict[str, Any]:
+def _outcome(loss: Loss, batch: Batch, output: Tensor, row: int) -> dict[str, Any]:
     """The true class and the decision; with a label at every step, how many of the labelled steps that count are right."""
-    output, lengths = run.output, run.lengths
+    y, lengths = batch.y[row], batch.lengths
     if not loss.per_step:
-        predicted = int(loss.scores(output, lengths).argmax(-1)[row])
-        true = int(run.y[row])
+        predicted, true = int(loss.scores(output, lengths).argmax(-1)[row]), int(y)
         return {"true": true, "predicted": predicted, "right": true == predicted}
-    counted = loss.counted_steps(output, lengths)[row] & (run.y[row] >= 0)
-    right = int((counted & (output[row].argmax(-1) == run.y[row])).sum())
+    counted = loss.counted_steps(output, lengths)[row] & (y >= 0)
+    right = int((counted & (output[row].argmax(-1) == y)).sum())
     return {"labelled_steps": int(counted.sum()), "right_steps": right}
 
 
@@ -149,10 +129,10 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
     return layers
 
 
-def _bytes_per_step(network: Network, run: _Recorded, watched: list[dict[str, Any]]) -> int:
+def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) -> int:
     """Approximate number of bytes of one sequence, before base64."""
-    binary = bool(((run.x == 0) | (run.x.abs() == 1)).all())
-    size = run.x.shape[2] // (4 if binary else 1)
+    binary = bool(((x == 0) | (x.abs() == 1)).all())
+    size = x.shape[2] // (4 if binary else 1)
     for layer in watched:
         activity = layer["size"] // 8 if layer["spiking"] and not network.bidirectional else layer["size"]
         size += network.substeps * (activity + 4 * len(layer["neurons"]))
@@ -160,26 +140,26 @@ def _bytes_per_step(network: Network, run: _Recorded, watched: list[dict[str, An
 
 
 def _arrays(
-    network: Network, loss: Loss, run: _Recorded, believed: Array, watched: list[dict[str, Any]], row: int, steps: int
-) -> dict[str, Any]:
-    """The first ``steps`` steps of one sequence, packed."""
-    x = run.x[row, :steps].numpy()
-    sample: dict[str, Any] = {"input": _input(x), "probabilities": pack_levels(believed[:steps], fine=True)}
+    network: Network, loss: Loss, batch: Batch, result: Result, believed: Array, watched: list[dict[str, Any]], row: int,
+    steps: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The first ``steps`` steps of what a sequence gave, packed."""
+    sample: dict[str, Any] = {"probabilities": pack_levels(believed[:steps], fine=True)}
     if loss.per_step:
-        sample["labels"] = pack_numbers(run.y[row, :steps].numpy())
-        sample["decisions"] = pack_numbers(run.output[row, :steps].argmax(-1).numpy())
+        sample["labels"] = pack_numbers(batch.y[row, :steps].numpy())
+        sample["decisions"] = pack_numbers(result.output[row, :steps].argmax(-1).numpy())
     elif not network.bidirectional:
-        lengths = None if run.lengths is None else run.lengths[row : row + 1]
-        sample["decisions"] = pack_numbers(prefixes(loss, run.output[row : row + 1], lengths).predicted[0, :steps])
+        lengths = None if batch.lengths is None else batch.lengths[row : row + 1]
+        sample["decisions"] = pack_numbers(prefixes(loss, result.output[row : row + 1], lengths).predicted[0, :steps])
     inner = steps * network.substeps
-    sample["layers"] = [pack_activity(layer.output[row, :inner].cpu().numpy()) for layer in run.layers]
+    sample["layers"] = [pack_activity(layer.output[row, :inner].numpy()) for layer in result.layers[:-1]]
     sample["membranes"] = []
-    for layer, result in zip(watched, run.layers, strict=True):
+    for layer, emitted in zip(watched, result.layers[:-1], strict=True):
         if not layer["neurons"]:
             sample["membranes"].append(None)
             continue
         prefix = "forward." if network.bidirectional else ""
-        u, v = (result.traces[prefix + name][row][:inner, layer["neurons"]].cpu().numpy() for name in ("u", "v"))
+        u, v = (emitted.traces[prefix + name][row][:inner, layer["neurons"]].numpy() for name in ("u", "v"))
         # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold, moving or not.
         threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
         sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})

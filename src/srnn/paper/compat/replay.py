@@ -132,7 +132,8 @@ def verify(
             _observe(part, layer_input, own_state, "emission"),
         )
         for layer, membrane, spike in zip(_single_layers(part), membranes, spikes, strict=True):
-            silent = published.silent_units.get(_name_in(network, layer), ())
+            own = next(name for name, module in network.named_modules() if module is layer)
+            silent = published.silent_units.get(own, ())
             layers[names[layer]] = _compare(recorded, names[layer], layer, membrane, spike, silent)
 
     output = recording.finish(published.trained.loss.scores(result.output), state[-1], steps).numpy()
@@ -159,10 +160,6 @@ def verify(
 def _single_layers(module: torch.nn.Module) -> Iterator[Layer]:
     """The layers of a network or of one of its parts in their order; a bidirectional one is two."""
     return (layer for layer in module.modules() if isinstance(layer, Layer))
-
-
-def _name_in(network: SRNN, layer: Layer) -> str:
-    return next(name for name, module in network.named_modules() if module is layer)
 
 
 def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
