@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,8 @@ def _walk(
     blocks = run_source(session, source, timing, real_time=arguments.real_time, finish=arguments.state is None)
     try:
         for decisions in blocks:
-            chosen = [decision for decision in decisions if chooser(decision)]
+            kept = chooser([one.number for one in decisions], [one.final for one in decisions])
+            chosen = list(compress(decisions, kept))
             count += len(chosen)
             show(decisions, chosen)
     except KeyboardInterrupt:  # how a microphone is ended

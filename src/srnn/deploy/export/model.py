@@ -62,7 +62,8 @@ def export_c(
     """A C99 library in the folder ``out``; see ``deploy.export.c.export_c``.
 
     Args:
-        name: prefix of files, functions and types; None: the model's (of its run or file).
+        format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
+        name: C identifier, prefix of files, functions and types; None: the model's (of its run or file).
         inputs_as: int8: what inputs are like; None: as in training.
         state_bits: int8: bits of a state, 32, 16 or 8; None: as the network was trained for.
         learn: float32: what goes on learning on the device: "readout", or with it one hidden layer by "e-prop".

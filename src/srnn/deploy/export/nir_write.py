@@ -25,6 +25,7 @@ import numpy as np
 from ...errors import SrnnError, need
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
 from ...nn.neurons import CubaLIF, Neuron
+from .nir_neurons import scaled
 from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, Verdict, check_stepping, to_seconds
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _layer_nodes(
     """({"_in", ".neuron" and ".rec": node}, findings) of a layer."""
     import nir
 
-    weight = layer.weight_in
+    weight, biased = layer.weight_in, layer.bias.any()
     node, omitted, scale = neuron_node(layer, dt, discretisation, scaling)
     stepped = f"{_taus(node)} s, for a reader who steps by dt = {dt:g} s, {discretisation}"
     findings: list[Finding] = [("time constants", "exact", stepped)]
@@ -142,16 +143,12 @@ def _layer_nodes(
     else:
         findings.append(("weights", "approximated", "multiplied by the input gain, equal up to rounding"))
     findings += omitted or [("neuron", "exact", f"{layer.neuron.name} as NIR's {type(node).__name__}")]
-    dtype = weight.dtype
-
-    def scaled(values: Array) -> Array:
-        factor = scale[:, None] if values.ndim == 2 else scale
-        return values if scaling == "keep" else (values.astype(np.float64) * factor).astype(dtype)
-
-    into = nir.Affine(scaled(weight), scaled(layer.bias)) if layer.bias.any() else nir.Linear(scaled(weight))
+    if scaling != "keep":
+        layer = scaled(layer, scale).as_type(weight.dtype.type)
+    into = nir.Affine(layer.weight_in, layer.bias) if biased else nir.Linear(layer.weight_in)
     nodes = {"_in": into, ".neuron": node}
     if layer.weight_rec is not None:
-        nodes[".rec"] = nir.Linear(scaled(layer.weight_rec))
+        nodes[".rec"] = nir.Linear(layer.weight_rec)
     for what, delays in layer.delays.items():
         nodes[_DELAYS[what]] = nir.Delay(delays * dt)
         findings.append(("delays", "exact", f"{delays.min() * dt:g} to {delays.max() * dt:g} s, as NIR's Delay"))

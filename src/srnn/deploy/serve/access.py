@@ -51,16 +51,13 @@ class Access:
         if problem is None:
             scope[KNOWN] = self._token is not None
             return await self._app(scope, receive, send)
+        from starlette.responses import Response
+
         status, message = problem
-        kind = "http" if scope["type"] == "http" else "websocket.http"
-        if kind == "websocket.http":
+        if scope["type"] == "websocket":
             await receive()  # its "websocket.connect"
-        body = json.dumps({"detail": message}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
-        await send({"type": f"{kind}.response.body", "body": body})
+        headers = {"www-authenticate": "Bearer"} if status == 401 else None
+        await Response(json.dumps({"detail": message}), status, headers, "application/json")(scope, receive, send)
 
     def problem(self, scope: Scope) -> tuple[int, str] | None:
         """(status, message) for a request that is refused; None for one that is permitted."""

@@ -1,12 +1,4 @@
-"""The routes.
-
-GET  /                              the live page
-GET  /v1/models                     the served models
-GET  /v1/status                     the number of streams
-POST /v1/models/{name}/classify     whole sequences (batch.py)
-WS   /v1/models/{name}/stream       a live signal (messages.py)
-GET  /v1/recordings, /v1/recordings/{number}    signals that the page can play: raw float32
-"""
+"""The routes: the live page, the signals that it can play (raw float32), the models, their streams, whole sequences."""
 
 from __future__ import annotations
 
@@ -19,13 +11,14 @@ from importlib.resources import files
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 from ...errors import SrnnError
 from ..streaming import Decoder
 from .access import Access
 from .aside import Aside
-from .bodies import Bodies, Gone, in_pieces, unless_gone
+from .bodies import Bodies, in_pieces, unless_gone
 from .limits import Limits
 from .messages import Array, describe
 from .stream import StreamConnection
@@ -105,7 +98,7 @@ def create_app(
             async with bodies.read(request) as body:
                 status, content = await unless_gone(request, aside.answer(name, kind, body))
                 return in_pieces(content, status, "application/json", HEADERS)
-        except Gone:
+        except ClientDisconnect:
             return Response()  # to nobody
 
     @app.websocket("/v1/models/{name}/stream")

@@ -1,9 +1,5 @@
 """Whole sequences over HTTP, one or several at a time, each through a session of its own.
 
-    application/json   {"inputs": [sequence, ...]}, each a list of rows of channels
-    application/x-npy  an array (sequences, samples, channels)
-    audio/wav          one sound, resampled where it has another rate than the model's
-
 It uses the decoder of streams, so a sequence as long as those of training gets a stream's decision; a longer one is no stream
 of several, but gets one of its own. All of this runs in a process of its own (aside.py).
 """

@@ -18,10 +18,6 @@ PIECE = 64 * 1024
 T = TypeVar("T")
 
 
-class Gone(Exception):
-    """The client has disconnected."""
-
-
 class Bodies:
     """The bodies that are held in memory, while they are received or computed.
 
@@ -40,7 +36,7 @@ class Bodies:
     async def read(self, request: Request) -> AsyncIterator[list[bytes]]:
         """A request's body, in parts, which counts as held until the end of the block.
 
-        HTTPException: too large, too slow, or too many at a time. Gone: the client has disconnected.
+        HTTPException: too large, too slow, or too many at a time. ClientDisconnect: the client has gone.
         """
         upload, most, seconds = _Upload(), int(self._limits.body_bytes), self._limits.start_seconds
         try:
@@ -60,8 +56,6 @@ class Bodies:
                 if upload.gave_way:
                     raise HTTPException(503, "Too many bodies are being sent at once; try again later.") from None
                 raise HTTPException(408, f"A body must be sent within {seconds:g} s.") from None
-            except ClientDisconnect:
-                raise Gone from None
             finally:
                 self._sent.pop(upload, None)
             if self._bytes > self._limits.waiting_bytes:
@@ -94,7 +88,7 @@ class _Upload:
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of some work for a request whose body has been read; if its client disconnects, the work is cancelled (Gone)."""
+    """The result of some work for a request whose body has been read; it is cancelled if the client goes (ClientDisconnect)."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -104,7 +98,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
-            raise Gone
+            raise ClientDisconnect
         return doing.result()
     finally:
         for task in (doing, watching):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ...errors import SrnnError
+from ...errors import check_positive
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,5 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None and field.default is None:
-                continue
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < float("inf"):
-                raise SrnnError(f"The limit {field.name} must be a number above 0, not {value!r}.")
+            if value is not None or field.default is not None:
+                check_positive(f"The limit {field.name}", value)

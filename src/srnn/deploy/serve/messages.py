@@ -1,23 +1,4 @@
-"""The messages of a stream. Text messages are JSON objects with a "type"; binary messages are samples.
-
-The first message of the client:
-
-    {"type": "start"}   with these options:
-        "format"        of binary messages: "float32" (default) or "int16"; little-endian, channels interleaved. int16 at full
-                        scale is -1 to 1 for a signal, and the numbers themselves for steps and for pixels up to 255
-        "report"        "step" (default), "change" or "end": which decisions are sent
-        "probabilities" true: those of all classes, with each decision
-        "trace"         true: also the input, spikes and membranes of every step, for plotting
-        "state"         a state that the server sent, to resume from; samples are then sent from its "samples" on
-        "state_every"   send a new state after every so many samples
-
-then samples, in binary messages or {"type": "samples", "samples": [[...], ...]} with one row per sample, and at any time
-
-    {"type": "state"}   send the state      {"type": "reset"}   restart      {"type": "finish"}   the signal ends here
-
-From the server: "ready" (what the model reads and decides), "decisions", "trace", "state", "end", and "error" with a "message",
-after which the stream is closed.
-"""
+"""The messages of a stream, of which docs/serve.md has a table: text is JSON objects with a "type", binary is samples."""
 
 from __future__ import annotations
 
@@ -44,11 +25,16 @@ class Start:
     """The options that a client has chosen."""
 
     format: SampleFormat = "float32"
+    """Of binary messages: little-endian, channels interleaved."""
     report: Report = "step"
+    """Which decisions are sent."""
     probabilities: bool = False
+    """Of all classes, with each decision."""
     trace: bool = False
     state: bytes | None = None
+    """That the server sent; samples are then sent from its "samples" on."""
     state_every: int | None = None
+    """Samples."""
 
 
 def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...errors import SrnnError
 from ..streaming import Decisions, Decoder, Session
+from ..streaming.decisions import Chooser
 from .batch import TURN
 from .limits import Limits
 from .messages import (
@@ -53,7 +54,6 @@ class StreamConnection:
         self._session: Session = decoder.open()
         self._start = Start()
         self._told = 0  # samples at the last state that was told
-        self._before = -1  # the class that was told last
         self._until = time.monotonic() + limits.stream_seconds
 
     async def run(self) -> None:
@@ -77,7 +77,7 @@ class StreamConnection:
         self._start = read_start(read_text(first["text"], self._limits.message_lists))
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
-        self._told = self._session.samples
+        self._told, self._chooser = self._session.samples, Chooser(self._start.report)
         limits = {"message_bytes": self._limits.message_bytes, "idle_seconds": self._limits.idle_seconds}
         await self._send(
             {"type": "ready", **describe(self._name, self._decoder), "samples": self._session.samples,
@@ -98,7 +98,7 @@ class StreamConnection:
             await self._tell_state()
         elif said["type"] == "reset":
             self._session.reset()
-            self._told, self._before = 0, -1
+            self._told, self._chooser = 0, Chooser(self._start.report)
         elif said["type"] == "finish":
             await self._tell(self._session.decide_last(await self._aside(self._session.encoder.flush)))
             return False
@@ -158,16 +158,7 @@ class StreamConnection:
 
     async def _tell(self, decisions: Decisions) -> None:
         """Send the decisions that the client has asked for."""
-        if not len(decisions.steps):
-            return
-        keep = np.ones(len(decisions.steps), bool)
-        if self._start.report != "step":
-            keep = decisions.final.copy()
-            if self._start.report == "change":
-                winners = decisions.winners
-                before = np.concatenate([[self._before], np.where(decisions.final, -1, winners)[:-1]])
-                keep |= winners != before
-            self._before = -1 if decisions.final[-1] else int(decisions.winners[-1])
+        keep = self._chooser(decisions.winners, decisions.final)
         if keep.any():
             await self._send(decisions_message(self._decoder, decisions, keep, self._start.probabilities))
 

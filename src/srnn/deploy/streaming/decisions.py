@@ -58,10 +58,10 @@ class Chooser:
     def __init__(self, report: Report) -> None:
         self.report, self._before = report, -1
 
-    def __call__(self, decision: Decision) -> bool:
-        changed, self._before = decision.number != self._before, decision.number
-        if self.report == "step":
-            return True
-        if decision.final:
-            self._before = -1  # the next sequence begins anew
-        return decision.final or (self.report == "change" and changed)
+    def __call__(self, classes: npt.ArrayLike, final: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Of the next T decisions, by the class of each (T,) and whether it is final (T,): booleans (T,)."""
+        ends = np.asarray(final, bool)
+        if self.report != "change":
+            return ends if self.report == "end" else np.ones_like(ends)
+        *before, self._before = self._before, *np.where(ends, -1, classes).tolist()  # a next sequence begins anew
+        return ends | (np.asarray(before) != classes)

@@ -47,9 +47,7 @@ class Decoder:
         trained: an SRNN that reads forwards only, and its task; initial states that are random are the same for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
         segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
-        policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
-            sequence has one label.
-        learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
+        policy, learn: see ``of``.
 
     Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
     """
@@ -76,6 +74,8 @@ class Decoder:
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
         self.classes, self.lag = task.class_names, task.lag(signal.form)
+        self.step_seconds = task.step_ms / 1000 if task.step_ms else None
+        """From one step to the next; None: steps are not in time."""
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
         self._initial = self.stream.flat_state()
         settings = [task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()]
@@ -102,8 +102,8 @@ class Decoder:
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
             segment: seconds after which a sequence ends and the next begins; steps, where steps are not in time; None: where a
                 sequence has one label, as long as those of training, else never. 0: never.
-            policy: ends a sequence as soon as the network is sure enough.
-            learn: how its sessions learn what they are told; None: they do not.
+            policy: ends a sequence, which has one label, as soon as the network is sure enough; it then rests until the next.
+            learn: how its sessions learn what they are told, each by itself; None: they do not.
 
         SrnnError for a network that cannot be streamed (it says why).
         """
@@ -145,11 +145,6 @@ class Decoder:
         session.restore(data, key)
         return session
 
-    @property
-    def step_seconds(self) -> float | None:
-        """Seconds from one step to the next; None: steps are not in time."""
-        return self.task.step_ms / 1000 if self.task.step_ms else None
-
     def probabilities(self, scores: Array) -> Array:
         """Class scores (T, classes) -> probabilities (T, classes)."""
         return confidences(scores, self.loss.scoring)
@@ -158,35 +153,31 @@ class Decoder:
 class Session:
     """One stream: ``model.stream()``, or ``decoder.open()`` for one of many. Use it from one thread at a time."""
 
+    samples: int
+    """Samples that were pushed since the stream's start."""
+    steps: int
+    """Steps that came out of them."""
+
     def __init__(self, decoder: Decoder, segment: int | None) -> None:
         self.decoder, self.segment = decoder, segment
         """Its decoder; and the steps of a sequence, None: it ends with the stream."""
         self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores = self._new_scores()
-        self._network, self._stream = decoder._initial, decoder.stream
+        self._stream = decoder.stream
         self._listener: Listener | None = None
+        self.reset()
         if decoder.adaptation is not None:
             from ...training.listening import Listener
 
             self._listener = Listener(decoder.trained, decoder.adaptation)
             self._stream = Stream(self._listener.network)
-        self.samples = 0
-        """Samples that were pushed since the stream's start."""
-        self.steps = 0
-        """Steps that came out of them."""
-        self._position = 0  # of the next step within its segment
-        self._ended = False  # the segment's decision is made: the network rests
-        self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
-        self._last: Array | None = None  # (classes,) the scores of the last step, if that was not final
 
-    def push(self, block: npt.ArrayLike, probe: Callable[[int], None] | None = None) -> Decisions:
+    def push(self, block: npt.ArrayLike) -> Decisions:
         """(samples, channels), any number of them, or one sample (channels,) -> decisions of the steps that are now known.
-
-        ``probe``: called after each step with its number, when ``decoder.stream`` has this session's state (slower).
 
         SrnnError, and nothing has changed, for a block that does not fit or is not finite.
         """
-        return self.decide(self.encode(block), probe)
+        return self.decide(self.encode(block))
 
     def finish(self) -> Decisions:
         """The signal ends: decisions of the steps that were held back; the last one is final.
@@ -228,7 +219,10 @@ class Session:
         return rest
 
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
-        """The second half of ``push``: steps (T, inputs), already encoded -> their decisions."""
+        """The second half of ``push``: steps (T, inputs), already encoded -> their decisions.
+
+        ``probe``: called after each step with its number, when ``decoder.stream`` has this session's state (slower).
+        """
         stream, segment = self._stream, self.segment
         stream.set_flat_state(self._network)
         parts: list[Decisions] = []
@@ -290,8 +284,13 @@ class Session:
         self._stream.set_flat_state(self.decoder._initial)
         if self._listener is not None:
             self._listener.end()
+        self._new_segment()
+
+    def _new_segment(self) -> None:
         self._scores.reset()
-        self._position, self._ended, self._guess, self._sure = 0, False, -1, 0
+        self._position = 0  # of the next step within its segment
+        self._ended = False  # the segment's decision is made: the network rests
+        self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
 
     # ---- learning ---------------------------------------------------------------------------------------------------
 
@@ -336,10 +335,10 @@ class Session:
         if self._listener is not None:
             self._listener.reset()
         self.encoder.reset()
-        self._scores.reset()
         self._network = self.decoder._initial
-        self.samples = self.steps = self._position = 0
-        self._ended, self._last, self._guess, self._sure = False, None, -1, 0
+        self.samples = self.steps = 0
+        self._last: Array | None = None  # (classes,) the scores of the last step, if that was not final
+        self._new_segment()
 
     def save(self, key: bytes = b"") -> bytes:
         """The state as bytes. With a ``key`` only who has it can make bytes that ``restore`` takes."""

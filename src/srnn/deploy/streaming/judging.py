@@ -1,6 +1,6 @@
 """How many of a split's words a network understands in one long signal, and the rule by which it understands most.
 
-    signal, clips = concatenated(split, rate)    all clips, in an order drawn from a seed, half a second to two of silence between
+    signal, clips = concatenated(split, rate)
     heard = listen(decoder, signal)
     judge(decoder, heard, clips, SpottingRule(0.8))
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from ....nn.network.frozen import Array
 
-BYTES = {"float": 4, "int8_t": 1, "int16_t": 2, "int32_t": 4, "int64_t": 8, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
 DTYPES = {"float": np.dtype(np.float32)} | {
-    ctype: np.dtype(ctype.removesuffix("_t")) for ctype in BYTES if ctype != "float"
+    f"{kind}{bits}_t": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
 Member = tuple[str, str, int]
 """(C type, name, length; 0: no array) of a struct's member."""
@@ -31,8 +30,7 @@ def number(value: float | int, ctype: str) -> str:
     """A literal that is exactly this value."""
     if ctype != "float":
         return str(int(value))
-    text = str(np.float32(value))  # as short as float32 allows
-    return f"{text}f"
+    return f"{np.float32(value)!s}f"  # as short as float32 allows
 
 
 def rounding(kind: str) -> str:
@@ -66,7 +64,7 @@ class Constant:
 
     @property
     def bytes(self) -> int:
-        return self.values.size * BYTES[self.ctype]
+        return self.values.size * DTYPES[self.ctype].itemsize
 
     @property
     def text(self) -> str:
@@ -116,12 +114,10 @@ def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], wh
     nonzero = rows != 0
     kept = int(nonzero.sum())
     start_type, target_type = types
-    sparse_bytes = kept * (BYTES[ctype] + BYTES[target_type]) + (presynaptic + 1) * BYTES[start_type]
-    if dense or sparse_bytes >= rows.size * BYTES[ctype] or (kept == 0 and rows.size == 0):
-        whole = Constant(
-            f"{name}", ctype, rows, f"{what}: a row of {size} for each of {presynaptic} presynaptic neurons"
-        )
-        return Matrix(name, size, presynaptic, kept, (whole,))
+    each, target, start = (DTYPES[kind].itemsize for kind in (ctype, target_type, start_type))
+    if dense or kept * (each + target) + (presynaptic + 1) * start >= rows.size * each:
+        about = f"{what}: a row of {size} for each of {presynaptic} presynaptic neurons"
+        return Matrix(name, size, presynaptic, kept, (Constant(name, ctype, rows, about),))
     starts = np.concatenate([[0], np.cumsum(nonzero.sum(1))])
     # C has no empty arrays; a row that nobody reads stands in.
     targets = np.nonzero(nonzero)[1] if kept else np.zeros(1, np.int64)

@@ -134,17 +134,10 @@ class DecisionPlan:
             functions.insert(0, _SUM)
         if self.soft and self.bits is not None:
             functions.insert(0, self._exponential())
-        share = self._softmax(each) if self.soft else ""
-        value = "output[c]"
-        if self.soft:
-            value = (
-                "decision->part[c] / total"
-                if self.bits is None
-                else f"(int32_t)((uint64_t)decision->part[c] * scale >> {ONE_BITS + 2})"
-            )
+        declared, share, value = self._softmax(each) if self.soft else ("", "", "output[c]")
         functions.append(
             f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS])\n{{\n"
-            f"{self._locals()}\n{share}{each} {{\n{self._added(value)}    }}\n"
+            f"    int c;\n{declared}\n{share}{each} {{\n{self._added(value)}    }}\n"
             "    if (decision->steps < UINT32_MAX)\n        decision->steps++;\n"
             "    return largest(decision->scores);\n}\n"
         )
@@ -158,23 +151,18 @@ class DecisionPlan:
         rows = "".join(f"    {c_string(name)},\n" for name in self.rule.classes)
         return f"const char *const {upper}_CLASSES[{upper}_NUM_CLASSES] = {{\n{rows}}};\n"
 
-    def _locals(self) -> str:
-        lines = "    int c;\n"
-        if not self.soft:
-            return lines
-        ctype = "float" if self.bits is None else "int32_t"
-        total = "float total = 0.0f;" if self.bits is None else "uint64_t total = 0, scale;"
-        return f"{lines}    {ctype} most = output[0];\n    {total}\n"
-
-    def _softmax(self, each: str) -> str:
-        part = "expf(output[c] - most)"
-        if self.bits is not None:
+    def _softmax(self, each: str) -> tuple[str, str, str]:
+        """Local variables, what is computed with them, and the share of class c."""
+        ctype, total, part, scale = "float", "float total = 0.0f", "expf(output[c] - most)", ""
+        share = "decision->part[c] / total"
+        if self.bits is not None:  # the one division: 2^62 / total, and total is at least 2^30
+            ctype, total = "int32_t", "uint64_t total = 0, scale"
             part = "exponential((uint64_t)((int64_t)most - output[c]))"
+            scale = f"    scale = ((uint64_t)1 << {2 * ONE_BITS + 2}) / total;\n"
+            share = f"(int32_t)((uint64_t)decision->part[c] * scale >> {ONE_BITS + 2})"
         lines = f"{each}\n        most = output[c] > most ? output[c] : most;\n"
         lines += f"{each} {{\n        decision->part[c] = {part};\n        total += decision->part[c];\n    }}\n"
-        if self.bits is not None:  # the one division: 2^62 / total, and total is at least 2^30
-            lines += f"    scale = ((uint64_t)1 << {2 * ONE_BITS + 2}) / total;\n"
-        return lines
+        return f"    {ctype} most = output[0];\n    {total};\n", lines + scale, share
 
     def _added(self, value: str) -> str:
         """The body of the loop over the classes."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from .arrays import Constant, Member
 
-from ....nn.network.frozen import Array
-from .arrays import Constant
+
+@dataclass(frozen=True)
+class Sent:
+    """What presynaptic neurons emit at a step."""
+
+    values: str
+    """Their array in C."""
+    ctype: str
+    spikes: bool
+
+    @property
+    def kind(self) -> str:
+        """Of the function that adds their weights: in float32 one is for all."""
+        return "any" if self.ctype == "float" else "input" if self.values == "input" else "spike"
 
 
 @dataclass(frozen=True)
@@ -18,10 +30,8 @@ class Ring:
     name: str
     layer: str
     delays: Constant
-    ctype: str
-    """Of what presynaptic neurons emit."""
-    bits: bool
-    """Whether that is spikes, of which a byte keeps eight."""
+    sent: Sent
+    """Of spikes a byte keeps eight."""
 
     @property
     def presynaptic(self) -> int:
@@ -32,10 +42,10 @@ class Ring:
         return int(self.delays.values.max()) + 1
 
     @property
-    def members(self) -> tuple[tuple[str, str, int], ...]:
-        """(C type, name, length) of the arrays that it has in the layer's state."""
-        slot = -(-self.presynaptic // 8) if self.bits else self.presynaptic
-        ring = ("uint8_t" if self.bits else self.ctype, self.name, self.depth * slot)
+    def members(self) -> tuple[Member, ...]:
+        """The arrays that it has in the layer's state."""
+        slot = -(-self.presynaptic // 8) if self.sent.spikes else self.presynaptic
+        ring = ("uint8_t" if self.sent.spikes else self.sent.ctype, self.name, self.depth * slot)
         return ring, ("uint16_t", f"{self.name}_turn", 1)
 
     @property
@@ -43,23 +53,23 @@ class Ring:
         """The local array of what arrives at a step."""
         return f"{self.name}_now"
 
-    def call(self, function: str, values: str) -> str:
-        """A call of "send" (the values of all presynaptic neurons) or "receive" (into ``values``)."""
-        state = f"state->{self.layer}"
-        delays = f"{self.delays.name}, " if function == "send" else ""
-        ring = f"{state}.{self.name}, {state}.{self.name}_turn, {self.depth}"
-        return f"    {function}_{self.kind}({ring}, {delays}{values}, {self.presynaptic});"
+    def call(self, function: str) -> str:
+        """A call of "send" or "receive"."""
+        ring = f"state->{self.layer}.{self.name}"
+        values = f"{self.delays.name}, {self.sent.values}" if function == "send" else self.arrived
+        return f"    {function}_{self.kind}({ring}, {ring}_turn, {self.depth}, {values}, {self.presynaptic});"
 
     @property
     def kind(self) -> str:
-        return f"{'bits' if self.bits else 'values'}_{self.ctype.removesuffix('_t')}"
+        return f"{'bits' if self.sent.spikes else 'values'}_{self.sent.ctype.removesuffix('_t')}"
 
     def functions(self) -> str:
         """The C functions of rings of this kind."""
-        zero, one = ("0.0f", "1.0f") if self.ctype == "float" else ("0", "1")
-        slot, now = "((uint32_t)count + 7) / 8" if self.bits else "(uint32_t)count", "turn[0] * slot + (uint32_t)j"
+        ctype, bits = self.sent.ctype, self.sent.spikes
+        zero, one = ("0.0f", "1.0f") if ctype == "float" else ("0", "1")
+        slot, now = "((uint32_t)count + 7) / 8" if bits else "(uint32_t)count", "turn[0] * slot + (uint32_t)j"
         place = "((uint32_t)turn[0] + delays[j]) % (uint32_t)depth * slot + (uint32_t)j"
-        if self.bits:
+        if bits:
             put, take = "(uint8_t)(ring[at] | 1u << j % 8)", f"((ring[{now} / 8] >> j % 8) & 1) ? {one} : {zero}"
             place = f"{place} / 8"
         else:
@@ -68,7 +78,7 @@ class Ring:
         return f"""\
 /* What presynaptic neurons emit now is put into the ring's slots, each by its delay. Any turn in the state is safe. */
 static void send_{self.kind}({member} *ring, uint16_t *turn, int depth, const {delays} *delays,
-        const {self.ctype} *presynaptic, int count)
+        const {ctype} *presynaptic, int count)
 {{
     const uint32_t slot = {slot};
     int j;
@@ -82,7 +92,7 @@ static void send_{self.kind}({member} *ring, uint16_t *turn, int depth, const {d
 }}
 
 /* What arrives now; its slot is then empty, and the ring turns by one. */
-static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {self.ctype} *arrived, int count)
+static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {ctype} *arrived, int count)
 {{
     const uint32_t slot = {slot};
     uint32_t i;
@@ -92,15 +102,7 @@ static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {self
     for (j = 0; j < count; j++)
         arrived[j] = {take};
     for (i = 0; i < slot; i++)
-        ring[turn[0] * slot + i] = {zero if not self.bits else "0"};
+        ring[turn[0] * slot + i] = {zero if not bits else "0"};
     turn[0] = (uint16_t)((turn[0] + 1) % depth);
 }}
 """
-
-
-def make_ring(name: str, layer: str, delays: Array, ctype: str, spikes: bool, delay_type: str) -> Ring:
-    what = "input" if name == "incoming" else "the layer itself"
-    about = f"{layer}, how many further steps what it gets from {what} is under way"
-    return Ring(
-        name, layer, Constant(f"{layer}_{name}_delay", delay_type, delays.astype(np.int64), about), ctype, spikes
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....data.signals import CrossingPath
-from .arrays import BYTES, Constant, number
+from .arrays import DTYPES, Constant, number
 
 _RULES = {
     "difference": "spikes where it rises or falls by a threshold from one step to the next",
@@ -84,7 +84,9 @@ class CrossingPlan(EncoderPlan):
         ctype = "float"
         if self.integer:
             ctype = next(
-                kind for kind in ("int8_t", "int16_t", "int32_t") if abs(weights).max() < 2 ** (8 * BYTES[kind] - 1)
+                kind
+                for kind in ("int8_t", "int16_t", "int32_t")
+                if abs(weights).max() < 2 ** (8 * DTYPES[kind].itemsize - 1)
             )
         over = f", over {self.encoder.denominator}" if self.integer else ""
         what = f"smoothing: a row of {self.encoder.window} samples' weights for each place of a window{over}"
@@ -103,8 +105,8 @@ class CrossingPlan(EncoderPlan):
     @property
     def ram_bytes(self) -> int:
         if not self.running:
-            return BYTES[self.sample] * self.channels * (self.encoder.window + 3) + 4
-        size, wide = BYTES[self.sample] * (self.channels * (self.encoder.window + 2) + 1) + 4, BYTES[self.wide]
+            return 4 * self.channels * (self.encoder.window + 3) + 4
+        size, wide = 4 * (self.channels * (self.encoder.window + 2) + 1) + 4, DTYPES[self.wide].itemsize
         return wide * (self.channels - -size // wide)  # padded
 
     @property

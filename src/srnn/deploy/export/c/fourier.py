@@ -7,6 +7,7 @@ of these, a multiple of four in all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,9 @@ def primes(number: int) -> list[int]:
     return factors
 
 
-def loading(factors: Sequence[int], numbers: Sequence[int] | None = None) -> list[int]:
+def loading(factors: Sequence[int]) -> np.ndarray[Any, Any]:
     """The order in which a transform in place by these factors, the last one last, takes its numbers."""
-    numbers = range(int(np.prod(factors))) if numbers is None else numbers
-    if not factors:
-        return list(numbers)
-    *rest, last = factors
-    return [number for part in range(last) for number in loading(rest, numbers[part::last])]
+    return np.arange(np.prod(factors)).reshape(factors).T.ravel()
 
 
 def transform(points: int) -> str:

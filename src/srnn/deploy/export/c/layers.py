@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ....nn.equations import Text, equations
 from ....nn.fixedpoint.integer import IntegerLayer
-from ....nn.network.frozen import Array, FrozenLayer
-from .arrays import Constant, Matrix, number, pack_matrix
-from .delays import Ring
+from ....nn.network.frozen import FrozenLayer
+from .arrays import Constant, Matrix, Member, number, pack_matrix
+from .delays import Ring, Sent
 from .translate import FixedC, FixedText, FloatC
 
 
@@ -41,18 +41,25 @@ class LayerPlan:
     step: StepFunction
     state: tuple[tuple[str, str], ...]
     """(C type, name) of the arrays of ``size`` numbers."""
-    rings: tuple[Ring, ...] = ()
+    sent: tuple[Sent, Sent]
+    """What the layer is sent from below, and by itself one step earlier."""
+    rings: tuple[Ring, ...]
     """With delays, what is under way."""
 
     @property
-    def members(self) -> list[tuple[str, str, int]]:
-        """(C type, name, length) of all arrays of the state."""
+    def members(self) -> list[Member]:
+        """All arrays of the state."""
         rings = [member for ring in self.rings for member in ring.members]
         return [(ctype, name, self.layer.size) for ctype, name in self.state] + rings
 
     @property
-    def spiking(self) -> bool:
-        return self.layer.neuron.emission == "spike"
+    def read(self) -> list[tuple[Matrix, str, Sent]]:
+        """Each matrix, the array in C of what arrives at it in a step, and what was sent for that."""
+        arrays = {ring.sent: ring.arrived for ring in self.rings}
+        return [
+            (matrix, arrays.get(sent, sent.values), sent)
+            for matrix, sent in zip(self.matrices, self.sent, strict=False)
+        ]
 
     @property
     def keeps_emission(self) -> bool:
@@ -71,7 +78,7 @@ class LayerPlan:
 
 
 def plan_layer(
-    layer: FrozenLayer, name: str, types: tuple[str, str], functions: dict[str, StepFunction], needs_emission: bool,
+    layer: FrozenLayer, name: str, below: Sent, types: tuple[str, str], delay_type: str, functions: dict[str, StepFunction],
     dense: bool,
 ) -> LayerPlan:  # fmt: skip
     """The plan of one layer. ``functions``: those of the layers before, by their text; ``dense``: no matrix is compressed."""
@@ -88,22 +95,25 @@ def plan_layer(
         about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
         scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
     step = _step_function(layer, functions)
-    coefficients = {
-        key: _coefficient(f"{name}_{key}", value, array, key)
-        for key, array in layer.coefficients.items()
-        if key in step.parameters
-    }
+    coefficients = dict[str, Constant | str]()
+    for key, array in layer.coefficients.items():
+        if key in step.parameters:
+            same = (array == array[0]).all()
+            whole = Constant(f"{name}_{key}", value, array, f"{name}, {key}")
+            coefficients[key] = number(array[0], value) if same else whole
     kept = f"int{layer.width}_t" if isinstance(layer, IntegerLayer) else value
     state = [(kept, variable) for variable in layer.neuron.variables()]
     spiking = layer.neuron.emission == "spike"
-    if "s" in step.parameters or needs_emission or layer.weight_rec is not None:
+    if "s" in step.parameters or name != "readout" or layer.weight_rec is not None:
         state.append(("uint8_t" if integer and spiking else value, "s"))
-    return LayerPlan(name, layer, matrices, bias, scaling, coefficients, step, tuple(state))
-
-
-def _coefficient(name: str, ctype: str, array: Array, what: str) -> Constant | str:
-    same = bool((array == array[0]).all())
-    return number(array[0], ctype) if same else Constant(name, ctype, array, f"{name.partition('_')[0]}, {what}")
+    itself, rings = Sent(f"state->{name}.s", state[-1][0], spiking), []
+    for key, delays in layer.delays.items():
+        sent, what = (below, "input") if key == "incoming" else (itself, "the layer itself")
+        about = f"{name}, how many further steps what it gets from {what} is under way"
+        rings.append(Ring(key, name, Constant(f"{name}_{key}_delay", delay_type, delays, about), sent))
+    return LayerPlan(
+        name, layer, matrices, bias, scaling, coefficients, step, tuple(state), (below, itself), tuple(rings)
+    )
 
 
 def _step_function(layer: FrozenLayer, functions: dict[str, StepFunction]) -> StepFunction:

@@ -1,11 +1,5 @@
 """Where an exported network's files lie, and what stands beside them, so that an embedded tool takes the folder as a library.
 
-plain        the library, a program that tries it, a Makefile
-arduino      library.properties, src/, examples/NAME/NAME.ino        (Arduino library specification 1.5)
-platformio   library.json, src/, examples/NAME                       (a project for the board "native")
-zephyr       zephyr/module.yml, CMakeLists.txt, Kconfig, samples/NAME
-espidf       idf_component.yml, CMakeLists.txt, examples/NAME
-
 The C is the same in all. The example runs the network on a made-up sensor and prints the class of each sequence.
 """
 
@@ -195,6 +189,7 @@ def _exact(plan: Plan) -> list[str]:
 
 
 def _arduino(plan: Plan, about: str) -> dict[str, str]:
+    """By the Arduino library specification 1.5."""
     name = plan.name
     main = f"""\
 void setup()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from ....data.signals import CrossingPath, SpeechPath
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
-from .arrays import BYTES, DTYPES, Constant, index_types
+from .arrays import DTYPES, Constant, index_types
 from .decision import DecisionPlan
-from .delays import make_ring
+from .delays import Sent
 from .encoder import CrossingPlan
 from .layers import LayerPlan, StepFunction, plan_layer
 from .learning import Learn, Learning
@@ -161,7 +161,7 @@ class Plan:
             **({"encoder": self.encoder.report()} if self.encoder else {}),
             **({"decision": self.decision.report()} if self.decision else {}),
             **(self.learning.report() if self.learning else {}),
-            "lstm_of_the_same_size": lstm_sizes(self.network, BYTES["int8_t" if self.integer else "float"]),
+            "lstm_of_the_same_size": lstm_sizes(self.network, 1 if self.integer else 4),
         }
 
 
@@ -205,15 +205,10 @@ def make_plan(
     layers = list[LayerPlan]()
     for index, layer in enumerate(network.layers):
         last = index == len(network.layers) - 1
-        own = "readout" if last else f"layer{index}"
         learns = learn == "e-prop" or (last and learn is not None)
-        plan = plan_layer(layer, own, types, functions, needs_emission=not last, dense=learns)
-        below, spikes = (layers[-1].state[-1][0], layers[-1].spiking) if layers else (input_type, False)
-        presynaptic = {"incoming": (below, spikes), "arriving": (plan.state[-1][0], plan.spiking)}
-        rings = tuple(
-            make_ring(name, own, delays, *presynaptic[name], delay_type) for name, delays in layer.delays.items()
-        )
-        layers.append(replace(plan, rings=rings))
+        below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
+        own = "readout" if last else f"layer{index}"
+        layers.append(plan_layer(layer, own, below, types, delay_type, functions, dense=learns))
     if network.signal is not None:
         network.signal.check_c(integer)
     learning = None if learn is None or rule is None else Learning.of(name, tuple(layers), learn, rule.loss)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from .arrays import number
 from .encoder import CrossingPlan
 from .plan import Plan
@@ -63,22 +65,21 @@ def main_c(plan: Plan) -> str:
     """A program that runs the network on what it reads, for trying it and for tests."""
     name, upper = plan.name, plan.name.upper()
     score, cast = ("%ld", "(long)") if plan.integer else ("%.9g", "(double)")
-    encode = _Encoding(plan) if plan.encoder is not None else None
-    decide = _Deciding(plan) if plan.decision is not None else None
+    encode, decide = _encoding(plan), _deciding(plan)
     raw = takes_raw(plan)
     declaration, initialisation, arguments = plan.learnt
     counted = ", ".join(rf"\"{what}\": %lu" for what in (*plan.counted, "state_bytes"))
     counts = ", ".join(f"{name}_counts.{what}" for what in plan.counted)
     return f"""\
-/* Tries the network {name} on standard input, a line of {upper}_INPUTS numbers a step. {decide.about if decide else _SCORES}
+/* Tries the network {name} on standard input, a line of {upper}_INPUTS numbers a step. {decide["about"] or _SCORES}
  * Input that is not such a line ends the program with exit code 2, and it says which line.
  *
-{decide.usage if decide else ""}{_RAW if raw else ""}\
+{decide["usage"]}{_RAW if raw else ""}\
  *   --steps N         begin anew every N steps (several signals of one length, one after the other)
  *   --binary          input and scores are raw {name}_input and {name}_score, not text
  *   --trace           after the scores of a step, the raw state (with --binary)
  *   --state FILE      begin with this raw state
-{encode.usage if encode else ""} */
+{encode["usage"]} */
 #include "{name}.h"
 
 #include <float.h>
@@ -88,11 +89,11 @@ def main_c(plan: Plan) -> str:
 
 static {name}_state state, first;
 {declaration}\
-{decide.variables if decide else ""}\
+{decide["variables"]}\
 static int binary, trace{", raw" if raw else ""};
 static unsigned long line = 1; /* of the input; of binary input, the step */
 
-{readers(plan)}{encode.reader if encode else ""}{decide.functions if decide else ""}\
+{readers(plan)}{encode["reader"]}{decide["functions"]}\
 static void step(const {name}_input *input)
 {{
     {name}_score scores[{upper}_OUTPUTS];
@@ -103,7 +104,7 @@ static void step(const {name}_input *input)
         fwrite(scores, sizeof scores, 1, stdout);
         if (trace)
             fwrite(&state, sizeof state, 1, stdout);
-    }} else {decide.choice if decide else ""}{{
+    }} else {decide["choice"]}{{
         for (i = 0; i < {upper}_OUTPUTS; i++)
             printf("{score}%c", {cast}scores[i], i + 1 < {upper}_OUTPUTS ? ',' : '\\n');
     }}
@@ -113,7 +114,7 @@ static void step(const {name}_input *input)
 static void begin(void)
 {{
     state = first;
-{decide.begin if decide else ""}}}
+{decide["begin"]}}}
 
 /* Steps on standard input. */
 static void run_steps(long steps)
@@ -128,25 +129,25 @@ static void run_steps(long steps)
     }}
 }}
 
-{encode.functions if encode else ""}\
+{encode["functions"]}\
 int main(int argc, char **argv)
 {{
     long steps = 0;
     int i;
     const char *state_file = 0;
     char *rest;
-{encode.declarations if encode else ""}
+{encode["declarations"]}
     for (i = 1; i < argc; i++) {{
         if (!strcmp(argv[i], "--binary"))
             binary = 1;
         else if (!strcmp(argv[i], "--trace"))
             trace = 1;
-{decide.options if decide else ""}{_RAW_OPTION if raw else ""}\
+{decide["options"]}{_RAW_OPTION if raw else ""}\
         else if (!strcmp(argv[i], "--steps") && i + 1 < argc && (steps = strtol(argv[i + 1], &rest, 10)) > 0 && !*rest)
             i++;
         else if (!strcmp(argv[i], "--state") && i + 1 < argc)
             state_file = argv[++i];
-{encode.options if encode else ""}\
+{encode["options"]}\
         else {{
             fprintf(stderr, "%s: no such argument, or its value is missing or wrong (see {name}_main.c)\\n", argv[i]);
             return 2;
@@ -165,8 +166,8 @@ int main(int argc, char **argv)
             return 2;
         }}
     }}
-    {encode.run if encode else ""}run_steps(steps);
-{decide.end if decide else ""}\
+    {encode["run"]}run_steps(steps);
+{decide["end"]}\
 #ifdef SRNN_COUNT
     fprintf(stderr, "{{{counted}}}\\n",
             {counts}, (unsigned long)sizeof state);
@@ -180,42 +181,17 @@ int main(int argc, char **argv)
 """
 
 
-class _Deciding:
-    """What NAME_main.c has more when the library decides: it prints classes."""
-
-    def __init__(self, plan: Plan) -> None:
-        assert plan.decision is not None
-        name, upper, per_step = plan.name, plan.name.upper(), plan.decision.rule.per_step
-        when = (
-            "where the class changes, that step and the class"
-            if per_step
-            else "at the end of a sequence, its last step and its class"
-        )
-        self.about = f"A line of output\n * {when}, with a tab between them; steps count from 0."
-        self.usage = """\
- *   --every           a line for every step, of the sequence so far
- *   --scores          instead, the readout's outputs, a line a step
-"""
-        self.variables = f"""\
-static {name}_decision decision;
-static int every, scores_only, label = -1; /* of the sequence so far; -1: none */
-static unsigned long steps_read; /* of the sequence */
-"""
-        self.choice = "if (!scores_only) {\n        decide(scores);\n    } else "
-        self.begin = f"""\
-{"" if per_step else "    finish();"}
-    {name}_decision_init(&decision);
-    steps_read = 0;
-    label = -1;
-""".lstrip("\n")
-        self.options = """\
-        else if (!strcmp(argv[i], "--every"))
-            every = 1;
-        else if (!strcmp(argv[i], "--scores"))
-            scores_only = 1;
-"""
-        self.end = "" if per_step else "    finish();\n"
-        finish = """\
+def _deciding(plan: Plan) -> defaultdict[str, str]:
+    """What NAME_main.c has more when the library decides, part by part: it prints classes."""
+    if plan.decision is None:
+        return defaultdict(str)
+    name, upper, per_step = plan.name, plan.name.upper(), plan.decision.rule.per_step
+    when = (
+        "where the class changes, that step and the class"
+        if per_step
+        else "at the end of a sequence, its last step and its class"
+    )
+    finish = """\
 /* The sequence's class, at its end. */
 static void finish(void)
 {
@@ -224,12 +200,38 @@ static void finish(void)
 }
 
 """
-        decided = f"{name}_decide(&decision, scores)"
-        taken = f"    label = {decided};\n    steps_read++;\n    if (every)\n"
-        if per_step:
-            taken = f"    const int now = {decided}, changed = now != label;\n\n"
-            taken += "    label = now;\n    steps_read++;\n    if (every || changed)\n"
-        self.functions = f"""\
+    decided = f"{name}_decide(&decision, scores)"
+    taken = f"    label = {decided};\n    steps_read++;\n    if (every)\n"
+    if per_step:
+        taken = f"    const int now = {decided}, changed = now != label;\n\n"
+        taken += "    label = now;\n    steps_read++;\n    if (every || changed)\n"
+    return defaultdict(
+        str,
+        about=f"A line of output\n * {when}, with a tab between them; steps count from 0.",
+        usage="""\
+ *   --every           a line for every step, of the sequence so far
+ *   --scores          instead, the readout's outputs, a line a step
+""",
+        variables=f"""\
+static {name}_decision decision;
+static int every, scores_only, label = -1; /* of the sequence so far; -1: none */
+static unsigned long steps_read; /* of the sequence */
+""",
+        choice="if (!scores_only) {\n        decide(scores);\n    } else ",
+        begin=f"""\
+{"" if per_step else "    finish();"}
+    {name}_decision_init(&decision);
+    steps_read = 0;
+    label = -1;
+""".lstrip("\n"),
+        options="""\
+        else if (!strcmp(argv[i], "--every"))
+            every = 1;
+        else if (!strcmp(argv[i], "--scores"))
+            scores_only = 1;
+""",
+        end="" if per_step else "    finish();\n",
+        functions=f"""\
 /* A line of output, at once. A name cannot end it. */
 static void say(void)
 {{
@@ -247,25 +249,26 @@ static void decide(const {name}_score *scores)
 {taken}        say();
 }}
 
-{"" if per_step else finish}"""
+{"" if per_step else finish}""",
+    )
 
 
-class _Encoding:
-    """What NAME_main.c has more when the library has an encoder: the input is a signal, with --encode."""
-
-    def __init__(self, plan: Plan) -> None:
-        assert plan.encoder is not None
-        name, upper, ctype = plan.name, plan.name.upper(), plan.encoder.sample
-        crossing, self.usage = None, _SOUND_USAGE
-        if isinstance(plan.encoder, CrossingPlan):
-            crossing = None if plan.encoder.running else _Thresholds(plan.encoder)
-            self.usage = crossing.usage if crossing else _RUNNING_USAGE
-        self.reader = reader("signal_read", ctype, ctype, f"{upper}_CHANNELS")
-        end = (
-            f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
-        )
-        parameters, arguments = (f", const {ctype} *up, const {ctype} *down", ", up, down") if crossing else ("", "")
-        self.functions = f"""\
+def _encoding(plan: Plan) -> defaultdict[str, str]:
+    """What NAME_main.c has more when the library has an encoder, part by part: the input is a signal, with --encode."""
+    if plan.encoder is None:
+        return defaultdict(str)
+    name, upper, ctype = plan.name, plan.name.upper(), plan.encoder.sample
+    end = f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
+    parameters = arguments = ""
+    own = defaultdict[str, str](str, usage=_SOUND_USAGE, options=_ENCODE_OPTION)
+    if isinstance(plan.encoder, CrossingPlan):
+        own["usage"] = _RUNNING_USAGE
+        if not plan.encoder.running:
+            own |= _thresholds(plan.encoder)
+            parameters, arguments = f", const {ctype} *up, const {ctype} *down", ", up, down"
+    return own | {
+        "reader": reader("signal_read", ctype, ctype, f"{upper}_CHANNELS"),
+        "functions": f"""\
 static void ready({name}_encoder *encoder)
 {{
     {name}_input input[{upper}_INPUTS];
@@ -299,27 +302,26 @@ static void run_signal(long steps{parameters})
         end(&encoder);
 }}
 
-{crossing.functions if crossing else ""}"""
-        self.options = crossing.options if crossing else _ENCODE_OPTION
-        self.declarations = (crossing.declarations if crossing else "") + "    int encode = 0;\n"
-        self.run = f"if (encode)\n        run_signal(steps{arguments});\n    else\n        "
+{own["functions"]}""",
+        "declarations": f"{own['declarations']}    int encode = 0;\n",
+        "run": f"if (encode)\n        run_signal(steps{arguments});\n    else\n        ",
+    }
 
 
-class _Thresholds:
+def _thresholds(plan: CrossingPlan) -> dict[str, str]:
     """What it has more when the encoder is told the deviations of its channels."""
-
-    def __init__(self, plan: CrossingPlan) -> None:
-        encoder, upper, ctype = plan.encoder, plan.name.upper(), plan.sample
-        told = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
-        self.usage = f""" *   --encode STD ...  the input is a signal of {plan.channels} channels with standard deviations{told}
-"""
-        up, down = (
-            f"rounded_up({value!r} * {encoder.denominator} * std)"
-            if plan.integer
-            else f"(float)std * {number(value, 'float')}"
-            for value in (encoder.crossing.up, encoder.crossing.down)
-        )
-        self.functions = f"""\
+    encoder, upper, ctype = plan.encoder, plan.name.upper(), plan.sample
+    told = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
+    up, down = (
+        f"rounded_up({value!r} * {encoder.denominator} * std)"
+        if plan.integer
+        else f"(float)std * {number(value, 'float')}"
+        for value in (encoder.crossing.up, encoder.crossing.down)
+    )
+    return {
+        "usage": f""" *   --encode STD ...  the input is a signal of {plan.channels} channels with standard deviations{told}
+""",
+        "functions": f"""\
 {_ROUNDED_UP if plan.integer else ""}/* Thresholds of the deviations that follow --encode; 0 if these are no positive numbers. */
 static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
 {{
@@ -336,11 +338,12 @@ static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
     return 1;
 }}
 
-"""
-        self.options = f"""\
+""",
+        "options": f"""\
         else if (!strcmp(argv[i], "--encode") && thresholds(argv + i + 1, argc - i - 1, up, down)) {{
             encode = 1;
             i += {upper}_CHANNELS;
         }}
-"""
-        self.declarations = f"    {ctype} up[{upper}_CHANNELS], down[{upper}_CHANNELS];\n"
+""",
+        "declarations": f"    {ctype} up[{upper}_CHANNELS], down[{upper}_CHANNELS];\n",
+    }

@@ -63,8 +63,7 @@ def export_c(
     Args:
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty.
-        name: C identifier: prefix of files, functions and types.
-        format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
+        name, format, learn, layout: as of ``deploy.export.model.export_c``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
@@ -72,10 +71,8 @@ def export_c(
         decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
             it the library ends with the readout's outputs.
         scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
-        learn: what continues to learn on the device: "readout", or with it one hidden layer by "e-prop"; see ``learning``.
         about: one line for the header: what network this is.
         inputs: for the header of a network without an encoder: what the inputs of a step are.
-        layout: for which tool the folder is a library, see ``layouts``.
 
     Returns: sizes and operations, as written to NAME.json.
     Raises SrnnError for a network that cannot be exported so, a bad name, or a folder that cannot be written.

@@ -21,6 +21,15 @@ def takes_raw(plan: Plan) -> bool:
 
 def readers(plan: Plan) -> str:
     """What reads the input, and ends the program when that is not what it should be."""
+    text, value, upper = "", "", plan.name.upper()
+    if takes_raw(plan):
+        value = "values[i]"
+        if plan.scale is not None:  # in float32, as in training
+            text = f"static const float mean[] = {upper}_MEAN, std[] = {upper}_STD;\n\n"
+            value = "((float)values[i] - mean[i]) / std[i]"
+        if plan.input_bits:
+            text += converter(plan)
+            value = f"converted((double)({value}))" if plan.scale is not None else f"converted({value})"
     return f"""\
 static void wrong(const char *what, int count)
 {{
@@ -80,25 +89,12 @@ static int read_line(double *numbers, int count, int whole, double least, double
     }}
 }}
 
-{_input_reader(plan)}"""
+{text}{reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS", value)}"""
 
 
 def converter(plan: Plan) -> str:
     """The C function that makes a number an int8 library's input."""
     return _CONVERTED.format(scale=f"{2 ** (plan.input_bits or 0)}.0", rounding=rounding("double"))
-
-
-def _input_reader(plan: Plan) -> str:
-    text, value, upper = "", "", plan.name.upper()
-    if takes_raw(plan):
-        value = "values[i]"
-        if plan.scale is not None:  # in float32, as in training
-            text = f"static const float mean[] = {upper}_MEAN, std[] = {upper}_STD;\n\n"
-            value = "((float)values[i] - mean[i]) / std[i]"
-        if plan.input_bits:
-            text += converter(plan)
-            value = f"converted((double)({value}))" if plan.scale is not None else f"converted({value})"
-    return text + reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS", value)
 
 
 def reader(function: str, ctype: str, base: str, count: str, converted: str = "") -> str:

@@ -85,7 +85,7 @@ class SoundPlan(EncoderPlan):
         turns = np.cos(2 * np.pi * np.arange(front.window) / front.window)
         tables = [
             Constant("cosines", "float", turns, f"a turn of a circle in {front.window} parts"),
-            Constant("loaded", index, np.array(loading(self.factors)), "where each number lies before its transform"),
+            Constant("loaded", index, loading(self.factors), "where each number lies before its transform"),
             Constant("factors", index, np.array(self.factors), "of the transform"),
             Constant("band", "uint8_t" if front.mels <= 2**8 else "uint16_t", lower, "the lower band of a frequency"),
             Constant("in_band", "float", both, "what a frequency's power adds to that band, and to the next"),

@@ -182,11 +182,7 @@ def source(plan: Plan) -> str:
         f"{name}_counts_type {name}_counts;\n#define COUNT(what, number) ({name}_counts.what += (unsigned long)(number))\n"
         "#else\n#define COUNT(what, number) ((void)0)\n#endif\n",
     ]
-    kinds = {
-        (kind, ctype, matrix.sparse): matrix
-        for index, layer in enumerate(plan.layers)
-        for matrix, (_, ctype, kind) in zip(layer.matrices, _presynaptic(plan, index), strict=True)
-    }
+    kinds = {(sent.kind, sent.ctype, matrix.sparse): matrix for layer in plan.layers for matrix, _, sent in layer.read}
     parts = [row_function(kind, ctype, matrix, plan) for (kind, ctype, _), matrix in kinds.items()]
     parts += dict.fromkeys(ring.functions() for layer in plan.layers for ring in layer.rings)
     seen: set[str] = set()
@@ -211,24 +207,6 @@ def source(plan: Plan) -> str:
     return text + f"\n{plan.decision.names()}" if plan.decision else text  # not folded: a blank may be in a name
 
 
-def _presynaptic(plan: Plan, index: int) -> list[tuple[str, str, str]]:
-    """(C expression, C type, own name in the row function) of what each matrix of a layer reads."""
-    layer = plan.layers[index]
-    if index == 0:
-        sent = [("input", plan.input, "input")]
-    else:
-        below = plan.layers[index - 1]
-        sent = [(f"state->{below.name}.s", below.state[-1][0], "spike")]
-    if layer.layer.weight_rec is not None:
-        sent.append((f"state->{layer.name}.s", layer.state[-1][0], "spike"))
-    arrived = {ring.name: ring.arrived for ring in layer.rings}
-    names = ("incoming", "arriving")
-    sent = [(arrived.get(name, value[0]), *value[1:]) for name, value in zip(names, sent, strict=False)]
-    if not plan.integer:  # there, both are floats
-        sent = [(expression, ctype, "any") for expression, ctype, _ in sent]
-    return sent
-
-
 def _layer_function(plan: Plan, index: int) -> str:
     layer = plan.layers[index]
     name, size, state = plan.name, layer.layer.size, f"state->{layer.name}"
@@ -238,27 +216,28 @@ def _layer_function(plan: Plan, index: int) -> str:
     arguments += [f"const {name}_parameters *parameters, {name}_traces *traces"] if learning else []
     arguments += [f"const {name}_input *input"] if index == 0 else []
     arguments += [f"{name}_score *scores"] if last else []
-    follow, followed = learning.functions(name, _presynaptic(plan, index)[0][0]) if learning else ([], "")
+    follow, followed = learning.functions(name) if learning else ([], "")
     lines = [*follow, f"static void step_{layer.name}({', '.join(arguments)})", "{"]
-    lines += [f"    {ring.ctype} {ring.arrived}[{ring.presynaptic}];" for ring in layer.rings]
+    lines += [f"    {ring.sent.ctype} {ring.arrived}[{ring.presynaptic}];" for ring in layer.rings]
     lines += ["    int h;", ""]
     for ring in layer.rings:
         if ring.name == "incoming":
-            below = "input" if index == 0 else f"state->{plan.layers[index - 1].name}.s"
-            lines.append(ring.call("send", below))
-        lines.append(ring.call("receive", ring.arrived))
+            lines.append(ring.call("send"))
+        lines.append(ring.call("receive"))
     start = "0" if plan.integer else f"{layer.bias.name}[h]"
     if learning and layer.layer.has_bias:
         start = f"({learning.place(len(layer.matrices))})[h]"
     lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] = {start};"]
-    pairs = list(zip(layer.matrices, _presynaptic(plan, index), strict=True))
+    pairs = layer.read
     lift = getattr(layer.layer, "lift", 0)  # of int8
     if lift < 0:  # the coarser sums first
         pairs.reverse()
-    for place, (matrix, (expression, _, kind)) in enumerate(pairs):
+    for place, (matrix, expression, sent) in enumerate(pairs):
         arrays = learning.place(place) if learning else ", ".join(constant.name for constant in matrix.constants)
         width = "" if matrix.sparse else f"{size}, "
-        call = f"{row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});"
+        call = (
+            f"{row_name(sent.kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});"
+        )
         lines.append(f"    {call}")
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
@@ -295,7 +274,7 @@ def _layer_function(plan: Plan, index: int) -> str:
     elif last:
         lines.append(f"        scores[h] = {state}.{layer.layer.neuron.variables()[0]}[h];")
     lines.append("    }")
-    lines += [ring.call("send", f"{state}.s") for ring in layer.rings if ring.name == "arriving"]
+    lines += [ring.call("send") for ring in layer.rings if ring.name == "arriving"]
     lines += [
         f"    COUNT(neuron_adds, {size} * {layer.step.adds});",
         f"    COUNT(neuron_multiplies, {size} * {layer.step.multiplies});",
@@ -317,7 +296,7 @@ def _init_function(plan: Plan) -> str:
             lines += [f"    for (h = 0; h < {length}; h++)", f"        state->{layer.name}.{name}[h] = 0;"]
             lines.append(f"    state->{layer.name}.{turn}[0] = 0;")
             if ring.name == "arriving":
-                lines.append(ring.call("send", f"state->{layer.name}.s"))
+                lines.append(ring.call("send"))
     zero = "0" if plan.integer else "0.0f"
     lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {zero};", "}\n"]
     return "\n".join(lines)

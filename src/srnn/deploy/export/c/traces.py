@@ -156,9 +156,8 @@ class LayerLearning:
         adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
         return body, read, adds, multiplies, counts["exp"]
 
-    def functions(self, name: str, presynaptic: str) -> tuple[list[str], str]:
-        """C that takes the traces one step on, before the layer's own step, and the call of it. ``presynaptic``: what the layer
-        reads."""
+    def functions(self, name: str) -> tuple[list[str], str]:
+        """C that takes the traces one step on, before the layer's own step, and the call of it."""
         size, state, rows = self.size, f"state->{self.name}", self.rows
         lines, parts = list[str](), list[str]()
         if self.kept:
@@ -172,7 +171,7 @@ class LayerLearning:
             call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
             lines += [f"    for (h = 0; h < {size}; h++)", f"        {self.name}_slopes({', '.join(call)});"]
         arrived = "1.0f"
-        sources = [presynaptic, f"{state}.s"][: len(self.layer.matrices)]
+        sources = [expression for _, expression, _ in self.layer.read]
         bounds = [sum(matrix.presynaptic for matrix in self.layer.matrices[:n]) for n in range(len(sources) + 1)]
         for place in reversed(range(len(sources))):
             index = "j" if not bounds[place] else f"j - {bounds[place]}"
