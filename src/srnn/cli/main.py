@@ -157,8 +157,7 @@ def _run(words: Sequence[str]) -> int:
             return 0
         return arguments.run(arguments)
     finally:  # what --help has printed, which raises SystemExit, too
-        if sys.stdout is not None:  # closed, as by >&-
-            sys.stdout.flush()
+        sys.stdout.flush()
 
 
 def _discard_output() -> None:
