@@ -41,9 +41,9 @@ def printable_output() -> Iterator[None]:
         streams = [stream or closed.enter_context(open(os.devnull, "w", encoding="utf-8")) for stream in kept]
         for stream in streams:
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         try:
-            sys.stdout, sys.stderr = map(_Printable, streams)  # type: ignore[assignment]
+            sys.stdout, sys.stderr = map(_Printable, streams)
             yield
         finally:
             sys.stdout, sys.stderr = kept

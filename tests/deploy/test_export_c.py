@@ -342,7 +342,7 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
         (lambda u: 0.01 * u, "The number 0.01 in a neuron's step does not fit 8 "),
     ):
         with pytest.raises(SrnnError, match=why):
-            recorded = record(lambda u, s: (function(u), s), ("u", "s"))
+            recorded = record(lambda u, s, function=function: (function(u), s), ("u", "s"))
             recorded.run(FixedC(), [FixedText(n, 8, 8, Counter()) for n in "us"])
 
 
