@@ -42,6 +42,8 @@ def test_check_tells_and_writes_nothing(
     assert "scikit-learn" in found["origin"]
     assert main(["check", *QUICK]) == 0
     assert "classes   10: 0, 1, 2, 3" in capsys.readouterr().out
+    assert main(["check", *QUICK, "--seed", "1", "--json"]) == 0  # of other weights, another start
+    assert json.loads(capsys.readouterr().out)["start"] != found["start"]
     assert main(["check", *QUICK[:4], "--baseline", "lstm", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["network"], found["backend"]) == ("16-8-10, lstm", "torch")

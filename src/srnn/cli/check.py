@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
+SHARED = ("--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
 DESCRIPTION = """\
 Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device, backend,
 and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys, settings that do
@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..training.preparing import prepare
     from .show import tell
 
-    ready = prepare(recipe, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device)
+    ready = prepare(
+        recipe, seed=arguments.seed, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device
+    )
     description = ready.description()
     # Where nothing has to be compiled for it, the layers run once, to say how the network would start.
     description["start"] = [] if description["compile_seconds"] else [str(one) for one in ready.measured_start()]
