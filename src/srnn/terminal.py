@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,17 +31,22 @@ class _Printable:
 
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
-    """Within it, whatever is printed has no control characters, and none that the terminal's encoding lacks is an error."""
+    """Within it, whatever is printed has no control characters, and none that the terminal's encoding lacks is an error.
+
+    Of a stream that is closed (>&-) Python has None, which no writer of tables takes, and what is printed to a None for
+    standard error comes on standard output: within it such a stream is one that nobody reads.
+    """
     kept = sys.stdout, sys.stderr
-    for stream in kept:
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        # None stays, of a stream that is closed: nothing is printed to it.
-        sys.stdout, sys.stderr = (stream and _Printable(stream) for stream in kept)
-        yield
-    finally:
-        sys.stdout, sys.stderr = kept
+    with contextlib.ExitStack() as closed:
+        streams = [stream or closed.enter_context(open(os.devnull, "w", encoding="utf-8")) for stream in kept]
+        for stream in streams:
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            sys.stdout, sys.stderr = map(_Printable, streams)
+            yield
+        finally:
+            sys.stdout, sys.stderr = kept
 
 
 @contextlib.contextmanager
@@ -67,6 +73,9 @@ def open_console(stderr: bool = False, **options: Any) -> Console:
         def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+        def on_broken_pipe(self) -> None:
+            raise  # for the command line to end as it does of any output that nobody reads on; rich's ends with exit code 1
 
     stream = sys.stderr if stderr else sys.stdout
     return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, highlight=False, **options)

@@ -42,6 +42,8 @@ def test_check_tells_and_writes_nothing(
     assert "scikit-learn" in found["origin"]
     assert main(["check", *QUICK]) == 0
     assert "classes   10: 0, 1, 2, 3" in capsys.readouterr().out
+    assert main(["check", *QUICK, "--seed", "1", "--json"]) == 0  # of other weights, another start
+    assert json.loads(capsys.readouterr().out)["start"] != found["start"]
     assert main(["check", *QUICK[:4], "--baseline", "lstm", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["network"], found["backend"]) == ("16-8-10, lstm", "torch")
@@ -52,6 +54,15 @@ def test_one_class_is_nothing_to_learn(tmp_path: Path, capsys: pytest.CaptureFix
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.full(20, "gehen"))
     (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
     assert "folder has one class only, gehen;" in _fails(capsys, "check", tmp_path / "a.yaml")
+
+
+def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a model's file gives them again, where a tab is a blank."""
+    for first, second in (("gehen", "gehen"), ("a\tb", "a b")):
+        x = np.random.default_rng(0).normal(size=(20, 5, 2))
+        np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 3, class_names=[first, second, "rest"])
+        (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
+        assert f"folder has two classes of one name, {second};" in _fails(capsys, "check", tmp_path / "a.yaml")
 
 
 def test_a_warning_is_one_line_without_its_place_in_the_code(

@@ -267,3 +267,37 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     assert (process.returncode, stdout) == (130, "")
     assert stderr.startswith("srnn: stopped") and stderr.count("\n") == 1
     assert f"srnn train digits --out {out} --seed 0 --resume" in stderr and "--training.epochs=500" in stderr
+
+
+def test_processes_of_a_sweep_know_what_their_program_defines(tmp_path: Path) -> None:
+    """A program with a surrogate of its own, which calls the command line, is what workers run as well."""
+    (tmp_path / "mine.py").write_text("""
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from srnn.cli.main import main
+from srnn.nn.surrogates import Surrogate
+
+def cauchy(v, width):
+    return 1.0 / (1.0 + (v / width) * (v / width))
+
+@dataclass(frozen=True)
+class Cauchy(Surrogate):
+    name: ClassVar[str] = "cauchy"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(cauchy)
+    width: float = 0.3
+
+if __name__ == "__main__":
+    raise SystemExit(main())
+""")
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.arange(20) % 2)
+    (tmp_path / "a.yaml").write_text("""
+task: {name: folder, options: {path: a.npz}}
+network: {hidden: 4, surrogate: cauchy, backend: reference}
+training: {epochs: 1}
+""")
+    (tmp_path / "b.yaml").write_text("{recipe: a.yaml, seeds: [0, 1]}")
+    words = [sys.executable, "mine.py", "sweep", "b.yaml", "--out", "out", "--workers", "2"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 done" in done.stdout

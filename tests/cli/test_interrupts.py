@@ -75,7 +75,7 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["--version"]])
+@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["models"], ["--version"]])  # models: by rich
 @pytest.mark.parametrize("output", ["closed pipe", "/dev/full", "closed"])
 def test_output_that_cannot_be_written(output: str, words: list[str]) -> None:
     command = [sys.executable, "-m", "srnn", *words]
@@ -97,6 +97,13 @@ def test_output_that_cannot_be_written(output: str, words: list[str]) -> None:
         assert (done.returncode, done.stderr) == (2, "srnn: [Errno 28] No space left on device\n")
     else:
         assert done.returncode == 0 and "Error" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_without_standard_error_a_message_is_no_output() -> None:
+    words = [sys.executable, "-m", "srnn", "recipes", "show", "nowhere"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *words], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
 
 
 @pytest.mark.slow

@@ -68,6 +68,32 @@ def test_a_quoted_name_holds_any_separator(tmp_path: Path, between: str) -> None
     assert np.array_equal(read_recording(tmp_path / "a.csv")[0], ROWS)
 
 
+@pytest.mark.parametrize("head", ['"time","acc, x","y"', "time,x,y"])
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_numbers_may_be_in_quotes(tmp_path: Path, head: str, between: str) -> None:
+    """As some programs write all values; a decimal comma is one where columns are not between commas, too."""
+    rows = [between.join(f'"{value}"' for value in (k / 50, *row)) for k, row in enumerate(ROWS)]
+    if between != ",":
+        rows = [row.replace(".", ",") for row in rows]
+    head = head.replace('","', f'"{between}"') if head[0] == '"' else head.replace(",", between)
+    (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
+    x, rate, _ = read_recording(tmp_path / "a.csv")
+    assert np.array_equal(x, ROWS) and rate == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a","b"\n"0,5","0,7"\n',  # 0.5, or thousands?
+        '"1","2"\n"3","4"\n',  # is the first row names, or the first sample?
+    ],
+)
+def test_quotes_hide_no_doubt(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SrnnError, match=r"a\.csv, line 2: '.*' is not a row of numbers; put '#' before lines"):
+        read_recording(tmp_path / "a.csv")
+
+
 def test_names_that_count_are_names(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("0,1,2\n3,4,5\n0,1,2\n")  # of pandas, for columns without names
     assert read_signal(tmp_path / "x.csv", 3, None).tolist() == [[3, 4, 5], [0, 1, 2]]

@@ -337,8 +337,13 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
     for step, why in ((odd_step, "cannot use sin"), (branching_step, "cannot branch")):
         with pytest.raises(SrnnError, match=why):
             record(step, ("u", "s", "current", "gain"))
-    with pytest.raises(SrnnError, match="int8 has no 'exp'"):
-        record(lambda u, s: (exp(u), s), ("u", "s")).run(FixedC(), [FixedText(n, 8, 8, Counter()) for n in "us"])
+    for function, why in (
+        (exp, "int8 has no 'exp'"),
+        (lambda u: 0.01 * u, "The number 0.01 in a neuron's step does not fit 8 "),
+    ):
+        with pytest.raises(SrnnError, match=why):
+            recorded = record(lambda u, s, function=function: (function(u), s), ("u", "s"))
+            recorded.run(FixedC(), [FixedText(n, 8, 8, Counter()) for n in "us"])
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

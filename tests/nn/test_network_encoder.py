@@ -141,7 +141,7 @@ def test_a_recipe_trains_it_and_keeps_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert isinstance(net, SRNN) and net.encoder is not None
     load_network(net, read_checkpoint(run.best))
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
-    with pytest.raises(SrnnError, match=r"^Pruning cannot take this network: a trained encoder"):
+    with pytest.raises(SrnnError, match=r"^Compression cannot take this network: a trained encoder"):
         measure_run(tmp_path / "run")
     found = net.encoder.threshold.item()
     assert abs(found - 0.5) > 1e-6 and math.isfinite(found)

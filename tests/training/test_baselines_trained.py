@@ -169,6 +169,19 @@ def test_cells_keep_sizes_task_and_training_and_drop_what_means_nothing() -> Non
     assert as_baseline(recipe, "bilstm").network.bidirectional
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--training.rule=e-prop", "--training.feedback=random"],
+        ["--training.rule=tbptt", "--training.window=4", "--training.fptt.alpha=0.5"],
+        ["--training.rule=d-rtrl", "--training.window=4", "--training.update=sequence"],
+    ],
+)
+def test_cells_are_trained_by_backpropagation_whatever_rule_the_recipe_has(words: list[str]) -> None:
+    """As energy and pages ask, which compare every run with an LSTM."""
+    assert as_baseline(tiny_recipe(*words), "lstm").training == as_baseline(tiny_recipe(), "lstm").training
+
+
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "bilstm"])
 @pytest.mark.parametrize("recipe", ["speech-commands-mini", "smnist", "ecg-feedforward"])
 def test_cells_are_in_every_hidden_layer_whatever_the_recipe_s_are(name: str, recipe: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-SHARED = ("recipe", "--baseline", "--epochs", "--device", "--data-dir", "--json")
+SHARED = ("recipe", "--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..training.preparing import prepare
     from .show import tell
 
-    ready = prepare(recipe, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device)
+    ready = prepare(
+        recipe, seed=arguments.seed, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device
+    )
     description = ready.description()
     # Where nothing has to be compiled for it, the layers run once, to say how the network would start.
     description["start"] = [] if description["compile_seconds"] else [str(one) for one in ready.measured_start()]

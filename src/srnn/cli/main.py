@@ -44,6 +44,9 @@ COMMANDS = {
 }
 """What each does, in a line. Only the command that is meant is imported, so that the others cost it nothing."""
 
+AGAIN = ("-m", "srnn")
+"""What Python is given to start another process of the command line."""
+
 LISTING = ("data", "published", "recipes")
 """What lists what there is, unless a word says otherwise."""
 
@@ -125,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with printable_output(), plain_warnings():
         try:
-            return _run(sys.argv[1:] if argv is None else argv)
+            return _run(sys.argv[1:], _program()) if argv is None else _run(argv)
         except SrnnError as error:
             print(f"srnn: {error}", file=sys.stderr)
             return 2
@@ -144,9 +147,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
 
 
-def _run(words: Sequence[str]) -> int:
+def _program() -> Sequence[str]:
+    """What Python is given to start the program again that called ``main``, for it to take other words.
+
+    A program may have defined neurons or tasks of its own before, which processes that train beside it need as well.
+    """
+    main = sys.modules.get("__main__")
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:  # python -m
+        return "-m", spec.name.removesuffix(".__main__")
+    return (file,) if file is not None and os.path.isfile(file) else AGAIN
+
+
+def _run(words: Sequence[str], program: Sequence[str] = AGAIN) -> int:
     try:
         arguments = parse(words)
+        arguments.program = program
         if arguments.version:
             from .._version import __version__
 
@@ -157,8 +173,7 @@ def _run(words: Sequence[str]) -> int:
             return 0
         return arguments.run(arguments)
     finally:  # what --help has printed, which raises SystemExit, too
-        if sys.stdout is not None:  # closed, as by >&-
-            sys.stdout.flush()
+        sys.stdout.flush()
 
 
 def _discard_output() -> None:

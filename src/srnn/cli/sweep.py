@@ -133,7 +133,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
 
 
 def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "srnn", "sweep", arguments.sweep, "--as-worker", "--out", str(out)]
+    command = [sys.executable, *arguments.program, "sweep", arguments.sweep, "--as-worker", "--out", str(out)]
     command += given(arguments, "patience", "storage", "data_dir")
     environment = dict(os.environ)
     # Workers share the cores: threads that outnumber them would only wait for each other.

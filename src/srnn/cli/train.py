@@ -90,7 +90,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     if several > 1 and world_size() == 1:
         again = _words(arguments, out, resume=True)
         advice = f"The run continues from its last checkpoint: {shlex.join(['srnn', *again])}"
-        command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
+        command = [sys.executable, *arguments.program, *_words(arguments, out, arguments.resume)]
         return launch(command, arguments.devices, arguments.nodes, advice)
     from ..measure.analysis import recipe_spikes
     from ..training.loop import train

@@ -2,8 +2,8 @@
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
     .csv .txt                a row per sample, channels between commas, semicolons or tabs (then a comma is a decimal one) or
-                             blanks; "#" begins a comment. A first row of names is skipped; if its first name is that of time
-                             (``time_unit``), that column is no channel but gives the rate
+                             blanks, in quotes or not; "#" begins a comment. A first row of names is skipped; if its first
+                             name is that of time (``time_unit``), that column is no channel but gives the rate
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
     .hea .dat                a WFDB record, in its physical unit
 
@@ -208,6 +208,7 @@ class Rows:
         lines: list[int] = []
         name, count, width = self._name, 0, 0
         first, titles = True, 0  # of the rows that are not comments; columns that are named
+        quoted = True  # whether numbers may be: not under names that are such numbers, and so perhaps the first values
         for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
             if len(line) == _LINE_AT_MOST:
                 raise SrnnError(
@@ -220,6 +221,8 @@ class Rows:
                 continue
             fields = _fields(text)
             names, first = first, False
+            if quoted and not names and '"' in text:
+                fields = [*map(_unquoted, fields)]
             missing = next((place for place, field in enumerate(fields, 1) if not field.strip()), 0)
             try:
                 if names and len(fields) > 2 and fields == [str(place) for place in range(len(fields))]:
@@ -233,6 +236,7 @@ class Rows:
                     ) from None
                 if names:
                     titles = len(fields)
+                    quoted = not all(map(_is_number, map(_unquoted, fields)))
                     title = fields[0].strip().strip("\"'")
                     try:
                         self.unit = time_unit(title) if len(fields) > 1 else None
@@ -241,7 +245,10 @@ class Rows:
                     self.leading = int(self.unit is not None or (not title and len(fields) > 1))
                     self.names = tuple(field.strip().strip("\"'").lower() for field in fields[self.leading :])
                     continue
-                raise SrnnError(f"{name}, line {number}: {text[:40]!r} is not a row of numbers.") from None
+                raise SrnnError(
+                    f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that are none of the "
+                    "table's."
+                ) from None
             if titles and not width and len(row) != titles:
                 raise SrnnError(
                     f"{name}, line {number}: {len(row)} numbers under {titles} names; write decimal points, and '#' before lines "
@@ -280,13 +287,21 @@ class Rows:
 
 def _fields(text: str) -> list[str]:
     """The columns of a line, between semicolons or tabs if it has any: then a comma is a decimal one, as in German tables."""
-    if '"' in text:  # a name may have any of them
-        text = re.sub('"[^"]*"', lambda name: re.sub(r"[,;\t]", "_", name[0]), text)
+    if '"' in text:  # a name may have any of them, and a number a decimal comma
+        between = re.sub('"[^"]*"', "", text)
+        others = r"[;\t]" if ";" in between or "\t" in between else r"[,;\t]"
+        text = re.sub('"[^"]*"', lambda name: re.sub(others, " ", name[0]), text)
     if ";" in text:
         return text.replace(",", ".").split(";")
     if "\t" in text and ",\t" not in text:
         return text.replace(",", ".").split("\t")
     return text.split(",") if "," in text else re.findall(r'"[^"]*"|\S+', text)
+
+
+def _unquoted(field: str) -> str:
+    """What is in a field's quotes, if it has them: some programs put all values between quotes."""
+    field = field.strip()
+    return field[1:-1] if len(field) > 1 and field[0] == field[-1] == '"' else field
 
 
 def _is_number(text: str) -> bool:

@@ -51,7 +51,7 @@ def _open(folder: Path, options: TuningOptions, hold_out: bool = True) -> Traine
     ``hold_out``: of ``options.data`` without splits, some are held out for validation and testing.
     """
     trained = open_trained(folder)
-    freeze(trained.spiking("pruned or quantised"), "Pruning")
+    freeze(trained.spiking("pruned or quantised"), "Compression")
     return trained if options.data is None else replace(trained, task=trained.task.reading(options.data, hold_out))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 import torch
 
 from ..data.batches import Sequences
+from ..data.datasets.base import shown
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
 from ..nn.network import SRNN, Layer
+from ..text import some
 from .batches import TrainingBatches
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
@@ -171,6 +174,8 @@ def prepare(
     if len(task.class_names) < 2:
         only = ", ".join(task.class_names)
         raise SrnnError(f"{task.name} has one class only, {only}; a network tells classes apart, so give two or more.")
+    if twice := [name for name, count in Counter(shown(task.class_names)).items() if count > 1]:
+        raise SrnnError(f"{task.name} has two classes of one name, {some(twice)}; give each a name of its own.")
     network = recipe.build_network(task, seed)
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time

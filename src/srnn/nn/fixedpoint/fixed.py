@@ -76,7 +76,10 @@ class Fixed(ABC):
             return other  # type: ignore[return-value]
         value = float(other) * 2**self.bits
         if value != int(value) or abs(value) > INT32_MAX:
-            raise SrnnError(f"The constant {other!r} of a neuron's step does not fit {self.bits} fractional bits.")
+            raise SrnnError(
+                f"The number {other!r} in a neuron's step does not fit {self.bits} fractional bits, in which int8 computes; make "
+                "it a parameter of the neuron, which is rounded, or export it as float32."
+            )
         return self._constant(int(value), self.bits)
 
     def _common(self, other: Any) -> tuple[Self, Self, int]:

@@ -48,7 +48,7 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "C": _ON_A_DEVICE,
         "float32 C": _ON_A_DEVICE | {"rounded"},
         "int8": _ON_A_DEVICE | {"analog", "division"},
-        "Pruning": frozenset(("encoder",)),  # each point of a curve is measured as int8, too
+        "Compression": _ON_A_DEVICE,  # each point of a curve is measured in C, too
         "Pruning of neurons": frozenset(("bidirectional", "delays")),
         "Merging": frozenset(("bidirectional", "encoder")),
         "A model": frozenset(("dtype",)),

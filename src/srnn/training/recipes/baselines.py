@@ -9,9 +9,10 @@
     feedforward      the spiking network without recurrent weights
 
 Settings without effect on the new network are removed: the neurons', learning-rate multipliers that match no parameter (for
-rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike, pruning and
-int8 of torch's cells. Spike counts become means over time where there are no spikes. Everything else stays, the learning
-rate too: set ``--training.optimizer.lr`` where a baseline needs another one.
+rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike, and of
+torch's cells pruning, int8 and every learning rule but backpropagation through whole sequences. Spike counts become means over
+time where there are no spikes. Everything else stays, the learning rate too: set ``--training.optimizer.lr`` where a baseline
+needs another one.
 
 Torch's cells are in every layer, also where the recipe has a feed-forward one: "LSTM 128 + 128" is two layers of LSTM cells. A
 mix with dense ReLU layers is made only where it is asked for: ``--network.recurrent "[false, true]"``.
@@ -28,7 +29,7 @@ from typing import Any, Literal
 from ...errors import SrnnError, nearest
 from ...nn.loss_config import RateConfig
 from .network import NetworkConfig
-from .schema import PruneConfig, Recipe
+from .schema import FPTTConfig, PruneConfig, Recipe
 
 # u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance / tau_mem = 1.
 _TAU = 1 / 0.382
@@ -62,7 +63,10 @@ def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Cal
     def convert(recipe: Recipe) -> Recipe:
         old = recipe.network
         network = NetworkConfig(model=model, hidden=old.hidden, bidirectional=old.bidirectional or both_ends)
-        training = replace(recipe.training, prune=PruneConfig(), quantise="none", state_bits=32)
+        training = replace(
+            recipe.training, prune=PruneConfig(), quantise="none", state_bits=32,
+            rule="bptt", window=None, update="window", fptt=FPTTConfig(), feedback="symmetric",
+        )  # fmt: skip
         return replace(_without_spikes(recipe), network=network, training=training)
 
     return convert

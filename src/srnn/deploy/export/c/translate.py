@@ -75,6 +75,12 @@ class FixedC(Algebra):
         try:
             return super().apply(operation, *operands)
         except SrnnError as error:
+            if operation in (
+                "add",
+                "subtract",
+                "multiply",
+            ):  # of a number that has no such form, which that message names
+                raise
             raise SrnnError(f"int8 has no '{operation}' for a neuron's equations; export it as float32.") from error
 
     def named(self, name: str, value: Any) -> Any:
