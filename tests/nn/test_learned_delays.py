@@ -129,6 +129,21 @@ def test_sums_are_the_same_whatever_the_threads() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_at_last_training_meets_the_network_that_will_be_used(backend: str) -> None:
+    """Spikes arrive whole, the same ones as in evaluation, where before they are others; and only weights learn."""
+    made, x = layer(backend), signal(100)
+    with torch.no_grad():
+        made.delay_rec.mul_(2.37)  # type: ignore[union-attr]
+        used = made.eval()(x).output
+        for done, same in ((0.0, False), (0.79, False), (0.8, True), (1.0, True)):
+            narrow_delays(made, done)
+            assert torch.equal(made.train()(x).output, used) == same
+    made(x).output.sum().backward()
+    for name, parameter in made.named_parameters():  # there is a gradient for several processes to share
+        assert parameter.grad is not None and bool(parameter.grad.any()) != ("delay" in name)
+
+
 def test_sigma_narrows_and_settings_are_checked() -> None:
     net = SRNN(3, [5, 4], 2, recurrent=[True, False], delays={"recurrent": 4, "learned": True, "sigma": 3})
     names = [name for name, _ in net.named_parameters() if "delay" in name]

@@ -164,7 +164,7 @@ def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.Cap
     assert "multi-gaussian/s0" in capsys.readouterr().out
     assert main(["sweep", "ecg-delays", "--dry-run"]) == main(["sweep", "ecg-srnn-search", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "drawn/s131  the recipe as it is" in said and "  chosen by the sampler" in said
+    assert "drawn/s141  the recipe as it is" in said and "  chosen by the sampler" in said
     path = tmp_path / "mine.yaml"
     path.write_text(BASE)
     for words in (["--workers", "0"], ["--patience", "nan"], ["--storage", "nonsense"], ["--storage", "x://y"]):

@@ -17,7 +17,7 @@ from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
 from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
-from .learned_delays import fitted, spread_input, triangle
+from .learned_delays import ROUNDED_FROM, fitted, spread_input, triangle
 from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 
@@ -118,8 +118,8 @@ class Layer(nn.Module):
                 self.register_parameter(name, nn.Parameter(drawn))
             else:
                 self.register_buffer(name, drawn)
-        self.sigma = self.delays.sigma
-        """Of learned delays, in steps: training lets it shrink (``narrow_delays``)."""
+        self.sigma: float | None = self.delays.sigma
+        """Of learned delays, in steps: training lets it shrink, and rounds them at last (``narrow_delays``)."""
         self.kept: KeptState | None = None
         """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
         self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
@@ -284,7 +284,7 @@ class Layer(nn.Module):
 
 def narrow_delays(network: nn.Module, done: float) -> None:
     """Set sigma of all learned delays for when the fraction ``done`` of a training is: 0.95 to the power of 100 done of the
-    first one (DelRec's schedule, a 170th at the end)."""
+    first one (DelRec's schedule), until they are rounded for the last fifth."""
     for module in network.modules():
         if isinstance(module, Layer):
-            module.sigma = module.delays.sigma * 0.95 ** (100 * done)
+            module.sigma = module.delays.sigma * 0.95 ** (100 * done) if done < ROUNDED_FROM else None

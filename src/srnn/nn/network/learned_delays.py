@@ -2,7 +2,8 @@
 
 DelRec (arXiv 2509.24852): what a neuron with delay d sends arrives in parts, the part after k steps in proportion to
 max(0, 1 + sigma - |k - d|). While training goes on sigma falls towards 0, where this is linear interpolation between two steps;
-in evaluation d is rounded, without a change of the parameter.
+in evaluation d is rounded, without a change of the parameter. A spike in two halves is another network than one that arrives
+whole, so in the last part of training, beyond DelRec, d is rounded there, too, and learns no more: the weights learn for it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from ...data.spikes import Spikes
 from ..delays import LONGEST, Spread, indices_after
 from ..kernels.problem import valid_steps
 
+ROUNDED_FROM = 0.8
+"""Fraction of a training after which delays are whole steps there, too."""
 
-def triangle(delays: Tensor, sigma: float) -> Tensor:
+
+def triangle(delays: Tensor, sigma: float | None) -> Tensor:
     """(depth, N): how much of what each of N neurons sends arrives k steps later than without a delay.
 
-    delays: (N,), whatever their sign. The parts add up to 1, also where the triangle is cut off because nothing arrives before it
-    was sent.
+    delays: (N,), whatever their sign. sigma: None: all arrives at once, after the rounded delay, whose gradient is 0. The parts
+    add up to 1, also where the triangle is cut off because nothing arrives before it was sent.
     """
-    delays, width = torch.where(delays < 0, -delays, delays), 1.0 + sigma  # of 0, too, there is a gradient
+    delays, width = torch.where(delays < 0, -delays, delays), 1.0 + (sigma or 0.0)  # of 0, too, there is a gradient
+    if sigma is None:
+        delays = delays.detach().round() + 0 * delays
     depth = int(torch.ceil(delays.detach().max() + width).clamp(max=LONGEST + 1))
     steps = torch.arange(depth, device=delays.device)[:, None]
     kernel = (width - (steps - delays.clamp(max=LONGEST)).abs()).clamp(min=0)
