@@ -185,7 +185,7 @@ def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[st
         raise SrnnError(f"{archive} contains the name {name[:200]!r}, which leads out of the folder; do not trust it.")
     odd = (
         len(name) > _NAME_AT_MOST
-        or len(parts) > (_LIMITS.depth or 0)
+        or len(parts) > _LIMITS.depth
         or any(ord(character) < 32 or ord(character) == 127 for character in name)
     )
     if windows:
