@@ -251,8 +251,7 @@ class Dataset:
         array = self.read()
         return array if dtype is None else array.astype(dtype, copy=False)
 
-    def __getitem__(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-        return self.read(rows)
+    __getitem__ = read
 
     def lists(self, start: int = 0, stop: int | None = None) -> Iterator[npt.NDArray[Any]]:
         """The lists of numbers, one after another; read-only arrays of one axis."""
