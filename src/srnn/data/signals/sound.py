@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_positive
+from ..datasets.audio import resampled
 from ..encoders.cochlea import Cochlea, clip_key
 from ..encoders.event_binning import EventBinning
+from ..encoders.mel import as_sound
 from ..encoders.speech import SpeechFeatures, Statistics, rounded, scale, ternary
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
@@ -67,12 +69,12 @@ class SpeechPath(SoundPath):
         self.check()
         return speech_stream(self.features, self._known(), self.ternary)
 
-    def whole(self, signal: npt.ArrayLike) -> Array:
-        """A sound (samples,) or (samples, 1) -> (steps, inputs).
+    def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
+        """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) -> (steps, inputs).
 
         Frames are rounded to float16, as data sets keep them and as a stream's are.
         """
-        return self.expanded(self._frames(signal))
+        return self.expanded(self._frames(signal, rate))
 
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         frames = [self._frames(signal) for signal in signals]
@@ -80,9 +82,10 @@ class SpeechPath(SoundPath):
             return list(self.expanded(np.stack(frames)))
         return [self.expanded(one) for one in frames]
 
-    def _frames(self, signal: npt.ArrayLike) -> npt.NDArray[np.float16]:
+    def _frames(self, signal: npt.ArrayLike, rate: int | None = None) -> npt.NDArray[np.float16]:
         x = np.asarray(signal)
-        return rounded(self.features.frames(x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x))
+        sound = as_sound(x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x)
+        return rounded(self.features.frames(sound if rate in (None, self.rate) else resampled(sound, rate, self.rate)))
 
     def expanded(self, frames: npt.ArrayLike) -> Array:
         """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T, inputs)."""
