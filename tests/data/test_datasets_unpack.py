@@ -165,7 +165,7 @@ def test_what_is_refused_is_not_unpacked(tmp_path: Path) -> None:
 
 
 END = bytes(1024)
-DEPTH = LIMITS["archive"].depth or 0
+DEPTH = LIMITS["archive"].depth
 
 
 def refused(archive: Path, content: bytes, why: str) -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from websockets.exceptions import ConnectionClosed
 
-from srnn.data.encoders.streaming import Chain, PassThrough
+from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.streaming import Decoder
 from srnn.training.recipes.schema import Recipe, TaskConfig
@@ -135,11 +135,11 @@ def test_an_encoder_that_takes_long_keeps_nobody_waiting(
 
 
 def test_the_cochlea_says_that_it_takes_long() -> None:
-    assert CochleaStream.heavy and Chain(PassThrough(1), _heavy()).heavy and not Chain(PassThrough(1)).heavy
+    assert CochleaStream.heavy and Chain(Memoryless(1), _heavy()).heavy and not Chain(Memoryless(1)).heavy
 
 
-def _heavy() -> PassThrough:
-    encoder = PassThrough(1)
+def _heavy() -> Memoryless:
+    encoder = Memoryless(1)
     encoder.heavy = True
     return encoder
 

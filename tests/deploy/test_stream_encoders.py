@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
 from srnn.data.encoders.speech import scale
-from srnn.data.encoders.streaming import Chain, PassThrough
+from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_crossing import CrossingStream
 from srnn.data.encoders.streaming_running import RunningCrossingStream
 from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
@@ -49,7 +49,7 @@ MAKERS: dict[str, Any] = {
     "window": lambda: WindowStream(2, 5, 255),
     "calibrate": lambda: CalibrateStream(2, 40),
     "scale": lambda: ScaleStream([1, 2], [3, 4]),
-    "pass": lambda: PassThrough(2),
+    "pass": lambda: Memoryless(2),
     "ecg": lambda: Chain(
         CalibrateStream(2, 30), SmoothingStream(2, 7), CrossingStream(LevelCrossing("difference", 0.1, 0.1), 2)
     ),

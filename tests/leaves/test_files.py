@@ -23,7 +23,7 @@ from srnn.files import (
     write_atomically,
 )
 
-DEPTH = LIMITS["json"].depth or 0
+DEPTH = LIMITS["json"].depth
 
 
 @pytest.mark.parametrize(

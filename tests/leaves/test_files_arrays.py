@@ -17,7 +17,7 @@ from srnn.files import LIMITS, FormatLimits
 from srnn.files.arrays import open_npz, parse_npy, read_npy, read_npz
 from support.archives import Entry, zip_archive
 
-ITEMS = LIMITS["npy"].items or 0
+ITEMS = LIMITS["npy"].items
 
 
 def npy(array: Any) -> bytes:

@@ -14,7 +14,7 @@ from srnn.deploy.streaming.sources import open_source
 from srnn.files import LIMITS, FormatLimits, reading
 from srnn.files.wfdb_records import check_header, read_annotation, read_record
 
-SIGNALS = LIMITS["wfdb"].items or 0
+SIGNALS = LIMITS["wfdb"].items
 
 
 def record(folder: Path, *lines: str, frames: int = 100) -> Path:

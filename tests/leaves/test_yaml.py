@@ -12,7 +12,7 @@ from srnn.files import LIMITS
 from srnn.files.yaml_reading import parse_yaml, read_yaml
 
 YAML = LIMITS["yaml"]
-DEPTH, ITEMS, TEXT = YAML.depth or 0, YAML.items or 0, YAML.unpacked or 0
+DEPTH, ITEMS, TEXT = YAML.depth, YAML.items, YAML.unpacked
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
 )

@@ -21,7 +21,7 @@ from srnn.files import LIMITS
 from srnn.files.pickled import read_pickle
 from srnn.paper.compat.weights import read_weights
 
-MOST = LIMITS["weights"].items or 0
+MOST = LIMITS["weights"].items
 
 
 def _script(folder: Path, name: str, body: str) -> Path:
@@ -279,7 +279,7 @@ def test_modules_that_share_modules_end(tmp_path: Path) -> None:
 
 def test_modules_as_deep_as_the_limit_are_read_and_one_more_is_not(tmp_path: Path) -> None:
     program = module(mapping(_parameters=mapping(w=tensor())))
-    for _ in range(LIMITS["weights"].depth or 0):
+    for _ in range(LIMITS["weights"].depth):
         program = module(mapping(_modules=mapping(m=program)))
     (name,) = read_weights(write_zip(tmp_path / "w.pth", program))
     assert name == "m." * 16 + "w"

@@ -12,9 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
-def _value(cell: str) -> int | None:
+def _value(cell: str) -> int:
     found = re.match(r"([\d,]+) ?(\w*)", cell)
-    return None if found is None else int(found[1].replace(",", "")) * UNITS.get(found[2], 1)
+    return 0 if found is None else int(found[1].replace(",", "")) * UNITS.get(found[2], 1)
 
 
 def test_the_table_of_limits_is_the_one_that_is_enforced() -> None:

@@ -170,7 +170,7 @@ class Task(ABC):
 
         ``hold_out``: where these name no splits, some are held out for validation and testing (else any split is all of them).
         """
-        return self.described().reading(data, hold_out)
+        return replace(self.described(), data=data, hold_out=hold_out)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
@@ -303,9 +303,6 @@ class DescribedTask(Task):
 
     def chosen(self) -> dict[str, Any]:
         return dict(self.options)
-
-    def reading(self, data: Path, hold_out: bool = False) -> Self:
-        return replace(self, data=data, hold_out=hold_out)
 
     def origin(self, data_dir: Path | None = None) -> str:
         return super().origin(data_dir) if self.data is None else str(self.data)

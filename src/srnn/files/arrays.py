@@ -182,7 +182,7 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
         raise ValueError(f"its shape ({fields['shape'][:80]}) is invalid")
     shape = tuple(map(int, dimensions))
     header = NpyHeader(shape, np.dtype(fields["descr"]), fields["fortran"] == "True", start + length)
-    if not header.nbytes and math.prod(max(1, size) for size in shape) > (limits.items or 0):
+    if not header.nbytes and math.prod(max(1, size) for size in shape) > limits.items:
         raise ValueError(f"it is empty, but has the shape {shape}")
     if header.start + header.nbytes != size:
         raise ValueError(

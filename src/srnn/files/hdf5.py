@@ -181,7 +181,7 @@ class Hdf5(Mapping[str, "Dataset"]):
 
     def tree(self, group: str) -> dict[str, Any]:
         """The content of a group, groups within it as mappings; numbers and texts by themselves as NumPy's and Python's."""
-        return self._tree(group, LIMITS["hdf5"].depth or 0, [LIMITS["hdf5"].items or 0])
+        return self._tree(group, LIMITS["hdf5"].depth, [LIMITS["hdf5"].items])
 
     def _tree(self, group: str, depth: int, left: list[int]) -> dict[str, Any]:
         tree: dict[str, Any] = {}
@@ -251,8 +251,7 @@ class Dataset:
         array = self.read()
         return array if dtype is None else array.astype(dtype, copy=False)
 
-    def __getitem__(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-        return self.read(rows)
+    __getitem__ = read
 
     def lists(self, start: int = 0, stop: int | None = None) -> Iterator[npt.NDArray[Any]]:
         """The lists of numbers, one after another; read-only arrays of one axis."""

@@ -41,9 +41,8 @@ class Reader:
     def __init__(self) -> None:
         self._file: Any = None
 
-    def open(self, path: str, memory: int, seconds: float) -> dict[str, Any]:
-        """Open a file; what follows may take so much memory, in bytes, and so many ``seconds`` of CPU time a part."""
-        del seconds  # which whoever calls looks after
+    def open(self, path: str, memory: int) -> dict[str, Any]:
+        """Open a file; what follows may take so much memory, in bytes."""
         self.close()
         if resource is not None:
             _limit(resource.RLIMIT_NOFILE, None)
@@ -178,7 +177,7 @@ def main() -> None:
             return
         request = json.loads(line)
         operation = request.pop("do")
-        seconds = request.get("seconds", seconds)
+        seconds = request.pop("seconds", seconds)
         _end_after(cpu=seconds)
         answer: dict[str, Any] = {}
         try:

@@ -10,17 +10,17 @@ KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
 
 @dataclass(frozen=True)
 class FormatLimits:
-    """Limits of one format; None where the format has no such quantity. A file at a limit is read, one beyond it is refused."""
+    """Limits of one format; 0 where the format has no such quantity. A file at a limit is read, one beyond it is refused."""
 
     bytes: int
     """Of the file."""
-    unpacked: int | None = None
+    unpacked: int = 0
     """Decompressed bytes that are allowed for any size; above, ``ratio`` applies."""
-    ratio: int | None = None
+    ratio: int = 0
     """Decompressed bytes per compressed byte that are allowed, beyond ``unpacked``."""
-    depth: int | None = None
+    depth: int = 0
     """Nesting depth of lists and mappings."""
-    items: int | None = None
+    items: int = 0
     """Values, keys, rows, members or channels: docs/security.md says which."""
 
 

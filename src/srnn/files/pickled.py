@@ -9,15 +9,16 @@ it takes from the file, so a small file cannot grow.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-_CONSTANTS: Mapping[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _LITERALS = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
     "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
 }  # fmt: skip
+_TO_THE_MARK = {"TUPLE", "LIST", "DICT", "APPENDS", "SETITEMS", "POP_MARK"}
+"""Operations on what is above the topmost mark."""
 _INTEGER_BITS = 128  # torch's magic number has 77; beyond, arithmetic and printing take time
 
 
@@ -84,82 +85,73 @@ class _Machine:
 
     def run(self, operation: str, argument: Any) -> None:
         """Do one operation. IndexError, KeyError where there is nothing for it; ValueError where it is not for data."""
+        since_mark: list[Any] = []
+        if operation in _TO_THE_MARK or (operation == "POP" and not self.stack):
+            since_mark, self.stack = self.stack, self._below.pop()
+            operation = "POP_MARK" if operation == "POP" else operation
         stack = self.stack
         if operation in _LITERALS:
             if type(argument) is int and argument.bit_length() > _INTEGER_BITS:
                 raise ValueError(f"it contains an integer of more than {_INTEGER_BITS} bits")
             stack.append(argument)
-        elif operation in _CONSTANTS:
-            stack.append(_CONSTANTS[operation])
-        elif operation in ("PUT", "BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = stack[-1]
-        elif operation in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(self._memo[argument])
-        elif operation in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            self._tuple_of(int(operation[-1]))
-        elif operation in ("EMPTY_LIST", "EMPTY_DICT"):
-            stack.append([] if operation == "EMPTY_LIST" else {})
-        elif operation not in ("PROTO", "FRAME"):
-            handle = getattr(self, f"_{operation.lower()}", None)
-            if handle is None:
+            return
+        match operation:
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(operation == "NEWTRUE")
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "DUP":
+                stack.append(stack[-1])
+            case "POP":
+                stack.pop()
+            case "MARK":
+                self._below.append(stack)
+                self.stack = []
+            case "EMPTY_TUPLE" | "TUPLE":
+                stack.append(tuple(since_mark))
+            case "EMPTY_LIST" | "LIST":
+                stack.append(since_mark)
+            case "EMPTY_DICT" | "DICT":
+                stack.append(self._update({}, since_mark))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(operation[-1])
+                if len(stack) < count:
+                    raise IndexError("stack")
+                stack[-count:] = [tuple(stack[-count:])]
+            case "APPEND":
+                item = stack.pop()
+                self._check(stack[-1], list).append(item)
+            case "APPENDS":
+                self._check(stack[-1], list).extend(since_mark)
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                self._update(stack[-1], [key, value])
+            case "SETITEMS":
+                self._update(stack[-1], since_mark)
+            case "GLOBAL":
+                module, _, name = argument.partition(" ")
+                stack.append(self._named(module, name))
+            case "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                stack.append(self._named(self._check(module, str), self._check(name, str)))
+            case "REDUCE" | "NEWOBJ":
+                arguments, by = self._check(stack.pop(), tuple), self._check(stack.pop(), Name)
+                stack.append(Made(by, arguments))
+            case "BUILD":
+                state = stack.pop()
+                self._check(stack[-1], Made).state = state
+            case "BINPERSID":
+                stack.append(self._persistent(stack.pop()))
+            case "PROTO" | "FRAME" | "POP_MARK":
+                pass
+            case _:
                 raise ValueError(f"it has the operation {operation}, which data do not need")
-            handle(*(() if argument is None else (argument,)))
-
-    def _mark(self) -> None:
-        self._below.append(self.stack)
-        self.stack = []
-
-    def _since_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self._below.pop()
-        return items
-
-    def _pop(self) -> None:
-        if self.stack:
-            self.stack.pop()
-        else:
-            self._since_mark()
-
-    def _pop_mark(self) -> None:
-        self._since_mark()
-
-    def _dup(self) -> None:
-        self.stack.append(self.stack[-1])
-
-    def _memoize(self) -> None:
-        self._memo[len(self._memo)] = self.stack[-1]
-
-    def _tuple(self) -> None:
-        items = tuple(self._since_mark())
-        self.stack.append(items)
-
-    def _tuple_of(self, count: int) -> None:
-        if len(self.stack) < count:
-            raise IndexError("stack")
-        self.stack[-count:] = [tuple(self.stack[-count:])]
-
-    def _list(self) -> None:
-        items = self._since_mark()
-        self.stack.append(items)
-
-    def _append(self) -> None:
-        item = self.stack.pop()
-        self._check(self.stack[-1], list).append(item)
-
-    def _appends(self) -> None:
-        items = self._since_mark()
-        self._check(self.stack[-1], list).extend(items)
-
-    def _dict(self) -> None:
-        items = self._since_mark()
-        self.stack.append(self._update({}, items))
-
-    def _setitem(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._update(self.stack[-1], [key, value])
-
-    def _setitems(self) -> None:
-        items = self._since_mark()
-        self._update(self.stack[-1], items)
 
     @staticmethod
     def _update(target: Any, items: list[Any]) -> Any:
@@ -177,29 +169,8 @@ class _Machine:
             raise ValueError(f"it uses something as a {kind.__name__} that is not one")
         return target
 
-    def _global(self, names: str) -> None:
-        module, _, name = names.partition(" ")
-        self._name(module, name)
-
-    def _stack_global(self) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self._name(self._check(module, str), self._check(name, str))
-
-    def _name(self, module: str, name: str) -> None:
+    def _named(self, module: str, name: str) -> Name:
         reference = Name(module, name)
         if not self._allowed(reference):
             raise ForbiddenName(reference)
-        self.stack.append(reference)
-
-    def _reduce(self) -> None:
-        arguments, by = self._check(self.stack.pop(), tuple), self._check(self.stack.pop(), Name)
-        self.stack.append(Made(by, arguments))
-
-    _newobj = _reduce
-
-    def _build(self) -> None:
-        state = self.stack.pop()
-        self._check(self.stack[-1], Made).state = state
-
-    def _binpersid(self) -> None:
-        self.stack.append(self._persistent(self.stack.pop()))
+        return reference

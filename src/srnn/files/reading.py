@@ -57,7 +57,7 @@ def read_text(path: Path, what: str, limits: FormatLimits) -> str:
 
 def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
     """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid JSON, or JSON nested too deeply."""
-    maximum = LIMITS["json"].items or 0
+    maximum = LIMITS["json"].items
     with reading(source, what):
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         if sum(map(text.count, "[{,")) >= maximum:  # each value but the first follows one of these
@@ -106,7 +106,7 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
             f"{source} cannot be read as {what}: its header is cut off, or longer than {limits.bytes} bytes."
         )
     header = parse_json(content[8:end], source, what)
-    if isinstance(header, dict) and len(header) - 1 > (limits.items or 0):
+    if isinstance(header, dict) and len(header) - 1 > limits.items:
         raise SrnnError(f"{source} cannot be read as {what}: it contains more than {limits.items} tensors.")
     with reading(source, what):
         return {str(name): str(text) for name, text in header["__metadata__"].items()}
@@ -114,7 +114,7 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
 
 def _check_depth(value: Any, source: Path | str, what: str) -> None:
     """SrnnError for lists and objects nested so deeply that walking through them would exhaust the stack."""
-    maximum, depth, level = LIMITS["json"].depth or 0, 0, [value]
+    maximum, depth, level = LIMITS["json"].depth, 0, [value]
     while level := [
         item
         for outer in level

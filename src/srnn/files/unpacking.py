@@ -28,7 +28,7 @@ class Allowance:
     def __init__(self, packed: int, limits: FormatLimits) -> None:
         if packed > limits.bytes:
             raise ValueError(f"it has {packed} bytes; at most {limits.bytes} are read")
-        self._most = max(limits.unpacked or 0, (limits.ratio or 0) * packed)
+        self._most = max(limits.unpacked, limits.ratio * packed)
         self._left, self._packed = self._most, packed
 
     def take(self, count: int) -> None:
@@ -147,7 +147,7 @@ def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member
                 told["path"] = content.rstrip(b"\0")
             continue
         count += 1
-        if count > (limits.items or 0):
+        if count > limits.items:
             raise ValueError(f"it has more than {limits.items} members")
         if kind == b"S" or any(key.startswith("GNU.sparse") for key in told):
             raise ValueError("it contains a sparse file, which cannot be read; archive it without --sparse")

@@ -55,7 +55,7 @@ def read_annotation(path: Path, extension: str) -> Any:
 def check_header(path: Path) -> None:
     """ValueError unless PATH.hea describes signals that fit the files next to it."""
     limits = LIMITS["wfdb"]
-    channels = limits.items or 0
+    channels = limits.items
     header = path.with_suffix(".hea")
     if header.stat().st_size > channels * _LINE_AT_MOST:
         raise ValueError("its header is too long")

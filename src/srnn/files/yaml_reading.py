@@ -70,7 +70,7 @@ def _loader() -> Any:
             alias = self.check_event(yaml.AliasEvent)
             self._count(1, 0, mark)
             self._depth += 1
-            if self._depth > (self._limits.depth or 0):
+            if self._depth > self._limits.depth:
                 raise wrong(f"it is nested more than {self._limits.depth} levels deep", mark)
             node = super().compose_node(parent, index)
             self._depth -= 1
@@ -88,7 +88,7 @@ def _loader() -> Any:
         def _count(self, nodes: int, characters: int, mark: Any) -> None:
             self._nodes += nodes
             self._characters += characters
-            values, text = self._limits.items or 0, self._limits.unpacked or 0
+            values, text = self._limits.items, self._limits.unpacked
             if self._nodes > values or self._characters > text:
                 what = f"{values:,} values or {text:,} characters, including expanded aliases"
                 raise wrong(f"it contains more than {what}", mark)

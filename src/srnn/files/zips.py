@@ -119,7 +119,7 @@ def open_zip(path: Path, what: str, limits: FormatLimits) -> Iterator[Zip]:
     """
     with contextlib.ExitStack() as closing:
         with reading(path, what):
-            file = closing.enter_context(_Opening(path, limits.items or 0))
+            file = closing.enter_context(_Opening(path, limits.items))
             allowance = Allowance(file.size, limits)
             directory = zipfile.ZipFile(file)
             file.opened()

@@ -295,7 +295,7 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
                 raise SrnnError(
                     f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe)."
                 )
-    most = LIMITS["sweep"].items or 0
+    most = LIMITS["sweep"].items
     if sweep.size > most:  # before the points are made
         raise SrnnError(
             f"{path}: a sweep may have at most {most:,} trainings, not {sweep.size:,}; remove points or seeds."

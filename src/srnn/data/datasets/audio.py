@@ -124,7 +124,7 @@ def decode_wav(content: bytes) -> tuple[Samples, int]:
     position, chunks = 12, 0
     while position + 8 <= len(content):
         chunks += 1
-        if chunks > (_LIMITS.items or 0):
+        if chunks > _LIMITS.items:
             raise SrnnError(f"the WAV file has more than {_LIMITS.items} chunks.")
         name, size = content[position : position + 4], struct.unpack_from("<I", content, position + 4)[0]
         start, position = position + 8, position + 8 + size + size % 2  # chunks begin at even places
@@ -224,6 +224,6 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
 
 def check_samples(count: int, size: int, what: str) -> None:
     """SrnnError where so few bytes would expand to more samples (of four bytes) than LIMITS["audio"] allow."""
-    maximum = max(_LIMITS.unpacked or 0, (_LIMITS.ratio or 0) * size) // 4
+    maximum = max(_LIMITS.unpacked, _LIMITS.ratio * size) // 4
     if count > maximum:
         raise SrnnError(f"{what}, which would become {count} samples; at most {maximum} are allowed.")

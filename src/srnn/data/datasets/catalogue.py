@@ -139,19 +139,14 @@ _DATA_SETS = (
         "Proc. IEEE 86 (1998) 2278-2324",
         size="11 MB, 60,000 training and 10,000 test images",
         homepage="http://yann.lecun.com/exdb/mnist/",
-        files=(
-            DataFile("train-images-idx3-ubyte.gz", _MNIST + "train-images-idx3-ubyte.gz",
-                     checksum="md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                     content_checksum="md5:6bbc9ace898e44ae57da46a324031adb"),
-            DataFile("train-labels-idx1-ubyte.gz", _MNIST + "train-labels-idx1-ubyte.gz",
-                     checksum="md5:d53e105ee54ea40749a09fcbcd1e9432",
-                     content_checksum="md5:a25bea736e30d166cdddb491f175f624"),
-            DataFile("t10k-images-idx3-ubyte.gz", _MNIST + "t10k-images-idx3-ubyte.gz",
-                     checksum="md5:9fb629c4189551a2d022fa330f9573f3",
-                     content_checksum="md5:2646ac647ad5339dbf082846283269ea"),
-            DataFile("t10k-labels-idx1-ubyte.gz", _MNIST + "t10k-labels-idx1-ubyte.gz",
-                     checksum="md5:ec29112dd5afa0611ce80d1b7f02629c",
-                     content_checksum="md5:27ae3e4e09519cfbb04c329615203637"),
+        files=tuple(
+            DataFile(name, _MNIST + name, checksum=f"md5:{packed}", content_checksum=f"md5:{content}")
+            for name, packed, content in (
+                ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+                ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+                ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+                ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
+            )
         ),
         uses=(Use("smnist"), Use("psmnist")),
     ),

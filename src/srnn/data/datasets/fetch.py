@@ -81,11 +81,11 @@ def fetch(
     return done
 
 
-def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None, pause: float = 1.0) -> None:
+def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None) -> None:
     """Download one file, resuming from PATH.part if that exists.
 
-    ``pause``: seconds to wait after a broken connection, twice as long after each that brought nothing. SrnnError says what went
-    wrong; PATH.part stays, unless its content was wrong.
+    After a broken connection it waits a second, twice as long after each that brought nothing. SrnnError says what went wrong;
+    PATH.part stays, unless its content was wrong.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -103,7 +103,7 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None,
                     raise SrnnError(
                         f"The connection to {url} keeps breaking ({error}); {kept:,} bytes are kept, fetch again to resume."
                     ) from error
-                time.sleep(pause * 2**fruitless)
+                time.sleep(2**fruitless)
         _accept(url, part, path, file)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

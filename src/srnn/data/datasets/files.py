@@ -155,7 +155,7 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
 def _table(source: Path) -> list[Item]:
     with reading(source, "a table"):
         text = read_text(source, "a table", LIMITS["table"])
-        if text.count("\n") > (LIMITS["table"].items or 0):
+        if text.count("\n") > LIMITS["table"].items:
             raise ValueError(f"it has more than {LIMITS['table'].items} rows")
         first = text.partition("\n")[0]
         between = ";" if ";" in first and "," not in first else ","  # as German spreadsheets write

@@ -69,7 +69,7 @@ def _variables(raw: bytes) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
         raise ValueError("it is empty")
     allowance = Allowance(len(raw), _LIMITS)
     for count, (kind, content) in enumerate(_elements(memoryview(raw)[_HEADER:], order, padded=False)):
-        if count >= (_LIMITS.items or 0):
+        if count >= _LIMITS.items:
             raise ValueError(f"it has more than {_LIMITS.items} variables")
         if kind == _COMPRESSED:
             plain = memoryview(b"".join(inflate([bytes(content)], allowance)))  # verifies the checksum at its end

@@ -143,7 +143,7 @@ def convert(
     if length is not None and not 0.01 <= length <= 3600:
         raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
     ear = cochlea or Cochlea()
-    heard: list[int] = []
+    chosen: list[Item] = []
     left_out: list[str] = []
     spikes, seconds = 0, 0.0
     with _whole_file(out, h5py) as file:
@@ -155,23 +155,22 @@ def convert(
         of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
         times = file.create_dataset("spikes/times", (len(clips),), of_times, maxshape=(None,))
         units = file.create_dataset("spikes/units", (len(clips),), of_units, maxshape=(None,))
-        for index, heard_now in enumerate(_in_threads(clips, ear, seed, workers, length)):
-            if isinstance(heard_now, SrnnError):
+        for index, heard in enumerate(_in_threads(clips, ear, seed, workers, length)):
+            if isinstance(heard, SrnnError):
                 if not leave_out_bad:
-                    raise heard_now
-                left_out.append(str(heard_now))
+                    raise heard
+                left_out.append(str(heard))
             else:
-                (when, unit), duration = heard_now
-                times[len(heard)], units[len(heard)] = when.astype(time_type), unit
-                heard.append(index)
+                (when, unit), duration = heard
+                times[len(chosen)], units[len(chosen)] = when.astype(time_type), unit
+                chosen.append(clips[index])
                 spikes, seconds = spikes + len(unit), seconds + duration
             if progress is not None:
                 progress(index + 1, len(clips))
-        if not heard:
+        if not chosen:
             raise SrnnError(f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}")
-        times.resize((len(heard),))
-        units.resize((len(heard),))
-        chosen = [clips[index] for index in heard]
+        times.resize((len(chosen),))
+        units.resize((len(chosen),))
         file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
         file["extra/speaker"] = np.array([speakers.index(clip.group) for clip in chosen], np.uint16)
         text = h5py.string_dtype()
@@ -186,7 +185,7 @@ def convert(
         file.attrs["srnn_version"] = __version__
         file.attrs["seed"] = seed
         file.attrs["cochlea"] = json.dumps(ear.parameters())
-    return Conversion(len(heard), spikes, seconds, left_out)
+    return Conversion(len(chosen), spikes, seconds, left_out)
 
 
 def _problem(path: Path, ear: Cochlea) -> str:
@@ -216,8 +215,7 @@ def _in_threads(
             return error
         if length is not None:
             count = round(length * rate)
-            silence = np.zeros((max(0, count - len(samples)), *samples.shape[1:]), samples.dtype)
-            samples = np.concatenate([samples[:count], silence])
+            samples = np.pad(samples[:count], (0, max(0, count - len(samples))))
         try:
             return ear.spikes(samples, rate, clip_key(seed, clip.name)), len(samples) / rate
         except SrnnError as error:

@@ -140,7 +140,8 @@ class Note:
 
     def lost(self, folder: Path) -> list[str]:
         """The files that are missing, or of another size."""
-        return [name for name, (size, _) in self.files.items() if _size(folder / name) != size]
+        sizes = {name: size for name, (size, _) in self.files.items()}
+        return [name for name in sizes if not (p := folder / name).is_file() or p.stat().st_size != sizes[name]]
 
     def changed(self, folder: Path) -> list[str]:
         """The files that exist, but whose content differs."""
@@ -156,10 +157,6 @@ def _note_path(folder: Path, name: str) -> Path:
 def state_of(archive: Path) -> str:
     """Its size and modification time."""
     return f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
 
 
 def _measure(path: Path) -> tuple[int, int]:
@@ -185,7 +182,7 @@ def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[st
         raise SrnnError(f"{archive} contains the name {name[:200]!r}, which leads out of the folder; do not trust it.")
     odd = (
         len(name) > _NAME_AT_MOST
-        or len(parts) > (_LIMITS.depth or 0)
+        or len(parts) > _LIMITS.depth
         or any(ord(character) < 32 or ord(character) == 127 for character in name)
     )
     if windows:

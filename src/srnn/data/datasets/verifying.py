@@ -149,16 +149,14 @@ def _problem(name: str, path: Path) -> str:
 
     A download has another name while it is checked, so the name is a separate argument.
     """
-    if name.endswith((".zip", ".tar.gz", ".tgz", ".gz")):
-        try:
+    packed = name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))
+    try:
+        if packed:
             read_through(path, name)
-        except SrnnError:
-            return "it cannot be unpacked"
-    if name.endswith(".json"):
-        try:
+        elif name.endswith(".json"):
             read_json(path)
-        except SrnnError:
-            return "it is not JSON"
+    except SrnnError:
+        return "it cannot be unpacked" if packed else "it is not JSON"
     return ""
 
 

@@ -12,7 +12,7 @@ whole clip, is refused, or replaced by what a stream can compute (the level of t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -204,7 +204,22 @@ class WindowedStream(StreamEncoder):
 
 
 class Memoryless(StreamEncoder):
-    """An encoder whose every step depends on its own sample alone: there is no state."""
+    """An encoder whose every step depends on its own sample alone: there is no state.
+
+    Args:
+        channels: of samples and steps.
+        change: (samples, channels) of ``dtype`` -> steps of the same shape; None: they are passed on, encoded already.
+    """
+
+    def __init__(
+        self, channels: int, change: Callable[[Array], Array] | None = None, dtype: npt.DTypeLike = np.float32
+    ) -> None:
+        self.channels = self.outputs = channels
+        self._change, self._dtype = change, dtype
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x = check_block(block, self.channels, self._dtype)
+        return x if self._change is None else self._change(x)
 
     def reset(self) -> None:
         pass
@@ -215,13 +230,3 @@ class Memoryless(StreamEncoder):
 
     def restore(self, state: Mapping[str, Array]) -> None:
         pass
-
-
-class PassThrough(Memoryless):
-    """For input that is already encoded: steps in, the same steps out."""
-
-    def __init__(self, channels: int) -> None:
-        self.channels = self.outputs = channels
-
-    def push(self, block: npt.ArrayLike) -> Array:
-        return check_block(block, self.channels, np.float32)

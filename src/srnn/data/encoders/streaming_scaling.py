@@ -23,12 +23,8 @@ class ScaleStream(Memoryless):
     """
 
     def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> None:
-        self._dtype = np.dtype(dtype)
-        self._mean, self._std = check_scale(mean, std, self._dtype)
-        self.channels = self.outputs = len(self._mean)
-
-    def push(self, block: npt.ArrayLike) -> Array:
-        return (check_block(block, self.channels, self._dtype) - self._mean) / self._std
+        shift, divisor = check_scale(mean, std, dtype)
+        super().__init__(len(shift), lambda x: (x - shift) / divisor, dtype)
 
 
 class CalibrateStream(StreamEncoder):
@@ -86,14 +82,9 @@ class CalibrateStream(StreamEncoder):
 class GainStream(Memoryless):
     """Sound (samples, 1), times one number, in float64."""
 
-    channels = outputs = 1
-
     def __init__(self, gain: float) -> None:
         check_positive("A gain", gain)
-        self._gain = float(gain)
-
-    def push(self, block: npt.ArrayLike) -> Array:
-        return check_block(block, 1, np.float64) * self._gain
+        super().__init__(1, lambda sound: sound * float(gain), np.float64)
 
 
 class LoudnessStream(StreamEncoder):

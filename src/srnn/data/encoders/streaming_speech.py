@@ -118,18 +118,6 @@ class DerivativeStream(WindowedStream):
         return smoothed_derivatives(last, self._order)[self.width - self.latency :]
 
 
-class TernaryStream(Memoryless):
-    """``ternary`` of every step."""
-
-    def __init__(self, channels: int, threshold: float) -> None:
-        check_positive("A ternary threshold", threshold)
-        self.channels = self.outputs = channels
-        self._threshold = threshold
-
-    def push(self, block: npt.ArrayLike) -> Array:
-        return ternary(check_block(block, self.channels, np.float32), self._threshold)
-
-
 def speech_stream(
     features: SpeechFeatures, statistics: Statistics, threshold: float | None = None, half: bool = True
 ) -> Chain:
@@ -147,7 +135,10 @@ def speech_stream(
         *([DerivativeStream(front.mels, features.derivatives)] if features.derivatives else []),
         ScaleStream(statistics.mean, statistics.std, np.float32),
     ]
-    return Chain(*stages, *([] if threshold is None else [TernaryStream(features.channels, threshold)]))
+    if threshold is not None:
+        check_positive("A ternary threshold", threshold)
+        stages.append(Memoryless(features.channels, lambda steps: ternary(steps, threshold)))
+    return Chain(*stages)
 
 
 def check_streamable(features: SpeechFeatures) -> LogMel:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ..encoders.speech import Statistics
-from ..encoders.streaming import PassThrough, StreamEncoder
+from ..encoders.streaming import Memoryless, StreamEncoder
 
 Array = npt.NDArray[Any]
 PathForm = Literal["signal", "steps"]
@@ -151,7 +151,7 @@ class Steps(SignalPath):
         return f"steps of {self.channels} inputs{every}"
 
     def stream(self) -> StreamEncoder:
-        return PassThrough(self.channels)
+        return Memoryless(self.channels)
 
     def original(self, steps: Array) -> Array:
         return steps

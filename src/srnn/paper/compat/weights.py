@@ -30,7 +30,7 @@ from ...files.zips import open_zip
 
 _LIMITS = LIMITS["weights"]
 _WHAT = "weights, as torch.save writes them"
-_MOST, _DEPTH = _LIMITS.items or 0, _LIMITS.depth or 0
+_MOST, _DEPTH = _LIMITS.items, _LIMITS.depth
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _MEMBER = re.compile(
     r"[^/]+/(?:data\.pkl|data/\d+|byteorder|version|\.format_version|\.storage_alignment|\.data/serialization_id)"
