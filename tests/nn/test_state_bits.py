@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn import SRNN, SrnnError, Stream
+from srnn import SRNN, SrnnError, Stream, load
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.deploy.export.c import export_c
@@ -261,7 +261,11 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         assert main([*words, *more]) == 0
         assert json.loads(capsys.readouterr().out)["state_bits"] == bits
     assert main(["export", "c", run, "--out", str(tmp_path / "c"), "--state-bits", "8"]) == 2
-    assert "--state-bits belongs to --format int8" in capsys.readouterr().err
+    assert "state_bits (--state-bits) belongs to format int8" in capsys.readouterr().err
+    for option in ({"state_bits": 8}, {"inputs_as": InputFormat(1.0)}):  # from Python, too
+        with pytest.raises(SrnnError, match=rf"{next(iter(option))} .* belongs to format int8"):
+            load(run).export(tmp_path / "c", **option)
+    assert not (tmp_path / "c").exists()
 
 
 def test_states_without_int8_are_refused() -> None:

@@ -58,11 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.inputs is not None and arguments.format != "int8":
-        raise SrnnError("--inputs belongs to --format int8; float32 takes any input.")
-    if arguments.state_bits is not None and arguments.format != "int8":
-        raise SrnnError("--state-bits belongs to --format int8; float32 keeps states in float32.")
-
     from ..deploy.export.c.project import check_name, check_out
     from ..deploy.export.model import export_c
     from ..training.runs import open_trained

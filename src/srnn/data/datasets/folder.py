@@ -141,5 +141,6 @@ def find_source(path: str) -> Path:
         if place.exists():
             return place
     raise SrnnError(
-        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path'."
+        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path', or for a trained "
+        "network others by --data."
     )
