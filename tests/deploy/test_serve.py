@@ -81,7 +81,7 @@ def test_a_trace_shows_every_step(service: Service, models: dict[str, Decoder]) 
     )  # the last three come with the end
     stream = models["ecg"].stream
     session, seen = models["ecg"].open(), []
-    session.push(LEADS[:200], lambda _: seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist()))
+    session.decide(session.encode(LEADS[:200]), lambda _: seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist()))
     assert [step[0] for step in spikes] == seen and any(seen)
     assert all(len(row) == 8 for one in traces for row in one["membranes"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,12 @@ def test_one_process_trains(options: list[str], tmp_path: Path, monkeypatch: pyt
 
 
 def test_cells_of_torch_have_no_rule() -> None:
+    """A baseline of a recipe with one learns by backpropagation; one that is asked for is refused."""
+    recipe = tiny_recipe("--training.rule=e-prop")
+    lstm = as_baseline(recipe, "lstm")
+    assert lstm.training.rule == "bptt"
     with pytest.raises(SrnnError, match=r"training\.rule.*lstm.*remove it"):
-        as_baseline(tiny_recipe("--training.rule=e-prop"), "lstm")
+        replace(lstm, training=recipe.training)
 
 
 def test_feedback_is_of_e_prop() -> None:
