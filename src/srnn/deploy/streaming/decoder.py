@@ -47,7 +47,9 @@ class Decoder:
         trained: an SRNN that reads forwards only, and its task; initial states that are random are the same for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
         segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
-        policy, learn: see ``of``.
+        policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
+            sequence has one label.
+        learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
 
     Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
     """

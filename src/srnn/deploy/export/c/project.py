@@ -63,7 +63,10 @@ def export_c(
     Args:
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty.
-        name, format, learn, layout: as of ``deploy.export.model.export_c``.
+        name: C identifier: prefix of files, functions and types.
+        format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
+        learn: what continues to learn on the device: "readout", or with it one hidden layer by "e-prop"; see ``learning``.
+        layout: for which tool the folder is a library, see ``layouts``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
