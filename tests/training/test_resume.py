@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from srnn import SrnnError
+from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.training import loop
 from srnn.training.checkpoints import read_checkpoint
@@ -184,6 +185,14 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match="not empty"):
             train(recipe, other, task=TinyTask(), resume=resume)
     assert [item.name for item in other.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_began_before_data_were_compared_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Sequences, "digest", lambda self: "")
+        first = train(recipe, run, task=TinyTask())
+    assert train(recipe, run, task=TinyTask(), resume=True) == first
 
 
 @pytest.mark.parametrize("what", ["y", "lengths", "groups"])

@@ -83,7 +83,7 @@ class TrainingState:
     metrics_size: int = 0
     """Length of metrics.jsonl at this point."""
     data: str = ""
-    """Digest of the training data's labels (``Sequences.digest``)."""
+    """Digest of the training data's labels (``Sequences.digest``); empty in a run that began before they were compared."""
     mends: bool = False
     """Whether sick layers are mended; not in a run that began before they were looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)

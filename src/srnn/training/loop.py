@@ -110,7 +110,7 @@ def train(
     state, gradients = TrainingState(mends=config.mend, data=data), Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
-        if state.data != data or state.step >= steps_per_epoch:
+        if state.data not in ("", data) or state.step >= steps_per_epoch:
             raise SrnnError(
                 f"The checkpoint {run.last} was made with other data: now sequences, labels or speakers are not the same. Resume "
                 "with the data with which training began (--data-dir), or choose another --out."
