@@ -162,28 +162,30 @@ def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
 
     Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last element the number of steps.
     """
-    rows, steps = x.to(torch.promote_types(x.dtype, torch.float32)), x.shape[0] * x.shape[1]
-    valid = None if lengths is None else valid_steps(lengths, x.shape[1], x.device)
+    rows, steps, valid = x.to(torch.promote_types(x.dtype, torch.float32)), x.shape[0] * x.shape[1], None
     if lengths is not None:
-        steps = int(lengths.sum())
-
-    def masked(one: Tensor) -> Tensor:
-        return one if valid is None else torch.where(valid, one, 0)
-
+        valid, steps = valid_steps(lengths, x.shape[1], x.device), int(lengths.sum())
+        rows = torch.where(valid, rows, 0)
     with threads.only_this_one():
-        rows = masked(rows)
-        with (
-            torch.no_grad()
-        ):  # products are taken from here: where a mean is far from 0, squares differ in their last digits only
-            mean = rows.sum((0, 1)) / max(steps, 1)
-            variance = masked(rows - mean).square().sum((0, 1)) / max(steps, 1)
-            origin = torch.where(mean.square() > 256 * variance, mean, 0)
-        rows = masked(rows - origin).flatten(0, 1)
-        products, sums, origin = (one.to(_wide(x)) for one in (rows.T @ rows, rows.sum(0), origin))
-    shift = torch.outer(origin, sums)
-    products, sums = products + shift + shift.T + steps * torch.outer(origin, origin), sums + steps * origin
+        products, sums = _products(rows)
+        # Where a mean is far from 0 beside the deviation, squares differ in their last digits only: again, from that mean.
+        mean = sums.detach() / max(steps, 1)
+        variance = products.detach().diag() / max(steps, 1) - mean.square()
+        origin = torch.where(mean.square() > 256 * variance, mean, 0).to(rows.dtype)
+        if origin.any():
+            products, sums = _products(rows - origin if valid is None else torch.where(valid, rows - origin, 0))
+            origin = origin.to(sums.dtype)
+            shift = torch.outer(origin, sums)
+            products = products + shift + shift.T + steps * torch.outer(origin, origin)
+            sums = sums + steps * origin
     last = torch.cat([sums, sums.new_tensor([steps])])
     return torch.cat([torch.cat([products, sums[:, None]], 1), last[None]])
+
+
+def _products(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of the products of any two channels of rows (B, T, I), and of the channels, in the dtype of statistics."""
+    rows = rows.flatten(0, 1)
+    return (rows.T @ rows).to(_wide(rows)), rows.sum(0).to(_wide(rows))
 
 
 def _wide(like: Tensor) -> torch.dtype:
