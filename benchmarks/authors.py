@@ -76,9 +76,7 @@ def train_theirs(recipe: str, checkout: Path | None, seed: int, data: Path | Non
         train, validation = (Sequences(task, split, data) for split in ("train", "validation"))
         torch.manual_seed(seed)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # theirs asks for TorchScript, of which PyTorch's time is over
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, which theirs asks for
             network = torch.jit.script(snn.models.SimpleResRNN(**program.network))
         criterion, optimizer = torch.nn.NLLLoss(), torch.optim.Adam(network.parameters(), lr=0.1)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / program.epochs)
@@ -111,28 +109,27 @@ def _batch(sequences: Sequences, chosen: np.ndarray, task: Any) -> tuple[Tensor,
     """Steps (T, B, inputs), and labels (B,) or, as their ECG program reads them, (T, B, classes) with a 1 for the class."""
     batch = sequences.take(chosen)
     x = batch.x if isinstance(batch.x, Tensor) else batch.x.dense(torch.float32)
-    if batch.y.ndim == 1:
-        return x.transpose(0, 1).contiguous(), batch.y
-    labels = torch.where(batch.y < 0, task.unlabelled_class, batch.y)
-    return x.transpose(0, 1).contiguous(), torch.nn.functional.one_hot(labels.T, task.outputs).float()
+    x, y = x.transpose(0, 1).contiguous(), batch.y
+    if y.ndim == 2:
+        y = torch.nn.functional.one_hot(torch.where(y < 0, task.unlabelled_class, y).T, task.outputs).float()
+    return x, y
 
 
 @contextmanager
 def their_code(checkout: Path | None, program: Program) -> Iterator[tuple[ModuleType, ModuleType]]:
     """Their package ``snn`` and the script's ``tools``. SrnnError where they are not."""
-    tools = None if checkout is None else checkout / "experiments" / program.folder / "tools.py"
-    if checkout is None or tools is None or not tools.is_file() or not (checkout / "snn").is_dir():
+    tools = Path("experiments", program.folder, "tools.py")
+    if checkout is None or not (checkout / tools).is_file() or not (checkout / "snn").is_dir():
         raise SrnnError(f"The authors' program is not here: git clone {HOME}, and name the folder with --checkout.")
     sys.path.insert(0, str(checkout))
     try:
-        spec = importlib.util.spec_from_file_location(f"brf_{program.folder}_tools", tools)
+        spec = importlib.util.spec_from_file_location(f"brf_{program.folder}_tools", checkout / tools)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield importlib.import_module("snn"), module
     finally:
         sys.path.remove(str(checkout))
-        for name in [
-            name for name in sys.modules if name.partition(".")[0] == "snn"
-        ]:  # another clone is another program
+        # Another clone is another program.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "snn"]:
             del sys.modules[name]

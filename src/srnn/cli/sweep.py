@@ -82,10 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         queue.fill(arguments.retry_failed)
         code = _work_here(queue, arguments, out)
     status = queue.status()
-    if arguments.report and all(
-        unit.state == "waiting" for unit in status
-    ):  # results that lie there are from elsewhere
-        raise nothing
+    if arguments.report and all(unit.state == "waiting" for unit in status):
+        raise nothing  # results that lie there are from elsewhere
     content = write_results(sweep, status, out)
     counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
     tell(arguments, content, lambda: print(f"{sweep.title}: {counts}; {out}/results.md"))

@@ -96,7 +96,8 @@ class Sequences:
     def digest(self) -> str:
         """Of labels, lengths and groups: what tells these sequences from others, on any machine (features may differ in bits)."""
         told = hashlib.sha256(repr(self.x.shape).encode())
-        for known in (self.y, self.lengths, self.groups):
+        groups = None if self.groups is None else self.groups.astype(str)  # of objects the bytes would be addresses
+        for known in (self.y, self.lengths, groups):
             told.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
         return told.hexdigest()
 

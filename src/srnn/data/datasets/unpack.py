@@ -140,8 +140,11 @@ class Note:
 
     def lost(self, folder: Path) -> list[str]:
         """The files that are missing, or of another size."""
-        sizes = {name: size for name, (size, _) in self.files.items()}
-        return [name for name in sizes if not (p := folder / name).is_file() or p.stat().st_size != sizes[name]]
+        return [
+            name
+            for name, (size, _) in self.files.items()
+            if not (folder / name).is_file() or (folder / name).stat().st_size != size
+        ]
 
     def changed(self, folder: Path) -> list[str]:
         """The files that exist, but whose content differs."""

@@ -104,9 +104,10 @@ class CrossingPlan(EncoderPlan):
 
     @property
     def ram_bytes(self) -> int:
+        sample, wide = DTYPES[self.sample].itemsize, DTYPES[self.wide].itemsize
         if not self.running:
-            return 4 * self.channels * (self.encoder.window + 3) + 4
-        size, wide = 4 * (self.channels * (self.encoder.window + 2) + 1) + 4, DTYPES[self.wide].itemsize
+            return sample * self.channels * (self.encoder.window + 3) + 4
+        size = sample * (self.channels * (self.encoder.window + 2) + 1) + 4
         return wide * (self.channels - -size // wide)  # padded
 
     @property
