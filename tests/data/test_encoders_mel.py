@@ -133,12 +133,22 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
         ({"mels": 0}, "mels must be"),
         ({"mels": 200}, "200 mels are too many"),
         ({"derivatives": 5}, "derivatives must be"),
-        ({"kind": "mfcc", "mels": 20}, "no effect with features 'mfcc'"),
+        ({"high_hz": 8001}, "Bands from 20.0 to 8001 Hz are not possible"),
+        ({"high_hz": "8000"}, "high_hz must be a number"),
+        ({"kind": "mfcc", "mels": 20}, "'mels' has no effect with features 'mfcc'"),
+        ({"kind": "mfcc", "high_hz": 8000.0}, "'high_hz' has no effect with features 'mfcc'"),
     ],
 )
 def test_bad_options_are_one_line(options: dict, words: str) -> None:
     with pytest.raises(SrnnError, match=words):
         SpeechFeatures(**options)
+
+
+def test_bands_reach_up_to_high_hz() -> None:
+    """A tone of 6 kHz is in no band of the published features."""
+    tone = np.sin(2 * np.pi * 6000 * np.arange(8000) / 16000)
+    quiet, loud = (SpeechFeatures(normalise="training", high_hz=hz).frames(tone)[5:-5].max() for hz in (4000, 8000))
+    assert quiet < np.log(1e-3) and loud > 0
 
 
 @pytest.mark.parametrize("sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"])])

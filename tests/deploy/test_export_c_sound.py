@@ -107,8 +107,8 @@ def front(path: SpeechPath, folder: Path, format: Any = "float32", *flags: str, 
 
 @pytest.mark.parametrize(
     "path",
-    [sounding(16000), sounding(8400, derivatives=0, mels=20)],
-    ids=["480 = 2 x 2^4 x 3 x 5", "252 = 2 x 2 x 3^2 x 7"],
+    [sounding(16000), sounding(8400, derivatives=0, mels=20), sounding(16000, derivatives=0, high_hz=8000.0)],
+    ids=["480 = 2 x 2^4 x 3 x 5", "252 = 2 x 2 x 3^2 x 7", "up to half the rate"],
 )
 def test_features_are_the_streams(path: SpeechPath, tmp_path: Path) -> None:
     """Of every length about the places where a frame, a window or the shortest sound ends. Rounding to float16 makes most log

@@ -90,7 +90,9 @@ class AudioTask(Task):
     features: FeatureKind = SpeechFeatures.kind
     """log_mel (40 bands) or mfcc (12 cepstra and the energy)."""
     mels: int = SpeechFeatures.mels
-    """log_mel: bands from 20 Hz to 4 kHz."""
+    """log_mel: bands from 20 Hz up to ``high_hz``."""
+    high_hz: float = SpeechFeatures.high_hz
+    """log_mel: where the highest band ends; above the published 4000 lies what tells s from f."""
     derivatives: int = SpeechFeatures.derivatives
     """How many derivatives over time follow the features."""
     normalise: Normalisation = SpeechFeatures.normalise
@@ -105,7 +107,7 @@ class AudioTask(Task):
     def sound(self) -> SpeechPath:
         """From sound to features."""
         rate = AudioTask.rate if self.rate is None else self.rate  # a subclass may have it as an option
-        features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise)
+        features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz)
         return SpeechPath(features, self.ternary)
 
     def signal(self) -> SignalPath:

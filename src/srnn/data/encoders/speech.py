@@ -31,7 +31,6 @@ FeatureKind = Literal["log_mel", "mfcc"]
 Normalisation = Literal["clip", "training"]
 FRAMES_A_SECOND = 100
 _LARGEST = 6e4  # float16 ends at 65504
-MELS = 40
 MIN_SAMPLES_MS = 10 * WIDTH
 """Minimal seconds of sound: shorter sound has too few frames for derivatives."""
 
@@ -65,11 +64,13 @@ class SpeechFeatures:
     kind: FeatureKind = "log_mel"
     rate: int = 16000
     """Samples per second of the sound, a multiple of 100, from 8000 to 384,000."""
-    mels: int = MELS
-    """Bands of log_mel, from 20 Hz to 4 kHz."""
+    mels: int = 40
+    """Bands of log_mel, from 20 Hz up to ``high_hz``."""
     derivatives: int = 2
     """How many derivatives over time follow the features, 0 to 4."""
     normalise: Normalisation = "clip"
+    high_hz: float = LogMel.high
+    """Where the highest band of log_mel ends, at most half of ``rate``; the published network hears up to 4 kHz."""
 
     def __post_init__(self) -> None:
         for name, choices in (("kind", get_args(FeatureKind)), ("normalise", get_args(Normalisation))):
@@ -77,9 +78,11 @@ class SpeechFeatures:
         if not isinstance(self.rate, int) or self.rate % 100 or not 8000 <= self.rate <= 384_000:
             raise SrnnError(f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}.")
         check_whole("derivatives", self.derivatives, 0, 4)
-        if self.kind == "mfcc" and self.mels != MELS:
-            raise SrnnError("The option 'mels' has no effect with features 'mfcc'; remove it.")
-        self.front  # noqa: B018 (SrnnError for a bad number of mels)
+        check_positive("high_hz", self.high_hz)
+        for name in ("mels", "high_hz"):
+            if self.kind == "mfcc" and getattr(self, name) != getattr(SpeechFeatures, name):
+                raise SrnnError(f"The option '{name}' has no effect with features 'mfcc'; remove it.")
+        self.front  # noqa: B018 (SrnnError for bands that are not possible)
 
     @property
     def front(self) -> LogMel | MFCC:
@@ -88,7 +91,7 @@ class SpeechFeatures:
         if self.kind == "mfcc":
             return MFCC(self.rate, window=self.rate // 40, hop=hop)
         level = "clip" if self.normalise == "clip" else "absolute"
-        return LogMel(self.rate, window=3 * hop, hop=hop, mels=self.mels, level=level)
+        return LogMel(self.rate, window=3 * hop, hop=hop, mels=self.mels, high=self.high_hz, level=level)
 
     @property
     def channels(self) -> int:
