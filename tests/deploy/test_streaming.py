@@ -30,8 +30,14 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
 QUICK = settings(max_examples=20, deadline=None)
 
 
-@pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count", "relu"])
-@pytest.mark.parametrize("neuron", MODELS)
+@pytest.mark.parametrize(
+    ("neuron", "readout"),
+    [
+        pytest.param(neuron, readout, marks=() if neuron == "alif" or readout == "integrator" else pytest.mark.slow)
+        for neuron in MODELS
+        for readout in ("integrator", "alif", "spike_count", "relu")
+    ],
+)  # each pair is compiled
 def test_every_neuron_and_readout_equals_whole_sequences(neuron: str, readout: str) -> None:
     spec = Readout(as_neuron("relu"), "emission") if readout == "relu" else readout
     net = make(neuron=as_neuron(MODELS[neuron]), readout=spec, recurrent=[True, False], backend="reference")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,18 @@ def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) 
     return result
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+def one_of_each_task() -> list[Any]:
+    """All shipped recipes; the slow tests have those of whose task there is another one before them."""
+    tasks: set[str] = set()
+    names: list[Any] = []
+    for name in shipped_recipes():
+        task = load_recipe(name).task.name
+        names.append(pytest.param(name, marks=pytest.mark.slow) if task in tasks else name)
+        tasks.add(task)
+    return names
+
+
+@pytest.mark.parametrize("name", one_of_each_task())
 def test_shipped_recipe_trains_on_small_files_of_the_official_layout(name: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     trains(name, tmp_path)
