@@ -147,8 +147,10 @@ def test_bad_options_are_one_line(options: dict, words: str) -> None:
 def test_bands_reach_up_to_high_hz() -> None:
     """A tone of 6 kHz is in no band of the published features."""
     tone = np.sin(2 * np.pi * 6000 * np.arange(8000) / 16000)
-    quiet, loud = (SpeechFeatures(normalise="training", high_hz=hz).frames(tone)[5:-5].max() for hz in (4000, 8000))
-    assert quiet < np.log(1e-3) and loud > 0
+    quiet, loud, whole = (
+        SpeechFeatures(normalise="training", high_hz=hz).frames(tone)[5:-5] for hz in (4000, 8000, None)
+    )
+    assert quiet.max() < np.log(1e-3) and loud.max() > 0 and np.array_equal(whole, loud)
 
 
 @pytest.mark.parametrize("sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"])])

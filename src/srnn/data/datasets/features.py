@@ -91,8 +91,8 @@ class AudioTask(Task):
     """log_mel (40 bands) or mfcc (12 cepstra and the energy)."""
     mels: int = SpeechFeatures.mels
     """log_mel: bands from 20 Hz up to ``high_hz``."""
-    high_hz: float = SpeechFeatures.high_hz
-    """log_mel: where the highest band ends; above the published 4000 lies what tells s from f."""
+    high_hz: float | None = SpeechFeatures.high_hz
+    """log_mel: where the highest band ends; above the published 4000 lies what tells s from f. None: at half the rate."""
     derivatives: int = SpeechFeatures.derivatives
     """How many derivatives over time follow the features."""
     normalise: Normalisation = SpeechFeatures.normalise

@@ -69,8 +69,8 @@ class SpeechFeatures:
     derivatives: int = 2
     """How many derivatives over time follow the features, 0 to 4."""
     normalise: Normalisation = "clip"
-    high_hz: float = LogMel.high
-    """Where the highest band of log_mel ends, at most half of ``rate``; the published network hears up to 4 kHz."""
+    high_hz: float | None = LogMel.high
+    """Where the highest band of log_mel ends; the published network hears up to 4 kHz. None: at half of ``rate``."""
 
     def __post_init__(self) -> None:
         for name, choices in (("kind", get_args(FeatureKind)), ("normalise", get_args(Normalisation))):
@@ -78,7 +78,8 @@ class SpeechFeatures:
         if not isinstance(self.rate, int) or self.rate % 100 or not 8000 <= self.rate <= 384_000:
             raise SrnnError(f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}.")
         check_whole("derivatives", self.derivatives, 0, 4)
-        check_positive("high_hz", self.high_hz)
+        if self.high_hz is not None:
+            check_positive("high_hz", self.high_hz)
         for name in ("mels", "high_hz"):
             if self.kind == "mfcc" and getattr(self, name) != getattr(SpeechFeatures, name):
                 raise SrnnError(f"The option '{name}' has no effect with features 'mfcc'; remove it.")
@@ -91,7 +92,8 @@ class SpeechFeatures:
         if self.kind == "mfcc":
             return MFCC(self.rate, window=self.rate // 40, hop=hop)
         level = "clip" if self.normalise == "clip" else "absolute"
-        return LogMel(self.rate, window=3 * hop, hop=hop, mels=self.mels, high=self.high_hz, level=level)
+        high = self.rate / 2 if self.high_hz is None else self.high_hz
+        return LogMel(self.rate, window=3 * hop, hop=hop, mels=self.mels, high=high, level=level)
 
     @property
     def channels(self) -> int:

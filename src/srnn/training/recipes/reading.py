@@ -63,9 +63,10 @@ def _own_recipe(path: str) -> dict[str, Any]:
     """The recipe of data that have none. SrnnError where they are not as the task "folder" reads them."""
     from ...data.datasets.folder import FolderTask
 
-    task, options = FolderTask(path=path), {"path": path}
+    task = FolderTask(path=path)
+    options: dict[str, Any] = {"path": path}
     if task.content.form == "sound":
-        options["normalise"] = "training"  # which can be streamed
+        options |= {"normalise": "training", "high_hz": None}  # which can be streamed, and hears all there is
     return {
         "task": {"name": "folder", "options": options},
         "network": {"neuron": "adlif"},
