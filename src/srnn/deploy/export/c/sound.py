@@ -130,6 +130,8 @@ class SoundPlan(EncoderPlan):
         return {
             "features": "log_mel",
             **about,
+            "low_hz": self.front.low,
+            "high_hz": self.front.high,
             "derivatives": self.order,
             "latency_samples": self.late,
             "ram_bytes": self.ram_bytes,
@@ -147,9 +149,9 @@ class SoundPlan(EncoderPlan):
             f" *     while ({name}_encode(&encoder, input))            the steps that are ready",
             f" *         {name}_step(&state, input, scores);",
             " *",
-            f" * Log energies of {front.mels} mel bands of frames of {front.window} samples, {front.hop} apart{derivatives}, "
-            f"scaled by the training set's means and deviations. A step is late by {self.late} samples, from the middle of its "
-            f"frame. At the end of a sound, {name}_encoder_end readies the rest.",
+            f" * Log energies of {front.mels} mel bands from {front.low:g} to {front.high:g} Hz, of frames of {front.window} "
+            f"samples, {front.hop} apart{derivatives}, scaled by the training set's means and deviations. A step is late by "
+            f"{self.late} samples, from the middle of its frame. At the end of a sound, {name}_encoder_end readies the rest.",
             f" * Call {name}_encode after each sample, as here: most return 0 at once, one every {front.hop} samples does the "
             "work of a frame. A sample that is pushed into a full frame, before that call, is dropped. Sound that arrives while "
             "a frame and its step are computed belongs in a ring buffer of yours, which an interrupt or DMA fills and from which "
