@@ -80,8 +80,9 @@ class SpeechFeatures:
         check_whole("derivatives", self.derivatives, 0, 4)
         if self.high_hz is not None:
             check_positive("high_hz", self.high_hz)
-        for name in ("mels", "high_hz"):
-            if self.kind == "mfcc" and getattr(self, name) != getattr(SpeechFeatures, name):
+        # MFCC's bands end at half of the rate.
+        for name, known in (("mels", [SpeechFeatures.mels]), ("high_hz", [SpeechFeatures.high_hz, None])):
+            if self.kind == "mfcc" and getattr(self, name) not in known:
                 raise SrnnError(f"The option '{name}' has no effect with features 'mfcc'; remove it.")
         self.front  # noqa: B018 (SrnnError for bands that are not possible)
 
