@@ -31,15 +31,8 @@ def problem(
     return layer, 3 * random(3, 9, size), state, random(3, 9, size), tuple(random(3, size) for _ in state)
 
 
-@pytest.mark.parametrize(
-    ("neuron", "rounded"),
-    [
-        pytest.param(name, rounded, marks=pytest.mark.slow if rounded and name not in ("alif", "adlif") else ())
-        for name in NEURONS
-        for rounded in (False, True)
-        if name != "relu" or not rounded
-    ],
-)
+@pytest.mark.parametrize(("neuron", "rounded"), [(name, rounded) for name in NEURONS for rounded in (False, True)
+                                                 if name != "relu" or not rounded])  # fmt: skip
 @pytest.mark.parametrize("size", [1, 5, 17])
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:
