@@ -91,6 +91,26 @@ def test_values_are_stretched_with_their_labels_and_stand_still_beyond_their_end
     assert factors == {True, False}  # faster and slower
 
 
+@pytest.mark.parametrize("kind", ["events", "values"])
+def test_late_labels_stay_as_late_however_a_sequence_is_stretched(kind):
+    """What fires, or is read, at a step has its label ``lag`` steps later: blocks of channels, which a stretch leaves whole."""
+    lag, blocks = 7, np.repeat(np.arange(12) % 5, 10)
+    x = np.zeros((1, 120, 5), np.float32)
+    np.put_along_axis(x, blocks[None, :, None], 1 if kind == "events" else 0.5, axis=2)
+    y = np.full((1, 120), -1)
+    y[0, lag:] = blocks[:-lag]
+    batch, lags = Batch(torch.from_numpy(x), torch.from_numpy(y), None), []
+    for seed in range(20):
+        for told, wrong in ((lag, []), (0, lags)):
+            changed = augment(batch, AugmentConfig(stretch=0.4), 1, [seed], lag=told)
+            labels, fired = changed.y[0, lag:], changed.x[0, :-lag]
+            known = (labels >= 0) & (fired.sum(1) > 0)
+            wrong.append(float((labels != fired.argmax(1))[known].float().mean()))
+            if told:
+                assert wrong[-1] < 0.06  # at the borders of blocks, by rounding
+    assert np.mean(lags) > 0.1  # where the lag is stretched along they are not where they belong
+
+
 def test_channels_are_warped_within_each_block():
     ramp = torch.cat([torch.arange(20.0), 100 + 2 * torch.arange(20.0)])[None, None].expand(3, 5, 40)
     changed = augment(Batch(ramp, torch.arange(3), None), AugmentConfig(channel_warp=0.2), 2, [1, 2, 3]).x

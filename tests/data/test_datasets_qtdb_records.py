@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.batches import Batch, Sequences
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
 from srnn.data.datasets.qtdb_records import (
@@ -26,6 +29,7 @@ from srnn.data.datasets.qtdb_records import (
     record_names,
     split_records,
 )
+from srnn.data.raw_augmentation import RawAugmentation
 from srnn.errors import SrnnError
 
 RECORDS = ECGTask("records")
@@ -195,6 +199,28 @@ def test_small_records_become_windows(scale: str, rule: str, small: Path) -> Non
         np.testing.assert_array_equal(y, record.labels[start : start + 500])
     covered = starts[len(split)] + 100  # every label stands in some window
     assert (record.labels[covered:] < 0).all()
+
+
+def test_windows_with_a_running_scale_are_changed_with_what_is_around_them(small: Path) -> None:
+    """Where nothing is changed every spike is the whole record's, of whose past a window's thresholds know. With the scale of the
+    whole record no window can be encoded by itself."""
+
+    def changed(scale: str, **settings: float) -> tuple[Batch, Batch]:
+        task = ECGTask("records", window=500, stride=400, scale=scale, label_lag=19)  # type: ignore[arg-type]
+        sequences = Sequences(task, "train", small)
+        everything = np.arange(len(sequences))
+        raw = RawAugmentation(sequences, task.signal(), AugmentConfig(**settings), None, task.lag())  # type: ignore[arg-type]
+        return raw.take(everything, everything.tolist()), sequences.take(everything)
+
+    ours, theirs = changed("running", gain=1e-12)
+    assert isinstance(theirs.x, torch.Tensor) and torch.equal(ours.x, theirs.x) and torch.equal(ours.y, theirs.y)  # type: ignore[arg-type]
+    ours, _ = changed("running", speed=0.3, channel_mix=0.5)
+    assert not torch.equal(ours.x, theirs.x)  # type: ignore[arg-type]
+    assert 0.7 < (ours.y >= 0).sum() / (theirs.y >= 0).sum() <= 1.3
+    with pytest.raises(
+        SrnnError, match=r"augment.speed: sequences of this task are not made of their raw signals alone"
+    ):
+        changed("record", speed=0.1)
 
 
 def test_a_lag_moves_labels_only(small: Path) -> None:

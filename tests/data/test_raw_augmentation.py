@@ -66,7 +66,7 @@ def changes(config: AugmentConfig, task: Task | None = None) -> RawAugmentation:
     sequences = Sequences(task, "train")
     statistics = getattr(sequences.x, "statistics", None)
     path = task.signal() if statistics is None else task.signal().calibrated(statistics=statistics)
-    return RawAugmentation(sequences, path, config, task.background_class)
+    return RawAugmentation(sequences, path, config, task.background_class, task.lag())
 
 
 @pytest.mark.parametrize("one_length", [True, False])
@@ -178,6 +178,88 @@ def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> No
         changes(AugmentConfig(stream=0.5), Sensor())
 
 
+class Ramps(TinyStepTask):
+    """Two channels that tell the time, the second one backwards; labels ``lag`` steps late tell it in tens; one is shorter."""
+
+    lag_ = 3
+    around = False
+
+    @property
+    def inputs(self) -> int:
+        return 2
+
+    def lag(self, form: Any = "signal") -> int:
+        return self.lag_
+
+    @property
+    def outputs(self) -> int:
+        return 20
+
+    def signal(self) -> SignalPath:
+        return ScaledPath(2)
+
+    def load(self, split: Any, data_dir: Path | None = None) -> Split:
+        times = np.arange(100.0)
+        recording = np.stack([np.arange(-50.0, 150), -np.arange(-50.0, 150)], 1).astype(np.float32)
+        scale = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
+        x = np.repeat(recording[None, 50:150], 3, 0)
+        y = np.repeat(np.where(times < self.lag_, -1, (times - self.lag_) // 10)[None], 3, 0).astype(np.int64)
+        x[1, 80:], y[1, 80:] = 0, -1
+        pieces = [(recording, 50)] * 3 if self.around else None
+        return Split(ScaledArray(x, scale), y, np.array([100, 80, 100]), pieces=pieces)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(monkeypatch: pytest.MonkeyPatch, around: bool) -> None:
+    """Each label still names the sample that is ``lag`` steps back; what comes from around the sequence has none, and is what
+    was recorded there, or else stands still."""
+    monkeypatch.setattr(Ramps, "around", around)
+    raw, steepness = changes(AugmentConfig(speed=0.4), Ramps()), []
+    for seed in range(30):
+        batch = raw.take(np.array([1, 2]), [seed, seed])
+        for row, length in enumerate((80, 100)):
+            times, labels = batch.x[row, :length, 0].double().numpy(), batch.y[row, :length].numpy()
+            assert batch.x[row, :length].sum(1).abs().max() < 1e-4 and not batch.x[row, length:].any()
+            middle = (length - 1) / 2
+            slope = float((times[length // 2 + 5] - times[length // 2 - 5]) / 10)
+            steepness.append(slope)
+            places = middle + (np.arange(length) - middle) * slope
+            expected = places if around else places.clip(0, length - 1)
+            assert times == pytest.approx(expected, abs=1e-3)
+            named = np.rint(places[: length - 3])  # by the label three steps later
+            inside = (named >= 0) & (named + 3 < length)
+            assert (labels[3:] == np.where(inside, named // 10, -1)).all()
+    assert (
+        min(steepness) < 0.75 and max(steepness) > 1.35 and all(np.exp(-0.4) < one < np.exp(0.4) for one in steepness)
+    )
+
+
+def test_channels_are_mixed_as_much_as_was_asked() -> None:
+    """Each is itself, 1 to within the range, and at most so many of its deviations of another: solved for."""
+
+    class Sensor(TinyStepTask):
+        def signal(self) -> SignalPath:
+            return ScaledPath(3)
+
+        def load(self, split: Any, data_dir: Path | None = None) -> Split:
+            data = super().load(split, data_dir)
+            scale = Statistics(np.zeros(3, np.float32), np.array([1, 10, 100], np.float32))
+            values = np.random.default_rng(0).normal(0, 1, data.x.shape).astype(np.float32)
+            return Split(ScaledArray(values, scale), data.y, data.lengths)
+
+    raw, drawn = changes(AugmentConfig(channel_mix=0.3), Sensor()), []
+    for seed in range(40):
+        own = raw.signal(seed).astype(np.float64)
+        mixed, spread = raw.changed(seed, seed)[0], own.std(0)
+        mixture = np.linalg.lstsq(own / spread, mixed / spread, rcond=None)[0].T
+        assert own / spread @ mixture.T == pytest.approx(mixed / spread, abs=1e-4)
+        drawn.append(mixture - np.eye(3))
+    assert 0.28 < np.abs(drawn).max() <= 0.3 + 1e-4 and np.abs(np.mean(drawn, 0)).max() < 0.12
+    assert np.mean(np.square(drawn), 0) == pytest.approx(0.03, abs=0.015)
+    with pytest.raises(SrnnError, match="channel_mix needs several channels, and this signal has one"):
+        changes(AugmentConfig(channel_mix=0.3))
+
+
 def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         SrnnError, match=r"gain, training.augment.noise: this task has no raw signals, only encoded steps"
@@ -193,7 +275,16 @@ def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "settings", [{"gain": -1.0}, {"gain": 61.0}, {"noise": (20.0, 10.0)}, {"noise": (0.0, 101.0)}, {"stream": 1.5}]
+    "settings",
+    [
+        {"gain": -1.0},
+        {"gain": 61.0},
+        {"noise": (20.0, 10.0)},
+        {"noise": (0.0, 101.0)},
+        {"stream": 1.5},
+        {"speed": 1.0},
+        {"channel_mix": -0.1},
+    ],
 )
 def test_settings_out_of_range(settings: dict[str, Any]) -> None:
     with pytest.raises(SrnnError, match=f"training.augment.{next(iter(settings))}"):

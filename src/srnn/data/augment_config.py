@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields
 
 from ..errors import require
 
+RAW = ("gain", "speed", "channel_mix", "noise", "stream")
+"""The settings that change raw signals."""
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -39,6 +42,12 @@ class AugmentConfig:
 
     gain: float = 0.0
     """Raw signals only: up to so many decibels louder or softer."""
+    speed: float = 0.0
+    """Raw signals only: played faster by exp(u), u uniform in +- speed, about their middle (of sound the pitch changes, too:
+    speed perturbation, Ko et al. 2015)."""
+    channel_mix: float = 0.0
+    """Raw signals of several channels only: each, in its standard deviations, becomes a mixture of all, by the matrix 1 + U, U
+    uniform in +- channel_mix: what electrodes elsewhere, or a sensor that is turned, would give."""
     noise: tuple[float, float] | None = None
     """Raw signals only: noise is added, between so many decibels below the mean power of the training signals; [5, 50]."""
     stream: float = 0.0
@@ -52,9 +61,9 @@ class AugmentConfig:
             self.noise is None or -30 <= self.noise[0] <= self.noise[1] <= 100,
             "training.augment.noise", "two numbers of decibels from -30 to 100, the smaller one first", self.noise,
         )  # fmt: skip
-        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift", "mix"):
+        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift", "mix", "channel_mix"):
             require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
-        for name in ("stretch", "drop", "channel_warp", "image_warp"):
+        for name in ("stretch", "drop", "channel_warp", "image_warp", "speed"):
             require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))
 
     @property
@@ -65,4 +74,4 @@ class AugmentConfig:
     @property
     def raw(self) -> bool:
         """Whether raw signals are changed, before they are encoded."""
-        return bool(self.gain or self.stream or self.noise is not None)
+        return any(getattr(self, name) not in (0, None) for name in RAW)

@@ -42,6 +42,7 @@ def augment(
     blocks: int,
     seeds: Sequence[int],
     pixel_order: npt.NDArray[np.intp] | None = None,
+    lag: int = 0,
 ) -> Batch:
     """An augmented copy of a batch; the batch itself where ``config`` enables nothing.
 
@@ -52,6 +53,7 @@ def augment(
             channel is masked in all.
         seeds: one a sequence, of every random choice.
         pixel_order: ``Task.pixel_order``; None: the sequences are no images.
+        lag: steps by which labels of steps are late, however a sequence is stretched.
 
     Raises SrnnError where the config does not fit the inputs: events asked for, values given, or vice versa.
     """
@@ -75,7 +77,7 @@ def augment(
         sequence = x[index, :length]
         if images and pixel_order is not None:
             sequence = _move_image(sequence, pixel_order, config, generator)
-        result[index, :length] = change(sequence, steps, config, blocks, generator)
+        result[index, :length] = change(sequence, steps, config, blocks, lag, generator)
     dense = torch.from_numpy(result)
     inputs = Spikes.from_dense(dense) if isinstance(batch.x, Spikes) else dense
     return Batch(inputs.to(batch.x.device), torch.from_numpy(y).to(batch.y.device), batch.lengths)
@@ -137,9 +139,9 @@ def _check(config: AugmentConfig, events: bool, blocks: int, shape: tuple[int, .
 
 
 def _change_events(
-    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, generator: np.random.Generator
+    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, lag: int, generator: np.random.Generator
 ) -> Array:
-    """One sequence (T, C) of events, every one of them moved; ``labels`` (T,) are moved along, in place."""
+    """One sequence (T, C) of events, every one of them moved; ``labels`` (T,), ``lag`` steps late, are moved along, in place."""
     steps, channels = x.shape
     factor = math.exp(generator.uniform(-config.stretch, config.stretch))
     shift = int(generator.integers(-config.time_shift, config.time_shift + 1))
@@ -152,25 +154,28 @@ def _change_events(
     moved = np.zeros_like(x)
     moved[at[kept], channel[kept]] = 1
     if labels is not None:
-        _move_labels(labels, np.ceil((np.arange(steps) - shift) / factor).astype(np.int64))  # the first that comes here
+        move_labels(
+            labels, np.ceil((np.arange(steps) - lag - shift) / factor).astype(np.int64) + lag
+        )  # the first that comes here
     return moved
 
 
 def _change_values(
-    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, generator: np.random.Generator
+    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, lag: int, generator: np.random.Generator
 ) -> Array:
-    """One sequence (T, C) of values, moved and masked; ``labels`` (T,) are moved along, in place."""
+    """One sequence (T, C) of values, moved and masked; ``labels`` (T,), ``lag`` steps late, are moved along, in place."""
     steps, channels = x.shape
     source = np.arange(steps) - int(generator.integers(-config.time_shift, config.time_shift + 1))
+    factor = 1.0
     if config.stretch:  # drawn only where it is asked for, so that recipes without it keep their numbers
-        source = source / math.exp(generator.uniform(-config.stretch, config.stretch))
-    moved = _at(x, source)
+        factor = math.exp(generator.uniform(-config.stretch, config.stretch))
+    moved = at_places(x, source / factor)
     if labels is not None:
-        _move_labels(labels, np.rint(source).astype(np.int64))
+        move_labels(labels, np.rint((source - lag) / factor).astype(np.int64) + lag)
     width = channels // blocks
     if config.channel_warp:
         source = np.arange(width) / math.exp(generator.uniform(-config.channel_warp, config.channel_warp))
-        moved = np.concatenate([_at(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1)
+        moved = np.concatenate([at_places(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1)
     for _ in range(2):  # two masks of each kind, as SpecAugment (Park et al. 2019) has them
         size = int(generator.integers(config.channel_mask + 1))
         first = int(generator.integers(width - size + 1))
@@ -197,7 +202,7 @@ def _move_image(x: Array, order: npt.NDArray[np.intp], config: AugmentConfig, ge
     return sliding_window(moved[None, order], width)[0]
 
 
-def _at(x: Array, places: npt.NDArray[Any]) -> Array:
+def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
     """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its ends it stands still: zero
     would be a loud click in log-mel."""
     places = places.clip(0, len(x) - 1)
@@ -208,7 +213,7 @@ def _at(x: Array, places: npt.NDArray[Any]) -> Array:
     return moved
 
 
-def _move_labels(labels: Labels, source: Labels) -> None:
+def move_labels(labels: Labels, source: Labels) -> None:
     """Step t takes the label of step source[t]; none where that lies outside."""
     inside = (source >= 0) & (source < len(labels))
     labels[:] = np.where(inside, labels[source.clip(0, len(labels) - 1)], -1)

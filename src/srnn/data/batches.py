@@ -65,7 +65,7 @@ class Sequences:
     ) -> None:
         data = task.load(split, data_dir)
         self.x, self.y, self.lengths, self.signals, self.device = data.x, data.y, data.lengths, data.signals, device
-        self.groups = data.groups
+        self.groups, self.pieces = data.groups, data.pieces
         what = f"The {split} split of task '{task.name}'"
         if self.x.ndim != 3 or self.x.shape[2] != task.inputs:
             raise SrnnError(f"{what} should have the shape (sequences, steps, {task.inputs}); it is {self.x.shape}.")

@@ -4,9 +4,13 @@
                only its beginning or its end, silence, and a piece of another one. Where it holds no word it is background
     noise      white to pink noise (power falling with frequency to the power 0 to 1), or a training sequence of the background
     gain       all of it louder or softer
+    speed      all of it faster or slower, labels of its steps with it
+    mixture    each channel has a part of the others: what electrodes elsewhere, or a sensor that is turned, would give
 
-One order: a window of the stream, noise all over it, gain. The signal so changed goes the task's own signal path, so the network
-reads what it would read of such a recording. As in ``augmentation`` a sequence's seed alone decides what becomes of it.
+One order: a window of the stream, speed, mixture, noise all over it, gain. The signal so changed goes the task's own signal path,
+so the network reads what it would read of such a recording. Where the path remembers more than the sequence (a running scale), so
+much of the recording around it is changed along (``Split.pieces``). As in ``augmentation`` a sequence's seed alone decides what
+becomes of it.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ import numpy.typing as npt
 import torch
 
 from ..errors import SrnnError
-from .augment_config import AugmentConfig
+from .augment_config import RAW, AugmentConfig
+from .augmentation import at_places, move_labels
 from .batches import Batch, Sequences, evenly_spread
 from .signals import SignalPath
 
@@ -29,8 +34,8 @@ _KEPT = 2**29
 """Bytes of signals that are kept in memory; others are read again in each epoch."""
 _MEASURED = 256
 """Sequences from which the power of the signals is taken."""
-_STREAM, _NOISE, _GAIN = 11, 12, 13
-"""Keys of the generators, so that one kind of change does not alter the draws of another, nor of ``augment``."""
+_STREAM, _NOISE, _GAIN, _SPEED, _CHANNELS = 11, 12, 13, 15, 16
+"""Keys of the generators, so that one kind of change does not alter the draws of another, nor ``augmentation``'s (14)."""
 
 
 class RawAugmentation:
@@ -41,16 +46,19 @@ class RawAugmentation:
         path: from signal to steps, with its statistics.
         config: the changes; ``config.raw`` is true.
         background: the class of what holds nothing to be recognised; None: the task has none.
+        lag: steps by which labels of steps are late, whatever the speed.
 
-    SrnnError where there are no raw signals, where the path alone does not make the sequences of them, and for ``stream`` where
-    no class says that a window holds no word.
+    SrnnError where there are no raw signals, where the path alone does not make the sequences of them, for ``stream`` where no
+    class says that a window holds no word, and for ``channel_mix`` where there is one channel.
     """
 
-    def __init__(self, sequences: Sequences, path: SignalPath, config: AugmentConfig, background: int | None) -> None:
-        self.sequences, self.path, self.config, self.background = sequences, path, config, background
+    def __init__(
+        self, sequences: Sequences, path: SignalPath, config: AugmentConfig, background: int | None, lag: int = 0
+    ) -> None:
+        self.sequences, self.path, self.config, self.background, self.lag = sequences, path, config, background, lag
         self._signals, self._bytes = dict[int, Array](), 0
         self._noises = np.flatnonzero(sequences.y == background) if sequences.y.ndim == 1 else np.zeros(0, np.int64)
-        asked = ", ".join(f"training.augment.{name}" for name in ("gain", "noise", "stream") if getattr(config, name))
+        self._asked = asked = ", ".join(f"training.augment.{name}" for name in RAW if getattr(config, name))
         if path.form != "signal":
             raise SrnnError(f"{asked}: this task has no raw signals, only encoded steps; leave it out.")
         if config.stream and (sequences.y.ndim != 1 or background is None):
@@ -58,9 +66,13 @@ class RawAugmentation:
                 "training.augment.stream needs one label a sequence, and a class '_silence_' for windows without a "
                 "word; remove it."
             )
+        if config.channel_mix and path.channels == 1:
+            raise SrnnError(
+                "training.augment.channel_mix needs several channels, and this signal has one; leave it out."
+            )
         for index in evenly_spread(sequences.y, 3).tolist():
-            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)
             known = sequences.steps_of(index)
+            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[self._at(index)]
             made, waiting = known[: len(steps)], known[len(steps) :]  # for late labels, of zeros
             if steps.shape != made.shape or waiting.any() or not np.allclose(steps, made, atol=1e-3):
                 raise SrnnError(
@@ -83,9 +95,14 @@ class RawAugmentation:
             if not holds and self.background is not None:
                 y[row] = self.background
         steps = sequences.x.shape[1] if lengths is None else int(lengths.max())
-        x = np.zeros((len(indices), steps, self.path.inputs), np.float32)
-        for row, one in zip(x, self.path.wholes(signals), strict=True):
-            row[: len(one)] = one
+        x, encoded = np.zeros((len(indices), steps, self.path.inputs), np.float32), self.path.wholes(signals)
+        for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
+            one = encoded[row][self._at(index)]
+            x[row, : len(one)] = one
+            if y.ndim == 2 and self.config.speed:
+                late = y[row] if lengths is None else y[row, : lengths[row]]
+                samples = np.arange(len(late)) - self.lag  # that they are labels of
+                move_labels(late, np.rint(self._places(samples, len(one), seed)).astype(np.int64) + self.lag)
         valid = None if lengths is None else torch.as_tensor(lengths, device=sequences.device)
         labels = torch.from_numpy(y if y.ndim == 1 else y[:, :steps].copy())
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
@@ -95,6 +112,17 @@ class RawAugmentation:
         config, signal, holds = self.config, self.signal(index), True
         if config.stream:
             signal, holds = self._window(index, np.random.default_rng([seed, _STREAM]))
+        if config.speed:
+            at = self._at(index)
+            first = at.start or 0
+            places = np.arange(len(signal)) - first
+            signal = at_places(signal, first + self._places(places, (at.stop or len(signal)) - first, seed))
+        if config.channel_mix:
+            rng = np.random.default_rng([seed, _CHANNELS])
+            spread, count = signal[self._at(index)].std(0), signal.shape[1]
+            spread = np.where(spread > 0, spread, 1)
+            mixture = np.eye(count) + rng.uniform(-config.channel_mix, config.channel_mix, (count, count))
+            signal = ((signal / spread) @ mixture.T * spread).astype(np.float32)
         if config.noise is not None:
             rng = np.random.default_rng([seed, _NOISE])
             level = np.sqrt(self.power * 10 ** (-rng.uniform(*config.noise) / 10))
@@ -105,18 +133,30 @@ class RawAugmentation:
         return signal, holds
 
     def signal(self, index: int) -> Array:
-        """(samples, channels) of a sequence as it is."""
+        """(samples, channels) of a sequence as it is, with what is around it where that decides its encoding."""
         known = self._signals.get(index)
         if known is not None:
             return known
-        signal = self.sequences.signal_of(index, self.path)
+        pieces = self.sequences.pieces
+        signal = self.sequences.signal_of(index, self.path) if pieces is None else pieces[index][0]
         if signal is None:
-            raise SrnnError(
-                "training.augment.gain, noise or stream: this task has no raw signals to change; leave it out."
-            )
+            raise SrnnError(f"{self._asked}: this task has no raw signals to change; leave it out.")
         if self._bytes + signal.nbytes <= _KEPT:
             self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
         return signal
+
+    def _at(self, index: int) -> slice:
+        """Where the sequence is in its signal; of pieces, whose samples are steps, only."""
+        if self.sequences.pieces is None:
+            return slice(None)
+        start = self.sequences.pieces[index][1]
+        return slice(start, start + len(self.sequences.steps_of(index)))
+
+    def _places(self, places: npt.NDArray[np.integer], length: int, seed: int) -> npt.NDArray[np.float64]:
+        """Whence the ``places`` of a sequence of some ``length`` come at the seed's speed."""
+        speed, middle = self.config.speed, (length - 1) / 2
+        factor = np.exp(np.random.default_rng([seed, _SPEED]).uniform(-speed, speed))
+        return middle + (places - middle) * factor
 
     def _window(self, index: int, rng: np.random.Generator) -> tuple[Array, bool]:
         """As long as the clip, from somewhere in a stream of it and another one; and whether it holds the clip's word."""

@@ -34,10 +34,12 @@ class TrainingBatches:
         self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int, size: int
     ) -> None:
         self.sequences, self.task, self.config, self.seed = sequences, task, config, seed
-        self._raw = RawAugmentation(sequences, path, config, task.background_class) if config.raw else None
+        self._raw = None
+        if config.raw:
+            self._raw = RawAugmentation(sequences, path, config, task.background_class, task.lag())
         if config.active:
             some = next(sequences.batches(size))
-            augment(some, config, task.channel_blocks, [0] * len(some.y), task.pixel_order)
+            augment(some, config, task.channel_blocks, [0] * len(some.y), task.pixel_order, task.lag())
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
         """Of a whole batch, the sequences at ``indices``, the ``part`` that is to be learnt by this process."""
@@ -56,7 +58,7 @@ class TrainingBatches:
         """Sequences, each with the changes that its seed draws."""
         task = self.task
         batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
-        return augment(batch, self.config, task.channel_blocks, seeds, task.pixel_order)
+        return augment(batch, self.config, task.channel_blocks, seeds, task.pixel_order, task.lag())
 
     def _seeds(self, indices: Indices, epoch: int) -> list[int]:
         if not self.config.active:

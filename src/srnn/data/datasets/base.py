@@ -38,6 +38,9 @@ class Split:
     signals: Sequence[npt.NDArray[Any]] | None = None
     """N raw signals (samples, channels), of which the sequences were encoded; None: not at hand, or not needed, because the
     signal path can undo its encoding (``SignalPath.original``)."""
+    pieces: Sequence[tuple[npt.NDArray[Any], int]] | None = None
+    """For each raw signal a longer piece of its recording, and the sample of it at which the signal begins, where what is around
+    a signal decides its encoding (a running scale; one sample, one step); None: nothing around it does."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -47,8 +50,11 @@ class Split:
         i = np.asarray(index)
         lengths = None if self.lengths is None else self.lengths[i]
         groups = None if self.groups is None else self.groups[i]
-        signals = None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
-        return Split(self.x[i], self.y[i], lengths, groups, signals)
+        rows = np.arange(len(self))[i]
+        signals, pieces = (
+            None if all_ is None else [all_[row] for row in rows] for all_ in (self.signals, self.pieces)
+        )
+        return Split(self.x[i], self.y[i], lengths, groups, signals, pieces)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
         """Check the split and return it.

@@ -43,6 +43,8 @@ MARGIN = 150
 """Samples before the first and after the last annotated wave that windows cover, as in the paper's files."""
 LONGEST_TP = 300
 """Samples, 1.2 s. In the records the longest TP between annotated neighbours is .9 s, the shortest over a gap 2 s."""
+REMEMBERED = 12
+"""Horizons of a running scale after which what came before is forgotten, but for 1 / e^12 of it."""
 PAPER_LABEL_LAG = 19
 """Steps by which labels lag behind their samples in the paper's files."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
@@ -68,16 +70,21 @@ def load_records(
         raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
     sums = _checksums(folder)
     xs, ys, lengths, groups, signals = [], [], [], [], []
+    pieces: list[tuple[npt.NDArray[np.float32], int]] = []
+    around = 0 if path.horizon is None else round(REMEMBERED * path.horizon * SAMPLE_RATE)
     for name in names:
-        for spikes, labels, signal in _windows(read_record(folder, name, sums), path, window, stride, label_lag):
-            pad = window - len(spikes)
+        record = read_record(folder, name, sums)
+        signal = record.signal.astype(np.float32)  # of which all pieces are views
+        for at, spikes, labels in _windows(record, path, window, stride, label_lag):
+            pad, first = window - len(spikes), max(at - around, 0)
             xs.append(np.pad(spikes, ((0, pad), (0, 0))))
             ys.append(np.pad(labels, (0, pad), constant_values=-1))
             lengths.append(len(spikes))
             groups.append(name)
-            signals.append(signal)
+            signals.append(signal[at : at + window])
+            pieces.append((signal[first : at + 2 * window], at - first))
     x, y = np.array(xs, np.float32).reshape(-1, window, len(CHANNELS)), np.array(ys, np.int64).reshape(-1, window)
-    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals)
+    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals, pieces if around else None)
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
@@ -224,8 +231,8 @@ def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 
 def _windows(
     record: Record, path: CrossingPath, steps: int, stride: int, label_lag: int
-) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-    """Spikes (T, 4), labels (T,) and signal (T, 2), mV, of each window of a record's annotated stretches; T at most ``steps``."""
+) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
+    """First sample, spikes (T, 4) and labels (T,) of each window of a record's annotated stretches; T at most ``steps``."""
     total = len(record.labels)
     # A running scale is that of the whole record up to a window, as a stream of the record has it there: cut from its spikes.
     running = path.horizon is not None
@@ -242,7 +249,7 @@ def _windows(
         for at in range(start, start + count * stride, stride):
             y = late[at : at + steps]
             if (y >= 0).any():
-                yield spikes[at - start : at - start + steps], y, record.signal[at : at + steps].astype(np.float32)
+                yield at, spikes[at - start : at - start + steps], y
 
 
 def _check_file(path: Path, checksum: str | None) -> None:
