@@ -104,7 +104,7 @@ def test_noise_is_as_loud_as_was_asked(recorded: bool) -> None:
 
 
 def test_a_sequence_changes_alike_in_any_batch_and_after_any_other() -> None:
-    config = AugmentConfig(gain=6, noise=(0, 30), stream=0.5)
+    config = AugmentConfig(gain=6, noise=(0, 30), stream=0.5, speed=0.2)
     together = changes(config).take(np.arange(12), range(12))
     raw = changes(config)
     for index in (7, 2, 11):
