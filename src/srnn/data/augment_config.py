@@ -62,7 +62,8 @@ class AugmentConfig:
             "training.augment.noise", "two numbers of decibels from -30 to 100, the smaller one first", self.noise,
         )  # fmt: skip
         for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift", "mix", "channel_mix"):
-            require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), f"training.augment.{name}", "at least 0, and finite", value)
         for name in ("stretch", "drop", "channel_warp", "image_warp", "speed"):
             require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))
 

@@ -154,9 +154,8 @@ def _change_events(
     moved = np.zeros_like(x)
     moved[at[kept], channel[kept]] = 1
     if labels is not None:
-        move_labels(
-            labels, np.ceil((np.arange(steps) - lag - shift) / factor).astype(np.int64) + lag
-        )  # the first that comes here
+        first = np.ceil((np.arange(steps) - lag - shift) / factor)  # of the steps that come here
+        move_labels(labels, first.astype(np.int64) + lag)
     return moved
 
 

@@ -51,9 +51,8 @@ class Split:
         lengths = None if self.lengths is None else self.lengths[i]
         groups = None if self.groups is None else self.groups[i]
         rows = np.arange(len(self))[i]
-        signals, pieces = (
-            None if all_ is None else [all_[row] for row in rows] for all_ in (self.signals, self.pieces)
-        )
+        signals = None if self.signals is None else [self.signals[row] for row in rows]
+        pieces = None if self.pieces is None else [self.pieces[row] for row in rows]
         return Split(self.x[i], self.y[i], lengths, groups, signals, pieces)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
