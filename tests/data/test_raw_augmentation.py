@@ -156,19 +156,21 @@ def test_silent_recordings_and_digital_silence_do_not_break_it(monkeypatch: pyte
     assert np.square(noise).mean() == pytest.approx(float(raw.power[0]) / 10, rel=1e-3)
 
 
+class Sensor(TinyStepTask):
+    """Three channels, whose deviations are 1, 10 and 100; its path undoes their scaling."""
+
+    def signal(self) -> SignalPath:
+        return ScaledPath(3)
+
+    def load(self, split: Any, data_dir: Path | None = None) -> Split:
+        data = super().load(split, data_dir)
+        scale = Statistics(np.array([1, 2, 3], np.float32), np.array([1, 10, 100], np.float32))
+        rng = np.random.default_rng(0)
+        return Split(ScaledArray(rng.normal(0, 1, data.x.shape).astype(np.float32), scale), data.y, data.lengths)
+
+
 def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> None:
     """A sensor's path undoes its scaling: raw values are changed, and scaled again."""
-
-    class Sensor(TinyStepTask):
-        def signal(self) -> SignalPath:
-            return ScaledPath(3)
-
-        def load(self, split: Any, data_dir: Path | None = None) -> Split:
-            data = super().load(split, data_dir)
-            scale = Statistics(np.array([1, 2, 3], np.float32), np.array([1, 10, 100], np.float32))
-            rng = np.random.default_rng(0)
-            return Split(ScaledArray(rng.normal(0, 1, data.x.shape).astype(np.float32), scale), data.y, data.lengths)
-
     raw = changes(AugmentConfig(noise=(0, 0)), Sensor())
     assert raw.power == pytest.approx([1, 100, 10000], rel=0.2)
     batch = raw.take(np.arange(60), range(60))
@@ -236,17 +238,6 @@ def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(monkeypatch: py
 
 def test_channels_are_mixed_as_much_as_was_asked() -> None:
     """Each is itself, 1 to within the range, and at most so many of its deviations of another: solved for."""
-
-    class Sensor(TinyStepTask):
-        def signal(self) -> SignalPath:
-            return ScaledPath(3)
-
-        def load(self, split: Any, data_dir: Path | None = None) -> Split:
-            data = super().load(split, data_dir)
-            scale = Statistics(np.zeros(3, np.float32), np.array([1, 10, 100], np.float32))
-            values = np.random.default_rng(0).normal(0, 1, data.x.shape).astype(np.float32)
-            return Split(ScaledArray(values, scale), data.y, data.lengths)
-
     raw, drawn = changes(AugmentConfig(channel_mix=0.3), Sensor()), []
     for seed in range(40):
         own = raw.signal(seed).astype(np.float64)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 
 from ..errors import require
 
-RAW = ("gain", "speed", "channel_mix", "noise", "stream")
-"""The settings that change raw signals."""
+_RAW = ("gain", "speed", "channel_mix", "noise", "stream")
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,6 @@ class AugmentConfig:
         return any(getattr(self, item.name) not in (0, None) for item in fields(self))
 
     @property
-    def raw(self) -> bool:
-        """Whether raw signals are changed, before they are encoded."""
-        return any(getattr(self, name) not in (0, None) for name in RAW)
+    def raw(self) -> tuple[str, ...]:
+        """The enabled settings that change raw signals, before they are encoded."""
+        return tuple(name for name in _RAW if getattr(self, name) not in (0, None))

@@ -154,8 +154,7 @@ def _change_events(
     moved = np.zeros_like(x)
     moved[at[kept], channel[kept]] = 1
     if labels is not None:
-        first = np.ceil((np.arange(steps) - lag - shift) / factor)  # of the steps that come here
-        move_labels(labels, first.astype(np.int64) + lag)
+        move_labels(labels, np.ceil((np.arange(steps) - lag - shift) / factor), lag)  # the first that comes here
     return moved
 
 
@@ -170,7 +169,7 @@ def _change_values(
         factor = math.exp(generator.uniform(-config.stretch, config.stretch))
     moved = at_places(x, source / factor)
     if labels is not None:
-        move_labels(labels, np.rint((source - lag) / factor).astype(np.int64) + lag)
+        move_labels(labels, np.rint((source - lag) / factor), lag)
     width = channels // blocks
     if config.channel_warp:
         source = np.arange(width) / math.exp(generator.uniform(-config.channel_warp, config.channel_warp))
@@ -212,7 +211,8 @@ def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
     return moved
 
 
-def move_labels(labels: Labels, source: Labels) -> None:
-    """Step t takes the label of step source[t]; none where that lies outside."""
-    inside = (source >= 0) & (source < len(labels))
-    labels[:] = np.where(inside, labels[source.clip(0, len(labels) - 1)], -1)
+def move_labels(labels: Labels, source: npt.NDArray[np.floating], lag: int) -> None:
+    """Step t takes the label, ``lag`` steps late, of what was at the (whole) step source[t]; none where that lies outside."""
+    at = source.astype(np.int64) + lag
+    inside = (at >= 0) & (at < len(labels))
+    labels[:] = np.where(inside, labels[at.clip(0, len(labels) - 1)], -1)

@@ -106,10 +106,13 @@ class Sequences:
         """Steps of a sequence; the median where they differ."""
         return self.x.shape[1] if self.lengths is None else int(np.median(self.lengths))
 
+    def length_of(self, index: int) -> int:
+        """Valid steps of one sequence."""
+        return self.x.shape[1] if self.lengths is None else int(self.lengths[index])
+
     def steps_of(self, index: int) -> npt.NDArray[np.float32]:
         """The valid steps (T, C) of one sequence."""
-        x = np.asarray(self.x[[index]], np.float32)[0]
-        return x if self.lengths is None else x[: self.lengths[index]]
+        return np.asarray(self.x[[index]], np.float32)[0, : self.length_of(index)]
 
     def signal_of(self, index: int, path: SignalPath) -> npt.NDArray[np.float32] | None:
         """What a stream through the path is given for one sequence, (samples, channels); None where it is not known."""

@@ -16,13 +16,14 @@ becomes of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..errors import SrnnError
-from .augment_config import RAW, AugmentConfig
+from .augment_config import AugmentConfig
 from .augmentation import at_places, move_labels
 from .batches import Batch, Sequences, evenly_spread
 from .signals import SignalPath
@@ -58,7 +59,7 @@ class RawAugmentation:
         self.sequences, self.path, self.config, self.background, self.lag = sequences, path, config, background, lag
         self._signals, self._bytes = dict[int, Array](), 0
         self._noises = np.flatnonzero(sequences.y == background) if sequences.y.ndim == 1 else np.zeros(0, np.int64)
-        self._asked = asked = ", ".join(f"training.augment.{name}" for name in RAW if getattr(config, name))
+        self._asked = asked = ", ".join(f"training.augment.{name}" for name in config.raw)
         if path.form != "signal":
             raise SrnnError(f"{asked}: this task has no raw signals, only encoded steps; leave it out.")
         if config.stream and (sequences.y.ndim != 1 or background is None):
@@ -79,9 +80,12 @@ class RawAugmentation:
                     f"{asked}: sequences of this task are not made of their raw signals alone (a scale of the whole recording, "
                     "for example); leave it out."
                 )
-        chosen = evenly_spread(sequences.y, _MEASURED).tolist()
-        self.power: npt.NDArray[np.float64] = np.mean([self.signal(i).var(0, dtype=np.float64) for i in chosen], 0)
+
+    @cached_property
+    def power(self) -> npt.NDArray[np.float64]:
         """(channels,) the mean power of a signal: that to which ``noise`` relates."""
+        chosen = evenly_spread(self.sequences.y, _MEASURED).tolist()
+        return np.asarray(np.mean([self.signal(index).var(0, dtype=np.float64) for index in chosen], 0))
 
     def take(self, indices: npt.NDArray[np.integer], seeds: Sequence[int]) -> Batch:
         """As ``Sequences.take``, of changed signals. ``seeds``: one a sequence, of every random choice."""
@@ -100,9 +104,9 @@ class RawAugmentation:
             one = encoded[row][self._at(index)]
             x[row, : len(one)] = one
             if y.ndim == 2 and self.config.speed:
-                late = y[row] if lengths is None else y[row, : lengths[row]]
+                late = y[row, : sequences.length_of(index)]
                 samples = np.arange(len(late)) - self.lag  # that they are labels of
-                move_labels(late, np.rint(self._places(samples, len(one), seed)).astype(np.int64) + self.lag)
+                move_labels(late, np.rint(self._places(samples, len(one), seed)), self.lag)
         valid = None if lengths is None else torch.as_tensor(lengths, device=sequences.device)
         labels = torch.from_numpy(y if y.ndim == 1 else y[:, :steps].copy())
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
@@ -150,7 +154,7 @@ class RawAugmentation:
         if self.sequences.pieces is None:
             return slice(None)
         start = self.sequences.pieces[index][1]
-        return slice(start, start + len(self.sequences.steps_of(index)))
+        return slice(start, start + self.sequences.length_of(index))
 
     def _places(self, places: npt.NDArray[np.integer], length: int, seed: int) -> npt.NDArray[np.float64]:
         """Whence the ``places`` of a sequence of some ``length`` come at the seed's speed."""

@@ -39,7 +39,7 @@ class TrainingBatches:
             self._raw = RawAugmentation(sequences, path, config, task.background_class, task.lag())
         if config.active:
             some = next(sequences.batches(size))
-            augment(some, config, task.channel_blocks, [0] * len(some.y), task.pixel_order, task.lag())
+            self._augmented(some, [0] * len(some.y))
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
         """Of a whole batch, the sequences at ``indices``, the ``part`` that is to be learnt by this process."""
@@ -56,8 +56,11 @@ class TrainingBatches:
 
     def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
         """Sequences, each with the changes that its seed draws."""
-        task = self.task
         batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
+        return self._augmented(batch, seeds)
+
+    def _augmented(self, batch: Batch, seeds: list[int]) -> Batch:
+        task = self.task
         return augment(batch, self.config, task.channel_blocks, seeds, task.pixel_order, task.lag())
 
     def _seeds(self, indices: Indices, epoch: int) -> list[int]:
