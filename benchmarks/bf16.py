@@ -23,7 +23,8 @@ import torch
 
 from srnn.api import train
 from srnn.nn.kernels.cpu import weights
-from srnn.nn.kernels.cpu.compiler import multiplies_bf16
+from srnn.nn.kernels.cpu.compiler import bf16_pairs
+from srnn.nn.kernels.cpu.simd import PAIRS, TILES
 from srnn.text import markdown_table
 
 from .contestants.ours import Ours
@@ -62,16 +63,24 @@ def alternated(calls: dict[str, Callable[[], Any]], times: int, rounds: int) -> 
 
 
 def products(size: int, rounds: int) -> dict[str, Any]:
-    """Eight rows times a square matrix, in cache, as the loops multiply."""
+    """Eight rows times a square matrix, in cache, as the loops multiply: by each instruction that this processor has."""
     rng, width, loop = np.random.default_rng(0), size + -size % 16, products_loop()
     matrix = rng.standard_normal((size, size), dtype=np.float32)
-    left, out = torch.randn(8 * width).numpy(), torch.empty(8 * width).numpy()
-    pairs = torch.from_numpy(left).bfloat16().view(torch.int16).numpy().view(np.uint32)
+    left, out = torch.randn(8, width), torch.empty(8 * width).numpy()
     times = max(1, 20_000_000 // (8 * width * size))
-    fine = out, left, weights.packed(matrix), width, width, size, times
-    coarse = out, pairs, weights.packed_pairs(matrix), width, width // 2, (size + 1) // 2, times
-    found = alternated({FINE: lambda: loop(*fine), COARSE: lambda: loop(*coarse)}, 5, rounds)
-    return {"size": size, "macs_per_s": times * 8 * width * size / found["fine_s"]["median"], **found}
+    fine = out, left.numpy().reshape(-1), weights.packed(matrix), width, width, size, times
+    result: dict[str, Any] = {"size": size, "ways": {}}
+    for way, dtype in {"AVX512-BF16": PAIRS, "AMX": TILES}.items():
+        if dtype == TILES and bf16_pairs() != TILES:
+            continue
+        factors = weights.factors(8, width, dtype)
+        stride = len(factors) // 8
+        factors.reshape(8, stride)[:, : width // 2] = left.bfloat16().view(torch.int16).numpy().view(dtype)
+        coarse = out, factors, weights.packed(matrix, dtype), width, stride, (size + 1) // 2, times
+        found = alternated({FINE: lambda: loop(*fine), COARSE: lambda coarse=coarse: loop(*coarse)}, 5, rounds)
+        result["ways"][way] = found
+        result["macs_per_s"] = times * 8 * width * size / found["fine_s"]["median"]
+    return result
 
 
 def network(net: Net, dtype: str, precision: str, folder: Path) -> Ours:
@@ -148,12 +157,18 @@ def page(results: dict[str, Any]) -> str:
         "median ± the quartiles' distance: below 1, faster.", "",
     ]  # fmt: skip
     if "products" in results:
+        ways = list(results["products"][0]["ways"])
         rows = [
-            [str(row["size"]), f"{row['macs_per_s'] / 1e9:.0f}", f"{1 / row['ratio']['median']:.2f}x ± {row['ratio']['iqr']:.2f}"]
+            [str(row["size"]), f"{row['macs_per_s'] / 1e9:.0f}"]
+            + [
+                f"{1 / row['ways'][way]['ratio']['median']:.2f}x ± {row['ways'][way]['ratio']['iqr']:.2f}"
+                for way in ways
+            ]
             for row in results["products"]
-        ]  # fmt: skip
+        ]
         lines += ["## The instruction", "", "Eight rows times a square matrix, in cache.", ""]
-        lines += [*markdown_table(["neurons", "float32, G multiply-adds/s", "bf16, faster by"], rows), ""]
+        columns = ["neurons", "float32, G multiply-adds/s", *(f"{way}, faster by" for way in ways)]
+        lines += [*markdown_table(columns, rows), ""]
     if "steps" in results:
         rows = [
             [
@@ -223,8 +238,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="shrunk: tries everything, measures nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "bf16", metavar="FOLDER")
     options = parser.parse_args(words)
-    if not multiplies_bf16():
-        print("This processor has no AVX512-BF16: there is nothing to measure.", file=sys.stderr)
+    if bf16_pairs() is None:
+        print("This processor has neither AVX512-BF16 nor AMX that may be used: nothing to measure.", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "bf16.json"

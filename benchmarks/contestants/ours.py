@@ -55,7 +55,7 @@ def fast_backend() -> str:
 
 def multiplies_bf16() -> bool:
     compiler = import_module("srnn.nn.kernels.cpu.compiler")
-    return hasattr(compiler, "multiplies_bf16") and compiler.multiplies_bf16()
+    return hasattr(compiler, "bf16_pairs") and compiler.bf16_pairs() is not None
 
 
 class Ours(TorchContestant):

@@ -63,14 +63,16 @@ def products_loop() -> Callable[..., Any]:
     """Compiled: (out, left, packed, width, stride, depth, times), a block of rows times a matrix, so many times."""
     import numba
 
-    from srnn.nn.kernels.cpu import rows
-
-    multiply, block = rows.multiply, rows.BLOCK
+    from srnn.nn.kernels.cpu.arguments import BLOCK
+    from srnn.nn.kernels.cpu.products import multiply
+    from srnn.nn.kernels.cpu.tiles import begin, end
 
     @numba.njit(nogil=True, error_model="numpy", boundscheck=False)
     def products(out, left, packed, width, stride, depth, times):
+        begin(left)
         for _ in range(times):
-            multiply(out, 0, width, width, left, 0, stride, block, depth, packed, width)
+            multiply(out, 0, width, width, left, 0, stride, BLOCK, depth, packed, width)
+        end(left)
 
     return products
 
@@ -82,6 +84,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
 
     from srnn.nn.derivatives import adjoint as adjoint_of
     from srnn.nn.kernels.cpu import compiler, rows, weights
+    from srnn.nn.kernels.cpu.arguments import BLOCK
     from srnn.nn.kernels.cpu.memory import load_each, store_each
     from srnn.nn.neurons import ALIF
     from srnn.nn.surrogates import MultiGaussian
@@ -94,7 +97,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         return torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32)).clone().numpy()
 
     compiled = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
-    products, add_active_rows, block = products_loop(), rows.add_active_rows, rows.BLOCK
+    products, add_active_rows, block = products_loop(), rows.add_active_rows, BLOCK
 
     @compiled
     def additions(total, matrix, width, active, count, times):

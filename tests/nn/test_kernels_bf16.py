@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from srnn import SRNN
-from srnn.nn.kernels.cpu import compiler, weights
+from srnn.nn.kernels.cpu import compiler, tiles, weights
+from srnn.nn.kernels.cpu.compiler import bf16_pairs
+from srnn.nn.kernels.cpu.simd import PAIRS, TILES
 from srnn.nn.kernels.problem import matmul_precision as asked
 from support.kernels import cast, differentiate, make
 from support.rounding import RoundedGoingBack, matmul_precision, rounded
@@ -20,10 +22,21 @@ TIGHT = 2e-4
 """Sums in another order differ by up to 2e-5 in the Euclidean norm, where a gradient is small beside what it sums; a factor
 beside a tie, rounded the other way, adds 1e-4. Without rounding, gradients of what weights multiply differ by 2e-3."""
 
+OWN = compiler.bf16_pairs()
+
 needs_bf16 = pytest.mark.skipif(
-    not compiler.multiplies_bf16(),
-    reason="this processor has no AVX512-BF16, the instruction that these tests are about",
+    OWN is None, reason="this processor has neither AVX512-BF16 nor AMX, the instructions that these tests are about"
 )
+
+
+@pytest.fixture(autouse=True, params=["", pytest.param("by vectors", marks=pytest.mark.slow)])
+def way(request, monkeypatch) -> None:
+    """The processor's own way, for layers of any size; and that of a processor without AMX, where this one has both."""
+    monkeypatch.setattr(compiler, "SMALLEST_TILED", 0)
+    if request.param:
+        if OWN != TILES:
+            pytest.skip("this processor has no AMX: vectors are its own way")
+        monkeypatch.setattr(compiler, "bf16_pairs", lambda: PAIRS)
 
 
 def gradients(problem, precision: str, binary: bool = False) -> dict[str, torch.Tensor]:
@@ -141,9 +154,9 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 def test_a_processor_without_them_says_so_once(monkeypatch) -> None:
     problem = make(size=20, batch=3, steps=5)
     fine = gradients(problem, "highest")
-    monkeypatch.setattr(compiler, "multiplies_bf16", lambda: False)
+    monkeypatch.setattr(compiler, "bf16_pairs", lambda: None)
     compiler._warn_without_bf16.cache_clear()
-    with pytest.warns(RuntimeWarning, match="no AVX512-BF16: products stay in float32"):
+    with pytest.warns(RuntimeWarning, match="no fast products of bfloat16 numbers .*: products stay in float32"):
         same = gradients(problem, "medium")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -152,14 +165,38 @@ def test_a_processor_without_them_says_so_once(monkeypatch) -> None:
     assert all(torch.equal(value, same[name]) for name, value in fine.items())
 
 
+AMX = "+avx512f,+avx512bf16,+amx-tile,+amx-bf16"
+
+
 @pytest.mark.parametrize(
-    ("name", "features", "expected"),
-    [(None, "+avx512f,+avx512bf16", True), (None, "+avx512f,-avx512bf16", False), ("generic", None, False)],
-)
-def test_the_processor_is_the_one_compiled_for(name, features, expected, monkeypatch) -> None:
+    ("name", "features", "permitted", "expected"),
+    [
+        (None, "+avx512f,+avx512bf16", True, PAIRS), (None, "+avx512f,-avx512bf16", True, None), ("generic", None, True, None),
+        (None, AMX, True, TILES), (None, AMX, False, None), (None, AMX.replace("+amx-bf16", "-amx-bf16"), True, PAIRS),
+    ],
+)  # fmt: skip
+def test_the_processor_is_the_one_compiled_for(name, features, permitted, expected, monkeypatch) -> None:
+    """Where a system does not let AMX be used, vectors would be slower than float32."""
     monkeypatch.setattr("numba.config.CPU_NAME", name)
     monkeypatch.setattr("numba.config.CPU_FEATURES", features)
-    assert compiler.multiplies_bf16.__wrapped__() is expected
+    monkeypatch.setattr(tiles, "permitted", lambda: permitted)
+    assert bf16_pairs.__wrapped__() == expected
+
+
+@pytest.mark.skipif(OWN != TILES, reason="this processor has no AMX")
+def test_small_layers_stay_in_float32(monkeypatch) -> None:
+    monkeypatch.setattr(compiler, "SMALLEST_TILED", 25)
+    problem = make(size=24, batch=9)
+    fine, coarse = gradients(problem, "highest"), gradients(problem, "medium")
+    assert all(torch.equal(value, coarse[name]) for name, value in fine.items())
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Darwin", "x86_64"), ("Linux", "aarch64")])
+def test_no_other_system_is_asked_for_tiles(system: str, machine: str, monkeypatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("asked"))
+    assert not tiles.permitted()
 
 
 def test_torchs_newer_settings_leave_products_exact(monkeypatch) -> None:
@@ -169,19 +206,21 @@ def test_torchs_newer_settings_leave_products_exact(monkeypatch) -> None:
         raise RuntimeError("mix of the legacy and new APIs")
 
     monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
-    assert asked() == "highest" and not compiler.rounds(torch.float32)
+    assert asked() == "highest" and compiler.coarse_pairs(torch.float32, 99) is None
 
 
 @needs_bf16
 @pytest.mark.parametrize(("depth", "columns"), [(1, 1), (2, 16), (3, 17), (7, 32), (8, 33), (33, 50)])
-def test_pairs_are_torchs_bfloat16(depth: int, columns: int) -> None:
+@pytest.mark.parametrize("dtype", [PAIRS, TILES], ids=["vectors", "tiles"])
+def test_pairs_are_torchs_bfloat16(depth: int, columns: int, dtype: np.dtype) -> None:
     matrix = torch.randn(depth, columns, generator=torch.Generator().manual_seed(depth))
     matrix.view(-1)[0] = float("nan") if columns == 17 else -0.0
     width, half = -(-columns // 16) * 16, (depth + 1) // 2
-    found = weights.packed_pairs(matrix.numpy())
+    half, across = (-(-half // 16) * 16, 16) if dtype == TILES else (half, 32)
+    found = weights.packed(matrix.numpy(), dtype)
     wide = torch.zeros(2 * half, width)
     wide[:depth, :columns] = matrix
     pairs = rounded(wide).reshape(half, 2, width)
-    panels = [pairs[:, :, c : c + 32].transpose(1, 2).reshape(-1) for c in range(0, width, 32)]
+    panels = [pairs[:, :, c : c + across].transpose(1, 2).reshape(-1) for c in range(0, width, across)]
     numbers = torch.from_numpy(found.view(np.int16)).view(torch.bfloat16).float()
     np.testing.assert_array_equal(numbers, torch.cat(panels))  # a NaN equals a NaN

@@ -65,8 +65,10 @@ def test_a_single_sequence_and_its_state_have_no_batch_axis(kind) -> None:
     assert output.shape == (9, 4) and same(output, whole[0])
     first, middle = net(x[:4])
     second, end = net(x[4:], middle)
-    assert kind != "srnn" or (same(torch.cat([first, second]), output) and same(end, state))
     rows = torch.nn.utils.parameters_to_vector  # of all tensors, whatever holds them
+    if kind == "srnn":  # to rounding: torch may multiply four rows in another order than nine
+        torch.testing.assert_close(torch.cat([first, second]), output)
+        torch.testing.assert_close(rows(_leaves(end)), rows(_leaves(state)))
     assert torch.equal(rows(_leaves(state)), rows(_leaves(whole_state)))
     assert all(a.shape == b.shape[1:] for a, b in zip(_leaves(state), _leaves(whole_state), strict=True))
     assert same(net(x.numpy())[0], output)

@@ -44,7 +44,7 @@ def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
     assert records and not any("failed" in record for record in records)
 
 
-@pytest.mark.skipif(not bf16.multiplies_bf16(), reason="this processor has no AVX512-BF16")
+@pytest.mark.skipif(bf16.bf16_pairs() is None, reason="this processor has neither AVX512-BF16 nor AMX")
 @pytest.mark.parametrize(
     ("parts", "heading"),
     [
@@ -61,9 +61,9 @@ def test_bfloat16_products_are_measured(parts: list[str], heading: str, tmp_path
 
 
 def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, capsys, tmp_path: Path) -> None:
-    monkeypatch.setattr(bf16, "multiplies_bf16", lambda: False)
+    monkeypatch.setattr(bf16, "bf16_pairs", lambda: None)
     assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
-    assert "no AVX512-BF16" in capsys.readouterr().err
+    assert "neither AVX512-BF16 nor AMX" in capsys.readouterr().err
 
 
 def test_planes_of_ternary_input_are_measured(tmp_path: Path) -> None:

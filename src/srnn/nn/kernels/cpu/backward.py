@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from . import tiles
 from .arguments import (
     BLOCK,
     CHUNK,
@@ -41,15 +42,8 @@ from .arguments import (
 )
 from .forward import PREFETCH_STEPS, emit, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
-from .rows import (
-    called,
-    inlined,
-    lanes_of,
-    multiply,
-    numbers_in,
-    pasted,
-    round_factors,
-)
+from .products import multiply, numbers_in, round_factors, row_of_factors
+from .rows import called, inlined, lanes_of, pasted
 from .simd import add_vectors, as_vector, select
 from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
 
@@ -269,8 +263,9 @@ def make_backward(
         lanes, pitch = lanes_of(bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
         brought = depth * pitch if delayed else 0  # where in ``arriving`` a product goes
-        each = numbers_in(scratch.factors)
-        factor_width, factor_pitch, factor_count = width // each, pitch // each, (size + each - 1) // each
+        each, factor_width = numbers_in(scratch.factors), row_of_factors(scratch.factors, width)
+        factor_pitch, factor_count = BLOCK * factor_width, (size + each - 1) // each
+        tiles.begin(scratch.factors)
 
         fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
@@ -302,7 +297,7 @@ def make_backward(
                             saved, adjoint, gradients, tape, scratch,
                         )  # fmt: skip
                         if recurrent or wants_x:
-                            round_factors(scratch.g_currents, k * pitch, pitch, scratch.factors)
+                            round_factors(scratch.g_currents, k, width, scratch.factors)
                         if recurrent:
                             multiply(
                                 scratch.arriving, brought, width, width, scratch.factors, k * factor_pitch, factor_width,
@@ -340,6 +335,7 @@ def make_backward(
                         g_s, at = gradients.g_early, (block + r) * width + h
                         store(g_s, at, load(g_s, at) + load(scratch.arriving, r * width + h))
 
+        tiles.end(scratch.factors)
         if fresh:  # no sequence has a step
             clear(gradients.g_weights, 0, (channels + size if recurrent else channels) * width)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
@@ -25,8 +26,13 @@ from ...derivatives import adjoint
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from ..problem import CannotCompile, matmul_precision
+from . import tiles
 from .backward import make_backward
 from .forward import make_forward
+from .simd import PAIRS, TILES
+
+SMALLEST_TILED = 64
+"""Neurons from which on tiles are faster than float32: those of fewer are mostly empty."""
 
 _registered: set[FunctionType] = set()
 
@@ -61,7 +67,8 @@ def fingerprint(*functions: FunctionType) -> str:
     """A text that changes when the functions, or the kernels' source, do."""
     digest = hashlib.sha256()
     for name in (
-        "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py", "weight_gradients.py",
+        "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
+        "weight_gradients.py",
     ):  # fmt: skip
         digest.update((Path(__file__).parent / name).read_bytes())
     pending, seen = list(functions), set()
@@ -116,40 +123,48 @@ def backward_loop(
 @functools.cache
 def plain_loop(make: Callable[[str], Callable[..., Any]]) -> Callable[..., Any]:
     """The loop that ``make(fingerprint)`` returns, whatever the neuron; that of ``make_pairs`` only where the processor has
-    such numbers (``multiplies_bf16``)."""
+    such numbers (``bf16_pairs``)."""
     return compile_loop(make(fingerprint()))
 
 
 @functools.cache
-def multiplies_bf16() -> bool:
-    """Whether the processor that is compiled for has an instruction for products of bfloat16 numbers: AVX512-BF16."""
+def bf16_pairs() -> np.dtype[Any] | None:
+    """The dtype of bfloat16 numbers in products of the processor that is compiled for: TILES if it has AMX and the system lets
+    programs use it, PAIRS if it has AVX512-BF16 alone, else None. Where there is AMX, vectors of bfloat16 numbers are slower than
+    float32's."""
     import numba
     from numba.core.codegen import get_host_cpu_features
 
     named, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES  # type: ignore[attr-defined]
     if features is None:
         features = "" if named else get_host_cpu_features()
-    return "+avx512bf16" in features.split(",")
+    has = set(features.split(","))
+    if "+avx512bf16" not in has:
+        return None
+    if {"+amx-tile", "+amx-bf16"} <= has:
+        return TILES if tiles.permitted() else None
+    return PAIRS
 
 
 @functools.cache  # so it is said once
 def _warn_without_bf16() -> None:
     warnings.warn(
-        'torch.set_float32_matmul_precision("medium") changes nothing on this processor, which has no AVX512-BF16: '
-        "products stay in float32.",
+        'torch.set_float32_matmul_precision("medium") changes nothing on this processor, which has no fast products of bfloat16 '
+        "numbers (AMX, or AVX512-BF16 without it): products stay in float32.",
         RuntimeWarning,
         stacklevel=5,
     )
 
 
-def rounds(dtype: torch.dtype) -> bool:
-    """Whether products of the way back are of bfloat16 numbers, with float32 sums: where torch's precision of float32 products is
-    "medium". One warning where the processor cannot."""
-    asked = dtype == torch.float32 and matmul_precision() == "medium"
-    if asked and not multiplies_bf16():
+def coarse_pairs(dtype: torch.dtype, size: int) -> np.dtype[Any] | None:
+    """``bf16_pairs`` where products of the way back of a layer of ``size`` neurons are to be of bfloat16 numbers, with float32
+    sums: where torch's precision of float32 products is "medium". Else None. One warning where the processor cannot."""
+    if dtype != torch.float32 or matmul_precision() != "medium":
+        return None
+    pairs = bf16_pairs()
+    if pairs is None:
         _warn_without_bf16()
-        return False
-    return asked
+    return None if pairs == TILES and size < SMALLEST_TILED else pairs
 
 
 def info() -> dict[str, Any]:
@@ -163,7 +178,7 @@ def info() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
         **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
-        "bfloat16 products": "where asked for" if multiplies_bf16() else "no",
+        "bfloat16 products": {None: "no", PAIRS: "where asked for", TILES: "where asked for, by AMX"}[bf16_pairs()],
         "numba": numba.__version__,
         "cache": folder_in_use(),
     }

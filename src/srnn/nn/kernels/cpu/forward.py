@@ -36,6 +36,7 @@ from .arguments import (
     Sizes,
 )
 from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
+from .products import multiply
 from .rows import (
     add_active_rows,
     add_weighted_rows,
@@ -44,7 +45,6 @@ from .rows import (
     lanes_of,
     list_bits,
     list_spikes,
-    multiply,
 )
 from .simd import as_vector
 

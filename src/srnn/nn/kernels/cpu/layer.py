@@ -38,10 +38,10 @@ from .arguments import (
     Sizes,
     Tape,
 )
-from .compiler import backward_loop, cannot_compile, forward_loop, rounds
+from .compiler import backward_loop, cannot_compile, coarse_pairs, forward_loop
 from .padding import Padding, checked_lengths
 from .rows import LIST_OVERRUN
-from .weights import packed, packed_pairs, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
+from .weights import factors, packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 SHARDS = 16
 """Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
@@ -76,8 +76,8 @@ class _Layer:
     """Steps at which anything from before the sequence arrives, with delays."""
     spread: int
     """Or over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
-    bf16: bool
-    """Whether products of the way back are of bfloat16 numbers."""
+    pairs: np.dtype[Any] | None
+    """Of products of the way back, if they are of bfloat16 numbers: see ``coarse_pairs``."""
     padded: bool
     """Whether any sequence is shorter than the batch."""
     watched: tuple[Tensor, ...]
@@ -168,7 +168,7 @@ class _Layer:
             active=active,
             arriving=self.padding.empty(self.depth + self.delayed, *block),
             g_currents=g_currents,
-            factors=buffers.empty(g_currents.size // 2, np.uint32) if self.bf16 else g_currents,
+            factors=g_currents if self.pairs is None else factors(CHUNK * BLOCK, sizes.width, self.pairs),
             recomputed=self.padding.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
             square=np.empty(64, np.uint64),
@@ -178,7 +178,7 @@ class _Layer:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
         variables = len(self.neuron.variables())
         _, _, size, _, channels, kind, _, _, span = self.sizes
-        lines = self.delayed, self.depth, self.bf16
+        lines = self.delayed, self.depth, self.pairs
         return _spare(scratch, self.padding.dtype, self.spiking, variables, size, channels, kind, span, *lines)
 
 
@@ -265,12 +265,12 @@ class _Run(torch.autograd.Function):
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
-        pack, nothing = (packed_pairs, np.empty(0, np.uint32)) if layer.bf16 else (packed, empty)
+        nothing = np.empty(0, layer.pairs or layer.padding.dtype)
         adjoint = Adjoint(
             surrogate=layer.surrogate.parameters if layer.spiking else (),
             s_initial=s_initial,
-            back_own=pack(weight_rec.detach().numpy()) if weight_rec is not None else nothing,
-            back_in=pack(weight_in.detach().numpy()) if wants_x else nothing,
+            back_own=packed(weight_rec.detach().numpy(), layer.pairs) if weight_rec is not None else nothing,
+            back_in=packed(weight_in.detach().numpy(), layer.pairs) if wants_x else nothing,
             g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
@@ -372,7 +372,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
         known=known,
         spread=0 if p.kernel is None else len(p.kernel),
-        bf16=p.wants_gradients and rounds(p.weight_in.dtype),
+        pairs=coarse_pairs(p.weight_in.dtype, len(p.weight_in)) if p.wants_gradients else None,
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, p.kernel, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)

@@ -88,17 +88,17 @@ def _pairs(typing: Any, low: Any, high: Any) -> Any:
 def make_pairs(fingerprint: str) -> Callable[..., Any]:
     """The loop, uncompiled, that packs a matrix for ``multiply`` as pairs of bfloat16 numbers."""
 
-    def pairs(out, matrix, depth, columns, width):
-        """matrix (depth, columns); out: the bits of pairs of its rows (one that is left over with zeros), ceil(depth / 2) by
-        width of them, cut into panels as by ``weights.packed``."""
+    def pairs(out, matrix, depth, columns, width, half, across):
+        """matrix (depth, columns); out: the bits of pairs of its rows, ``half`` by width of them, those that are left over zeros;
+        cut into panels of ``across`` columns, the last of which may be narrower."""
         fingerprint  # noqa: B018
-        out, matrix, lanes, half = flat(out), flat(matrix), lanes_of(out), (depth + 1) // 2
-        for panel in range(0, width, 2 * lanes):
-            pitch = min(2 * lanes, width - panel)
+        out, matrix, lanes = flat(out), flat(matrix), lanes_of(out)
+        for panel in range(0, width, across):
+            pitch = min(across, width - panel)
             for k in range(half):
                 upper = 2 * k * columns
                 for c in range(panel, panel + pitch, lanes):
-                    low = load_first(matrix, upper + c, columns - c)
+                    low = load_first(matrix, upper + c, columns - c if 2 * k < depth else 0)
                     high = load_first(matrix, upper + columns + c, columns - c if 2 * k + 1 < depth else 0)
                     store(out, panel * half + k * pitch + c - panel, _pairs(low, high))
 

@@ -1,4 +1,4 @@
-"""Sums of rows, matrix products and spike lists, on top of ``simd.py``: everything in a layer that is not elementwise.
+"""Sums of rows and spike lists, on top of ``simd.py``: with ``products.py`` everything in a layer that is not elementwise.
 
 Matrices are flat arrays of rows, each ``width`` numbers long, width a multiple of the vector's lanes. Sums are made in
 panels: as many vectors side by side as registers hold, so that a panel is loaded and stored once however long the sum.
@@ -13,9 +13,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
-from .arguments import BLOCK
-from .memory import WRITE, bit_count, load, load_at, lowest_bit, pointer, prefetch, store_at, store_first_at
-from .simd import INDEX, PAIR, VECTORS, add_vectors, broadcast, constant, instruction, ir, multiply_add, rounded
+from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at
+from .simd import INDEX, VECTORS, add_vectors, broadcast, constant, instruction, ir, multiply_add
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
@@ -28,9 +27,6 @@ pasted: Any = njit(inline="always")
 """Decorator of pieces of a loop that stand in a function for the reader: their text replaces the call before anything is
 compiled. Machine code is made of it once, in its place; constants among the arguments are constants there, even to types. Each
 pasting costs time when a loop is compiled: where the types of both branches agree, ``inlined`` does."""
-
-UNROLLED = 4
-"""Terms of a matrix product's sums that one turn of its loop adds."""
 
 LIST_OVERRUN = 6
 """Elements behind a list of spikes that ``list_spikes`` may write to."""
@@ -45,17 +41,6 @@ def lanes_of(array: Any) -> int:
 def _lanes_of(array):  # without annotations: Numba compares the signature with the implementation's
     lanes = 512 // array.dtype.bitwidth
     return lambda array: lanes
-
-
-def numbers_in(array: Any) -> int:
-    """Numbers in an element of an array: two in a pair of bfloat16 numbers (a compile-time constant in kernels)."""
-    return 2 if array.dtype == np.uint32 else 1
-
-
-@overload(numbers_in)
-def _numbers_in(array):
-    count = 2 if array.dtype == PAIR else 1
-    return lambda array: count
 
 
 # ---- panels: tuples of vectors that stay in registers -------------------------------------------------------------------
@@ -220,91 +205,6 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
         one = zero_panel(total, 1)
         _add_weighted(total, at + column, one, factors, first, stride, count, rows, start + column, pitch)
         column += lanes
-
-
-# ---- matrix product -----------------------------------------------------------------------------------------------------
-
-
-@inlined
-def _products(panel, left, at, stride, depth, packed, start, row):
-    step = len(row) * lanes_of(left)
-    k = 0
-    while k + UNROLLED <= depth:
-        panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, UNROLLED)
-        k += UNROLLED
-    while k < depth:
-        panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, 1)
-        k += 1
-    return panel
-
-
-@inlined
-def _store(out, at, stride, rows, left_over, block, row):
-    if rows == BLOCK and left_over >= len(row) * lanes_of(out):
-        store_rows(out, at, stride, block, row)
-    else:
-        store_block(out, at, stride, rows, left_over, block, row)
-
-
-@called
-def multiply(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
-):
-    """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
-
-    left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
-    packed: the matrix (depth, width), by ``weights.packed``. With ``blocks``, as many such products, the next one of rows that
-    stand ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest
-    cache, serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
-    """
-    lanes = lanes_of(out)
-    two, one = zero_panel(out, 2), zero_panel(out, 1)
-    column = 0
-    while column + 2 * lanes <= width:
-        start, left_over = column * depth, columns - column
-        for b in range(blocks):
-            first, to = at + b * further, out_at + b * out_further + column
-            if rows == 1:
-                panel = _products(two, left, first, stride, depth, packed, start, two)
-                store_block(out, to, out_stride, 1, left_over, panel, two)
-            else:
-                if blocks > 1:  # to memory that no one has touched for long
-                    for r in range(rows):
-                        prefetch(out, to + r * out_stride, WRITE)
-                        prefetch(out, to + r * out_stride + lanes, WRITE)
-                block = _products(zero_panel(out, 16), left, first, stride, depth, packed, start, two)
-                _store(out, to, out_stride, rows, left_over, block, two)
-        column += 2 * lanes
-    if column < width:
-        start, left_over = column * depth, columns - column
-        for b in range(blocks):
-            first, to = at + b * further, out_at + b * out_further + column
-            block = _products(zero_panel(out, 8), left, first, stride, depth, packed, start, one)
-            _store(out, to, out_stride, rows, left_over, block, one)
-
-
-@instruction
-def _store_rounded(typing: Any, factors: Any, index: Any, value: Any) -> Any:
-    """factors[index : index + lanes / 2] = value, rounded to bfloat16; nothing if they are no pairs."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if factors.dtype == PAIR:
-            halves = rounded(builder, arguments[2])
-            address = pointer(context, builder, factors, *arguments[:2])
-            builder.store(halves, builder.bitcast(address, halves.type.as_pointer()), align=4)
-
-    return types.void(factors, types.intp, value), emit
-
-
-@inlined
-def round_factors(numbers, at, count, factors):
-    """Pairs of the whole vectors of numbers at a place, at the same place among the factors of a product.
-
-    If the factors are no pairs they are the same array, and stay so.
-    """
-    if numbers_in(factors) > 1:
-        for i in range(at, at + count, lanes_of(numbers)):
-            _store_rounded(factors, i // 2, load(numbers, i))
 
 
 # ---- spikes as lists ----------------------------------------------------------------------------------------------------

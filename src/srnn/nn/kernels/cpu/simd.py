@@ -14,6 +14,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -100,8 +101,12 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return call(builder, overloaded("llvm.fma", a.type), a.type, a, b, c)
 
 
-PAIR = types.uint32
-"""Element of an array of bfloat16 numbers: two of them, the first in the lower half."""
+PAIR, TILED = types.uint32, types.int32
+"""Elements of arrays of bfloat16 numbers: two of them, the first in the lower half; in TILED ones for the products of
+``tiles.py``, which only some processors have: compiled code is found again by the types of what it is given."""
+
+PAIRS, TILES = np.dtype(np.uint32), np.dtype(np.int32)
+"""The same as dtypes of arrays."""
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .... import threads
@@ -9,7 +11,12 @@ from . import buffers
 from .arguments import Array
 from .compiler import plain_loop
 from .layouts import make_pairs, make_turn
+from .products import row_of_factors
 from .rows import lanes_of
+from .simd import TILES
+from .tiles import DEPTH
+
+Dtype = np.dtype[Any]
 
 PRESYNAPTIC = 256
 """Presynaptic neurons whose weight gradients one thread adds up over the shards before it takes the next ones."""
@@ -36,9 +43,11 @@ def presynaptic_major(*matrices: Array) -> Array:
     return rows
 
 
-def packed(matrix: Array) -> Array:
+def packed(matrix: Array, pairs: Dtype | None = None) -> Array:
     """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole vectors, cut into panels of
-    two vectors (a last one may have one)."""
+    two vectors (a last one may have one). Or as ``pairs`` of bfloat16 numbers (PAIRS or TILES), of two rows in one element."""
+    if pairs is not None:
+        return _packed_pairs(matrix, pairs)
     depth, columns = matrix.shape
     panel = 2 * lanes_of(matrix)
     whole, width = columns - columns % panel, padded_width(columns, matrix)
@@ -53,13 +62,20 @@ def packed(matrix: Array) -> Array:
     return result
 
 
-def packed_pairs(matrix: Array) -> Array:
-    """``packed`` of a float32 matrix as pairs of bfloat16 numbers, the uint32 elements of two rows in one."""
+def _packed_pairs(matrix: Array, pairs: Dtype) -> Array:
+    """TILES: in panels of one vector, and as many rows as whole tiles have."""
     depth, columns = matrix.shape
-    width = padded_width(columns, matrix)
-    result = buffers.empty((depth + 1) // 2 * width, matrix.dtype)
-    plain_loop(make_pairs)(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns, width)
-    return result.view(np.uint32)
+    width, lanes, half = padded_width(columns, matrix), lanes_of(matrix), (depth + 1) // 2
+    half, across = (half + -half % DEPTH, lanes) if pairs == TILES else (half, 2 * lanes)
+    result = buffers.empty(half * width, matrix.dtype)
+    numbers = np.ascontiguousarray(matrix).reshape(-1)
+    plain_loop(make_pairs)(result, numbers, depth, columns, width, half, across)
+    return result.view(pairs)
+
+
+def factors(rows: int, width: int, pairs: Dtype) -> Array:
+    """Room for so many rows of ``width`` numbers as pairs; what only fills a row is 0, and stays so."""
+    return buffers.zeros(rows * row_of_factors(np.empty(0, pairs), width), pairs)
 
 
 def packed_transposed(matrix: Array) -> Array:

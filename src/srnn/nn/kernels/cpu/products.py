@@ -1,0 +1,166 @@
+"""Products of a block of sequences with a matrix of weights: by vectors in the precision of the arrays, or of bfloat16 numbers.
+
+Which it is the elements of the factors say. Pairs of bfloat16 numbers are PAIR elements where vectors multiply them, and TILED
+ones where tiles do (``tiles.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.extending import overload
+
+from .arguments import BLOCK
+from .memory import WRITE, load, pointer, prefetch
+from .rows import add_outers, called, inlined, lanes_of, store_block, store_rows, zero_panel
+from .simd import PAIR, PAIRS, TILED, TILES, instruction, rounded
+from .tiles import DEPTH, multiply_tiles
+
+UNROLLED = 4
+"""Terms of a matrix product's sums that one turn of its loop adds."""
+
+
+def numbers_in(factors: Any) -> int:
+    """Numbers in an element of factors (a compile-time constant in kernels)."""
+    return 2 if factors.dtype in (PAIRS, TILES) else 1
+
+
+@overload(numbers_in)
+def _numbers_in(factors):  # without annotations: Numba compares the signature with the implementation's
+    count = 2 if factors.dtype in (PAIR, TILED) else 1
+    return lambda factors: count
+
+
+def row_of_factors(factors: Any, width: int) -> int:
+    """Elements of a row of ``width`` numbers of factors: of tiles whole ones, filled with zeros."""
+    if factors.dtype == TILES:
+        return -(-width // (2 * DEPTH)) * DEPTH
+    return width // numbers_in(factors)
+
+
+@overload(row_of_factors)
+def _row_of_factors(factors, width):
+    if factors.dtype == TILED:
+        return lambda factors, width: (width + 2 * DEPTH - 1) // (2 * DEPTH) * DEPTH
+    return lambda factors, width: width // numbers_in(factors)
+
+
+@inlined
+def _products(panel, left, at, stride, depth, packed, start, row):
+    step = len(row) * lanes_of(left)
+    k = 0
+    while k + UNROLLED <= depth:
+        panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, UNROLLED)
+        k += UNROLLED
+    while k < depth:
+        panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, 1)
+        k += 1
+    return panel
+
+
+@inlined
+def _store(out, at, stride, rows, left_over, block, row):
+    if rows == BLOCK and left_over >= len(row) * lanes_of(out):
+        store_rows(out, at, stride, block, row)
+    else:
+        store_block(out, at, stride, rows, left_over, block, row)
+
+
+@called
+def _multiply_vectors(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+):
+    lanes = lanes_of(out)
+    two, one = zero_panel(out, 2), zero_panel(out, 1)
+    column = 0
+    while column + 2 * lanes <= width:
+        start, left_over = column * depth, columns - column
+        for b in range(blocks):
+            first, to = at + b * further, out_at + b * out_further + column
+            if rows == 1:
+                panel = _products(two, left, first, stride, depth, packed, start, two)
+                store_block(out, to, out_stride, 1, left_over, panel, two)
+            else:
+                if blocks > 1:  # to memory that no one has touched for long
+                    for r in range(rows):
+                        prefetch(out, to + r * out_stride, WRITE)
+                        prefetch(out, to + r * out_stride + lanes, WRITE)
+                block = _products(zero_panel(out, 16), left, first, stride, depth, packed, start, two)
+                _store(out, to, out_stride, rows, left_over, block, two)
+        column += 2 * lanes
+    if column < width:
+        start, left_over = column * depth, columns - column
+        for b in range(blocks):
+            first, to = at + b * further, out_at + b * out_further + column
+            block = _products(zero_panel(out, 8), left, first, stride, depth, packed, start, one)
+            _store(out, to, out_stride, rows, left_over, block, one)
+
+
+def multiply(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+):
+    """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
+
+    left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
+    packed: the matrix (depth, width), by ``weights.packed``. With ``blocks``, as many such products, the next one of rows that
+    stand ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest
+    cache, serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
+    Compiled only.
+    """
+    raise NotImplementedError
+
+
+@overload(multiply)
+def _multiply(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+):
+    way = multiply_tiles if left.dtype == TILED else _multiply_vectors
+
+    def product(
+        out,
+        out_at,
+        out_stride,
+        columns,
+        left,
+        at,
+        stride,
+        rows,
+        depth,
+        packed,
+        width,
+        blocks=1,
+        out_further=0,
+        further=0,
+    ):
+        way(
+            out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+        )
+
+    return product
+
+
+@instruction
+def _store_rounded(typing: Any, factors: Any, index: Any, value: Any) -> Any:
+    """factors[index : index + lanes / 2] = value, rounded to bfloat16; nothing if they are no pairs."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if factors.dtype in (PAIR, TILED):
+            halves = rounded(builder, arguments[2])
+            address = pointer(context, builder, factors, *arguments[:2])
+            builder.store(halves, builder.bitcast(address, halves.type.as_pointer()), align=4)
+
+    return types.void(factors, types.intp, value), emit
+
+
+@inlined
+def round_factors(numbers, step, width, factors):
+    """The numbers of a step (BLOCK rows, ``width`` each), as pairs, among the factors of products.
+
+    If the factors are no pairs they are the same array, and stay so.
+    """
+    if numbers_in(factors) > 1:
+        for row in range(step * BLOCK, (step + 1) * BLOCK):
+            at, to = row * width, row * row_of_factors(factors, width)
+            for h in range(0, width, lanes_of(numbers)):
+                _store_rounded(factors, to + h // 2, load(numbers, at + h))

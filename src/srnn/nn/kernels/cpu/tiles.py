@@ -1,0 +1,177 @@
+"""Products of bfloat16 numbers in the tile registers of Intel's AMX, which a processor may have: eight of 16 rows by 64 bytes.
+
+One instruction adds, to a tile of 16 x 16 sums in float32, what a tile of 16 rows of 32 numbers and one of 32 rows of 16 (two in
+one, as pairs) make: 16 times the work of a vector's multiply-add. Here tiles of factors and sums have BLOCK rows.
+
+Instructions name their tiles by number, and what a number stands for is set once, by ``begin``. They are compiled only for arrays
+of TILED elements; given others, those of this file do nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from .arguments import BLOCK
+from .memory import WRITE, load_at, pointer, prefetch, store_first_at
+from .rows import called, pasted
+from .simd import INDEX, TILED, VECTORS, call, instruction
+
+DEPTH = 16
+"""Pairs of numbers in a tile's row: what a product sums is padded with zeros to whole tiles."""
+
+COLUMNS = 16
+
+_FACTORS, _WEIGHTS = 4, 5
+"""The first tiles of what they hold; before them the sums."""
+
+_BYTE = ir.IntType(8)
+
+
+def permitted() -> bool:
+    """Ask the system for the tile registers: Linux saves them for programs that have asked, and stops others."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
+
+
+def _emit(builder: Any, name: str, *arguments: Any) -> None:
+    """An instruction on tiles; plain integers are tiles' numbers."""
+    values = (ir.Constant(_BYTE, value) if isinstance(value, int) else value for value in arguments)
+    call(builder, f"llvm.x86.{name}", ir.VoidType(), *values)
+
+
+def _bytes(builder: Any, elements: Any) -> Any:
+    return builder.shl(elements, ir.Constant(INDEX, 2))
+
+
+@instruction
+def begin(typing: Any, factors: Any) -> Any:
+    """Set the tiles' shapes, before the first product of a thread with such factors."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if factors.dtype == TILED:
+            row_bytes, rows = [4 * COLUMNS] * 8, [BLOCK] * _WEIGHTS + [DEPTH] * (8 - _WEIGHTS)
+            # Palette 1 and 15 bytes of nothing, 16 row lengths of two bytes, 16 numbers of rows of one.
+            setting = [1, *[0] * 15, *(b for n in row_bytes for b in (n, 0)), *[0] * 16, *rows, *[0] * 8]
+            array = ir.Constant(ir.ArrayType(_BYTE, 64), setting)
+            address = cgutils.alloca_once(builder, array.type)
+            builder.store(array, address)
+            _emit(builder, "ldtilecfg", builder.bitcast(address, _BYTE.as_pointer()))
+
+    return types.void(factors), emit
+
+
+@instruction
+def end(typing: Any, factors: Any) -> Any:
+    """Give the tiles back, so that the system need not save them any more."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if factors.dtype == TILED:
+            _emit(builder, "tilerelease")
+
+    return types.void(factors), emit
+
+
+@instruction
+def _clear(typing: Any, across: Any) -> Any:
+    """So many tiles (a literal) of sums: 0."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for number in range(across.literal_value):
+            _emit(builder, "tilezero", number)
+
+    return types.void(across), emit
+
+
+@instruction
+def _add(typing: Any, left: Any, at: Any, stride: Any, packed: Any, start: Any, apart: Any, across: Any) -> Any:
+    """sums += BLOCK rows of a tile's depth from left[at] on, times ``across`` tiles from packed[start] on, ``apart`` elements
+    apart."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def take(number: int, of: Any, array: Any, index: Any, pitch: Any) -> None:
+            address = builder.bitcast(pointer(context, builder, of, array, index), _BYTE.as_pointer())
+            _emit(builder, "tileloadd64", number, address, _bytes(builder, pitch))
+
+        take(_FACTORS, left, *arguments[:3])
+        matrix, first, between = arguments[3:6]
+        for number in range(across.literal_value):
+            weights = _WEIGHTS + number % (8 - _WEIGHTS)  # no tile is loaded while another product reads it
+            take(weights, packed, matrix, first, ir.Constant(INDEX, COLUMNS))
+            _emit(builder, "tdpbf16ps", number, _FACTORS, weights)
+            first = builder.add(first, between)
+
+    return types.void(left, types.intp, types.intp, packed, types.intp, types.intp, across), emit
+
+
+@instruction
+def _store(typing: Any, out: Any, at: Any, stride: Any, rows: Any, columns: Any, across: Any) -> Any:
+    """out[at + r stride + c] = sums, of the first ``rows`` rows r and at most ``columns`` columns c."""
+    vector = VECTORS[out.dtype]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, place, pitch, wanted, left_over = arguments[:5]
+        whole = builder.icmp_signed("==", wanted, ir.Constant(INDEX, BLOCK))
+        tile = cgutils.alloca_once(builder, ir.ArrayType(vector.element, BLOCK * COLUMNS))
+        for number in range(across.literal_value):
+            first = ir.Constant(INDEX, number * COLUMNS)
+            to, lanes = builder.add(place, first), builder.sub(left_over, first)
+            fits = builder.icmp_signed(">=", lanes, ir.Constant(INDEX, COLUMNS))
+            with builder.if_else(builder.and_(whole, fits)) as (at_once, by_rows):
+                with at_once:
+                    address = builder.bitcast(pointer(context, builder, out, array, to), _BYTE.as_pointer())
+                    _emit(builder, "tilestored64", number, address, _bytes(builder, pitch))
+                with by_rows:
+                    address = builder.bitcast(tile, _BYTE.as_pointer())
+                    _emit(builder, "tilestored64", number, address, ir.Constant(INDEX, 4 * COLUMNS))
+                    source = builder.bitcast(tile, vector.element.as_pointer())
+                    for r in range(BLOCK):
+                        there = builder.icmp_signed("<", ir.Constant(INDEX, r), wanted)
+                        count = builder.select(there, lanes, ir.Constant(INDEX, 0))
+                        address = pointer(context, builder, out, array, to, exists=False)
+                        store_first_at(builder, load_at(builder, source, vector, r), address, count, vector)
+                        to = builder.add(to, pitch)
+
+    return types.void(out, *[types.intp] * 4, across), emit
+
+
+@pasted
+def _products(out, to, out_stride, columns, left, at, stride, rows, depth, packed, column, across):
+    """``across`` tiles of columns of a product, from ``column`` on."""
+    _clear(across)
+    for k in range(0, depth, DEPTH):
+        _add(left, at + k, stride, packed, column * depth + k * COLUMNS, COLUMNS * depth, across)
+    _store(out, to + column, out_stride, rows, columns - column, across)
+
+
+@called
+def multiply_tiles(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+):
+    """``products.multiply`` of TILED elements: rows of left are readable, and packed goes on, to whole tiles of ``depth``."""
+    depth = (depth + DEPTH - 1) // DEPTH * DEPTH
+    column = 0
+    while column < width:
+        remaining = (width - column) // COLUMNS
+        # Of several blocks so many as stay in the nearest cache from one block to the next.
+        across = 4 if remaining >= 4 and blocks == 1 else 2 if remaining >= 2 else 1
+        for b in range(blocks):
+            first, to = at + b * further, out_at + b * out_further
+            if blocks > 1:  # to memory that no one has touched for long
+                for r in range(rows):
+                    prefetch(out, to + r * out_stride + column, WRITE)
+                    prefetch(out, to + r * out_stride + column + COLUMNS, WRITE)
+            if across == 4:
+                _products(out, to, out_stride, columns, left, first, stride, rows, depth, packed, column, 4)
+            elif across == 2:
+                _products(out, to, out_stride, columns, left, first, stride, rows, depth, packed, column, 2)
+            else:
+                _products(out, to, out_stride, columns, left, first, stride, rows, depth, packed, column, 1)
+        column += across * COLUMNS
