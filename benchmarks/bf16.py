@@ -25,6 +25,7 @@ from srnn.api import train
 from srnn.nn.kernels.cpu import weights
 from srnn.nn.kernels.cpu.compiler import bf16_pairs
 from srnn.nn.kernels.cpu.simd import PAIRS, TILES
+from srnn.nn.surrogates import Linear, Surrogate
 from srnn.text import markdown_table
 
 from .contestants.ours import Ours
@@ -83,8 +84,8 @@ def products(size: int, rounds: int) -> dict[str, Any]:
     return result
 
 
-def network(net: Net, dtype: str, precision: str, folder: Path) -> Ours:
-    ours = Ours(load(file_for(net, folder)), {"backend": "fast"}, dtype)
+def network(net: Net, dtype: str, precision: str, folder: Path, surrogate: Surrogate | None = None) -> Ours:
+    ours = Ours(load(file_for(net, folder)), {"backend": "fast", "surrogate": surrogate}, dtype)
     torch.set_float32_matmul_precision(precision)
     return ours
 
@@ -109,9 +110,10 @@ def gradients(net: Net, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def steps(net: Net, rounds: int, folder: Path) -> dict[str, Any]:
-    """A training step (forward, loss, gradients), and the forward pass without gradients."""
-    ours = network(net, "float32", FINE, folder)
+def steps(net: Net, rounds: int, folder: Path, linear: bool) -> dict[str, Any]:
+    """A training step (forward, loss, gradients), and the forward pass without gradients; with the nets' multi-Gaussian surrogate
+    or the ``linear`` one."""
+    ours = network(net, "float32", FINE, folder, Linear() if linear else None)
 
     def step(precision: str) -> None:
         torch.set_float32_matmul_precision(precision)
@@ -122,7 +124,8 @@ def steps(net: Net, rounds: int, folder: Path) -> dict[str, Any]:
         call()
     times = max(3, min(20, round(0.5 / seconds(calls[FINE], 2))))
     found = alternated(calls, times, rounds)
-    return {"net": net.label, "size": net.size, "forward_s": seconds(ours.forward, times), **found}
+    label = net.label + ", linear surrogate" * linear
+    return {"net": label, "size": net.size, "forward_s": seconds(ours.forward, times), **found}
 
 
 def layer(sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -256,7 +259,7 @@ def main(words: list[str] | None = None) -> int:
             "products": (products(size, rounds) for size in (36, 128, 256, 300, 400)),
             "layer": (layer(sizes) for sizes in ((4, 10, 24) if options.quick else (16, 100, 128),)),
             "gradients": (gradients(net, folder) for net in nets),
-            "steps": (steps(net, rounds, folder) for net in nets),
+            "steps": (steps(net, rounds, folder, linear) for net in nets for linear in (False, True)),
             "training": (
                 training(recipe, seed, precision, overrides, options.data_dir)
                 for recipe in options.recipes for seed in options.seeds for precision in (FINE, COARSE)

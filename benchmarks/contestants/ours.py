@@ -87,7 +87,8 @@ class Ours(TorchContestant):
             given["delays"] = self.options["delays"]
         self.holds_common_weights = name == "alif" and "delays" not in self.options
         neuron = ALIF(beta=BETA, threshold=THRESHOLD) if name == "alif" else NEURONS[name]()  # type: ignore[arg-type]
-        surrogate = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
+        multi_gaussian = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
+        surrogate = self.options.get("surrogate") or multi_gaussian
         net = self.net
         self.model = SRNN(net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given)
         self.model.to(self.torch_dtype)

@@ -62,12 +62,13 @@ def test_whole_is_the_stream_and_offset_and_gain_change_no_spike(rule: Any) -> N
 
 
 def test_a_flat_lead_has_no_spikes_and_the_first_come_with_its_first_moves() -> None:
-    """Its ends apart, where smoothing fits a polynomial, which rounds."""
+    """Its ends apart, where smoothing fits a polynomial, which rounds, and another processor otherwise: after a few such changes
+    of a last digit the level is one digit off, and crossed once more when so many samples have passed."""
     x = two_leads(1500)
     x[:, 1] = 7.0
     x[:600, 0] = x[600, 0]
     spikes = path().whole(x)
-    assert not spikes[4:-3, 2:].any() and not spikes[4:597, :2].any() and spikes[597:610, :2].any()
+    assert not spikes[50:-3, 2:].any() and not spikes[50:597, :2].any() and spikes[597:610, :2].any()
     assert not path(smoothing=0).whole(x)[:, 2:].any() and not path().in_c(x, integer=True)[:, 2:].any()
     x[900:] = x[900]  # the lead falls off: what was measured decays, and nothing crosses it
     assert path().whole(x)[800:900, :2].any() and not path().whole(x)[904:-3].any()

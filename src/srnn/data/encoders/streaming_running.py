@@ -9,7 +9,7 @@
 So thresholds are in mean changes from a sample to the next: of all so far, then with the horizon as the time constant. An
 offset and a gain change no spike. Changes are measured, not the deviation, because a step of the baseline is only one of them,
 while it would be most of a deviation until it is forgotten (and squares would need a wider range). The first sample has no
-spike, and a channel that never moved has none (where it was smoothed, but for rounding at its very ends).
+spike, and a channel that never moved has none (where it was smoothed, but for rounding: a few of its first and last samples).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ One instruction adds, to a tile of 16 x 16 sums in float32, what a tile of 16 ro
 one, as pairs) make: 16 times the work of a vector's multiply-add. Here tiles of factors and sums have BLOCK rows.
 
 Instructions name their tiles by number, and what a number stands for is set once, by ``begin``. They are compiled only for arrays
-of TILED elements; given others, those of this file do nothing.
+of TILED elements; of others ``begin`` and ``end`` compile to nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ DEPTH = 16
 """Pairs of numbers in a tile's row: what a product sums is padded with zeros to whole tiles."""
 
 COLUMNS = 16
+"""Of a tile of weights or sums."""
 
 _FACTORS, _WEIGHTS = 4, 5
 """The first tiles of what they hold; before them the sums."""
