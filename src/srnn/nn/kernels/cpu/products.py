@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from .arguments import BLOCK
 from .memory import WRITE, load, pointer, prefetch
-from .rows import add_outers, called, inlined, lanes_of, store_block, store_rows, zero_panel
+from .rows import add_outers, inlined, lanes_of, store_block, store_rows, zero_panel
 from .simd import PAIR, PAIRS, TILED, TILES, instruction, rounded
 from .tiles import DEPTH, multiply_tiles
 
@@ -67,9 +67,8 @@ def _store(out, at, stride, rows, left_over, block, row):
         store_block(out, at, stride, rows, left_over, block, row)
 
 
-@called
 def _multiply_vectors(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
 ):
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)
@@ -115,29 +114,7 @@ def multiply(
 def _multiply(
     out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
 ):
-    way = multiply_tiles if left.dtype == TILED else _multiply_vectors
-
-    def product(
-        out,
-        out_at,
-        out_stride,
-        columns,
-        left,
-        at,
-        stride,
-        rows,
-        depth,
-        packed,
-        width,
-        blocks=1,
-        out_further=0,
-        further=0,
-    ):
-        way(
-            out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
-        )
-
-    return product
+    return multiply_tiles if left.dtype == TILED else _multiply_vectors
 
 
 @instruction

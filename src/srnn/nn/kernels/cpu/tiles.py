@@ -19,7 +19,7 @@ from numba.core import cgutils
 
 from .arguments import BLOCK
 from .memory import WRITE, load_at, pointer, prefetch, store_first_at
-from .rows import called, pasted
+from .rows import pasted
 from .simd import INDEX, TILED, VECTORS, call, instruction
 
 DEPTH = 16
@@ -152,9 +152,8 @@ def _products(out, to, out_stride, columns, left, at, stride, rows, depth, packe
     _store(out, to + column, out_stride, rows, columns - column, across)
 
 
-@called
 def multiply_tiles(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
 ):
     """``products.multiply`` of TILED elements: rows of left are readable, and packed goes on, to whole tiles of ``depth``."""
     depth = (depth + DEPTH - 1) // DEPTH * DEPTH
