@@ -71,7 +71,7 @@ def products_loop() -> Callable[..., Any]:
     def products(out, left, packed, width, stride, depth, times):
         begin(left)
         for _ in range(times):
-            multiply(out, 0, width, width, left, 0, stride, BLOCK, depth, packed, width)
+            multiply(out, 0, width, width, left, 0, stride, BLOCK, depth, packed, width, 1, 0, 0)
         end(left)
 
     return products

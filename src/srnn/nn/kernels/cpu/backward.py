@@ -301,7 +301,7 @@ def make_backward(
                         if recurrent:
                             multiply(
                                 scratch.arriving, brought, width, width, scratch.factors, k * factor_pitch, factor_width,
-                                rows, factor_count, adjoint.back_own, width,
+                                rows, factor_count, adjoint.back_own, width, 1, 0, 0,
                             )  # fmt: skip
                         if delayed:
                             _bring_back(

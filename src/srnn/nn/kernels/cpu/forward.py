@@ -60,11 +60,11 @@ def project(projected, x, at, channels, steps, projection, width):
     BLOCK rows however few it is asked for.
     """
     if steps >= BLOCK:
-        multiply(projected, 0, width, width, x, at, channels, BLOCK, channels, projection, width)
+        multiply(projected, 0, width, width, x, at, channels, BLOCK, channels, projection, width, 1, 0, 0)
     else:
         for i in range(steps * channels):
             projected[BLOCK * width + i] = x[at + i]
-        multiply(projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width)
+        multiply(projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width, 1, 0, 0)
 
 
 @called

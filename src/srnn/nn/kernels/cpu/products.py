@@ -68,7 +68,7 @@ def _store(out, at, stride, rows, left_over, block, row):
 
 
 def _multiply_vectors(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
 ):
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)
@@ -97,7 +97,7 @@ def _multiply_vectors(
 
 
 def multiply(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
 ):
     """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
 
@@ -112,7 +112,7 @@ def multiply(
 
 @overload(multiply)
 def _multiply(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
 ):
     return multiply_tiles if left.dtype == TILED else _multiply_vectors
 

@@ -153,7 +153,7 @@ def _products(out, to, out_stride, columns, left, at, stride, rows, depth, packe
 
 
 def multiply_tiles(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
 ):
     """``products.multiply`` of TILED elements: rows of left are readable, and packed goes on, to whole tiles of ``depth``."""
     depth = (depth + DEPTH - 1) // DEPTH * DEPTH
