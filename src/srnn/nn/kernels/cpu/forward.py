@@ -64,7 +64,9 @@ def project(projected, x, at, channels, steps, projection, width):
     else:
         for i in range(steps * channels):
             projected[BLOCK * width + i] = x[at + i]
-        multiply(projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width, 1, 0, 0)
+        multiply(
+            projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width, 1, 0, 0
+        )
 
 
 @called
