@@ -29,13 +29,14 @@ needs_bf16 = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True, params=["", pytest.param("by vectors", marks=pytest.mark.slow)])
+OTHER = [pytest.param("by vectors", marks=pytest.mark.slow)] if OWN == TILES else []
+
+
+@pytest.fixture(autouse=True, params=["", *OTHER])
 def way(request, monkeypatch) -> None:
     """The processor's own way, for layers of any size; and that of a processor without AMX, where this one has both."""
     monkeypatch.setattr(compiler, "SMALLEST_TILED", 0)
     if request.param:
-        if OWN != TILES:
-            pytest.skip("this processor has no AMX: vectors are its own way")
         monkeypatch.setattr(compiler, "bf16_pairs", lambda: PAIRS)
 
 
