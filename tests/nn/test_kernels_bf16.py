@@ -29,15 +29,10 @@ needs_bf16 = pytest.mark.skipif(
 )
 
 
-OTHER = [pytest.param("by vectors", marks=pytest.mark.slow)] if OWN == TILES else []
-
-
-@pytest.fixture(autouse=True, params=["", *OTHER])
-def way(request, monkeypatch) -> None:
-    """The processor's own way, for layers of any size; and that of a processor without AMX, where this one has both."""
+@pytest.fixture(autouse=True)
+def any_size(monkeypatch) -> None:
+    """Tiles are used for layers of any size."""
     monkeypatch.setattr(compiler, "SMALLEST_TILED", 0)
-    if request.param:
-        monkeypatch.setattr(compiler, "bf16_pairs", lambda: PAIRS)
 
 
 def gradients(problem, precision: str, binary: bool = False) -> dict[str, torch.Tensor]:
@@ -70,6 +65,14 @@ def assert_as_rounded(problem, binary: bool = False) -> None:
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_every_gradient_is_plain_torchs_with_rounded_factors(size: int, recurrent: bool) -> None:
     assert_as_rounded(make(size=size, inputs=19, recurrent=recurrent, batch=11, steps=20, padded=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(OWN != TILES, reason="this processor has no AMX: vectors are its own way, and tested above")
+@pytest.mark.parametrize("size", [17, 70])
+def test_by_vectors_too(size: int, monkeypatch) -> None:
+    monkeypatch.setattr(compiler, "bf16_pairs", lambda: PAIRS)
+    assert_as_rounded(make(size=size, inputs=19, batch=11, steps=20, padded=True))
 
 
 @needs_bf16
