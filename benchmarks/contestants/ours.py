@@ -55,7 +55,10 @@ def fast_backend() -> str:
 
 def multiplies_bf16() -> bool:
     compiler = import_module("srnn.nn.kernels.cpu.compiler")
-    return hasattr(compiler, "bf16_pairs") and compiler.bf16_pairs() is not None
+    asked = getattr(compiler, "bf16_pairs", None) or getattr(
+        compiler, "multiplies_bf16", None
+    )  # as older checkouts have it
+    return asked is not None and asked() not in (None, False)
 
 
 class Ours(TorchContestant):
@@ -87,8 +90,7 @@ class Ours(TorchContestant):
             given["delays"] = self.options["delays"]
         self.holds_common_weights = name == "alif" and "delays" not in self.options
         neuron = ALIF(beta=BETA, threshold=THRESHOLD) if name == "alif" else NEURONS[name]()  # type: ignore[arg-type]
-        multi_gaussian = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
-        surrogate = self.options.get("surrogate") or multi_gaussian
+        surrogate = self.options.get("surrogate") or MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
         net = self.net
         self.model = SRNN(net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given)
         self.model.to(self.torch_dtype)

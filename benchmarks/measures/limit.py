@@ -97,7 +97,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         return torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32)).clone().numpy()
 
     compiled = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
-    products, add_active_rows, block = products_loop(), rows.add_active_rows, BLOCK
+    products, add_active_rows = products_loop(), rows.add_active_rows
 
     @compiled
     def additions(total, matrix, width, active, count, times):
@@ -126,12 +126,12 @@ def rates(net: Net, threads: int) -> dict[str, float]:
 
     times, found = 50, {}
     call_products = (
-        floats(block, width),
-        floats(block, width),
+        floats(BLOCK, width),
+        floats(BLOCK, width),
         weights.packed(floats(size, width).reshape(size, width)),
     )
     seconds = least(lambda: products(*call_products, width, width, size, times))
-    found["macs"] = times * block * width * size / seconds
+    found["macs"] = times * BLOCK * width * size / seconds
     active = rng.integers(0, 64, 32)  # rows that fit the second cache, as a chunk's gradients do
     row_sums = (floats(width), floats(64, width), width, active, len(active))
     seconds = least(lambda: additions(*row_sums, times))

@@ -15,7 +15,7 @@ from .arguments import BLOCK
 from .memory import WRITE, load, pointer, prefetch
 from .rows import add_outers, inlined, lanes_of, store_block, store_rows, zero_panel
 from .simd import PAIR, PAIRS, TILED, TILES, instruction, rounded
-from .tiles import DEPTH, multiply_tiles
+from .tiles import multiply_tiles, whole_tiles
 
 UNROLLED = 4
 """Terms of a matrix product's sums that one turn of its loop adds."""
@@ -34,15 +34,14 @@ def _numbers_in(factors):  # without annotations: Numba compares the signature w
 
 def row_of_factors(factors: Any, width: int) -> int:
     """Elements of a row of ``width`` numbers of factors: of tiles whole ones, filled with zeros."""
-    if factors.dtype == TILES:
-        return -(-width // (2 * DEPTH)) * DEPTH
-    return width // numbers_in(factors)
+    elements = width // numbers_in(factors)
+    return whole_tiles(elements) if factors.dtype == TILES else elements
 
 
 @overload(row_of_factors)
 def _row_of_factors(factors, width):
     if factors.dtype == TILED:
-        return lambda factors, width: (width + 2 * DEPTH - 1) // (2 * DEPTH) * DEPTH
+        return lambda factors, width: whole_tiles(width // 2)
     return lambda factors, width: width // numbers_in(factors)
 
 
@@ -107,7 +106,7 @@ def multiply(
     cache, serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
     Compiled only.
     """
-    raise NotImplementedError
+    raise NotImplementedError("products are for compiled code only: see the overload below")
 
 
 @overload(multiply)

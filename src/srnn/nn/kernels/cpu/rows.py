@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
 from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at
-from .simd import INDEX, VECTORS, add_vectors, broadcast, constant, instruction, ir, multiply_add
+from .simd import INDEX, VECTORS, Vector, add_vectors, broadcast, constant, instruction, ir, multiply_add
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
@@ -114,6 +114,22 @@ def add_outers(
     return panel(panel, columns, types.intp, types.intp, rows, types.intp, row, count), emit
 
 
+def store_block_at(
+    context: Any, builder: Any, of: Any, array: Any, start: Any, stride: Any, rows: Any, count: Any, values: Any,
+    across: int, vector: Vector,
+) -> None:  # fmt: skip
+    """The instructions of ``store_block`` for ``values``, of which ``across`` make a row."""
+    for i, value in enumerate(values):
+        number, part = divmod(i, across)
+        wanted = builder.icmp_signed("<", ir.Constant(INDEX, number), rows)
+        offset = ir.Constant(INDEX, part * vector.lanes)
+        lanes = builder.select(wanted, builder.sub(count, offset), ir.Constant(INDEX, 0))
+        address = pointer(context, builder, of, array, builder.add(start, offset), exists=False)
+        store_first_at(builder, value, address, lanes, vector)
+        if part == across - 1:
+            start = builder.add(start, stride)
+
+
 @instruction
 def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, count: Any, panel: Any, row: Any) -> Any:
     """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows, ``count`` numbers of each.
@@ -122,17 +138,8 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = panel.dtype
-        start, zero = arguments[1], ir.Constant(INDEX, 0)
-        for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[5], panel.count)):
-            number, part = divmod(i, row.count)
-            wanted = builder.icmp_signed("<", ir.Constant(INDEX, number), arguments[3])
-            offset = ir.Constant(INDEX, part * vector.lanes)
-            lanes = builder.select(wanted, builder.sub(arguments[4], offset), zero)
-            address = pointer(context, builder, array, arguments[0], builder.add(start, offset))
-            store_first_at(builder, value, address, lanes, vector)
-            if part == row.count - 1:
-                start = builder.add(start, arguments[2])
+        values = cgutils.unpack_tuple(builder, arguments[5], panel.count)
+        store_block_at(context, builder, array, *arguments[:5], values=values, across=row.count, vector=panel.dtype)
 
     return types.void(array, types.intp, types.intp, types.intp, types.intp, panel, row), emit
 

@@ -18,8 +18,8 @@ from numba import types
 from numba.core import cgutils
 
 from .arguments import BLOCK
-from .memory import WRITE, load_at, pointer, prefetch, store_first_at
-from .rows import pasted
+from .memory import WRITE, load_at, pointer, prefetch
+from .rows import inlined, pasted, store_block_at
 from .simd import INDEX, TILED, VECTORS, call, instruction
 
 DEPTH = 16
@@ -32,6 +32,12 @@ _FACTORS, _WEIGHTS = 4, 5
 """The first tiles of what they hold; before them the sums."""
 
 _BYTE = ir.IntType(8)
+
+
+@inlined
+def whole_tiles(pairs):
+    """So many pairs of numbers, and those that fill the last tile's rows."""
+    return (pairs + DEPTH - 1) // DEPTH * DEPTH
 
 
 def permitted() -> bool:
@@ -133,12 +139,8 @@ def _store(typing: Any, out: Any, at: Any, stride: Any, rows: Any, columns: Any,
                     address = builder.bitcast(tile, _BYTE.as_pointer())
                     _emit(builder, "tilestored64", number, address, ir.Constant(INDEX, 4 * COLUMNS))
                     source = builder.bitcast(tile, vector.element.as_pointer())
-                    for r in range(BLOCK):
-                        there = builder.icmp_signed("<", ir.Constant(INDEX, r), wanted)
-                        count = builder.select(there, lanes, ir.Constant(INDEX, 0))
-                        address = pointer(context, builder, out, array, to, exists=False)
-                        store_first_at(builder, load_at(builder, source, vector, r), address, count, vector)
-                        to = builder.add(to, pitch)
+                    sums = [load_at(builder, source, vector, r) for r in range(BLOCK)]
+                    store_block_at(context, builder, out, array, to, pitch, wanted, lanes, sums, 1, vector)
 
     return types.void(out, *[types.intp] * 4, across), emit
 
@@ -156,7 +158,7 @@ def multiply_tiles(
     out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
 ):
     """``products.multiply`` of TILED elements: rows of left are readable, and packed goes on, to whole tiles of ``depth``."""
-    depth = (depth + DEPTH - 1) // DEPTH * DEPTH
+    depth = whole_tiles(depth)
     column = 0
     while column < width:
         remaining = (width - column) // COLUMNS

@@ -14,7 +14,7 @@ from .layouts import make_pairs, make_turn
 from .products import row_of_factors
 from .rows import lanes_of
 from .simd import TILES
-from .tiles import DEPTH
+from .tiles import whole_tiles
 
 Dtype = np.dtype[Any]
 
@@ -66,7 +66,7 @@ def _packed_pairs(matrix: Array, pairs: Dtype) -> Array:
     """TILES: in panels of one vector, and as many rows as whole tiles have."""
     depth, columns = matrix.shape
     width, lanes, half = padded_width(columns, matrix), lanes_of(matrix), (depth + 1) // 2
-    half, across = (half + -half % DEPTH, lanes) if pairs == TILES else (half, 2 * lanes)
+    half, across = (whole_tiles(half), lanes) if pairs == TILES else (half, 2 * lanes)
     result = buffers.empty(half * width, matrix.dtype)
     numbers = np.ascontiguousarray(matrix).reshape(-1)
     plain_loop(make_pairs)(result, numbers, depth, columns, width, half, across)
