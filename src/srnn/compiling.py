@@ -18,8 +18,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import inspect
 import os
 import pickle
+import re
 import stat
 import sys
 import warnings
@@ -59,15 +61,47 @@ def has_numba() -> bool:
     return find_spec("numba") is not None
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
+def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any) -> Any:
     """The compiled form of a function; ``options`` are those of ``numba.njit``. Compiled at its first call for each signature,
-    unless it is found on disk."""
+    unless it is found on disk. ``depends_on``: a text that differs with what the machine code is made of besides the function's
+    own file and closure."""
     has_numba()
     import numba  # costs more than all else here
 
     dispatcher: Any = numba.njit(**options)(function)
-    dispatcher._cache = _DiskCache(function, repr(sorted(options.items())))
+    dispatcher._cache = _DiskCache(function, (depends_on, sorted(options.items())))
     return dispatcher
+
+
+def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> Any:
+    """A function for compiled ones to call, that is compiled by itself: once for each signature, whoever calls it, and kept on
+    disk like them. Numba would compile it again into each of its callers, which takes long for a large one. See ``compiled``.
+
+    It must not raise, for its callers do not ask, and takes positional arguments only.
+    """
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    dispatcher = compiled(function, depends_on, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+
+    def typing(context: Any, *arguments: Any) -> Any:
+        dispatcher.compile(arguments)
+        form = dispatcher.overloads[arguments]
+        name = dispatcher._cache.name(arguments, form.library.codegen)
+        _publish(name, form)
+
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            how, types = context.call_conv, (signature.return_type, signature.args)
+            address = cgutils.get_or_insert_function(builder.module, how.get_function_type(*types), name)
+            _, result = how.call_function(builder, address, *types, values)
+            return result
+
+        return form.signature, emit
+
+    # Numba reads off it what to do with arguments; of stars it would make a tuple.
+    own, context = inspect.signature(function), inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    typing.__signature__ = own.replace(parameters=[context, *own.parameters.values()])
+    return intrinsic(functools.update_wrapper(typing, function))
 
 
 @functools.cache
@@ -105,8 +139,8 @@ def is_kept(call: Callable[[], object]) -> bool:
 class _DiskCache:
     """What Numba asks for compiled forms of one function and gives new ones to: the methods of its ``FunctionCache``."""
 
-    def __init__(self, function: Any, options: str) -> None:
-        self._function, self._options = function, options
+    def __init__(self, function: Any, depends_on: object) -> None:
+        self._function, self._depends_on = function, depends_on
 
     @property
     def cache_path(self) -> str | None:
@@ -114,19 +148,11 @@ class _DiskCache:
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The compiled form for a signature, None if there is none that can be trusted."""
-        from numba.core.compiler import CompileResult
-
         target.refresh()
-        name = self._name(signature, target.codegen())
-        for folder in _folders():
-            content = _read(folder, name)
-            # The digest tells damage; what else may be wrong with a file (a Numba that was patched) is no reason to stop either.
-            with contextlib.suppress(Exception):
-                if content is not None:
-                    return CompileResult._rebuild(target, *pickle.loads(content))
-        if _only_kept.get():
+        form = _load(self.name(signature, target.codegen()), target)
+        if form is None and _only_kept.get():
             raise _NotKept
-        return None
+        return form
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a compiled form."""
@@ -135,7 +161,9 @@ class _DiskCache:
         if result.lifted or result.library.has_dynamic_globals:  # good for this process only
             return
         try:
-            name, content = self._name(signature, result.codegen), dumps(result._reduce())
+            name = self.name(signature, result.codegen) + _SUFFIX
+            parts = _PART.findall(result.library.get_llvm_str())
+            content = dumps((parts, result._reduce()))
         except Exception as error:
             _say(f"this Numba cannot save it ({type(error).__name__})")
             return
@@ -156,8 +184,8 @@ class _DiskCache:
     def flush(self) -> None:
         """Numba's word for forgetting what is kept; ``recompile`` says it. New files replace old ones anyway."""
 
-    def _name(self, signature: Any, codegen: Any) -> str:
-        """Of the file for a signature: differs with all that the machine code depends on."""
+    def name(self, signature: Any, codegen: Any) -> str:
+        """Of the form for a signature: differs with all that the machine code depends on."""
         import llvmlite
         import numba
         from numba.core.serialize import dumps
@@ -167,10 +195,51 @@ class _DiskCache:
         depends_on = (
             str(signature), codegen.magic_tuple(),  # the processor and its features
             function.__qualname__, hashlib.sha256(function.__code__.co_code).hexdigest(),
-            hashlib.sha256(dumps(closure)).hexdigest(), _source_digest(function.__code__.co_filename), self._options,
+            hashlib.sha256(dumps(closure)).hexdigest(), _source_digest(function.__code__.co_filename), self._depends_on,
             numba.__version__, llvmlite.__version__, sys.implementation.cache_tag,
         )  # fmt: skip
-        return f"{function.__name__}-{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:40]}{_SUFFIX}"
+        return f"{function.__name__}-{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:40]}"
+
+
+_PART = re.compile(r"^declare .*@(\w+-[0-9a-f]{40})\(", re.MULTILINE)
+"""A part in the text of machine code that calls it."""
+
+_published: dict[str, Any] = {}
+"""Parts that this process has, by name: what calls them holds their addresses, so they stay."""
+
+
+def _publish(name: str, form: Any) -> None:
+    """Let machine code that is loaded from now on call a part by its name."""
+    import llvmlite.binding as llvm
+
+    if name not in _published:
+        llvm.add_symbol(name, form.library.get_pointer_to_function(form.fndesc.llvm_func_name))
+        _published[name] = form
+
+
+def _load(name: str, target: Any) -> Any:
+    """A kept form, after the parts that it calls; None if it, or one of them, is not there or not to be trusted."""
+    from numba.core.compiler import CompileResult
+
+    for folder in _folders():
+        content = _read(folder, name + _SUFFIX)
+        # The digest tells damage; what else may be wrong with a file (a Numba that was patched) is no reason to stop either.
+        with contextlib.suppress(Exception):
+            if content is not None:
+                parts, reduced = pickle.loads(content)
+                if all(_is_at_hand(part, target) for part in parts):
+                    return CompileResult._rebuild(target, *reduced)
+    return None
+
+
+def _is_at_hand(name: str, target: Any) -> bool:
+    """Whether a part is published; if not, it is, should it be kept. A call of one that is not would end the process."""
+    if name not in _published:
+        form = _load(name, target)
+        if form is None:
+            return False
+        _publish(name, form)
+    return True
 
 
 @functools.cache

@@ -110,10 +110,15 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
             assert main(["check", *QUICK[:4], *words]) == 0
         first, text = capsys.readouterr().out.split("\n", 1)
         # Two neurons, alif and the readout's integrator, forward and backward.
-        seconds = compile_time.LOADING + 2 * sum(compile_time.COMPILING)
+        seconds = compile_time.LOADING + compile_time.PARTS + 2 * sum(compile_time.COMPILING)
         assert json.loads(first)["compile_seconds"] == seconds
         assert f"compiling once, about {seconds:.0f} s" in text
         assert not list(tmp_path.rglob("*.compiled"))  # it was only asked
+        kept = iter([True, False, False, False])
+        monkeypatch.setattr(compile_time, "is_kept", lambda call: next(kept))
+        assert main(["check", *QUICK[:4], "--json"]) == 0
+        seconds -= compile_time.COMPILING[0] + compile_time.PARTS  # what all call has been compiled with it
+        assert json.loads(capsys.readouterr().out)["compile_seconds"] == seconds
         monkeypatch.setattr(compile_time, "is_kept", lambda call: True)
         assert main(["check", *QUICK[:4]]) == 0
         assert "compiling" not in capsys.readouterr().out

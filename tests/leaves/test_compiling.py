@@ -154,6 +154,93 @@ def test_what_is_no_file_is_not_read(instead: str, kept: Path) -> None:
     assert compiling._read(kept.parent, kept.name) is None
 
 
+# ---- parts that others call --------------------------------------------------------------------------------------------
+
+
+def _add(x, y):
+    return x + y
+
+
+def _twice(x):
+    return 2 * x
+
+
+def _half_of_it(x, y):
+    return _inner_part(x) // 2 + y
+
+
+_outer_part: Any = None
+_inner_part: Any = None
+
+
+def caller(offset: int = 1, kind: Callable[..., Any] = _add) -> Any:
+    """A compiled function that calls a part, as a new process has it."""
+    global _outer_part, _inner_part
+    compiling._published.clear()
+    _outer_part, _inner_part = compiling.part(kind), compiling.part(_twice)
+
+    def outer(x):
+        return _outer_part(x, offset)
+
+    return compiling.compiled(outer, depends_on=kind.__name__)
+
+
+@pytest.fixture
+def kept_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a part; that of its caller stands beside it."""
+    monkeypatch.setattr(compiling, "_published", {})
+    assert compiles(caller()) == 1
+    (path,) = folder.glob("_add-*")
+    assert len(list(folder.iterdir())) == 2
+    return path
+
+
+def test_a_part_is_compiled_once_for_its_callers_and_found_by_the_next_process(kept_part: Path) -> None:
+    written = kept_part.stat().st_mtime_ns
+    assert compiles(caller()) == 0 and list(compiling._published) == [kept_part.stem]
+    other = caller(2)
+    assert other(40) == 42 and sum(other.stats.cache_misses.values()) == 1
+    assert kept_part.stat().st_mtime_ns == written and len(list(kept_part.parent.iterdir())) == 3
+    assert caller()(1.5) == 2.5 and len(list(kept_part.parent.glob("_add-*"))) == 2  # for another type another
+
+
+def test_a_part_stays_that_a_process_has(kept_part: Path) -> None:
+    """What calls it holds its address."""
+    first = compiling._published[kept_part.stem]
+    again = compiling.part(_add)
+    assert compiling.loop(lambda x: again(x, 1))(41) == 42
+    assert compiling._published[kept_part.stem] is first
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "gone"])
+def test_without_its_part_a_caller_is_compiled_anew(damage: str, kept_part: Path) -> None:
+    """Calling what is not there would end the process."""
+    whole = kept_part.read_bytes()
+    if damage == "gone":
+        kept_part.unlink()
+    else:
+        kept_part.write_bytes(DAMAGE[damage](whole))
+    assert not compiling.is_kept(lambda: caller()(41))
+    assert compiles(caller()) == 1
+    assert compiles(caller()) == 0 and kept_part.exists()
+
+
+def test_parts_call_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_published", {})
+    assert compiles(caller(kind=_half_of_it)) == 1 and len(list(folder.iterdir())) == 3
+    assert compiles(caller(kind=_half_of_it)) == 0
+    (path,) = folder.glob("_twice-*")
+    path.unlink()
+    assert compiles(caller(kind=_half_of_it)) == 1 and path.exists()
+
+
+def test_a_part_is_another_where_what_it_depends_on_is(folder: Path) -> None:
+    for text in ("one source", "one source", "another"):
+        add = compiling.part(_add, text)
+        assert compiling.compiled(lambda x, add=add: add(x, 1), text)(41) == 42
+    assert len(list(folder.glob("_add-*"))) == 2
+
+
 # ---- whom is trusted ---------------------------------------------------------------------------------------------------
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
@@ -349,11 +436,11 @@ def test_a_file_belongs_to_processor_versions_options_and_source(monkeypatch: py
     def add(x):
         return x
 
-    def name(function: Any = add, options: str = "", signature: str = "(int64,)", processor: str = "haswell") -> str:
+    def name(function: Any = add, depends_on: str = "", signature: str = "(int64,)", processor: str = "haswell") -> str:
         codegen = SimpleNamespace(magic_tuple=lambda: ("x86_64-linux", processor, "+avx2"))
-        return compiling._DiskCache(function, options)._name(signature, codegen)
+        return compiling._DiskCache(function, depends_on).name(signature, codegen)
 
-    names = [name(), name(options="nogil"), name(signature="(float64,)"), name(processor="skylake")]
+    names = [name(), name(depends_on="nogil"), name(signature="(float64,)"), name(processor="skylake")]
     names += [name(loop(offset).py_func) for offset in (1, 2)]
     monkeypatch.setattr(numba, "__version__", "0.99")
     names.append(name())

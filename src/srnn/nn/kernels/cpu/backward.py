@@ -232,7 +232,6 @@ def make_backward(
     step_adjoint: Callable[..., Any],
     derivative: Callable[..., Any],
     emission: str,
-    fingerprint: str,
 ) -> Callable[..., Any]:
     """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See ``make_forward``."""
     spiking, rectified = emission == "spike", emission == "relu"
@@ -246,7 +245,6 @@ def make_backward(
         variables, s, projected, active, arriving, g_currents, factors, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
-        fingerprint  # noqa: B018
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))

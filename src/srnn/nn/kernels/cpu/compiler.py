@@ -1,7 +1,7 @@
 """From a neuron's and a surrogate's plain functions to compiled loops, kept in memory and on disk (``srnn.compiling``).
 
 Compiled code on disk is valid while the file that contains the loop is unchanged; the fingerprints cover all else that is
-compiled into it: the vocabulary, and the neuron's and surrogate's functions.
+compiled into it, or that it calls: the vocabulary, and the neuron's and surrogate's functions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import functools
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -29,6 +28,7 @@ from ..problem import CannotCompile, matmul_precision
 from . import tiles
 from .backward import make_backward
 from .forward import make_forward
+from .rows import OPTIONS, SOURCE_DIGEST
 from .simd import PAIRS, TILES
 
 SMALLEST_TILED = 64
@@ -45,13 +45,13 @@ def _helpers(function: FunctionType) -> Iterator[FunctionType]:
             yield value
 
 
-def register(function: FunctionType) -> None:
+def _register(function: FunctionType) -> None:
     """Make a plain function, and those it calls, callable from compiled code."""
     if function not in _registered:
         _registered.add(function)
         register_jitable(function)
         for helper in _helpers(function):
-            register(helper)
+            _register(helper)
 
 
 def _fold(code: CodeType, digest: Any) -> None:
@@ -63,14 +63,9 @@ def _fold(code: CodeType, digest: Any) -> None:
             digest.update(repr(value).encode())
 
 
-def fingerprint(*functions: FunctionType) -> str:
+def _fingerprint(*functions: FunctionType) -> str:
     """A text that changes when the functions, or the kernels' source, do."""
-    digest = hashlib.sha256()
-    for name in (
-        "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
-        "weight_gradients.py",
-    ):  # fmt: skip
-        digest.update((Path(__file__).parent / name).read_bytes())
+    digest = hashlib.sha256(SOURCE_DIGEST.encode())
     pending, seen = list(functions), set()
     while pending:
         function = pending.pop()
@@ -81,9 +76,12 @@ def fingerprint(*functions: FunctionType) -> str:
     return digest.hexdigest()
 
 
-def compile_loop(loop: Callable[..., Any]) -> Any:
-    """The loop, compiled at its first call for each dtype, or taken from the disk; the functions it calls are registered."""
-    return compiled(loop, nogil=True, error_model="numpy", boundscheck=False)
+def compile_loop(loop: Callable[..., Any], *functions: Any) -> Any:
+    """The loop, compiled at its first call for each dtype, or taken from the disk; ``functions``: a neuron's and a surrogate's
+    that it calls."""
+    for function in functions:
+        _register(function)
+    return compiled(loop, _fingerprint(*functions), nogil=True, **OPTIONS)
 
 
 @contextlib.contextmanager
@@ -102,29 +100,24 @@ def _no_derivative(v: Any) -> Any:
 
 @functools.cache
 def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
-    """The loop that ``make(step, emission, fingerprint)`` returns, for a neuron model; see ``compile_loop``."""
-    step: Any = neuron.step
-    register(step)
-    return compile_loop(make(step, neuron.emission, fingerprint(step)))
+    """The loop that ``make(step, emission)`` returns, for a neuron model; see ``compile_loop``."""
+    return compile_loop(make(neuron.step, neuron.emission), neuron.step)
 
 
 @functools.cache
 def backward_loop(
     neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
 ) -> Callable[..., Any]:
-    """The loop that ``make(step, adjoint, derivative, emission, fingerprint)`` returns, for a neuron model with a surrogate."""
+    """The loop that ``make(step, adjoint, derivative, emission)`` returns, for a neuron model with a surrogate."""
     derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
-    functions: Any = (neuron.step, adjoint(neuron), derivative)
-    for function in functions:
-        register(function)
-    return compile_loop(make(*functions, neuron.emission, fingerprint(*functions)))
+    functions = (neuron.step, adjoint(neuron), derivative)
+    return compile_loop(make(*functions, neuron.emission), *functions)
 
 
 @functools.cache
-def plain_loop(make: Callable[[str], Callable[..., Any]]) -> Callable[..., Any]:
-    """The loop that ``make(fingerprint)`` returns, whatever the neuron; that of ``make_pairs`` only where the processor has
-    such numbers (``bf16_pairs``)."""
-    return compile_loop(make(fingerprint()))
+def plain_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """A loop, whatever the neuron, compiled; ``pack_pairs`` only where the processor has such numbers (``bf16_pairs``)."""
+    return compile_loop(loop)
 
 
 @functools.cache

@@ -163,11 +163,8 @@ def emit(v, spiking, rectified):
     return v
 
 
-def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> Callable[..., Any]:
-    """The forward loop, uncompiled, of a neuron whose ``step`` Numba knows (``register_jitable``).
-
-    ``fingerprint``: a text that changes with the source; being in the closure, it makes the disk cache notice.
-    """
+def make_forward(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
+    """The forward loop, uncompiled, of a neuron whose ``step`` Numba knows (``register_jitable``)."""
     spiking, rectified = emission == "spike", emission == "relu"
     checkpointed = -1 if spiking else None  # what was emitted last is among the spikes
 
@@ -178,7 +175,6 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
         words, currents, checkpoints, state, emitted, out, projected, active, total,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
-        fingerprint  # noqa: B018
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))

@@ -7,7 +7,6 @@ rows as a vector has lanes are turned in registers, and memory is read and writt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -85,41 +84,29 @@ def _pairs(typing: Any, low: Any, high: Any) -> Any:
     return low(low, low), emit
 
 
-def make_pairs(fingerprint: str) -> Callable[..., Any]:
-    """The loop, uncompiled, that packs a matrix for ``multiply`` as pairs of bfloat16 numbers."""
-
-    def pairs(out, matrix, depth, columns, width, half, across):
-        """matrix (depth, columns); out: the bits of pairs of its rows, ``half`` by width of them, those that are left over zeros;
-        cut into panels of ``across`` columns, the last of which may be narrower."""
-        fingerprint  # noqa: B018
-        out, matrix, lanes = flat(out), flat(matrix), lanes_of(out)
-        for panel in range(0, width, across):
-            pitch = min(across, width - panel)
-            for k in range(half):
-                upper = 2 * k * columns
-                for c in range(panel, panel + pitch, lanes):
-                    low = load_first(matrix, upper + c, columns - c if 2 * k < depth else 0)
-                    high = load_first(matrix, upper + columns + c, columns - c if 2 * k + 1 < depth else 0)
-                    store(out, panel * half + k * pitch + c - panel, _pairs(low, high))
-
-    return pairs
+def pack_pairs(out, matrix, depth, columns, width, half, across):
+    """A matrix (depth, columns), packed for ``multiply`` as bfloat16 numbers. out: the bits of pairs of its rows, ``half``
+    by width of them, those that are left over zeros; cut into panels of ``across`` columns, the last of which may be narrower."""
+    out, matrix, lanes = flat(out), flat(matrix), lanes_of(out)
+    for panel in range(0, width, across):
+        pitch = min(across, width - panel)
+        for k in range(half):
+            upper = 2 * k * columns
+            for c in range(panel, panel + pitch, lanes):
+                low = load_first(matrix, upper + c, columns - c if 2 * k < depth else 0)
+                high = load_first(matrix, upper + columns + c, columns - c if 2 * k + 1 < depth else 0)
+                store(out, panel * half + k * pitch + c - panel, _pairs(low, high))
 
 
-def make_turn(fingerprint: str) -> Callable[..., Any]:
-    """The loop, uncompiled, that adds up matrices and transposes the sum. See ``make_forward`` for the fingerprint."""
-
-    def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, columns):
-        """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m further + r stride + c]."""
-        fingerprint  # noqa: B018
-        out, matrices, lanes = flat(out), flat(matrices), lanes_of(out)
-        one = zero_panel(out, 1)
-        for r in range(0, rows, lanes):
-            for c in range(0, columns, lanes):
-                square = zero_square(out)
-                for m in range(count):
-                    first = at + m * further + r * stride + c
-                    square = add_block(square, matrices, first, stride, rows - r, columns - c)
-                to = out_at + c * out_stride + r
-                store_block(out, to, out_stride, columns - c, rows - r, turn_square(square), one)
-
-    return turn
+def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, columns):
+    """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m further + r stride + c]."""
+    out, matrices, lanes = flat(out), flat(matrices), lanes_of(out)
+    one = zero_panel(out, 1)
+    for r in range(0, rows, lanes):
+        for c in range(0, columns, lanes):
+            square = zero_square(out)
+            for m in range(count):
+                first = at + m * further + r * stride + c
+                square = add_block(square, matrices, first, stride, rows - r, columns - c)
+            to = out_at + c * out_stride + r
+            store_block(out, to, out_stride, columns - c, rows - r, turn_square(square), one)

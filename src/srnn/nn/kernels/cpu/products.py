@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from .arguments import BLOCK
 from .memory import WRITE, load, pointer, prefetch
-from .rows import add_outers, inlined, lanes_of, store_block, store_rows, zero_panel
+from .rows import add_outers, called, inlined, lanes_of, store_block, store_rows, zero_panel
 from .simd import PAIR, PAIRS, TILED, TILES, instruction, rounded
 from .tiles import multiply_tiles, whole_tiles
 
@@ -95,6 +95,20 @@ def _multiply_vectors(
             _store(out, to, out_stride, rows, left_over, block, one)
 
 
+def _multiply(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+):
+    raise NotImplementedError("products are for compiled code only: see the overload below")
+
+
+@overload(_multiply)
+def _choose(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+):
+    return multiply_tiles if left.dtype == TILED else _multiply_vectors
+
+
+@called
 def multiply(
     out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
 ):
@@ -104,16 +118,10 @@ def multiply(
     packed: the matrix (depth, width), by ``weights.packed``. With ``blocks``, as many such products, the next one of rows that
     stand ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest
     cache, serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
-    Compiled only.
     """
-    raise NotImplementedError("products are for compiled code only: see the overload below")
-
-
-@overload(multiply)
-def _multiply(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
-):
-    return multiply_tiles if left.dtype == TILED else _multiply_vectors
+    _multiply(
+        out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+    )
 
 
 @instruction

@@ -6,6 +6,9 @@ panels: as many vectors side by side as registers hold, so that a panel is loade
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +16,27 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
+from ....compiling import part
 from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at
 from .simd import INDEX, VECTORS, Vector, add_vectors, broadcast, constant, instruction, ir, multiply_add
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
 
-called: Any = register_jitable
-"""Decorator of larger pieces, which stand in a loop's machine code once. Those that are given nothing whose type depends on
-the neuron are compiled once for all neurons of a dtype, as ``inlined`` ones are."""
+SOURCES = (
+    "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
+    "weight_gradients.py",
+)  # fmt: skip
+"""The files whose functions are compiled into others."""
+
+SOURCE_DIGEST = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)).hexdigest()
+
+OPTIONS = {"error_model": "numpy", "boundscheck": False}
+"""Of compiled functions, for Numba: as C does, they do not look for zero divisors and indices beyond an array's end."""
+
+called: Any = functools.partial(part, depends_on=SOURCE_DIGEST, **OPTIONS)
+"""Decorator of larger pieces, which loops call. They are given nothing whose type depends on the neuron, and so are compiled
+once for all neurons of a dtype."""
 
 pasted: Any = njit(inline="always")
 """Decorator of pieces of a loop that stand in a function for the reader: their text replaces the call before anything is

@@ -25,7 +25,7 @@ from numba import types
 
 from ...neurons.base import Neuron
 from .arguments import Emitted
-from .compiler import cannot_compile, compile_loop, fingerprint, register
+from .compiler import cannot_compile, compile_loop
 from .forward import emit
 from .memory import flat, load, load_first, store, store_first
 from .rows import add_outers, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
@@ -216,10 +216,10 @@ def pool(numbers, pooled, emitted, width, substep, substeps):
         store(numbers, pooled + h, total)
 
 
-def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str) -> Callable[..., None]:
+def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[..., None]:
     """The loop over streams, steps and layers, uncompiled, for networks of these neuron models.
 
-    ``binary``: the input comes as spike bits (uint64 words), not as numbers. ``fingerprint``: see ``make_forward``.
+    ``binary``: the input comes as spike bits (uint64 words), not as numbers.
     """
     update: Any = inlined(choose([make_update(neuron) for neuron in neurons]))
     list_input = list_spikes_of if binary else list_events
@@ -229,7 +229,6 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str
 
         ``which``: numbers of the streams that advance; for the others neither state nor out is touched.
         """
-        fingerprint  # noqa: B018
         last, substeps = HEADER + (plan[LAYERS] - 1) * RECORD, plan[SUBSTEPS]
         outputs = plan[last + SIZE]
         steps = len(out) // (plan[STREAMS] * outputs)
@@ -278,10 +277,7 @@ def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary
 
     It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where Numba cannot.
     """
-    functions: Any = [neuron.step for neuron in neurons]
-    for function in functions:
-        register(function)
-    loop: Any = compile_loop(make_advance(neurons, binary, fingerprint(*functions)))
+    loop: Any = compile_loop(make_advance(neurons, binary), *(neuron.step for neuron in neurons))
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
     x = types.Array(types.uint64, 1, "C") if binary else floats

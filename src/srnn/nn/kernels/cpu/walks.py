@@ -28,8 +28,8 @@ from .simd import add_vectors, as_vector, select
 from .weights import padded_width
 
 
-def make_forth(step: Callable[..., Any], emission: str, source: str) -> Callable[..., Any]:
-    """The forward loop, uncompiled. ``source``: a text that changes with the source, see ``make_forward``."""
+def make_forth(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
+    """The forward loop, uncompiled."""
     spiking, rectified = emission == "spike", emission == "relu"
 
     def forth(first, last, lengths, steps, size, width, recurrent, currents, weights, coefficients, state, states):
@@ -39,7 +39,6 @@ def make_forth(step: Callable[..., Any], emission: str, source: str) -> Callable
         coefficients: one row each; state: one array (B,) for each of (*variables, s), those before and afterwards those after;
         states: one (B, T) each, which are filled with those before every step, after a sequence's length with its last.
         """
-        source  # noqa: B018
         currents, weights, coefficients = flat(currents), flat(weights), flat(coefficients)
         state, states = flat(state), flat(states)
         lanes = lanes_of(currents)
@@ -66,7 +65,6 @@ def make_back(
     step_adjoint: Callable[..., Any],
     derivative: Callable[..., Any],
     emission: str,
-    source: str,
 ) -> Callable[..., Any]:
     """The way back, uncompiled."""
     spiking, rectified = emission == "spike", emission == "relu"
@@ -81,7 +79,6 @@ def make_back(
         the membrane or (``membrane`` 0) the emission; seed: (B,) for each of (*variables, s): that by the last state,
         and afterwards that by the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
         """
-        source  # noqa: B018
         own_weight, coefficients, states, currents = flat(own_weight), flat(coefficients), flat(states), flat(currents)
         signal, seed, g_currents, g_coefficients = flat(signal), flat(seed), flat(g_currents), flat(g_coefficients)
         lanes = lanes_of(currents)
