@@ -10,14 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from srnn.cli.main import COMMANDS, main, parse
 from srnn.cli.show import show_result
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
+from srnn.nn.neurons import NEURONS, Neuron
+from srnn.nn.surrogates import SURROGATES, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 
 QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
@@ -192,10 +196,23 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: srnn" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_info_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_compiles_ahead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it compiles, which takes minutes: the loops themselves are compiled where they are compared with the reference."""
+    loops: set[Any] = set()
+    streams: set[Any] = set()
+
+    def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backward: bool) -> None:
+        loops.add((neuron.name, surrogate.name if backward else None, dtype))
+
+    monkeypatch.setattr("srnn.nn.kernels.cpu.layer.precompile", precompile)
+    monkeypatch.setattr("srnn.nn.kernels.cpu.stream.advance_loop", lambda *of: streams.add(of))
     assert main(["info", "--warm", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["warmed up in"].endswith(" s")
+    wanted = {(name, surrogate) for name in NEURONS for surrogate in (None, "multi_gaussian")}
+    wanted |= {("alif", name) for name in SURROGATES}
+    assert loops == {(*kind, torch.float32) for kind in wanted}
+    kinds = {(NEURONS[name],) if name == "integrator" else (NEURONS[name], NEURONS["integrator"]) for name in NEURONS}
+    assert streams == {(kind, np.dtype(np.float32), binary) for kind in kinds for binary in (False, True)}
 
 
 def test_a_rate_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,8 +124,8 @@ def test_installed_where_nothing_can_be_written(tmp_path: Path, user_cache: str)
     if user_cache == "not writable":
         cache.touch()
     code = (
-        "import torch; from srnn import SRNN; from srnn.nn.kernels.cpu.compiler import info\n"
-        "net = SRNN(2, [3], 2, backend='cpu'); net(torch.ones(1, 4, 2)); print(info()['cache'])"
+        "import torch; from srnn import Spikes; from srnn.nn.kernels.cpu.compiler import info\n"
+        "Spikes.from_dense(torch.ones(1, 4, 2)); print(info()['cache'])"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     environment |= {"PYTHONPATH": str(package.parent), "XDG_CACHE_HOME": str(cache), "HOME": str(cache)}

@@ -28,7 +28,7 @@ from .arguments import Emitted
 from .compiler import cannot_compile, compile_loop
 from .forward import emit
 from .memory import flat, load, load_first, store, store_first
-from .rows import add_outers, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
+from .rows import add_outers, called, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
 from .simd import INDEX, as_vector, constant, instruction, ir
 
 # The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events and
@@ -84,7 +84,7 @@ def list_spikes_of(words, at, count, first, plan, numbers, listed):
     return place - events
 
 
-@inlined
+@called
 def send_events(ring, depth, delays, turn, pitch, plan, numbers, listed):
     """Put the events listed into a ring's slots (``pitch`` numbers each), by the delays that begin at plan[delays]."""
     for i in range(listed):
@@ -93,7 +93,7 @@ def send_events(ring, depth, delays, turn, pitch, plan, numbers, listed):
         numbers[ring + slot * pitch + j] = numbers[plan[VALUES] + i]
 
 
-@inlined
+@called
 def list_slot(slot, count, pitch, first, plan, numbers, listed):
     """``list_events`` of what arrives now, whose slot is then empty."""
     listed = list_events(numbers, slot, count, first, plan, numbers, listed)
@@ -102,7 +102,7 @@ def list_slot(slot, count, pitch, first, plan, numbers, listed):
     return listed
 
 
-@inlined
+@called
 def delay_input(layer, state, turn, plan, numbers, listed):
     """The input's events that arrive at this step, in place of those listed, which were sent at it; the new ``listed``."""
     depth, presynaptic, ring = plan[layer + DEPTH_IN], plan[layer + PRESYNAPTIC], state + plan[layer + INCOMING]
