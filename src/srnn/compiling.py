@@ -6,6 +6,7 @@ file of its own that begins with a digest of the rest, and
 
 - a file whose digest is not right counts as missing: the function is compiled again, and the file replaced;
 - nothing is read that others than this user and root may write: see ``trusted``;
+- a form that calls others (``part``) counts as missing where one of them is;
 - what cannot be written is compiled in memory, and one warning says so.
 
 The files lie in ``__pycache__`` beside this one, or, where that cannot be written, in the user's cache folder; the environment
@@ -91,9 +92,9 @@ def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> 
         _publish(name, form)
 
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            how, types = context.call_conv, (signature.return_type, signature.args)
-            address = cgutils.get_or_insert_function(builder.module, how.get_function_type(*types), name)
-            _, result = how.call_function(builder, address, *types, values)
+            convention, types = context.call_conv, (signature.return_type, signature.args)
+            callee = cgutils.get_or_insert_function(builder.module, convention.get_function_type(*types), name)
+            _, result = convention.call_function(builder, callee, *types, values)
             return result
 
         return form.signature, emit
