@@ -171,10 +171,8 @@ def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
 
 def _run(folder: Path) -> Entry:
     run = Run.open(folder)
-    if not (folder / "result.json").is_file():
-        raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
-    result = read_object(folder / "result.json")
-    with reading(folder / "result.json", "what 'srnn train' writes"):
+    result = run.result()
+    with reading(run.outcome, "a run's result"):
         rate = result.get("firing_rate")
         rate = None if rate is None else _one(rate["mean"])
         return Entry(

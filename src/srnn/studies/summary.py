@@ -41,18 +41,13 @@ class FinishedRun:
 def read_run(folder: Path) -> FinishedRun:
     """Read a finished run. SrnnError for a folder that is not a run, or whose training has not ended."""
     run = Run.open(folder)
-    if not (folder / "result.json").is_file():
-        raise SrnnError(
-            f"{folder} has no result yet; finish its training first (srnn train ... --out {folder} --resume)."
-        )
-    epochs = run.epochs()
+    result, epochs = run.result(), run.epochs()
     with reading(run.metrics, "a training's metrics"):
         _numbers(*(record["validation"]["accuracy"] for record in epochs))
     with reading(folder / "environment.json", "a run's environment"):
         environment = read_object(folder / "environment.json")
         _ = environment["cpu"], environment["cores"], environment["versions"]["torch"], environment["git_commit"]
-    with reading(folder / "result.json", "a training's result"):
-        result = read_object(folder / "result.json")
+    with reading(run.outcome, "a run's result"):
         rate = result["firing_rate"]
         _numbers(*(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")))
         _numbers(*(result[name] for name in _MEASURES if name in result), *([rate["mean"]] if rate else []))

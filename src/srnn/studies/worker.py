@@ -13,7 +13,7 @@ from typing import Any
 
 from ..data.tasks import Task
 from ..errors import SrnnError
-from ..files import FolderInUse, read_object
+from ..files import FolderInUse
 from ..progress import Reporter
 from ..training.runs import Run
 from .queue import Claim, Lost, Queue
@@ -137,7 +137,7 @@ class _Follower(Reporter):
 
 def _result(folder: Path, out: Path) -> dict[str, Any]:
     """The part of a run's result that goes into the sweep's results."""
-    result = read_object(folder / "result.json", "a run's result")
+    result = Run.open(folder).result()
     rate = result["firing_rate"]
     return {
         **{name: result[name] for name in METRICS if name in result},

@@ -81,6 +81,10 @@ class Run:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def outcome(self) -> Path:
+        return self.path / "result.json"
+
     @classmethod
     def check(cls, path: Path, resume: bool) -> None:
         """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing."""
@@ -172,6 +176,14 @@ class Run:
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl, on disk when this returns: the checkpoint that counts it comes later."""
         append_line(self.metrics, json_text(record))
+
+    def result(self) -> dict[str, Any]:
+        """What training ended with: the validation report of the best checkpoint. SrnnError if it has not ended."""
+        if not self.outcome.is_file():
+            raise SrnnError(
+                f"{self.path} has no result yet; finish its training first (srnn train ... --out {self.path} --resume)."
+            )
+        return read_object(self.outcome, "a run's result")
 
     def epochs(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl that are of an epoch."""

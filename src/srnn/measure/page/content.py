@@ -147,7 +147,7 @@ def training(run: Run) -> dict[str, Any]:
     """The values that training logged for each epoch, what it did where it was ill, and the epoch that validation chose."""
     epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
-    result = read_object(run.path / "result.json") if (run.path / "result.json").is_file() else None
+    result = run.result() if run.outcome.is_file() else None
     if result is not None:
         result.pop("run", None)  # where it lies is nobody's business
     return {
