@@ -47,26 +47,34 @@ class _NotKept(Exception):
 
 
 def has_numba() -> bool:
-    """Whether Numba is installed. To be asked before it is imported.
+    """Whether Numba is there, and compiles. To be asked before it is imported."""
+    return not why_no_numba()
+
+
+def why_no_numba() -> str:
+    """Why Numba compiles nothing, in half a sentence; empty if it does.
 
     SrnnError if the current folder would configure it: a file there is data of someone's (an unpacked archive, a clone), and
     Numba's settings name files to be written and processors to compile for.
     """
-    if "numba" in sys.modules:
-        return True
+    numba: Any = sys.modules.get("numba")
+    if numba is not None:
+        return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else ""
     if os.path.isfile(".numba_config.yaml"):
         raise SrnnError(
             "Numba would take settings from .numba_config.yaml in the current folder, which may be anybody's; "
             "start from another folder, or set its NUMBA_... environment variables instead."
         )
-    return find_spec("numba") is not None
+    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0"):  # as for measuring coverage
+        return "NUMBA_DISABLE_JIT is set"
+    return "" if find_spec("numba") else "Numba is not installed"
 
 
 def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any) -> Any:
     """The compiled form of a function; ``options`` are those of ``numba.njit``. Compiled at its first call for each signature,
     unless it is found on disk. ``depends_on``: a text that differs with what the machine code is made of besides the function's
     own file and closure."""
-    has_numba()
+    why_no_numba()
     import numba  # costs more than all else here
 
     dispatcher: Any = numba.njit(**options)(function)

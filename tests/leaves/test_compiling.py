@@ -16,9 +16,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import srnn
 from srnn import SrnnError, compiling
+from srnn.cli.main import main
 
 pytest.importorskip("numba")
 
@@ -447,6 +449,22 @@ def test_a_file_belongs_to_processor_versions_options_and_source(monkeypatch: py
     monkeypatch.setattr(compiling, "_source_digest", lambda path: "changed")
     names.append(name())
     assert len(set(names)) == len(names)
+
+
+def test_numba_that_is_told_to_compile_nothing_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As programs whose coverage is measured tell it: compiled functions call instructions, which Python has not."""
+    monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    assert not compiling.has_numba()
+    with pytest.raises(SrnnError, match="cannot run this layer: NUMBA_DISABLE_JIT is set"):
+        srnn.SRNN(2, [3], 2, backend="cpu")(torch.zeros(1, 4, 2))
+    assert main(["info"]) == 0 and "NUMBA_DISABLE_JIT" in capsys.readouterr().out
+    assert main(["info", "--warm"]) == 2 and "NUMBA_DISABLE_JIT" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "numba")
+    for value, said in (("1", "NUMBA_DISABLE_JIT is set"), ("0", ""), ("", "")):
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", value)
+        assert compiling.why_no_numba() == said
 
 
 def test_nothing_uses_numbas_own_cache() -> None:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..compiling import has_numba
+    from ..compiling import why_no_numba
     from ..errors import SrnnError
     from ..nn.kernels import BACKENDS
     from ..nn.kernels.gpu import info as gpu_info
@@ -30,16 +30,25 @@ def run(arguments: argparse.Namespace) -> int:
     from ..nn.surrogates import SURROGATES
     from ..training.runs import environment
 
-    if not has_numba():
-        raise SrnnError("Numba is not installed.")
-    from ..nn.kernels.cpu.compiler import info as cpu_info
+    without = why_no_numba()
+    if without and arguments.warm:
+        raise SrnnError(f"Nothing can be compiled ahead: {without}.")
+
+    def cpu_info() -> dict[str, Any]:
+        from ..nn.kernels.cpu.compiler import info
+
+        return info()
 
     here = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
     info: dict[str, Any] = {
         **{name: here[name] for name in names},
-        "backends": [name for name in BACKENDS if name != "gpu" or find_spec("triton")],
-        "cpu backend": cpu_info(),
+        "backends": [
+            name
+            for name in BACKENDS
+            if not ((name == "gpu" and not find_spec("triton")) or (name == "cpu" and without))
+        ],
+        "cpu backend": {"off:": without} if without else cpu_info(),
         "gpu backend": gpu_info(),
         "neurons": list(NEURONS),
         "surrogates": list(SURROGATES),

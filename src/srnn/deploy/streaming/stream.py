@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...compiling import has_numba
+from ...compiling import why_no_numba
 from ...errors import SrnnError
 from ...nn import kernels
 from ...nn.kernels import Spikes
@@ -66,7 +66,7 @@ def _network(net: SRNN, frozen: FrozenNetwork, streams: int) -> Any:
     backends = {layer.backend for layer in layers}
     if "reference" not in backends:
         lacking = frozen.why_not("A compiled stream")
-        reason = "Numba is not installed" if not has_numba() else lacking[0] if lacking else ""
+        reason = why_no_numba() or (lacking[0] if lacking else "")
         if not reason:
             from ...nn.kernels.cpu.packing import PackedNetwork
 

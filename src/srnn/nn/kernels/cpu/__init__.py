@@ -16,13 +16,13 @@ Importing this package does not import Numba; running a layer does.
 
 from __future__ import annotations
 
-from ....compiling import has_numba
+from ....compiling import why_no_numba
 from ..problem import LayerProblem, LayerResult, unfit
 
 
 def why_not(problem: LayerProblem) -> str:
     """Why this backend cannot run the problem, in half a sentence; empty if it can."""
-    return unfit(problem, "cpu") or ("" if has_numba() else "Numba is not installed")
+    return unfit(problem, "cpu") or why_no_numba()
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:
