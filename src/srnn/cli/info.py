@@ -33,22 +33,19 @@ def run(arguments: argparse.Namespace) -> int:
     without = why_no_numba()
     if without and arguments.warm:
         raise SrnnError(f"Nothing can be compiled ahead: {without}.")
+    cpu, lacking = {"off:": without}, set() if find_spec("triton") else {"gpu"}
+    if without:
+        lacking.add("cpu")
+    else:
+        from ..nn.kernels.cpu.compiler import info as cpu_info
 
-    def cpu_info() -> dict[str, Any]:
-        from ..nn.kernels.cpu.compiler import info
-
-        return info()
-
+        cpu = cpu_info()
     here = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
     info: dict[str, Any] = {
         **{name: here[name] for name in names},
-        "backends": [
-            name
-            for name in BACKENDS
-            if not ((name == "gpu" and not find_spec("triton")) or (name == "cpu" and without))
-        ],
-        "cpu backend": {"off:": without} if without else cpu_info(),
+        "backends": [name for name in BACKENDS if name not in lacking],
+        "cpu backend": cpu,
         "gpu backend": gpu_info(),
         "neurons": list(NEURONS),
         "surrogates": list(SURROGATES),
