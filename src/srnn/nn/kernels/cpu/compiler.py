@@ -45,13 +45,13 @@ def _helpers(function: FunctionType) -> Iterator[FunctionType]:
             yield value
 
 
-def _register(function: FunctionType) -> None:
+def register(function: FunctionType) -> None:
     """Make a plain function, and those it calls, callable from compiled code."""
     if function not in _registered:
         _registered.add(function)
         register_jitable(function)
         for helper in _helpers(function):
-            _register(helper)
+            register(helper)
 
 
 def _fold(code: CodeType, digest: Any) -> None:
@@ -80,7 +80,7 @@ def compile_loop(loop: Callable[..., Any], *functions: Any) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk; ``functions``: a neuron's and a surrogate's
     that it calls."""
     for function in functions:
-        _register(function)
+        register(function)
     return compiled(loop, _fingerprint(*functions), nogil=True, **OPTIONS)
 
 
