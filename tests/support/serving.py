@@ -70,7 +70,7 @@ class Client:
         self.socket.send(json.dumps(message))
 
     def hear(self) -> dict[str, Any]:
-        message = json.loads(self.socket.recv(timeout=20))
+        message = json.loads(self.socket.recv(timeout=60))
         self.heard.append(message)
         return message
 
