@@ -9,7 +9,6 @@ import random
 import re
 import stat
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ import torch
 import srnn
 from srnn import SrnnError, compiling
 from srnn.cli.main import main
+from support.compiled_forms import DAMAGE, Evil, compiles, flip
 
 pytest.importorskip("numba")
 
@@ -32,20 +32,6 @@ def loop(offset: int = 1) -> Any:
         return x + offset
 
     return compiling.loop(add)
-
-
-def compiles(function: Any) -> int:
-    """Call it; how often it was compiled, rather than found on disk."""
-    assert function(41) == 42
-    return sum(function.stats.cache_misses.values())
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where machine code is kept; nothing is there yet."""
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    compiling._say.cache_clear()
-    return tmp_path / "cache" / "srnn"
 
 
 @pytest.fixture
@@ -78,35 +64,6 @@ def test_what_is_kept_is_found_by_the_next_process(kept: Path) -> None:
     assert compiling.loop(again.py_func) is again and again.stats.cache_path == str(kept.parent)
 
 
-def _flip(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda data: b"",
-    "cut in the digest": lambda data: data[:20],
-    "nothing but a digest": lambda data: data[:32],
-    "cut": lambda data: data[: len(data) // 2],
-    "one byte short": lambda data: data[:-1],
-    "one byte more": lambda data: data + b"\0",
-    "a bit of the digest": lambda data: _flip(data, 3),
-    "a bit of the code": lambda data: _flip(data, len(data) * 2 // 3),
-    "zeros, as after a power cut": lambda data: bytes(len(data)),
-    "garbled": lambda data: random.Random(0).randbytes(len(data)),
-    "a pickle that runs code": lambda data: pickle.dumps(_Evil(Path("ran"))),
-}
-
-
-class _Evil:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
-
-
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_compiled_anew_and_replaced(
     damage: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -123,7 +80,7 @@ def test_no_flipped_bit_and_no_cut_goes_unseen(kept: Path) -> None:
     whole, generator = kept.read_bytes(), random.Random(1)
     for _ in range(60):
         place = generator.randrange(len(whole))
-        kept.write_bytes(_flip(whole, place))
+        kept.write_bytes(flip(whole, place))
         assert compiling._read(kept.parent, kept.name) is None
         kept.write_bytes(whole[:place])
         assert compiling._read(kept.parent, kept.name) is None
@@ -154,93 +111,6 @@ def test_what_is_no_file_is_not_read(instead: str, kept: Path) -> None:
     else:
         kept.symlink_to("nothing")
     assert compiling._read(kept.parent, kept.name) is None
-
-
-# ---- parts that others call --------------------------------------------------------------------------------------------
-
-
-def _add(x, y):
-    return x + y
-
-
-def _twice(x):
-    return 2 * x
-
-
-def _half_of_it(x, y):
-    return _inner_part(x) // 2 + y
-
-
-_outer_part: Any = None
-_inner_part: Any = None
-
-
-def caller(offset: int = 1, kind: Callable[..., Any] = _add) -> Any:
-    """A compiled function that calls a part, as a new process has it."""
-    global _outer_part, _inner_part
-    compiling._published.clear()
-    _outer_part, _inner_part = compiling.part(kind), compiling.part(_twice)
-
-    def outer(x):
-        return _outer_part(x, offset)
-
-    return compiling.compiled(outer, depends_on=kind.__name__)
-
-
-@pytest.fixture
-def kept_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a part; that of its caller stands beside it."""
-    monkeypatch.setattr(compiling, "_published", {})
-    assert compiles(caller()) == 1
-    (path,) = folder.glob("_add-*")
-    assert len(list(folder.iterdir())) == 2
-    return path
-
-
-def test_a_part_is_compiled_once_for_its_callers_and_found_by_the_next_process(kept_part: Path) -> None:
-    written = kept_part.stat().st_mtime_ns
-    assert compiles(caller()) == 0 and list(compiling._published) == [kept_part.stem]
-    other = caller(2)
-    assert other(40) == 42 and sum(other.stats.cache_misses.values()) == 1
-    assert kept_part.stat().st_mtime_ns == written and len(list(kept_part.parent.iterdir())) == 3
-    assert caller()(1.5) == 2.5 and len(list(kept_part.parent.glob("_add-*"))) == 2  # for another type another
-
-
-def test_a_part_stays_that_a_process_has(kept_part: Path) -> None:
-    """What calls it holds its address."""
-    first = compiling._published[kept_part.stem]
-    again = compiling.part(_add)
-    assert compiling.loop(lambda x: again(x, 1))(41) == 42
-    assert compiling._published[kept_part.stem] is first
-
-
-@pytest.mark.parametrize("damage", [*DAMAGE, "gone"])
-def test_without_its_part_a_caller_is_compiled_anew(damage: str, kept_part: Path) -> None:
-    """Calling what is not there would end the process."""
-    whole = kept_part.read_bytes()
-    if damage == "gone":
-        kept_part.unlink()
-    else:
-        kept_part.write_bytes(DAMAGE[damage](whole))
-    assert not compiling.is_kept(lambda: caller()(41))
-    assert compiles(caller()) == 1
-    assert compiles(caller()) == 0 and kept_part.exists()
-
-
-def test_parts_call_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_published", {})
-    assert compiles(caller(kind=_half_of_it)) == 1 and len(list(folder.iterdir())) == 3
-    assert compiles(caller(kind=_half_of_it)) == 0
-    (path,) = folder.glob("_twice-*")
-    path.unlink()
-    assert compiles(caller(kind=_half_of_it)) == 1 and path.exists()
-
-
-def test_a_part_is_another_where_what_it_depends_on_is(folder: Path) -> None:
-    for text in ("one source", "one source", "another"):
-        add = compiling.part(_add, text)
-        assert compiling.compiled(lambda x, add=add: add(x, 1), text)(41) == 42
-    assert len(list(folder.glob("_add-*"))) == 2
 
 
 # ---- whom is trusted ---------------------------------------------------------------------------------------------------
@@ -274,7 +144,7 @@ def test_what_others_may_write_is_not_read(
 ) -> None:
     """Code with the right digest, planted: it runs where it is trusted, so that its not running says something."""
     monkeypatch.setattr(compiling, "_alone", lambda group: False)
-    content = pickle.dumps(_Evil(tmp_path / "ran"))
+    content = pickle.dumps(Evil(tmp_path / "ran"))
     kept.write_bytes(compiling._digest(kept.name, content) + content)
     assert compiles(loop()) == 1 and (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
