@@ -14,15 +14,17 @@ The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - 
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...errors import SrnnError
-from ..equations import Algebra, equations
+from ..equations import Record, equations, function
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat, check_width
 from .device import DeviceRun, States, run_steps
@@ -187,16 +189,12 @@ def rounded(matrix: Array, scales: Array) -> Array:
     return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
 
 
-class _Largest(Algebra):
-    """Arithmetic that records the largest absolute value of all results."""
-
-    def __init__(self, at_least: float) -> None:
-        self.value = at_least
-
-    def apply(self, operation: str, *operands: Any) -> Any:
-        value = super().apply(operation, *operands)
-        self.value = max(self.value, float(np.abs(value).max(initial=0)))
-        return value
+@functools.cache
+def _every_number(model: type) -> Callable[..., tuple[Any, ...]]:
+    """The step of a neuron model that returns, after the new state and the drive, the result of each of its operations."""
+    own = equations(model)
+    everything = (*own.results, *(node for node in own.nodes if node.operands))
+    return function(f"every_number_of_{model.__name__}", Record(own.arguments, everything))
 
 
 def largest_number(layer: FrozenLayer, largest_input: float) -> float:
@@ -208,23 +206,24 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     reach = np.abs(layer.bias.astype(np.float64)) + np.abs(layer.weight_in).sum(1) * largest_input
     if layer.weight_rec is not None:
         reach = reach + np.abs(layer.weight_rec).sum(1)
-    neuron, own = layer.neuron, equations(type(layer.neuron))
-    multiplied = own.multiplied()
+    neuron, multiplied = layer.neuron, equations(type(layer.neuron)).multiplied()
     added = [float(np.abs(value).max()) for name, value in layer.coefficients.items() if name not in multiplied]
     started = [float(np.abs(layer.initial[name]).max(initial=0)) for name in neuron.variables()]
-    largest = _Largest(max([float(reach.max(initial=0)), 2.0**-6, *added, *started]))
     constants = [value.astype(np.float64) for value in layer.coefficients.values()]
-    for sign in (1.0, -1.0):
-        state = [np.array(layer.initial[name], np.float64) for name in neuron.variables()]
-        s = layer.initial["s"].astype(np.float64)
-        for _ in range(_LONG):
-            *state, drive = own.run(largest, [*state, s, sign * reach, *constants])
-            s = neuron.emit(drive)
-    if not math.isfinite(largest.value):
+    both_signs = np.array([[1.0], [-1.0]])
+    state = [layer.initial[name].astype(np.float64) for name in (*neuron.variables(), "s")]
+    step, peaks = _every_number(type(neuron)), itertools.repeat(0.0)
+    for _ in range(_LONG):
+        numbers = step(*state, both_signs * reach, *constants)
+        state, operations = list(numbers[: len(state)]), numbers[len(state) :]
+        state[-1] = neuron.emit(state[-1])
+        peaks = [np.maximum(peak, np.abs(value)) for peak, value in zip(peaks, operations, strict=False)]
+    largest = max(float(reach.max(initial=0)), 2.0**-6, *added, *started, *(float(np.max(peak)) for peak in peaks))
+    if not math.isfinite(largest):
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative); train it again."
         )
-    return 2.0 * largest.value
+    return 2.0 * largest
 
 
 def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
