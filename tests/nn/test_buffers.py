@@ -14,6 +14,15 @@ from srnn.nn.kernels.cpu import buffers
 LARGE = buffers.SMALL // 4  # float32 numbers
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """What earlier tests left is collected once; what lives on, of which large packages have much, is not walked each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_idle(monkeypatch):
     """No slab waits from earlier tests, which might fit better."""
