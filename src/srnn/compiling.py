@@ -20,6 +20,7 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import linecache
 import os
 import pickle
 import re
@@ -30,6 +31,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 from .errors import SrnnError
@@ -197,17 +199,31 @@ class _DiskCache:
         """Of the form for a signature: differs with all that the machine code depends on."""
         import llvmlite
         import numba
-        from numba.core.serialize import dumps
 
-        function = self._function
-        closure = tuple(cell.cell_contents for cell in function.__closure__ or ())
         depends_on = (
             str(signature), codegen.magic_tuple(),  # the processor and its features
-            function.__qualname__, hashlib.sha256(function.__code__.co_code).hexdigest(),
-            hashlib.sha256(dumps(closure)).hexdigest(), _source_digest(function.__code__.co_filename), self._depends_on,
+            _told(self._function), self._depends_on,
             numba.__version__, llvmlite.__version__, sys.implementation.cache_tag,
         )  # fmt: skip
-        return f"{function.__name__}-{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:40]}"
+        return f"{self._function.__name__}-{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:40]}"
+
+
+def _told(value: Any) -> object:
+    """What machine code depends on of a function, with all that its closure holds: of a text that is the same in every process.
+
+    A pickle of a function is not: where it was compiled from its source, other names are one object than where it was read from
+    a .pyc, as by the second process, which would compile everything again.
+    """
+    if isinstance(value, FunctionType):
+        held = (value.__code__, value.__defaults__, *(cell.cell_contents for cell in value.__closure__ or ()))
+        return value.__qualname__, _source_digest(value.__code__.co_filename), *map(_told, held)
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, _told(value.co_consts)
+    if isinstance(value, tuple):
+        return tuple(map(_told, value))
+    from numba.core.serialize import dumps
+
+    return hashlib.sha256(dumps(value)).hexdigest()
 
 
 _PART = re.compile(r"^declare .*@(\w+-[0-9a-f]{40})\(", re.MULTILINE)
@@ -253,7 +269,9 @@ def _is_at_hand(name: str, target: Any) -> bool:
 
 @functools.cache
 def _source_digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """Of a file, or of the text of a function that was written here, which stands where debuggers look for it."""
+    written = "".join(linecache.getlines(path)) if path.startswith("<") else ""
+    return hashlib.sha256(written.encode() if written else Path(path).read_bytes()).hexdigest()
 
 
 def _digest(name: str, content: Any) -> bytes:

@@ -16,9 +16,14 @@ def define(known: dict[str, Any], cls: type, library: str) -> None:
     """Enter a class that has a ``name`` of its own under it: for ``__init_subclass__``.
 
     The names of classes of the module or package ``library`` stay theirs. Else one that is defined again, as in a notebook,
-    takes the place of the former; a class without a name is a form of another one.
+    takes the place of the former; a class without a name is a form of another one. SrnnError for a name that C could not use.
     """
     name = vars(cls).get("name")
+    if name is not None and not (isinstance(name, str) and name.isascii() and name.isidentifier()):
+        raise SrnnError(
+            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in Python and in C, so it takes "
+            "letters, digits and _ only, as in 'my_neuron'."
+        )
     if name is not None and not (name in known and known[name].__module__.startswith(library)):
         known[name] = cls
 

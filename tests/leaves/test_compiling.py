@@ -321,6 +321,28 @@ def test_a_file_belongs_to_processor_versions_options_and_source(monkeypatch: py
     assert len(set(names)) == len(names)
 
 
+def test_functions_that_a_closure_holds_tell_all_that_they_are_made_of() -> None:
+    def loop(inner: Any) -> Any:
+        return lambda x: inner(x)
+
+    def shifted(by: float) -> Any:
+        return lambda x: x + by
+
+    held = [
+        lambda x: x + 1,
+        lambda x: x + 2,
+        lambda x: abs(x),
+        lambda x: max(x),
+        shifted(1),
+        shifted(2),
+        (1, 2),
+        (1, 3),
+    ]
+    codegen = SimpleNamespace(magic_tuple=tuple)
+    names = {compiling._DiskCache(loop(inner), "").name("(int64,)", codegen) for inner in held}
+    assert len(names) == len(held)
+
+
 def test_numba_that_is_told_to_compile_nothing_is_not_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.nn.kernels import LayerResult, Spikes, run_layer
+from srnn.nn.kernels.cpu import compiler, rows, weights
 from srnn.nn.kernels.cpu import layer as layers
-from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.cpu.compiler import info
 from srnn.nn.kernels.problem import CannotCompile
 from srnn.nn.neurons import NEURONS, as_neuron
@@ -283,13 +283,13 @@ def test_dispatch() -> None:
         run_layer(half)  # says so once
 
 
-def test_a_neuron_that_numba_does_not_understand_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = as_neuron("alif")
-
-    class Odd(type(model)):  # type: ignore[misc]
+def test_a_step_that_numba_does_not_understand_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(type(as_neuron("alif"))):  # type: ignore[misc]
         name = "odd"
-        step = staticmethod(lambda u, e, s, current, *c: torch.compile and type(model).step(u, e, s, current, *c))
 
+    monkeypatch.setattr(
+        compiler, "step_function", lambda model: lambda *numbers: torch.compile and model.step(*numbers)
+    )
     problem = replace(make(batch=2, steps=5, size=4), neuron=Odd())
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
         assert isinstance(run_layer(problem).emitted, torch.Tensor)

@@ -19,6 +19,7 @@ from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.forms import detached_model, rounded_model
+from srnn.nn.surrogates import Surrogate
 
 MODELS = sorted(NEURONS)
 
@@ -227,3 +228,11 @@ def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(make: Callab
     """Whatever the backend, and in one line."""
     with pytest.raises(SrnnError, match=why):
         Layer(2, 3, make())
+
+
+@pytest.mark.parametrize("name", ["my-neuron", "my neuron", "", "3rd", "größe", "x){}//", 3])
+@pytest.mark.parametrize("base", [LIF, Surrogate])
+def test_functions_can_be_named_after_a_class_of_ones_own(base: type, name: Any) -> None:
+    """In Python, and in the C of its network."""
+    with pytest.raises(SrnnError, match=r"^The name of the class Own is .*'my_neuron'\.$"):
+        type("Own", (base,), {"name": name})

@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 from ..errors import SrnnError
 from ..registry import OWN, create, define, defined
 from .arithmetic import INV_SQRT_2PI, absolute, exp, positive_part
-from .equations import record
+from .equations import Record, record
 
 
 def normal_density(x: Any, mean: Any, std: Any) -> Any:
@@ -188,16 +188,16 @@ def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     arithmetic.
     """
     surrogate = spec if isinstance(spec, Surrogate) else create("surrogate", DEFINED, spec, OWN)
-    _record(type(surrogate))
+    derivative_record(type(surrogate))
     return surrogate
 
 
 @functools.cache
-def _record(model: type[Surrogate]) -> None:
-    """SrnnError unless compiled kernels can take the derivative."""
+def derivative_record(model: type[Surrogate]) -> Record:
+    """The record of psi, of (v, *parameters), which is its one result. SrnnError for what compiled kernels could not take."""
 
     def psi(*arguments: Any) -> tuple[Any]:
         return (model.derivative(*arguments),)
 
     psi.__qualname__ = model.derivative.__qualname__
-    record(psi, ("v", *(field.name for field in fields(model))))
+    return record(psi, ("v", *(field.name for field in fields(model))))

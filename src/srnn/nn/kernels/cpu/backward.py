@@ -140,7 +140,7 @@ def _step_back(
                 g_state = (g_state[0] + load_first(gradients.g_out, here * size + h, size - h),) + g_state[1:]
             v = step(*arguments)[-1]
             if spiking:
-                g_v = g_s * derivative(v, *adjoint.surrogate)
+                g_v = g_s * derivative(v, *adjoint.surrogate)[0]
             elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
                 g_v = select(v >= 0.0, g_s, as_vector(v, 0.0))
             else:

@@ -1,17 +1,15 @@
-"""From a neuron's and a surrogate's plain functions to compiled loops, kept in memory and on disk (``srnn.compiling``).
+"""From a neuron's and a surrogate's records to compiled loops, kept in memory and on disk (``srnn.compiling``).
 
-Compiled code on disk is valid while the file that contains the loop is unchanged; the fingerprints cover all else that is
-compiled into it, or that it calls: the vocabulary, and the neuron's and surrogate's functions.
+Loops call what is written from the records, and not the functions of the neuron's author: these may name anything (a constant of
+their module, a helper), whose change no digest of theirs tells, and a loop from the disk would compute what they said before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,10 +18,10 @@ from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
 from ....compiling import compiled, folder_in_use
-from ... import arithmetic
 from ...derivatives import adjoint
+from ...equations import function, step_function
 from ...neurons.base import Neuron
-from ...surrogates import Surrogate
+from ...surrogates import Surrogate, derivative_record
 from ..problem import CannotCompile, matmul_precision
 from . import tiles
 from .backward import make_backward
@@ -34,54 +32,17 @@ from .simd import PAIRS, TILES
 SMALLEST_TILED = 64
 """Neurons from which on tiles are faster than float32: those of fewer are mostly empty."""
 
-_registered: set[FunctionType] = set()
+
+@functools.cache
+def register(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that was written from a record callable from compiled code; returns it."""
+    return register_jitable(function)
 
 
-def _helpers(function: FunctionType) -> Iterator[FunctionType]:
-    """The plain Python functions that a function calls, other than the vocabulary of ``srnn.nn.arithmetic``."""
-    for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
-        if isinstance(value, FunctionType) and value.__module__ != arithmetic.__name__:
-            yield value
-
-
-def register(function: FunctionType) -> None:
-    """Make a plain function, and those it calls, callable from compiled code."""
-    if function not in _registered:
-        _registered.add(function)
-        register_jitable(function)
-        for helper in _helpers(function):
-            register(helper)
-
-
-def _fold(code: CodeType, digest: Any) -> None:
-    digest.update(code.co_code + repr(code.co_names).encode())
-    for value in code.co_consts:
-        if isinstance(value, CodeType):
-            _fold(value, digest)
-        else:
-            digest.update(repr(value).encode())
-
-
-def _fingerprint(*functions: FunctionType) -> str:
-    """A text that changes when the functions, or the kernels' source, do."""
-    digest = hashlib.sha256(SOURCE_DIGEST.encode())
-    pending, seen = list(functions), set()
-    while pending:
-        function = pending.pop()
-        if function not in seen:
-            seen.add(function)
-            _fold(function.__code__, digest)
-            pending.extend(_helpers(function))
-    return digest.hexdigest()
-
-
-def compile_loop(loop: Callable[..., Any], *functions: Any) -> Any:
-    """The loop, compiled at its first call for each dtype, or taken from the disk; ``functions``: a neuron's and a surrogate's
-    that it calls."""
-    for function in functions:
-        register(function)
-    return compiled(loop, _fingerprint(*functions), nogil=True, **OPTIONS)
+def compile_loop(loop: Callable[..., Any]) -> Any:
+    """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a neuron and of a surrogate that
+    it calls are those of their records."""
+    return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
 
 
 @contextlib.contextmanager
@@ -93,25 +54,35 @@ def cannot_compile(what: str) -> Iterator[None]:
         raise CannotCompile(f"Numba cannot compile {what} ({str(error).strip().splitlines()[0]})") from error
 
 
-def _no_derivative(v: Any) -> Any:
+@functools.cache
+def step_of(neuron: type[Neuron]) -> Any:
+    """A neuron model's step, for compiled loops to call."""
+    return register(step_function(neuron))
+
+
+@functools.cache
+def _psi_of(surrogate: type[Surrogate]) -> Any:
+    return register(function(f"{surrogate.name}_psi", derivative_record(surrogate)))
+
+
+def _no_psi(v: Any) -> tuple[Any]:
     """Stands for the surrogate of a neuron that does not spike."""
-    return v
+    return (v,)
 
 
 @functools.cache
 def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
-    """The loop that ``make(step, emission)`` returns, for a neuron model; see ``compile_loop``."""
-    return compile_loop(make(neuron.step, neuron.emission), neuron.step)
+    """The compiled loop that ``make(step, emission)`` returns, for a neuron model."""
+    return compile_loop(make(step_of(neuron), neuron.emission))
 
 
 @functools.cache
 def backward_loop(
     neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
 ) -> Callable[..., Any]:
-    """The loop that ``make(step, adjoint, derivative, emission)`` returns, for a neuron model with a surrogate."""
-    derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
-    functions = (neuron.step, adjoint(neuron), derivative)
-    return compile_loop(make(*functions, neuron.emission), *functions)
+    """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
+    psi = _psi_of(surrogate) if neuron.emission == "spike" else register(_no_psi)
+    return compile_loop(make(step_of(neuron), register(adjoint(neuron)), psi, neuron.emission))
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""The forward time loop of a layer, into which Numba compiles a neuron's own ``step``.
+"""The forward time loop of a layer, into which Numba compiles a neuron's ``step``.
 
-``make_forward`` takes the plain function from the neuron's file and returns a loop that calls it on SIMD vectors (``simd.py``).
+``make_forward`` takes the function that the neuron's record gives and returns a loop that calls it on SIMD vectors (``simd.py``).
 Sequences run one after the other, so that a sequence's state and the rows of weights stay in the nearest cache; at each step
 
 1. the current is summed: the bias, the input times its weights, and one row of recurrent weights for every neuron that spiked a

@@ -25,7 +25,7 @@ from numba import types
 
 from ...neurons.base import Neuron
 from .arguments import Emitted
-from .compiler import cannot_compile, compile_loop
+from .compiler import cannot_compile, compile_loop, step_of
 from .forward import emit
 from .memory import flat, load, load_first, store, store_first
 from .rows import add_outers, called, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
@@ -166,13 +166,13 @@ def update_neurons(
             store_first(out, out_at + h, size - h, result[0])
 
 
-# The functions made by the next three go into Numba's disk cache by value, with all that they name; they name no instructions,
-# for these are new objects in every process and would never match.
+# The closures of the next two hold no instructions (intrinsics): these are new objects in every process, so that what is kept of
+# the loop would never be found.
 
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
     """``update_neurons`` of one neuron model, uncompiled."""
-    step: Any = neuron.step
+    step = step_of(neuron)
     spiking, rectified = neuron.emission == "spike", neuron.emission == "relu"
     variables, coefficients = (0,) * len(neuron.variables()), (0,) * len(neuron.coefficients)
 
@@ -277,7 +277,7 @@ def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary
 
     It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where Numba cannot.
     """
-    loop: Any = compile_loop(make_advance(neurons, binary), *(neuron.step for neuron in neurons))
+    loop: Any = compile_loop(make_advance(neurons, binary))
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
     x = types.Array(types.uint64, 1, "C") if binary else floats

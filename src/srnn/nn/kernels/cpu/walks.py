@@ -98,7 +98,7 @@ def make_back(
                         g_s = g_state[-1] + g_out
                     v = step(*arguments)[-1]
                     if spiking:
-                        g_v = g_s * derivative(v, *surrogate)
+                        g_v = g_s * derivative(v, *surrogate)[0]
                     elif rectified:
                         g_v = select(v >= 0.0, g_s, as_vector(v, 0.0))
                     else:
