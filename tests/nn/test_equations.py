@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +143,10 @@ def test_counts_and_multipliers() -> None:
     [
         (lambda a, b, c: (a if a > b else b, c), "cannot branch"),
         (lambda a, b, c: (np.sin(a), c), "cannot use sin"),
+        (lambda a, b, c: (a + 1e400, c), "cannot use the number inf"),
+        (lambda a, b, c: (a * (math.inf - math.inf), c), "cannot use the number nan"),
+        (lambda a, b, c: (a + 10**400, c), "cannot be recorded"),
+        (lambda a, b, c: (a + 1 / 0, c), "cannot be recorded"),
         (lambda a, b, c: (np.maximum(a, 1.0), c), "positive_part"),
         (lambda a, b, c: (torch.sigmoid(a), c), "cannot be recorded"),
         (lambda a, b, c: ("text", c), "cannot be recorded"),

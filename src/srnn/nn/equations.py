@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import math
 import operator
 import sys
 import zlib
@@ -76,7 +77,11 @@ class Node(NDArrayOperatorsMixin):
 
 def as_node(value: Any) -> Node:
     """A number as a constant; a node as it is."""
-    return value if isinstance(value, Node) else Node("constant", value=float(value))
+    if isinstance(value, Node):
+        return value
+    if not math.isfinite(value):
+        raise SrnnError(f"Equations cannot use the number {value}, which no device could be given.")
+    return Node("constant", value=float(value))
 
 
 class Algebra:
@@ -188,7 +193,7 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
     sys.settrace(name_locals)
     try:
         results = tuple(as_node(result) for result in function(*nodes))
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise SrnnError(
             f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + - * /, comparisons, and exp, "
