@@ -65,9 +65,10 @@ def products_loop() -> Callable[..., Any]:
 
     from srnn.nn.kernels.cpu.arguments import BLOCK
     from srnn.nn.kernels.cpu.products import multiply
+    from srnn.nn.kernels.cpu.rows import OPTIONS
     from srnn.nn.kernels.cpu.tiles import begin, end
 
-    @numba.njit(nogil=True, error_model="numpy", boundscheck=False)
+    @numba.njit(nogil=True, **OPTIONS)
     def products(out, left, packed, width, stride, depth, times):
         begin(left)
         for _ in range(times):
@@ -82,7 +83,6 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     import numba
     import torch
 
-    from srnn.nn.derivatives import adjoint as adjoint_of
     from srnn.nn.kernels.cpu import compiler, rows, weights
     from srnn.nn.kernels.cpu.arguments import BLOCK
     from srnn.nn.kernels.cpu.memory import load_each, store_each
@@ -96,7 +96,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     def floats(*shape: int) -> Array:
         return torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32)).clone().numpy()
 
-    compiled = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
+    compiled = numba.njit(nogil=True, **rows.OPTIONS)
     products, add_active_rows = products_loop(), rows.add_active_rows
 
     @compiled
@@ -104,9 +104,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         for _ in range(times):
             add_active_rows(total, 0, matrix, 0, width, active, count)
 
-    step, adjoint, derivative = functions = (ALIF.step, adjoint_of(ALIF), MultiGaussian.derivative)
-    for function in functions:
-        compiler.register(function)
+    step, adjoint, psi = compiler.step_of(ALIF), compiler.adjoint_of(ALIF), compiler.psi_of(MultiGaussian)
     parameters = (GAMMA, LOBE, WIDTH, SIGMA)
 
     @compiled
@@ -121,7 +119,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
             for h in range(0, count, 16):
                 arguments = load_each(variables, h) + load_each(constants, h)
                 g = load_each(gradients, h)
-                g_v = g[2] * derivative(step(*arguments)[-1], *parameters)
+                g_v = g[2] * psi(step(*arguments)[-1], *parameters)[0]
                 store_each(results, h, adjoint(*((g[0], g[1], g_v) + arguments)))  # noqa: RUF005  Numba wants it so
 
     times, found = 50, {}

@@ -33,12 +33,6 @@ SMALLEST_TILED = 64
 """Neurons from which on tiles are faster than float32: those of fewer are mostly empty."""
 
 
-@functools.cache
-def register(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function that was written from a record callable from compiled code; returns it."""
-    return register_jitable(function)
-
-
 def compile_loop(loop: Callable[..., Any]) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a neuron and of a surrogate that
     it calls are those of their records."""
@@ -56,15 +50,23 @@ def cannot_compile(what: str) -> Iterator[None]:
 
 @functools.cache
 def step_of(neuron: type[Neuron]) -> Any:
-    """A neuron model's step, for compiled loops to call."""
-    return register(step_function(neuron))
+    """A neuron model's step, for compiled functions to call."""
+    return register_jitable(step_function(neuron))
 
 
 @functools.cache
-def _psi_of(surrogate: type[Surrogate]) -> Any:
-    return register(function(f"{surrogate.name}_psi", derivative_record(surrogate)))
+def adjoint_of(neuron: type[Neuron]) -> Any:
+    """A neuron model's adjoint, for compiled functions to call."""
+    return register_jitable(adjoint(neuron))
 
 
+@functools.cache
+def psi_of(surrogate: type[Surrogate]) -> Any:
+    """A surrogate's derivative for compiled functions to call: psi(v, *parameters) -> (psi,)."""
+    return register_jitable(function(f"{surrogate.name}_psi", derivative_record(surrogate)))
+
+
+@register_jitable
 def _no_psi(v: Any) -> tuple[Any]:
     """Stands for the surrogate of a neuron that does not spike."""
     return (v,)
@@ -81,8 +83,8 @@ def backward_loop(
     neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
 ) -> Callable[..., Any]:
     """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
-    psi = _psi_of(surrogate) if neuron.emission == "spike" else register(_no_psi)
-    return compile_loop(make(step_of(neuron), register(adjoint(neuron)), psi, neuron.emission))
+    psi = psi_of(surrogate) if neuron.emission == "spike" else _no_psi
+    return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, neuron.emission))
 
 
 @functools.cache
