@@ -52,7 +52,7 @@ LISTING = ("data", "published", "recipes")
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of all commands, with the arguments of the one that the words name."""
+    """The parser of the command that the words name, or else of all, without their arguments."""
     parser = Parser(
         prog="srnn",
         description="Adaptive spiking recurrent neural networks for signals in time: train, measure, stream, deploy.",
@@ -64,7 +64,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     for name, purpose in COMMANDS.items():
         if name == named:
             Command.of_module("importing" if name == "import" else name, purpose).add_to(commands, name)
-        else:
+        elif named not in COMMANDS:
             commands.add_parser(name, help=purpose)
     return parser
 

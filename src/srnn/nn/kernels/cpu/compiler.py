@@ -33,9 +33,10 @@ SMALLEST_TILED = 64
 """Neurons from which on tiles are faster than float32: those of fewer are mostly empty."""
 
 
+@functools.cache
 def compile_loop(loop: Callable[..., Any]) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a neuron and of a surrogate that
-    it calls are those of their records."""
+    it calls are those of their records. ``pack_pairs`` is for processors that have such numbers only (``bf16_pairs``)."""
     return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
 
 
@@ -85,12 +86,6 @@ def backward_loop(
     """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
     psi = psi_of(surrogate) if neuron.emission == "spike" else _no_psi
     return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, neuron.emission))
-
-
-@functools.cache
-def plain_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """A loop, whatever the neuron, compiled; ``pack_pairs`` only where the processor has such numbers (``bf16_pairs``)."""
-    return compile_loop(loop)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 from .... import threads
 from . import buffers
 from .arguments import Array
-from .compiler import plain_loop
+from .compiler import compile_loop
 from .layouts import pack_pairs, turn
 from .products import row_of_factors
 from .rows import lanes_of
@@ -38,7 +38,7 @@ def presynaptic_major(*matrices: Array) -> Array:
     at = 0
     for matrix in matrices:
         count = matrix.shape[1]
-        plain_loop(turn)(rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count)
+        compile_loop(turn)(rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count)
         at += count * width
     return rows
 
@@ -69,7 +69,7 @@ def _packed_pairs(matrix: Array, pairs: Dtype) -> Array:
     half, across = (whole_tiles(half), lanes) if pairs == TILES else (half, 2 * lanes)
     result = buffers.empty(half * width, matrix.dtype)
     numbers = np.ascontiguousarray(matrix).reshape(-1)
-    plain_loop(pack_pairs)(result, numbers, depth, columns, width, half, across)
+    compile_loop(pack_pairs)(result, numbers, depth, columns, width, half, across)
     return result.view(pairs)
 
 
@@ -85,7 +85,7 @@ def packed_transposed(matrix: Array) -> Array:
     result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)
     for first in range(0, columns, panel):
         end, pitch = min(first + panel, columns), min(panel, width - first)
-        plain_loop(turn)(result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth)
+        compile_loop(turn)(result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth)
     return result
 
 
@@ -97,7 +97,7 @@ def postsynaptic_major(g_weights: Array, size: int, inputs: int) -> tuple[Array,
     shards, presynaptic, width = g_weights.shape
     gradients = [np.empty((size, count), g_weights.dtype) for count in (inputs, presynaptic - inputs)]
     edges = sorted({0, inputs, presynaptic, *range(0, presynaptic, PRESYNAPTIC)})
-    loop, sums = plain_loop(turn), g_weights.reshape(-1)
+    loop, sums = compile_loop(turn), g_weights.reshape(-1)
 
     def work(part: int) -> None:
         first, last = edges[part], edges[part + 1]
