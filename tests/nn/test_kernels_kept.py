@@ -10,14 +10,13 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("numba")
 from srnn import compiling
 from srnn.nn.kernels.cpu import stream
-from srnn.nn.kernels.cpu.compiler import backward_loop, forward_loop
+from srnn.nn.kernels.cpu.compiler import backward_loop, compile_loop, forward_loop
 from srnn.nn.network import SRNN
 from srnn.nn.neurons import ALIF, Integrator
 from srnn.nn.neurons.base import DEFINED
@@ -75,12 +74,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def names(module: ModuleType) -> dict[str, str]:
     """By loop, the name of what is kept of it."""
-    codegen, neuron, float32 = SimpleNamespace(magic_tuple=tuple), module.Theirs, np.dtype("float32")
+    codegen, neuron = SimpleNamespace(magic_tuple=tuple), module.Theirs
     loops: dict[str, Any] = {
         "forward": forward_loop(neuron),
         "backward": backward_loop(neuron, MultiGaussian),
         "backward with their surrogate": backward_loop(neuron, module.Box),
-        "advance": stream.advance_loop((neuron, Integrator), float32, False),
+        "advance": compile_loop(stream.make_advance((neuron, Integrator), False)),
     }
     return {name: loop._cache.name("(float32,)", codegen) for name, loop in loops.items()}
 
