@@ -19,12 +19,14 @@ def define(known: dict[str, Any], cls: type, library: str) -> None:
     takes the place of the former; a class without a name is a form of another one. SrnnError for a name that C could not use.
     """
     name = vars(cls).get("name")
-    if name is not None and not (isinstance(name, str) and name.isascii() and name.isidentifier()):
+    if name is None:
+        return
+    if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise SrnnError(
             f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in Python and in C, so it takes "
             "letters, digits and _ only, as in 'my_neuron'."
         )
-    if name is not None and not (name in known and known[name].__module__.startswith(library)):
+    if not (name in known and known[name].__module__.startswith(library)):
         known[name] = cls
 
 

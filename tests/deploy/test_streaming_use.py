@@ -17,8 +17,7 @@ import pytest
 import torch
 
 from srnn import SRNN, Spikes, SrnnError, Stream
-from srnn.nn.kernels.cpu import compiler
-from srnn.nn.neurons import as_neuron
+from support.kernels import not_understood
 from support.streams import make, same_bits, signal, whole
 
 pytest.importorskip("numba")
@@ -108,23 +107,11 @@ def test_a_stream_keeps_the_weights_that_it_was_made_of() -> None:
     assert same_bits(new.state, stream.state)
 
 
-class Odd(type(as_neuron("alif"))):  # type: ignore[misc]
-    """Numba is made to know nothing of what its step names."""
-
-    name = "odd"
-
-
 @pytest.mark.parametrize("case", ["odd", "bfloat16", "reference"])
 def test_what_cannot_be_compiled_is_stepped(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if case == "odd":
-        known = compiler.step_function
-        monkeypatch.setattr(
-            compiler, "step_function",
-            lambda model: (lambda *numbers: torch.compile and model.step(*numbers)) if model is Odd else known(model),
-        )  # fmt: skip
     dtype = torch.bfloat16 if case == "bfloat16" else torch.float64
     options: dict[str, Any] = {"backend": "reference"} if case == "reference" else {}
-    net = make(neuron=Odd() if case == "odd" else "alif", hidden=[9], dtype=dtype, **options)
+    net = make(neuron=not_understood(monkeypatch) if case == "odd" else "alif", hidden=[9], dtype=dtype, **options)
     x = signal(2, 12, 5)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

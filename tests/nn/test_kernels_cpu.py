@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.nn.kernels import LayerResult, Spikes, run_layer
-from srnn.nn.kernels.cpu import compiler, rows, weights
 from srnn.nn.kernels.cpu import layer as layers
+from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.cpu.compiler import info
 from srnn.nn.kernels.problem import CannotCompile
-from srnn.nn.neurons import NEURONS, as_neuron
-from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, make
+from srnn.nn.neurons import NEURONS
+from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, make, not_understood
 
 pytest.importorskip("numba")
 
@@ -284,13 +284,7 @@ def test_dispatch() -> None:
 
 
 def test_a_step_that_numba_does_not_understand_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Odd(type(as_neuron("alif"))):  # type: ignore[misc]
-        name = "odd"
-
-    monkeypatch.setattr(
-        compiler, "step_function", lambda model: lambda *numbers: torch.compile and model.step(*numbers)
-    )
-    problem = replace(make(batch=2, steps=5, size=4), neuron=Odd())
+    problem = replace(make(batch=2, steps=5, size=4), neuron=not_understood(monkeypatch))
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
         assert isinstance(run_layer(problem).emitted, torch.Tensor)
     with pytest.raises(CannotCompile):

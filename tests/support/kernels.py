@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from srnn.nn.delays import depth_of, reached
+from srnn.nn.equations import Record
 from srnn.nn.kernels import LayerProblem, Spikes, run_layer
-from srnn.nn.neurons import as_neuron
+from srnn.nn.neurons import ALIF, Neuron, as_neuron
 from srnn.nn.surrogates import as_surrogate
 
 CPU_BACKENDS = ("cpu", "reference")
@@ -140,3 +143,19 @@ SHAPES = {
     "longest": st.sampled_from([None, None, 0, 1, 7, 80]), "spread": st.booleans(),
 }  # fmt: skip
 RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def not_understood(monkeypatch: pytest.MonkeyPatch) -> Neuron:
+    """A neuron, called odd, of whose step Numba is made to understand nothing."""
+    from srnn.nn.kernels.cpu import compiler
+
+    class Odd(ALIF):
+        name = "odd"
+
+    written = compiler.function
+
+    def function(name: str, own: Record) -> Any:
+        return (lambda *numbers: torch.compile and Odd.step(*numbers)) if name == "odd_step" else written(name, own)
+
+    monkeypatch.setattr(compiler, "function", function)
+    return Odd()

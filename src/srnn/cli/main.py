@@ -61,10 +61,10 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     named = next((word for word in words if not word.startswith("-")), None)
-    for name, purpose in COMMANDS.items():
-        if name == named:
-            Command.of_module("importing" if name == "import" else name, purpose).add_to(commands, name)
-        elif named not in COMMANDS:
+    if named in COMMANDS:
+        Command.of_module("importing" if named == "import" else named, COMMANDS[named]).add_to(commands, named)
+    else:
+        for name, purpose in COMMANDS.items():
             commands.add_parser(name, help=purpose)
     return parser
 

@@ -238,13 +238,6 @@ def equations(model: Any) -> Record:
     return own
 
 
-@functools.cache
-def step_function(model: Any) -> Callable[..., tuple[Any, ...]]:
-    """``step`` as its record tells it: the same arithmetic, in a function that names nothing else, whatever the author's used
-    (constants of a module, helpers): its text is all that machine code made of it depends on."""
-    return function(f"{model.name}_step", equations(model))
-
-
 # ---- text -----------------------------------------------------------------------------------------------------------------
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/",

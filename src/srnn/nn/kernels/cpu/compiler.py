@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 
 from ....compiling import compiled, folder_in_use
 from ...derivatives import adjoint
-from ...equations import function, step_function
+from ...equations import equations, function
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate, derivative_record
 from ..problem import CannotCompile, matmul_precision
@@ -52,7 +52,7 @@ def cannot_compile(what: str) -> Iterator[None]:
 @functools.cache
 def step_of(neuron: type[Neuron]) -> Any:
     """A neuron model's step, for compiled functions to call."""
-    return register_jitable(step_function(neuron))
+    return register_jitable(function(f"{neuron.name}_step", equations(neuron)))
 
 
 @functools.cache
