@@ -12,11 +12,12 @@ from .text import brief
 T = TypeVar("T")
 
 
-def define(known: dict[str, Any], cls: type, library: str) -> None:
+def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ...]) -> None:
     """Enter a class that has a ``name`` of its own under it: for ``__init_subclass__``.
 
     The names of classes of the module or package ``library`` stay theirs. Else one that is defined again, as in a notebook,
-    takes the place of the former; a class without a name is a form of another one. SrnnError for a name that C could not use.
+    takes the place of the former; a class without a name is a form of another one. SrnnError for a name that C could not use,
+    and for a class without one of the ``needed`` functions.
     """
     name = vars(cls).get("name")
     if name is None:
@@ -26,6 +27,9 @@ def define(known: dict[str, Any], cls: type, library: str) -> None:
             f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in Python and in C, so it takes "
             "letters, digits and _ only, as in 'my_neuron'."
         )
+    for function in needed:
+        if not hasattr(cls, function):
+            raise SrnnError(f"The class {cls.__name__}, named '{name}', needs a function '{function}'.")
     if not (name in known and known[name].__module__.startswith(library)):
         known[name] = cls
 

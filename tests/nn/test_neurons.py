@@ -236,3 +236,31 @@ def test_functions_can_be_named_after_a_class_of_ones_own(base: type, name: Any)
     """In Python, and in the C of its network."""
     with pytest.raises(SrnnError, match=r"^The name of the class Own is .*'my_neuron'\.$"):
         type("Own", (base,), {"name": name})
+
+
+@pytest.mark.parametrize(
+    ("base", "missing", "given"),
+    [(Neuron, "step", "derive"), (Neuron, "derive", "step"), (Surrogate, "derivative", "")],
+)
+def test_a_class_of_ones_own_lacks_no_function(base: type, missing: str, given: str) -> None:
+    functions = {given: vars(_Leaky)[given]} if given else {}
+    with pytest.raises(SrnnError, match=rf"^The class Own, named 'own', needs a function '{missing}'\.$"):
+        type("Own", (base,), {"name": "own", **functions})
+
+
+@dataclass(frozen=True)
+class _Unnamed(Neuron):
+    step = _step
+    derive = _Leaky.derive
+
+    tau_mem: Init = Init("constant", 5.0)
+    threshold: Init = Init("constant", 0.2)
+
+
+def test_a_neuron_without_a_name_computes_and_is_not_written_down() -> None:
+    x = torch.ones(1, 20, 2)
+    named, unnamed = (Layer(2, 3, neuron, recurrent=False) for neuron in (_Leaky(), _Unnamed()))
+    unnamed.load_state_dict(named.state_dict())
+    assert torch.equal(torch.as_tensor(named(x).output), torch.as_tensor(unnamed(x).output))
+    with pytest.raises(SrnnError, match="give it a name of its own"):
+        _Unnamed().describe()

@@ -80,12 +80,12 @@ DEFINED: dict[str, type[Surrogate]] = {}
 class Surrogate:
     """Base of the surrogates: a name, parameters (the dataclass fields, floats) and ``derivative(v, *parameters)``."""
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""
     derivative: ClassVar[Callable[..., Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        define(DEFINED, cls, __name__)
+        define(DEFINED, cls, __name__, ("derivative",))
 
     @property
     def parameters(self) -> tuple[float, ...]:

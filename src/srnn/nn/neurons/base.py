@@ -111,7 +111,7 @@ class Neuron:
             own spike does to it (a jump of its adaptation). Values stay the same. Through recurrent weights it passes.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""
     State: ClassVar[Any]
     """NamedTuple of (*state variables, s), each (B, size): the arguments of ``step`` before ``current``."""
     coefficients: ClassVar[tuple[str, ...]]
@@ -122,6 +122,9 @@ class Neuron:
     tau_min: ClassVar[float] = 0.1
     """No trained time constant falls below this many steps."""
     step: ClassVar[Callable[..., Any]]
+    derive: ClassVar[Callable[..., tuple[Tensor, ...]]]
+    """A method: coefficients of ``step`` from the parameters' values by name, each of shape (size,), in the order of
+    ``coefficients``."""
     detached: ClassVar[bool] = False
     """Whether the derivatives of ``step`` by ``s`` are 0: see ``forms.py``, which makes such models."""
 
@@ -146,7 +149,7 @@ class Neuron:
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
                 cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
-        define(DEFINED, cls, f"{__package__}.")
+        define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
 
     def __post_init__(self) -> None:
         for name in self.parameters():
@@ -190,10 +193,6 @@ class Neuron:
     def variables(cls) -> tuple[str, ...]:
         """Names of the state variables without s."""
         return cls.State._fields[:-1]
-
-    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
-        """Coefficients of ``step`` from the parameters' values, each of shape (size,), in the order of ``coefficients``."""
-        raise NotImplementedError(f"{type(self).__name__} must define derive")
 
     def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:
         """The time constants that describe how the model moves, by name, each (size,) in time steps; infinite if it has none.
