@@ -21,8 +21,11 @@ from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
+from srnn.nn.arithmetic import absolute
 from srnn.nn.fixedpoint.integer import InputFormat
-from srnn.nn.neurons import as_neuron
+from srnn.nn.neurons import Init, Neuron, as_neuron
+from srnn.nn.neurons.base import decay
+from srnn.nn.surrogates import Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.recipes import load_recipe
@@ -411,3 +414,79 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["networks"][0]["accuracy"] == 1
     assert main(["report", str(file), "--data", str(tmp_path / "all.npz"), "--json"]) == 0
     assert (tmp_path / "m.html").is_file() and json.loads(capsys.readouterr().out)["evaluation"]["accuracy"] == 1
+
+
+# ---- equations of one's own that are edited after a training ------------------------------------------------------------
+
+
+def _own(drop: float = 0.5, **changed: Any) -> Any:
+    """A neuron as its author's module defines it, now."""
+
+    def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
+        u = alpha * u + current - drop * s
+        return u, u - 0.25 * absolute(u)
+
+    def derive(self: Any, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (decay(parameters["tau_mem"]),)
+
+    fields = {"__annotations__": {"tau_mem": Init}, "tau_mem": Init("constant", 5.0), "step": step}
+    return dataclass(frozen=True)(type("Own", (Neuron,), {"name": "own_edited", **fields, "derive": derive, **changed}))
+
+
+def _own_surrogate(power: float = 1.0) -> Any:
+    own = {"name": "own_edited", "derivative": staticmethod(lambda v: 1.0 / (power + v * v))}
+    return dataclass(frozen=True)(type("Own", (Surrogate,), own))
+
+
+def _same_otherwise_written(membrane: Any, s: Any, current: Any, keep: Any) -> Any:
+    driven = keep * membrane + current
+    lower = 0.5 * s
+    return driven - lower, driven - lower - 0.25 * absolute(driven - lower)
+
+
+@pytest.fixture(scope="module")
+def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    net = srnn.SRNN(2, [3], 2, neuron=_own()(), surrogate=_own_surrogate()())
+    return srnn.from_network(net, ["a", "b"]).save(tmp_path_factory.mktemp("own") / "own.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("neuron", "surrogate"),
+    [
+        ({"drop": 0.25}, {}),
+        ({"derive": lambda self, **parameters: (1.0 - 1.0 / parameters["tau_mem"],)}, {}),
+        ({"emission": "relu"}, {}),
+        ({"tau_min": 2.0}, {}),
+        ({}, {"power": 2.0}),
+    ],
+)
+def test_a_model_of_equations_that_were_edited_is_refused(own_model: Path, neuron: Any, surrogate: Any) -> None:
+    _own(**neuron), _own_surrogate(**surrogate)
+    what = "surrogate" if surrogate else "neuron"
+    with pytest.raises(
+        SrnnError, match=rf"own\.safetensors is of other equations: 'layers\.0: {what} own_edited' has been"
+    ):
+        srnn.load(own_model)
+    _own(), _own_surrogate()
+    srnn.load(own_model)
+
+
+def test_what_is_merely_written_otherwise_is_read(own_model: Path) -> None:
+    _own(step=_same_otherwise_written), _own_surrogate()
+    srnn.load(own_model)
+
+
+def test_digests_stay_as_they_are_in_files_and_older_files_have_none(own_model: Path, tmp_path: Path) -> None:
+    _own(), _own_surrogate()
+    whole = read_checkpoint(own_model)
+    assert whole.info["equations"] == {
+        "layers.0: neuron own_edited": "02c4296e6890885137f94b9e0e60d1b4cfc01dd8",
+        "layers.0: surrogate own_edited": "766b25654d795843e099ce3ab99a00c3ba181de8",
+        "readout: surrogate own_edited": "766b25654d795843e099ce3ab99a00c3ba181de8",
+    }
+    older = {key: value for key, value in whole.info.items() if key != "equations"}
+    save_checkpoint(tmp_path / "older.safetensors", whole.tensors, older)
+    srnn.load(tmp_path / "older.safetensors")
+    save_checkpoint(tmp_path / "forged.safetensors", whole.tensors, {**older, "equations": [1]})
+    with pytest.raises(SrnnError, match="of other equations"):
+        srnn.load(tmp_path / "forged.safetensors")

@@ -13,6 +13,7 @@ Derived functions are ordinary Python text: a debugger shows them, and a compile
 from __future__ import annotations
 
 import functools
+import hashlib
 import linecache
 import math
 import operator
@@ -103,6 +104,21 @@ class Algebra:
         return value
 
 
+def digest_of(*parts: object) -> str:
+    """A digest of numbers and texts that is the same in every process; files keep such digests, so it stays as it is."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
+
+
+class _Digests(Algebra):
+    """Every value is the digest of how it was computed."""
+
+    def constant(self, value: float) -> str:
+        return digest_of("constant", value)
+
+    def apply(self, operation: str, *operands: str) -> str:
+        return digest_of(operation, *operands)
+
+
 @dataclass(frozen=True)
 class Record:
     """The operations of a function of named arguments, in order."""
@@ -146,6 +162,11 @@ class Record:
                     complement = factor.operation == "subtract" and factor.operands[0].operation == "constant"
                     factors.add((factor.operands[1] if complement else factor).name)
         return frozenset(factors) & frozenset(self.arguments)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Equal for equal operations on equal constants, whatever the author calls them and however often he writes them."""
+        return digest_of(*self.run(_Digests(), map(str, range(len(self.arguments)))))
 
     @functools.cached_property
     def names(self) -> Mapping[Node, str]:

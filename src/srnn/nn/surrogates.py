@@ -100,6 +100,10 @@ class Surrogate:
             if field.name != "h" and value <= 0:
                 raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
 
+    def digest(self) -> str:
+        """Of its equation."""
+        return derivative_record(type(self)).digest
+
     def describe(self) -> dict[str, Any]:
         """As a mapping that ``as_surrogate`` reads back. SrnnError for a class whose name belongs to another."""
         return {"name": defined(DEFINED, type(self), "surrogate"), **asdict(self)}

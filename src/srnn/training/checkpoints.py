@@ -30,6 +30,8 @@ from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
 from ..nn.network import Layer
 from ..nn.network.state_format import StateFormat
+from ..nn.neurons import NEURONS
+from ..nn.surrogates import SURROGATES
 from .health import Watch
 
 if TYPE_CHECKING:
@@ -202,6 +204,23 @@ def architecture(network: Network) -> list[str]:
     return lines
 
 
+def own_equations(network: Network) -> dict[str, str]:
+    """Digests of the neurons and surrogates of one's own, by layer: a name says nothing of what their author has edited since."""
+    return {
+        f"{name}: {what} {model.name}": model.digest()
+        for name, module in network.named_modules()
+        if isinstance(module, Layer)
+        for what, model, library in (("neuron", module.neuron, NEURONS), ("surrogate", module.surrogate, SURROGATES))
+        if library.get(model.name) is not type(model)
+    }
+
+
+def made_of(network: Network) -> dict[str, Any]:
+    """What a checkpoint's JSON says of its network, for ``load_network``."""
+    own = own_equations(network)
+    return {"architecture": architecture(network), **({"equations": own} if own else {})}
+
+
 def network_tensors(network: Network) -> dict[str, Tensor]:
     """All parameters and constants of the network, by checkpoint name."""
     return {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
@@ -220,6 +239,13 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         pairs = zip(theirs, own, strict=False) if isinstance(theirs, list) else []
         detail = next((f"'{_brief(a)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs")
         raise SrnnError(f"The checkpoint {checkpoint.path} is of another architecture: {detail}.")
+    known = checkpoint.info.get("equations", {})  # missing in files of earlier versions
+    for name, digest in own_equations(network).items():
+        if not isinstance(known, dict) or known.get(name, digest) != digest:
+            raise SrnnError(
+                f"The checkpoint {checkpoint.path} is of other equations: '{name}' has been edited since. Restore it, or give "
+                "what you have edited a name of its own, beside the class as it was."
+            )
     expected = network_tensors(network)
     stored = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
     for name in sorted(expected.keys() | stored.keys()):

@@ -303,7 +303,7 @@ def _save(
     if isinstance(run, Onlooker):
         return
     network = trained.network
-    info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
+    info = {**checkpoints.made_of(network), "state": asdict(state)}
     if optimizer is None:
         checkpoints.save_checkpoint(
             run.best, histories.compression.best_tensors(network), {**info, "model": trained.header()}

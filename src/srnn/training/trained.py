@@ -173,12 +173,12 @@ class Trained:
             "about": dict(self.about),
         }
 
-    def check_recipe(self) -> list[str]:
-        """The network's architecture, a line a layer. SrnnError unless its recipe builds a network of the same."""
+    def check_recipe(self) -> None:
+        """SrnnError unless its recipe builds a network of the same architecture."""
         from .checkpoints import architecture
 
-        lines, built = architecture(self.network), self.recipe.build_network(self.task, self.seed)
-        if architecture(built) != lines:
+        built = self.recipe.build_network(self.task, self.seed)
+        if architecture(built) != architecture(self.network):
             raise SrnnError(
                 "A recipe cannot describe this network (a hidden layer passes on its membrane); use it from Python."
             )
@@ -188,14 +188,13 @@ class Trained:
                 f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; take off what was added to it, and make "
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
-        return lines
 
     def save(self, path: Path | str) -> Path:
         """Write the model's file, whole or not at all. SrnnError where it cannot be written, or not be read back."""
-        from .checkpoints import model_tensors, save_checkpoint
+        from .checkpoints import made_of, model_tensors, save_checkpoint
 
-        info = {"architecture": self.check_recipe(), "model": self.header()}
-        save_checkpoint(Path(path), model_tensors(self.network), info)
+        self.check_recipe()
+        save_checkpoint(Path(path), model_tensors(self.network), {**made_of(self.network), "model": self.header()})
         return Path(path)
 
     @classmethod

@@ -28,6 +28,7 @@ from torch import Tensor
 from ...errors import SrnnError, nearest
 from ...registry import define, defined
 from ..arithmetic import positive_part
+from ..equations import digest_of, equations
 
 Emission = Literal["spike", "relu", "identity"]
 
@@ -207,6 +208,13 @@ class Neuron:
         if cls.emission == "spike":
             return (v > 0).to(v.dtype) if isinstance(v, Tensor) else (v > 0).astype(v.dtype)
         return positive_part(v) if cls.emission == "relu" else v
+
+    def digest(self) -> str:
+        """Of all that it computes: its equations, and what ``derive`` makes of some values, in digits that machines agree on."""
+        values = torch.tensor([0.4, 3.0], dtype=torch.float64)
+        made = self.derive(**{name: values * (1 + place / 8) for place, name in enumerate(self.parameters())})
+        numbers = [f"{number:.5g}" for coefficient in made for number in coefficient.tolist()]
+        return digest_of(equations(type(self)).digest, self.emission, self.taus, self.tau_min, numbers)
 
     def describe(self) -> dict[str, Any]:
         """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints).
