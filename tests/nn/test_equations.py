@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import linecache
 import math
+import operator
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from srnn import SRNN, Init, Neuron, SrnnError
 from srnn.deploy.export import onnx
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import make_plan
+from srnn.nn import arithmetic
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.derivatives import adjoint, jacobian
 from srnn.nn.equations import Algebra, arguments_of, equations, function, record
@@ -143,6 +146,9 @@ def test_counts_and_multipliers() -> None:
     [
         (lambda a, b, c: (a if a > b else b, c), "cannot branch"),
         (lambda a, b, c: (np.sin(a), c), "cannot use sin"),
+        (lambda a, b, c: (a * (b == 1.0), c), "cannot use equal"),  # which torch and numpy can
+        (lambda a, b, c: (a * (b == c), c), "cannot use equal"),
+        (lambda a, b, c: (operator.iadd(a, b), c), "in place; write u = u \\+ x"),
         (lambda a, b, c: (a + 1e400, c), "cannot use the number inf"),
         (lambda a, b, c: (a * (math.inf - math.inf), c), "cannot use the number nan"),
         (lambda a, b, c: (a + 10**400, c), "cannot be recorded"),
@@ -172,6 +178,34 @@ def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> N
 def test_a_comparison_only_chooses(step: Any, why: str) -> None:
     """It is a boolean to torch and a number to others: elsewhere each would compute something else, or nothing."""
     with pytest.raises(SrnnError, match=why):
+        equations(_model(step))
+
+
+def _with_names_of_the_derived(v: Any, g_v: Any, s: Any, current: Any, g_g_v: Any, part: Any) -> Any:
+    """Its variables are called as arguments of the adjoint are, and what it computes as a function that it calls."""
+    exp = arithmetic.exp(-absolute(v))
+    g_v = 0.5 * g_v + exp * part
+    v = v * g_g_v + current * exp - g_v * s
+    return v, g_v, positive_part(v - g_v)
+
+
+def test_names_of_the_author_are_in_nobodys_way() -> None:
+    model: Any = _model(_with_names_of_the_derived)
+    model.State = NamedTuple("State", [("v", Any), ("g_v", Any), ("s", Any)])
+    model.coefficients = ("g_g_v", "part")
+    _check_derivatives(model)
+    arguments = _numbers(6)
+    for ours, theirs in zip(function("again", equations(model))(*arguments), model.step(*arguments), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [(lambda a, b, c: (0.0, c), "a a"), (lambda a, b, c: (a, 1.0), "a drive"), (lambda a, b, c: (a, b), "")],
+)
+def test_what_a_step_returns_varies(step: Any, what: str) -> None:
+    """A number, or one a neuron, has not the shape of a state."""
+    with pytest.raises(SrnnError, match=f"returns {what} that depends") if what else contextlib.nullcontext():
         equations(_model(step))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .equations import COMPARISONS, Algebra, Node, Record, as_node, equations, function
+from .equations import COMPARISONS, Algebra, Node, Record, as_node, equations, function, unused
 
 
 @functools.cache
@@ -28,7 +28,8 @@ def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
 def adjoint_record(model: Any) -> Record:
     """The record of ``adjoint``."""
     own = equations(model)
-    names = (*(f"g_{variable}" for variable in model.State._fields[:-1]), "g_v")
+    taken = set(own.arguments)
+    names = tuple(unused(f"g_{variable}", taken) for variable in (*model.State._fields[:-1], "v"))
     seeds = [Node("argument", value=name) for name in names]
     graph = _Graph()
     gradients = list(_reverse(own, seeds, graph))

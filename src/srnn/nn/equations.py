@@ -38,6 +38,7 @@ _UFUNCS: Mapping[np.ufunc, str] = {
 }  # fmt: skip
 OPERATIONS = tuple(_UFUNCS.values())
 """All that equations may use: operators, comparisons (1 where true, else 0), and the functions of ``arithmetic``."""
+FUNCTIONS = ("exp", "absolute", "positive_part")
 COMPARISONS = ("greater", "at_least", "less", "at_most")
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
@@ -55,6 +56,8 @@ class Node(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         operation = _UFUNCS.get(ufunc)
+        if "out" in options:
+            raise SrnnError("Equations cannot change a number in place; write u = u + x for u += x.")
         if operation is None or method != "__call__" or options:
             raise SrnnError(f"Equations cannot use {ufunc.__name__}, only {', '.join(OPERATIONS)}.")
         nodes = [as_node(operand) for operand in operands]
@@ -69,11 +72,8 @@ class Node(NDArrayOperatorsMixin):
             "Equations cannot branch: no 'if', 'and', 'or' on their numbers; multiply by a comparison instead."
         )
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # == is no operation, so it is refused as others are: a node is found by identity
         return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
 
 
 def as_node(value: Any) -> Node:
@@ -102,6 +102,13 @@ class Algebra:
     def named(self, name: str, value: Any) -> Any:
         """Called for a value that is used again or that the author named; returns what stands for it from now on."""
         return value
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it if it is taken; taken from now on."""
+    free = next(n for n in (name, *(f"{name}_{again}" for again in range(2, len(taken) + 3))) if n not in taken)
+    taken.add(free)
+    return free
 
 
 def digest_of(*parts: object) -> str:
@@ -172,17 +179,12 @@ class Record:
     def names(self) -> Mapping[Node, str]:
         """A name of its own for each node that is used more than once, or that its author named: see ``all_named``."""
         uses = Counter(operand for node in self.nodes for operand in node.operands) + Counter(self.results)
-        taken, named = set(self.arguments), dict[Node, str]()
-        for node in self.nodes:
-            if node.operands and (uses[node] > 1 or (node.name and self.all_named)):
-                base = name = node.name or "part"
-                again = 1
-                while name in taken:
-                    again += 1
-                    name = f"{base}_{again}"
-                taken.add(name)
-                named[node] = name
-        return named
+        taken = {*self.arguments, *FUNCTIONS}
+        return {
+            node: unused(node.name or "part", taken)
+            for node in self.nodes
+            if node.operands and (uses[node] > 1 or (node.name and self.all_named))
+        }
 
     def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
         """The results for these values of the arguments, as the algebra has it."""
@@ -227,9 +229,10 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
 
 def _numbers(node: Node) -> bool:
     """Whether the node takes comparisons only where all backends do: they are booleans to some, and numbers to others."""
-    compared = [operand for operand in node.operands if operand.operation in COMPARISONS]
-    factors = [operand for operand in node.operands if operand not in compared and operand.operation != "constant"]
-    return not compared or (node.operation == "multiply" and len(factors) == 1)
+    operations = [operand.operation for operand in node.operands]
+    factors = [operation for operation in operations if operation not in (*COMPARISONS, "constant")]
+    none = not any(operation in COMPARISONS for operation in operations)
+    return none or (node.operation == "multiply" and len(factors) == 1)
 
 
 def arguments_of(model: Any) -> tuple[str, ...]:
@@ -253,6 +256,12 @@ def equations(model: Any) -> Record:
             f"step of the neuron '{model.name}' returns {len(own.results)} values; it must return the new state and the drive: "
             f"{wanted}."
         )
+    varying = {*model.State._fields, "current"}
+    for what, node in zip((*model.State._fields[:-1], "drive"), own.results, strict=True):
+        if not varying & Record(own.arguments, (node,)).used:
+            raise SrnnError(
+                f"step of the neuron '{model.name}' returns a {what} that depends neither on the state nor on the current."
+            )
     for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
             node.name = f"{variable}_new"
@@ -316,7 +325,7 @@ def function(
 
     ``writer``, and the ``words`` that its text uses: for a compiler that reads Python but has words of its own.
     """
-    words = words or {key: getattr(arithmetic, key) for key in ("exp", "absolute", "positive_part")}
+    words = words or {key: getattr(arithmetic, key) for key in FUNCTIONS}
     writer = writer or Writer()
     results = own.run(writer, [Text(argument) for argument in own.arguments])
     lines = [f"def {name}({', '.join(own.arguments)}):"]
