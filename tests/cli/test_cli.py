@@ -53,7 +53,7 @@ def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     assert printed.out.count("\n") == 1 and printed.err == ""
-    assert set(result) == KEYS | {"epochs", "seconds", "run"}
+    assert set(result) == KEYS | {"loss", "best_epoch", "epochs", "seconds", "run"}
     assert (result["split"], result["seed"], result["epochs"]) == ("validation", 3, 2)
     assert result["run"] == str(tmp_path / "run")
     assert set(result["firing_rate"]) == {"layers", "mean"}

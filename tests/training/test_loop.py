@@ -35,7 +35,8 @@ def test_it_learns_and_writes_a_run(tmp_path: Path) -> None:
     result = train(recipe, tmp_path / "run", task=TinyTask(), seed=1)
     assert result["accuracy"] > 0.8
     assert set(result) == {
-        "task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed", "epochs", "seconds", "run",
+        "task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed", "loss", "best_epoch", "epochs",
+        "seconds", "run",
     }  # fmt: skip
     assert (result["task"], result["split"], result["n_sequences"], result["seed"]) == ("tiny", "validation", 30, 1)
     run = Run.open(tmp_path / "run")
@@ -45,7 +46,7 @@ def test_it_learns_and_writes_a_run(tmp_path: Path) -> None:
     # The result is the best epoch's, exactly: same weights, same initial states.
     assert result["accuracy"] == max(record["validation"]["accuracy"] for record in records)
     written = json.loads((run.path / "result.json").read_text())
-    assert {key: written[key] for key in result} == result
+    assert written == result
     assert json.loads((run.path / "environment.json").read_text())["versions"]["torch"]
 
 

@@ -73,7 +73,7 @@ def _do(
             follower = _Follower(claim, folder, index * recipe.training.epochs, seconds)
             while True:
                 try:
-                    train(
+                    result = train(
                         recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower,
                         examples=False,
                     )  # fmt: skip
@@ -82,7 +82,12 @@ def _do(
                     say(f"{name}: {error}")
                     claim.check()
                     time.sleep(poll)
-            results[str(seed)] = _result(folder, out)
+            rate = result["firing_rate"]
+            results[str(seed)] = {
+                **{name: result[name] for name in METRICS if name in result},
+                "firing_rate": rate["mean"] if rate else None,
+                "run": folder.relative_to(out).as_posix(),
+            }
         value = sum(result[metric] for result in results.values()) / len(results)
         kept = claim.end("done", value, results=results)
         say(f"{name}: {metric} {value:.4f}" if kept else f"{name}: another worker has it")
@@ -133,14 +138,3 @@ class _Follower(Reporter):
             self.best = value
         self._reported = epoch
         return self.claim.report(self.best, self.first_epoch + epoch, self.first_seconds + float(record["seconds"]))
-
-
-def _result(folder: Path, out: Path) -> dict[str, Any]:
-    """The part of a run's result that goes into the sweep's results."""
-    result = Run.open(folder).result()
-    rate = result["firing_rate"]
-    return {
-        **{name: result[name] for name in METRICS if name in result},
-        "firing_rate": rate["mean"] if rate else None,
-        "run": folder.relative_to(out).as_posix(),
-    }

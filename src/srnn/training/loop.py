@@ -76,7 +76,8 @@ def train(
         examples: also keep a few recordings of the validation split in the folder (``examples.py``).
 
     Returns:
-        ``evaluate``'s report of the best checkpoint on the validation split, plus epochs, seconds, run. Also in result.json.
+        What is in result.json: ``evaluate``'s report of the best checkpoint on the validation split, and its loss; its epoch, and
+        all epochs; seconds; run.
 
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
@@ -273,7 +274,10 @@ def train(
         checkpoints.load_network(network, best_checkpoint)
     compression.finish(best_checkpoint)
     final = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
-    result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
+    result = {
+        **final.report, "loss": final.loss, "best_epoch": state.best_epoch, "epochs": state.epoch,
+        "seconds": round(state.seconds, 3), "run": str(out),
+    }  # fmt: skip
     if state.restores:
         result["restores"] = state.restores
     if state.sick:
