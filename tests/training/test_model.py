@@ -126,6 +126,17 @@ def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys:
     assert "gestures.npz was not found" in capsys.readouterr().err
 
 
+def test_a_seed_of_any_size_and_inputs_that_int8_cannot_take_give_a_model(tmp_path: Path) -> None:
+    """As seeds are that are made of the time, and unscaled pressures in pascals."""
+    seed = 2**63 - 1
+    result = train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask(poison=101325.0), seed=seed)
+    model = srnn.load(tmp_path / "run")
+    assert model.seed == Run.open(tmp_path / "run").seed == result["seed"] == seed
+    assert model.inputs_as is None and model.state_ranges is None
+    with pytest.raises(SrnnError, match="int8"):
+        model.export(tmp_path / "c", "int8")
+
+
 def damaged(small: Path, path: Path, **changes: Any) -> Path:
     """A model's file whose description says something else, with a checksum that fits."""
     checkpoint = read_checkpoint(small)
@@ -168,6 +179,8 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__signal": {"kind": "cochlea", "binning": {"bin_ms": 1e-6}, "rate": 16000}}, "bin_ms must be at least 0.1"),
         ({"task__signal": {"kind": "speech", "features": {"mels": 10**9}}}, "1000000000 mels are too many"),
         ({"seed": -1}, "seed -1"),
+        ({"seed": 2**63}, "seed 9223372036854775808"),
+        ({"seed": True}, "seed True"),
         ({"steps": 0}, "0 steps"),
         ({"inputs": {"largest": 1e9}}, "largest"),
         ({"states": [{"u": -1.0}]}, "largest value of a state"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -285,11 +286,14 @@ def train(
         reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")
     if best_checkpoint is not None:
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
-        model = replace(trained, about=about, **measure_int8(trained, train_set)).header()
+        known: dict[str, Any] = {}
+        with suppress(SrnnError):  # inputs that are too large for int8
+            known = measure_int8(trained, train_set)
+        model = replace(trained, about=about, **known).header()
         checkpoints.save_checkpoint(run.best, best_checkpoint.tensors, {**best_checkpoint.info, "model": model})
         if examples:
             keep_examples(run.path, trained.task, validation_set)
-    run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
+    run.write_json("result.json", result)
     return result
 
 

@@ -231,9 +231,8 @@ class Trained:
         with reading(source, "a model"):
             recipe = build(Recipe, model["recipe"], source)
             task = DescribedTask.restored(model["task"], source)
-            seed = convert(int, model["seed"], "seed")
-            steps = convert(int | None, model["steps"], "steps")
-            if not 0 <= seed < 2**63 or (steps is not None and not 1 <= steps < 2**31):
+            seed, steps = model["seed"], convert(int | None, model["steps"], "steps")
+            if type(seed) is not int or not 0 <= seed < 2**63 or (steps is not None and not 1 <= steps < 2**31):
                 raise ValueError(f"seed {seed}, {steps} steps")
             inputs, states = model["inputs"], model["states"]
             inputs_as = None if inputs is None else build(InputFormat, inputs, source)
