@@ -140,7 +140,10 @@ def test_settings() -> None:
         ("allif", "alif"),
         ({"name": "alif", "tau_men": 3}, "tau_mem"),
         ({"name": "alif", "trained": ["tau"]}, "tau_"),
+        ({"name": "alif", "trained": "tau_mem"}, "trained is a list of names of parameters, not 'tau_mem'"),
+        ({"name": "alif", "trained": None}, "trained is a list"),
         ({"name": "alif", "initial": {"w": 0}}, "state variable"),
+        ({"name": "alif", "initial": ["u"]}, "initial is a mapping of variables to distributions"),
         ({"name": "alif", "time_constants": "exp"}, "log"),
         ({"beta": 1}, "None"),
     ):

@@ -18,7 +18,7 @@ import functools
 import inspect
 import re
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -161,6 +161,10 @@ class Neuron:
                     f"'{name}' of the neuron '{self.name}' is not a parameter yet: annotate it ({name}: Init = ...), in a class "
                     "that is a @dataclass(frozen=True)."
                 )
+        if isinstance(self.trained, str) or not isinstance(self.trained, Iterable):
+            raise SrnnError(f"trained is a list of names of parameters, not {self.trained!r}.")
+        if not isinstance(self.initial, (Mapping, tuple)):
+            raise SrnnError(f"initial is a mapping of variables to distributions, not {self.initial!r}.")
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
             if name not in self.parameters():
