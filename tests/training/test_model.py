@@ -489,6 +489,16 @@ def test_what_is_merely_written_otherwise_is_read(own_model: Path) -> None:
     srnn.load(own_model)
 
 
+def test_a_neuron_whose_derive_holds_a_constant_for_each_neuron_is_kept(tmp_path: Path) -> None:
+    held = torch.tensor([0.9, 0.8, 0.7])
+    neuron = _own(derive=lambda self, **parameters: (held * decay(parameters["tau_mem"]),))()
+    model = srnn.from_network(srnn.SRNN(2, [3], 2, neuron=neuron), ["a", "b"])
+    srnn.load(model.save(tmp_path / "held.safetensors"))
+    held[1] = 0.5
+    with pytest.raises(SrnnError, match="has been edited since"):
+        srnn.load(tmp_path / "held.safetensors")
+
+
 def test_digests_stay_as_they_are_in_files_and_older_files_have_none(own_model: Path, tmp_path: Path) -> None:
     _own(), _own_surrogate()
     whole = read_checkpoint(own_model)

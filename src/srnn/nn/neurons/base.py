@@ -215,9 +215,11 @@ class Neuron:
 
     def digest(self) -> str:
         """Of all that it computes: its equations, and what ``derive`` makes of some values, in digits that machines agree on."""
-        values = torch.tensor([0.4, 3.0], dtype=torch.float64)
-        made = self.derive(**{name: values * (1 + place / 8) for place, name in enumerate(self.parameters())})
-        numbers = [f"{number:.5g}" for coefficient in made for number in coefficient.tolist()]
+        numbers: list[str] = []
+        for value in (0.4, 3.0):  # one neuron each: what derive holds for all of them itself is broadcast
+            places = enumerate(self.parameters())
+            one = {name: torch.full((1,), value * (1 + place / 8), dtype=torch.float64) for place, name in places}
+            numbers += [f"{number:.5g}" for coefficient in self.derive(**one) for number in coefficient.tolist()]
         return digest_of(equations(type(self)).digest, self.emission, self.taus, self.tau_min, numbers)
 
     def describe(self) -> dict[str, Any]:
