@@ -32,6 +32,7 @@ from ..nn.network import Layer
 from ..nn.network.state_format import StateFormat
 from ..nn.neurons import NEURONS
 from ..nn.surrogates import SURROGATES
+from ..text import one_line
 from .health import Watch
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class TrainingState:
             state.start = convert(list[dict[str, Any]], state.start, "start")
             for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
                 if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
-                    raise ValueError(f"{name} is {_brief(value)}")
+                    raise ValueError(f"{name} is {one_line(str(value), 200)}")
             numbers = [*state.sums.values(), state.seconds, *(state.best or []), state.lr_factor]
             if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
                 raise ValueError("sums, seconds, best and lr_factor should be finite numbers")
@@ -236,8 +237,10 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's weights into the network. SrnnError when it is another architecture's."""
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:
-        pairs = zip(theirs, own, strict=False) if isinstance(theirs, list) else []
-        detail = next((f"'{_brief(a)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs")
+        pairs = zip(map(str, theirs), own, strict=False) if isinstance(theirs, list) else []
+        detail = next(
+            (f"'{one_line(a, 200)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs"
+        )
         raise SrnnError(f"The checkpoint {checkpoint.path} is of another architecture: {detail}.")
     known = checkpoint.info.get("equations", {})  # missing in files of earlier versions
     for name, digest in own_equations(network).items():
@@ -254,7 +257,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         kind = kind or (name.endswith(_DELAYS) and a is not None and not a.is_floating_point())  # learned ones go on
         if a is None or b is None or a.shape != b.shape or not kind:
             raise SrnnError(
-                f"The checkpoint {checkpoint.path} is of another architecture: '{_brief(name)}' does not fit."
+                f"The checkpoint {checkpoint.path} is of another architecture: '{one_line(name, 200)}' does not fit."
             )
     for name, tensor in stored.items():
         if name.endswith(_DELAYS):
@@ -287,7 +290,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
         for number, stored in state.items():
             parameter = parameters[number]
             if stored.keys() != expected.keys() or number < 0:
-                raise ValueError(f"parameter {number} has {_brief(', '.join(stored))}")
+                raise ValueError(f"parameter {number} has {one_line(', '.join(stored), 200)}")
             for quantity, tensor in stored.items():
                 counter = expected[quantity]
                 if tensor.shape != (() if counter else parameter.shape) or not tensor.is_floating_point():
@@ -304,8 +307,3 @@ def _quantities(kind: Any) -> dict[str, bool]:
     optimizer = kind([parameter])
     optimizer.step()
     return {name: torch.as_tensor(value).ndim == 0 for name, value in optimizer.state[parameter].items()}
-
-
-def _brief(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
