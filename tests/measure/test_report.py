@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,12 +23,30 @@ from srnn.measure.energy.subjects import compare_energy
 from srnn.measure.page import page, report_content, samples, to_json
 from srnn.measure.page.content import plain
 from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers
+from srnn.nn.neurons import LIF
+from srnn.nn.neurons.base import decay
 from srnn.training.evaluation import evaluate
 from srnn.training.runs import Run
 from support.reporting import embedded, unpack
 from support.runs import DIGITS, ECG, RESTORED, few_sequences, make_run
 
 NO_EXIT = AnalysisOptions(early_exit=False)
+
+
+def _step(v: Any, s: Any, current: Any, alpha: Any) -> Any:
+    v = alpha * v + current - s
+    return v, v - 1.0
+
+
+@dataclass(frozen=True)
+class _CallsItV(LIF):
+    """Its membrane is no u."""
+
+    name: ClassVar[str] = "calls_it_v"
+    step = _step
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (decay(parameters["tau_mem"]),)
 
 
 @pytest.fixture(autouse=True)
@@ -135,8 +155,9 @@ def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         ("--network.bidirectional=true",), ("--network.bidirectional=true", "--network.merge=concat"),
         ("--network.substeps=2",), ("--network.neuron={name: relu}",), ("--network.hidden=[5,4]", "--loss.name=ce_last"),
+        ("--network.neuron={name: calls_it_v}",),
     ],
-    ids=["from both ends", "concatenated", "substeps", "relu", "two layers"],
+    ids=["from both ends", "concatenated", "substeps", "relu", "two layers", "one's own"],
 )  # fmt: skip
 def test_every_kind_of_network_has_a_page(overrides: tuple[str, ...], tmp_path: Path) -> None:
     content = report_content(make_run(tmp_path / "run", *DIGITS, *overrides), samples=2)

@@ -78,14 +78,21 @@ def take_samples(
     return {"watched": watched, "substeps": network.substeps, "sequences": shown}
 
 
+def _traces(network: Network) -> tuple[str, ...]:
+    """Membrane and drive; nothing where a neuron of one's own calls its membrane something else."""
+    if not isinstance(network, SRNN):
+        return ()
+    neurons: list[Any] = [layer.neuron for layer in (*network.layers, network.readout)]
+    return ("u", "v") if all("u" in neuron.variables() for neuron in neurons) else ()
+
+
 def _run(network: Network, batch: Batch, seed: int) -> Result:
     """Run the network with the traces that are shown."""
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
     was_training = network.training
     network.eval()
-    record = ("u", "v") if isinstance(network, SRNN) else ()
     with torch.no_grad():
-        result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
+        result = network.run(batch.x, lengths=batch.lengths, record=_traces(network), generator=generator)
     network.train(was_training)
     return result
 
@@ -117,7 +124,7 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
         spiking = isinstance(network, SRNN) and one.neuron.emission == "spike"  # type: ignore[union-attr]
         kind = one.neuron.name if isinstance(network, SRNN) else getattr(one, "name", "dense")  # type: ignore[union-attr]
         neurons: list[int] = []
-        if activity is not None:
+        if activity is not None and _traces(network):
             rates = next(a.rates for a in activity.layers if a.name.split(".")[1] == str(number))
             order = np.argsort(-rates, kind="stable")
             order = order[rates[order] > 0] if (rates > 0).any() else order
