@@ -227,6 +227,17 @@ def test_what_is_not_read_is_said(gestures: Path) -> None:
     ]
 
 
+def test_links_to_folders_are_said_not_to_be_followed(gestures: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("shake", "tilt"):
+        (linked / name).symlink_to(gestures / name)
+    with pytest.raises(SrnnError, match=r"links to folders, which are not followed \(.*\): shake, tilt\."):
+        create_task("folder", path=str(linked))
+    (gestures / "tilt" / "more").symlink_to(gestures / "shake")
+    assert said(gestures) == [": links to folders, which are not followed (link their files instead): tilt/more."]
+
+
 def test_channels_in_another_order_are_said(gestures: Path) -> None:
     path = gestures / "tilt" / "b-5.csv"
     path.write_text(path.read_text().replace("x,y,z", "X, y,z", 1))
