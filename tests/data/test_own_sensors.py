@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.data.batches import Sequences
 from srnn.data.signals import ScaledPath, describe, restore
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
@@ -81,8 +82,8 @@ def test_channels_are_scaled_by_the_training_split_and_the_signal_path_keeps_it(
     assert path.inputs == 3 and path.rate == 50 and path.step_ms == 20 and path.latency == 0
     for name in SPLITS:
         split, plain = task.load(name), raw.load(name)
-        assert split.x.statistics is not None and all(map(np.array_equal, split.x.statistics, known))
-        for x, length, unscaled in zip(split.x.to_dense(), split.lengths, plain.x, strict=True):
+        assert split.statistics is not None and all(map(np.array_equal, split.statistics, known))
+        for x, length, unscaled in zip(split.x, split.lengths, plain.x, strict=True):
             assert not x[length:].any() and np.abs(x[:length]).max() < 6
             signal = recording(original(unscaled[:length]))
             stream = path.stream()
@@ -95,7 +96,7 @@ def test_a_kept_scale_is_used_until_the_files_change(gestures: Path, monkeypatch
     assert len(list((gestures / ".cache").glob("scale-*.npz"))) == 1
     with monkeypatch.context() as patch:
         patch.setattr("srnn.data.datasets.arrays.fit_scale", None)
-        assert np.array_equal(create_task("folder", path=str(gestures)).load("test").x.statistics.mean, known.mean)
+        assert np.array_equal(create_task("folder", path=str(gestures)).load("test").statistics.mean, known.mean)
     for path in gestures.rglob("*.csv"):
         write_recording(path, recording(0) * 3)
     assert create_task("folder", path=str(gestures)).statistics().mean[0] > 2 * known.mean[0]
@@ -200,6 +201,18 @@ def test_spikes_that_would_be_scaled_are_said(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((30, 5, 2)) < 0.3, y=np.arange(30) % 3)
     assert said(tmp_path / "a.npz") == [" holds spikes (only 0 and 1); set the option 'scale' to none to keep them."]
     assert said(tmp_path / "a.npz", scale="none") == []
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in divide:RuntimeWarning")
+def test_what_is_beyond_float32_once_it_is_scaled_is_no_input(tmp_path: Path) -> None:
+    """A channel that hardly moved in training: elsewhere 1e30 of its deviations."""
+    split = np.array([SPLITS[k % 3] for k in range(30)])
+    x = np.random.default_rng(0).normal(size=(30, 5, 1)) * np.where(split == "test", 1e30, 1e-10)[:, None, None]
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) // 3 % 2, split=split)
+    task = create_task("folder", path=str(tmp_path / "a.npz"))
+    assert len(Sequences(task, "validation")) == 10
+    with pytest.raises(SrnnError, match=r"The test split of task 'folder' is not finite: sequence 0, step 0"):
+        Sequences(task, "test")
 
 
 def test_files_of_another_rate_are_resampled(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from ..errors import SrnnError, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
 from .datasets.base import Split, SplitName, resolve_data_dir, shown
-from .datasets.inputs import Inputs
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
@@ -175,10 +174,10 @@ class Task(ABC):
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
-        x = self.load("train", data_dir).x
-        if not isinstance(x, Inputs) or x.statistics is None:
+        statistics = self.load("train", data_dir).statistics
+        if statistics is None:
             raise SrnnError(f"The inputs of task '{self.name}' are not scaled here: there are no statistics.")
-        return x.statistics
+        return statistics
 
     @abstractmethod
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from ..recordings import at_rate, read_rate, read_recording
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
-from .inputs import ScaledArray
 from .splitting import Shares, split_items
 from .survey import say, say_unread
 
@@ -114,7 +114,7 @@ def load_scaled(
 ) -> Split:
     """As ``load_arrays``, but every channel scaled by its mean and standard deviation over the training split's valid steps.
 
-    The statistics are computed once and kept in a file beside the source; x is a ``ScaledArray``, which has them.
+    The statistics are computed once and kept in a file beside the source.
     """
     unscaled = load_arrays(split, source, shares, about, rate, speaker)
 
@@ -134,7 +134,7 @@ def load_scaled(
     if unscaled.lengths is not None:
         for row, length in zip(x, unscaled.lengths, strict=True):
             row[length:] = 0
-    return Split(ScaledArray(x, statistics), unscaled.y, unscaled.lengths, unscaled.groups)
+    return replace(unscaled, x=x, statistics=statistics)
 
 
 def fit_scale(name: str, train: Split) -> Statistics:

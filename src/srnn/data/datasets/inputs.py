@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..encoders import Statistics, sliding_window
+from ..encoders import sliding_window
 
 
 class Inputs(ABC):
@@ -23,8 +23,6 @@ class Inputs(ABC):
 
     shape: tuple[int, int, int]
     """(N, T, C)."""
-    statistics: Statistics | None = None
-    """Of the training set, by which these inputs were scaled; None: they are not."""
 
     @property
     def ndim(self) -> int:
@@ -44,25 +42,6 @@ class Inputs(ABC):
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """For numpy: the dense array."""
         return np.asarray(self.to_dense(), dtype=dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class ScaledArray(Inputs):
-    """Inputs that were scaled, with what they were scaled by."""
-
-    values: npt.NDArray[np.float32]
-    """(N, T, C), zero from a sequence's end on."""
-    statistics: Statistics  # type: ignore[assignment]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return self.values.shape
-
-    def __getitem__(self, index: Any) -> ScaledArray:
-        return ScaledArray(self.values[index], self.statistics)
-
-    def to_dense(self) -> npt.NDArray[np.float32]:
-        return self.values
 
 
 @dataclass(frozen=True, eq=False)
