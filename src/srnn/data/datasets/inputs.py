@@ -46,28 +46,27 @@ class Inputs(ABC):
 
 @dataclass(frozen=True, eq=False)
 class WindowedArray(Inputs):
-    """Windows (N, T, width * C) of signals (N, T, C), by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
+    """Windows (N, T, width) of signals of one channel, by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
 
     signals: npt.NDArray[Any]
-    """(N, T) or (N, T, C) integers, such as pixels."""
+    """(N, T) integers, such as pixels."""
     width: int
     """Samples per step: its own and the next width - 1."""
     scale: float = 1.0
     """What samples are divided by."""
 
     def __post_init__(self) -> None:
-        if self.signals.ndim not in (2, 3) or self.signals.dtype.kind not in "ui":
-            raise SrnnError(f"Windowed signals are integers (N, T) or (N, T, C), not {self.signals.dtype}.")
+        if self.signals.ndim != 2 or self.signals.dtype.kind not in "ui":
+            raise SrnnError(f"Windowed signals are integers (N, T), not {self.signals.dtype} {self.signals.shape}.")
         sliding_window(self.signals[:0], self.width)  # SrnnError for a bad width
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        channels = self.signals.shape[2] if self.signals.ndim == 3 else 1
-        return (len(self.signals), self.signals.shape[1], self.width * channels)
+        return (*self.signals.shape, self.width)
 
     def __getitem__(self, index: Any) -> WindowedArray:
         part = self.signals[index]
-        if part.ndim != self.signals.ndim:
+        if part.ndim != 2:
             raise SrnnError("Take windows by a slice, a list of integers or a mask.")
         return WindowedArray(part, self.width, self.scale)
 
