@@ -156,6 +156,14 @@ def test_text_as_labels(tmp_path: Path) -> None:
         create_task("folder", path=str(tmp_path / "b.npz"))
 
 
+def test_labels_of_steps_are_as_many_as_the_longest_sequence_has(tmp_path: Path) -> None:
+    """All of them may end before their array does, in a file that is measured whole, or of which a part is chosen."""
+    x, y = np.random.default_rng(0).normal(size=(12, 9, 2)), np.tile(np.arange(9) % 3, (12, 1))
+    np.savez(tmp_path / "a.npz", x=x, y=y, lengths=4 + np.arange(12) % 3)
+    split = create_task("folder", path=str(tmp_path / "a.npz"), scale="none").reading(tmp_path / "a.npz").load("train")
+    assert split.x.shape == (12, 6, 2) and np.array_equal(split.y, y[:, :6]) and list(split.lengths) == [4, 5, 6] * 4
+
+
 def write_file(path: Path, **arrays: Any) -> None:
     if path.suffix == ".npz":
         np.savez(path, **arrays)
