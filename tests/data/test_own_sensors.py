@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from srnn.data.batches import Sequences
-from srnn.data.signals import ScaledPath, describe, restore
-from srnn.data.tasks import create_task
+from srnn.data.encoders.speech import SpeechFeatures, Statistics
+from srnn.data.signals import ScaledPath, SpeechPath, describe, restore
+from srnn.data.tasks import DescribedTask, create_task
 from srnn.errors import SrnnError
 from support.sounds import write_wav
 
@@ -114,8 +115,6 @@ def test_a_scaled_path_is_kept_in_a_model() -> None:
 
 
 def statistics(channels: int) -> Any:
-    from srnn.data.encoders.speech import Statistics
-
     return Statistics(np.ones(channels, np.float32), np.full(channels, 2, np.float32))
 
 
@@ -346,3 +345,18 @@ def test_sound_is_cut_by_predictions_as_in_training_and_sensors_are_not(gestures
     write_wav(gestures.parent / "s" / "a" / "1.wav", np.zeros(8000, np.int16), 8000)
     assert create_task("folder", path=str(gestures.parent / "s"), seconds=0.5).clip_seconds == 0.5
     assert create_task("folder", path=str(gestures)).clip_seconds is None
+
+
+def test_values_too_large_to_be_encoded_are_refused() -> None:
+    """A mean and a deviation, or a band's energy, take them beyond float32: what a network says of infinity is nothing."""
+    scale, features = (
+        Statistics(np.float32([0]), np.float32([1e-3])),
+        SpeechFeatures(normalise="training", derivatives=0),
+    )
+    known = Statistics(np.zeros(40, np.float32), np.ones(40, np.float32))
+    loud = np.full((3000, 1), 1e36, np.float32)
+    for path in (ScaledPath(1, statistics=scale), SpeechPath(features, statistics=known)):
+        task = DescribedTask(name="t", kind="per_sequence", class_names=("a", "b"), path=path)
+        assert len(task.encode("quiet.wav", loud / 1e36)) > 0
+        with pytest.raises(SrnnError, match=r"loud\.wav has values that are too large to be encoded"):
+            task.encode("loud.wav", loud)

@@ -128,11 +128,13 @@ class Task(ABC):
                 f"{name} has {columns} channel{'' if columns == 1 else 's'}; this network reads {path.what}."
                 f"{' Give it as (samples, channels), x.T.' if turned else ''}"
             )
-        with np.errstate(over="ignore"):  # what is too large for a network's numbers is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a network's numbers is not finite
             check_finite(name, signal.astype(np.float32, copy=False), 0)
-        steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
+            steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it gives no step.")
+        if not np.isfinite(steps).all():
+            raise SrnnError(f"{name} has values that are too large to be encoded: the network's inputs are not finite.")
         return steps
 
     def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
