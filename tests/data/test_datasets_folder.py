@@ -166,6 +166,8 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"lengths": np.full(30, 2**64 - 1, np.uint64)}, "lengths must be 1 to 8"),
         ({"groups": np.full((30, 2), "a")}, "groups should have 30 entries"),
         ({"split": np.full((30, 1), "test")}, "split should have 30 entries"),
+        ({"groups": np.full(30, "Zoë".encode("latin-1"))}, "is not text in UTF-8"),
+        ({"split": np.full(30, "träin".encode("latin-1"))}, "is not text in UTF-8"),
     ],
 )
 def test_bad_arrays_are_one_line(tmp_path: Path, changed: dict, words: str) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.data.signals import ScaledPath, describe, restore
-from srnn.data.tasks import create_task
+from srnn.data.batches import Sequences
+from srnn.data.encoders.speech import SpeechFeatures, Statistics
+from srnn.data.signals import ScaledPath, SpeechPath, describe, restore
+from srnn.data.tasks import DescribedTask, create_task
 from srnn.errors import SrnnError
 from support.sounds import write_wav
 
@@ -81,8 +83,8 @@ def test_channels_are_scaled_by_the_training_split_and_the_signal_path_keeps_it(
     assert path.inputs == 3 and path.rate == 50 and path.step_ms == 20 and path.latency == 0
     for name in SPLITS:
         split, plain = task.load(name), raw.load(name)
-        assert split.x.statistics is not None and all(map(np.array_equal, split.x.statistics, known))
-        for x, length, unscaled in zip(split.x.to_dense(), split.lengths, plain.x, strict=True):
+        assert split.statistics is not None and all(map(np.array_equal, split.statistics, known))
+        for x, length, unscaled in zip(split.x, split.lengths, plain.x, strict=True):
             assert not x[length:].any() and np.abs(x[:length]).max() < 6
             signal = recording(original(unscaled[:length]))
             stream = path.stream()
@@ -95,7 +97,7 @@ def test_a_kept_scale_is_used_until_the_files_change(gestures: Path, monkeypatch
     assert len(list((gestures / ".cache").glob("scale-*.npz"))) == 1
     with monkeypatch.context() as patch:
         patch.setattr("srnn.data.datasets.arrays.fit_scale", None)
-        assert np.array_equal(create_task("folder", path=str(gestures)).load("test").x.statistics.mean, known.mean)
+        assert np.array_equal(create_task("folder", path=str(gestures)).load("test").statistics.mean, known.mean)
     for path in gestures.rglob("*.csv"):
         write_recording(path, recording(0) * 3)
     assert create_task("folder", path=str(gestures)).statistics().mean[0] > 2 * known.mean[0]
@@ -113,8 +115,6 @@ def test_a_scaled_path_is_kept_in_a_model() -> None:
 
 
 def statistics(channels: int) -> Any:
-    from srnn.data.encoders.speech import Statistics
-
     return Statistics(np.ones(channels, np.float32), np.full(channels, 2, np.float32))
 
 
@@ -153,6 +153,14 @@ def test_text_as_labels(tmp_path: Path) -> None:
     write_file(tmp_path / "b.npz", x=np.ones((30, 4, 2)), y=names[np.arange(30) % 5], class_names=names[:2])
     with pytest.raises(SrnnError, match=r"b\.npz: y of sequence 3 is '10', which is not among class_names"):
         create_task("folder", path=str(tmp_path / "b.npz"))
+
+
+def test_labels_of_steps_are_as_many_as_the_longest_sequence_has(tmp_path: Path) -> None:
+    """All of them may end before their array does, in a file that is measured whole, or of which a part is chosen."""
+    x, y = np.random.default_rng(0).normal(size=(12, 9, 2)), np.tile(np.arange(9) % 3, (12, 1))
+    np.savez(tmp_path / "a.npz", x=x, y=y, lengths=4 + np.arange(12) % 3)
+    split = create_task("folder", path=str(tmp_path / "a.npz"), scale="none").reading(tmp_path / "a.npz").load("train")
+    assert split.x.shape == (12, 6, 2) and np.array_equal(split.y, y[:, :6]) and list(split.lengths) == [4, 5, 6] * 4
 
 
 def write_file(path: Path, **arrays: Any) -> None:
@@ -202,6 +210,18 @@ def test_spikes_that_would_be_scaled_are_said(tmp_path: Path) -> None:
     assert said(tmp_path / "a.npz", scale="none") == []
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in divide:RuntimeWarning")
+def test_what_is_beyond_float32_once_it_is_scaled_is_no_input(tmp_path: Path) -> None:
+    """A channel that hardly moved in training: elsewhere 1e30 of its deviations."""
+    split = np.array([SPLITS[k % 3] for k in range(30)])
+    x = np.random.default_rng(0).normal(size=(30, 5, 1)) * np.where(split == "test", 1e30, 1e-10)[:, None, None]
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) // 3 % 2, split=split)
+    task = create_task("folder", path=str(tmp_path / "a.npz"))
+    assert len(Sequences(task, "validation")) == 10
+    with pytest.raises(SrnnError, match=r"The test split of task 'folder' is not finite: sequence 0, step 0"):
+        Sequences(task, "test")
+
+
 def test_files_of_another_rate_are_resampled(tmp_path: Path) -> None:
     for number in range(12):
         rate = (100, 50)[number % 4 == 3]
@@ -225,6 +245,17 @@ def test_what_is_not_read_is_said(gestures: Path) -> None:
         ": files of kinds that are not read: 1 .txt (.csv, .npy, .npz are); "
         "folders without files that are read, no classes: empty; files in no class's folder, not read: 1."
     ]
+
+
+def test_links_to_folders_are_said_not_to_be_followed(gestures: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("shake", "tilt"):
+        (linked / name).symlink_to(gestures / name)
+    with pytest.raises(SrnnError, match=r"links to folders, which are not followed \(.*\): shake, tilt\."):
+        create_task("folder", path=str(linked))
+    (gestures / "tilt" / "more").symlink_to(gestures / "shake")
+    assert said(gestures) == [": links to folders, which are not followed (link their files instead): tilt/more."]
 
 
 def test_channels_in_another_order_are_said(gestures: Path) -> None:
@@ -314,3 +345,18 @@ def test_sound_is_cut_by_predictions_as_in_training_and_sensors_are_not(gestures
     write_wav(gestures.parent / "s" / "a" / "1.wav", np.zeros(8000, np.int16), 8000)
     assert create_task("folder", path=str(gestures.parent / "s"), seconds=0.5).clip_seconds == 0.5
     assert create_task("folder", path=str(gestures)).clip_seconds is None
+
+
+def test_values_too_large_to_be_encoded_are_refused() -> None:
+    """A mean and a deviation, or a band's energy, take them beyond float32: what a network says of infinity is nothing."""
+    scale, features = (
+        Statistics(np.float32([0]), np.float32([1e-3])),
+        SpeechFeatures(normalise="training", derivatives=0),
+    )
+    known = Statistics(np.zeros(40, np.float32), np.ones(40, np.float32))
+    loud = np.full((3000, 1), 1e36, np.float32)
+    for path in (ScaledPath(1, statistics=scale), SpeechPath(features, statistics=known)):
+        task = DescribedTask(name="t", kind="per_sequence", class_names=("a", "b"), path=path)
+        assert len(task.encode("quiet.wav", loud / 1e36)) > 0
+        with pytest.raises(SrnnError, match=r"loud\.wav has values that are too large to be encoded"):
+            task.encode("loud.wav", loud)

@@ -224,6 +224,23 @@ def test_a_folder_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             read_recording(path)
 
 
+def test_numbers_of_any_kind_are_resampled(tmp_path: Path) -> None:
+    """Long floats, which scipy's filter refuses; half floats, as which it would be coarse; and what float32 cannot hold."""
+    wave = np.rint(100 * np.sin(np.arange(40) / 3))
+    np.savez(tmp_path / "a.npz", signal=wave, rate=100)
+    expected = read_signal(tmp_path / "a.npz", 1, 50)
+    for dtype in (np.longdouble, ">f8", ">f4", np.float16, ">i2", np.int8):
+        np.savez(tmp_path / "b.npz", signal=wave.astype(dtype), rate=100)
+        np.testing.assert_allclose(read_signal(tmp_path / "b.npz", 1, 50), expected, atol=1e-3)
+    np.savez(tmp_path / "c.npz", signal=1e300 * wave, rate=100)
+    assert np.isinf(read_signal(tmp_path / "c.npz", 1, 50)).any()
+
+
+def test_one_sample_stays_what_it_is_at_another_rate(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", signal=[[9.8, -1.5]], rate=25)
+    assert np.array_equal(read_signal(tmp_path / "a.npz", 2, 50), np.float32([[9.8, -1.5]] * 2))
+
+
 def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
     for array in (np.zeros((2, 3, 4)), np.array(["a"]), np.zeros((0, 2)), np.zeros((3, 2), complex)):
         np.save(tmp_path / "a.npy", array)

@@ -107,6 +107,7 @@ def test_labels_from_folders(recordings: Path, tmp_path: Path) -> None:
     for word in ("yes", "no"):
         (tmp_path / word).mkdir()
         (tmp_path / word / "ann_nohash_0.wav").write_bytes((recordings / "2_ann_0.wav").read_bytes())
+    (tmp_path / "no" / "._ann_nohash_0.wav").write_bytes(b"\0")  # hidden, as macOS leaves beside a copied file
     clips = find_clips([tmp_path], "{speaker}_nohash_{index}")
     assert [(c.name, c.label, c.group) for c in clips] == [
         ("no/ann_nohash_0.wav", "no", "ann"),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,28 @@ def test_training_writes_a_model_that_needs_no_task(tmp_path: Path) -> None:
         first = torch.Generator().manual_seed(model.seed)  # random initial states
         output = model.network.run(torch.from_numpy(x[None, :length]), generator=first).output
         assert one.number == int(model.loss.scores(output).argmax())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"rate": 1 / 86400}, ""),  # a sample a day
+        ({"rate": 2e6}, "2000000 samples per second"),
+        ({"rate": 1e-10}, r"1e\+13 ms a step"),
+        ({"x": np.zeros((12, 2, 2**16 + 1), np.float32)}, "65537 channels"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* steps of .* channels:RuntimeWarning")
+def test_what_is_trained_can_be_opened(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    known = {"x": np.random.default_rng(0).normal(size=(12, 5, 2)), "y": np.arange(12) % 2, **arrays}
+    np.savez(tmp_path / "a.npz", **known)
+    recipe = tiny_recipe(
+        "--task.name=folder", f"--task.options={{path: {tmp_path}/a.npz, scale: none}}", "--training.epochs=1"
+    )
+    with pytest.raises(SrnnError, match=message) if message else nullcontext():
+        train(recipe, tmp_path / "run")
+    assert (tmp_path / "run").exists() != bool(message)
+    assert message or srnn.load(tmp_path / "run").task.step_ms == pytest.approx(86.4e6)
 
 
 def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,12 +55,15 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.gain <= 60, "training.augment.gain", "from 0 to 60 decibels", self.gain)
-        require(0 <= self.stream <= 1, "training.augment.stream", "from 0 to 1", self.stream)
+        for name, most in (("stream", 1), ("channel_mix", 100), ("image_shift", 1000)):
+            require(
+                0 <= getattr(self, name) <= most, f"training.augment.{name}", f"from 0 to {most}", getattr(self, name)
+            )
         require(
             self.noise is None or -30 <= self.noise[0] <= self.noise[1] <= 100,
             "training.augment.noise", "two numbers of decibels from -30 to 100, the smaller one first", self.noise,
         )  # fmt: skip
-        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift", "mix", "channel_mix"):
+        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "mix"):
             value = getattr(self, name)
             require(0 <= value < float("inf"), f"training.augment.{name}", "at least 0, and finite", value)
         for name in ("stretch", "drop", "channel_warp", "image_warp", "speed"):

@@ -64,8 +64,8 @@ class Sequences:
         self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
         data = task.load(split, data_dir)
-        self.x, self.y, self.lengths, self.signals, self.device = data.x, data.y, data.lengths, data.signals, device
-        self.groups, self.pieces = data.groups, data.pieces
+        self.x, self.y, self.lengths, self.groups, self.device = data.x, data.y, data.lengths, data.groups, device
+        self.signals, self.starts, self.statistics = data.signals, data.starts, data.statistics
         what = f"The {split} split of task '{task.name}'"
         if self.x.ndim != 3 or self.x.shape[2] != task.inputs:
             raise SrnnError(f"{what} should have the shape (sequences, steps, {task.inputs}); it is {self.x.shape}.")
@@ -116,9 +116,17 @@ class Sequences:
 
     def signal_of(self, index: int, path: SignalPath) -> npt.NDArray[np.float32] | None:
         """What a stream through the path is given for one sequence, (samples, channels); None where it is not known."""
-        raw = self.signals is not None and path.form == "signal"
-        signal = self.signals[index] if raw else path.original(self.steps_of(index))  # type: ignore[index]
+        if self.signals is not None and path.form == "signal":
+            signal = self.signals[index][self.place_of(index)]
+        else:
+            signal = path.original(self.steps_of(index))
         return None if signal is None else np.asarray(signal, np.float32)
+
+    def place_of(self, index: int) -> slice:
+        """Where one sequence is in its signal."""
+        if self.starts is None:
+            return slice(None)
+        return slice(int(self.starts[index]), int(self.starts[index]) + self.length_of(index))
 
     def take(self, indices: np.ndarray) -> Batch:
         """The batch of the sequences at ``indices``, no longer than the longest of them."""

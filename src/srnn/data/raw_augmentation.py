@@ -9,7 +9,7 @@
 
 One order: a window of the stream, speed, mixture, noise all over it, gain. The signal so changed goes the task's own signal path,
 so the network reads what it would read of such a recording. Where the path remembers more than the sequence (a running scale), so
-much of the recording around it is changed along (``Split.pieces``). As in ``augmentation`` a sequence's seed alone decides what
+much of the recording around it is changed along (``Split.starts``). As in ``augmentation`` a sequence's seed alone decides what
 becomes of it.
 """
 
@@ -73,7 +73,7 @@ class RawAugmentation:
             )
         for index in evenly_spread(sequences.y, 3).tolist():
             known = sequences.steps_of(index)
-            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[self._at(index)]
+            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[self.sequences.place_of(index)]
             made, waiting = known[: len(steps)], known[len(steps) :]  # for late labels, of zeros
             if steps.shape != made.shape or waiting.any() or not np.allclose(steps, made, atol=1e-3):
                 raise SrnnError(
@@ -101,7 +101,7 @@ class RawAugmentation:
         steps = sequences.x.shape[1] if lengths is None else int(lengths.max())
         x, encoded = np.zeros((len(indices), steps, self.path.inputs), np.float32), self.path.wholes(signals)
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
-            one = encoded[row][self._at(index)]
+            one = encoded[row][self.sequences.place_of(index)]
             x[row, : len(one)] = one
             if y.ndim == 2 and self.config.speed:
                 late = y[row, : sequences.length_of(index)]
@@ -117,13 +117,13 @@ class RawAugmentation:
         if config.stream:
             signal, holds = self._window(index, np.random.default_rng([seed, _STREAM]))
         if config.speed:
-            at = self._at(index)
+            at = self.sequences.place_of(index)
             first = at.start or 0
             places = np.arange(len(signal)) - first
             signal = at_places(signal, first + self._places(places, (at.stop or len(signal)) - first, seed))
         if config.channel_mix:
             rng = np.random.default_rng([seed, _CHANNELS])
-            spread, count = signal[self._at(index)].std(0), signal.shape[1]
+            spread, count = signal[self.sequences.place_of(index)].std(0), signal.shape[1]
             spread = np.where(spread > 0, spread, 1)
             mixture = np.eye(count) + rng.uniform(-config.channel_mix, config.channel_mix, (count, count))
             signal = ((signal / spread) @ mixture.T * spread).astype(np.float32)
@@ -141,20 +141,13 @@ class RawAugmentation:
         known = self._signals.get(index)
         if known is not None:
             return known
-        pieces = self.sequences.pieces
-        signal = self.sequences.signal_of(index, self.path) if pieces is None else pieces[index][0]
+        around = self.sequences.starts is not None
+        signal = self.sequences.signals[index] if around else self.sequences.signal_of(index, self.path)  # type: ignore[index]
         if signal is None:
             raise SrnnError(f"{self._asked}: this task has no raw signals to change; leave it out.")
         if self._bytes + signal.nbytes <= _KEPT:
             self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
         return signal
-
-    def _at(self, index: int) -> slice:
-        """Where the sequence is in its signal; of pieces, whose samples are steps, only."""
-        if self.sequences.pieces is None:
-            return slice(None)
-        start = self.sequences.pieces[index][1]
-        return slice(start, start + self.sequences.length_of(index))
 
     def _places(self, places: npt.NDArray[np.integer], length: int, seed: int) -> npt.NDArray[np.float64]:
         """Whence the ``places`` of a sequence of some ``length`` come at the seed's speed."""

@@ -24,11 +24,11 @@ from ..errors import SrnnError, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
 from .datasets.base import Split, SplitName, resolve_data_dir, shown
-from .datasets.inputs import Inputs
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, describe, restore
+from .signals.base import LONGEST_CALIBRATION
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
@@ -128,11 +128,13 @@ class Task(ABC):
                 f"{name} has {columns} channel{'' if columns == 1 else 's'}; this network reads {path.what}."
                 f"{' Give it as (samples, channels), x.T.' if turned else ''}"
             )
-        with np.errstate(over="ignore"):  # what is too large for a network's numbers is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a network's numbers is not finite
             check_finite(name, signal.astype(np.float32, copy=False), 0)
-        steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
+            steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it gives no step.")
+        if not np.isfinite(steps).all():
+            raise SrnnError(f"{name} has values that are too large to be encoded: the network's inputs are not finite.")
         return steps
 
     def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
@@ -174,10 +176,10 @@ class Task(ABC):
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
-        x = self.load("train", data_dir).x
-        if not isinstance(x, Inputs) or x.statistics is None:
+        statistics = self.load("train", data_dir).statistics
+        if statistics is None:
             raise SrnnError(f"The inputs of task '{self.name}' are not scaled here: there are no statistics.")
-        return x.statistics
+        return statistics
 
     @abstractmethod
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
@@ -229,6 +231,8 @@ def create_task(name: str, /, **options: Any) -> Task:
     return known[name](**options)
 
 
+_LONGEST_MS = 1e12
+"""Thirty years."""
 _PLAIN: Mapping[str, Any] = {
     "name": str,
     "kind": Kind,
@@ -244,7 +248,10 @@ _PLAIN: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedTask(Task):
-    """Classes, steps and signal path of a task. Its data are looked for only when they are loaded."""
+    """Classes, steps and signal path of a task. Its data are looked for only when they are loaded.
+
+    SrnnError for what is beyond what a model's file may say.
+    """
 
     name: str  # type: ignore[misc]
     kind: Kind  # type: ignore[misc]
@@ -262,6 +269,24 @@ class DescribedTask(Task):
     """Labelled recordings to use in the place of its own data; see ``datasets.labelled``."""
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or any split is all of them."""
+
+    def __post_init__(self) -> None:
+        # Here, so that none is trained whose file could not be opened.
+        path, classes = self.path, len(self.class_names)
+        sizes = {
+            "classes": (classes, CLASSES), "ms a step (step_ms)": (self.step_ms, _LONGEST_MS),
+            "seconds a clip": (self.clip_seconds, 1e6), "channels": (path.channels, 2**16), "inputs": (path.inputs, 2**16),
+            "samples per second": (path.rate, 1e6),
+            "seconds of calibration": (getattr(path, "calibration", None), LONGEST_CALIBRATION),
+        }  # fmt: skip
+        for what, (value, most) in sizes.items():
+            if value is not None and not 0 < value <= most:
+                raise SrnnError(
+                    f"A network cannot have {value:.12g} {what}; above 0 and at most {most:.12g} are possible."
+                )
+        for name in ("unlabelled_class", "silence_class"):
+            if not 0 <= (getattr(self, name) or 0) < classes:
+                raise SrnnError(f"A network of {classes} classes cannot have the {name} {getattr(self, name)}.")
 
     def lag(self, form: PathForm = "signal") -> int:
         if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
@@ -316,16 +341,11 @@ class DescribedTask(Task):
         with reading(source, "a model's task"):
             plain = {"analog_in_paper": False, **plain}  # the first files of version 1 do not say it
             values = {name: convert(hint, plain[name], name) for name, hint in _PLAIN.items()}
-            classes = values["class_names"] = shown(values["class_names"])
-            if not 1 <= len(classes) <= CLASSES:
-                raise ValueError(f"it has {len(classes)} classes")
-            for name in ("unlabelled_class", "silence_class"):
-                if values[name] is not None and not 0 <= values[name] < len(classes):
-                    raise ValueError(f"its {name} is {values[name]}")
-            for name in ("step_ms", "clip_seconds"):
-                if values[name] is not None and not 0 < values[name] <= 1e6:
-                    raise ValueError(f"its {name} is {values[name]}")
+            values["class_names"] = shown(values["class_names"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
-        if signal is None:  # a path of another package: that makes it again
-            return cls(**values, path=create_task(values["name"], **options).signal(), options=options)
-        return cls(**values, path=restore(signal, source), options=options)
+        # A path of another package: that makes it again.
+        path = create_task(values["name"], **options).signal() if signal is None else restore(signal, source)
+        try:
+            return cls(**values, path=path, options=options)
+        except SrnnError as error:
+            raise SrnnError(f"{source}: {error}") from error

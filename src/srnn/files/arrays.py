@@ -54,17 +54,15 @@ class NpyHeader(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def parse_npy(
-    content: bytes, source: Path | str, what: str = "a .npy array", limits: FormatLimits = LIMITS["npy"]
-) -> npt.NDArray[Any]:
+def parse_npy(content: bytes, source: Path | str, limits: FormatLimits = LIMITS["npy"]) -> npt.NDArray[Any]:
     """The array of a .npy file's bytes: booleans, numbers of any kind, or text.
 
-    ``source`` and ``what`` as for ``reading``; ``limits``: of ``bytes`` and ``items``, as LIMITS["npy"].
+    ``source`` as for ``reading``; ``limits``: of ``bytes`` and ``items``, as LIMITS["npy"].
 
     SrnnError: more bytes than ``limits`` allow; another format or version; Python objects or records; a shape that does not fit
     the bytes exactly; an empty array whose other dimensions amount to more than ``limits.items``.
     """
-    with reading(source, what):
+    with reading(source, "a .npy array"):
         return _array([content], len(content), limits)
 
 

@@ -195,7 +195,7 @@ def prepare(
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:
     """The task's signal path, with the statistics of its training data where it scales by them."""
-    path, statistics = task.signal(), getattr(train_set.x, "statistics", None)
+    path, statistics = task.signal(), train_set.statistics
     return path if statistics is None or "statistics" not in path.settings else path.calibrated(statistics=statistics)
 
 

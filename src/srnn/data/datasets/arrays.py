@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from ..recordings import at_rate, read_rate, read_recording
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
-from .inputs import ScaledArray
 from .splitting import Shares, split_items
 from .survey import say, say_unread
 
@@ -114,7 +114,7 @@ def load_scaled(
 ) -> Split:
     """As ``load_arrays``, but every channel scaled by its mean and standard deviation over the training split's valid steps.
 
-    The statistics are computed once and kept in a file beside the source; x is a ``ScaledArray``, which has them.
+    The statistics are computed once and kept in a file beside the source.
     """
     unscaled = load_arrays(split, source, shares, about, rate, speaker)
 
@@ -134,7 +134,7 @@ def load_scaled(
     if unscaled.lengths is not None:
         for row, length in zip(x, unscaled.lengths, strict=True):
             row[length:] = 0
-    return Split(ScaledArray(x, statistics), unscaled.y, unscaled.lengths, unscaled.groups)
+    return replace(unscaled, x=x, statistics=statistics)
 
 
 def fit_scale(name: str, train: Split) -> Statistics:
@@ -174,7 +174,7 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
         if len(missing):
             named = some([classes[index] for index in missing])
             say(f"{source}: {len(missing)} of {len(classes)} classes have no label in y: {named}.")
-        groups, splits = (_texts(optional.get(key)) for key in ("groups", "split"))
+        groups, splits = (_texts(source, optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
         if shares is not None or splits is not None:
             labels = (
@@ -225,10 +225,11 @@ def _x(source: Path, content: Any) -> Any:
     return x
 
 
-def _texts(values: npt.NDArray[Any] | None) -> list[str] | None:
+def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:
     if values is None:
         return None
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
+    with reading(source, "a data set's arrays"):
+        return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
 
 
 def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
@@ -245,19 +246,18 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
         raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
     if names is not None and len(names) > CLASSES:
         raise SrnnError(f"{source} has {len(names)} classes; {CLASSES} are possible at most.")
-    with reading(source, "a data set's arrays"):
-        named = None if names is None else tuple(_texts(names) or ())
-        if y.dtype.kind in "USO":
-            texts = _texts(y.ravel()) or []
-            classes = list_classes(text for text in texts if text) if named is None else named
-            number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
-            unknown = next((index for index, text in enumerate(texts) if text not in number), None)
-            if unknown is not None:
-                row = unknown // (y.size // len(y))
-                raise SrnnError(f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among class_names.")
-            if not classes:
-                raise SrnnError(f"{source}: y holds no labels.")
-            return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
+    named = None if names is None else tuple(_texts(source, names) or ())
+    if y.dtype.kind in "USO":
+        texts = _texts(source, y.ravel()) or []
+        classes = list_classes(text for text in texts if text) if named is None else named
+        number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
+        unknown = next((index for index, text in enumerate(texts) if text not in number), None)
+        if unknown is not None:
+            row = unknown // (y.size // len(y))
+            raise SrnnError(f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among class_names.")
+        if not classes:
+            raise SrnnError(f"{source}: y holds no labels.")
+        return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(f"{source}: y should hold classes from 0 on, and -1 for none, not {y.min()} to {y.max()}.")
     count = max(int(y.max()) + 1, 0 if named is None else len(named))

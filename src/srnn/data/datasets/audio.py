@@ -77,8 +77,9 @@ def at_rate(name: str, x: npt.NDArray[Any], own: float | None, wanted: float | N
     """
     if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
         return x
+    line = "line" if len(x) > 1 else "mean"  # one sample has no direction
     try:
-        return resampled(x, own, wanted, "constant" if sound else "line")
+        return resampled(x, own, wanted, "constant" if sound else line)
     except SrnnError as error:
         raise SrnnError(f"{name} {error}") from error
 
@@ -89,7 +90,8 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
     Args:
         samples: in time along the first axis.
         rate, wanted: samples per second; fractions with denominators up to 1000.
-        padding: what is assumed before and after: "constant", silence; "line", a line through the first and last sample.
+        padding: what is assumed before and after: "constant", silence; "line", a line through the first and last sample;
+            "mean", that of all.
 
     SrnnError for rates above 768,000, whose filter is as long, and where the result would exceed LIMITS["audio"].
     """
@@ -104,7 +106,10 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
     check_samples(samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second")
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to resample.")
-    return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
+    if samples.dtype.char in "eg":  # the filter would be as coarse as half floats; it takes no long ones
+        samples = samples.astype(np.float64)
+    with np.errstate(over="ignore"):  # what is too large for float32 is not finite
+        return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
 
 
 def decode(content: bytes) -> tuple[Samples, int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number, nearest
 from ...text import one_line
+from ..encoders.speech import Statistics
 from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
@@ -38,9 +39,11 @@ class Split:
     signals: Sequence[npt.NDArray[Any]] | None = None
     """N raw signals (samples, channels), of which the sequences were encoded; None: not at hand, or not needed, because the
     signal path can undo its encoding (``SignalPath.original``)."""
-    pieces: Sequence[tuple[npt.NDArray[Any], int]] | None = None
-    """For each raw signal a longer piece of its recording, and the sample of it at which the signal begins, where what is around
-    a signal decides its encoding (a running scale; one sample, one step); None: nothing around it does."""
+    starts: npt.NDArray[np.int64] | None = None
+    """(N,) the sample of its signal at which each sequence begins, a sample a step, where signals hold what is around a sequence,
+    too, because that decides its encoding (a running scale); None: they are the sequences' own."""
+    statistics: Statistics | None = None
+    """Of the training set, by which x was scaled; None: it was not."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -50,10 +53,9 @@ class Split:
         i = np.asarray(index)
         lengths = None if self.lengths is None else self.lengths[i]
         groups = None if self.groups is None else self.groups[i]
-        rows = np.arange(len(self))[i]
-        signals = None if self.signals is None else [self.signals[row] for row in rows]
-        pieces = None if self.pieces is None else [self.pieces[row] for row in rows]
-        return Split(self.x[i], self.y[i], lengths, groups, signals, pieces)
+        signals = None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
+        starts = None if self.starts is None else self.starts[i]
+        return Split(self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
         """Check the split and return it.

@@ -40,11 +40,6 @@ class FeatureArray(Inputs):
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         return (len(self.frames), self.frames.shape[1], self.path.inputs)
 
-    @property
-    def statistics(self) -> Statistics:  # type: ignore[override]
-        assert self.path.statistics is not None  # the path is a calibrated one
-        return self.path.statistics
-
     def __getitem__(self, index: Any) -> FeatureArray:
         part = self.frames[index]
         if part.ndim != 3:
@@ -181,7 +176,8 @@ def load_clips(
     number = {name: index for index, name in enumerate(classes)}
     labels, sounds = np.array([number[clip.label] for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
     lengths = None if length is not None else np.array(x.lengths)
-    return Split(x, labels, lengths, groups, sounds).validate(str(folder), len(classes))
+    whole = Split(x, labels, lengths, groups, sounds, statistics=x.path.statistics)
+    return whole.validate(str(folder), len(classes))
 
 
 def stored_frames(

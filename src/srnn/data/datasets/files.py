@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,6 @@ _OTHER_SENSORS = (".txt", ".hea", ".dat")  # which a table may name
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
 _COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
 _FIELDS = ("label", "speaker", "index")  # of a pattern of names
-_NAMED = 5  # class folders that a message names
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
     "dev": "validation", "test": "test", "testing": "test",
@@ -208,16 +207,17 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
             loose += ending in (read if read == SENSOR_SUFFIXES else read + _OTHER_SOUND)
         elif ending not in read:
             endings[ending or "without an ending"] += 1
-    unused = sorted(
-        p.name for p in source.iterdir() if p.is_dir() and p.name not in used and not p.name.startswith(".")
-    )
+    folders = [folder / name for folder, names, _ in _walk(source) for name in names]
+    linked = sorted(path.relative_to(source).as_posix() for path in folders if path.is_symlink())
+    unused = sorted(path.name for path in folders if path.parent == source and path.name not in {*used, *linked})
     lines = []
     if endings:
         kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
         lines.append(f"files of kinds that are not read: {kinds} ({', '.join(read)} are)")
+    if linked:
+        lines.append(f"links to folders, which are not followed (link their files instead): {some(linked)}")
     if unused:
-        names = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
-        lines.append(f"folders without files that are read, no classes: {names}")
+        lines.append(f"folders without files that are read, no classes: {some(unused)}")
     if loose:
         lines.append(f"files in no class's folder, not read: {loose}")
     below: dict[str, set[str]] = {}
@@ -236,8 +236,11 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
 
 def visible_files(source: Path) -> list[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an editor's)."""
-    paths: list[Path] = []
+    return sorted(folder / name for folder, _, names in _walk(source) for name in names)
+
+
+def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As ``os.walk``, without what is hidden: a folder, and the names of the folders and files in it."""
     for folder, folders, names in os.walk(source):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(paths)
+        yield Path(folder), folders, [name for name in names if not name.startswith(".")]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..encoders import Statistics, sliding_window
+from ..encoders import sliding_window
 
 
 class Inputs(ABC):
@@ -23,8 +23,6 @@ class Inputs(ABC):
 
     shape: tuple[int, int, int]
     """(N, T, C)."""
-    statistics: Statistics | None = None
-    """Of the training set, by which these inputs were scaled; None: they are not."""
 
     @property
     def ndim(self) -> int:
@@ -47,48 +45,28 @@ class Inputs(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class ScaledArray(Inputs):
-    """Inputs that were scaled, with what they were scaled by."""
-
-    values: npt.NDArray[np.float32]
-    """(N, T, C), zero from a sequence's end on."""
-    statistics: Statistics  # type: ignore[assignment]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return self.values.shape
-
-    def __getitem__(self, index: Any) -> ScaledArray:
-        return ScaledArray(self.values[index], self.statistics)
-
-    def to_dense(self) -> npt.NDArray[np.float32]:
-        return self.values
-
-
-@dataclass(frozen=True, eq=False)
 class WindowedArray(Inputs):
-    """Windows (N, T, width * C) of signals (N, T, C), by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
+    """Windows (N, T, width) of signals of one channel, by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
 
     signals: npt.NDArray[Any]
-    """(N, T) or (N, T, C) integers, such as pixels."""
+    """(N, T) integers, such as pixels."""
     width: int
     """Samples per step: its own and the next width - 1."""
     scale: float = 1.0
     """What samples are divided by."""
 
     def __post_init__(self) -> None:
-        if self.signals.ndim not in (2, 3) or self.signals.dtype.kind not in "ui":
-            raise SrnnError(f"Windowed signals are integers (N, T) or (N, T, C), not {self.signals.dtype}.")
+        if self.signals.ndim != 2 or self.signals.dtype.kind not in "ui":
+            raise SrnnError(f"Windowed signals are integers (N, T), not {self.signals.dtype} {self.signals.shape}.")
         sliding_window(self.signals[:0], self.width)  # SrnnError for a bad width
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        channels = self.signals.shape[2] if self.signals.ndim == 3 else 1
-        return (len(self.signals), self.signals.shape[1], self.width * channels)
+        return (*self.signals.shape, self.width)
 
     def __getitem__(self, index: Any) -> WindowedArray:
         part = self.signals[index]
-        if part.ndim != self.signals.ndim:
+        if part.ndim != 2:
             raise SrnnError("Take windows by a slice, a list of integers or a mask.")
         return WindowedArray(part, self.width, self.scale)
 

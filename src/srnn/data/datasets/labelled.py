@@ -80,8 +80,8 @@ def load_labelled(
         raise SrnnError(
             f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
         )
-    if y.ndim == 2 and lag:
-        y, steps = later(y, lag), [np.pad(one, ((0, lag), (0, 0))) for one in steps]
+    if y.ndim == 2:  # of steps, which may end before their array does
+        y, steps = later(y[:, : max(map(len, steps))], lag), [np.pad(one, ((0, lag), (0, 0))) for one in steps]
     x, lengths = padded(str(source), steps)
     return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
 

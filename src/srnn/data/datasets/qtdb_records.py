@@ -69,22 +69,21 @@ def load_records(
     if not names:
         raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
     sums = _checksums(folder)
-    xs, ys, lengths, groups, signals = [], [], [], [], []
-    pieces: list[tuple[npt.NDArray[np.float32], int]] = []
-    around = 0 if path.horizon is None else round(REMEMBERED * path.horizon * SAMPLE_RATE)
+    xs, ys, lengths, groups, signals, starts = [], [], [], [], [], []
+    before, after = (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
     for name in names:
         record = read_record(folder, name, sums)
-        signal = record.signal.astype(np.float32)  # of which all pieces are views
+        signal = record.signal.astype(np.float32)  # of which all signals are views
         for at, spikes, labels in _windows(record, path, window, stride, label_lag):
-            pad, first = window - len(spikes), max(at - around, 0)
+            pad, first = window - len(spikes), max(at - before, 0)
             xs.append(np.pad(spikes, ((0, pad), (0, 0))))
             ys.append(np.pad(labels, (0, pad), constant_values=-1))
             lengths.append(len(spikes))
             groups.append(name)
-            signals.append(signal[at : at + window])
-            pieces.append((signal[first : at + 2 * window], at - first))
+            signals.append(signal[first : at + window + after])
+            starts.append(at - first)
     x, y = np.array(xs, np.float32).reshape(-1, window, len(CHANNELS)), np.array(ys, np.int64).reshape(-1, window)
-    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals, pieces if around else None)
+    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals, np.array(starts, np.int64))
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 

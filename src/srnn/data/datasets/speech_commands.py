@@ -274,7 +274,8 @@ class PhonesTask(FramesTask):
                 row[first : first + count] = PHONES.index(phone)
         groups = np.array([clip.group for clip in clips])
         sounds = Sounds(clips, self.sound.rate, RATE)
-        return Split(*self.late(x, labels), groups=groups, signals=sounds).validate(str(folder), len(PHONES))
+        whole = Split(*self.late(x, labels), groups=groups, signals=sounds, statistics=x.path.statistics)
+        return whole.validate(str(folder), len(PHONES))
 
 
 Segments = list[tuple[str, int, int]]

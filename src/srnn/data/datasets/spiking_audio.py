@@ -29,7 +29,7 @@ from ...errors import SrnnError, check_whole
 from ...files import whole_file
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
-from .files import Item, NamePattern, in_order
+from .files import Item, NamePattern, in_order, visible_files
 
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
 
@@ -89,7 +89,7 @@ def _sound_files(where: Path) -> list[Path]:
         return [where]
     if not where.is_dir():
         raise SrnnError(f"{where} does not exist: name folders or sound files.")
-    paths = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+    paths = [p for p in visible_files(where) if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()]
     if not paths:
         raise SrnnError(f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).")
     return paths

@@ -129,7 +129,8 @@ class TIMITTask(FramesTask):
         groups = np.array([clip.group for clip in clips])
         lengths, sounds = x.lengths + self.label_lag, Sounds(clips, self.sound.rate)
         classes = self.classes if self.classes == 61 else None
-        return Split(*self.late(x, labels), lengths, groups, sounds).validate(str(folder), classes)
+        whole = Split(*self.late(x, labels), lengths, groups, sounds, statistics=x.path.statistics)
+        return whole.validate(str(folder), classes)
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:

@@ -9,23 +9,24 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import check_whole
 from .mel import Array, as_sound
 
+_FILTERS, _COEFFICIENTS, _PREEMPHASIS, _LIFTER = 26, 12, 0.97, 22
 _TINY = float(np.finfo(np.float64).eps)  # in place of an energy of 0
 
 
 @dataclass(frozen=True)
 class MFCC:
-    """``coefficients`` cepstra, then the logarithm of the frame's energy: 13 channels.
+    """Twelve cepstra of 26 bands, then the logarithm of the frame's energy.
 
     Frames of ``window`` samples without weighting, ``hop`` apart; frame t begins at sample t hop, so it looks 25 ms ahead of its
     own beginning. The last frame is filled up with zeros. Sound has a pre-emphasis; bands are triangles on the mel scale
     2595 log10(1 + f / 700), with corners rounded down to whole places of the spectrum; cepstra (DCT-II, orthonormal, from
     the zeroth on) are liftered.
 
-    The defaults are the input of the published TIMIT network: 12 cepstra of 26 bands, 25 ms and 10 ms. Source: the authors'
-    make_data_set4.py and the package python_speech_features, whose numbers these are.
+    The defaults, 25 ms and 10 ms, are the input of the published TIMIT network. Source: the authors' make_data_set4.py and the
+    package python_speech_features, whose numbers these are.
     """
 
     rate: int = 16000
@@ -34,24 +35,11 @@ class MFCC:
     """Samples in a frame: 25 ms."""
     hop: int = 160
     """Samples from one frame to the next: 10 ms."""
-    filters: int = 26
-    """Bands."""
-    coefficients: int = 12
-    """Cepstra, at most ``filters``."""
-    preemphasis: float = 0.97
-    lifter: int = 22
+    channels = _COEFFICIENTS + 1
 
     def __post_init__(self) -> None:
-        for name in ("rate", "window", "hop", "filters", "coefficients", "lifter"):
+        for name in ("rate", "window", "hop"):
             check_whole(name, getattr(self, name), 1)
-        if self.coefficients > self.filters:
-            raise SrnnError(f"{self.coefficients} coefficients need as many filters, but there are {self.filters}.")
-        if not 0 <= self.preemphasis < 1:
-            raise SrnnError(f"preemphasis must be in [0, 1), not {self.preemphasis!r}.")
-
-    @property
-    def channels(self) -> int:
-        return self.coefficients + 1
 
     @property
     def centre(self) -> int:
@@ -68,21 +56,21 @@ class MFCC:
         return 1 if samples <= self.window else 1 + math.ceil((samples - self.window) / self.hop)
 
     def __call__(self, samples: npt.ArrayLike) -> Array:
-        """(N,) mono sound in -1..1, N >= 1 -> (frames, coefficients + 1). SrnnError unless it is finite numbers."""
+        """(N,) mono sound in -1..1, N >= 1 -> (frames, 13). SrnnError unless it is finite numbers."""
         from scipy.fft import dct
 
         sound = as_sound(samples).astype(np.float64)
         count = self.frames(len(sound))
         emphasised = np.zeros((count - 1) * self.hop + self.window)
         emphasised[0] = sound[0]
-        emphasised[1 : len(sound)] = sound[1:] - self.preemphasis * sound[:-1]
+        emphasised[1 : len(sound)] = sound[1:] - _PREEMPHASIS * sound[:-1]
         frames = np.lib.stride_tricks.sliding_window_view(emphasised, self.window)[:: self.hop]
         power = np.abs(np.fft.rfft(frames, self.transform, axis=1)) ** 2 / self.transform
         energy = power.sum(1)
-        bands = power @ htk_filters(self.rate, self.transform, self.filters).T
+        bands = power @ htk_filters(self.rate, self.transform, _FILTERS).T
         cepstra = np.asarray(dct(np.log(np.where(bands == 0, _TINY, bands)), type=2, axis=1, norm="ortho"))
-        cepstra = cepstra[:, : self.coefficients]
-        cepstra *= 1 + self.lifter / 2 * np.sin(np.pi * np.arange(self.coefficients) / self.lifter)
+        cepstra = cepstra[:, :_COEFFICIENTS]
+        cepstra *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(_COEFFICIENTS) / _LIFTER)
         loudness = np.log(np.where(energy == 0, _TINY, energy))
         return np.column_stack([cepstra, loudness]).astype(np.float32)
 

@@ -12,18 +12,17 @@ from .streaming import Array, State, StreamEncoder, check_block, take
 
 
 class CrossingStream(StreamEncoder):
-    """Streaming ``LevelCrossing``: (samples, channels) -> (samples, 2 channels) spikes.
+    """Streaming ``LevelCrossing``: (samples, channels) -> (samples, 2 channels) spikes, compared in float64.
 
-    Each channel has its own state. ``dtype``: in which samples are compared; the spikes are those of the whole signal in it.
+    Each channel has its own state.
     """
 
-    def __init__(self, encoder: LevelCrossing, channels: int, dtype: npt.DTypeLike = np.float64) -> None:
+    def __init__(self, encoder: LevelCrossing, channels: int) -> None:
         self.encoder, self.channels, self.outputs = encoder, channels, 2 * channels
-        self._dtype = np.dtype(dtype)
         self.reset()
 
     def push(self, block: npt.ArrayLike) -> Array:
-        x = check_block(block, self.channels, self._dtype)
+        x = check_block(block, self.channels, np.float64)
         if len(x) == 0:
             return self._none()
         spikes, self._level = self.encoder(x, self._level)
@@ -34,9 +33,9 @@ class CrossingStream(StreamEncoder):
 
     @property
     def state(self) -> State:
-        level = np.zeros((0, self.channels), self._dtype) if self._level is None else self._level[None].copy()
+        level = np.zeros((0, self.channels), np.float64) if self._level is None else self._level[None].copy()
         return {"level": level}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        level = take(state, "level", (None, self.channels), self._dtype)
+        level = take(state, "level", (None, self.channels), np.float64)
         self._level = level[0] if len(level) else None

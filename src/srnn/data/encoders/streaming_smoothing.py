@@ -10,22 +10,24 @@ import numpy as np
 
 from .streaming import Array, WindowedStream
 
+ORDER = 3
+"""Of the polynomial."""
+
 
 class SmoothingStream(WindowedStream):
-    """``scipy.signal.savgol_filter(signal, window, order, axis=0)``, streaming, in float64; ``window`` is odd, above ``order``.
+    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)``, streaming, in float64; ``window`` is odd, above 3.
 
     A signal shorter than the window is left as it is.
     """
 
     dtype = np.float64
 
-    def __init__(self, channels: int, window: int, order: int = 3) -> None:
+    def __init__(self, channels: int, window: int) -> None:
         from scipy.signal import savgol_coeffs
 
         self.channels = self.outputs = channels
         self.latency, self.width = window // 2, window
-        self._order = order
-        self._weights = savgol_coeffs(window, order)
+        self._weights = savgol_coeffs(window, ORDER)
         self.reset()
 
     def _steps(self, buffer: Array, full: bool) -> Array:
@@ -45,4 +47,4 @@ class SmoothingStream(WindowedStream):
         """The polynomial through one window of samples, at all of them."""
         from scipy.signal import savgol_filter
 
-        return np.asarray(savgol_filter(window, self.width, self._order, axis=0))
+        return np.asarray(savgol_filter(window, self.width, ORDER, axis=0))

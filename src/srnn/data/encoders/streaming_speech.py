@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive
+from ...errors import SrnnError
 from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
 from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded, ternary
@@ -136,7 +136,6 @@ def speech_stream(
         ScaleStream(statistics.mean, statistics.std, np.float32),
     ]
     if threshold is not None:
-        check_positive("A ternary threshold", threshold)
         stages.append(Memoryless(features.channels, lambda steps: ternary(steps, threshold)))
     return Chain(*stages)
 

@@ -124,6 +124,15 @@ class SignalPath(ABC):
         return replace(self, **changes) if changes else self  # type: ignore[type-var]
 
 
+def known(statistics: Statistics | None, whose: str) -> Statistics:
+    """SrnnError where statistics of the training set are not known yet. ``whose``: of what, for people."""
+    if statistics is None:
+        raise SrnnError(
+            f"{whose} needs the statistics of the training set, which srnn stream reads once, where its data are."
+        )
+    return statistics
+
+
 @dataclass(frozen=True)
 class Steps(SignalPath):
     """Input that was encoded elsewhere: (steps, inputs) in, the same out."""

@@ -33,12 +33,10 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import CrossingStream
 from ..encoders.streaming_running import RunningCrossingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
-from ..encoders.streaming_smoothing import SmoothingStream
+from ..encoders.streaming_smoothing import ORDER, SmoothingStream
 from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath
 
 Array = np.ndarray[Any, Any]
-ORDER = 3
-"""Of the smoothing polynomial."""
 WIDEST = 2**16 - 1
 """Samples of a smoothing window: its polynomial takes memory and time for each."""
 LARGEST_WINDOW = 255  # what the C counts its samples in
@@ -110,7 +108,7 @@ class CrossingPath(SignalPath):
         return f"{self.channels} {self.noun}" + (f" at {self.rate:g} Hz" if self.rate else "")
 
     def stream(self) -> StreamEncoder:
-        smoothing = [SmoothingStream(self.channels, self.smoothing, ORDER)] if self.smoothing else []
+        smoothing = [SmoothingStream(self.channels, self.smoothing)] if self.smoothing else []
         if self.horizon is not None:
             return Chain(*smoothing, self.running())
         samples = round(self.calibration * (self.rate or 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ...errors import SrnnError
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
-from .base import Array, SignalPath
+from .base import Array, SignalPath, known
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,9 @@ class ScaledPath(SignalPath):
     def step_ms(self) -> float | None:
         return 1000 / self.rate if self.rate else None
 
-    def _known(self) -> Statistics:
-        if self.statistics is None:
-            raise SrnnError(
-                "A scaled signal needs the statistics of the training set, which srnn stream reads once, where its data are."
-            )
-        return self.statistics
-
     def stream(self) -> ScaleStream:
-        return ScaleStream(*self._known(), "float32")
+        return ScaleStream(*known(self.statistics, "A scaled signal"), "float32")
 
     def original(self, steps: Array) -> Array:
-        mean, std = self._known()
+        mean, std = known(self.statistics, "A scaled signal")
         return steps * std + mean

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive
+from ...errors import check_positive
 from ..datasets.audio import resampled
 from ..encoders.cochlea import Cochlea, clip_key
 from ..encoders.event_binning import EventBinning
@@ -19,7 +19,7 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
 from ..encoders.streaming_speech import check_streamable, speech_stream
-from .base import CALIBRATION, Array, SignalPath
+from .base import CALIBRATION, Array, SignalPath, known
 
 
 class SoundPath(SignalPath):
@@ -67,7 +67,7 @@ class SpeechPath(SoundPath):
 
     def stream(self) -> StreamEncoder:
         self.check()
-        return speech_stream(self.features, self._known(), self.ternary)
+        return speech_stream(self.features, known(self.statistics, "Sound"), self.ternary)
 
     def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
         """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) -> (steps, inputs).
@@ -89,15 +89,8 @@ class SpeechPath(SoundPath):
 
     def expanded(self, frames: npt.ArrayLike) -> Array:
         """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T, inputs)."""
-        x = scale(self.features.expand(frames), self._known())
+        x = scale(self.features.expand(frames), known(self.statistics, "Sound"))
         return x if self.ternary is None else ternary(x, self.ternary)
-
-    def _known(self) -> Statistics:
-        if self.statistics is None:
-            raise SrnnError(
-                "Sound needs the statistics of the training set, which srnn stream reads once, where its data are."
-            )
-        return self.statistics
 
 
 @dataclass(frozen=True)
