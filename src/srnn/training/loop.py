@@ -35,7 +35,7 @@ from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
 from .health import EVERY, SAMPLED_EVERY, WAITS, calm
 from .histories import Histories
-from .loggers import Logger, LoggerName
+from .loggers import Logger, LoggerName, service
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
@@ -88,6 +88,8 @@ def train(
     fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
     if team.first:
         Run.check(out, resume)
+        if logger:
+            service(logger)
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     trained, network, optimizer = ready.trained, ready.network, ready.optimizer
