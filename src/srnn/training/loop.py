@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._version import __version__
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 from ..files import locks
 from ..nn.baselines import Network
 from ..nn.losses import rate_penalty
@@ -81,7 +81,7 @@ def train(
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
     # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
-    config = recipe.training
+    config, seed = recipe.training, int(check_whole("seed", seed, 0, 2**63 - 1))
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
     team = Team(config.device)
