@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .errors import SrnnError
+from .errors import SrnnError, check_positive, check_whole
 from .text import some
 from .training.trained import Trained
 
@@ -206,7 +206,7 @@ def from_network(
 
     Args:
         network: an SRNN, of which the model holds a copy, in evaluation mode.
-        classes: names of its outputs.
+        classes: names of its outputs; numbers become text.
         loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
         start: first step that counts.
         signal: from a sensor's signal to the network's input; None: it reads steps that are encoded elsewhere.
@@ -225,6 +225,10 @@ def from_network(
     from .training.recipes.writing import network_config
 
     freeze(network, "A model")
+    if step_ms is not None:
+        check_positive("step_ms", step_ms)
+    if steps is not None:
+        check_whole("steps", steps, 1, 2**31 - 1)
     path = signal or Steps(network.inputs, step_ms)
     if len(classes) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
@@ -232,11 +236,11 @@ def from_network(
             f"there are {len(classes)} classes."
         )
     task = DescribedTask(
-        name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=tuple(classes), path=path,
+        name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=tuple(map(str, classes)), path=path,
         step_ms=step_ms if step_ms is not None else path.step_ms,
     )  # fmt: skip
-    if len({*classes}) != len(classes):
-        raise SrnnError(f"Two classes have the same name: {some([str(name) for name in classes])}.")
+    if len({*task.class_names}) != len(classes):
+        raise SrnnError(f"Two classes have the same name: {some(task.class_names)}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
     model = Model(network, task, recipe, steps=steps, about=about or {})
     model.check_recipe()  # before the copy, which torch cannot make of all that is refused here

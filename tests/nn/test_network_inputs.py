@@ -55,6 +55,27 @@ def test_booleans_integers_and_numpy_arrays_are_converted(dtype) -> None:
     assert same(result.output.detach(), expected.detach())
 
 
+def test_under_autocast_a_network_computes_in_its_own_precision_and_takes_what_others_round() -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand(4, 50, 3, generator=generator)
+    layer = torch.nn.Linear(3, 3)
+    for options in ({}, {"norm": "batch"}):
+        plain, cast = make(**options), make(**options)
+        expected, state = plain(x)
+        with torch.autocast("cpu"):
+            output, own = cast(x)
+            rounded = layer(x)
+            assert rounded.dtype == torch.bfloat16 and same(cast(rounded)[0], cast(rounded.float())[0])
+            assert cast(rounded[0])[0].dtype == torch.float32
+            with pytest.raises(SrnnError, match="float64, the network"):
+                cast(x.double())
+        assert same(output, expected) and same(own, state)
+        expected.square().sum().backward()
+        output.square().sum().backward()
+        for a, b in zip(plain.parameters(), cast.parameters(), strict=True):
+            assert (a.grad is None and b.grad is None) or same(a.grad, b.grad)
+
+
 @pytest.mark.parametrize("kind", ["srnn", "bidirectional", "lstm", "bilstm"])
 def test_a_single_sequence_and_its_state_have_no_batch_axis(kind) -> None:
     both = kind.startswith("bi")

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -188,6 +189,14 @@ def test_data_that_are_not_finite_are_refused_before_anything_is_written(poison:
     with pytest.raises(SrnnError, match="sequence 7, step 3, channel 1"):
         train(tiny_recipe(), tmp_path / "run", task=TinyTask(poison=poison))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_that_a_run_cannot_keep_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for seed in (-1, 2**63, 1.5, "1"):
+        with pytest.raises(SrnnError, match="seed must be an integer from 0 to 9223372036854775807, not"):
+            train(tiny_recipe(), tmp_path / "run", task=TinyTask(), seed=seed)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+    train(tiny_recipe("--training.epochs", "1"), tmp_path / "run", task=TinyTask(), seed=np.int64(1))  # type: ignore[arg-type]
 
 
 def test_lr_scale_and_weight_decay_groups() -> None:

@@ -263,6 +263,13 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         srnn.from_network(torch.nn.Linear(2, 2), "ab")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="A model cannot take this network: its weights are bfloat16"):
         srnn.from_network(srnn.SRNN(2, [3], 2).bfloat16(), "ab")
+    for settings in ({"step_ms": -1}, {"step_ms": float("nan")}, {"steps": 0}, {"steps": 1.5}):
+        (name,) = settings
+        with pytest.raises(SrnnError, match=f"{name} must be"):  # load would refuse the file
+            srnn.from_network(net, "abc", **settings)
+    for classes in (range(3), np.arange(3)):
+        model = srnn.from_network(net, classes, loss="ce_spike_count")
+        assert srnn.load(model.save(tmp_path / "numbers.safetensors")).classes == model.classes == ("0", "1", "2")
 
 
 def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_read() -> None:

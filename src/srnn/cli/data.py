@@ -32,10 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     always = ("--data-dir", "--json")
     parts = {
         "list": Command("list the data sets, and which are installed", _list, always),
-        "info": Command("show licence, citation, files, source", _info, always, _named("--mirror")),
-        "fetch": Command("download it from its official address", _fetch, always, _named("--mirror", "--force")),
-        "verify": Command("verify its files by their checksums", _verify, always, _named()),
-        "prepare": Command("unpack it and build its caches", _prepare, always, _named("--force")),
+        "info": Command("show licence, citation, files and source of a data set", _info, always, _named("--mirror")),
+        "fetch": Command(
+            "download a data set from its official address", _fetch, always, _named("--mirror", "--force")
+        ),
+        "verify": Command("verify a data set's files by their checksums", _verify, always, _named()),
+        "prepare": Command("unpack a data set and build its caches", _prepare, always, _named("--force")),
     }
     add_parts(parser, parts, "ACTION")
 
@@ -51,7 +53,7 @@ def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
                 help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
             )  # fmt: skip
         if "--force" in options:
-            parser.add_argument("--force", action="store_true", help="also what exists already")
+            parser.add_argument("--force", action="store_true", help="also do again what is done already")
 
     return add
 

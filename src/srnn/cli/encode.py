@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="cut or pad clips with silence to S seconds (default: neither)",
     )
-    parser.add_argument("--times", choices=("float32", "float16"), default="float32", help="of spikes (SHD: float16)")
+    parser.add_argument(
+        "--times",
+        choices=("float32", "float16"),
+        default="float32",
+        help="precision of the times of spikes (default: float32; SHD has float16)",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
     parser.add_argument("--leave-out-bad", action="store_true", help="skip clips that are damaged, silent or misnamed")
 

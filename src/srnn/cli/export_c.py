@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout",
         choices=("plain", "arduino", "platformio", "zephyr", "espidf"),
         default="plain",
-        help="for which tool",
+        help="for which tool (default: plain, with a Makefile)",
     )
     parser.add_argument(
         "--name",

@@ -33,7 +33,9 @@ CHECKED_STEPS = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write (.onnx)")
-    parser.add_argument("--form", choices=("step", "sequence"), default="step", help="default: step")
+    parser.add_argument(
+        "--form", choices=("step", "sequence"), default="step", help="one step (default), or whole sequences"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

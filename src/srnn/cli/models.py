@@ -22,7 +22,9 @@ SHARED = ("--json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="of one, whose card is shown")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="a pretrained network, to show its card (default: a table of all)"
+    )
     parser.add_argument("--example", type=Path, metavar="FILE", help="write its example there, an .npy file")
 
 

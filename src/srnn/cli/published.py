@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = {
-        "list": Command("the networks whose published weights can be loaded", _list, ("--json",)),
-        "verify": Command("compare one with a recording of the authors' own run", _verify, ("--json",), _add_verify),
+        "list": Command("list the networks whose published weights can be loaded", _list, ("--json",)),
+        "verify": Command(
+            "compare a published network with a recording of the authors' own run", _verify, ("--json",), _add_verify
+        ),
     }
     add_parts(parser, parts, "ACTION")
 
@@ -36,8 +38,10 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--golden", type=Path, metavar="G", required=True, help="a recording of the authors' code, .npz"
     )
-    parser.add_argument("--backend", default="auto", help="auto (default), reference, cpu or gpu")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision")
+    parser.add_argument("--backend", default="auto", help="what runs it: auto (default), reference, cpu or gpu")
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="precision (default: float32)"
+    )
 
 
 def _list(arguments: argparse.Namespace) -> int:

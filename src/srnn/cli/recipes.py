@@ -15,8 +15,10 @@ from .show import show_names, tell
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = {
-        "list": Command("the shipped recipes", _list, ("--json",)),
-        "show": Command("one as YAML, every setting written out", _show, ("--baseline", "--json"), _add_show),
+        "list": Command("list the shipped recipes", _list, ("--json",)),
+        "show": Command(
+            "print a recipe as YAML, every setting written out", _show, ("--baseline", "--json"), _add_show
+        ),
     }
     add_parts(parser, parts, "ACTION")
 

@@ -47,7 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that clients need")
     parser.add_argument("--new-token", action="store_true", help="make a token, and print it")
-    parser.add_argument("--recording", type=Path, action="append", default=[], metavar="FILE", help="for the live page")
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a signal that the live page can play; may be given several times",
+    )
     add_decoder_arguments(parser)
     parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
     parser.add_argument(

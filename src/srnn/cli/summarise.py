@@ -1,7 +1,7 @@
 """Read finished runs of one recipe and write summary.md, summary.json, curves.svg and the recipe into a folder.
 
-  srnn summarise runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg --title "ECG" \\
-      --command "srnn train paper/ecg --seed SEED"
+  srnn summarise runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg \\
+      --title "ECG" --command "srnn train paper/ecg --seed SEED"
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the summary into")
     parser.add_argument("--title", required=True, help="one line that says what was trained")
     parser.add_argument(
-        "--command", dest="made_by", required=True, help="the command that made each run, with SEED for the seed"
+        "--command",
+        metavar="COMMAND",
+        dest="made_by",
+        required=True,
+        help="the command that made each run, with SEED for the seed",
     )
 
 

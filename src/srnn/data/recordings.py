@@ -64,7 +64,7 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
     x, own_rate, _ = read_recording(path)
     if chosen is not None:
         if max(chosen) >= x.shape[1]:
-            raise SrnnError(f"{path} has {x.shape[1]} channels, and no channel {max(chosen) + 1}.")
+            raise SrnnError(f"{path} has no channel {max(chosen) + 1}, only {x.shape[1]}.")
         x = x[:, list(chosen)]
     sound = path.suffix.lower() in AUDIO_SUFFIXES
     if sound and channels == 1:

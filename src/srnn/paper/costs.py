@@ -134,7 +134,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
         for entry in evidence.of_task(own_name):
             if not same_data(entry.recipe, paper):
                 continue
-            operations = cost(entry.recipe, None if entry.firing_rate is None else entry.firing_rate["mean"])
+            operations = cost(entry.recipe, entry.rate)
             if operations is None:
                 continue
             accuracy, split, _ = entry.measured()

@@ -67,6 +67,15 @@ class Entry:
     def task(self) -> str:
         return self.recipe.task.name
 
+    @property
+    def rate(self) -> float | None:
+        """The mean of ``firing_rate``."""
+        return None if self.firing_rate is None else self.firing_rate["mean"]
+
+    def evaluated(self, part: str) -> dict[str, Any] | None:
+        """The last full evaluation that has that part ("anytime", "activity", "time_constants")."""
+        return next((one for one in reversed(self.evaluations) if one.get(part)), None)
+
     def measured(self) -> tuple[Spread, str, int]:
         """(accuracy, split, seeds): on the test split where every seed was evaluated there, as the paper is; else as trained."""
         tested = self.tested | {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}

@@ -153,7 +153,7 @@ def _spikes(axes: Axes, evidence: Evidence) -> Made:
     evaluated in full."""
     counted = []
     for entry in evidence.entries:
-        report = next((one for one in reversed(entry.evaluations) if one.get("activity")), None)
+        report = entry.evaluated("activity")
         if report is not None and entry.spiking:
             activity = report["activity"]
             per_step = entry.recipe.network.substeps * sum(sum(layer["rates"]) for layer in activity["layers"])

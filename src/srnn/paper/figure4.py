@@ -157,7 +157,7 @@ class Curve:
 def anytime_curve(entry: Entry) -> Curve | None:
     """From the last full evaluation; None where there is none. With a label at every step, of the labelled steps where the
     evaluation has a curve of these."""
-    report = next((one for one in reversed(entry.evaluations) if one.get("anytime")), None)
+    report = entry.evaluated("anytime")
     if report is None:
         return None
     anytime = report["anytime"]

@@ -86,7 +86,7 @@ def describe(recipe: Recipe) -> str:
     sizes = "-".join(map(str, network.hidden))
     both = "bidirectional " if network.bidirectional else ""
     if network.model != "srnn":
-        kinds = [network.model.upper() if recurrent else "ReLU" for recurrent in _recurrent(recipe)]
+        kinds = [network.model.upper() if recurrent else "ReLU" for recurrent in network.each("recurrent")]
         runs = groupby(zip(kinds, network.hidden, strict=True), key=lambda layer: layer[0])
         return both + ", ".join(f"{kind} {'-'.join(str(size) for _, size in layers)}" for kind, layers in runs)
     names = list(dict.fromkeys(name for name, _ in _neurons(recipe)))
@@ -95,7 +95,7 @@ def describe(recipe: Recipe) -> str:
 
 def _layout(recipe: Recipe) -> tuple[Any, ...]:
     network = recipe.network
-    layers = (network.model, tuple(network.hidden), _recurrent(recipe), network.bidirectional)
+    layers = (network.model, network.hidden, network.each("recurrent"), network.bidirectional)
     if network.model != "srnn":
         return layers
     return (
@@ -107,17 +107,10 @@ def _layout(recipe: Recipe) -> tuple[Any, ...]:
     )
 
 
-def _recurrent(recipe: Recipe) -> tuple[bool, ...]:
-    """Of each hidden layer."""
-    recurrent = recipe.network.recurrent
-    return tuple(recurrent) if isinstance(recurrent, list) else (recurrent,) * len(recipe.network.hidden)
-
-
 def _neurons(recipe: Recipe) -> tuple[tuple[str, bool], ...]:
     """(name, whether it adapts) of each hidden layer's neuron."""
-    neurons = recipe.network.neuron
-    each = neurons if isinstance(neurons, list) else [neurons] * len(recipe.network.hidden)
-    return tuple((_name(spec), not isinstance(spec, Mapping) or spec.get("beta", 1) != 0) for spec in each)
+    neurons = recipe.network.each("neuron")
+    return tuple((_name(spec), not isinstance(spec, Mapping) or spec.get("beta", 1) != 0) for spec in neurons)
 
 
 def _readout(recipe: Recipe) -> tuple[str, str]:

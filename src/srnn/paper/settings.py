@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ..data.datasets.qtdb import STEPS
 from ..training.recipes import Recipe, load_recipe
@@ -73,7 +72,7 @@ def _length(recipe: Recipe) -> str:
 def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
     """ "20; 5" of a hidden layer or, after the last, of the readout."""
     network = recipe.network
-    hidden = [spec for spec in _each(network.neuron, len(network.hidden)) for _ in range(1 + network.bidirectional)]
+    hidden = [spec for spec in network.each("neuron") for _ in range(1 + network.bidirectional)]
     readout = network.readout.get("neuron", {}) if isinstance(network.readout, Mapping) else {}
     specs = [*hidden, readout]
     value = specs[layer].get(quantity) if layer < len(specs) and isinstance(specs[layer], Mapping) else None
@@ -81,10 +80,6 @@ def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
         return "-"
     match = _DISTRIBUTION.fullmatch(str(value))
     return f"{match[1].strip()}; {match[2].strip()}" if match else str(value)
-
-
-def _each(spec: Any, count: int) -> list[Any]:
-    return spec if isinstance(spec, list) else [spec] * count
 
 
 def _same(ours: str, theirs: str) -> bool:

@@ -96,12 +96,12 @@ def _weights_note(one: PublishedRun) -> str:
 
 def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
     """own: our run of the paper's SRNN on this task, with which others are compared; None: there is none."""
-    rate = None if entry.firing_rate is None else entry.firing_rate["mean"]
+    rate = entry.rate
     accuracy, split, seeds = entry.measured()
     operations = cost(entry.recipe, rate)
     ratio = error_ratio = None
     if own is not None and same_data(entry.recipe, own.recipe):
-        reference = cost(own.recipe, None if own.firing_rate is None else own.firing_rate["mean"])
+        reference = cost(own.recipe, own.rate)
         if operations is not None and reference is not None:
             ratio = energy(operations) / energy(reference)
         theirs, their_split, _ = own.measured()

@@ -22,7 +22,7 @@ def time_constants_panel(axes: Axes, evidence: Evidence) -> Made:
 
     The axis is logarithmic: membranes forget within tens of steps, adaptation within hundreds.
     """
-    entries = [entry for entry in evidence.entries if entry.spiking and (entry.runs or _report(entry))]
+    entries = [entry for entry in evidence.entries if entry.spiking and (entry.runs or entry.evaluated("time_constants"))]
     entries = [entry for entry in entries if entry.recipe.network.model == "srnn"]
     if not entries:
         raise MissingError(
@@ -37,13 +37,9 @@ def time_constants_panel(axes: Axes, evidence: Evidence) -> Made:
     raise MissingError(f"{entries[0].name} trains no time constants.")
 
 
-def _report(entry: Entry) -> dict[str, Any] | None:
-    return next((one for one in reversed(entry.evaluations) if one.get("time_constants")), None)
-
-
 def _trained(entry: Entry) -> list[TimeConstants]:
     """Of a full evaluation, which has every value; else of the checkpoint."""
-    report = _report(entry)
+    report = entry.evaluated("time_constants")
     if report is None:
         trained = Run.open(entry.runs[0]).trained()
         constants = time_constants(trained.network, trained.untrained(), trained.task.step_ms)

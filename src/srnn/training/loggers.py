@@ -7,31 +7,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, Literal, get_args
 
-from ..errors import SrnnError, nearest
+from ..errors import SrnnError, nearest, need
 from ..files import read_object, write_atomically
 from .runs import Run
 
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 
-class Logger:
-    """Gives the record of an epoch to a service: ``log`` for each epoch, ``close`` at the end.
+def service(name: LoggerName) -> Any:
+    """The package of a service. SrnnError for a service that is not known, or whose package is not installed."""
+    if name not in get_args(LoggerName):
+        raise SrnnError(f"There is no logger {name!r}.{nearest(str(name), get_args(LoggerName))}")
+    return need("torch.utils.tensorboard" if name == "tensorboard" else name, f"The logger '{name}'", name)
 
-    Raises SrnnError for a service that is not known, or whose package is not installed.
-    """
+
+class Logger:
+    """Gives the record of an epoch to a service: ``log`` for each epoch, ``close`` at the end."""
 
     def __init__(self, name: LoggerName, run: Run, epoch: int) -> None:
         """``epoch``: the last one that the run has; the record continues behind it."""
-        if name not in get_args(LoggerName):
-            raise SrnnError(f"There is no logger {name!r}.{nearest(str(name), get_args(LoggerName))}")
-        try:
-            module = import_module("torch.utils.tensorboard" if name == "tensorboard" else name)
-        except ImportError as error:
-            raise SrnnError(f"{name} is not installed; install srnn[{name}].") from error
-        opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](module, run, epoch)
+        opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](service(name), run, epoch)
         self._write, self.close = opened
 
     def log(self, record: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._version import __version__
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 from ..files import locks
 from ..nn.baselines import Network
 from ..nn.losses import rate_penalty
@@ -36,7 +36,7 @@ from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
 from .health import EVERY, SAMPLED_EVERY, WAITS, calm
 from .histories import Histories
-from .loggers import Logger, LoggerName
+from .loggers import Logger, LoggerName, service
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
@@ -83,13 +83,15 @@ def train(
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
     # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
-    config = recipe.training
+    config, seed = recipe.training, int(check_whole("seed", seed, 0, 2**63 - 1))
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
     team = Team(config.device)
     fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
     if team.first:
         Run.check(out, resume)
+        if logger:
+            service(logger)
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     trained, network, optimizer = ready.trained, ready.network, ready.optimizer

@@ -126,5 +126,5 @@ def spikes(network: Network) -> bool:
 
 def recipe_spikes(recipe: Recipe) -> bool:
     """Whether all hidden neurons of a recipe's network emit spikes, without building it."""
-    neurons = recipe.network.neuron if isinstance(recipe.network.neuron, list) else [recipe.network.neuron]
-    return recipe.network.model == "srnn" and all(as_neuron(neuron).emission == "spike" for neuron in neurons)
+    neurons = map(as_neuron, recipe.network.each("neuron"))
+    return recipe.network.model == "srnn" and all(neuron.emission == "spike" for neuron in neurons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
 
     Booleans and integers are converted, spikes becoming 0.0 and 1.0. So is every numpy array, whose default, float64, says
     nothing about what was meant; it is copied to the network's device. A tensor of another float dtype is refused, as torch
-    does. Raises SrnnError for it, and for what is not an array of numbers.
+    does, and converted where torch does, under autocast. Raises SrnnError for it, and for what is not an array of numbers.
 
     ``packs``: a batch of zeros and ones becomes ``Spikes``, and so does a sparse tensor (COO or CSR) of ones; other sparse
     tensors become dense.
@@ -57,7 +58,8 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
         return torch.from_numpy(copy).to(device, dtype)
     if isinstance(x, Spikes):
         return x
-    if (x.is_floating_point() or x.is_complex()) and x.dtype != dtype:
+    cast = x.is_floating_point() and x.dtype != torch.float64 and _is_autocast(device)
+    if (x.is_floating_point() or x.is_complex()) and x.dtype != dtype and not cast:
         raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
     packs = packs and x.ndim == 3 and x.device == device
     if packs and x.layout == torch.sparse_coo and len(x) and not x.dense_dim() and not x.requires_grad:
@@ -69,6 +71,16 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     x = x if x.layout == torch.strided else x.to_dense()
     spikes = Spikes.in_dense(x) if packs else None
     return x.to(dtype) if spikes is None else spikes
+
+
+def _is_autocast(device: torch.device) -> bool:
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def uncast(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it torch.autocast leaves products alone, which else lose all but 8 bits: whether a neuron spikes hangs on more of
+    them, and a norm's statistics on twice as many."""
+    return torch.autocast(device.type, enabled=False) if _is_autocast(device) else nullcontext()
 
 
 def checked(

@@ -21,7 +21,7 @@ from .bidirectional import BidirectionalLayer, Merge
 from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
 from .frozen import FrozenNetwork, freeze
-from .inputs import Input, Lengths, call, checked
+from .inputs import Input, Lengths, call, checked, uncast
 from .layer import Layer, WeightInit
 from .norm import Norm, NormSpec
 from .readout import Readout, as_readout
@@ -202,14 +202,15 @@ class SRNN(nn.Module):
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
-        x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
         gain = 1.0
-        for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
-            results.append(layer(x, layer_state, hidden_lengths, tuple(record), gain=gain))
-            x = results[-1].emitted
-            if dropout is not None:
-                x, gain = dropout(index, x)
-        results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record), gain=gain))
+        with uncast(self.readout.weight_in.device):
+            x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
+            for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
+                results.append(layer(x, layer_state, hidden_lengths, tuple(record), gain=gain))
+                x = results[-1].emitted
+                if dropout is not None:
+                    x, gain = dropout(index, x)
+            results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record), gain=gain))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:

@@ -158,7 +158,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             recording=_SHD_RECORDING,
         ),
         "shd-90.7": Definition(
-            about="the same, its layers silent at first",
+            about="700 - 128 recurrent - 128 recurrent - 20 integrators, silent at first",
             task="shd",
             network=_heidelberg([128, 128], 0.0, _integrator("uniform(0, 1)")),
             names=_HEIDELBERG_NAMES,

@@ -95,12 +95,15 @@ class NetworkConfig:
         known = ("model", "hidden", "recurrent", "bidirectional", "norm")
         return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
 
+    def each(self, name: str) -> list[Any]:
+        """A setting of the hidden layers, which is one for all of them or a list, for each layer."""
+        value = getattr(self, name)
+        return value if isinstance(value, list) else [value] * len(self.hidden)
+
     def folded(self) -> NetworkConfig:
         """The network without its norm, folded into weights and biases (``SRNN.fold``): layers that had one have a bias."""
-        norms = self.norm if isinstance(self.norm, list) else [self.norm] * len(self.hidden)
-        biases = self.bias if isinstance(self.bias, list) else [self.bias] * len(self.hidden)
-        names = [norm.get("name", "batch") if isinstance(norm, dict) else norm for norm in norms]
-        bias = [has or name not in (None, "none") for has, name in zip(biases, names, strict=True)]
+        names = [norm.get("name", "batch") if isinstance(norm, dict) else norm for norm in self.each("norm")]
+        bias = [has or name not in (None, "none") for has, name in zip(self.each("bias"), names, strict=True)]
         return replace(self, norm="none", bias=all(bias) or bias)
 
     def build(self, inputs: int, outputs: int, seed: int) -> Network:
