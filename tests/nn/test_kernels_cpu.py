@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
+from srnn.nn.arithmetic import absolute
 from srnn.nn.kernels import LayerResult, Spikes, run_layer
 from srnn.nn.kernels.cpu import layer as layers
 from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.cpu.compiler import info
 from srnn.nn.kernels.problem import CannotCompile
-from srnn.nn.neurons import NEURONS
+from srnn.nn.neurons import NEURONS, Neuron
+from srnn.nn.surrogates import Surrogate
 from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, make, not_understood
 
 pytest.importorskip("numba")
@@ -281,6 +283,38 @@ def test_dispatch() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run_layer(half)  # says so once
+
+
+@dataclass(frozen=True)
+class _Constant(Neuron):
+    """Of numbers alone: it has no coefficients."""
+
+    name = "constant"
+    taus = ()
+
+    trained: tuple[str, ...] = ()
+
+    def step(u, s, current):  # type: ignore[override,misc]
+        u = 0.75 * u + current - 0.5 * s
+        return u, u - 0.25
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class _Box(Surrogate):
+    """As one would write it: a number times a comparison."""
+
+    name = "box"
+    height: float = 0.5
+
+    def derivative(v, height):  # type: ignore[override,misc]
+        return height * (absolute(v) < 1.0)
+
+
+def test_a_neuron_without_coefficients_and_a_comparison_times_a_number() -> None:
+    assert_same(make(neuron=_Constant(), surrogate=_Box()))  # type: ignore[arg-type]
 
 
 def test_a_step_that_numba_does_not_understand_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.forms import KeptState, grids, in_form, rounded_model
 from srnn.nn.surrogates import SURROGATES, as_surrogate
+from support.kernels import not_understood
 
 LENGTHS = torch.tensor([9, 0, 4])
 
@@ -77,6 +78,17 @@ def test_every_surrogates_derivative_is_compiled_as_torch_computes_it(surrogate:
         for which in (True, False)
     )
     assert torch.allclose(compiled, expected, rtol=1e-9, atol=1e-12) and expected.any()
+
+
+def test_a_step_that_numba_does_not_understand_is_walked_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, currents, state, signal, seed = problem("alif", 5, torch.float64)
+    model, coefficients = not_understood(monkeypatch), tuple(value.detach() for value in layer.params.coefficients())
+    with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
+        states, totals, _ = walks.forth(model, currents, None, coefficients, state, LENGTHS)
+    arguments = (layer.surrogate, False, torch.zeros(5), coefficients, states, totals, signal, seed, LENGTHS)
+    expected = walks.back(layer.neuron, *arguments, compiled=False)[0]
+    with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd' with 'multi_gaussian'"):
+        assert torch.equal(walks.back(model, *arguments)[0], expected)
 
 
 def test_a_walk_changes_nothing_that_it_is_given() -> None:

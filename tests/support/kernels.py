@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from srnn.nn.delays import depth_of, reached
 from srnn.nn.equations import Record
-from srnn.nn.kernels import LayerProblem, Spikes, run_layer
+from srnn.nn.kernels import LayerProblem, Spikes, run_layer, warn_slow
 from srnn.nn.neurons import ALIF, Neuron, as_neuron
 from srnn.nn.surrogates import as_surrogate
 
@@ -146,8 +146,10 @@ RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthC
 
 
 def not_understood(monkeypatch: pytest.MonkeyPatch) -> Neuron:
-    """A neuron, called odd, of whose step Numba is made to understand nothing."""
+    """A neuron, called odd, of whose step Numba is made to understand nothing; what is said of it is said again."""
     from srnn.nn.kernels.cpu import compiler
+
+    warn_slow.cache_clear()
 
     class Odd(ALIF):
         name = "odd"

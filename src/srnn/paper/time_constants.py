@@ -22,7 +22,9 @@ def time_constants_panel(axes: Axes, evidence: Evidence) -> Made:
 
     The axis is logarithmic: membranes forget within tens of steps, adaptation within hundreds.
     """
-    entries = [entry for entry in evidence.entries if entry.spiking and (entry.runs or entry.evaluated("time_constants"))]
+    entries = [
+        entry for entry in evidence.entries if entry.spiking and (entry.runs or entry.evaluated("time_constants"))
+    ]
     entries = [entry for entry in entries if entry.recipe.network.model == "srnn"]
     if not entries:
         raise MissingError(

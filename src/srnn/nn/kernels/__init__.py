@@ -79,4 +79,5 @@ __all__ = [
     "choose",
     "matmul_precision",
     "run_layer",
+    "warn_slow",
 ]

@@ -12,6 +12,7 @@ from ...compiling import has_numba
 from ..derivatives import adjoint
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
+from . import CannotCompile, warn_slow
 
 State = tuple[Tensor, ...]
 """(*variables, s)."""
@@ -48,7 +49,10 @@ def forth(
     if compiled and _compiled(currents):
         from .cpu import walks
 
-        return walks.forth(neuron, currents, weight_rec, coefficients, state, lengths)
+        try:
+            return walks.forth(neuron, currents, weight_rec, coefficients, state, lengths)
+        except CannotCompile as error:
+            warn_slow(str(error))
     before, totals = [], []
     for t in range(currents.shape[1]):
         before.append(state)
@@ -80,9 +84,12 @@ def back(
     if compiled and _compiled(currents):
         from .cpu import walks
 
-        return walks.back(
-            neuron, surrogate, membrane, own_weight, coefficients, states, currents, signal, seed, lengths
-        )
+        try:
+            return walks.back(
+                neuron, surrogate, membrane, own_weight, coefficients, states, currents, signal, seed, lengths
+            )
+        except CannotCompile as error:
+            warn_slow(str(error))
     step_adjoint, count = adjoint(type(neuron)), len(states)
     g_currents, sums = torch.zeros_like(currents), [torch.zeros_like(currents[:, 0]) for _ in coefficients]
     for t in reversed(range(currents.shape[1])):

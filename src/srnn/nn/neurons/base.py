@@ -168,7 +168,10 @@ class Neuron:
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
             if name not in self.parameters():
-                raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{nearest(name, self.parameters())}")
+                hint = nearest(name, self.parameters()) if self.trained != Neuron.trained else (
+                    " Its field 'trained' says which are trained (trained: tuple[str, ...] = () if none is)."
+                )  # fmt: skip
+                raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{hint}")
         for name in self.taus:
             if name not in self.parameters():
                 raise SrnnError(

@@ -278,7 +278,7 @@ class _Run(torch.autograd.Function):
         presynaptic, count = sizes.channels + (sizes.size if sizes.recurrent else 0), len(parameters.coefficients)
         g_weights = layer.padding.empty(len(shards), presynaptic * sizes.width).reshape(len(shards), -1)
         g_bias = layer.padding.zeros(len(shards), sizes.width).reshape(len(shards), -1)
-        g_coefficients = layer.padding.zeros(len(shards), count, sizes.width).reshape(len(shards), count, -1)
+        g_coefficients = layer.padding.zeros(len(shards), count, sizes.width).reshape(len(shards), count, sizes.width)
         g_state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in g_final)
         g_kernel = layer.padding.zeros(len(shards), layer.spread, sizes.width).reshape(len(shards), -1)
         whole = Gradients(

@@ -204,15 +204,19 @@ def _each(context: Any, builder: Any, of: types.UniTuple, arrays: Any, index: An
     ]
 
 
+def _vectors(arrays: Any) -> Any:
+    """Type of a tuple of one vector from each of the arrays, of which there may be none (a neuron without coefficients)."""
+    return types.UniTuple(VECTORS[arrays.dtype.dtype], arrays.count) if arrays.count else arrays
+
+
 @instruction
 def load_each(typing: Any, arrays: Any, index: Any) -> Any:
     """Tuple of the vectors that start at ``index`` in each of the arrays."""
-    vector = VECTORS[arrays.dtype.dtype]
-    result = types.UniTuple(vector, arrays.count)
+    result = _vectors(arrays)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         addresses = _each(context, builder, arrays, *arguments)
-        return context.make_tuple(builder, result, [load_at(builder, address, vector) for address in addresses])
+        return context.make_tuple(builder, result, [load_at(builder, address, result.dtype) for address in addresses])
 
     return result(arrays, types.intp), emit
 
@@ -220,14 +224,14 @@ def load_each(typing: Any, arrays: Any, index: Any) -> Any:
 @instruction
 def store_each(typing: Any, arrays: Any, index: Any, values: Any) -> Any:
     """Store a tuple of vectors, one in each of the arrays, at ``index``."""
-    vector = VECTORS[arrays.dtype.dtype]
+    vectors = _vectors(arrays)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         addresses = _each(context, builder, arrays, *arguments[:2])
         for address, value in zip(addresses, cgutils.unpack_tuple(builder, arguments[2], arrays.count), strict=True):
-            store_at(builder, value, address, vector)
+            store_at(builder, value, address, vectors.dtype)
 
-    return types.void(arrays, types.intp, types.UniTuple(vector, arrays.count)), emit
+    return types.void(arrays, types.intp, vectors), emit
 
 
 @instruction

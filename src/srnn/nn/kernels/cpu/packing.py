@@ -59,8 +59,9 @@ class PackedNetwork:
             record[stream.WEIGHTS] = place(np.pad(rows, ((0, 0), (0, width - size))).ravel())
             record[stream.BIAS] = place(np.pad(layer.bias, (0, width - size)))
             # Padding computes what the last neuron does, from no current: nothing odd.
-            constants = np.stack([np.pad(c, (0, width - size), "edge") for c in coefficients])
-            record[stream.COEFFICIENTS] = place(constants.reshape(len(constants), -1, lanes).transpose(1, 0, 2).ravel())
+            constants = np.array([np.pad(c, (0, width - size), "edge") for c in coefficients], self.dtype)
+            constants = constants.reshape(len(coefficients), width // lanes, lanes)
+            record[stream.COEFFICIENTS] = place(constants.transpose(1, 0, 2).ravel())
             record[stream.VARIABLES] = state_size
             record[stream.EMITTED] = state_size + width * len(neuron.variables())
             state_size = record[stream.EMITTED] + width

@@ -136,6 +136,8 @@ def _common(a: types.Type, b: types.Type) -> Vector | None:
     for one, other in ((a, b), (b, a)):
         if isinstance(one, Vector) and (other == one or isinstance(other, (Mask, types.Number))):
             return one
+        if isinstance(one, Mask) and isinstance(other, types.Number):
+            return next(vector for vector, mask in MASKS.items() if mask == one)
     return None
 
 
@@ -143,7 +145,7 @@ def _common(a: types.Type, b: types.Type) -> Vector | None:
 
 
 def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
-    """Register a binary operator: on two vectors, or on a vector and a number or mask."""
+    """Register a binary operator: on two vectors, on a vector and a number or mask, or on a mask and a number."""
 
     @type_callable(symbol)
     def typing(context: Any) -> Any:
@@ -165,9 +167,9 @@ def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
                     for value, of in zip(arguments, signature.args, strict=True))  # fmt: skip
         return emit(builder, *operands)
 
-    others = (Vector, Mask, types.Number)
-    for pair in [(Vector, other) for other in others] + [(other, Vector) for other in others[1:]]:
-        lower_builtin(symbol, *pair)(lower)
+    for a, b in ((Vector, Vector), (Vector, Mask), (Vector, types.Number), (Mask, types.Number)):
+        for pair in {(a, b), (b, a)}:
+            lower_builtin(symbol, *pair)(lower)
 
 
 _operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=CONTRACT))

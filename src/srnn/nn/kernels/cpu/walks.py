@@ -19,7 +19,7 @@ from torch import Tensor
 from .... import threads
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
-from .compiler import backward_loop, forward_loop
+from .compiler import backward_loop, cannot_compile, forward_loop
 from .forward import emit
 from .memory import flat, load, load_each, split, store, store_each
 from .padding import Padding
@@ -133,7 +133,8 @@ def forth(
     constants, ends = tuple(padding.constants(value) for value in coefficients), lengths.numpy()
     layer = (steps, size, padding.width, weight_rec is not None, total, weights, constants)
     loop = forward_loop(type(neuron), make_forth)
-    threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
+    with cannot_compile(f"the neuron '{neuron.name}'"):
+        threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
     return (
         tuple(padding.tensor(part, batch, steps) for part in states),
         padding.tensor(total, batch, steps),
@@ -158,7 +159,8 @@ def back(
         g_state, g_currents, g_coefficients,
     )  # fmt: skip
     loop = backward_loop(type(neuron), type(surrogate), make_back)
-    threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
+    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'"):
+        threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
         padding.tensor(g_currents, batch, steps),
         tuple(padding.tensor(part, batch) for part in g_coefficients),
