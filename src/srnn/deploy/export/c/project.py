@@ -76,7 +76,7 @@ def export_c(
     if layout not in LAYOUTS:
         raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
-        raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
+        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
