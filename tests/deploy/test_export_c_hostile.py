@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,9 +18,12 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import DTYPES
-from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import quantise
+from srnn.nn.loss_config import DecisionRule, LossConfig
 from srnn.nn.network.state_format import StateFormat
+from srnn.nn.neurons import Init, Neuron
+from srnn.nn.neurons.base import decay
 from support.compiled import COMPILERS, SANITIZED, build
 from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
 
@@ -101,6 +106,67 @@ def test_a_library_may_be_called_as_its_parts(format: str, name: str, tmp_path: 
         cwd=tmp_path / "c", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class _Own(Neuron):
+    """A leaky neuron whose step is written with names of its author's."""
+
+    name: ClassVar[str] = "test_own_names"
+    tau_mem: Init = Init("uniform", 3.0, 9.0)
+    threshold: Init = Init("uniform", 0.1, 0.4)
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[Any, ...]:
+        return decay(parameters["tau_mem"]), parameters["threshold"]
+
+
+def named_by_its_author(
+    *, u: str = "u", alpha: str = "alpha", threshold: str = "threshold", part: str = "part"
+) -> SRNN:
+    """A network of such neurons."""
+    text = (
+        f"def step({u}, s, current, {alpha}, {threshold}):\n    {part} = {alpha} * {u} + (1.0 - {alpha}) * current\n"
+        f"    {u} = {part} - {threshold} * s * {part}\n    return {u}, {u} - {threshold}\n"
+    )
+    place: dict[str, Any] = {}
+    exec(compile(text, "<own>", "exec"), place)
+    neuron: Any = type("Own", (_Own,), {"name": "test_own_names", "step": place["step"], "__module__": __name__})
+    return SRNN(2, [3], 2, neuron=neuron(), generator=torch.Generator().manual_seed(0), backend="reference")
+
+
+@pytest.mark.parametrize(
+    ("names", "format", "learn"),
+    [
+        ({"u": "double"}, "float32", None),
+        ({"alpha": "restrict"}, "int8", None),
+        ({"part": "register"}, "float32", None),
+        ({"u": "this"}, "float32", None),
+        ({"threshold": "_Bool"}, "float32", None),
+        ({"threshold": "u_at"}, "float32", None),
+        ({"alpha": "add"}, "int8", None),
+        ({"u": "z"}, "float32", "e-prop"),
+        ({"part": "drive"}, "float32", "e-prop"),
+        ({"u": "sum"}, "float32", "e-prop"),
+    ],
+)
+def test_a_name_that_c_has_for_something_else(names: dict[str, str], format: Any, learn: Any, tmp_path: Path) -> None:
+    (name,) = names.values()
+    decision = DecisionRule(LossConfig("ce_mean"), ("a", "b"))
+    with pytest.raises(SrnnError, match=f"^In C '{name}' means something else .* 'test_own_names': rename it"):
+        export_c(named_by_its_author(**names), tmp_path / "c", "net", format, learn=learn, decision=decision)
+    assert not (tmp_path / "c").exists()
+
+
+@needs_compiler
+@pytest.mark.parametrize("names", [("h", "bias", "scale"), ("z", "from_input", "psi"), ("sum", "state", "k")])
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_other_names_of_an_author(format: str, names: tuple[str, str, str], tmp_path: Path) -> None:
+    """They are no worse than those of other neurons."""
+    net = named_by_its_author(**dict(zip(("u", "alpha", "threshold"), names, strict=True)))
+    plan, model = exported(net, tmp_path, format)
+    x = np.random.default_rng(0).integers(0, 2, (1, 30, 2))
+    expected = run_float32(model, x.astype(np.float32)) if format == "float32" else model.run(x)
+    np.testing.assert_array_equal(build(tmp_path, plan, COMPILERS[0]).run(x)[0], expected.output)
 
 
 def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.decision import c_string
+from srnn.deploy.export.c.names import check_name, identifier
 from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.deploy.export.c.project import check_name, identifier
 from srnn.deploy.export.model import export
 from srnn.measure.analysis.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32

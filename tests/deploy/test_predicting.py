@@ -148,7 +148,8 @@ def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
     x = np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)  # bfloat16 changes it again
     half = torch.from_numpy(x).bfloat16()
     for given, same in ((x.tolist(), x), (tuple(map(tuple, x.tolist())), x), (half, half.float().numpy()),
-                        (torch.from_numpy(x).requires_grad_(), x), (np.asfortranarray(x), x), (x.astype(">f4"), x)):  # fmt: skip
+                        (torch.from_numpy(x).requires_grad_(), x), (np.asfortranarray(x), x), (x.astype(">f4"), x),
+                        (torch.from_numpy(x).to_sparse(), x)):  # fmt: skip
         one, wanted = model.predict(given), model.predict(same)
         assert not isinstance(one, list) and not isinstance(wanted, list)
         assert np.array_equal(one.scores, wanted.scores)
@@ -161,6 +162,9 @@ def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
                          (Path("."), "is a folder")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
             model.predict(bad)
+    for listen in (model.predict, model.stream().push):
+        with pytest.raises(SrnnError, match="meta device has no numbers"):
+            listen(torch.from_numpy(x).to("meta"))
     with pytest.raises(SrnnError, match="Samples must be real numbers, not complex64"):
         model.stream().push(x * np.complex64(1j))
 

@@ -165,6 +165,23 @@ def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], brows
     assert browser.value("view.at") < 5000
 
 
+def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder], browser: Browser) -> None:
+    """The server counts samples from the reset on, the recording from its beginning."""
+    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    with serving(models, recordings=[recording]) as first:
+        browser.open(first.url + "/")
+        browser.wait(READY)
+        browser.key(" ")
+        browser.wait(f"lastState && {COUNT} > 500")
+        browser.key("r")
+        at = browser.value("feed.place")
+        browser.wait(f"lastState && {COUNT} > 100")
+        port = first.port
+    with serving(models, port=port, recordings=[recording]):
+        browser.wait("document.querySelector('#status').textContent.startsWith('resumed at sample')")
+        assert browser.value("feed.place") >= at >= 500
+
+
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)

@@ -30,7 +30,7 @@ def test_what_inputs_may_be() -> None:
     frozen, wide = x.copy(), np.repeat(x, 2)
     frozen.flags.writeable = False
     for same in (torch.from_numpy(x), x.astype(np.float64), x.astype(">f4"), frozen, wide[::2], x.tolist(),
-                 torch.from_numpy(x).double().requires_grad_()):  # fmt: skip
+                 torch.from_numpy(x).double().requires_grad_(), torch.from_numpy(x).to_sparse()):  # fmt: skip
         got = Stream(net).push(same)
         assert got.dtype == np.float32 and np.array_equal(got, expected)
     assert np.array_equal(Stream(net).push(np.asfortranarray(signal(9, 5))), Stream(net).run(signal(9, 5)))
@@ -77,6 +77,8 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: setattr(s, "state", None), "tuple of 3 entries"),
         (lambda s: setattr(s, "state", s.state[:2]), "tuple of 3 entries"),
         (lambda s: setattr(s, "state", s.state[::-1]), "layer 0 does not fit"),
+        (lambda s: setattr(s, "state", (0, 0, 0)), "layer 0 does not fit"),
+        (lambda s: s.push(torch.ones(5, device="meta")), "has no numbers"),
         (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
         (lambda s: Stream(s), "needs a spiking network .SRNN., not a Stream"),
         (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from srnn import SrnnError, Stream
 from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
+from srnn.measure.analysis.policy import in_a_row
 from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
@@ -243,3 +244,19 @@ def test_outputs_of_a_wrong_shape_are_refused() -> None:
         policy.begin(2).push(np.zeros(3))
     with pytest.raises(SrnnError, match="active"):
         policy.begin(2).push(np.zeros((2, 3)), active=[1, 0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=12), st.integers(0, 12))
+def test_steps_in_a_row_are_counted_alike_however_they_come(steps: list[tuple[int, bool]], cut: int) -> None:
+    expected, before, count = [], -1, 0
+    for label, sure in steps:
+        count = (count if label == before else 0) + 1 if sure else 0
+        before = label
+        expected.append(count)
+    labels, sure = np.array([one[0] for one in steps]), np.array([one[1] for one in steps])
+    found, before, count = list[int](), -1, 0
+    for part in (slice(cut), slice(cut, None)):
+        if len(labels[part]):
+            found += in_a_row(labels[None, part], sure[None, part], np.array([before]), np.array([count]))[0].tolist()
+            before, count = int(labels[part][-1]), found[-1]
+    assert found == expected

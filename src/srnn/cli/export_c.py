@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..deploy.export.c.project import check_name, check_out
+    from ..deploy.export.c.names import check_name
+    from ..deploy.export.c.project import check_out
     from ..deploy.export.model import export_c
     from ..training.runs import open_trained
 

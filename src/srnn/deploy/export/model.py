@@ -75,10 +75,8 @@ def export_c(
     from ...data.signals import CrossingPath
     from ...nn.fixedpoint.device import device_network
     from .c import export_c
-    from .c.project import identifier
+    from .c.names import identifier
 
-    if format != "int8" and inputs_as is not None:
-        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
     if format != "int8" and state_bits is not None:
         raise SrnnError("state_bits (--state-bits) belongs to format int8; float32 keeps states in float32.")
     signal = trained.task.signal()

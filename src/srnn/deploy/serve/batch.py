@@ -82,7 +82,10 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
     if kind in ("audio/wav", "audio/x-wav", "audio/wave"):
         if channels != 1 or decoder.signal.form != "signal" or decoder.signal.rate is None:
             raise SrnnError(f"This model reads {decoder.signal.what}, not sound.")
-        samples, rate = decode_wav(body)
+        try:
+            samples, rate = decode_wav(body)
+        except SrnnError as error:
+            raise SrnnError(f"The body: {error}") from error
         mono = samples.mean(axis=1, keepdims=True, dtype=np.float32)
         return [at_rate("The sound", mono, rate, decoder.signal.rate, sound=True)]
     raise SrnnError("The content type must be application/json, application/x-npy or audio/wav.")

@@ -25,6 +25,7 @@ import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...errors import SrnnError
+from ...measure.analysis.policy import in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
 from .decisions import Array, Decisions
@@ -270,16 +271,15 @@ class Session:
     def _exit(self, scores: Array) -> int | None:
         """The row at which the policy decides, if it does."""
         policy = self.decoder.policy
-        if policy is None:
+        if policy is None or not len(scores):
             return None
         read = self._scores.steps[0] - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
-        sure = policy.sure(self.decoder.probabilities(scores), read)
-        for row, (guess, is_sure) in enumerate(zip(scores.argmax(-1).tolist(), sure.tolist(), strict=True)):
-            same, self._guess = self._guess == guess, guess
-            self._sure = (self._sure if same else 0) + 1 if is_sure else 0
-            if self._sure >= policy.patience:
-                return row
-        return None
+        sure, guesses = policy.sure(self.decoder.probabilities(scores), read), scores.argmax(-1)
+        counts = in_a_row(guesses[None], sure[None], np.array([self._guess]), np.array([self._sure]))[0]
+        exits = np.flatnonzero(counts >= policy.patience)
+        last = exits[0] if len(exits) else -1
+        self._guess, self._sure = int(guesses[last]), int(counts[last])
+        return int(last) if len(exits) else None
 
     def _begin(self) -> None:
         """The next segment."""

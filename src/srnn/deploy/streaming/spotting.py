@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Any, Self, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from ...data.encoders.streaming import as_samples
 from ...errors import SrnnError
 from ...files import reading
 from ...files.conversion import convert
-from ...nn.network.inputs import as_numpy
 from ...text import brief
 from .decisions import Array, Decisions
 from .decoder import Decoder
@@ -81,9 +79,9 @@ class Spotter:
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
         self._windows = Windows(decoder)
         rule = SpottingRule.of(decoder.trained) if rule is None else rule
-        self.decoder, self.encoder = decoder, decoder.signal.stream()
-        self.samples = self.steps = 0
-        """Pushed, and come out of them, since the stream's start."""
+        self.decoder, self._front = decoder, decoder.open()  # of the session only the first half, its encoder
+        self.steps = 0
+        """That came out of the samples since the stream's start."""
         self._detector = Detector(decoder, rule)
 
     def push(self, block: npt.ArrayLike) -> Decisions:
@@ -91,14 +89,16 @@ class Spotter:
 
         ``final``: a word is detected. SrnnError for a block that does not fit or is not finite.
         """
-        samples = as_samples(as_numpy(block), self.encoder.channels)
-        steps = self.encoder.push(samples)
-        self.samples += len(samples)
-        return self._decide(steps)
+        return self._decide(self._front.encode(block))
 
     def finish(self) -> Decisions:
         """The signal ends: the windows that ended in what the encoder held back."""
-        return self._decide(self.encoder.flush())
+        return self._decide(self._front.encoder.flush())
+
+    @property
+    def samples(self) -> int:
+        """Samples that were pushed since the stream's start."""
+        return self._front.samples
 
     def _decide(self, steps: Array) -> Decisions:
         self.steps += len(steps)

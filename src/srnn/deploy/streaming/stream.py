@@ -317,7 +317,8 @@ class Stream:
             )
         for number, (parts, layer) in enumerate(zip(state, layers, strict=True)):
             expected = {name: (count, *shape) for name, shape in layer.state_shapes.items()}
-            shapes = [tuple(part.shape) if isinstance(part, Tensor) else type(part) for part in parts]
+            entries = parts if isinstance(parts, (tuple, list)) else [parts]
+            shapes = [tuple(part.shape) if isinstance(part, Tensor) else type(part) for part in entries]
             if shapes != list(expected.values()):
                 raise SrnnError(f"The state of layer {number} does not fit: expected {expected}, got {shapes}.")
         dtype = self._net.readout.weight_in.dtype

@@ -176,8 +176,7 @@ class Deciding:
         scores = self._scores.push(x[which, None], which)[:, 0]
         guess, believed = scores.argmax(-1), confidences(scores, self.policy.loss)
         sure = self.policy.sure(believed, self._scores.steps[which])
-        goes_on = self._before[which] == guess
-        row = np.where(sure, np.where(goes_on, self._row[which], 0) + 1, 0)
+        row = in_a_row(guess[:, None], sure[:, None], self._before[which], self._row[which])[:, 0]
         self._row[which], self._before[which], self.guesses[which] = row, guess, guess
         decided = (row >= self.policy.patience) & (self.classes[which] < 0)
         self.classes[which[decided]] = guess[decided]
@@ -193,6 +192,25 @@ class Deciding:
             self._scores.reset(which)
 
 
+def in_a_row(
+    predicted: npt.NDArray[np.int64],
+    sure: npt.NDArray[np.bool_],
+    before: npt.NDArray[np.int64],
+    count: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """(B, T): for how many consecutive steps the same class has been sure.
+
+    Args:
+        predicted, sure: (B, T) the class at each step, and whether it is sure.
+        before, count: (B,) the same of the step before: its class, and its number of such steps (0 before a sequence).
+    """
+    step = np.arange(predicted.shape[1])
+    held = np.column_stack([count > 0, sure[:, :-1]])
+    goes_on = sure & held & (predicted == np.column_stack([before, predicted[:, :-1]]))
+    begun = np.maximum.accumulate(np.where(goes_on, -count[:, None], step), axis=1)
+    return np.where(sure, step - begun + 1, 0)
+
+
 def first_exit(
     predicted: npt.NDArray[np.int64],
     sure: npt.NDArray[np.bool_],
@@ -201,14 +219,10 @@ def first_exit(
 ) -> list[npt.NDArray[np.int64]]:
     """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps, none of them before step
     number ``earliest`` (from 1); -1: never. For each patience, and within it for each earliest."""
-    step = np.arange(predicted.shape[1])
-    goes_on = np.zeros_like(sure)
-    goes_on[:, 1:] = sure[:, 1:] & sure[:, :-1] & (predicted[:, 1:] == predicted[:, :-1])
-    begun = np.maximum.accumulate(np.where(goes_on, 0, step), axis=1)
-    in_a_row = np.where(sure, step - begun + 1, 0)
-    steps = []
+    nothing = np.zeros(len(sure), np.int64)
+    counts, steps = in_a_row(predicted, sure, nothing, nothing), []
     for patience in patiences:
-        long_enough = in_a_row >= patience
+        long_enough = counts >= patience
         for first in earliest:
             begin = first + patience - 2
             hit = long_enough[:, begin:]

@@ -43,7 +43,7 @@ def comparison_content(
                 "name": name,
                 "seed": run.seed,
                 "network": describe_network(trained),
-                "measures": measures(name, analysis, report, run),
+                "measures": measures(name, analysis, report, logged["result"] or {}),
                 "recall": analysis.classes.recall,
                 "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
                 "anytime_labelled": None if analysis.anytime is None else analysis.anytime.accuracy_labelled,
@@ -70,14 +70,14 @@ def comparison_content(
     )
 
 
-def measures(name: str, analysis: Analysis, energy: dict[str, Any], run: Run) -> dict[str, Any]:
-    """The numbers by which runs are compared; None where one does not apply to a run.
+def measures(name: str, analysis: Analysis, energy: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """The numbers by which runs are compared, ``result`` of them those of the training; None where one does not apply to a run.
 
     Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0, and
     ``analog_operations_per_step`` how often such an output, or an input, is multiplied at a synapse. Neither is comparable with
     ``firing_rate`` or ``sops_per_step``.
     """
-    report, result = analysis.evaluation.report, training(run)["result"] or {}
+    report = analysis.evaluation.report
     activity = None if analysis.activity is None else analysis.activity.to_dict()
     chosen = None if analysis.exit is None or analysis.exit.policy.confidence is None else analysis.exit.result
     rate = None if report["firing_rate"] is None else report["firing_rate"]["mean"]

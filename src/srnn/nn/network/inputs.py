@@ -24,11 +24,13 @@ _TORCH = ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float6
 
 
 def as_numpy(x: Any) -> Any:
-    """A tensor, on any device and of any dtype, as a numpy array without gradients (bfloat16, which numpy lacks, in float32);
-    anything else as it is."""
+    """A tensor, on any device, of any dtype and layout, as a numpy array without gradients (bfloat16, which numpy lacks, in
+    float32); anything else as it is. SrnnError for one without numbers."""
     if not isinstance(x, Tensor):
         return x
-    x = x.detach().cpu()
+    if x.is_meta:
+        raise SrnnError("A tensor on the meta device has no numbers.")
+    x = x.detach().to_dense().cpu()
     return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 

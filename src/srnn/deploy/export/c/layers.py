@@ -10,6 +10,7 @@ from ....nn.fixedpoint.integer import IntegerLayer
 from ....nn.network.frozen import FrozenLayer
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
+from .names import array_name
 from .translate import FixedC, FixedText, FloatC
 
 
@@ -99,7 +100,7 @@ def plan_layer(
     for key, array in layer.coefficients.items():
         if key in step.parameters:
             same = (array == array[0]).all()
-            whole = Constant(f"{name}_{key}", value, array, f"{name}, {key}")
+            whole = Constant(array_name(name, key), value, array, f"{name}, {key}")
             coefficients[key] = number(array[0], value) if same else whole
     kept = f"int{layer.width}_t" if isinstance(layer, IntegerLayer) else value
     state = [(kept, variable) for variable in layer.neuron.variables()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,7 @@ from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
 from .learning import Learn, check_learning
+from .names import check_name
 from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from ....nn.network import SRNN
 
 Format = Literal["float32", "int8"]
-_KEYWORDS = frozenset(
-    ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
-     "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
-     "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while")
-)  # fmt: skip
-_TAKEN = frozenset(
-    ("main", "makefile", "count", "checked", "clean", "assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646",
-     "limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
-     "tgmath", "time", "wchar", "wctype")
-)  # fmt: skip
-"""Files and targets beside the library's own, and the headers of C, which -I. would hide."""
-_NAME_LENGTH = 31
 _ABOUT = 300
 """Characters of a network's description that are shown."""
 
@@ -88,7 +76,7 @@ def export_c(
     if layout not in LAYOUTS:
         raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
-        raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
+        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
@@ -123,25 +111,6 @@ def describe(network: FrozenNetwork) -> str:
     for layer in network.layers:
         parts.append(f"{layer.size} {layer.neuron.name}" + (", recurrent" if layer.weight_rec is not None else ""))
     return " - ".join(parts)
-
-
-def identifier(text: str) -> str:
-    """A name for ``export_c`` made of any text, such as a model's name."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
-    name = name if name[:1].isalpha() else f"net_{name}".rstrip("_")
-    name = f"{name}_net" if name in _KEYWORDS or name.lower() in _TAKEN else name
-    return name[:_NAME_LENGTH]
-
-
-def check_name(name: str) -> None:
-    """SrnnError unless it may begin C identifiers."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS:
-        raise SrnnError(f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _ (--name).")
-    if name.lower() in _TAKEN:
-        raise SrnnError(
-            f"A library cannot be called {name!r}: that is a file, target or header that it needs (--name)."
-        )
 
 
 def check_out(out: Path) -> None:
