@@ -7,14 +7,13 @@ import os
 import shutil
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils import parametrizations, parametrize, prune
 
 import srnn
 from srnn import SrnnError
@@ -22,11 +21,7 @@ from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
-from srnn.nn.arithmetic import absolute
 from srnn.nn.fixedpoint.integer import InputFormat
-from srnn.nn.neurons import Init, Neuron, as_neuron
-from srnn.nn.neurons.base import decay
-from srnn.nn.surrogates import Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.recipes import load_recipe
@@ -239,117 +234,6 @@ def test_class_names_cannot_speak_to_a_terminal(small: Path, tmp_path: Path) -> 
     assert model.classes == ("\\x1b[2Jgone", "a b")
 
 
-def test_networks_of_ones_own(tmp_path: Path) -> None:
-    net = srnn.SRNN(
-        4, [5, 4], 3, neuron=[srnn.ALIF(beta=0.7), "lif"], readout="spike_count", recurrent=[True, False],
-        bidirectional=True, merge="concat", encoder={"name": "learned_ternary", "per_channel": True}, substeps=2,
-        delays=[{"recurrent": "uniform(0, 9)", "learned": True}, {"input": "normal(0, 4)"}],
-    )  # fmt: skip
-    model = srnn.from_network(net, "abc", loss="ce_spike_count", about={"licence": "CC0"})
-    again = srnn.load(model.save(tmp_path / "m.safetensors"))
-    x = np.random.default_rng(0).standard_normal((30, 4))
-    assert np.array_equal(again.predict(x).scores, model.predict(x).scores) and again.about == {"licence": "CC0"}
-    with pytest.raises(SrnnError, match="3 outputs; the signal gives 4, and there are 2 classes"):
-        srnn.from_network(net, "ab")
-    with pytest.raises(SrnnError, match="Two classes have the same name: no, no, yes"):
-        srnn.from_network(net, ["no", "no", "yes"])
-    with pytest.raises(SrnnError, match=r"'loss.name' must be one of nll, ce_mean, .*, not 'cross_entropy'"):
-        srnn.from_network(net, "abc", loss="cross_entropy")  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match="needs a readout that emits spikes"):
-        srnn.from_network(srnn.SRNN(2, [3], 2), "ab", loss="ce_spike_count")
-    with pytest.raises(SrnnError, match="at least one hidden layer"):
-        srnn.from_network(srnn.SRNN(2, [], 2), "ab")
-    with pytest.raises(SrnnError, match=r"A model needs a spiking network \(SRNN\), not a Linear"):
-        srnn.from_network(torch.nn.Linear(2, 2), "ab")  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match="A model cannot take this network: its weights are bfloat16"):
-        srnn.from_network(srnn.SRNN(2, [3], 2).bfloat16(), "ab")
-    for settings in ({"step_ms": -1}, {"step_ms": float("nan")}, {"steps": 0}, {"steps": 1.5}):
-        (name,) = settings
-        with pytest.raises(SrnnError, match=f"{name} must be"):  # load would refuse the file
-            srnn.from_network(net, "abc", **settings)
-    for classes in (range(3), np.arange(3)):
-        model = srnn.from_network(net, classes, loss="ce_spike_count")
-        assert srnn.load(model.save(tmp_path / "numbers.safetensors")).classes == model.classes == ("0", "1", "2")
-
-
-def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_read() -> None:
-    def small() -> srnn.SRNN:
-        return srnn.SRNN(2, [3], 2)
-
-    normed, spectral, pruned, more = small(), small(), small(), small()
-    parametrizations.weight_norm(normed.layers[0], "weight_in")
-    parametrizations.spectral_norm(spectral.layers[0], "weight_rec")
-    prune.l1_unstructured(pruned.readout, "weight_in", 0.5)
-    more.head = torch.nn.Linear(2, 2)
-    for net, name in (
-        (normed, "layers.0.parametrizations.weight_in.original0"),
-        (spectral, "layers.0.parametrizations.weight_rec.0._u"),
-        (pruned, "readout.weight_in"),
-        (more, "head.bias"),
-    ):
-        with pytest.raises(SrnnError, match=f"cannot describe this network's '{name}'.*permanent") as caught:
-            srnn.from_network(net, "ab")
-        assert "\n" not in str(caught.value)
-    prune.remove(pruned.readout, "weight_in")
-    parametrize.remove_parametrizations(normed.layers[0], "weight_in")
-    srnn.from_network(pruned, "ab"), srnn.from_network(normed, "ab")
-
-
-def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:
-    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)", "learned": True})
-    x = np.random.default_rng(0).random((30, 3))
-    model = srnn.from_network(net, "ab")
-    before, scores = {name: value.clone() for name, value in net.state_dict().items()}, model.predict(x).scores
-    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    net(torch.rand(2, 9, 3))  # its statistics move
-    assert np.array_equal(model.predict(x).scores, scores)
-
-
-def test_layers_that_share_their_weights_are_written(tmp_path: Path) -> None:
-    net = srnn.SRNN(2, [3, 3], 2)
-    net.layers[1].weight_rec, net.layers[1].params = net.layers[0].weight_rec, net.layers[0].params
-    again = srnn.load(srnn.from_network(net, "ab").save(tmp_path / "m.safetensors")).network
-    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
-
-
-def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:
-    """Known by its name once its class is defined; where its name is another's, nothing is written with the other's equations."""
-    with pytest.raises(SrnnError, match=r"Unknown neuron 'lifted'.*import its module first"):
-        as_neuron("lifted")
-
-    def lifted() -> type[srnn.LIF]:
-        def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:
-            u = leak * u + gain * current + 0.01 - threshold * s
-            return u, u - threshold
-
-        body = {"name": "lifted", "step": staticmethod(step), "__module__": __name__}
-        return dataclass(frozen=True)(type("Lifted", (srnn.LIF,), body))
-
-    own = lifted()
-    settings = (
-        "--training.epochs=1",
-        "--network.neuron={name: lifted, threshold: 0.02}",
-        "--network.backend=reference",
-    )
-    trained = srnn.train(tiny_recipe(*settings), tmp_path / "run")
-    assert (
-        type(trained.network.layers[0].neuron) is own
-        and type(srnn.load(tmp_path / "run").network.layers[0].neuron) is own
-    )
-    net = srnn.SRNN(4, [5, 4], 3, neuron=[own(threshold=0.02), "lif"], backend="reference")
-    again = srnn.load(srnn.from_network(net, "abc").save(tmp_path / "m.safetensors")).network
-    assert [layer.neuron for layer in again.layers] == [layer.neuron for layer in net.layers]
-    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
-
-    lifted()  # as a notebook's cell that runs again
-    with pytest.raises(SrnnError, match="'lifted' of the neuron Lifted is that of another class"):
-        srnn.from_network(net, "abc")
-    borrowed = dataclass(frozen=True)(type("Borrowed", (own,), {"name": "lif", "__module__": __name__}))
-    assert type(as_neuron("lif")) is srnn.LIF and type(as_neuron(srnn.LIF().describe())) is srnn.LIF
-    with pytest.raises(SrnnError, match="'lif' of the neuron Borrowed is that of another class"):
-        srnn.from_network(srnn.SRNN(4, [5], 3, neuron=borrowed()), "abc")
-
-
 def test_a_model_is_shown_in_a_line() -> None:
     assert repr(srnn.load("ecg-records")) == (
         "Model('ecg-records': 2 leads of ECG at 250 Hz -> P, PQ, QR, RS, ST, TP; 1,848 parameters)"
@@ -457,89 +341,3 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["networks"][0]["accuracy"] == 1
     assert main(["report", str(file), "--data", str(tmp_path / "all.npz"), "--json"]) == 0
     assert (tmp_path / "m.html").is_file() and json.loads(capsys.readouterr().out)["evaluation"]["accuracy"] == 1
-
-
-# ---- equations of one's own that are edited after a training ------------------------------------------------------------
-
-
-def _own(drop: float = 0.5, **changed: Any) -> Any:
-    """A neuron as its author's module defines it, now."""
-
-    def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
-        u = alpha * u + current - drop * s
-        return u, u - 0.25 * absolute(u)
-
-    def derive(self: Any, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (decay(parameters["tau_mem"]),)
-
-    fields = {"__annotations__": {"tau_mem": Init}, "tau_mem": Init("constant", 5.0), "step": step}
-    return dataclass(frozen=True)(type("Own", (Neuron,), {"name": "own_edited", **fields, "derive": derive, **changed}))
-
-
-def _own_surrogate(power: float = 1.0) -> Any:
-    own = {"name": "own_edited", "derivative": staticmethod(lambda v: 1.0 / (power + v * v))}
-    return dataclass(frozen=True)(type("Own", (Surrogate,), own))
-
-
-def _same_otherwise_written(membrane: Any, s: Any, current: Any, keep: Any) -> Any:
-    driven = keep * membrane + current
-    lower = 0.5 * s
-    return driven - lower, driven - lower - 0.25 * absolute(driven - lower)
-
-
-@pytest.fixture(scope="module")
-def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    net = srnn.SRNN(2, [3], 2, neuron=_own()(), surrogate=_own_surrogate()())
-    return srnn.from_network(net, ["a", "b"]).save(tmp_path_factory.mktemp("own") / "own.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("neuron", "surrogate"),
-    [
-        ({"drop": 0.25}, {}),
-        ({"derive": lambda self, **parameters: (1.0 - 1.0 / parameters["tau_mem"],)}, {}),
-        ({"emission": "relu"}, {}),
-        ({"tau_min": 2.0}, {}),
-        ({}, {"power": 2.0}),
-    ],
-)
-def test_a_model_of_equations_that_were_edited_is_refused(own_model: Path, neuron: Any, surrogate: Any) -> None:
-    _own(**neuron), _own_surrogate(**surrogate)
-    what = "surrogate" if surrogate else "neuron"
-    with pytest.raises(
-        SrnnError, match=rf"own\.safetensors is of other equations: 'layers\.0: {what} own_edited' has been"
-    ):
-        srnn.load(own_model)
-    _own(), _own_surrogate()
-    srnn.load(own_model)
-
-
-def test_what_is_merely_written_otherwise_is_read(own_model: Path) -> None:
-    _own(step=_same_otherwise_written), _own_surrogate()
-    srnn.load(own_model)
-
-
-def test_a_neuron_whose_derive_holds_a_constant_for_each_neuron_is_kept(tmp_path: Path) -> None:
-    held = torch.tensor([0.9, 0.8, 0.7])
-    neuron = _own(derive=lambda self, **parameters: (held * decay(parameters["tau_mem"]),))()
-    model = srnn.from_network(srnn.SRNN(2, [3], 2, neuron=neuron), ["a", "b"])
-    srnn.load(model.save(tmp_path / "held.safetensors"))
-    held[1] = 0.5
-    with pytest.raises(SrnnError, match="has been edited since"):
-        srnn.load(tmp_path / "held.safetensors")
-
-
-def test_digests_stay_as_they_are_in_files_and_older_files_have_none(own_model: Path, tmp_path: Path) -> None:
-    _own(), _own_surrogate()
-    whole = read_checkpoint(own_model)
-    assert whole.info["equations"] == {
-        "layers.0: neuron own_edited": "02c4296e6890885137f94b9e0e60d1b4cfc01dd8",
-        "layers.0: surrogate own_edited": "766b25654d795843e099ce3ab99a00c3ba181de8",
-        "readout: surrogate own_edited": "766b25654d795843e099ce3ab99a00c3ba181de8",
-    }
-    older = {key: value for key, value in whole.info.items() if key != "equations"}
-    save_checkpoint(tmp_path / "older.safetensors", whole.tensors, older)
-    srnn.load(tmp_path / "older.safetensors")
-    save_checkpoint(tmp_path / "forged.safetensors", whole.tensors, {**older, "equations": [1]})
-    with pytest.raises(SrnnError, match="of other equations"):
-        srnn.load(tmp_path / "forged.safetensors")
