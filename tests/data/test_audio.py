@@ -100,6 +100,18 @@ def test_silence_is_sound(tmp_path: Path) -> None:
     assert not read.any()
 
 
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x80000000, 0x7FFFF000])
+def test_what_was_written_to_a_pipe_is_read_to_its_end(tmp_path: Path, size: int) -> None:
+    """Whoever writes there cannot go back to say how much there is."""
+    samples = tone(0.01)
+    whole = riff(samples.tobytes())
+    place = whole.index(b"data") + 4
+    piped = whole[:place] + struct.pack("<I", size) + whole[place + 4 :] + b"\x01"  # half a sample at the end
+    assert np.array_equal(
+        read_audio(write(tmp_path / "a.wav", piped))[0], read_audio(write(tmp_path / "b.wav", whole))[0]
+    )
+
+
 NAN = np.array([0, np.nan, 1], np.float32).tobytes()
 
 

@@ -34,6 +34,7 @@ def test_delays_are_drawn_once_in_whole_steps() -> None:
     one, other = (layer(delays={"recurrent": "uniform(0, 20)"}).delay_rec for _ in range(2))
     assert torch.equal(one, other)  # type: ignore[arg-type]
     assert Delays.parse(Delays.parse({"recurrent": 6, "input": None}).describe()) == Delays(Init("constant", 6.0))
+    assert Delays(input="uniform(0, 5)", recurrent=6) == Delays(Init("constant", 6.0), Init("uniform", 0.0, 5.0))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "parameters: {training.epochs: 'integer(1, 2)'}", "a grid needs a list"),
         (BASE + "parameters: {network.neuron: ['a b', 'a-b']}", "two points have the name"),
         (BASE + "sampler: tpe\nparameters: {training.epochs: [1, 2]}", "'trials' must be"),
+        (BASE + "variants: [{a: {training.epochs: 3}}]\nparameters: {training.epochs: [1, 2]}", "is set by the variant 'a' and"),
         (BASE + "sampler: tpe\ntrials: 3", "'parameters' must be"),
         (BASE + "sampler: tpe\ntrials: 3\nvariants: [{a: {}}]\nparameters: {training.epochs: [1, 2]}", "'variants' must be"),
         (BASE + "sampler: optuna", "must be one of grid, random, tpe"),

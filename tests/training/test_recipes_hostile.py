@@ -89,6 +89,10 @@ def test_nothing_of_the_environment_gets_into_a_recipe(monkeypatch: pytest.Monke
         ("training.batch_size", 10_000_000, 10_000_001),
         ("training.max_skipped", 10**12, 10**12 + 1),
         ("loss.start", 10**12, 10**12 + 1),
+        ("training.optimizer.eps", 1.0, float("inf")),
+        ("training.optimizer.weight_decay", 1.0, float("inf")),
+        ("training.schedule.factor", 1.0, float("inf")),
+        ("training.schedule.final", 1.0, float("inf")),
     ],
 )
 def test_numbers_end_where_no_training_comes_near(key: str, most: Any, beyond: Any) -> None:

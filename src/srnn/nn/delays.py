@@ -47,6 +47,9 @@ class Delays:
     """Of learned delays: steps by which the triangle is wider than the narrowest at the start."""
 
     def __post_init__(self) -> None:
+        for name in ("recurrent", "input"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Init.parse(getattr(self, name)))
         require(isinstance(self.learned, bool), "network.delays.learned", "true or false", self.learned)
         number = isinstance(self.sigma, (int, float)) and not isinstance(self.sigma, bool)
         require(
@@ -65,7 +68,7 @@ class Delays:
             if key not in known:
                 raise SrnnError(f"Delays have no setting '{key}'.{nearest(str(key), known)}")
             if value is not None:
-                settings[key] = Init.parse(value) if key in ("recurrent", "input") else value
+                settings[key] = value
         if settings and not settings.keys() & {"recurrent", "input"}:
             raise SrnnError(
                 "Delays to be learned need to be drawn first: give the distribution of recurrent, or of input, ones."

@@ -271,6 +271,10 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
     require(isinstance(axes, Mapping), "parameters", "a mapping of recipe keys to lists or ranges")
     for key, values in axes.items():
         parameters[str(key)] = _axis(values, f"{path}: parameters.{key}")
+        if given := next((name for name, settings in variants.items() if key in settings), None):
+            raise SrnnError(
+                f"{path}: '{key}' is set by the variant '{given}' and among the parameters; name it in one place."
+            )
 
     sampler = _options(Sampler, content.get("sampler"), ("grid", "random", "tpe"), f"{path}: sampler")
     pruner = _options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner")

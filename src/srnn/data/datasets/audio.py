@@ -22,8 +22,12 @@ from ...files import LIMITS, read_bytes, reading
 
 _LIMITS = LIMITS["audio"]
 FASTEST = 768_000
-ODDEST = 2**17
 """Largest sampling rate (Hz) that can be resampled."""
+ODDEST = 2**17
+"""Largest numerator and denominator of the ratio between two rates."""
+_NOT_KNOWN = 2**31 - 2**16
+"""Bytes from which on the size of a chunk of samples is what programs write that write to a pipe (sox, arecord, ffmpeg): it goes
+on to the end."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
 """Endings of the sound files that folders are searched for, in small letters."""
 _SAME = {True: 1e-6, False: 0.01}
@@ -143,6 +147,9 @@ def decode_wav(content: bytes) -> tuple[Samples, int]:
         elif name == b"data":
             if form is None:
                 raise SrnnError("the WAV header is damaged: there is no format before the samples.")
+            if size >= _NOT_KNOWN and start < len(content):
+                frame = max(1, form[1] * form[3] // 8)
+                size = (len(content) - start) // frame * frame
             if start + size > len(content):
                 raise SrnnError(
                     f"the WAV file is cut off: expected {size} bytes of samples, found {len(content) - start}."

@@ -123,7 +123,8 @@ class Decoder:
         if segment:
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
-                raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")
+                unit = " s" if task.step_ms else ""
+                raise SrnnError(f"A segment lasts at least one step ({length:g}{unit}), not {segment:g}{unit}.")
             steps = round(segment / length)
         return cls(trained, signal, segment=steps, policy=policy, learn=learn)
 

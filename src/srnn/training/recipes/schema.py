@@ -50,8 +50,10 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         require(0 < self.lr < float("inf"), "training.optimizer.lr", "positive", self.lr)
         require(all(0 <= b < 1 for b in self.betas), "training.optimizer.betas", "two numbers in [0, 1)", self.betas)
-        require(self.eps > 0, "training.optimizer.eps", "positive", self.eps)
-        require(self.weight_decay >= 0, "training.optimizer.weight_decay", "at least 0", self.weight_decay)
+        require(0 < self.eps < float("inf"), "training.optimizer.eps", "positive", self.eps)
+        require(
+            0 <= self.weight_decay < float("inf"), "training.optimizer.weight_decay", "at least 0", self.weight_decay
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         require(self.every >= 1, "training.schedule.every", "at least 1", self.every)
-        require(self.factor > 0, "training.schedule.factor", "positive", self.factor)
-        require(self.final >= 0, "training.schedule.final", "at least 0", self.final)
+        require(0 < self.factor < float("inf"), "training.schedule.factor", "positive", self.factor)
+        require(0 <= self.final < float("inf"), "training.schedule.final", "at least 0", self.final)
         require(0 <= self.warmup < 1, "training.schedule.warmup", "in [0, 1)", self.warmup)
 
 
