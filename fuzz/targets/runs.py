@@ -57,6 +57,7 @@ def read_model(data: bytes, folder: Path) -> None:
 
 
 def model_seeds() -> dict[str, bytes]:
+    from srnn.training.checkpoints import architecture
     from srnn.training.trained import Trained
 
     made = recipe()
@@ -64,7 +65,7 @@ def model_seeds() -> dict[str, bytes]:
     trained = Trained(made.build_network(task, 0), task, made, steps=12)
     with tempfile.TemporaryDirectory() as folder:
         whole = trained.save(Path(folder) / "model.safetensors").read_bytes()
-    lines = json.dumps(trained.check_recipe()).encode()
+    lines = json.dumps(architecture(trained.network)).encode()
     return {"tiny": whole, "described": lines + CUT + json.dumps(trained.header()).encode()}
 
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,9 +110,8 @@ def test_a_library_may_be_called_as_its_parts(format: str, name: str, tmp_path: 
 
 @dataclass(frozen=True)
 class _Own(Neuron):
-    """A leaky neuron whose step is written with names of its author's."""
+    """A leaky neuron, whose step is written below, with names of its author's."""
 
-    name: ClassVar[str] = "test_own_names"
     tau_mem: Init = Init("uniform", 3.0, 9.0)
     threshold: Init = Init("uniform", 0.1, 0.4)
 
