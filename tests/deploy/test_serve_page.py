@@ -149,13 +149,18 @@ def test_the_microphone_is_heard(service: Service, browser: Browser) -> None:
     assert browser.value("document.querySelector('#label').textContent") in "0123456789" and browser.errors == []
 
 
+def play(server: Service, browser: Browser, steps: int) -> None:
+    """Open the page and play its first recording until so many steps are drawn and the server has sent its state."""
+    browser.open(server.url + "/")
+    browser.wait(READY)
+    browser.key(" ")
+    browser.wait(f"lastState && {COUNT} > {steps}")
+
+
 def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], browser: Browser) -> None:
     recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
-        browser.open(first.url + "/")
-        browser.wait(READY)
-        browser.key(" ")
-        browser.wait(f"lastState && {COUNT} > 300")
+        play(first, browser, 300)
         port = first.port
     browser.wait("document.querySelector('#status').textContent.startsWith('connection lost')")
     before = browser.value("view.at")
@@ -169,10 +174,7 @@ def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder]
     """The server counts samples from the reset on, the recording from its beginning."""
     recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
-        browser.open(first.url + "/")
-        browser.wait(READY)
-        browser.key(" ")
-        browser.wait(f"lastState && {COUNT} > 500")
+        play(first, browser, 500)
         browser.key("r")
         at = browser.value("feed.place")
         browser.wait(f"lastState && {COUNT} > 100")
