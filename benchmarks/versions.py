@@ -3,8 +3,9 @@
     git worktree add ../before COMMIT
     python -m benchmarks.versions ../before --out results/speed-of-a-change
 
-Times training steps, forward passes, a step of a stream, compilation from nothing, importing, and ``srnn --help``. Each ratio
-is this checkout's time divided by the mean of the other's two measurements beside it: above 1, the change is slower.
+Times training steps, forward passes, a step of a stream, compilation from nothing, importing, and ``srnn --help``; of another
+surrogate, or with coarser products in this checkout, training steps alone, for nothing else depends on them. Each ratio is this
+checkout's time divided by the mean of the other's two measurements beside it: above 1, the change is slower.
 """
 
 from __future__ import annotations
@@ -42,13 +43,17 @@ out.sum().backward()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.versions", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.versions", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument(
         "other", type=Path, metavar="CHECKOUT", help="another checkout, with which this one is compared"
     )
     parser.add_argument("--nets", nargs="+", choices=[*NETS], default=["ecg", "shd", "ssc", "gsc"])
     parser.add_argument("--rounds", type=int, default=9, help="paired ratios per measurement (default: 9)")
     parser.add_argument("--threads", type=int, default=2, help="threads and cores of each (default: 2)")
+    parser.add_argument("--surrogate", help="of both, such as linear (default: the multi-Gaussian)")
+    parser.add_argument("--precision", choices=["high", "medium"], help="torch's matmul precision, of this one alone")
     parser.add_argument("--quick", action="store_true", help="shrunk networks, one round: tries everything")
     parser.add_argument("--out", type=Path, default=ROOT / "results/versions", metavar="FOLDER")
     options = parser.parse_args(argv)
@@ -63,24 +68,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         ).stdout.strip(),
         "rounds": plan.rounds,
         "threads": options.threads,
+        "surrogate": options.surrogate,
+        "precision": options.precision,
         "records": [],
     }
-    here, there = (replace(CATALOGUE[BASE], name=name, source=str(path)) for name, path in pairs(other))
+    steps_alone = options.surrogate is not None or options.precision is not None
+    given = {"surrogate": options.surrogate}
+    here = entry("this", ROOT / "src", **given, precision=options.precision or "highest")
+    there = entry("other", other, **given)
     with tempfile.TemporaryDirectory() as folder:
         field = Field({OWN: sys.executable}, {}, Path(folder), threads=options.threads)
         for name in options.nets:
             net = quick(NETS[name]) if options.quick else NETS[name]
             say(f"{net.label} {net.size}")
-            results["records"] += timed(there, here, net, ["train", "forward"], field, plan)
-        net = replace(quick(NETS["shd"]) if options.quick else NETS["shd"], batch=1)
-        say(f"one stream: {net.label} {net.size}")
-        results["records"] += timed(there, here, net, ["stream", "loop"], replace(field, threads=1), plan)
-    for name, command in PROCESSES.items():
+            whats = ["train"] if steps_alone else ["train", "forward"]
+            results["records"] += timed(there, here, net, whats, field, plan)
+        if not steps_alone:
+            net = replace(quick(NETS["shd"]) if options.quick else NETS["shd"], batch=1)
+            say(f"one stream: {net.label} {net.size}")
+            results["records"] += timed(there, here, net, ["stream", "loop"], replace(field, threads=1), plan)
+    for name, command in {} if steps_alone else PROCESSES.items():
         results["records"].append(processes(name, command, other, plan.rounds, cached=True))
-    rounds = 1 if options.quick else min(3, plan.rounds)
-    results["records"].append(
-        processes("compiling a small ALIF network", ["-c", COMPILED], other, rounds, cached=False)
-    )
+    if not steps_alone:
+        rounds, command = 1 if options.quick else min(3, plan.rounds), ["-c", COMPILED]
+        results["records"].append(processes("compiling a small ALIF network", command, other, rounds, cached=False))
     options.out.mkdir(parents=True, exist_ok=True)
     storage.write(results, options.out / "versions.json")
     (options.out / "versions.md").write_text(page(results))
@@ -88,8 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def pairs(other: Path) -> tuple[tuple[str, Path], tuple[str, Path]]:
-    return ("this", ROOT / "src"), ("other", other)
+def entry(name: str, source: Path, **options: Any) -> Entry:
+    return replace(CATALOGUE[BASE], name=name, source=str(source), options={**CATALOGUE[BASE].options, **options})
 
 
 def timed(base: Entry, peer: Entry, net: Any, whats: list[str], field: Field, plan: Plan) -> list[dict[str, Any]]:
@@ -113,14 +124,14 @@ def processes(name: str, command: list[str], other: Path, rounds: int, cached: b
             subprocess.run([sys.executable, *command], env=given, check=True, capture_output=True, cwd=folder)
             return time.perf_counter() - began
 
-    (_, this), (_, that) = pairs(other)
+    this = ROOT / "src"
     if cached:
-        for source in (this, that):
+        for source in (this, other):
             seconds(source)
-    before, ratios, ours = [seconds(that)], [], []
+    before, ratios, ours = [seconds(other)], [], []
     for _ in range(rounds):
         ours.append(seconds(this))
-        before.append(seconds(that))
+        before.append(seconds(other))
         ratios.append(2 * ours[-1] / (before[-2] + before[-1]))
     say(f"{name}: {1000 * statistics.median(ours):.0f} ms, {statistics.median(ratios):.3f} of the other's")
     return {
@@ -130,11 +141,15 @@ def processes(name: str, command: list[str], other: Path, rounds: int, cached: b
 
 def page(results: dict[str, Any]) -> str:
     """A table: what, both times, and the ratio."""
-    found = results["machine"]
+    where = f"{results['machine']['cpu']}, {results['threads']} threads"
+    if results["surrogate"]:
+        where += f", {results['surrogate']} surrogate"
+    if results["precision"]:
+        where += f", this one with matmul precision {results['precision']}"
     lines = [
         f"# This checkout beside `{results['compared_with']}`", "",
-        f"{found['cpu']}, {results['threads']} threads, alternated; each ratio is this checkout's time divided by the mean of "
-        "the other's two measurements beside it. Above 1, this one is slower.", "",
+        f"{where}, alternated; each ratio is this checkout's time divided by the mean of the other's two measurements beside "
+        "it. Above 1, this one is slower.", "",
         "| | other, ms | this, ms | ratio, median | quartiles' distance | ratios |",
         "| --- | --: | --: | --: | --: | --: |",
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import authors, bf16, ternary, to_accuracy
+from benchmarks import authors, bf16, ternary, to_accuracy, versions
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -42,6 +42,16 @@ def test_the_limit_is_measured(tmp_path: Path) -> None:
 def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
     records = measured(kind, tmp_path)
     assert records and not any("failed" in record for record in records)
+
+
+def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
+    options = ["--quick", "--nets", "ecg", "--surrogate", "linear", "--out", str(tmp_path)]
+    assert versions.main([str(versions.ROOT), *options]) == 0
+    (record,) = json.loads((tmp_path / "versions.json").read_text())["records"]
+    assert record["ratio"]["median"] > 0 and "linear surrogate" in (tmp_path / "versions.md").read_text()
+    for cached in (True, False):
+        found = versions.processes("nothing", ["-c", "import os"], versions.ROOT / "src", 2, cached)
+        assert found["what"] == "nothing" and found["ratio"]["n"] == 2
 
 
 @pytest.mark.skipif(bf16.bf16_pairs() is None, reason="this processor has neither AVX512-BF16 nor AMX")
