@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def load_labelled(
 
     SrnnError for a label that is not among the classes, and for what does not fit.
     """
-    if not source.exists():
+    if not os.path.exists(source):  # false, where pathlib raises: names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     groups: Array | None
     if source.suffix.lower() in ARRAY_FILES:
