@@ -38,16 +38,17 @@ class LogMelStream(StreamEncoder):
     Args:
         front: what makes the frames; SrnnError with the level "clip".
         minimum: samples that shorter sound is padded to with silence; at least hop.
-        half: round frames to float16, as the data sets keep them, so that a network reads what it read in training.
+
+    Frames are rounded to float16, as the data sets keep them, so that a network reads what it read in training.
     """
 
     channels = 1
 
-    def __init__(self, front: LogMel, minimum: int, half: bool = True) -> None:
+    def __init__(self, front: LogMel, minimum: int) -> None:
         if front.level != "absolute":
             raise SrnnError("The level of a clip is known only at its end; a stream needs the level 'absolute'.")
         self.front, self.outputs, self.hop, self.latency = front, front.mels, front.hop, front.window // 2
-        self._minimum, self._half = minimum, half
+        self._minimum = minimum
         self.reset()
 
     def push(self, block: npt.ArrayLike) -> Array:
@@ -65,8 +66,7 @@ class LogMelStream(StreamEncoder):
                 rows.append(np.log(front.energies(sound[: front.window]) + np.float32(FLOOR)))
                 sound = sound[front.hop :]
         self._sound = sound.copy()
-        frames = np.concatenate(rows) if rows else self._none()
-        return rounded(frames).astype(np.float32) if self._half else frames
+        return rounded(np.concatenate(rows) if rows else self._none()).astype(np.float32)
 
     def flush(self) -> Array:
         if self._count == 0:
@@ -118,20 +118,17 @@ class DerivativeStream(WindowedStream):
         return smoothed_derivatives(last, self._order)[self.width - self.latency :]
 
 
-def speech_stream(
-    features: SpeechFeatures, statistics: Statistics, threshold: float | None = None, half: bool = True
-) -> Chain:
+def speech_stream(features: SpeechFeatures, statistics: Statistics, threshold: float | None = None) -> Chain:
     """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one each 10 ms.
 
     Args:
         features: log_mel with ``normalise`` training; SrnnError for all others.
         statistics: of the training set.
         threshold: makes steps ternary; None: they stay as they are.
-        half: see ``LogMelStream``.
     """
     front = check_streamable(features)
     stages: list[StreamEncoder] = [
-        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000, half),
+        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000),
         *([DerivativeStream(front.mels, features.derivatives)] if features.derivatives else []),
         ScaleStream(statistics.mean, statistics.std, np.float32),
     ]
