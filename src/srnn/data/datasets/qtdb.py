@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
-from .base import Split, SplitName, check_fraction, check_split, later, not_found, resolve_data_dir
+from ...errors import SrnnError
+from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
 from .matfile import read_mat
 
 CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
@@ -116,11 +116,9 @@ def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int
     nearest to ``fraction`` of its sequences, are held out. So every source database has its part, and so has the
     end of the file, which is most like the test file. No chance is involved.
 
-    ``records``: (N,) record number of each sequence, ascending. SrnnError for a bad fraction or number, and for too few records
-    to hold some out and keep some in every stretch.
+    ``records``: (N,) record number of each sequence, ascending. SrnnError for too few records to hold some out and keep some in
+    every stretch.
     """
-    check_fraction("validation_fraction", fraction)
-    check_whole("validation_blocks", blocks, 1)
     starts = np.flatnonzero(np.diff(records, prepend=records[0] - 1))  # (records,) first sequence of each
     total = len(records)
     if len(starts) < 2 * blocks:

@@ -24,10 +24,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -87,11 +86,9 @@ def load_records(
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
+class Record(NamedTuple):
     """A raw record."""
 
-    name: str
     signal: npt.NDArray[np.float64]
     """(T, 2), mV."""
     labels: npt.NDArray[np.int64]
@@ -101,11 +98,11 @@ class Record:
 def records_folder(data_dir: Path | None = None) -> Path:
     """The folder of the records. SrnnError, with how to get them, if it is missing."""
     root = resolve_data_dir(data_dir)
-    for folder in (root / "qtdb" / "records", root / "qtdb"):
+    records = root / "qtdb" / "records"
+    for folder in (records, records.parent):
         if folder.is_dir() and any(folder.glob("*.hea")):
             return folder
-    folder = root / "qtdb" / "records"
-    raise not_found("QTDB's records were", root, SOURCE.format(folder=folder))
+    raise not_found("QTDB's records were", root, SOURCE.format(folder=records))
 
 
 def record_names(folder: Path) -> list[str]:
@@ -143,7 +140,7 @@ def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None
         raise damaged(error or type(error).__name__) from error
     if not (labels >= 0).any():
         raise damaged("its annotation q1c has no complete wave")
-    return Record(name, signal, labels)
+    return Record(signal, labels)
 
 
 def _read_wfdb(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,18 +46,6 @@ _FILES: dict[Name, dict[str, str]] = {
 }
 _WHAT = "recordings in HDF5; download it again"
 _CODE = 1  # incremented when the same file and options shall give another result
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """The content of a file of events, binned."""
-
-    x: SpikeArray
-    """(N, steps, channels)."""
-    labels: npt.NDArray[np.int64]
-    """(N,)."""
-    speakers: npt.NDArray[np.int64] | None
-    """(N,), where the file has them."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +102,15 @@ class SHDTask(EventTask):
         """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
         check_split(split)
         path = find_file("shd", split, data_dir)
-        recordings = read_recordings(path, self.binning, len(SHD_CLASSES))
-        if recordings.speakers is None:
+        x, labels, speakers = read_recordings(path, self.binning, len(SHD_CLASSES))
+        if speakers is None:
             raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is divided; download it again.")
-        speakers = recordings.speakers
-        everything = Split(recordings.x, recordings.labels, groups=np.char.mod("speaker-%02d", speakers))
-        if split == "test":
-            return everything.validate(str(path), len(SHD_CLASSES))
-        present = np.unique(speakers).tolist()
-        out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
-        return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
+        chosen = Split(x, labels, groups=np.char.mod("speaker-%02d", speakers))
+        if split != "test":
+            present = np.unique(speakers).tolist()
+            out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
+            chosen = chosen.take(out if split == "validation" else ~out)
+        return chosen.validate(str(path), len(SHD_CLASSES))
 
 
 @register
@@ -139,8 +126,8 @@ class SSCTask(EventTask):
         """x (N, steps, channels) sparse spikes, y (N,) the word."""
         check_split(split)
         path = find_file("ssc", split, data_dir)
-        recordings = read_recordings(path, self.binning, len(SSC_CLASSES))
-        return Split(recordings.x, recordings.labels).validate(str(path), len(SSC_CLASSES))
+        x, labels, _ = read_recordings(path, self.binning, len(SSC_CLASSES))
+        return Split(x, labels).validate(str(path), len(SSC_CLASSES))
 
 
 def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:
@@ -163,16 +150,19 @@ def check_file(path: Path) -> int:
         return len(_labels(file, path))
 
 
-def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
+def read_recordings(
+    path: Path, binning: EventBinning, classes: int
+) -> tuple[SpikeArray, npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
     """All recordings of a file of this layout, binned, cached in the folder .cache next to it.
 
-    Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
+    Returns x (N, steps, channels); labels (N,); speakers (N,), where the file has them. SrnnError, which names the file and the
+    recording, for whatever is wrong with it.
     """
     options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
 
-    def use(arrays: Arrays) -> Recordings:
+    def use(arrays: Arrays) -> Any:
         x = SpikeArray.from_cache(arrays["gaps"], arrays["edges"], binning.steps, binning.channels)
-        return Recordings(x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None)
+        return x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None
 
     return cached(path.parent / ".cache", path.stem, options, [path], lambda: _bin_file(path, binning, classes), use)
 

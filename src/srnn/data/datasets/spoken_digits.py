@@ -36,7 +36,6 @@ SPIKES = "cochlea.h5"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DigitSplitting = Literal["official", "speaker"]
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
-_OF_INDEX: dict[int, SplitName] = {index: "test" if index < 5 else "validation" for index in range(10)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class _Recordings(Task):
     test_speaker: str = SPEAKERS[-1]
     """splitting speaker: the speaker held out for testing."""
     validation_speaker: str | None = None
-    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order."""
+    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order, the first after the last."""
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -72,7 +71,7 @@ class _Recordings(Task):
         if not paths:
             how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
             raise not_found("Spoken digits (fsdd/recordings) were", root, how)
-        held = self.validation_speaker or after(self.test_speaker)
+        held = self.validation_speaker or SPEAKERS[(SPEAKERS.index(self.test_speaker) + 1) % len(SPEAKERS)]
         clips: dict[SplitName, list[Item]] = {"train": [], "validation": [], "test": []}
         for path in paths:
             match = _NAME.fullmatch(path.stem)
@@ -80,7 +79,7 @@ class _Recordings(Task):
                 raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
             digit, speaker, index = match[1], match[2], int(match[3])
             if self.splitting == "official":
-                split = _OF_INDEX.get(index, "train")
+                split = "test" if index < 5 else "validation" if index < 10 else "train"
             else:
                 split = "test" if speaker == self.test_speaker else "validation" if speaker == held else "train"
             clips[split].append(Item(path, path.name, digit, speaker))
@@ -126,7 +125,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         if not path.is_file():
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
             raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
-        recordings = read_recordings(path, self.binning, 10)
+        x, _, _ = read_recordings(path, self.binning, 10)
         with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
         place = {name: index for index, name in enumerate(names)}
@@ -136,9 +135,4 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([int(clip.label) for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])
-        return Split(recordings.x[order], labels, groups=groups).validate(str(path), 10)
-
-
-def after(speaker: str) -> str:
-    """The next speaker in alphabetical order, the first after the last."""
-    return SPEAKERS[(SPEAKERS.index(speaker) + 1) % len(SPEAKERS)]
+        return Split(x[order], labels, groups=groups).validate(str(path), 10)
