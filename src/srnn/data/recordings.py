@@ -53,14 +53,12 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
     """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
 
     Args:
-        path: a file of one of the formats above.
         channels: how many it must have (None: any); sound of several is averaged where one is wanted, as in training.
         rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
         chosen: which of its channels to read, in this order, counted from 0; None: all.
 
-    Raises:
-        SrnnError: missing, empty, damaged, another format or number of channels, not finite, a rate that cannot be resampled.
-            It names the file, and the line or sample.
+    SrnnError, which names the file, and the line or sample: missing, empty, damaged, another format or number of channels, not
+    finite, a rate that cannot be resampled.
     """
     x, own_rate, _ = read_recording(path)
     if chosen is not None:

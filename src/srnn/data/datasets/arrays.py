@@ -72,7 +72,6 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
     """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
 
     Args:
-        split: train, validation or test.
         source: a folder or table of sensor files, or an .npz or HDF5 file.
         shares: how much is held out where no split is given.
         about: what ``describe`` said of the source.

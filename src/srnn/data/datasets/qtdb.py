@@ -51,10 +51,7 @@ def load_paper_split(
 
     Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``); test is
     QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files; sequences are longer by as many, at their
-    beginnings without labels, at their ends without spikes.
-
-    Raises:
-        SrnnError: the file is missing (the message says where to get it), damaged, or not what it should be.
+    beginnings without labels, at their ends without spikes. SrnnError for a file that is missing or damaged.
     """
     check_split(split)
     path = find_mat("QTDB_test.mat" if split == "test" else "QTDB_train.mat", data_dir)

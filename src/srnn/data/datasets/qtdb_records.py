@@ -56,11 +56,9 @@ def load_records(
 ) -> Split:
     """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
 
-    Args:
-        window, stride: steps in a sequence, and from one to the next.
-        label_lag: steps by which a label lags behind its sample (look-ahead that the network is granted).
-
-    SrnnError for no records, fewer than four, and one that is damaged or lacks its annotation (each says what to do).
+    ``window``, ``stride``: steps in a sequence, and from one to the next. ``label_lag``: steps by which a label lags behind its
+    sample (look-ahead that the network is granted). SrnnError for no records, fewer than four, and one that is damaged or lacks
+    its annotation (each says what to do).
     """
     check_split(split)
     folder = records_folder(data_dir)

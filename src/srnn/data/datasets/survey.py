@@ -36,11 +36,8 @@ def say(message: str) -> None:
 def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
     """What is done to clips, whatever their split, a line for each kind: cut, filled up, or silent.
 
-    Args:
-        cache: the folder where their lengths are cached.
-        seconds: the length that they are cut or padded to; None: each stays as long as it is.
-
-    SrnnError for a file that cannot be read, with its name.
+    ``cache``: the folder where their lengths are cached. ``seconds``: the length that they are cut or padded to; None: each stays
+    as long as it is. SrnnError for a file that cannot be read, with its name.
     """
 
     def measure() -> Arrays:

@@ -10,18 +10,10 @@ from .streaming import Array, WindowedStream
 
 
 def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]:
-    """Windows of ``width`` steps, stride 1; as many as there are steps, the last full one repeated to the end.
+    """Windows of ``width`` steps, stride 1, of a signal (N, T) or (N, T, C) -> (N, T, width * C), of its dtype.
 
-    Args:
-        signal: (N, T) or (N, T, C), any unit and dtype.
-        width: steps in a window, 1 to T.
-
-    Returns:
-        (N, T, width * C), the signal's dtype. Step t holds samples t .. t+width-1 for t <= T-width, and the last
-        ``width`` samples from there on; within a step: sample 0's channels, sample 1's channels, ...
-
-    Raises:
-        SrnnError: another shape, or a width outside 1..T.
+    Step t holds samples t .. t+width-1 for t <= T-width, and the last ``width`` samples from there on; within a step: sample 0's
+    channels, sample 1's channels, ... SrnnError for another shape, or a width outside 1..T.
 
     Source: the input of the published S-MNIST (width 8) and PS-MNIST (width 4) networks.
     """

@@ -206,9 +206,7 @@ class WindowedStream(StreamEncoder):
 class Memoryless(StreamEncoder):
     """An encoder whose every step depends on its own sample alone: there is no state.
 
-    Args:
-        channels: of samples and steps.
-        change: (samples, channels) of ``dtype`` -> steps of the same shape; None: they are passed on, encoded already.
+    ``change``: (samples, channels) of ``dtype`` -> steps of the same shape; None: they are passed on, encoded already.
     """
 
     def __init__(

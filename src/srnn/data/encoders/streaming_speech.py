@@ -33,13 +33,10 @@ from .streaming_scaling import ScaleStream
 
 
 class LogMelStream(StreamEncoder):
-    """``LogMel`` with the level "absolute": (samples, 1) -> (frames, mels).
+    """``LogMel`` with the level "absolute": (samples, 1) -> (frames, mels). SrnnError with the level "clip".
 
-    Args:
-        front: what makes the frames; SrnnError with the level "clip".
-        minimum: samples that shorter sound is padded to with silence; at least hop.
-
-    Frames are rounded to float16, as the data sets keep them, so that a network reads what it read in training.
+    Sound shorter than ``minimum`` samples, at least a hop, is padded with silence. Frames are rounded to float16, as the data
+    sets keep them, so that a network reads what it read in training.
     """
 
     channels = 1
@@ -121,10 +118,8 @@ class DerivativeStream(WindowedStream):
 def speech_stream(features: SpeechFeatures, statistics: Statistics, threshold: float | None = None) -> Chain:
     """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one each 10 ms.
 
-    Args:
-        features: log_mel with ``normalise`` training; SrnnError for all others.
-        statistics: of the training set.
-        threshold: makes steps ternary; None: they stay as they are.
+    SrnnError for other features than log_mel with ``normalise`` training. ``threshold`` makes steps ternary; None: they stay as
+    they are.
     """
     front = check_streamable(features)
     stages: list[StreamEncoder] = [
