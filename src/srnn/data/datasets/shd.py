@@ -8,10 +8,7 @@
     extra/speaker  (N,) integers (SHD; files of one's own may do without)
 
 Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
-<data_dir>/NAME/.cache. Events themselves are never all in memory.
-
-SHD has no validation split. Ten of its twelve speakers are in the training file; here the two with the highest numbers
-are held out, whole: the test file, too, has two speakers that are not in training, and two speakers tell more than one.
+<data_dir>/NAME/.cache. Events themselves are never all in memory. Who is held out for validation: docs/tasks/shd.md.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -150,19 +147,26 @@ def check_file(path: Path) -> int:
         return len(_labels(file, path))
 
 
-def read_recordings(
-    path: Path, binning: EventBinning, classes: int
-) -> tuple[SpikeArray, npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+class Recordings(NamedTuple):
+    """The content of a file of events, binned."""
+
+    x: SpikeArray
+    """(N, steps, channels)."""
+    labels: npt.NDArray[np.int64]
+    speakers: npt.NDArray[np.int64] | None
+    """Where the file has them."""
+
+
+def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
     """All recordings of a file of this layout, binned, cached in the folder .cache next to it.
 
-    Returns x (N, steps, channels); labels (N,); speakers (N,), where the file has them. SrnnError, which names the file and the
-    recording, for whatever is wrong with it.
+    Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
     """
     options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
 
-    def use(arrays: Arrays) -> Any:
+    def use(arrays: Arrays) -> Recordings:
         x = SpikeArray.from_cache(arrays["gaps"], arrays["edges"], binning.steps, binning.channels)
-        return x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None
+        return Recordings(x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None)
 
     return cached(path.parent / ".cache", path.stem, options, [path], lambda: _bin_file(path, binning, classes), use)
 

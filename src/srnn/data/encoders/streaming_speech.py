@@ -33,19 +33,21 @@ from .streaming_scaling import ScaleStream
 
 
 class LogMelStream(StreamEncoder):
-    """``LogMel`` with the level "absolute": (samples, 1) -> (frames, mels). SrnnError with the level "clip".
+    """``LogMel`` with the level "absolute": (samples, 1) -> (frames, mels).
 
-    Sound shorter than ``minimum`` samples, at least a hop, is padded with silence. Frames are rounded to float16, as the data
-    sets keep them, so that a network reads what it read in training.
+    Args:
+        front: what makes the frames; SrnnError with the level "clip".
+        minimum: samples that shorter sound is padded to with silence; at least hop.
+        half: round frames to float16, as the data sets keep them, so that a network reads what it read in training.
     """
 
     channels = 1
 
-    def __init__(self, front: LogMel, minimum: int) -> None:
+    def __init__(self, front: LogMel, minimum: int, half: bool = True) -> None:
         if front.level != "absolute":
             raise SrnnError("The level of a clip is known only at its end; a stream needs the level 'absolute'.")
         self.front, self.outputs, self.hop, self.latency = front, front.mels, front.hop, front.window // 2
-        self._minimum = minimum
+        self._minimum, self._half = minimum, half
         self.reset()
 
     def push(self, block: npt.ArrayLike) -> Array:
@@ -63,7 +65,8 @@ class LogMelStream(StreamEncoder):
                 rows.append(np.log(front.energies(sound[: front.window]) + np.float32(FLOOR)))
                 sound = sound[front.hop :]
         self._sound = sound.copy()
-        return rounded(np.concatenate(rows) if rows else self._none()).astype(np.float32)
+        frames = np.concatenate(rows) if rows else self._none()
+        return rounded(frames).astype(np.float32) if self._half else frames
 
     def flush(self) -> Array:
         if self._count == 0:
@@ -115,15 +118,20 @@ class DerivativeStream(WindowedStream):
         return smoothed_derivatives(last, self._order)[self.width - self.latency :]
 
 
-def speech_stream(features: SpeechFeatures, statistics: Statistics, threshold: float | None = None) -> Chain:
+def speech_stream(
+    features: SpeechFeatures, statistics: Statistics, threshold: float | None = None, half: bool = True
+) -> Chain:
     """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one each 10 ms.
 
-    SrnnError for other features than log_mel with ``normalise`` training. ``threshold`` makes steps ternary; None: they stay as
-    they are.
+    Args:
+        features: log_mel with ``normalise`` training; SrnnError for all others.
+        statistics: of the training set.
+        threshold: makes steps ternary; None: they stay as they are.
+        half: see ``LogMelStream``.
     """
     front = check_streamable(features)
     stages: list[StreamEncoder] = [
-        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000),
+        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000, half),
         *([DerivativeStream(front.mels, features.derivatives)] if features.derivatives else []),
         ScaleStream(statistics.mean, statistics.std, np.float32),
     ]
