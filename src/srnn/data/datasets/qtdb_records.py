@@ -1,22 +1,13 @@
-"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here.
+"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here (docs/tasks/ecg.md).
 
     <data_dir>/qtdb/records/ (or <data_dir>/qtdb/), with NAME.dat, NAME.hea and NAME.q1c for every record
 
-From a record of two leads at 250 Hz and its manual annotation q1c (some 30 beats of it):
-
-1. each lead is normalised to mean 0, standard deviation 1 over the record, and smoothed (Savitzky-Golay, order 3); with a running
-   scale it is smoothed only, and thresholds follow the signal from the record's beginning;
-2. level crossing makes two spike trains of each lead (``srnn.data.encoders.LevelCrossing``);
-3. every annotated sample gets its segment: P (P onset to offset), PQ (to QRS onset), QR (to the R mark), RS (to QRS
-   offset), ST (to T offset), TP (to the next P onset). U waves belong to TP. Where a wave or a mark is missing, or the
-   next P is more than 1.2 s off (a beat that was not annotated), the segment has no label: -1;
-4. windows of 1301 steps, 1000 apart, over each annotated stretch and 150 samples on either side. One that would run
-   over the record's end is padded (``lengths``); one without any label is left out.
+With a running scale leads are smoothed only, and thresholds follow the signal from the record's beginning. Where a wave or a mark
+is missing, or the next P is more than 1.2 s off (a beat that was not annotated), a segment has no label: -1. Windows cover each
+annotated stretch and 150 samples on either side. One that would run over the record's end is padded (``lengths``); one without
+any label is left out.
 
 Normalisation over the record looks ahead, as a stream cannot; smoothing by half its width, by which a stream is late.
-
-Records are split whole, by their place in alphabetical order: of each five the second is for validation and the fourth
-for testing. That depends only on which records are there.
 """
 
 from __future__ import annotations

@@ -1,13 +1,6 @@
-"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz.
+"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz (docs/tasks/spoken-digits.md).
 
     <data_dir>/fsdd/recordings/{digit}_{speaker}_{index}.wav
-
-Two ways to split:
-
-official   index 0 to 4 for testing, as the data set's README says; validation is carved from the rest, index 5 to 9.
-           Every speaker is in all three.
-speaker    speaker-independent: one speaker for testing, another for validation, the others (four of six) for training.
-           By default the speaker after the tested one, in alphabetical order, is for validation.
 
 As sound features, or as the spikes of a cochlea, which are read from <data_dir>/fsdd/cochlea.h5.
 """
