@@ -325,6 +325,7 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": "a" * 300}, "was not found"),
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
         ({"path": ".", "seconds": True}, "seconds must be"),
+        ({"path": "words", "seconds": 1e-5}, "seconds must last at least a sample, 1/16000 s, not 1e-05"),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
         ({"path": "a.txt"}, "is not a folder, .csv, .npz"),

@@ -117,7 +117,7 @@ def _folders(source: Path) -> list[Item]:
     paths = {path: path.relative_to(source) for path in visible_files(source) if path.parent != source}
     paths = {path: name for path, name in paths.items() if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES}
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise SrnnError(f"{path} is not a file (a pipe, or a link to nothing); remove it.")
     tops = {name.parts[0]: _SPLIT_FOLDERS.get(name.parts[0].lower()) for name in paths.values()}
     if len(set(tops.values())) < 2 or None in tops.values():

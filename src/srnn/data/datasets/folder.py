@@ -71,6 +71,8 @@ class FolderTask(AudioTask):
         about, source = self.content, find_source(self.path)
         if about.form == "sound":
             super().__post_init__()
+            if self.seconds is not None and not round(self.seconds * self.sound.rate):
+                raise SrnnError(f"seconds must last at least a sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif source.suffix.lower() in ARRAY_FILES and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
         without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}

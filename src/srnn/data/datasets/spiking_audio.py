@@ -213,7 +213,8 @@ def _in_threads(
         except SrnnError as error:
             return SrnnError(f"{clip.path}: {error}")
 
-    threads = workers or _cores()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = workers or cores
     pool = ThreadPoolExecutor(threads, thread_name_prefix="srnn-cochlea")
     waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()
     try:
@@ -225,11 +226,6 @@ def _in_threads(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
