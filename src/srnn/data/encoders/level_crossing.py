@@ -53,10 +53,10 @@ class LevelCrossing:
         start (step 0 then has no spike). SrnnError for values that are not finite, and wrong shapes.
         """
         x, level = _prepare(signal, state)
-        rises, falls = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
         if self.rule == "difference" and x.shape[-2]:
             change = np.diff(x, axis=-2, prepend=level[..., None, :])
             return _interleave(change >= self.up, -change >= self.down), x[..., -1, :].copy()
+        rises, falls = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
         for t in range(x.shape[-2]):
             now = x[..., t, :]
             change = now - level
