@@ -270,8 +270,11 @@ class Rows:
 
     def _lines(self) -> Iterator[bytes]:
         """What ends with LF, CR LF, or a CR alone, as on old Macs; of a line that is too long only so much as tells."""
-        rest = b""
-        while piece := self._stream.readline(_LINE_AT_MOST):
+        rest, read = b"", self._stream.readline
+        while piece := read(_LINE_AT_MOST):
+            if not rest and piece[-1:] == b"\n" and b"\r" not in piece[:-2]:  # one line, as almost always
+                yield piece
+                continue
             lines = (rest + piece).splitlines(keepends=True)
             whole = lines[-1].endswith((b"\n", b"\r")) or len(lines[-1]) >= _LINE_AT_MOST
             rest = b"" if whole else lines.pop()
