@@ -29,6 +29,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -59,8 +60,9 @@ def why_no_numba() -> str:
     SrnnError if the current folder would configure it: a file there is data of someone's (an unpacked archive, a clone), and
     Numba's settings name files to be written and processors to compile for.
     """
-    numba: Any = sys.modules.get("numba")
-    if numba is not None:
+    if "numba" in sys.modules:
+        numba: Any = import_module("numba")  # which waits where another thread is about to import it
+
         return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else ""
     if os.path.isfile(".numba_config.yaml"):
         raise SrnnError(

@@ -24,7 +24,7 @@ from support.loopback import CONTENT, Server, md5, plain_network, server, zipped
 __all__ = ["plain_network", "server"]  # fixtures
 pytestmark = pytest.mark.usefixtures("plain_network")
 MD5 = md5(CONTENT)
-FILE = DataFile("file.bin", checksum=MD5)
+FILE = DataFile("file.bin", "http://nowhere/file.bin", checksum=MD5)
 
 
 def get(server: Server, path: Path, file: DataFile = FILE) -> None:
@@ -94,7 +94,7 @@ def test_a_wrong_part_is_dropped(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"<html>Not here</html>", CONTENT[:-1], CONTENT + b"x"])
 def test_wrong_bytes_never_get_the_name(server: Server, tmp_path: Path, content: bytes) -> None:
     server.files["/a/file.bin"] = content
-    for file in (FILE, DataFile("file.bin", bytes=len(CONTENT))):
+    for file in (FILE, replace(FILE, checksum=None, bytes=len(CONTENT))):
         with pytest.raises(SrnnError, match="sent something other") as error:
             get(server, tmp_path / "file.bin", file)
         assert "\n" not in str(error.value) and os.listdir(tmp_path) == []
@@ -230,7 +230,7 @@ def test_files_listed_by_their_sums(server: Server, tmp_path: Path) -> None:
 
 def test_a_file_packed_anew_is_right_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "file.gz"
-    file = DataFile("file.gz", checksum="md5:" + "0" * 32, content_checksum=MD5)
+    file = DataFile("file.gz", "", checksum="md5:" + "0" * 32, content_checksum=MD5)
     path.write_bytes(gzip.compress(CONTENT, 1))
     assert check(file, path).condition == "whole"
     path.write_bytes(path.read_bytes()[:-100])
@@ -242,12 +242,12 @@ def test_a_file_packed_anew_is_right_by_its_content(tmp_path: Path) -> None:
 def test_an_archive_without_a_checksum_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(zipped({"x": CONTENT}))
-    assert check(DataFile("a.zip"), path).condition == "readable"
+    assert check(DataFile("a.zip", ""), path).condition == "readable"
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
     for bad in (bytes(content), b"junk"):
         path.write_bytes(bad)
-        assert check(DataFile("a.zip"), path).note == "it cannot be unpacked"
+        assert check(DataFile("a.zip", ""), path).note == "it cannot be unpacked"
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -276,7 +276,7 @@ def test_a_body_without_an_end_is_not_written_on_and_on(
 ) -> None:
     server.endless, server.lengths = True, False
     monkeypatch.setattr(fetching, "MOST", 2**23)
-    for file in (FILE, DataFile("file.bin"), DataFile("file.bin", bytes=len(CONTENT))):
+    for file in (FILE, replace(FILE, checksum=None), replace(FILE, checksum=None, bytes=len(CONTENT))):
         with pytest.raises(SrnnError, match="sent something other"):
             get(server, tmp_path / "file.bin", file)
         assert os.listdir(tmp_path) == []

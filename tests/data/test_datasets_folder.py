@@ -24,9 +24,10 @@ PEOPLE = ("ann", "bob", "cid", "dee", "eve")
 def words(tmp_path: Path) -> Path:
     """Two classes by five people, twice each, at 8 kHz; another format of name than any data set's."""
     for word, hz in (("low", 200.0), ("high", 900.0)):
-        for person in PEOPLE:
+        for number, person in enumerate(PEOPLE):
             for take in range(2):
-                write_wav(tmp_path / "words" / word / f"{person}-{take}.wav", tone(0.3 + 0.1 * take, 8000, hz), 8000)
+                sound = tone(0.3 + 0.1 * take, 8000, hz, seed=number)
+                write_wav(tmp_path / "words" / word / f"{person}-{take}.wav", sound, 8000)
     return tmp_path / "words"
 
 
@@ -222,6 +223,31 @@ def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
     )
 
 
+@short
+def test_files_in_two_splits_are_said(words: Path) -> None:
+    """Copies and links of a file are where chance puts their names."""
+    for take in range(10):
+        (words / "low" / f"link-{take}.wav").symlink_to(words / "low" / "bob-1.wav")
+    copy = words / "high" / "copy-0.wav"
+    copy.write_bytes((words / "low" / "bob-1.wav").read_bytes())
+    table = words.parent / "list.csv"
+    table.write_text("file,label,split\n" + "".join(
+        f"words/{path.relative_to(words)},{path.parent.name},{'test' if path == copy else SPLITS[k % 2]}\n"
+        for k, path in enumerate(sorted(words.rglob("*.wav"))) if not path.is_symlink()
+    ))  # fmt: skip
+    for source in (words, table):
+        with pytest.warns(
+            RuntimeWarning, match=r"files that are in two splits: .* of (?:31|21), such as .*, the same as .*\.$"
+        ):
+            create_task("folder", path=str(source)).load("train")
+
+
+def test_a_link_to_nothing_is_one_line(words: Path) -> None:
+    (words / "low" / "gone-0.wav").symlink_to(words / "nowhere.wav")
+    with pytest.raises(SrnnError, match=r"gone-0\.wav is not a file \(a pipe, or a link to nothing\); remove it"):
+        create_task("folder", path=str(words))
+
+
 def test_a_folder_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "hum").mkdir()
     (tmp_path / "hum" / "a.mp3").write_bytes(b"x")
@@ -264,6 +290,8 @@ def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
         ("path,class\na.wav,1\n", "should begin with"),
         ("file,label\nhigh/ann-0.wav,\n", "line 2: a row needs a file and a label"),
         ("file,label\nnone.wav,a\n", r"line 2: .*none\.wav was not found"),
+        ("file,label\n\nhigh/ann-0.wav,a\n\n\nnone.wav,a\n", r"line 6: .*none\.wav was not found"),
+        ("file,label\rhigh/ann-0.wav,a\rnone.wav,a\r", r"line 3: .*none\.wav was not found"),
         (
             "file,label\nhigh/ann-0.wav,a\na.npy,b\n",
             r"holds sound and sensor files, such as high/ann-0\.wav \(sound\) and a\.npy \(sensor\)",
@@ -293,8 +321,11 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
     [
         ({}, "needs the option 'path'"),
         ({"path": "nowhere"}, "nowhere was not found"),
+        ({"path": "~nobody-of-that-name/words"}, "~nobody-of-that-name/words was not found"),
+        ({"path": "a" * 300}, "was not found"),
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
         ({"path": ".", "seconds": True}, "seconds must be"),
+        ({"path": "words", "seconds": 1e-5}, "seconds must last at least a sample, 1/16000 s, not 1e-05"),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
         ({"path": "a.txt"}, "is not a folder, .csv, .npz"),
@@ -332,51 +363,3 @@ def test_shares_of_every_class() -> None:
     for label in range(4):
         mine = [s for s, other in zip(split, labels, strict=True) if other == label]
         assert [mine.count(s) for s in SPLITS] == [16, 4, 5]  # type: ignore[arg-type]
-
-
-def write_sensor(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.random.default_rng(seed).normal(size=(20, 3)))
-
-
-def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
-    """The layout that most data sets come in. Read as classes, a network would learn who is in the test split."""
-    for split, count in (("train", 5), ("Val", 2), ("test", 3)):
-        for kind in ("run", "walk"):
-            for k in range(count):
-                write_sensor(tmp_path / "d" / split / kind / f"ann-{k}.npy", k)
-    task = create_task("folder", path=str(tmp_path / "d"))
-    assert task.class_names == ("run", "walk")
-    assert [(len(s), sorted(set(s.y))) for s in load(task).values()] == [(10, [0, 1]), (4, [0, 1]), (6, [0, 1])]
-    write_sensor(tmp_path / "d" / "test" / "k.npy", 0)
-    with pytest.raises(SrnnError, match=r"Val, test, train are names of splits; .* test/k\.npy is in none\."):
-        create_task("folder", path=str(tmp_path / "d"))
-
-
-def test_a_class_may_be_called_as_a_split(tmp_path: Path) -> None:
-    for kind in ("train", "bus"):
-        for k in range(6):
-            write_sensor(tmp_path / kind / f"{k}.npy", k)
-    assert create_task("folder", path=str(tmp_path)).class_names == ("bus", "train")
-
-
-def test_a_folder_of_a_class_may_hold_one_for_each_subject(tmp_path: Path) -> None:
-    for kind in ("run", "walk"):
-        for subject in PEOPLE:
-            for k in range(3):
-                write_sensor(tmp_path / "d" / kind / subject / f"{k}.npy", k)
-    with pytest.warns(
-        RuntimeWarning, match=r"run, walk holds the folders ann, .*, eve, which nothing tells apart: .*speaker"
-    ):
-        create_task("folder", path=str(tmp_path / "d")).load("train")
-    splits = load(create_task("folder", path=str(tmp_path / "d"), speaker="{speaker}/{index}"))
-    assert sorted(name for split in splits.values() for name in set(split.groups)) == sorted(PEOPLE)
-    with pytest.raises(SrnnError, match=r"The speaker was not found in the name of"):
-        create_task("folder", path=str(tmp_path / "d"), speaker="{index}/{speaker}/x")
-
-
-def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
-    for k in range(4):
-        write_sensor(tmp_path / f"run_{k}.npy", k)
-    with pytest.raises(SrnnError, match=r"one for each class; files in no class's folder, not read: 4\."):
-        create_task("folder", path=str(tmp_path))

@@ -142,13 +142,13 @@ def test_validation_blocks_never_cut_a_record(counts: list[int], fraction: float
 @pytest.mark.parametrize("fraction", [0, 1, -1, 2, float("nan"), "x", None, True])
 def test_a_bad_fraction_is_refused(fraction: object) -> None:
     with pytest.raises(SrnnError, match="validation_fraction"):
-        validation_mask(np.arange(10), fraction, 1)  # type: ignore[arg-type]
+        ECGTask(validation_fraction=fraction)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("blocks", [0, -1, 1.5, "2", None, True])
+@pytest.mark.parametrize("blocks", [-1, 1.5, "2", None, True])
 def test_a_bad_number_of_blocks_is_refused(blocks: object) -> None:
     with pytest.raises(SrnnError, match="validation_blocks"):
-        validation_mask(np.arange(10), 0.2, blocks)  # type: ignore[arg-type]
+        ECGTask(validation_blocks=blocks)  # type: ignore[arg-type]
 
 
 def test_wrong_contents_are_named(tmp_path: Path) -> None:

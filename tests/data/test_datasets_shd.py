@@ -323,5 +323,5 @@ def test_missing_and_packed_files_say_what_to_do(tmp_path: Path) -> None:
 
 def test_a_file_of_ones_own_needs_no_speakers(tmp_path: Path) -> None:
     write_events(tmp_path / "mine.h5", [([0.1, 0.25], [1, 2]), ([], [])], [0, 2], dtype=np.float32)
-    recordings = read_recordings(tmp_path / "mine.h5", EventBinning(), classes=3)
-    assert recordings.speakers is None and recordings.x.to_dense().sum((1, 2)).tolist() == [2, 0]
+    x, _, speakers = read_recordings(tmp_path / "mine.h5", EventBinning(), classes=3)
+    assert speakers is None and x.to_dense().sum((1, 2)).tolist() == [2, 0]

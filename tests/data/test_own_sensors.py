@@ -98,8 +98,8 @@ def test_a_kept_scale_is_used_until_the_files_change(gestures: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("srnn.data.datasets.arrays.fit_scale", None)
         assert np.array_equal(create_task("folder", path=str(gestures)).load("test").statistics.mean, known.mean)
-    for path in gestures.rglob("*.csv"):
-        write_recording(path, recording(0) * 3)
+    for number, path in enumerate(gestures.rglob("*.csv")):
+        write_recording(path, recording(number) * 3)
     assert create_task("folder", path=str(gestures)).statistics().mean[0] > 2 * known.mean[0]
 
 

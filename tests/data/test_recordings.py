@@ -61,6 +61,25 @@ def test_values_that_would_shift_are_refused(tmp_path: Path, text: str, message:
         read_recording(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+@pytest.mark.parametrize("head", [[], ["x,y"]])
+def test_lines_end_as_programs_write_them(tmp_path: Path, head: list[str], end: str) -> None:
+    """On old Macs with a CR alone: read as blanks, one column of numbers was one sample of many channels."""
+    rows = [f"{a},{b}" for a, b in ROWS]
+    (tmp_path / "a.csv").write_bytes(end.join([*head, *rows, ""]).encode())
+    assert np.array_equal(read_recording(tmp_path / "a.csv")[0], ROWS)
+    (tmp_path / "a.csv").write_bytes(end.join(["1", *["0.125"] * 200_000]).encode())  # beyond the longest line
+    assert read_recording(tmp_path / "a.csv")[0].shape == (200_001, 1)
+    (tmp_path / "a.csv").write_bytes(end.join(["1", "", "x"]).encode())
+    with pytest.raises(SrnnError, match=r"a\.csv, line 3: 'x' is not a row of numbers"):
+        read_recording(tmp_path / "a.csv")
+
+
+def test_a_name_too_long_for_the_machine_is_not_found() -> None:
+    with pytest.raises(SrnnError, match=r"was not found\. Name a"):
+        read_recording(Path("a" * 300 + ".csv"))
+
+
 @pytest.mark.parametrize("between", [",", ";", "\t", " "])
 def test_a_quoted_name_holds_any_separator(tmp_path: Path, between: str) -> None:
     rows = [between.join(map(str, row)) for row in ROWS]

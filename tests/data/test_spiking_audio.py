@@ -99,8 +99,8 @@ def test_the_data_set_of_spikes_reads_it(recordings: Path, tmp_path: Path) -> No
     from srnn.data.encoders import EventBinning
 
     convert(of(sorted(recordings.iterdir()), [0, 1, 2], [0, 0, 1]), tmp_path / "a.h5", cochlea=SMALL)
-    read = shd.read_recordings(tmp_path / "a.h5", EventBinning(), 3)
-    assert read.labels.tolist() == [0, 1, 2] and read.speakers.tolist() == [0, 0, 1]
+    _, labels, speakers = shd.read_recordings(tmp_path / "a.h5", EventBinning(), 3)
+    assert labels.tolist() == [0, 1, 2] and speakers is not None and speakers.tolist() == [0, 0, 1]
 
 
 def test_labels_from_folders(recordings: Path, tmp_path: Path) -> None:

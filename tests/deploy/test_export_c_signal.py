@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -145,13 +146,17 @@ def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.Captur
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
     assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown
-    more = ["--format", "int8", "--inputs", "spikes", "--std", "171.3", "95.7", "--json"]
-    assert main(["export", "c", run, "--out", str(tmp_path / "b"), *more]) == 0
-    shown_as = json.loads(capsys.readouterr().out)["encoder"]
-    assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 7 and shown_as["std"] == list(STD)
-    assert "#define ECG_UP {720, 402}" in (tmp_path / "b" / "ecg.h").read_text()  # 0.1 x 42 x std, rounded up
+    more = ["--format", "int8", "--inputs", "spikes", "--json", "--std"]
+    for std in (["171.3,95.7"], ["171.3", "95.7"]):  # as 'srnn stream' takes them, too
+        assert main(["export", "c", run, "--out", str(tmp_path / "b"), *more, *std]) == 0
+        shown_as = json.loads(capsys.readouterr().out)["encoder"]
+        assert shown_as["std"] == list(STD)
+        shutil.move(tmp_path / "b", tmp_path / std[0])
+    assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 7
+    assert "#define ECG_UP {720, 402}" in (tmp_path / "171.3" / "ecg.h").read_text()  # 0.1 x 42 x std, rounded up
     for words, message in (
         (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),
+        (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1", "x"], "--std takes comma-separated numbers"),
         (
             ["export", "c", str(make_run(tmp_path / "digits", *DIGITS)), "--out", str(tmp_path / "c"), "--std", "1"],
             "raw ECG",

@@ -13,7 +13,7 @@ import torch
 from srnn import SrnnError
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import LevelCrossing
-from srnn.data.encoders.streaming_running import RunningCrossingStream
+from srnn.data.encoders.streaming_crossing import RunningCrossingStream
 from srnn.data.signals import CrossingPath
 from srnn.data.signals.stored import describe, restore
 from srnn.deploy.streaming import Decoder

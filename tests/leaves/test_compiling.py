@@ -8,6 +8,7 @@ import pickle
 import random
 import re
 import stat
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -357,6 +358,24 @@ def test_numba_that_is_told_to_compile_nothing_is_not_used(
     for value, said in (("1", "NUMBA_DISABLE_JIT is set"), ("0", ""), ("", "")):
         monkeypatch.setenv("NUMBA_DISABLE_JIT", value)
         assert compiling.why_no_numba() == said
+
+
+def test_numba_may_be_under_way_in_another_thread() -> None:
+    """As in 'srnn encode cochlea', whose threads ask for it at once: what they found had no settings yet."""
+    program = """
+import sys, threading
+from srnn import compiling
+sys.setswitchinterval(1e-6)
+other = threading.Thread(target=__import__, args=("numba",))
+other.start()
+while "numba" not in sys.modules:
+    pass
+assert compiling.has_numba()
+other.join()
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_uses_numbas_own_cache() -> None:

@@ -12,16 +12,16 @@ from srnn import SrnnError
 from srnn.files import (
     LIMITS,
     FormatLimits,
-    is_leftover,
+    files_in,
     parse_json,
     read_bytes,
     read_json,
     read_json_lines,
     reading,
     remove_leftovers,
-    temporary_beside,
     write_atomically,
 )
+from srnn.files.writing import temporary_beside
 
 DEPTH = LIMITS["json"].depth
 
@@ -153,6 +153,6 @@ def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
     assert left != temporary_beside(tmp_path / "metrics.jsonl")
     for path in (keep, left):
         path.write_bytes(b"x")
-    assert is_leftover(left) and not is_leftover(keep)
+    assert files_in(tmp_path) == [keep.name]
     remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == [keep]

@@ -54,7 +54,7 @@ def load_decoder(arguments: argparse.Namespace, trained: Trained) -> Decoder:
     if arguments.mean is not None:
         if arguments.calibrate is not None:
             raise SrnnError("--calibrate takes the scale from the signal; remove --mean and --std, or --calibrate.")
-        options["scale"] = _numbers("--mean", arguments.mean), _numbers("--std", arguments.std)
+        options["scale"] = numbers("--mean", arguments.mean), numbers("--std", arguments.std)
     if arguments.gain is not None:
         if arguments.calibrate is not None:
             raise SrnnError("--calibrate takes the gain from the signal; remove --gain or --calibrate.")
@@ -86,7 +86,8 @@ def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.
     return left, others
 
 
-def _numbers(option: str, text: str) -> list[float]:
+def numbers(option: str, text: str) -> list[float]:
+    """Those of an option's text, between commas. SrnnError, which names the option, for something else."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from .decoding import numbers
 from .show import tell
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learn", choices=("readout", "e-prop"),
         help="float32: what goes on learning on the device, the readout, or with it one hidden layer by e-prop",
     )  # fmt: skip
-    parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
+    parser.add_argument("--std", nargs="+", metavar="S", help="raw ECG: standard deviation of each lead, as S S or S,S")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,9 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     trained, inputs_as = open_trained(arguments.model), input_format(arguments.inputs)
     if arguments.format == "int8":
         trained = with_ranges(trained, inputs_as, arguments)
+    std = None if arguments.std is None else numbers("--std", ",".join(arguments.std))
     report = export_c(
         trained, arguments.out, arguments.format, name=arguments.name, inputs_as=inputs_as, state_bits=arguments.state_bits,
-        std=arguments.std, layout=arguments.layout, learn=arguments.learn,
+        std=std, layout=arguments.layout, learn=arguments.learn,
     )  # fmt: skip
     report = {**report, "out": str(arguments.out), "layout": arguments.layout}
     return tell(arguments, report, lambda: _show(report))

@@ -48,14 +48,13 @@ def augment(
 
     Args:
         batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original become zero, and lose their label.
-        config: the changes, and their ranges.
         blocks: groups of as many channels each that belong together, such as features and their derivatives: a masked
             channel is masked in all.
         seeds: one a sequence, of every random choice.
         pixel_order: ``Task.pixel_order``; None: the sequences are no images.
         lag: steps by which labels of steps are late, however a sequence is stretched.
 
-    Raises SrnnError where the config does not fit the inputs: events asked for, values given, or vice versa.
+    SrnnError where the config does not fit the inputs: events asked for, values given, or vice versa.
     """
     if not config.active:
         return batch

@@ -13,6 +13,7 @@ numpy only; a signal of another rate than the one that is wanted is resampled by
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -52,14 +53,12 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
     """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
 
     Args:
-        path: a file of one of the formats above.
         channels: how many it must have (None: any); sound of several is averaged where one is wanted, as in training.
         rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
         chosen: which of its channels to read, in this order, counted from 0; None: all.
 
-    Raises:
-        SrnnError: missing, empty, damaged, another format or number of channels, not finite, a rate that cannot be resampled.
-            It names the file, and the line or sample.
+    SrnnError, which names the file, and the line or sample: missing, empty, damaged, another format or number of channels, not
+    finite, a rate that cannot be resampled.
     """
     x, own_rate, _ = read_recording(path)
     if chosen is not None:
@@ -88,7 +87,7 @@ class Recording(NamedTuple):
 def read_recording(path: Path) -> Recording:
     """A recording as it is. SrnnError as ``read_signal``."""
     suffix, name = path.suffix.lower(), str(path)
-    if suffix in (".hea", ".dat") or (not suffix and path.name and path.with_suffix(".hea").is_file()):
+    if suffix in (".hea", ".dat") or (not suffix and path.name and os.path.isfile(path.with_suffix(".hea"))):
         read = _read_record(path.with_suffix(""))
     else:
         _check_file(path)
@@ -154,9 +153,9 @@ def time_unit(title: str) -> float | None:
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):  # false, where pathlib raises: names that are too long
         raise SrnnError(f"{path} is a folder. Name a .wav, .csv, .npy, .npz or WFDB file.")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npy, .npz or WFDB file.")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
@@ -209,8 +208,8 @@ class Rows:
         name, count, width = self._name, 0, 0
         first, titles = True, 0  # of the rows that are not comments; columns that are named
         quoted = True  # whether numbers may be: not under names that are such numbers, and so perhaps the first values
-        for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
-            if len(line) == _LINE_AT_MOST:
+        for number, line in enumerate(self._lines(), 1):
+            if len(line) >= _LINE_AT_MOST:
                 raise SrnnError(
                     f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of numbers."
                 )
@@ -268,6 +267,20 @@ class Rows:
             yield self._finite(rows, lines, count)
         elif count == 0:
             raise SrnnError(f"{name} holds no samples.")
+
+    def _lines(self) -> Iterator[bytes]:
+        """What ends with LF, CR LF, or a CR alone, as on old Macs; of a line that is too long only so much as tells."""
+        rest, read = b"", self._stream.readline
+        while piece := read(_LINE_AT_MOST):
+            if not rest and piece[-1:] == b"\n" and b"\r" not in piece[:-2]:  # one line, as almost always
+                yield piece
+                continue
+            lines = (rest + piece).splitlines(keepends=True)
+            whole = lines[-1].endswith((b"\n", b"\r")) or len(lines[-1]) >= _LINE_AT_MOST
+            rest = b"" if whole else lines.pop()
+            yield from lines
+        if rest:
+            yield rest
 
     def _finite(self, rows: list[list[float]], lines: list[int], count: int) -> Array:
         """The rows, of which the first is number ``count``. SrnnError, which names the line, where one is not finite."""

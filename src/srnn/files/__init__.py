@@ -24,10 +24,8 @@ from .reading import parse_json, read_bytes, read_json, read_json_lines, read_me
 from .writing import (
     append_line,
     files_in,
-    is_leftover,
     new_folder_beside,
     remove_leftovers,
-    temporary_beside,
     whole_file,
     whole_folder,
     write_atomically,
@@ -35,8 +33,7 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "files_in", "is_leftover", "locked",
-    "locks", "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_metadata", "read_object",
-    "read_text", "reading", "remove_leftovers", "temporary_beside", "whole_file", "whole_folder", "write_atomically",
-    "write_json",
+    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "files_in", "locked", "locks",
+    "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_metadata", "read_object",
+    "read_text", "reading", "remove_leftovers", "whole_file", "whole_folder", "write_atomically", "write_json",
 ]  # fmt: skip

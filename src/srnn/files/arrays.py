@@ -55,9 +55,7 @@ class NpyHeader(NamedTuple):
 
 
 def parse_npy(content: bytes, source: Path | str, limits: FormatLimits = LIMITS["npy"]) -> npt.NDArray[Any]:
-    """The array of a .npy file's bytes: booleans, numbers of any kind, or text.
-
-    ``source`` as for ``reading``; ``limits``: of ``bytes`` and ``items``, as LIMITS["npy"].
+    """The array of a .npy file's bytes: booleans, numbers of any kind, or text. ``source`` as for ``reading``.
 
     SrnnError: more bytes than ``limits`` allow; another format or version; Python objects or records; a shape that does not fit
     the bytes exactly; an empty array whose other dimensions amount to more than ``limits.items``.

@@ -26,11 +26,9 @@ class _Wrong(Exception):
 
 
 def convert(hint: Any, value: Any, key: str) -> Any:
-    """The value as the type says. SrnnError, which names the key, for another type.
+    """The value as the type says. SrnnError, which names the ``key`` ("recipe key 'training.epochs'"), for another type.
 
-    Args:
-        hint: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions.
-        key: the value's place, for the message: "recipe key 'training.epochs'".
+    ``hint``: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions.
     """
     try:
         return _convert(hint, value)

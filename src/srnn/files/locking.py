@@ -52,11 +52,8 @@ def check_folder(folder: Path) -> None:
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Lock a folder for the block; it is created if missing (and removed again if it stays empty).
 
-    Args:
-        folder: any folder that is written to. A thread that holds the lock may take it again.
-        wait: seconds to wait for another holder.
-
-    Raises FolderInUse, which names the other process, and SrnnError for a folder that cannot be made or written.
+    A thread that holds the lock may take it again. ``wait``: seconds to wait for another holder. FolderInUse names the other
+    process; SrnnError for a folder that cannot be made or written.
     """
     key, owner = os.path.abspath(folder), (os.getpid(), threading.get_ident())
     if _held.get(key) == owner:

@@ -50,11 +50,8 @@ def read_pickle(file: io.BytesIO, allowed: Callable[[Name], bool], persistent: C
         persistent: returns the object of a persistent id.
         most: maximal number of operations.
 
-    Lists and mappings may contain themselves, as in any pickle; walk through them with that in mind.
-
-    Raises:
-        ForbiddenName: a name that is not allowed.
-        ValueError and others: not a pickle, or one with operations that data do not need.
+    Lists and mappings may contain themselves, as in any pickle; walk through them with that in mind. ForbiddenName for a name
+    that is not allowed, ValueError and others for no pickle, or one with operations that data do not need.
     """
     import pickletools
 

@@ -18,11 +18,8 @@ def reading(source: Path | str, what: str) -> Iterator[None]:
     """Turn any exception of a parser, or of the use of its result, into one SrnnError that names the file.
 
     Damaged bytes may lead a parser to raise anything, so all of Exception counts; the original is the cause. Keep it around the
-    parsing of a file and the checking of its content, not around work that follows.
-
-    Args:
-        source: the file, or other origin of the bytes, as the message names it.
-        what: what the file should be, with its article: "a recipe", "a WFDB header".
+    parsing of a file and the checking of its content, not around work that follows. ``source``: the file, or other origin of the
+    bytes, as the message names it; ``what``: what it should be, with its article: "a recipe", "a WFDB header".
     """
     try:
         yield

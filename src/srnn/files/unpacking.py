@@ -54,15 +54,12 @@ def file_parts(file: IO[bytes], size: int = PART) -> Iterator[bytes]:
 def inflate(
     packed: Iterable[bytes], allowance: Allowance | None, kind: int = ZLIB, streams: int | None = None
 ) -> Iterator[bytes]:
-    """Decompress zlib's format, verifying its checksum.
+    """Decompress zlib's format, verifying its checksum. EOFError or ValueError: damaged, cut off, beyond what is allowed.
 
     Args:
-        packed: parts of it.
         allowance: the bytes that it may expand to; None: the caller counts.
         kind: ZLIB, GZIP, or RAW without a checksum.
         streams: how many may follow each other, as in gzip; None: there is one, and anything after it is ignored.
-
-    EOFError or ValueError: damaged, cut off, more than the allowance, more streams.
     """
     source, rest = iter(packed), b""
     for _ in range(streams or 1):

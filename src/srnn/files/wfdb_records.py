@@ -75,11 +75,8 @@ def check_header(path: Path) -> None:
     if frames > _FRAMES_AT_MOST or (rate is not None and not 0 < float(rate) < math.inf):
         raise ValueError(f"its header declares {frames} samples, {rate} per second")
     needed: dict[Path, float] = {}
-    for line in lines[1:]:
-        needed[path.parent / _signal(line)[0]] = 0.0
-    for line in lines[1:]:
-        name, bits, offset = _signal(line)
-        needed[path.parent / name] += bits / 8 * frames
+    for name, bits, offset in map(_signal, lines[1:]):
+        needed[path.parent / name] = needed.get(path.parent / name, 0.0) + bits / 8 * frames
         if offset > (path.parent / name).stat().st_size:
             raise ValueError(f"its header skips more of {name} than its size")
     for file, size in needed.items():

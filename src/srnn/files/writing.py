@@ -24,14 +24,11 @@ from .locking import NAME as LOCK
 from .locking import is_at, try_lock
 
 _OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
+"""Names of what is not finished, of a writer that was killed or is at work."""
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
-    """Replace the file by ``content``, on disk when this returns. SrnnError when that fails; then the old file is still there.
-
-    A name that is there and not a regular file (/dev/stdout, a pipe) is written to, for nothing can take its place. ``mode`` as
-    in ``whole_file``.
-    """
+    """Replace the file by ``content``, as ``whole_file``: SrnnError when that fails; then the old file is still there."""
     with whole_file(path, mode=mode) as file:
         file.write(content)
 
@@ -45,8 +42,8 @@ def write_json(path: Path, content: Any) -> None:
 def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> Iterator[BinaryIO]:
     """A new file, open to be written and read, that replaces ``path`` when the block ends, on disk; after an error it does not.
 
-    An OSError from within becomes an SrnnError that names ``path``. What is not a regular file is written to, as by
-    ``write_atomically``.
+    An OSError from within becomes an SrnnError that names ``path``. A name that is there and not a regular file (/dev/stdout, a
+    pipe) is written to, for nothing can take its place.
     parents: create its folder if missing.
     mode: the widest permissions of the new file, from the start; None: those of the old file, if there is one.
     """
@@ -144,15 +141,10 @@ def temporary_beside(target: Path) -> Path:
     return target.with_name(f".{name}-{os.urandom(6).hex()}.tmp")
 
 
-def is_leftover(path: Path) -> bool:
-    """Whether a name is that of an unfinished file, of a writer that was killed or is at work."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
-
-
 def files_in(folder: Path) -> list[str]:
     """Names in a folder that is new, or whose writer is at work: without locks and what is unfinished."""
     items = folder.iterdir() if folder.is_dir() else ()
-    return [item.name for item in items if item.name != LOCK and not is_leftover(item)]
+    return [item.name for item in items if item.name != LOCK and not _OURS.fullmatch(item.name)]
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -19,10 +19,10 @@ from ...text import some
 from ..encoders.speech import Statistics, scale
 from ..recordings import at_rate, read_rate, read_recording
 from .base import UNLABELLED, Split, SplitName, check_split, padded
-from .cache import Arrays, cached
+from .cache import Arrays, cache_of, cached
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
 from .splitting import Shares, split_items
-from .survey import say, say_unread
+from .survey import list_copies, say, say_unread
 
 _CODE = 1  # counts up when the same files shall give other statistics
 
@@ -40,6 +40,8 @@ class Description(NamedTuple):
     """Of arrays, Hz, as their file states it (of several files the first); None: it does not."""
     splits: bool = False
     """Whether it names the split of its sequences."""
+    items: tuple[Item, ...] = ()
+    """The files of a folder or table."""
     names: tuple[str, ...] = ()
     """Of the channels of the first of several files, where it says them."""
 
@@ -48,12 +50,14 @@ def describe(source: Path, speaker: str = "") -> Description:
     """Classes, channels and rate of a source. SrnnError where it is not of the layout."""
     if source.is_dir() or source.suffix.lower() == ".csv":
         items = list_items(source, speaker)
-        classes = list_classes(item.label for item in items)
-        splits = any(item.split for item in items)
-        if items[0].form == "sound":
-            return Description("sound", classes, splits=splits)
+        about = Description(
+            items[0].form, list_classes(item.label for item in items), splits=any(item.split for item in items),
+            items=tuple(items),
+        )  # fmt: skip
+        if about.form == "sound":
+            return about
         x, rate, names = read_recording(items[0].path)
-        return Description("arrays", classes, False, x.shape[1], rate, splits, names)
+        return about._replace(channels=x.shape[1], rate=rate, names=names)
     with _open(source) as content:
         classes, y = _labels(source, content)
         return _describe(source, content, classes, y)
@@ -64,29 +68,22 @@ def _describe(source: Path, content: Any, classes: tuple[str, ...], y: npt.NDArr
     return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content)
 
 
-def load_arrays(
-    split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None, speaker: str = ""
-) -> Split:
+def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None) -> Split:
     """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
 
     Args:
-        split: train, validation or test.
         source: a folder or table of sensor files, or an .npz or HDF5 file.
         shares: how much is held out where no split is given.
         about: what ``describe`` said of the source.
         rate: Hz; files that state another are resampled. None: each as it is.
-        speaker: pattern of the files' names, such as "{speaker}_{index}" (``files.NamePattern``); "": not known.
     """
     check_split(split)
     if source.suffix.lower() in ARRAY_FILES:
         return load_file(split, source, shares)[1]
-    items = list_items(source, speaker)
-    say_unread(source, items)
-    number = {label: index for index, label in enumerate(about.class_names)}
-    for item in items:
-        if item.label not in number:
-            raise SrnnError(f"{source} has changed: {item.name} has a label that was not there.")
-    chosen = split_items(source, items, shares)[split]
+    items = about.items
+    splits = split_items(source, items, shares)
+    say_unread(source, items, list_copies(splits, cache_of(source)))
+    chosen = splits[split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
     arrays, rises, named = [], [], [(items[0].path, about.names)]
@@ -105,31 +102,27 @@ def load_arrays(
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
     names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
+    number = {label: index for index, label in enumerate(about.class_names)}
     y = np.array([number[item.label] for item in chosen], np.int64)
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def load_scaled(
-    split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None, speaker: str = ""
-) -> Split:
+def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None) -> Split:
     """As ``load_arrays``, but every channel scaled by its mean and standard deviation over the training split's valid steps.
 
     The statistics are computed once and kept in a file beside the source.
     """
-    unscaled = load_arrays(split, source, shares, about, rate, speaker)
+    unscaled = load_arrays(split, source, shares, about, rate)
 
     def fit() -> Arrays:
-        train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate, speaker)
+        train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate)
         return fit_scale(str(source), train)._asdict()
 
     options = {"shares": shares, "rate": rate, "code": _CODE}
-    if source.suffix.lower() in ARRAY_FILES:
-        folder, files = source.parent, [source]
-    else:
-        items = list_items(source, speaker)
-        folder, files = source if source.is_dir() else source.parent, [item.path for item in items]
-        options["items"] = [(item.name, item.label, item.group, item.split) for item in items]
-    statistics = cached(folder / ".cache", "scale", options, files, fit, Statistics.read)
+    if about.items:
+        options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
+    files = [item.path for item in about.items] or [source]
+    statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
     x = scale(unscaled.x, statistics)  # type: ignore[arg-type]
     if unscaled.lengths is not None:
         for row, length in zip(x, unscaled.lengths, strict=True):

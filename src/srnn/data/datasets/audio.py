@@ -91,13 +91,9 @@ def at_rate(name: str, x: npt.NDArray[Any], own: float | None, wanted: float | N
 def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: str = "constant") -> Samples:
     """(N, ...) samples at ``rate`` -> (ceil(N wanted / rate), ...) at ``wanted``, by a zero-phase polyphase filter (scipy's).
 
-    Args:
-        samples: in time along the first axis.
-        rate, wanted: samples per second; fractions with denominators up to 1000.
-        padding: what is assumed before and after: "constant", silence; "line", a line through the first and last sample;
-            "mean", that of all.
-
-    SrnnError for rates above 768,000, whose filter is as long, and where the result would exceed LIMITS["audio"].
+    Rates may be fractions with denominators up to 1000. ``padding``: what is assumed before and after: "constant", silence;
+    "line", a line through the first and last sample; "mean", that of all. SrnnError for rates above 768,000, whose filter is as
+    long, and where the result would exceed LIMITS["audio"].
     """
     from scipy.signal import resample_poly
 

@@ -58,15 +58,10 @@ class Split:
         return Split(self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
-        """Check the split and return it.
+        """Check the split and return it. ``where``: what to name in the message, a file or a data set.
 
-        Args:
-            where: what to name in the message, a file or a data set.
-            classes: labels must be below it, if given.
-            inputs: channels that x must have, if given.
-
-        Raises:
-            SrnnError: no sequences, wrong shapes or dtypes, inputs that are not finite, labels or lengths out of range.
+        SrnnError: no sequences, wrong shapes or dtypes, inputs that are not finite, labels or lengths out of range; labels from
+        ``classes`` on, or another number of channels than ``inputs``, where these are given.
         """
 
         def require(good: object, problem: str) -> None:

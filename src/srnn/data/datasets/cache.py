@@ -58,6 +58,11 @@ def cached(
     return use(read_arrays(path) or made)
 
 
+def cache_of(source: Path) -> Path:
+    """The cache's folder for data in a folder or file."""
+    return (source if source.is_dir() else source.parent) / ".cache"
+
+
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """Write a .npz, whole or not at all. SrnnError if it cannot."""
     with whole_file(path, parents=True) as file:

@@ -23,8 +23,8 @@ class DataFile:
 
     name: str
     """Its path relative to the data set's folder."""
-    url: str | None = None
-    """Its official URL; None: it cannot be fetched, or is unpacked from an archive."""
+    url: str
+    """Its official one."""
     bytes: int | None = None
     """Its size, where known."""
     checksum: str | None = None

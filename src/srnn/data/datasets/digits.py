@@ -1,16 +1,10 @@
 """Handwritten digits, 8x8 pixels, 1,797 of them: they come with scikit-learn and need no download.
 
-A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white) to 1 (the file's 16).
+A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white) to 1 (the file's 16). Two splits, fixed and free
+of chance, of which docs/tasks/digits.md says more:
 
-This is the test set of "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998, UCI), from 13 people. The
-file does not say who wrote which digit, so it cannot be split by writer. Two splits, both fixed and free of chance:
-
-    stratified  every fifth sample of each class, in file order, is for testing (355 in all). The usual way, comparable
-                with published numbers on this set; training and test share writers.
-    contiguous  the last 360 samples of the file are for testing. Neighbours in the file look alike, so this is harder
-                and closer to an unseen writer: a nearest-neighbour classifier gets 95.6 % here.
-
-Validation is carved from the rest, of each class: evenly spread (stratified), or its last samples (contiguous).
+    stratified  every fifth sample of each class, in file order, is for testing; validation is spread evenly over the rest
+    contiguous  the last 360 samples of the file are for testing; validation is the last ones of each class before them
 """
 
 from __future__ import annotations

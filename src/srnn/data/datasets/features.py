@@ -23,6 +23,7 @@ from .files import Item
 from .inputs import Inputs
 
 _CODE = 1  # incremented when the same files and options shall give another result
+_CLIPS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,14 +197,12 @@ def stored_frames(
     def use(arrays: Arrays) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
         frames, lengths = arrays["frames"], np.array(arrays["lengths"])
         fits = (
-            frames.dtype == np.float16
-            and frames.ndim == 3
-            and frames.shape[::2] == (len(clips), encoder.front.channels)
-        )
-        if not (fits and lengths.dtype == np.int64 and lengths.shape == frames.shape[:1]):
+            (frames.dtype, lengths.dtype, lengths.shape) == (np.float16, np.int64, frames.shape[:1])
+            and (frames.ndim, *frames.shape[::2]) == (3, len(clips), encoder.front.channels)
+            and lengths.min() > 0 and lengths.max() <= frames.shape[1] and np.isfinite(frames).all()
+        )  # fmt: skip
+        if not fits:
             raise SrnnError("These are not frames of these clips.")
-        if not (lengths.min() > 0 and lengths.max() <= frames.shape[1] and np.isfinite(frames).all()):
-            raise SrnnError("These are not frames of any clips.")
         return frames, lengths
 
     return cached(folder, f"features-{encoder.kind}", *_key(clips, encoder, length), make, use)
@@ -218,13 +217,13 @@ def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:
 
 
 def _expanded(
-    frames: npt.NDArray[np.float16], lengths: npt.NDArray[np.int64], encoder: SpeechFeatures, rows: int = 256
+    frames: npt.NDArray[np.float16], lengths: npt.NDArray[np.int64], encoder: SpeechFeatures
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Features before scaling, some clips at a time: of as many frames each, in the clips' order otherwise."""
     for length in np.unique(lengths):
         same = np.flatnonzero(lengths == length)
-        for first in range(0, len(same), rows):
-            yield encoder.expand(frames[same[first : first + rows], :length])
+        for first in range(0, len(same), _CLIPS_AT_ONCE):
+            yield encoder.expand(frames[same[first : first + _CLIPS_AT_ONCE], :length])
 
 
 def _key(clips: Sequence[Item], encoder: SpeechFeatures, length: int | None) -> tuple[dict[str, Any], list[Path]]:

@@ -38,12 +38,8 @@ class _Interrupted(Exception):
 
 
 def address(file: DataFile, data_set: DataSet, mirror: str | None = None) -> str:
-    """The URL of a file: MIRROR/FOLDER/NAME, else its official one. SrnnError if it has none."""
-    if mirror:
-        return f"{mirror.rstrip('/')}/{data_set.folder}/{file.name}"
-    if file.url is None:
-        raise SrnnError(f"{file.name} of {data_set.name} has no URL.")
-    return file.url
+    """The URL of a file: MIRROR/FOLDER/NAME, else its official one."""
+    return f"{mirror.rstrip('/')}/{data_set.folder}/{file.name}" if mirror else file.url
 
 
 def fetch(

@@ -116,6 +116,9 @@ def _folders(source: Path) -> list[Item]:
     """The files in a folder of one for each class; or of one for each split, in which are those of the classes."""
     paths = {path: path.relative_to(source) for path in visible_files(source) if path.parent != source}
     paths = {path: name for path, name in paths.items() if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES}
+    for path in paths:
+        if not os.path.isfile(path):
+            raise SrnnError(f"{path} is not a file (a pipe, or a link to nothing); remove it.")
     tops = {name.parts[0]: _SPLIT_FOLDERS.get(name.parts[0].lower()) for name in paths.values()}
     if len(set(tops.values())) < 2 or None in tops.values():
         return [Item(path, name.as_posix(), name.parts[0]) for path, name in paths.items()]
@@ -153,44 +156,40 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
 
 def _table(source: Path) -> list[Item]:
     with reading(source, "a table"):
-        text = read_text(source, "a table", LIMITS["table"])
+        text = re.sub("\r\n?", "\n", read_text(source, "a table", LIMITS["table"]))
         if text.count("\n") > LIMITS["table"].items:
             raise ValueError(f"it has more than {LIMITS['table'].items} rows")
         first = text.partition("\n")[0]
         between = ";" if ";" in first and "," not in first else ","  # as German spreadsheets write
-        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=between)
-        if len(table.fieldnames or ()) > _COLUMNS_AT_MOST:
+        table = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=between)
+        names = table.fieldnames or ()
+        if len(names) > _COLUMNS_AT_MOST:
             raise ValueError(f"it has more than {_COLUMNS_AT_MOST} columns")
-        rows = list(table)
-        return _table_items(source, rows)
-
-
-def _table_items(source: Path, rows: list[dict[str, str]]) -> list[Item]:
-    if not rows or not {"file", "label"} <= set(rows[0]):
-        raise SrnnError(
-            f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
-        )
-    items: list[Item] = []
-    lines: dict[Path, int] = {}
-    for number, row in enumerate(rows, 2):
-        file, label = ((row.get(key) or "").strip() for key in ("file", "label"))
-        if not file or not label:
-            raise SrnnError(f"{source}, line {number}: a row needs a file and a label.")
-        if len(label) > _LABEL_AT_MOST:
-            raise SrnnError(f"{source}, line {number}: a label has {_LABEL_AT_MOST} characters at most.")
-        if file.startswith(("//", "\\\\")):
-            raise SrnnError(f"{source}, line {number}: {file[:100]!r} is a file of another computer; copy it first.")
-        path = source.parent / file
-        if not path.is_file():
-            raise SrnnError(f"{source}, line {number}: {path} was not found.")
-        first = lines.setdefault(path.resolve(), number)
-        if first != number:
+        items: list[Item] = []
+        lines: dict[Path, int] = {}
+        for row in table if {"file", "label"} <= {*names} else ():
+            file, label, group, split = ((row.get(key) or "").strip() for key in ("file", "label", "group", "split"))
+            where = f"{source}, line {table.line_num}"
+            if not file or not label:
+                raise SrnnError(f"{where}: a row needs a file and a label.")
+            if len(label) > _LABEL_AT_MOST:
+                raise SrnnError(f"{where}: a label has {_LABEL_AT_MOST} characters at most.")
+            if file.startswith(("//", "\\\\")):
+                raise SrnnError(f"{where}: {file[:100]!r} is a file of another computer; copy it first.")
+            path = source.parent / file
+            if not path.is_file():
+                raise SrnnError(f"{where}: {path} was not found.")
+            first = lines.setdefault(path.resolve(), table.line_num)
+            if first != table.line_num:
+                raise SrnnError(
+                    f"{where}: {path} is named in line {first} already; a file has one label and one split."
+                )
+            items.append(Item(path, file, label, group, split))
+        if not items:
             raise SrnnError(
-                f"{source}, line {number}: {path} is named in line {first} already; a file has one label and one split."
+                f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
             )
-        group, split = ((row.get(key) or "").strip() for key in ("group", "split"))
-        items.append(Item(path, file, label, group, split))
-    return items
+        return items
 
 
 def list_unread(source: Path, items: Sequence[Item]) -> list[str]:

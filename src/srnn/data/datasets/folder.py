@@ -12,6 +12,7 @@ same fractions of every class. No chance is involved, and the answer is the same
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,11 @@ from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
 from .base import Split, SplitName, check_fraction, check_split, resolve_data_dir
+from .cache import cache_of
 from .features import AudioTask, load_clips
-from .files import ARRAY_FILES, list_classes, list_items
+from .files import ARRAY_FILES
 from .splitting import Shares, split_items
-from .survey import list_changes, say_unread
+from .survey import list_changes, list_copies, say_unread
 
 Scale = Literal["training", "none"]
 
@@ -69,6 +71,8 @@ class FolderTask(AudioTask):
         about, source = self.content, find_source(self.path)
         if about.form == "sound":
             super().__post_init__()
+            if self.seconds is not None and not round(self.seconds * self.sound.rate):
+                raise SrnnError(f"seconds must last at least a sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif source.suffix.lower() in ARRAY_FILES and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
         without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}
@@ -119,26 +123,24 @@ class FolderTask(AudioTask):
         source, shares = find_source(self.path), Shares(self.validation_fraction, self.test_fraction)
         if self.content.form == "arrays":
             load = load_scaled if self.scale == "training" else load_arrays
-            return load(split, source, shares, self.content, self._array_rate, self.speaker)
+            return load(split, source, shares, self.content, self._array_rate)
         check_split(split)
-        items, sound = list_items(source, self.speaker), self.sound
+        items, sound = self.content.items, self.sound
         clips = split_items(source, items, shares)
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
-        folder = source if source.is_dir() else source.parent
         length = None if self.seconds is None else round(self.seconds * sound.rate)
-        say_unread(
-            source, items, list_changes(items, folder / ".cache", None if length is None else length / sound.rate)
-        )
-        classes = list_classes(item.label for item in items)
-        return load_clips(split, clips.__getitem__, folder, sound, classes, length)
+        seconds = None if length is None else length / sound.rate
+        cache = cache_of(source)
+        say_unread(source, items, [*list_changes(items, cache, seconds), *list_copies(clips, cache)])
+        return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
 
 
 def find_source(path: str) -> Path:
     """The folder or file, as it is named, or under the data folder. SrnnError if it is not there."""
-    for place in (Path(path).expanduser(), resolve_data_dir() / path):
-        if place.exists():
+    for place in (Path(os.path.expanduser(path)), resolve_data_dir() / path):  # which leaves ~NOBODY as it is
+        if os.path.exists(place):  # false, where pathlib raises: names that are too long
             return place
     raise SrnnError(
         f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path', or for a trained "

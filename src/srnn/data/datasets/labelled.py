@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,15 @@ def load_labelled(
 
     Args:
         split: which, where the source names splits, or ``shares`` are given.
-        classes: names, among which those of the source are looked up.
+        classes: names, among which those of the source are looked up (SrnnError for another one).
         path: says what channels and rate the files must have.
         encode: (name for messages, signal (samples, channels)) -> steps (T, inputs).
         shares: how much is held out where the source names no splits, which a RuntimeWarning then says; None: nothing, and any
             split is all of it.
-        speaker: as for ``load_arrays``.
+        speaker: as for ``list_items``.
         lag: steps by which the network names things late: labels of steps, which stand at what they name, come so much later.
-
-    SrnnError for a label that is not among the classes, and for what does not fit.
     """
-    if not source.exists():
+    if not os.path.exists(source):  # false, where pathlib raises: names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     groups: Array | None
     if source.suffix.lower() in ARRAY_FILES:

@@ -39,8 +39,7 @@ _LIMITS = LIMITS["mat"]
 def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     """The named arrays of real numbers of a .mat file (MATLAB 5 to 7; 7.3 is HDF5), in the type they are stored in.
 
-    Raises:
-        SrnnError: the file cannot be read, is truncated or damaged, or one of the names is missing or not such an array.
+    SrnnError: the file cannot be read, is truncated or damaged, or one of the names is missing or not such an array.
     """
     what = "a MATLAB 5 .mat file"
     raw = read_bytes(path, what, _LIMITS)

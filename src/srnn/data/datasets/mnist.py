@@ -1,15 +1,9 @@
-"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted order.
+"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted order (docs/tasks/smnist.md).
 
     <data_dir>/mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz,
     t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz)
 
 Pixels are divided by 255. Images stay bytes; a batch's windows are made when it is cut (``WindowedArray``).
-
-MNIST has no validation split: the last 10,000 images of the training file are held out, as many as there are for testing
-(the file's first 50,000 and last 10,000 are the customary division). Writers are not given, so it cannot be split by them.
-
-The permutation of permuted sequential MNIST is drawn from a seed. The one that the paper used is not published (its code
-reads arrays that are permuted already), so results on it can be compared with the paper's only roughly.
 """
 
 from __future__ import annotations

@@ -3,21 +3,12 @@
     <data_dir>/qtdb/paper_split/QTDB_train.mat (or <data_dir>/QTDB_train.mat), and QTDB_test.mat next to it
 
 x (N, 1301, 4): level-crossing spikes at 250 Hz, up and down of lead 1, then of lead 2. y (N, 1301, 6): one-hot P, PQ, QR,
-RS, ST, TP, or all zero where there is no label. 618 sequences for training, 141 for testing.
+RS, ST, TP, or all zero where there is no label. The arrays are returned as they are, with the oddities of docs/tasks/ecg.md.
 
-The arrays are returned as they are, with their oddities:
-
-- channel 0 is -1 at the last step of every sequence (a mark, not a spike);
-- 8 % of the training steps have no label; the authors' argmax counts them as class 0;
-- labels lag 19 steps (76 ms) behind the sample they belong to, so the network is granted that much look-ahead, and the
-  start of each window is filled up: its first 19 steps have the class P whatever the signal, and the next 19 mostly none
-  (the first 38 steps of a window do not tell its overlap with the window before);
-- a record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps apart, so
-  neighbours of one record share 301 steps of signal. The spikes of those shared steps differ from window to window.
-
-Records lie in the file one after the other, without names. Their borders are found from the labels: within a record a
-window's steps 1038..1300 have exactly the labels of the next window's steps 38..300; over a border never half of them.
-The files' last and first record at the border of training and test is one and the same.
+A record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps apart, so neighbours of one
+record share 301 steps of signal. Records lie in the file one after the other, without names. Their borders are found from the
+labels: within a record a window's steps 1038..1300 have exactly the labels of the next window's steps 38..300 (the first 38 are
+filled up, because labels are late); over a border never half of them.
 """
 
 from __future__ import annotations
@@ -29,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
-from .base import Split, SplitName, check_fraction, check_split, later, not_found, resolve_data_dir
+from ...errors import SrnnError
+from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
 from .matfile import read_mat
 
 CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
@@ -51,10 +42,7 @@ def load_paper_split(
 
     Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``); test is
     QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files; sequences are longer by as many, at their
-    beginnings without labels, at their ends without spikes.
-
-    Raises:
-        SrnnError: the file is missing (the message says where to get it), damaged, or not what it should be.
+    beginnings without labels, at their ends without spikes. SrnnError for a file that is missing or damaged.
     """
     check_split(split)
     path = find_mat("QTDB_test.mat" if split == "test" else "QTDB_train.mat", data_dir)
@@ -116,11 +104,9 @@ def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int
     nearest to ``fraction`` of its sequences, are held out. So every source database has its part, and so has the
     end of the file, which is most like the test file. No chance is involved.
 
-    ``records``: (N,) record number of each sequence, ascending. SrnnError for a bad fraction or number, and for too few records
-    to hold some out and keep some in every stretch.
+    ``records``: (N,) record number of each sequence, ascending. SrnnError for too few records to hold some out and keep some in
+    every stretch.
     """
-    check_fraction("validation_fraction", fraction)
-    check_whole("validation_blocks", blocks, 1)
     starts = np.flatnonzero(np.diff(records, prepend=records[0] - 1))  # (records,) first sequence of each
     total = len(records)
     if len(starts) < 2 * blocks:

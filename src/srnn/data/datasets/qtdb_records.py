@@ -1,22 +1,13 @@
-"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here.
+"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here (docs/tasks/ecg.md).
 
     <data_dir>/qtdb/records/ (or <data_dir>/qtdb/), with NAME.dat, NAME.hea and NAME.q1c for every record
 
-From a record of two leads at 250 Hz and its manual annotation q1c (some 30 beats of it):
-
-1. each lead is normalised to mean 0, standard deviation 1 over the record, and smoothed (Savitzky-Golay, order 3); with a running
-   scale it is smoothed only, and thresholds follow the signal from the record's beginning;
-2. level crossing makes two spike trains of each lead (``srnn.data.encoders.LevelCrossing``);
-3. every annotated sample gets its segment: P (P onset to offset), PQ (to QRS onset), QR (to the R mark), RS (to QRS
-   offset), ST (to T offset), TP (to the next P onset). U waves belong to TP. Where a wave or a mark is missing, or the
-   next P is more than 1.2 s off (a beat that was not annotated), the segment has no label: -1;
-4. windows of 1301 steps, 1000 apart, over each annotated stretch and 150 samples on either side. One that would run
-   over the record's end is padded (``lengths``); one without any label is left out.
+With a running scale leads are smoothed only, and thresholds follow the signal from the record's beginning. Where a wave or a mark
+is missing, or the next P is more than 1.2 s off (a beat that was not annotated), a segment has no label: -1. Windows cover each
+annotated stretch and 150 samples on either side. One that would run over the record's end is padded (``lengths``); one without
+any label is left out.
 
 Normalisation over the record looks ahead, as a stream cannot; smoothing by half its width, by which a stream is late.
-
-Records are split whole, by their place in alphabetical order: of each five the second is for validation and the fourth
-for testing. That depends only on which records are there.
 """
 
 from __future__ import annotations
@@ -24,10 +15,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +47,9 @@ def load_records(
 ) -> Split:
     """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
 
-    Args:
-        window, stride: steps in a sequence, and from one to the next.
-        label_lag: steps by which a label lags behind its sample (look-ahead that the network is granted).
-
-    SrnnError for no records, fewer than four, and one that is damaged or lacks its annotation (each says what to do).
+    ``window``, ``stride``: steps in a sequence, and from one to the next. ``label_lag``: steps by which a label lags behind its
+    sample (look-ahead that the network is granted). SrnnError for no records, fewer than four, and one that is damaged or lacks
+    its annotation (each says what to do).
     """
     check_split(split)
     folder = records_folder(data_dir)
@@ -87,11 +75,9 @@ def load_records(
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
+class Record(NamedTuple):
     """A raw record."""
 
-    name: str
     signal: npt.NDArray[np.float64]
     """(T, 2), mV."""
     labels: npt.NDArray[np.int64]
@@ -101,11 +87,11 @@ class Record:
 def records_folder(data_dir: Path | None = None) -> Path:
     """The folder of the records. SrnnError, with how to get them, if it is missing."""
     root = resolve_data_dir(data_dir)
-    for folder in (root / "qtdb" / "records", root / "qtdb"):
+    records = root / "qtdb" / "records"
+    for folder in (records, records.parent):
         if folder.is_dir() and any(folder.glob("*.hea")):
             return folder
-    folder = root / "qtdb" / "records"
-    raise not_found("QTDB's records were", root, SOURCE.format(folder=folder))
+    raise not_found("QTDB's records were", root, SOURCE.format(folder=records))
 
 
 def record_names(folder: Path) -> list[str]:
@@ -143,7 +129,7 @@ def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None
         raise damaged(error or type(error).__name__) from error
     if not (labels >= 0).any():
         raise damaged("its annotation q1c has no complete wave")
-    return Record(name, signal, labels)
+    return Record(signal, labels)
 
 
 def _read_wfdb(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -8,10 +8,7 @@
     extra/speaker  (N,) integers (SHD; files of one's own may do without)
 
 Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
-<data_dir>/NAME/.cache. Events themselves are never all in memory.
-
-SHD has no validation split. Ten of its twelve speakers are in the training file; here the two with the highest numbers
-are held out, whole: the test file, too, has two speakers that are not in training, and two speakers tell more than one.
+<data_dir>/NAME/.cache. Events themselves are never all in memory. Who is held out for validation: docs/tasks/shd.md.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,18 +43,6 @@ _FILES: dict[Name, dict[str, str]] = {
 }
 _WHAT = "recordings in HDF5; download it again"
 _CODE = 1  # incremented when the same file and options shall give another result
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """The content of a file of events, binned."""
-
-    x: SpikeArray
-    """(N, steps, channels)."""
-    labels: npt.NDArray[np.int64]
-    """(N,)."""
-    speakers: npt.NDArray[np.int64] | None
-    """(N,), where the file has them."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +99,15 @@ class SHDTask(EventTask):
         """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
         check_split(split)
         path = find_file("shd", split, data_dir)
-        recordings = read_recordings(path, self.binning, len(SHD_CLASSES))
-        if recordings.speakers is None:
+        x, labels, speakers = read_recordings(path, self.binning, len(SHD_CLASSES))
+        if speakers is None:
             raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is divided; download it again.")
-        speakers = recordings.speakers
-        everything = Split(recordings.x, recordings.labels, groups=np.char.mod("speaker-%02d", speakers))
-        if split == "test":
-            return everything.validate(str(path), len(SHD_CLASSES))
-        present = np.unique(speakers).tolist()
-        out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
-        return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
+        chosen = Split(x, labels, groups=np.char.mod("speaker-%02d", speakers))
+        if split != "test":
+            present = np.unique(speakers).tolist()
+            out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
+            chosen = chosen.take(out if split == "validation" else ~out)
+        return chosen.validate(str(path), len(SHD_CLASSES))
 
 
 @register
@@ -139,8 +123,8 @@ class SSCTask(EventTask):
         """x (N, steps, channels) sparse spikes, y (N,) the word."""
         check_split(split)
         path = find_file("ssc", split, data_dir)
-        recordings = read_recordings(path, self.binning, len(SSC_CLASSES))
-        return Split(recordings.x, recordings.labels).validate(str(path), len(SSC_CLASSES))
+        x, labels, _ = read_recordings(path, self.binning, len(SSC_CLASSES))
+        return Split(x, labels).validate(str(path), len(SSC_CLASSES))
 
 
 def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:
@@ -161,6 +145,16 @@ def check_file(path: Path) -> int:
     """How many recordings a file of this layout has. SrnnError if it cannot be opened or lacks a part; events are not read."""
     with open_hdf5(path, _WHAT) as file:
         return len(_labels(file, path))
+
+
+class Recordings(NamedTuple):
+    """The content of a file of events, binned."""
+
+    x: SpikeArray
+    """(N, steps, channels)."""
+    labels: npt.NDArray[np.int64]
+    speakers: npt.NDArray[np.int64] | None
+    """Where the file has them."""
 
 
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:

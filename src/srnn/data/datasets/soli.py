@@ -1,18 +1,12 @@
-"""Soli: hand gestures as sequences of range-Doppler images, 32 x 32 pixels, of a radar with four receivers.
+"""Project Soli: hand gestures seen by a radar, as sequences of images (docs/tasks/soli.md). From the user's own copy.
 
     <data_dir>/soli/{gesture}_{subject}_{instance}.h5 (or in a folder dsp/ there), each with
     ch0 .. ch3   (T, 1024) float32 in 0..1, one image a row
     label        (T, 1) or (T,) the gesture at every frame, 0 to 10
     <data_dir>/soli/file_half.json   the official split: {"train": ["0_8_4", ...], "eval": [...]}
 
-The data are available from their authors on request and may not be redistributed; they are read from the user's own copy.
-
-A sequence has 40 frames. A shorter recording is repeated until it is full, as in the paper's code; a longer one gives
-consecutive pieces, the last of which ends with the recording (and may overlap the one before).
-
-The official split has some half of every subject's recordings for training. Validation is carved from these by subject:
-the one with the highest number is held out, whole. The test half has the same subjects as the training half, so validation is
-the harder of the two.
+A shorter recording than a sequence is repeated until it is full, as in the paper's code; a longer one gives consecutive pieces,
+the last of which ends with the recording (and may overlap the one before).
 """
 
 from __future__ import annotations

@@ -106,11 +106,6 @@ class SpikeArray(Inputs):
         octets = self.packed().astype("<u8", copy=False).view(np.uint8)
         return np.unpackbits(octets, axis=-1, count=self.shape[2], bitorder="little").astype(np.float32)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the codes of these sequences, and of their places."""
-        return int((self.end - self.begin).sum()) + self.begin.nbytes + self.end.nbytes
-
     def _positions(self, raster: int) -> npt.NDArray[np.int32]:
         """Ascending positions of all spikes in consecutive rasters of ``raster`` bits."""
         sizes = self.end - self.begin

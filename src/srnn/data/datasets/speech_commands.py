@@ -5,17 +5,8 @@
     <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
     <data_dir>/speech_commands_mini/{word}/*.flac, with _silence_ and _unknown_, phones.json
 
-**All words** (30 of version 1, 35 of version 2): the official lists say which recordings are for validation and testing; they
-keep speakers apart.
-
-**12 classes**, by the official recipe: ten words; ``_unknown_``, a tenth as many recordings of all other words; ``_silence_``,
-a tenth as many pieces of background noise. The official recipe draws both by chance. Here the unknown are the first in the
-fixed order of ``splitting.place``; noise is cut evenly from the first 80 % of each noise file for training, the next 10 %
-for validation, the last 10 % for testing, so that no noise is in two splits.
-
-**mini** is half of the official test set's speakers and has no split of its own: 20 % of them are for testing, 15 % for
-validation, in the fixed order of ``splitting.place``; so are pieces of silence, which have no speaker, one by one.
-Numbers on it cannot be compared with published ones.
+Who is in which split is said in docs/tasks/gsc.md. What the official recipe draws by chance, the unknown words and the pieces of
+noise of 12 classes, and who of mini is held out, is here by the fixed order of ``splitting.place``, or evenly spread.
 """
 
 from __future__ import annotations
@@ -229,6 +220,7 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
 
 
 def _mini(split: SplitName, root: Path) -> list[Item]:
+    """By speaker; pieces of silence, which have none, one by one."""
     clips = _keyword_folders(root / _MINI, _OF_THE_TEST_SET)
     of: dict[str, SplitName] = {}
     for part in ([c for c in clips if c.label == SILENCE], [c for c in clips if c.label != SILENCE]):

@@ -52,14 +52,11 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
     folder that all inputs have in common.
 
     Args:
-        inputs: folders and files.
-        pattern: how labels and speakers are read from a file's name, without its suffix: ``{label}_{speaker}_{index}``.
-            {label} and {speaker} stand for what has to be read, {index} for anything else. Where it has no
-            {label}, or without a pattern, the label is the name of the folder in which a file lies.
+        pattern: how labels and speakers are read from a file's name, as ``NamePattern``. Where it has no {label}, or without a
+            pattern, the label is the name of the folder in which a file lies.
         misnamed: receives a line for each file that is skipped because its name does not match; None: that is an error.
 
-    Raises:
-        SrnnError: a folder or file that is not there, no sound files, or names that do not match the pattern.
+    SrnnError for a folder or file that is not there, no sound files, or names that do not match the pattern.
     """
     names = None if pattern is None else NamePattern(pattern)
     clips: dict[Path, Item] = {}
@@ -115,17 +112,12 @@ def convert(
 
     Args:
         clips: as ``find_clips`` finds them, or one's own; their names differ, for they are the keys of their random numbers.
-        out: the HDF5 file. An existing one is replaced once the new one is complete.
         cochlea: default: that of SHD and SSC, 700 places.
         workers: threads; default: as many as there are cores for this process.
         time_type: float16 is what SHD has; it rounds times above half a second to 0.5 ms.
         leave_out_bad: continue after a clip that cannot be read or holds only silence, instead of an error.
         progress: called with (clips done, clips) after each.
         length: seconds to which a clip is cut, or padded with silence; None: as long as it is.
-
-    Raises:
-        SrnnError: a clip that cannot be read or converted (with its name), nothing to convert, names that are not
-            different, more than 65,536 labels or speakers, or a file that cannot be written.
     """
     import h5py
 
@@ -221,7 +213,8 @@ def _in_threads(
         except SrnnError as error:
             return SrnnError(f"{clip.path}: {error}")
 
-    threads = workers or _cores()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = workers or cores
     pool = ThreadPoolExecutor(threads, thread_name_prefix="srnn-cochlea")
     waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()
     try:
@@ -233,11 +226,6 @@ def _in_threads(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

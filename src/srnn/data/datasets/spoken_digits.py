@@ -1,13 +1,6 @@
-"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz.
+"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz (docs/tasks/spoken-digits.md).
 
     <data_dir>/fsdd/recordings/{digit}_{speaker}_{index}.wav
-
-Two ways to split:
-
-official   index 0 to 4 for testing, as the data set's README says; validation is carved from the rest, index 5 to 9.
-           Every speaker is in all three.
-speaker    speaker-independent: one speaker for testing, another for validation, the others (four of six) for training.
-           By default the speaker after the tested one, in alphabetical order, is for validation.
 
 As sound features, or as the spikes of a cochlea, which are read from <data_dir>/fsdd/cochlea.h5.
 """
@@ -36,7 +29,6 @@ SPIKES = "cochlea.h5"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DigitSplitting = Literal["official", "speaker"]
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
-_OF_INDEX: dict[int, SplitName] = {index: "test" if index < 5 else "validation" for index in range(10)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class _Recordings(Task):
     test_speaker: str = SPEAKERS[-1]
     """splitting speaker: the speaker held out for testing."""
     validation_speaker: str | None = None
-    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order."""
+    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order, the first after the last."""
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -72,7 +64,7 @@ class _Recordings(Task):
         if not paths:
             how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
             raise not_found("Spoken digits (fsdd/recordings) were", root, how)
-        held = self.validation_speaker or after(self.test_speaker)
+        held = self.validation_speaker or SPEAKERS[(SPEAKERS.index(self.test_speaker) + 1) % len(SPEAKERS)]
         clips: dict[SplitName, list[Item]] = {"train": [], "validation": [], "test": []}
         for path in paths:
             match = _NAME.fullmatch(path.stem)
@@ -80,7 +72,7 @@ class _Recordings(Task):
                 raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
             digit, speaker, index = match[1], match[2], int(match[3])
             if self.splitting == "official":
-                split = _OF_INDEX.get(index, "train")
+                split = "test" if index < 5 else "validation" if index < 10 else "train"
             else:
                 split = "test" if speaker == self.test_speaker else "validation" if speaker == held else "train"
             clips[split].append(Item(path, path.name, digit, speaker))
@@ -126,7 +118,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         if not path.is_file():
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
             raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
-        recordings = read_recordings(path, self.binning, 10)
+        x, _, _ = read_recordings(path, self.binning, 10)
         with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
         place = {name: index for index, name in enumerate(names)}
@@ -136,9 +128,4 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([int(clip.label) for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])
-        return Split(recordings.x[order], labels, groups=groups).validate(str(path), 10)
-
-
-def after(speaker: str) -> str:
-    """The next speaker in alphabetical order, the first after the last."""
-    return SPEAKERS[(SPEAKERS.index(speaker) + 1) % len(SPEAKERS)]
+        return Split(x[order], labels, groups=groups).validate(str(path), 10)

@@ -1,16 +1,18 @@
-"""A summary of how one's own sound is read: how many clips are cut, padded or silent, and which files are ignored."""
+"""A summary of how data of one's own are read: clips that are cut, padded or silent, files in two splits, and what is ignored."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...files import reading
 from .audio import read_audio
 from .cache import Arrays, cached
 from .files import Item, list_unread
@@ -34,11 +36,8 @@ def say(message: str) -> None:
 def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
     """What is done to clips, whatever their split, a line for each kind: cut, filled up, or silent.
 
-    Args:
-        cache: the folder where their lengths are cached.
-        seconds: the length that they are cut or padded to; None: each stays as long as it is.
-
-    SrnnError for a file that cannot be read, with its name.
+    ``cache``: the folder where their lengths are cached. ``seconds``: the length that they are cut or padded to; None: each stays
+    as long as it is. SrnnError for a file that cannot be read, with its name.
     """
 
     def measure() -> Arrays:
@@ -73,3 +72,36 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> l
     if len(silent):
         lines.append(f"clips of silence alone: {len(silent)} of {len(items)}, such as {items[silent[0]].name}")
     return lines
+
+
+def list_copies(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
+    """The files that are the same as one of another split, to every byte: copies, or links. A line, if there are any.
+
+    ``cache``: the folder where their checksums are cached.
+    """
+    split_of = {item: split for split, items in splits.items() for item in items}
+    items = sorted(split_of, key=lambda item: item.name)
+
+    def measure() -> Arrays:
+        digests = []
+        for item in items:
+            with reading(item.path, "a file"), item.path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return {"digests": np.array(digests)}
+
+    def use(arrays: Arrays) -> list[str]:
+        if arrays["digests"].shape != (len(items),):
+            raise SrnnError("These are not checksums of these files.")
+        return arrays["digests"].tolist()
+
+    options = {"files": [item.name for item in items], "code": _CODE}
+    digests = cached(cache, "copies", options, [item.path for item in items], measure, use)
+    first: dict[str, Item] = {}
+    pairs = [(item, first.setdefault(known, item)) for item, known in zip(items, digests, strict=True)]
+    copies = [(item, other) for item, other in pairs if split_of[item] != split_of[other]]
+    if not copies:
+        return []
+    item, other = copies[0]
+    return [
+        f"files that are in two splits: {len(copies)} of {len(items)}, such as {item.name}, the same as {other.name}"
+    ]

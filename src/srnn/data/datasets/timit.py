@@ -3,16 +3,9 @@
     <data_dir>/timit/TRAIN|TEST/DR1..DR8/{speaker}/{sentence}.WAV     NIST SPHERE (or RIFF), 16 kHz
                                           /{sentence}.PHN             lines "first_sample end_sample phone"
 
-Names are case-insensitive, and the folders may be one level deeper (timit/TIMIT/TRAIN). The SA sentences, which
-every speaker reads, are left out as usual.
-
-test         the core test set, 24 speakers, 192 sentences
-validation   "standard": the 50 speakers of the test folder that are customarily the development set (400 sentences), so
-             that all 462 speakers (3,696 sentences) are for training; "training": 10 % of the training folder's
-             speakers, in the fixed order of ``splitting.place`` (the paper holds out 10 % of the sentences at random)
-
-Phones are 61, or folded to 48 or 39 as by Lee & Hon (1989, IEEE Trans. ASSP 37:1641), where the glottal stop q has no
-class. Sources of the lists: the corpus' documentation (core test), Kaldi's recipe s5 (development set, folding).
+Names are case-insensitive, and the folders may be one level deeper (timit/TIMIT/TRAIN). The splits are in docs/tasks/timit.md.
+Phones are folded as by Lee & Hon (1989, IEEE Trans. ASSP 37:1641). Sources of the lists: the corpus' documentation (core test),
+Kaldi's recipe s5 (development set, folding).
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def begins_well(path: Path) -> bool:
 
 def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
     """The wanted files in a file of lines "SHA256 NAME", in the same folder. SrnnError if there are none."""
-    assert data_set.sums is not None and data_set.sums.url is not None
+    assert data_set.sums is not None
     source = data_set.sums.url.rpartition("/")[0]
     folder = Path(data_set.sums.name).parent
     files = []

@@ -13,15 +13,10 @@ WIDTH = 9
 
 
 def smoothed_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
-    """Features and their derivatives up to ``order``, each from a polynomial of its own order through nine frames.
+    """Features (..., T, C), T at least 9, and their derivatives up to ``order`` (0 to 4): (..., T, C * (1 + order)).
 
-    Args:
-        features: (..., T, C), T at least 9.
-        order: 0 to 4.
-
-    Returns:
-        (..., T, C * (1 + order)): features, first derivatives, second derivatives, ... per frame. Within four frames of
-        an end the polynomial of the nearest full window is read there.
+    Each derivative is from a polynomial of its own order through nine frames; within four frames of an end that of the nearest
+    full window is read there. A frame has the features, first derivatives, second derivatives, ...
 
     Source: the input of the published GSC network (librosa's ``delta``, order 1 and 2 of the features themselves).
     """
@@ -35,14 +30,9 @@ def smoothed_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
 
 
 def difference_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
-    """Features and their derivatives up to ``order``: half the difference of the neighbours, and again of that.
+    """As ``smoothed_derivatives``, T at least 2, by half the difference of the neighbours, and again of that.
 
-    Args:
-        features: (..., T, C), T at least 2.
-        order: 0 to 4. Each order looks one more frame ahead.
-
-    Returns:
-        (..., T, C * (1 + order)), laid out as ``smoothed_derivatives``. At the ends: the difference to the only neighbour.
+    Each order looks one more frame ahead. At the ends: the difference to the only neighbour.
 
     Source: the input of the published TIMIT network (numpy's ``gradient``).
     """

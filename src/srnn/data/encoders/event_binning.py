@@ -58,12 +58,8 @@ class EventBinning:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(step, channel) of every event that falls into one, in the order of the events; both (events,).
 
-        Args:
-            times: (events,) seconds, any float.
-            units: (events,) integers.
-
-        Raises:
-            SrnnError: unequal lengths, times that are negative or not numbers, units out of range.
+        ``times`` (events,) in seconds, any float; ``units`` (events,) integers. SrnnError for unequal lengths, times that are
+        negative or not numbers, units out of range.
         """
         if times.ndim != 1 or times.shape != units.shape:
             raise SrnnError(f"there are {times.shape} times for {units.shape} units")

@@ -25,20 +25,15 @@ LatencyRule = Literal["linear", "logarithmic"]
 def rate_coding(
     intensity: npt.ArrayLike, steps: int | None, seed: int | np.random.Generator, max_rate: float = 1.0
 ) -> npt.NDArray[np.float32]:
-    """Random spikes, at a rate proportional to the intensity.
+    """Random spikes (..., T, C), 0 or 1, at a rate proportional to the intensity.
 
     Args:
         intensity: (..., C) held for ``steps`` steps; or, with ``steps`` None, (..., T, C), one for each step. 0 to 1.
-        steps: T, or None.
         seed: of the random numbers. A Generator continues its sequence: blocks of a signal that are encoded one after the
             other with the same Generator give the spikes of the whole.
         max_rate: probability of a spike in a step at intensity 1, above 0 to 1.
 
-    Returns:
-        (..., T, C), 0 or 1.
-
-    Raises:
-        SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
+    SrnnError for intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
     """
     if not is_number(max_rate) or not 0 < max_rate <= 1:
         raise SrnnError(
@@ -57,20 +52,13 @@ def rate_coding(
 def latency_coding(
     intensity: npt.ArrayLike, steps: int, rule: LatencyRule = "linear", tau: float = 10.0, threshold: float = 0.0
 ) -> npt.NDArray[np.float32]:
-    """At most one spike per channel, the earlier the stronger the intensity.
+    """At most one spike per channel, (..., steps, C), the earlier the stronger the intensity. SrnnError as ``rate_coding``.
 
     Args:
         intensity: (..., C), 0 to 1.
-        steps: T.
         rule: "linear" or "logarithmic", see above.
         tau: time constant of "logarithmic", in steps; above 0.
         threshold: intensities up to it never spike; 0 to 1. "logarithmic" needs one above 0.
-
-    Returns:
-        (..., T, C), 0 or 1.
-
-    Raises:
-        SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
     """
     check_choice("A latency rule", rule, get_args(LatencyRule))
     check_positive("tau", tau)

@@ -47,22 +47,16 @@ class LevelCrossing:
     def __call__(
         self, signal: npt.ArrayLike, state: npt.ArrayLike | None = None
     ) -> tuple[npt.NDArray[np.float32], Array]:
-        """Spikes of a signal, or of a block of one.
+        """Spikes of a signal (..., T, C), or of a block of one: (..., T, 2C), 0 or 1; and the new state (..., C).
 
-        Args:
-            signal: (..., T, C), any unit.
-            state: (..., C), what the call for the block before returned; None at the start (step 0 then has no spike).
-
-        Returns:
-            spikes (..., T, 2C), 0 or 1, channel 2c the rises of channel c and 2c+1 its falls; and the new state (..., C).
-
-        SrnnError for values that are not finite, and wrong shapes.
+        Channel 2c is the rises of channel c, 2c+1 its falls. ``state``: what the call for the block before returned; None at the
+        start (step 0 then has no spike). SrnnError for values that are not finite, and wrong shapes.
         """
         x, level = _prepare(signal, state)
-        rises, falls = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
         if self.rule == "difference" and x.shape[-2]:
             change = np.diff(x, axis=-2, prepend=level[..., None, :])
             return _interleave(change >= self.up, -change >= self.down), x[..., -1, :].copy()
+        rises, falls = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
         for t in range(x.shape[-2]):
             now = x[..., t, :]
             change = now - level

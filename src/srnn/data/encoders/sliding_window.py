@@ -1,4 +1,4 @@
-"""Sliding window: at every step the network receives the next few samples at once."""
+"""Sliding window: at every step the network receives the next few samples at once; a stream of them is late by as many."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
+from .streaming import Array, WindowedStream
 
 
 def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]:
-    """Windows of ``width`` steps, stride 1; as many as there are steps, the last full one repeated to the end.
+    """Windows of ``width`` steps, stride 1, of a signal (N, T) or (N, T, C) -> (N, T, width * C), of its dtype.
 
-    Args:
-        signal: (N, T) or (N, T, C), any unit and dtype.
-        width: steps in a window, 1 to T.
-
-    Returns:
-        (N, T, width * C), the signal's dtype. Step t holds samples t .. t+width-1 for t <= T-width, and the last
-        ``width`` samples from there on; within a step: sample 0's channels, sample 1's channels, ...
-
-    Raises:
-        SrnnError: another shape, or a width outside 1..T.
+    Step t holds samples t .. t+width-1 for t <= T-width, and the last ``width`` samples from there on; within a step: sample 0's
+    channels, sample 1's channels, ... SrnnError for another shape, or a width outside 1..T.
 
     Source: the input of the published S-MNIST (width 8) and PS-MNIST (width 4) networks.
     """
@@ -34,3 +27,33 @@ def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]
     first = np.minimum(np.arange(steps), steps - width)
     index = first[:, None] + np.arange(width)  # (T, width)
     return x[:, index, :].reshape(n, steps, width * channels)
+
+
+class WindowStream(WindowedStream):
+    """Streaming ``sliding_window``: (samples, channels) -> (samples, width * channels), divided by ``scale``.
+
+    The last full window is repeated to the end, as for a whole signal; a signal shorter than one is an error at its end.
+    """
+
+    def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
+        check_whole("A window's width", width, 1)
+        self.channels, self.outputs, self.latency, self.width = channels, width * channels, width - 1, width
+        self._scale = np.float32(scale)
+        self.reset()
+
+    def _taken(self, block: npt.ArrayLike) -> Array:
+        return super()._taken(block) / self._scale
+
+    def _steps(self, buffer: Array, full: bool) -> Array:
+        # The last window is kept whole for the end; but for the first time its own step was given out.
+        windows = np.lib.stride_tricks.sliding_window_view(buffer, self.width, axis=0)[int(full) :]
+        return np.ascontiguousarray(windows.transpose(0, 2, 1).reshape(len(windows), self.outputs))
+
+    def flush(self) -> Array:
+        last = self._last
+        self.reset()
+        if not len(last):
+            return self._none()
+        if len(last) < self.width:
+            raise SrnnError(f"The signal ended after {len(last)} samples; a window needs {self.width}.")
+        return np.tile(last.reshape(1, -1), (self.width - 1, 1))

@@ -154,13 +154,9 @@ def scale(expanded: Array, statistics: Statistics) -> Array:
 
 
 def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.float32]:
-    """+1 where signal > threshold, -1 where signal < -threshold, else 0.
+    """+1 where signal > threshold (positive), -1 where signal < -threshold, else 0. A signal of any shape and unit.
 
-    Args:
-        signal: any shape and unit.
-        threshold: in the signal's unit, positive. To train it: ``srnn.nn.network.encoding.LearnedTernary``.
-
-    Source: the input of the published GSC network (0.05).
+    To train the threshold: ``srnn.nn.network.encoding.LearnedTernary``. Source: the input of the published GSC network (0.05).
     """
     check_positive("A ternary threshold", threshold)
     x = np.asarray(signal)

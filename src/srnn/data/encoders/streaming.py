@@ -4,8 +4,8 @@
     steps = encoder.push(block)          # (samples, 2) -> (steps, 4), steps >= 0
     steps = encoder.flush()              # the signal ends here: the remaining steps; then the encoder starts again
 
-The result does not depend, in any bit, on how a signal is cut into blocks. Each encoder of a whole signal has a streaming form in
-a file of its own (``streaming_*.py``), which is tested against it. What would need unbounded look-ahead, such as the level of a
+The result does not depend, in any bit, on how a signal is cut into blocks. Each encoder of a whole signal has a streaming form
+(``streaming_*.py``, ``WindowStream``), which is tested against it. What would need unbounded look-ahead, such as the level of a
 whole clip, is refused, or replaced by what a stream can compute (the level of the first seconds), and the task's page says so.
 """
 
@@ -206,9 +206,7 @@ class WindowedStream(StreamEncoder):
 class Memoryless(StreamEncoder):
     """An encoder whose every step depends on its own sample alone: there is no state.
 
-    Args:
-        channels: of samples and steps.
-        change: (samples, channels) of ``dtype`` -> steps of the same shape; None: they are passed on, encoded already.
+    ``change``: (samples, channels) of ``dtype`` -> steps of the same shape; None: they are passed on, encoded already.
     """
 
     def __init__(

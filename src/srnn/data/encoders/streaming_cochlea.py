@@ -32,9 +32,7 @@ HOP, AHEAD, FRAME = 0.144, 0.15, 0.432
 class CochleaFrames:
     """Shared by all streams through one cochlea: the times of frames, and the membrane's response to them.
 
-    Args:
-        cochlea: its level, gain and ramps are not applied.
-        rate: samples of sound per second, at most the cochlea's own.
+    The cochlea's level, gain and ramps are not applied. ``rate``: samples of sound per second, at most the cochlea's own.
     """
 
     def __init__(self, cochlea: Cochlea, rate: int) -> None:
@@ -94,10 +92,8 @@ class CochleaFrames:
 class CochleaStream(StreamEncoder):
     """Sound (samples, 1) -> (steps, channels) binary, a step each ``binning.bin_ms``; ``binning.steps`` does not limit them.
 
-    Args:
-        frames: shared with other streams.
-        binning: of events into steps and channels.
-        key: of the random numbers, 0 to 2^64 - 1, as ``Cochlea.spikes``'s seed. Streams with one key share them.
+    ``frames`` are shared with other streams. ``key``: of the random numbers, 0 to 2^64 - 1, as ``Cochlea.spikes``'s seed; streams
+    with one key share them.
     """
 
     channels = 1

@@ -1,14 +1,34 @@
-"""Level crossing of a stream: exactly the spikes of the whole signal, without latency."""
+"""Level crossing of a stream, without latency: exactly the spikes of the whole signal.
+
+``CrossingStream`` has thresholds that are known. With ``RunningCrossingStream`` they follow the signal:
+
+    change_t = |x_t - x_(t-1)|
+    span_t   = min(t, horizon)                                    samples
+    total_t  = total_(t-1) + change_t                             while t < horizon
+               total_(t-1) - total_(t-1) / horizon + change_t     from then on
+    spikes   as ``LevelCrossing``'s, where a move times span_t is greater than its threshold times total_t
+
+So thresholds are in mean changes from a sample to the next: of all so far, then with the horizon as the time constant. An
+offset and a gain change no spike. Changes are measured, not the deviation, because a step of the baseline is only one of them,
+while it would be most of a deviation until it is forgotten (and squares would need a wider range). The first sample has no
+spike, and a channel that never moved has none (where it was smoothed, but for rounding: a few of its first and last samples).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...compiling import loop
+from ...errors import SrnnError, check_whole
 from .level_crossing import LevelCrossing
 from .streaming import Array, State, StreamEncoder, check_block, take
+
+LONGEST = 2**24
+"""Samples of a horizon, which float32 counts exactly."""
 
 
 class CrossingStream(StreamEncoder):
@@ -39,3 +59,68 @@ class CrossingStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         level = take(state, "level", (None, self.channels), np.float64)
         self._level = level[0] if len(level) else None
+
+
+class RunningCrossingStream(StreamEncoder):
+    """(samples, channels) -> (samples, 2 channels) spikes, without latency; the whole signal is one block.
+
+    Args:
+        encoder: the rule and its two thresholds, in mean changes of a channel.
+        channels: each has its own state.
+        horizon: samples over which changes are averaged, 1 to 2^24.
+        dtype: of the arithmetic, float32 or float64.
+    """
+
+    def __init__(self, encoder: LevelCrossing, channels: int, horizon: int, dtype: npt.DTypeLike = np.float64) -> None:
+        check_whole("A running scale's samples", horizon, 1, LONGEST)
+        self.encoder, self.channels, self.outputs, self.horizon = encoder, channels, 2 * channels, int(horizon)
+        self._dtype = np.dtype(dtype)
+        self._numbers = np.array([encoder.up, encoder.down, horizon], self._dtype)
+        self.reset()
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x = np.ascontiguousarray(check_block(block, self.channels, self._dtype))
+        spikes = np.zeros((len(x), self.outputs), np.float32)
+        loop(_cross)(x, *self._numbers, self.encoder.rule == "difference", self._state, self._span, spikes)
+        return spikes
+
+    def reset(self) -> None:
+        self._state = np.zeros((3, self.channels), self._dtype)  # the sample before; that at the last spike; total
+        self._span = np.zeros(1, self._dtype)  # samples so far, up to the horizon
+
+    @property
+    def state(self) -> State:
+        return {"running": self._state.copy(), "span": self._span.copy()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        running, span = take(state, "running", (3, self.channels), self._dtype), take(state, "span", (1,), self._dtype)
+        counted = span[0] == np.floor(span[0]) and 0 <= span[0] <= self.horizon
+        if not counted or (running[2] < 0).any() or (span[0] == 0 and running.any()):
+            raise SrnnError("The encoder's state does not fit: its scale is not one of this encoder.")
+        self._state, self._span = running, span
+
+
+def _cross(
+    x: Array, up: Any, down: Any, horizon: Any, difference: bool, state: Array, span: Array, spikes: Array
+) -> None:
+    """All but ``spikes`` in the dtype of x, so that float32 rounds as C does."""
+    before, level, total = state[0], state[1], state[2]
+    for t in range(x.shape[0]):
+        first, full = span[0] == 0, span[0] == horizon
+        for c in range(x.shape[1]):
+            now = x[t, c]
+            if first:
+                before[c] = now
+                level[c] = now
+            if full:
+                total[c] -= total[c] / horizon
+            total[c] += abs(now - before[c])
+            before[c] = now
+            move = (now - level[c]) * span[0]
+            rises, falls = move > up * total[c], -move > down * total[c]
+            spikes[t, 2 * c] = rises
+            spikes[t, 2 * c + 1] = falls
+            if difference or rises or falls:
+                level[c] = now
+        if not full:
+            span[0] += 1

@@ -15,12 +15,7 @@ from .streaming import Array, Memoryless, State, StreamEncoder, check_block, tak
 
 
 class ScaleStream(Memoryless):
-    """(x - mean) / std, channel by channel, in ``dtype``.
-
-    Args:
-        mean, std: (channels,), std above 0.
-        dtype: float32 or float64, of the arithmetic and the result.
-    """
+    """(x - mean) / std, channel by channel: (channels,) each, std above 0; arithmetic and result in ``dtype``, a float."""
 
     def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> None:
         shift, divisor = check_scale(mean, std, dtype)

@@ -22,15 +22,6 @@ from .sound import CochleaPath, SpeechPath
 from .stored import describe, restore
 
 __all__ = [
-    "CochleaPath",
-    "CrossingPath",
-    "Form",
-    "PathForm",
-    "ScaledPath",
-    "SignalPath",
-    "SpeechPath",
-    "Steps",
-    "WindowPath",
-    "describe",
-    "restore",
-]
+    "CochleaPath", "CrossingPath", "Form", "PathForm", "ScaledPath", "SignalPath", "SpeechPath", "Steps", "WindowPath",
+    "describe", "restore",
+]  # fmt: skip

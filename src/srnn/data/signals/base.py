@@ -101,7 +101,7 @@ class SignalPath(ABC):
         self, *, scale: Scale | None = None, gain: float | None = None, calibration: float | None = None,
         statistics: Statistics | None = None,
     ) -> Self:  # fmt: skip
-        """The path with statistics of its signal.
+        """The path with statistics of its signal. SrnnError for settings that it does not have (``settings``), and bad values.
 
         Args:
             scale: (mean, std) of each channel, in the unit of the signal; None: of its first ``calibration`` seconds.
@@ -109,8 +109,6 @@ class SignalPath(ABC):
                 the level that training brought each clip to.
             calibration: seconds, up to 60; None: 5.
             statistics: of the training set, by which features of sound or channels are scaled (``Task.statistics``).
-
-        SrnnError for settings that this path does not have (``settings``), and for invalid values.
         """
         changes = {"scale": scale, "gain": gain, "calibration": calibration, "statistics": statistics}
         changes = {name: value for name, value in changes.items() if value is not None}

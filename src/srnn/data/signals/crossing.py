@@ -30,8 +30,7 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_whole
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
-from ..encoders.streaming_crossing import CrossingStream
-from ..encoders.streaming_running import RunningCrossingStream
+from ..encoders.streaming_crossing import CrossingStream, RunningCrossingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from ..encoders.streaming_smoothing import ORDER, SmoothingStream
 from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import check_whole
-from ..encoders.sliding_window import sliding_window
-from ..encoders.streaming_window import WindowStream
+from ..encoders.sliding_window import WindowStream, sliding_window
 from .base import INT16_SCALE, Array, SignalPath
 
 WIDEST = 1024

@@ -78,31 +78,20 @@ class Cochlea:
         return {f.name: stages.get(f.name, getattr(self, f.name)) for f in fields(self) if f.init}
 
     def firing_probability(self, samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.floating]:
-        """Probability that a fibre fires within a step.
+        """Probability (T, places) that a fibre fires within a step, of ``self.rate / 2`` a second, in the cochlea's precision.
 
-        Args:
-            samples: (N,) mono sound in any unit; integers or floats.
-            rate: samples per second.
-
-        Returns:
-            (T, places) at ``self.rate / 2`` steps a second, in the cochlea's precision.
-
-        Raises:
-            SrnnError: not one channel of finite numbers, or no sound in it.
+        ``samples``: (N,) mono sound in any unit, integers or floats, ``rate`` a second. SrnnError unless it is one channel of
+        finite numbers with some sound in it.
         """
         return np.concatenate([probability for _, probability in self._blocks(samples, rate)], axis=1)
 
     def spikes(
         self, samples: npt.ArrayLike, rate: int, seed: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]:
-        """Spikes of a clip, by time and then unit.
+        """Spikes of a clip, by time and then unit: times (S,) in seconds, and units (S,), 0 to places - 1.
 
-        Args:
-            samples, rate: as for ``firing_probability``.
-            seed: 0 to 2^64 - 1. Clips that share a seed share their random numbers: ``clip_key`` makes one for each.
-
-        Returns:
-            times (S,) in seconds and units (S,), 0 to places - 1.
+        ``samples`` and ``rate`` as for ``firing_probability``. ``seed``: 0 to 2^64 - 1; clips that share one share their random
+        numbers (``clip_key`` makes one for each).
         """
         check_whole("A cochlea's seed", seed, 0, 2**64 - 1)
         steps, units = [], []

@@ -63,15 +63,7 @@ class BasilarMembrane:
             )
 
     def transfer(self, frequency: npt.ArrayLike, place: npt.ArrayLike) -> npt.NDArray[np.complex128]:
-        """Velocity for a sound of amplitude 1.
-
-        Args:
-            frequency: (F,) Hz, above 0.
-            place: (P,) cm from the base.
-
-        Returns:
-            (F, P) complex.
-        """
+        """Velocity (F, P) for a sound of amplitude 1, at frequencies (F,) above 0 Hz and places (P,) in cm from the base."""
         from scipy.special import hankel1
 
         omega = 2 * np.pi * np.asarray(frequency, float)[:, None]
@@ -149,15 +141,10 @@ class TransferTables:
 
 
 def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDArray[np.floating]:
-    """Velocity over time, from the positive half of the sound's spectrum.
+    """Velocity over time, (T, P): the real part of the inverse FFT over T bins.
 
-    Args:
-        spectrum: (K,) complex, the bins of the sound from 0 Hz up; those above are zero.
-        table: (K, P) transfer functions, of the same dtype.
-        samples: T >= K, bins from 0 Hz to half the sound's rate. The result has half the sound's rate.
-
-    Returns:
-        (T, P) real: the real part of the inverse FFT over T bins.
+    ``spectrum``: (K,) complex, the bins of the sound from 0 Hz up; those above are zero. ``table``: (K, P) transfer functions, of
+    the same dtype. ``samples``: T >= K, bins from 0 Hz to half the sound's rate; the result has half the sound's rate.
     """
     from scipy.fft import irfft
 

@@ -70,18 +70,14 @@ class BushyCell:
         self, probability: npt.NDArray[np.floating], rate: float, key: int, first_place: int = 0, first_step: int = 0,
         state: BushyState | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # fmt: skip
-        """Spikes of one cell per place.
+        """Spikes of one cell per place: their steps and columns, (S,) each, by step and then column.
 
         Args:
-            probability: (T, P) of a copy firing within a sample.
-            rate: samples per second.
+            probability: (T, P) of a copy firing within a sample, of ``rate`` a second.
             key: of the random numbers, 0 to 2^64 - 1.
-            first_place: place of column 0, so that a block of places gets the draws that it has in the whole.
-            first_step: step of row 0, so that a block of steps gets the draws that it has in the whole.
+            first_place, first_step: of column 0 and row 0, so that a block of places or steps gets the draws that it has in the
+                whole.
             state: the state to continue from, overwritten by the final one; None: no sound before.
-
-        Returns:
-            (steps, columns) of the spikes, (S,) each, by step and then column.
         """
         steps, places = probability.shape
         wait = self.wait(rate)

@@ -1,0 +1,67 @@
+"""Folders of one's own sensor files: which of their folders are classes, which are splits, and which are subjects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.data.tasks import create_task
+from srnn.errors import SrnnError
+
+PEOPLE = ("ann", "bob", "cid", "dee", "eve")
+
+
+def write_sensor(path: Path) -> None:
+    """A recording of its own for each name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.random.default_rng([*"/".join(path.parts[-3:]).encode()]).normal(size=(20, 3)))
+
+
+def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
+    """The layout that most data sets come in. Read as classes, a network would learn who is in the test split."""
+    for split, count in (("train", 5), ("Val", 2), ("test", 3)):
+        for kind in ("run", "walk"):
+            for k in range(count):
+                write_sensor(tmp_path / "d" / split / kind / f"ann-{k}.npy")
+    task = create_task("folder", path=str(tmp_path / "d"))
+    assert task.class_names == ("run", "walk")
+    assert [(len(s), sorted(set(s.y))) for s in map(task.load, ("train", "validation", "test"))] == [
+        (10, [0, 1]),
+        (4, [0, 1]),
+        (6, [0, 1]),
+    ]
+    write_sensor(tmp_path / "d" / "test" / "k.npy")
+    with pytest.raises(SrnnError, match=r"Val, test, train are names of splits; .* test/k\.npy is in none\."):
+        create_task("folder", path=str(tmp_path / "d"))
+
+
+def test_a_class_may_be_called_as_a_split(tmp_path: Path) -> None:
+    for kind in ("train", "bus"):
+        for k in range(6):
+            write_sensor(tmp_path / kind / f"{k}.npy")
+    assert create_task("folder", path=str(tmp_path)).class_names == ("bus", "train")
+
+
+def test_a_folder_of_a_class_may_hold_one_for_each_subject(tmp_path: Path) -> None:
+    for kind in ("run", "walk"):
+        for subject in PEOPLE:
+            for k in range(3):
+                write_sensor(tmp_path / "d" / kind / subject / f"{k}.npy")
+    with pytest.warns(
+        RuntimeWarning, match=r"run, walk holds the folders ann, .*, eve, which nothing tells apart: .*speaker"
+    ):
+        create_task("folder", path=str(tmp_path / "d")).load("train")
+    task = create_task("folder", path=str(tmp_path / "d"), speaker="{speaker}/{index}")
+    splits = [task.load(split) for split in ("train", "validation", "test")]
+    assert sorted(name for split in splits for name in set(split.groups)) == sorted(PEOPLE)
+    with pytest.raises(SrnnError, match=r"The speaker was not found in the name of"):
+        create_task("folder", path=str(tmp_path / "d"), speaker="{index}/{speaker}/x")
+
+
+def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
+    for k in range(4):
+        write_sensor(tmp_path / f"run_{k}.npy")
+    with pytest.raises(SrnnError, match=r"one for each class; files in no class's folder, not read: 4\."):
+        create_task("folder", path=str(tmp_path))
