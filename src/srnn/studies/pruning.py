@@ -13,7 +13,7 @@ from ..errors import SrnnError
 from ..files import locks, write_json
 from ..nn.network import freeze
 from ..progress import Reporter
-from ..training.compression.evaluation import measure_int8
+from ..training.compression.evaluation import int8_of
 from ..training.compression.masks import Scope, check_share
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..training.examples import kept_examples
@@ -212,7 +212,7 @@ def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trai
     if different:
         raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
-    now = replace(now, **measure_int8(now, sequences, now.inputs_as))
+    now = replace(now, **int8_of(now, sequences))
     run = Run.hold(out / "dead", now)
     report = {
         "removed": [int(mask.sum()) for mask in removed],

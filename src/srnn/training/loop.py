@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from . import checkpoints
 from .averaging import Average
 from .checkpoints import TrainingState
 from .clipping import Gradients
-from .compression.evaluation import measure_int8
+from .compression.evaluation import int8_of
 from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
@@ -288,10 +287,7 @@ def train(
         reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")
     if best_checkpoint is not None:
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
-        known: dict[str, Any] = {}
-        with suppress(SrnnError):  # inputs that are too large for int8
-            known = measure_int8(trained, train_set)
-        model = replace(trained, about=about, **known).header()
+        model = replace(trained, about=about, **int8_of(trained, train_set)).header()
         checkpoints.save_checkpoint(run.best, best_checkpoint.tensors, {**best_checkpoint.info, "model": model})
         if examples:
             keep_examples(run.path, trained.task, validation_set)
