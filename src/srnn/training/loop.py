@@ -27,6 +27,7 @@ from ..nn.network import narrow_delays
 from ..progress import Reporter
 from . import checkpoints
 from .averaging import Average
+from .batches import differ, size_of_inputs
 from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.evaluation import int8_of
@@ -109,14 +110,15 @@ def train(
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
-    data = train_set.digest()
-    state, gradients = TrainingState(mends=config.mend, data=data), Gradients(network, config)
+    data, inputs = train_set.digest(), size_of_inputs(train_set)
+    state, gradients = TrainingState(mends=config.mend, data=data, inputs=inputs), Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
-        if state.data not in ("", data) or state.step >= steps_per_epoch:
+        others = state.data not in ("", data) or (state.inputs and differ(state.inputs, inputs))
+        if others or state.step >= steps_per_epoch:
             raise SrnnError(
-                f"The checkpoint {run.last} was made with other data: now sequences, labels or speakers are not the same. Resume "
-                "with the data with which training began (--data-dir), or choose another --out."
+                f"The checkpoint {run.last} was made with other data: sequences, labels, speakers or inputs are not the same. "
+                "Resume with the data with which training began (--data-dir), or choose another --out."
             )
         run.truncate_metrics(state.metrics_size)
     else:
