@@ -43,7 +43,6 @@ from .recipes import Recipe
 from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import derive_seed, epoch_order
-from .starting import told_start
 from .trained import Trained
 from .windows import Trainee, Window
 
@@ -124,7 +123,9 @@ def train(
     else:
         run.truncate_metrics(0)
         reporter.phase("measuring the first spikes")
-        state.start = told_start(ready.measured_start(), reporter)
+        if starts := ready.measured_start():
+            reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
+            state.start = [asdict(layer) for layer in starts]
         team.agree(network)
         histories.restart()
         _save(run, trained, optimizer, state, histories)
@@ -362,7 +363,7 @@ def _restore(
             f"{advice}."
         )
     restored = _load(run, ready.network, ready.optimizer, histories)
-    scaled = [layer for layer in ready.measured_again(sick) if layer.scaled] if not diverged else []
+    scaled = [layer for layer in ready.measured_start(sick) if layer.scaled] if not diverged else []
     times = restores - restored.restores  # that training has come back to this checkpoint
     calmed = calm(ready.network, state.watch.exploded(), times)
     if scaled or calmed:

@@ -70,7 +70,7 @@ def apply_masks(network: SRNN, masks: Masks) -> None:
             matrices[name].register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient))
 
 
-def present_masks(network: SRNN) -> dict[str, Tensor]:
+def present_masks(network: nn.Module) -> dict[str, Tensor]:
     """Masks of the weights that are not 0: those that remain in an already pruned network."""
     return {name: matrix.detach() != 0 for name, matrix in weight_matrices(network)}
 
