@@ -253,7 +253,8 @@ def read_sweep(folder: Path) -> SweepResult:
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
             if not spikes:  # as in Entry: what ReLU units give is no firing rate
                 measured.pop("firing_rate", None)
-            points.append({**kept, **measured, "parameters": int(point["parameters"]), "spiking": spikes})
+            named = {"point": str(point["point"]), "variant": point["variant"], "parameters": int(point["parameters"])}
+            points.append({**kept, **measured, **named, "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
         return SweepResult(name, title, split, folder, task, recipe, points, trainings)
 
