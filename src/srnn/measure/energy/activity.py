@@ -131,12 +131,8 @@ def active(emitted: Tensor | Spikes, lengths: Tensor | None) -> Array:
     from ...data.spikes import Spikes
     from ...nn.kernels.problem import valid_steps
 
-    if isinstance(emitted, Spikes):  # padding emits nothing; one sequence at a time, for dense they are 32 times larger
-        counts = np.zeros(emitted.size, np.int64)
-        for row in range(emitted.shape[0]):
-            bits = emitted.words[row].cpu().contiguous().numpy().view(np.uint8)
-            counts += np.unpackbits(bits, axis=-1, count=emitted.size, bitorder="little").sum(0, dtype=np.int64)
-        return counts
+    if isinstance(emitted, Spikes):  # padding emits nothing
+        return emitted.totals().numpy()
     fired = emitted != 0
     if lengths is not None:
         fired &= valid_steps(lengths, emitted.shape[1], emitted.device)
