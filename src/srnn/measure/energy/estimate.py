@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -157,8 +158,8 @@ def break_even(
     """The firing rate from which on a spiking network costs at least as much as a dense one, by each model.
 
     In every model the energy is a straight line over a rate that all hidden neurons share, so that two rates tell all. The answer
-    may lie above 1 (spiking costs less at every rate) or below 0 (it never does). The input stays as it is, except in the paper's
-    model, whose one rate is also the input's.
+    may lie above 1 (spiking costs less at every rate) or below 0 (it never does); it is infinite where spikes cost nothing. The
+    input stays as it is, except in the paper's model, whose one rate is also the input's.
 
     Args:
         layers: of the spiking network, from ``describe_network``.
@@ -171,7 +172,11 @@ def break_even(
         return {model: picojoules(counts, prices) for model, prices in price_lists(counts, technology).items()}
 
     silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0)
-    return {model: (other[model] - silent[model]) / (full[model] - silent[model]) for model in MODELS}
+    limits = {}
+    for model in MODELS:
+        left, rise = other[model] - silent[model], full[model] - silent[model]
+        limits[model] = left / rise if rise else math.copysign(math.inf, left)
+    return limits
 
 
 def compare(reports: list[dict]) -> list[dict[str, Any]]:
