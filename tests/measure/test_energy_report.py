@@ -94,6 +94,9 @@ def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> Non
     lstm = energy(ClassicalRNN(3, [5, 4], 2, "lstm"), x, lengths)
     assert lstm["firing_rate"] is None and lstm["models"]["fp32"]["energy_pj"]["step"] > step
     assert energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"] != report["models"]["memory"]
+    for odd in (0, -1.0, float("nan")):
+        with pytest.raises(SrnnError, match="step_ms must be a number above 0"):
+            energy(net, x, lengths, step_ms=odd)
 
 
 # Break-even

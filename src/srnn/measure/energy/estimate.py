@@ -8,21 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_positive
 from .activity import Activity, ActivityTally, recorded
 from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
-from .prices import (
-    DEFAULT,
-    FP32,
-    MODELS,
-    NEUROBENCH,
-    PAPER,
-    Prices,
-    Technology,
-    load_technology,
-    parts,
-    picojoules,
-)
+from .prices import DEFAULT, FP32, MODELS, NEUROBENCH, PAPER, Prices, Technology, load_technology, parts, picojoules
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
@@ -47,13 +36,15 @@ def energy(
         technology: prices of the memory model: a shipped technology's name, or a TOML file.
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
 
-    Returns: the report of ``energy_report``. Raises SrnnError for inputs and technologies that do not fit.
+    Returns: the report of ``energy_report``. Raises SrnnError for inputs, technologies and steps that do not fit.
     """
     import torch
 
     from ...data.batches import Batch
     from ...nn.network.inputs import checked
 
+    if step_ms is not None:
+        check_positive("step_ms", step_ms)
     x, lengths = checked(network, x, None, lengths, check=True)  # NaN would be the energy of a network that is silent
     if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
         raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
