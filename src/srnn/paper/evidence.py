@@ -207,11 +207,7 @@ def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
             joined.append(replace(run, name=str(run.runs[0])) if taken else run)
             continue
         entry = joined[place]
-        details = replace(
-            entry,
-            runs=[*entry.runs, *run.runs],
-            evaluations=[*entry.evaluations, *run.evaluations],
-        )
+        details = replace(entry, runs=[*entry.runs, *run.runs], evaluations=[*entry.evaluations, *run.evaluations])
         summarised = place < len(entries)
         joined[place] = details if summarised else _joined(details, run)
     return joined

@@ -22,11 +22,7 @@ from ..training.trained import Trained
 
 
 def measure_point(
-    trained: Trained,
-    split: SplitName = "validation",
-    *,
-    data_dir: Path | None = None,
-    state_bits: int | None = None,
+    trained: Trained, split: SplitName = "validation", *, data_dir: Path | None = None, state_bits: int | None = None
 ) -> dict[str, Any]:
     """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step; ready for JSON.
 

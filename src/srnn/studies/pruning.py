@@ -170,11 +170,7 @@ def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str,
 
 @locks("out")
 def quantise_run(
-    folder: Path,
-    out: Path,
-    options: TuningOptions | None = None,
-    reporter: Reporter | None = None,
-    command: str = "",
+    folder: Path, out: Path, options: TuningOptions | None = None, reporter: Reporter | None = None, command: str = ""
 ) -> dict[str, Any]:
     """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then holds exactly such weights.
 

@@ -120,7 +120,7 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
     network, seed = trained.network, trained.seed
-    for batch, result in run_batches(network, sequences, seed=seed, record=recorded(network)):
+    for batch, result in run_batches(network, sequences.batches(128), seed=seed, record=recorded(network)):
         scores.add(batch, result)
         activity.add(batch, result)
     return scores.evaluation(split, len(sequences)), activity.activity()

@@ -29,7 +29,7 @@ def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[li
     """How much each hidden neuron emitted over a split, (size,) float64 per layer; and the number of valid steps."""
     counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in freeze(network, _DONE).layers[:-1]]
     steps = 0
-    for batch, result in run_batches(network, sequences, seed=seed):
+    for batch, result in run_batches(network, sequences.batches(128), seed=seed):
         steps += batch.steps
         for count, layer in zip(counts, result.layers[:-1], strict=True):
             count += layer.output.abs().sum((0, 1)).double().cpu()
