@@ -106,9 +106,9 @@ def recorded(network: Network) -> tuple[str, ...]:
     return ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
 
 
-def measure_input(sequences: Sequences, batch_size: int = 128, network: Network | None = None) -> Activity:
-    """What a split's inputs are, or what a network reads of them behind its trained encoder; without rates."""
-    tally = ActivityTally(network)
+def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
+    """What a split's inputs are; without rates."""
+    tally = ActivityTally(None)
     for batch in sequences.batches(batch_size):
         tally.add(batch)
     return tally.activity()

@@ -145,6 +145,7 @@ def break_even(
     dense: Sequence[LayerShape],
     technology: Technology,
     analog_in_paper: bool = False,
+    dense_activity: Activity | None = None,
 ) -> dict[str, float]:
     """The firing rate from which on a spiking network costs at least as much as a dense one, by each model.
 
@@ -156,13 +157,14 @@ def break_even(
         layers: of the spiking network, from ``describe_network``.
         activity: what its input is; the rates are not used.
         dense: the layers of the other network; whatever its hidden units emit counts as not 0.
+        dense_activity: what its input is; None: the same. A spiking network may read its own behind a trained encoder.
     """
 
-    def costs(of: Sequence[LayerShape], rate: float) -> dict[str, float]:
-        counts = total(count(of, replace(activity, rates=(rate,) * (len(of) - 1)), analog_in_paper))
+    def costs(of: Sequence[LayerShape], rate: float, given: Activity = activity) -> dict[str, float]:
+        counts = total(count(of, replace(given, rates=(rate,) * (len(of) - 1)), analog_in_paper))
         return {model: picojoules(counts, prices) for model, prices in price_lists(counts, technology).items()}
 
-    silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0)
+    silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0, dense_activity or activity)
     limits = {}
     for model in MODELS:
         left, rise = other[model] - silent[model], full[model] - silent[model]
