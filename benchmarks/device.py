@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,15 +198,9 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
     from srnn.measure.energy import ActivityTally, count, describe_network, total
     from srnn.training.evaluation import run_batches
 
-    class Some:
-        """The sequences that C has seen, as ``run_batches`` takes them."""
-
-        def batches(self, size: int) -> Iterator[Batch]:
-            for part in torch.from_numpy(x).split(size):
-                yield Batch(part, torch.zeros(len(part), dtype=torch.int64), None)
-
+    seen = (Batch(part, torch.zeros(len(part), dtype=torch.int64), None) for part in torch.from_numpy(x).split(128))
     unheard, tally = 0.0, ActivityTally(network)
-    for batch, result in run_batches(network, Some(), seed=seed):  # type: ignore[arg-type]
+    for batch, result in run_batches(network, seen, seed=seed):
         tally.add(batch, result)
         for layer, ran in zip(network.layers, result.layers, strict=False):
             if layer.weight_rec is not None:

@@ -56,7 +56,10 @@ def plain(value: Any) -> Any:
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """JSON as every reader knows it: without NaN and Infinity, which Python would write; null is in their place."""
-    return json.dumps(plain(value), allow_nan=False, indent=indent)
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent)
+    except (TypeError, ValueError):  # a number that is not finite, a key that is no text
+        return json.dumps(plain(value), allow_nan=False, indent=indent)
 
 
 def markdown(text: str) -> str:

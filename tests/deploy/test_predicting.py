@@ -189,3 +189,9 @@ def test_ecg_takes_steps_or_leads(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="steps of 4 inputs"):
         model.predict(leads)  # this network was trained on spikes encoded elsewhere
     assert len(model.predict(leads, form="signal").labels) == 50
+
+
+def test_sound_that_is_too_large_to_be_encoded_is_said_to_be_so() -> None:
+    """Its power is not finite, which SciPy refuses to smooth."""
+    with pytest.raises(SrnnError, match="too large to be encoded"):
+        srnn.load("spoken-digits").predict(np.full((9000, 1), 9e18))

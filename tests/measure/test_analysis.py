@@ -15,15 +15,8 @@ from rich.console import Console
 
 from srnn import SrnnError
 from srnn.cli.show_analysis import show_analysis, sparkline
-from srnn.measure.analysis import (
-    AnalysisOptions,
-    ClassReport,
-    TimeConstants,
-    analyse,
-    exit_counts,
-    spikes,
-    time_constants,
-)
+from srnn.measure.analysis import AnalysisOptions, ClassReport, TimeConstants, analyse, exit_counts, time_constants
+from srnn.measure.analysis.neurons import recipe_spikes
 from srnn.measure.energy import energy
 from srnn.nn.losses import Loss
 from srnn.training.evaluation import evaluate
@@ -380,16 +373,13 @@ def test_analog_neurons_are_not_said_to_spike() -> None:
     assert "spike" not in relu and "synaptic" not in relu and "fraction of outputs that are not 0" in relu
     assert "spikes per neuron and step" in shown(TinyTask())
     mixed = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
-    assert not spikes(mixed.network)  # one layer that does not is enough
+    assert not recipe_spikes(mixed.recipe)  # one layer that does not is enough
 
 
 def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
-    first, other = (
-        text.index("of all labelled steps so far"),
-        text.index("those without a label counted as a by convention"),
-    )
-    assert first < other
+    first = text.index("of all labelled steps so far")
+    assert first < text.index("those without a label counted as a by convention")
     assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("accuracy over time")[1].split("\n")[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,9 @@ def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> Non
     lstm = energy(ClassicalRNN(3, [5, 4], 2, "lstm"), x, lengths)
     assert lstm["firing_rate"] is None and lstm["models"]["fp32"]["energy_pj"]["step"] > step
     assert energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"] != report["models"]["memory"]
+    for odd in (0, -1.0, float("nan")):
+        with pytest.raises(SrnnError, match="step_ms must be a number above 0"):
+            energy(net, x, lengths, step_ms=odd)
 
 
 # Break-even
@@ -124,6 +128,14 @@ def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: st
         assert found == float("inf")
     else:
         assert found - 1 / 200 <= max(rate, 0.0) <= found
+
+
+def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:
+    file, free = tmp_path / "free.toml", "\n".join(f"[{name}]\npj = 0" for name in ("mac", "ac", "address", "off_chip"))
+    file.write_text(f'base = "horowitz-45nm"\n{free}\n[on_chip]\npj = [0, 0, 0]\n')
+    net, dense = (describe_network(small(kind, inputs=6, hidden=(12, 8))) for kind in ("alif", "relu"))
+    limits = break_even(net, GIVEN["spikes"], dense, load_technology(file))
+    assert limits["memory"] == float("inf") and limits["fp32"] < float("inf")
 
 
 def test_input_is_measured_without_padding() -> None:

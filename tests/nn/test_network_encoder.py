@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError, Stream
-from srnn.data.batches import Batch
+from srnn.data.batches import Batch, Sequences
 from srnn.data.encoders import ternary
 from srnn.measure.analysis.neurons import neuron_activity
-from srnn.measure.energy import ActivityTally, measure_input
+from srnn.measure.energy import ActivityTally, break_even, describe_network, load_technology
+from srnn.measure.energy.subjects import compare_energy
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.studies.pruning import measure_run
@@ -25,7 +26,7 @@ from srnn.training.loop import train
 from srnn.training.optimisation import build_optimizer
 from srnn.training.recipes import Recipe, as_baseline, parse_recipe
 from srnn.training.recipes.schema import OptimizerConfig
-from srnn.training.runs import Run
+from srnn.training.runs import Run, open_trained
 from support.tiny import TinyTask, tiny_recipe
 
 X = np.random.default_rng(0).normal(0, 0.6, (3, 40, 4)).astype(np.float32)
@@ -121,14 +122,28 @@ def test_inputs_are_counted_behind_it() -> None:
         counts.add(batch, net.run(batch.x))
     assert neuron_activity(counts).input_events == spikes and 0 < spikes < X.size
 
-    class Given:
-        def batches(self, size: int) -> list[Batch]:
-            return [batch]
-
-    given = Given()
-    assert measure_input(given).spikes is False  # type: ignore[arg-type]
-    found = measure_input(given, network=net)  # type: ignore[arg-type]
+    found = counts.activity()
     assert found.spikes and np.mean(found.density) == pytest.approx(spikes / X.size)
+
+
+def test_break_even_is_of_what_the_network_reads_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = TinyTask.load
+    monkeypatch.setattr(TinyTask, "load", lambda *given: replace(data := load(*given), x=0.1 + data.x))  # analog
+    train(tiny_recipe("--network.encoder", "{name: learned_ternary, threshold: 0.5}", "--training.epochs=1"),
+          tmp_path / "run", task=TinyTask())  # fmt: skip
+    found = compare_energy([tmp_path / "run"], ["relu", "lstm"])
+    own, relu, lstm = (report["counts"] for report in found["networks"])
+    assert found["input"]["spikes"] is False and own["effective_macs"] == relu["synaptic_acs"] == 0
+    assert own["effective_acs"] > 0 and relu["effective_macs"] < lstm["effective_macs"]
+    trained, split = open_trained(tmp_path / "run"), Sequences(TinyTask(), "validation")
+    tally = ActivityTally(trained.network)
+    for batch in split.batches(128):
+        tally.add(batch)
+    dense = as_baseline(trained.recipe, "relu").build_network(trained.task, 0)
+    expected = break_even(
+        describe_network(trained.network), tally.activity(), describe_network(dense), load_technology()
+    )
+    assert found["break_even"]["relu"] == pytest.approx(expected)
 
 
 def test_a_recipe_trains_it_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

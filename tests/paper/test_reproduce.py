@@ -19,7 +19,7 @@ from srnn.paper.matching import beside, cost, describe, differences, energy, nea
 from srnn.paper.published import TASKS, number
 from srnn.studies.summary import spread
 from srnn.training.recipes import load_recipe, shipped_recipes
-from support.reproducing import evaluation, table, write_summary
+from support.reproducing import evaluation, table, write_summary, write_sweep
 from support.runs import ECG, few_sequences, make_run
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -286,6 +286,15 @@ class TestEvidence:
             assert "\n" not in str(error)
         else:  # all that it needs, and no point: of a sweep none of whose trainings has ended
             assert [sweep.points for sweep in found] == [[]] and isinstance(content["name"], str)
+
+    @pytest.mark.parametrize("name", ["point", "variant", "settings", "parameters", "accuracy"])
+    def test_points_without_what_figures_take(self, results: Path, name: str) -> None:
+        path = write_sweep(results / "x-surrogates", {"a": {}}) / "results.json"
+        content = json.loads(path.read_text())
+        del content["points"][0][name]
+        path.write_text(json.dumps(content))
+        with pytest.raises(SrnnError, match=r"results\.json"):
+            gather(results)
 
     @pytest.mark.parametrize(
         "changes",

@@ -91,8 +91,9 @@ def test_other_networks_tasks_and_too_few_are_refused() -> None:
     described = replace(several[1].task, class_names=("x", "y", "z"))
     with pytest.raises(SrnnError, match="different tasks or signals"):
         merge([several[0], replace(several[1], task=described)])
-    with pytest.raises(SrnnError, match="at least two"):
-        merge(several[:1])
+    for few in (several[:1], []):
+        with pytest.raises(SrnnError, match="at least two"):
+            merge(few)
 
 
 def test_the_command_says_what_each_and_all_together_have(tmp_path, capsys) -> None:

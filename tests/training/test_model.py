@@ -22,6 +22,7 @@ from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
 from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.studies.pruning import TuningOptions, prune_run
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.recipes import load_recipe
@@ -153,6 +154,18 @@ def test_a_seed_of_any_size_and_inputs_that_int8_cannot_take_give_a_model(tmp_pa
     assert model.inputs_as is None and model.state_ranges is None
     with pytest.raises(SrnnError, match="int8"):
         model.export(tmp_path / "c", "int8")
+    curve = prune_run(tmp_path / "run", tmp_path / "pruned", [], what="dead", options=TuningOptions())
+    for point in curve["points"]:
+        assert point["int8"] is None and "largest input must lie between" in point["why_no_int8"]
+
+
+def test_training_data_that_are_gone_in_the_end_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise SrnnError("train.h5 was not found.")
+
+    monkeypatch.setattr("srnn.training.compression.evaluation._first", gone)
+    with pytest.raises(SrnnError, match=r"train\.h5 was not found"):
+        train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask())
 
 
 def damaged(small: Path, path: Path, **changes: Any) -> Path:

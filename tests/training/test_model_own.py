@@ -49,6 +49,10 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         (name,) = settings
         with pytest.raises(SrnnError, match=f"{name} must be"):  # load would refuse the file
             srnn.from_network(net, "abc", **settings)
+    for odd in (object(), np.arange(2)):
+        with pytest.raises(SrnnError, match="'about' holds text, numbers, lists and mappings"):
+            srnn.from_network(net, "abc", loss="ce_spike_count", about={"x": [odd]}).save(tmp_path / "odd.safetensors")
+    assert not (tmp_path / "odd.safetensors").exists()
     for classes in (range(3), np.arange(3)):
         model = srnn.from_network(net, classes, loss="ce_spike_count")
         assert srnn.load(model.save(tmp_path / "numbers.safetensors")).classes == model.classes == ("0", "1", "2")

@@ -191,13 +191,14 @@ def test_a_run_that_began_before_data_were_compared_is_resumed(tmp_path: Path, m
     recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Sequences, "digest", lambda self: "")
+        patch.setattr("srnn.training.loop.size_of_inputs", lambda sequences: [])
         first = train(recipe, run, task=TinyTask())
     assert train(recipe, run, task=TinyTask(), resume=True) == first
 
 
-@pytest.mark.parametrize("what", ["y", "lengths", "groups"])
+@pytest.mark.parametrize("what", ["y", "lengths", "groups", "x"])
 def test_other_data_of_the_same_size_are_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose labels, lengths or speakers differ; nothing in the run's folder changes."""
+    """Whose labels, lengths, speakers or inputs differ; nothing in the run's folder changes."""
     recipe, run, load = tiny_recipe("--training.epochs=1"), tmp_path / "run", TinyTask.load
     first = train(recipe, run, task=TinyTask())
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -205,6 +206,8 @@ def test_other_data_of_the_same_size_are_refused(what: str, tmp_path: Path, monk
     def other(self: TinyTask, split: Any, data_dir: Path | None = None) -> Split:
         data = load(self, split, data_dir)
         changed = {"y": (data.y + 1) % 3, "lengths": np.full(len(data), 11), "groups": np.full(len(data), "a")}
+        changed["x"] = data.x.copy()
+        changed["x"][7, 3, 1] += 0.5
         return replace(data, **{what: changed[what]})
 
     with monkeypatch.context() as patch, pytest.raises(SrnnError, match="was made with other data"):

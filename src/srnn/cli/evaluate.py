@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.false_accepts is not None and not (arguments.live and arguments.false_accepts >= 0):
         raise SrnnError("--false-accepts belongs to --live, and is at least 0.")
 
-    from ..measure.analysis import spikes
+    from ..measure.analysis import recipe_spikes
     from ..training.evaluation import evaluate
     from ..training.runs import open_trained
 
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         def show() -> None:
             from .show_analysis import show_analysis
 
-            show_result(analysis.evaluation.report, title, spikes(trained.network))
+            show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
             show_analysis(analysis)
 
         return tell(arguments, analysis.to_dict(), show)
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     return tell(
         arguments,
         measured.report,
-        lambda: show_result(measured.report, title, spikes(trained.network), measured.confusion, names),
+        lambda: show_result(measured.report, title, recipe_spikes(trained.recipe), measured.confusion, names),
     )
 
 

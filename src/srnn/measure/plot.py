@@ -185,10 +185,7 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
 
 def positive_values(constants: Sequence[TimeConstants]) -> tuple[Array, Array]:
     """(now, before training) of all neurons: the values that a logarithmic axis can show."""
-    both = [
-        [one.values for one in constants],
-        [one.initial for one in constants if one.initial is not None],
-    ]
+    both = [[one.values for one in constants], [one.initial for one in constants if one.initial is not None]]
     now, before = (np.concatenate([np.zeros(0), *values]) for values in both)
     return now[np.isfinite(now) & (now > 0)], before[np.isfinite(before) & (before > 0)]
 

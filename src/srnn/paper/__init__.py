@@ -13,15 +13,6 @@ from .sheet import Panel, Sheet
 from .table import Table
 
 __all__ = [
-    "MAKERS",
-    "Evidence",
-    "Panel",
-    "Sheet",
-    "Table",
-    "file_names",
-    "gather",
-    "published_rows",
-    "published_settings",
-    "reproduce",
-    "write_curves",
-]
+    "MAKERS", "Evidence", "Panel", "Sheet", "Table", "file_names", "gather", "published_rows", "published_settings",
+    "reproduce", "write_curves",
+]  # fmt: skip

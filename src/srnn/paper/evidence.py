@@ -207,11 +207,7 @@ def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
             joined.append(replace(run, name=str(run.runs[0])) if taken else run)
             continue
         entry = joined[place]
-        details = replace(
-            entry,
-            runs=[*entry.runs, *run.runs],
-            evaluations=[*entry.evaluations, *run.evaluations],
-        )
+        details = replace(entry, runs=[*entry.runs, *run.runs], evaluations=[*entry.evaluations, *run.evaluations])
         summarised = place < len(entries)
         joined[place] = details if summarised else _joined(details, run)
     return joined
@@ -253,7 +249,8 @@ def read_sweep(folder: Path) -> SweepResult:
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
             if not spikes:  # as in Entry: what ReLU units give is no firing rate
                 measured.pop("firing_rate", None)
-            points.append({**kept, **measured, "parameters": int(point["parameters"]), "spiking": spikes})
+            named = {"point": str(point["point"]), "variant": point["variant"], "parameters": int(point["parameters"])}
+            points.append({**kept, **measured, **named, "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
         return SweepResult(name, title, split, folder, task, recipe, points, trainings)
 

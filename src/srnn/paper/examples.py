@@ -90,12 +90,7 @@ def spikes_example(axes: Axes, evidence: Evidence) -> Made:
         data = "spoken digits, not SHD"
     last = 1000 * float(times.max(initial=0.001)) + 10
     axes.plot(1000 * times, units, ",", color=style.BLUE, alpha=0.9, rasterized=True)
-    axes.set(
-        xlabel="time, ms",
-        ylabel="place (0: high tones)",
-        ylim=(700, 0),
-        xlim=(0, last),
-    )
+    axes.set(xlabel="time, ms", ylabel="place (0: high tones)", ylim=(700, 0), xlim=(0, last))
     return Made(source, {"spikes": len(times)}, f"“seven” ({data})")
 
 

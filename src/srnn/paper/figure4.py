@@ -115,7 +115,7 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
         sequences = Sequences(task, "validation", evidence.data_dir)
     except SrnnError as error:
         raise MissingError(str(error)) from error
-    batch, result = next(run_batches(trained.network, sequences, seed=run.seed, batch_size=1))
+    batch, result = next(run_batches(trained.network, sequences.batches(1), seed=run.seed))
     probabilities = torch.softmax(result.output[0], -1).numpy()
     labels = batch.y[0].numpy()
     labelled = np.flatnonzero(labels[_WARM_UP:] >= 0)

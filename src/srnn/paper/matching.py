@@ -7,16 +7,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from ..measure.energy import (
-    PAPER,
-    Activity,
-    LayerCounts,
-    LayerShape,
-    count,
-    describe_network,
-    picojoules,
-    total,
-)
+from ..measure.energy import PAPER, Activity, LayerCounts, LayerShape, count, describe_network, picojoules, total
 from ..measure.page.comparison import differences as setting_differences
 from ..training.recipes import Recipe
 from .evidence import Entry

@@ -150,7 +150,7 @@ def _other_remark(entry: Entry, rows: list[PublishedRow]) -> str:
 def _notes(name: str) -> list[str]:
     notes = [
         f"Rows marked 'published' are as {source()} prints them. Ours are mean ± sample standard deviation over seeds,"
-        " on the split named; the paper's are on test splits, on which some of its checkpoints were also chosen.",
+        " on the split named; the paper's are on test splits, on which some of its checkpoints were also chosen."
     ]
     if name != "table1":
         notes.append(

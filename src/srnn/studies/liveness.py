@@ -16,12 +16,7 @@ from typing import Any
 
 def identity() -> dict[str, Any]:
     """Identifies this process, so that another one on the same machine can tell whether it is still running."""
-    return {
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
-        "machine": _machine(),
-    }
+    return {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "machine": _machine()}
 
 
 def is_lease(lease: dict[str, Any]) -> bool:

@@ -22,11 +22,7 @@ from ..training.trained import Trained
 
 
 def measure_point(
-    trained: Trained,
-    split: SplitName = "validation",
-    *,
-    data_dir: Path | None = None,
-    state_bits: int | None = None,
+    trained: Trained, split: SplitName = "validation", *, data_dir: Path | None = None, state_bits: int | None = None
 ) -> dict[str, Any]:
     """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step; ready for JSON.
 
@@ -39,10 +35,10 @@ def measure_point(
     variables ``kept_bits`` between two steps.
     """
     network, task = trained.spiking("measured in int8"), trained.task
+    train_set = None
     if trained.inputs_as is None or trained.state_ranges is None:  # of a model that does not say what int8 must know
-        known = measure_int8(trained, Sequences(task, "train", data_dir), trained.inputs_as)
-        trained = replace(trained, **known)
-    sequences, inputs_as = Sequences(task, split, data_dir), trained.inputs_as
+        train_set = Sequences(task, "train", data_dir)
+    sequences = Sequences(task, split, data_dir)
     evaluation, activity = evaluate_activity(trained, sequences, split)
     report, counts = evaluation.report, total(count(describe_network(network), activity))
     device = device_network(network)
@@ -62,6 +58,9 @@ def measure_point(
         "energy_pj_per_step": picojoules(counts, FP32),
     }
     try:
+        if train_set is not None:
+            trained = replace(trained, **measure_int8(trained, train_set, trained.inputs_as))
+        inputs_as = trained.inputs_as
         width = state_bits or device.state_as.width
         state_as = device.state_as if width == device.state_as.width else trained.state_format(width)
         model = quantise(device, inputs_as, state_as)

@@ -13,7 +13,7 @@ from ..errors import SrnnError
 from ..files import locks, write_json
 from ..nn.network import freeze
 from ..progress import Reporter
-from ..training.compression.evaluation import measure_int8
+from ..training.compression.evaluation import int8_of
 from ..training.compression.masks import Scope, check_share
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..training.examples import kept_examples
@@ -170,11 +170,7 @@ def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str,
 
 @locks("out")
 def quantise_run(
-    folder: Path,
-    out: Path,
-    options: TuningOptions | None = None,
-    reporter: Reporter | None = None,
-    command: str = "",
+    folder: Path, out: Path, options: TuningOptions | None = None, reporter: Reporter | None = None, command: str = ""
 ) -> dict[str, Any]:
     """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then holds exactly such weights.
 
@@ -212,7 +208,7 @@ def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trai
     if different:
         raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
-    now = replace(now, **measure_int8(now, sequences, now.inputs_as))
+    now = replace(now, **int8_of(now, sequences))
     run = Run.hold(out / "dead", now)
     report = {
         "removed": [int(mask.sum()) for mask in removed],

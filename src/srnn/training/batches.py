@@ -6,6 +6,9 @@ epoch, step). So a batch is the same for any number of processes, of which each 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,10 +17,27 @@ from ..data.augmentation import augment, mix
 from ..data.batches import Batch, Sequences
 from ..data.raw_augmentation import RawAugmentation
 from ..data.signals import SignalPath
+from ..data.spikes import Spikes
 from ..data.tasks import Task
 from .seeds import derive_seed
 
 Indices = npt.NDArray[np.integer]
+
+
+def size_of_inputs(sequences: Sequences) -> list[float]:
+    """Mean and root mean square of a split's inputs, which tell them from others; between machines they differ in bits alone."""
+    total, squares, count = 0.0, 0.0, 0
+    for batch in sequences.batches(128):
+        x = batch.x.counts().double() if isinstance(batch.x, Spikes) else batch.x.double()
+        total += float(x.sum())
+        squares += float(x.sum() if isinstance(batch.x, Spikes) else x.square_().sum())
+        count += math.prod(batch.x.shape)
+    return [total / count, math.sqrt(squares / count)]
+
+
+def differ(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two results of ``size_of_inputs`` are of other values, not merely of another machine's."""
+    return any(abs(a - b) > 1e-5 * one[-1] for a, b in zip(one, other, strict=True))
 
 
 class TrainingBatches:

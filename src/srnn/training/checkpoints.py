@@ -87,6 +87,8 @@ class TrainingState:
     """Length of metrics.jsonl at this point."""
     data: str = ""
     """Digest of the training data's labels (``Sequences.digest``); empty in a run that began before they were compared."""
+    inputs: list[float] = field(default_factory=list)
+    """How large its inputs are (``size_of_inputs``); empty as ``data`` may be."""
     mends: bool = False
     """Whether sick layers are mended; not in a run that began before they were looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)
@@ -104,19 +106,21 @@ class TrainingState:
             if not isinstance(state.watch, Watch):
                 state.watch = Watch.of(state.watch)
             state.mends, state.sick = convert(bool, state.mends, "mends"), convert(list[str], state.sick, "sick")
+            state.inputs = convert(list[float], state.inputs, "inputs")
             state.start = convert(list[dict[str, Any]], state.start, "start")
             for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
                 if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
                     raise ValueError(f"{name} is {one_line(str(value), 200)}")
-            numbers = [*state.sums.values(), state.seconds, *(state.best or []), state.lr_factor]
+            numbers = [*state.sums.values(), *state.inputs, state.seconds, *(state.best or []), state.lr_factor]
             if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-                raise ValueError("sums, seconds, best and lr_factor should be finite numbers")
+                raise ValueError("sums, inputs, seconds, best and lr_factor should be finite numbers")
             if (
                 not 0 < state.lr_factor <= 1
                 or not isinstance(state.best, list | None)
                 or bool(state.sums) != bool(state.step)
+                or len(state.inputs) not in (0, 2)
             ):
-                raise ValueError("lr_factor, best or sums are not what training writes")
+                raise ValueError("lr_factor, best, inputs or sums are not what training writes")
             return state
 
     def finished(self, recipe: Recipe) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,15 +57,15 @@ def evaluate_sequences(
 ) -> Evaluation:
     """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not are an error."""
     tally = Tally(trained, finite)
-    for batch, result in run_batches(trained.network, sequences, seed=trained.seed, batch_size=batch_size):
+    for batch, result in run_batches(trained.network, sequences.batches(batch_size), seed=trained.seed):
         tally.add(batch, result)
     return tally.evaluation(split, len(sequences))
 
 
 def run_batches(
-    network: Network, sequences: Sequences, *, seed: int = 0, batch_size: int = 128, record: Sequence[str] = ()
+    network: Network, batches: Iterable[Batch], *, seed: int, record: Sequence[str] = ()
 ) -> Iterator[tuple[Batch, Result]]:
-    """Run the network over all sequences, in order, without gradients: every measurement sees the same numbers.
+    """Run the network over batches, in order, without gradients: every measurement sees the same numbers.
 
     ``seed`` draws random initial states, ``record`` names traces as for ``network.run``. The network is in evaluation mode
     meanwhile, and afterwards in the mode it was in.
@@ -74,7 +74,7 @@ def run_batches(
     was_training = network.training
     network.eval()
     try:
-        for batch in sequences.batches(batch_size):
+        for batch in batches:
             with torch.no_grad():
                 result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
             yield batch, result

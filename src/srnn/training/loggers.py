@@ -5,15 +5,15 @@ A resumed training continues the same record: the two services name theirs by an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from ..errors import SrnnError, nearest, need
-from ..files import read_object, write_atomically
+from ..files import read_object
 from .runs import Run
 
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
+_FILE = "logger.json"
 
 
 def service(name: LoggerName) -> Any:
@@ -57,30 +57,25 @@ def _tensorboard(module: Any, run: Run, epoch: int) -> Opened:
 
 
 def _wandb(module: Any, run: Run, epoch: int) -> Opened:
-    known = _id(run, "wandb")
+    known = _known(run)
     made = module.init(
-        project="srnn", name=run.path.name, dir=str(run.path), config=run.recipe.to_dict(), id=known, resume="allow"
-    )
-    _keep(run, "wandb", made.id)
+        project="srnn", name=run.path.name, dir=str(run.path), config=run.recipe.to_dict(), id=known.get("wandb"),
+        resume="allow",
+    )  # fmt: skip
+    run.write_json(_FILE, {**known, "wandb": made.id})
     return (lambda scalars, epoch: made.log(scalars, step=epoch)), made.finish
 
 
 def _mlflow(module: Any, run: Run, epoch: int) -> Opened:
-    known = _id(run, "mlflow")
-    made = module.start_run(run_id=known, run_name=run.path.name)
-    _keep(run, "mlflow", made.info.run_id)
-    if known is None:
+    known = _known(run)
+    made = module.start_run(run_id=known.get("mlflow"), run_name=run.path.name)
+    run.write_json(_FILE, {**known, "mlflow": made.info.run_id})
+    if "mlflow" not in known:
         module.log_dict(run.recipe.to_dict(), "recipe.json")
     return (lambda scalars, epoch: module.log_metrics(scalars, step=epoch)), module.end_run
 
 
-def _id(run: Run, name: str) -> str | None:
-    """The id under which a service knows the run; None: it does not know it yet."""
-    path = run.path / "logger.json"
-    return read_object(path).get(name) if path.is_file() else None
-
-
-def _keep(run: Run, name: str, identity: str) -> None:
-    path = run.path / "logger.json"
-    others = read_object(path) if path.is_file() else {}
-    write_atomically(path, (json.dumps({**others, name: identity}) + "\n").encode())
+def _known(run: Run) -> dict[str, Any]:
+    """The ids under which services know the run, by their names."""
+    path = run.path / _FILE
+    return read_object(path) if path.is_file() else {}

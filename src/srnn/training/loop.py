@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -28,9 +27,10 @@ from ..nn.network import narrow_delays
 from ..progress import Reporter
 from . import checkpoints
 from .averaging import Average
+from .batches import differ, size_of_inputs
 from .checkpoints import TrainingState
 from .clipping import Gradients
-from .compression.evaluation import measure_int8
+from .compression.evaluation import int8_of
 from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
@@ -43,7 +43,6 @@ from .recipes import Recipe
 from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import derive_seed, epoch_order
-from .starting import told_start
 from .trained import Trained
 from .windows import Trainee, Window
 
@@ -110,20 +109,23 @@ def train(
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
-    data = train_set.digest()
-    state, gradients = TrainingState(mends=config.mend, data=data), Gradients(network, config)
+    data, inputs = train_set.digest(), size_of_inputs(train_set)
+    state, gradients = TrainingState(mends=config.mend, data=data, inputs=inputs), Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
-        if state.data not in ("", data) or state.step >= steps_per_epoch:
+        others = state.data not in ("", data) or (state.inputs and differ(state.inputs, inputs))
+        if others or state.step >= steps_per_epoch:
             raise SrnnError(
-                f"The checkpoint {run.last} was made with other data: now sequences, labels or speakers are not the same. Resume "
-                "with the data with which training began (--data-dir), or choose another --out."
+                f"The checkpoint {run.last} was made with other data: sequences, labels, speakers or inputs are not the same. "
+                "Resume with the data with which training began (--data-dir), or choose another --out."
             )
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
         reporter.phase("measuring the first spikes")
-        state.start = told_start(ready.measured_start(), reporter)
+        if starts := ready.measured_start():
+            reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
+            state.start = [asdict(layer) for layer in starts]
         team.agree(network)
         histories.restart()
         _save(run, trained, optimizer, state, histories)
@@ -288,10 +290,7 @@ def train(
         reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")
     if best_checkpoint is not None:
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
-        known: dict[str, Any] = {}
-        with suppress(SrnnError):  # inputs that are too large for int8
-            known = measure_int8(trained, train_set)
-        model = replace(trained, about=about, **known).header()
+        model = replace(trained, about=about, **int8_of(trained, train_set)).header()
         checkpoints.save_checkpoint(run.best, best_checkpoint.tensors, {**best_checkpoint.info, "model": model})
         if examples:
             keep_examples(run.path, trained.task, validation_set)
@@ -364,7 +363,7 @@ def _restore(
             f"{advice}."
         )
     restored = _load(run, ready.network, ready.optimizer, histories)
-    scaled = [layer for layer in ready.measured_again(sick) if layer.scaled] if not diverged else []
+    scaled = [layer for layer in ready.measured_start(sick) if layer.scaled] if not diverged else []
     times = restores - restored.restores  # that training has come back to this checkpoint
     calmed = calm(ready.network, state.watch.exploded(), times)
     if scaled or calmed:

@@ -35,11 +35,11 @@ def merge(models: Sequence[Trained]) -> Trained:
     SrnnError unless there are at least two, of one task and one architecture, with an integrator as readout whose time constants
     agree, neither bidirectional nor with an encoder, and with equal delays of the network's input, if any.
     """
+    if len(models) < 2:
+        raise SrnnError("Name at least two networks to merge.")
     models = [model.folded() for model in models]
     networks = [model.spiking("merged") for model in models]
     first, config = models[0], models[0].recipe.network
-    if len(models) < 2:
-        raise SrnnError("Name at least two networks to merge.")
     freeze(networks[0], "Merging")
     if not isinstance(networks[0].readout.neuron, Integrator):
         raise SrnnError(

@@ -64,19 +64,13 @@ class Prepared:
         config = self.trained.recipe.training
         return create_rule(config.rule, config.feedback, self.trained.seed, self.feedback.weights)
 
-    def measured_start(self) -> list[LayerStart]:
-        """Scale the layers that would start silent or saturated; nothing where the recipe keeps the weights as drawn, or has them
-        from another run."""
+    def measured_start(self, only: Collection[str] | None = None) -> list[LayerStart]:
+        """Scale the layers, all or only those named, that would start silent or saturated; none where the recipe has the weights
+        from another run or, unless layers are named, keeps them as drawn."""
         config = self.trained.recipe.training
-        if config.start == "drawn" or config.start_from is not None:
+        if config.start_from is not None or (config.start == "drawn" if only is None else not only):
             return []
-        return measured_start(self.network, self.train_set, self.trained.seed)
-
-    def measured_again(self, layers: Collection[str]) -> list[LayerStart]:
-        """Scale these layers' weights, where they are silent or saturated now; not those that another run has trained."""
-        if not layers or self.trained.recipe.training.start_from is not None:
-            return []
-        return measured_start(self.network, self.train_set, self.trained.seed, layers)
+        return measured_start(self.network, self.train_set, self.trained.seed, only)
 
     def compression(self) -> Compression:
         """Pruning and rounding as the recipe asks for them. SrnnError for a network that int8 cannot represent."""

@@ -16,8 +16,8 @@ fluctuates around its threshold from the start, Rossbroich, Gygax & Zenke 2022 (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +30,6 @@ from .seeds import derive_seed, epoch_order
 if TYPE_CHECKING:
     from ..data.batches import Sequences
     from ..nn.baselines import Network
-    from ..progress import Reporter
 
 SEQUENCES = 128
 """Training sequences that are measured, at most."""
@@ -221,10 +220,3 @@ def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
     totals = emitted.totals() if isinstance(emitted, Spikes) else (emitted.detach() != 0).sum((0, 1)).cpu()
     steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
     return totals.double() / max(steps, 1)
-
-
-def told_start(starts: Sequence[LayerStart], reporter: Reporter) -> list[dict[str, Any]]:
-    """Say what was measured; and it as JSON values, for the record of the first epoch."""
-    if starts:
-        reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
-    return [asdict(layer) for layer in starts]

@@ -18,6 +18,7 @@ A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -194,6 +195,12 @@ class Trained:
         from .checkpoints import made_of, model_tensors, save_checkpoint
 
         self.check_recipe()
+        try:
+            json.dumps(dict(self.about))
+        except (TypeError, ValueError) as error:
+            raise SrnnError(
+                f"A model's 'about' holds text, numbers, lists and mappings, for it is kept as JSON: {error}."
+            ) from error
         save_checkpoint(Path(path), model_tensors(self.network), {**made_of(self.network), "model": self.header()})
         return Path(path)
 

@@ -23,6 +23,8 @@ def smoothed_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
     from scipy.signal import savgol_filter
 
     x = _prepare(features, order, WIDTH)
+    if not np.isfinite(x).all():  # through which no polynomial goes
+        return np.full((*x.shape[:-1], (1 + order) * x.shape[-1]), np.nan, np.float32)
     kinds: list[Array] = [
         np.asarray(savgol_filter(x, WIDTH, k, deriv=k, axis=-2, mode="interp")) for k in range(1, order + 1)
     ]

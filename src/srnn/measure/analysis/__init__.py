@@ -13,28 +13,13 @@ from .anytime import Anytime, prefixes
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
 from .exits import ExitCounts
-from .neurons import Activity, recipe_spikes, spikes
+from .neurons import Activity, recipe_spikes
 from .policy import ExitPolicy
 from .scores import running_scores
 from .time_constants import TimeConstants, time_constants
 
 __all__ = [
-    "Activity",
-    "Analysis",
-    "AnalysisOptions",
-    "Anytime",
-    "ClassReport",
-    "Delineation",
-    "ExitCounts",
-    "ExitPolicy",
-    "TimeConstants",
-    "analyse",
-    "can_exit",
-    "exit_counts",
-    "has_waves",
-    "prefixes",
-    "recipe_spikes",
-    "running_scores",
-    "spikes",
+    "Activity", "Analysis", "AnalysisOptions", "Anytime", "ClassReport", "Delineation", "ExitCounts", "ExitPolicy",
+    "TimeConstants", "analyse", "can_exit", "exit_counts", "has_waves", "prefixes", "recipe_spikes", "running_scores",
     "time_constants",
-]
+]  # fmt: skip

@@ -140,8 +140,8 @@ def analyse(
     changes = ChangeTimes(steps, task.step_ms, online, label_lag=task.lag()) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if has_waves(task) else None
     activity = ActivityTally(network) if isinstance(network, SRNN) else None
-    batches = run_batches(network, sequences, seed=trained.seed, batch_size=batch_size, record=recorded(network))
-    for batch, result in batches:
+    batches = sequences.batches(batch_size)
+    for batch, result in run_batches(network, batches, seed=trained.seed, record=recorded(network)):
         tally.add(batch, result)
         if activity is not None:
             activity.add(batch, result)
@@ -171,11 +171,7 @@ def analyse(
 
 
 def exit_counts(
-    trained: Trained,
-    *,
-    data_dir: Path | None = None,
-    batch_size: int = 128,
-    options: AnalysisOptions | None = None,
+    trained: Trained, *, data_dir: Path | None = None, batch_size: int = 128, options: AnalysisOptions | None = None
 ) -> ExitCounts:
     """Evaluate every exit policy of the grid on validation."""
     if not can_exit(trained):
@@ -183,7 +179,7 @@ def exit_counts(
     network, loss = trained.network, trained.loss
     sequences = Sequences(trained.task, "validation", data_dir, network.readout.weight_in.device)
     counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
-    for batch, result in run_batches(network, sequences, seed=trained.seed, batch_size=batch_size):
+    for batch, result in run_batches(network, sequences.batches(batch_size), seed=trained.seed):
         counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())
     return counts
 

@@ -59,14 +59,11 @@ class ClassReport:
         return None if self.silence is None else accuracy_without(self.confusion, self.silence)
 
     def to_dict(self) -> dict[str, Any]:
+        rates = ("balanced_accuracy", "frame_error_rate", "accuracy_without_silence")
         return {
             "class_names": list(self.class_names),
             "confusion": self.confusion.tolist(),
-            "support": self.support,
-            "recall": self.recall,
-            "precision": self.precision,
+            **{name: getattr(self, name) for name in ("support", "recall", "precision")},
             "accuracy_labelled": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
-            "frame_error_rate": self.frame_error_rate,
-            "accuracy_without_silence": self.accuracy_without_silence,
+            **{name: getattr(self, name) for name in rates},
         }

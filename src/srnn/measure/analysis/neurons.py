@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...nn.baselines import Network
-from ...nn.network import SRNN, Layer
+from ...nn.network import SRNN
 from ...nn.neurons import as_neuron
 from ...training.recipes import Recipe
 from ..energy.activity import ActivityTally
@@ -115,16 +114,8 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
     )  # fmt: skip
 
 
-def spikes(network: Network) -> bool:
-    """Whether all hidden neurons emit spikes. Otherwise a "firing rate" is the fraction of their outputs that are not 0."""
-    return isinstance(network, SRNN) and all(
-        layer.neuron.emission == "spike"
-        for layer in network.modules()
-        if isinstance(layer, Layer) and layer is not network.readout
-    )
-
-
 def recipe_spikes(recipe: Recipe) -> bool:
-    """Whether all hidden neurons of a recipe's network emit spikes, without building it."""
+    """Whether all hidden neurons of a recipe's network emit spikes. Otherwise a "firing rate" is the fraction of their outputs
+    that are not 0."""
     neurons = map(as_neuron, recipe.network.each("neuron"))
     return recipe.network.model == "srnn" and all(neuron.emission == "spike" for neuron in neurons)

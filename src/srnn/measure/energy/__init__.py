@@ -10,40 +10,10 @@ picojoules(total(counts), FP32)
 from .activity import Activity, ActivityTally, evaluate_activity, measure_input
 from .counting import LayerCounts, LayerShape, count, describe_network, rates_of, total
 from .estimate import break_even, compare, energy, energy_report
-from .prices import (
-    FP32,
-    INT8,
-    MODELS,
-    PAPER,
-    PAPER_AC_PJ,
-    PAPER_MAC_PJ,
-    load_technology,
-    picojoules,
-    technologies,
-)
+from .prices import FP32, INT8, MODELS, PAPER, PAPER_AC_PJ, PAPER_MAC_PJ, load_technology, picojoules, technologies
 
 __all__ = [
-    "FP32",
-    "INT8",
-    "MODELS",
-    "PAPER",
-    "PAPER_AC_PJ",
-    "PAPER_MAC_PJ",
-    "Activity",
-    "ActivityTally",
-    "LayerCounts",
-    "LayerShape",
-    "break_even",
-    "compare",
-    "count",
-    "describe_network",
-    "energy",
-    "energy_report",
-    "evaluate_activity",
-    "load_technology",
-    "measure_input",
-    "picojoules",
-    "rates_of",
-    "technologies",
-    "total",
-]
+    "FP32", "INT8", "MODELS", "PAPER", "PAPER_AC_PJ", "PAPER_MAC_PJ", "Activity", "ActivityTally", "LayerCounts",
+    "LayerShape", "break_even", "compare", "count", "describe_network", "energy", "energy_report", "evaluate_activity",
+    "load_technology", "measure_input", "picojoules", "rates_of", "technologies", "total",
+]  # fmt: skip

@@ -106,9 +106,9 @@ def recorded(network: Network) -> tuple[str, ...]:
     return ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
 
 
-def measure_input(sequences: Sequences, batch_size: int = 128, network: Network | None = None) -> Activity:
-    """What a split's inputs are, or what a network reads of them behind its trained encoder; without rates."""
-    tally = ActivityTally(network)
+def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
+    """What a split's inputs are; without rates."""
+    tally = ActivityTally(None)
     for batch in sequences.batches(batch_size):
         tally.add(batch)
     return tally.activity()
@@ -120,7 +120,7 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
     network, seed = trained.network, trained.seed
-    for batch, result in run_batches(network, sequences, seed=seed, record=recorded(network)):
+    for batch, result in run_batches(network, sequences.batches(128), seed=seed, record=recorded(network)):
         scores.add(batch, result)
         activity.add(batch, result)
     return scores.evaluation(split, len(sequences)), activity.activity()
@@ -131,12 +131,8 @@ def active(emitted: Tensor | Spikes, lengths: Tensor | None) -> Array:
     from ...data.spikes import Spikes
     from ...nn.kernels.problem import valid_steps
 
-    if isinstance(emitted, Spikes):  # padding emits nothing; one sequence at a time, for dense they are 32 times larger
-        counts = np.zeros(emitted.size, np.int64)
-        for row in range(emitted.shape[0]):
-            bits = emitted.words[row].cpu().contiguous().numpy().view(np.uint8)
-            counts += np.unpackbits(bits, axis=-1, count=emitted.size, bitorder="little").sum(0, dtype=np.int64)
-        return counts
+    if isinstance(emitted, Spikes):  # padding emits nothing
+        return emitted.totals().numpy()
     fired = emitted != 0
     if lengths is not None:
         fired &= valid_steps(lengths, emitted.shape[1], emitted.device)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_positive
 from .activity import Activity, ActivityTally, recorded
 from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
-from .prices import (
-    DEFAULT,
-    FP32,
-    MODELS,
-    NEUROBENCH,
-    PAPER,
-    Prices,
-    Technology,
-    load_technology,
-    parts,
-    picojoules,
-)
+from .prices import DEFAULT, FP32, MODELS, NEUROBENCH, PAPER, Prices, Technology, load_technology, parts, picojoules
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
@@ -46,13 +36,15 @@ def energy(
         technology: prices of the memory model: a shipped technology's name, or a TOML file.
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
 
-    Returns: the report of ``energy_report``. Raises SrnnError for inputs and technologies that do not fit.
+    Returns: the report of ``energy_report``. Raises SrnnError for inputs, technologies and steps that do not fit.
     """
     import torch
 
     from ...data.batches import Batch
     from ...nn.network.inputs import checked
 
+    if step_ms is not None:
+        check_positive("step_ms", step_ms)
     x, lengths = checked(network, x, None, lengths, check=True)  # NaN would be the energy of a network that is silent
     if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
         raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
@@ -153,25 +145,31 @@ def break_even(
     dense: Sequence[LayerShape],
     technology: Technology,
     analog_in_paper: bool = False,
+    dense_activity: Activity | None = None,
 ) -> dict[str, float]:
     """The firing rate from which on a spiking network costs at least as much as a dense one, by each model.
 
     In every model the energy is a straight line over a rate that all hidden neurons share, so that two rates tell all. The answer
-    may lie above 1 (spiking costs less at every rate) or below 0 (it never does). The input stays as it is, except in the paper's
-    model, whose one rate is also the input's.
+    may lie above 1 (spiking costs less at every rate) or below 0 (it never does); it is infinite where spikes cost nothing. The
+    input stays as it is, except in the paper's model, whose one rate is also the input's.
 
     Args:
         layers: of the spiking network, from ``describe_network``.
         activity: what its input is; the rates are not used.
         dense: the layers of the other network; whatever its hidden units emit counts as not 0.
+        dense_activity: what its input is; None: the same. A spiking network may read its own behind a trained encoder.
     """
 
-    def costs(of: Sequence[LayerShape], rate: float) -> dict[str, float]:
-        counts = total(count(of, replace(activity, rates=(rate,) * (len(of) - 1)), analog_in_paper))
+    def costs(of: Sequence[LayerShape], rate: float, given: Activity = activity) -> dict[str, float]:
+        counts = total(count(of, replace(given, rates=(rate,) * (len(of) - 1)), analog_in_paper))
         return {model: picojoules(counts, prices) for model, prices in price_lists(counts, technology).items()}
 
-    silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0)
-    return {model: (other[model] - silent[model]) / (full[model] - silent[model]) for model in MODELS}
+    silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0, dense_activity or activity)
+    limits = {}
+    for model in MODELS:
+        left, rise = other[model] - silent[model], full[model] - silent[model]
+        limits[model] = left / rise if rise else math.copysign(math.inf, left)
+    return limits
 
 
 def compare(reports: list[dict]) -> list[dict[str, Any]]:

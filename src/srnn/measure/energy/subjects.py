@@ -75,8 +75,11 @@ def compare_energy(
 
         sequences = Sequences(task, split, data_dir)
         reports, at_input = [], measure_input(sequences)
+        encoded = at_input
         for name, one in zip(names, subjects, strict=True):
             evaluation, activity = evaluate_activity(one, sequences, split)
+            if one is first:
+                encoded = activity
             if one.folder is None:
                 note = UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
                 reports.append(report(one.network, activity, name, note=note))
@@ -88,23 +91,28 @@ def compare_energy(
         if not (spiking(layers) or graded(layers)):
             raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
         at_input = Activity(input_rate is not None, 1.0 if input_rate is None else input_rate, rates_of(layers, rates))
-        reports = [report(first.network, at_input, names[0], note="rates as given")]
-    at_input = replace(at_input, rates=None)
+        reports, encoded = [report(first.network, at_input, names[0], note="rates as given")], at_input
+    at_input, encoded = replace(at_input, rates=None), replace(encoded, rates=None)
+
+    def read_by(network: Network) -> Activity:
+        """The input, behind the first network's trained encoder for one that has such, too."""
+        return at_input if getattr(network, "encoder", None) is None else encoded
+
     for name in baselines:
         network = as_baseline(first.recipe, name).build_network(task, 0)
         shape = describe_network(network)
         note = UNMEASURED if spiking(shape) or graded(shape) else UNTRAINED_BASELINE
-        reports.append(report(network, at_input, name, note=note))
+        reports.append(report(network, read_by(network), name, note=note))
     recipes = [one.recipe for one in subjects]
     for index, made in enumerate(reports):
         run = index < len(subjects) and subjects[index].folder is not None
         made["seed"] = subjects[index].seed if run else None
         made["group"] = recipes.index(recipes[index]) if run else index
-    dense = (
-        {name: as_baseline(first.recipe, name) for name in ("relu", "lstm")}
-        if all(layer.spiking for layer in layers[:-1])
-        else {}
-    )
+    limits = {}
+    for name in ("relu", "lstm") if all(layer.spiking for layer in layers[:-1]) else ():
+        network = as_baseline(first.recipe, name).build_network(task, 0)
+        dense, analog = describe_network(network), task.analog_in_paper
+        limits[name] = break_even(layers, encoded, dense, prices, analog, read_by(network))
     return {
         "task": task.name,
         "split": split if rates is None else None,
@@ -117,12 +125,7 @@ def compare_energy(
         "technology": {"name": prices.name, "sources": dict(prices.sources)},
         "networks": reports,
         "compared_with_first": compare(reports),
-        "break_even": {
-            name: break_even(
-                layers, at_input, describe_network(recipe.build_network(task, 0)), prices, task.analog_in_paper
-            )
-            for name, recipe in dense.items()
-        },
+        "break_even": limits,
     }
 
 

@@ -16,7 +16,7 @@ from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
 from ...training.trained import Trained
-from ..analysis import AnalysisOptions, analyse, spikes
+from ..analysis import AnalysisOptions, analyse, recipe_spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
 
@@ -119,7 +119,7 @@ def describe_network(trained: Trained) -> dict[str, Any]:
         "hidden": list(config.hidden),
         "outputs": network.outputs,
         "neurons": [_neuron_name(network, number) for number in range(len(config.hidden))],
-        "spiking": spikes(network),
+        "spiking": recipe_spikes(trained.recipe),
         "bidirectional": bool(network.bidirectional),
         "substeps": getattr(network, "substeps", 1),
         "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),

@@ -17,6 +17,7 @@ from ...nn.baselines import Network
 from ...nn.kernels import Spikes
 from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer, Result
+from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
 from ..analysis.scores import confidences, softmax
@@ -54,7 +55,7 @@ def take_samples(
         return {"watched": [], "substeps": network.substeps, "sequences": []}
     batch = sequences.take(indices)
     x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
-    result = _run(network, batch, trained.seed)
+    ((_, result),) = run_batches(network, [batch], seed=trained.seed, record=_traces(network))
     believed = _beliefs(network, loss, result.output)
     watched = _watched(network, activity)
     most = max(1, BUDGET // len(indices) // _bytes_per_step(network, x, watched))
@@ -84,17 +85,6 @@ def _traces(network: Network) -> tuple[str, ...]:
         return ()
     neurons: list[Any] = [layer.neuron for layer in (*network.layers, network.readout)]
     return ("u", "v") if all("u" in neuron.variables() for neuron in neurons) else ()
-
-
-def _run(network: Network, batch: Batch, seed: int) -> Result:
-    """Run the network with the traces that are shown."""
-    generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
-    was_training = network.training
-    network.eval()
-    with torch.no_grad():
-        result = network.run(batch.x, lengths=batch.lengths, record=_traces(network), generator=generator)
-    network.train(was_training)
-    return result
 
 
 def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:

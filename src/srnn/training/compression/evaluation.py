@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,18 +39,23 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
     """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like (unless it is given), and the
-    ranges of the states."""
-    inputs_as = inputs_as or measure_inputs(sequences)
-    if not isinstance(trained.network, SRNN):
-        return {"inputs_as": inputs_as}
-    device = freeze(trained.network)
-    if device.why_not("int8") is not None:
-        return {"inputs_as": inputs_as}
+    ranges of the states. SrnnError for inputs that are too large for int8."""
+    known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
+    if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
+        first = _first(sequences, _WATCHED)
+        with suppress(SrnnError):  # its weights may have no int8 form, as sums might overflow: there is nothing to know
+            known["state_ranges"] = measure_ranges(device, first, known["inputs_as"])
+    return known
+
+
+def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
+    """``measure_int8`` of a network that may know what its inputs are like; nothing where they are too large for int8."""
+    inputs = _first(sequences, _MEASURED)
     try:
-        ranges = measure_ranges(device, _first(sequences, _WATCHED), inputs_as)
-    except SrnnError:  # its weights have no int8 form, as sums might overflow, for example: there is nothing to know
-        return {"inputs_as": inputs_as}
-    return {"inputs_as": inputs_as, "state_ranges": ranges}
+        inputs_as = trained.inputs_as or InputFormat.measure(inputs)
+    except SrnnError:
+        return {}
+    return measure_int8(trained, sequences, inputs_as)
 
 
 def measure_kept(sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat) -> StateFormat:

@@ -23,7 +23,7 @@ from ..checkpoints import Checkpoint, architecture, load_network, model_tensors
 from ..recipes.schema import TrainingConfig
 from ..runs import open_trained
 from .evaluation import measure_inputs, measure_kept
-from .masks import magnitude_masks, weight_matrices
+from .masks import magnitude_masks, present_masks, weight_matrices
 from .neurons import least_used, remove_neurons
 from .quantisation import ordinary, rounded_weights, train_as_int8
 
@@ -69,7 +69,7 @@ class Compression:
         self.masks: dict[str, Tensor] = {}
         self._matrices = dict(weight_matrices(network))
         if config.start_from is not None:
-            self.masks = {name: matrix.detach() != 0 for name, matrix in self._matrices.items()}
+            self.masks = present_masks(network)
         if config.prune.sparsity > 0 or self.masks:
             for name, matrix in self._matrices.items():
                 if matrix.requires_grad:

@@ -16,8 +16,6 @@ from ...errors import SrnnError, is_number
 from ...nn.network import SRNN, Layer
 
 Scope = Literal["layer", "network"]
-Masks = Mapping[str, Tensor]
-"""Name of a weight matrix -> booleans of its shape: which weights are kept."""
 
 
 def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -58,8 +56,9 @@ def _largest(values: Tensor, sparsity: float) -> Tensor:
 
 
 @torch.no_grad()
-def apply_masks(network: SRNN, masks: Masks) -> None:
-    """Set the weights that the masks prune to 0, permanently: they have no gradient from now on. SrnnError for other masks."""
+def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
+    """Set the weights that the masks prune (by name, True: kept) to 0, permanently: they have no gradient from now on. SrnnError
+    for other masks."""
     matrices = dict(weight_matrices(network))
     for name, mask in masks.items():
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
@@ -70,7 +69,7 @@ def apply_masks(network: SRNN, masks: Masks) -> None:
             matrices[name].register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient))
 
 
-def present_masks(network: SRNN) -> dict[str, Tensor]:
+def present_masks(network: nn.Module) -> dict[str, Tensor]:
     """Masks of the weights that are not 0: those that remain in an already pruned network."""
     return {name: matrix.detach() != 0 for name, matrix in weight_matrices(network)}
 

@@ -22,16 +22,14 @@ from ..evaluation import run_batches
 from ..recipes import Recipe
 from .masks import check_share
 
-
-def _hidden(network: Any) -> tuple[FrozenLayer, ...]:
-    return freeze(network, "Pruning of neurons").layers[:-1]
+_DONE = "Pruning of neurons"
 
 
 def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[list[Tensor], int]:
     """How much each hidden neuron emitted over a split, (size,) float64 per layer; and the number of valid steps."""
-    counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in _hidden(network)]
+    counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in freeze(network, _DONE).layers[:-1]]
     steps = 0
-    for batch, result in run_batches(network, sequences, seed=seed):
+    for batch, result in run_batches(network, sequences.batches(128), seed=seed):
         steps += batch.steps
         for count, layer in zip(counts, result.layers[:-1], strict=True):
             count += layer.output.abs().sum((0, 1)).double().cpu()
@@ -44,8 +42,8 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
     A neuron whose initial ``s`` is not 0 affects others before it ever spikes: in such a layer no neuron counts as dead.
     """
     counts, _ = spike_counts(network, sequences, seed)
-    silent_start = ["s" not in dict(layer.neuron.initial) for layer in _hidden(network)]
-    return [(count == 0) & start for count, start in zip(counts, silent_start, strict=True)]
+    hidden: Any = network.layers
+    return [(count == 0) & ("s" not in dict(layer.neuron.initial)) for count, layer in zip(counts, hidden, strict=True)]
 
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
@@ -57,7 +55,7 @@ def to_drop(sizes: Sequence[int], share: float) -> list[int]:
 def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0) -> list[Tensor]:
     """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on the CPU."""
     counts, steps = spike_counts(network, sequences, seed)
-    layers = freeze(network, "Pruning of neurons").layers
+    layers = freeze(network, _DONE).layers
     chosen = []
     for layer, above, count, number in zip(layers, layers[1:], counts, dropped, strict=False):
         outgoing = torch.from_numpy(above.weight_in).abs().sum(0)
@@ -84,7 +82,7 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
     """Fill ``smaller``, a network of the right sizes, with the remaining part of ``network``; returns it."""
     if network.encoder is not None and smaller.encoder is not None:
         smaller.encoder.load_state_dict(network.encoder.state_dict())
-    frozen = freeze(network, "Pruning of neurons")
+    frozen = freeze(network, _DONE)
     below, layers = np.ones(frozen.inputs, bool), []
     for layer, own in zip(
         frozen.layers, [*(~mask.numpy() for mask in removed), np.ones(frozen.outputs, bool)], strict=True

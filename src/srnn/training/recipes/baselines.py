@@ -80,11 +80,8 @@ def _without_spikes(recipe: Recipe) -> Recipe:
 
 def _relu(recipe: Recipe) -> Recipe:
     old = recipe.network
-
-    def unit(neuron: Any) -> dict[str, Any]:
-        return _leaky("relu", neuron)
-
-    neuron = [unit(one) for one in old.neuron] if isinstance(old.neuron, list) else unit(old.neuron)
+    each = [_leaky("relu", one) for one in old.each("neuron")]
+    neuron = each if isinstance(old.neuron, list) else each[0]
     readout = old.readout if isinstance(old.readout, Mapping) else {"name": old.readout}
     integrator = {"name": "integrator", "neuron": _leaky("integrator", readout.get("neuron", "integrator"))}
     return replace(_without_spikes(recipe), network=replace(old, neuron=neuron, readout=integrator))

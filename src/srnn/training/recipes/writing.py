@@ -22,11 +22,7 @@ def network_config(network: SRNN) -> NetworkConfig:
     return NetworkConfig(
         hidden=[layer.size for layer in layers],
         neuron=[layer.neuron.describe() for layer in layers],
-        readout={
-            "name": "integrator",
-            "neuron": network.readout.neuron.describe(),
-            "output": network.readout.output,
-        },
+        readout={"name": "integrator", "neuron": network.readout.neuron.describe(), "output": network.readout.output},
         surrogate=network.surrogate.describe(),
         recurrent=[layer.recurrent for layer in layers],
         bias=[layer.bias is not None for layer in layers],

@@ -10,8 +10,7 @@
 All of them are made from the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every neuron has every rule.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -21,10 +20,6 @@ from .e_prop import EProp, Feedback
 from .es_d_rtrl import ESDRTRL
 from .learner import Learner, OnlineRule, follow, local_layers, run_window
 from .rtrl import RTRL
-
-RULES: Mapping[str, type[OnlineRule]] = MappingProxyType(
-    {"rtrl": RTRL, "d-rtrl": DRTRL, "e-prop": EProp, "es-d-rtrl": ESDRTRL}
-)
 
 
 def create_rule(
@@ -36,10 +31,10 @@ def create_rule(
         return None
     if name == "e-prop":
         return EProp(mirrors=mirrors) if feedback == "learned" else EProp(feedback, seed)
-    return RULES[name]()
+    return {"rtrl": RTRL, "d-rtrl": DRTRL, "es-d-rtrl": ESDRTRL}[name]()
 
 
 __all__ = [
-    "DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "create_rule", "follow", "local_layers",
+    "DRTRL", "ESDRTRL", "RTRL", "EProp", "Learner", "OnlineRule", "create_rule", "follow", "local_layers",
     "run_window",
 ]  # fmt: skip
