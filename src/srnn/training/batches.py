@@ -30,7 +30,7 @@ def size_of_inputs(sequences: Sequences) -> list[float]:
     for batch in sequences.batches(128):
         x = batch.x.counts().double() if isinstance(batch.x, Spikes) else batch.x.double()
         total += float(x.sum())
-        squares += float(x.sum() if isinstance(batch.x, Spikes) else x.square_().sum())
+        squares += float(x.sum() if isinstance(batch.x, Spikes) else x.square().sum())
         count += math.prod(batch.x.shape)
     return [total / count, math.sqrt(squares / count)]
 
