@@ -198,7 +198,8 @@ class Session:
         """
         samples = as_samples(as_numpy(block), self.encoder.channels)
         try:
-            steps = self.encoder.push(samples)
+            with np.errstate(over="ignore"):
+                steps = self.encoder.push(samples)
         except SrnnError as error:
             # The error names a sample of the block; the stream's is what is of use.
             with np.errstate(over="ignore"):
@@ -209,6 +210,8 @@ class Session:
             raise SrnnError(
                 f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
             ) from error
+        if not np.isfinite(steps).all():  # only a scale, which keeps no state, makes such of finite samples
+            raise SrnnError("The samples are too large to be encoded: the network's inputs are not finite.")
         self.samples += len(samples)
         return steps
 
