@@ -181,6 +181,10 @@ def test_mistakes_are_one_line(
     assert "Cannot read the token" in refused(capsys, ecg, "--token-file", str(token))
     token.write_text("\n")
     assert "contains no token" in refused(capsys, ecg, "--token-file", str(token))
+    for given in (" ", "tökentökentöken1", "\udcff" * 20):  # the last, bytes that are no text, was a traceback
+        monkeypatch.setenv("SRNN_TOKEN", given)
+        assert "SRNN_TOKEN contains no token" in refused(capsys, ecg)
+    monkeypatch.delenv("SRNN_TOKEN")
     token.write_text("short\n")
     assert "16 characters" in refused(capsys, ecg, "--token-file", str(token))
     assert "fits no model" in refused(capsys, ecg, "--recording", str(token))

@@ -124,7 +124,9 @@ class Decoder:
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
                 unit = " s" if task.step_ms else ""
-                raise SrnnError(f"A segment lasts at least one step ({length:g}{unit}), not {segment:g}{unit}.")
+                raise SrnnError(
+                    f"A segment lasts from one step ({length:g}{unit}) to 2^31 steps, not {segment:g}{unit}."
+                )
             steps = round(segment / length)
         return cls(trained, signal, segment=steps, policy=policy, learn=learn)
 
