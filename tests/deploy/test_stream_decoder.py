@@ -359,3 +359,8 @@ def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() ->
     with pytest.raises(SrnnError, match="too large to be encoded"):
         session.push(np.full((4, 2), 1e38, np.float32))
     assert session.samples == 0 and np.isfinite(session.push(np.ones((4, 2))).scores).all()
+
+
+def test_a_policy_s_file_is_no_policy() -> None:
+    with pytest.raises(SrnnError, match="A policy is an ExitPolicy"):
+        decoder(TinyTask(), policy="exit-policy.json")

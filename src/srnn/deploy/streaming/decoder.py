@@ -25,7 +25,7 @@ import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...errors import SrnnError
-from ...measure.analysis.policy import in_a_row
+from ...measure.analysis.policy import ExitPolicy, in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
 from .decisions import Array, Decisions
@@ -35,7 +35,6 @@ from .stream import Stream
 if TYPE_CHECKING:
     from ...data.signals import Form, SignalPath
     from ...data.signals.base import Scale
-    from ...measure.analysis.policy import ExitPolicy
     from ...training.adapting import Adaptation
     from ...training.listening import Listener
     from ...training.trained import Trained
@@ -67,6 +66,8 @@ class Decoder:
                 raise SrnnError(f"learn says how a stream learns, such as srnn.Adaptation(); it cannot be {learn!r}.")
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
             raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
+        if policy is not None and not isinstance(policy, ExitPolicy):
+            raise SrnnError(f"A policy is an ExitPolicy, such as ExitPolicy.load(file) gives; it cannot be {policy!r}.")
         if policy is not None and task.kind != "per_sequence":
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
         if policy is not None and (policy.loss, policy.start) != (loss.scoring, loss.start):
