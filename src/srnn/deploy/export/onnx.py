@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from ...errors import SrnnError, need
-from ...files import reading, write_atomically
+from ...files import reading
 from ...nn.equations import equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
@@ -105,6 +105,10 @@ def to_model(
 
 def save(model: ModelProto, path: Path) -> None:
     """Write the model atomically. SrnnError if it cannot be written."""
+    from ...files import write_atomically
+
+    if not path.parent.is_dir():
+        raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")
     write_atomically(path, model.SerializeToString())
 
 
