@@ -38,9 +38,9 @@ def brief(value: object) -> str:
     return _BRIEF.repr(value)
 
 
-def some(names: Sequence[str], most: int = 10) -> str:
+def some(names: Sequence[str]) -> str:
     """The first of many names, as a message lists them."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def plain(value: Any) -> Any:

@@ -13,18 +13,11 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.nn.kernels.cpu import compile_time, compiler, layer
+from support.commands import fails
 
 QUICK = ["digits", "--epochs=2", "--network.hidden=8", "--network.recurrent=true", "--network.backend=reference"]
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-
-
-def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
-    return printed.err
 
 
 def test_check_tells_and_writes_nothing(
@@ -53,7 +46,7 @@ def test_check_tells_and_writes_nothing(
 def test_one_class_is_nothing_to_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.full(20, "gehen"))
     (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-    assert "folder has one class only, gehen;" in _fails(capsys, "check", tmp_path / "a.yaml")
+    assert "folder has one class only, gehen;" in fails(capsys, "check", tmp_path / "a.yaml")
 
 
 def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +55,7 @@ def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.Capture
         x = np.random.default_rng(0).normal(size=(20, 5, 2))
         np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 3, class_names=[first, second, "rest"])
         (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-        assert f"folder has two classes of one name, {second};" in _fails(capsys, "check", tmp_path / "a.yaml")
+        assert f"folder has two classes of one name, {second};" in fails(capsys, "check", tmp_path / "a.yaml")
 
 
 def test_a_warning_is_one_line_without_its_place_in_the_code(
@@ -93,8 +86,8 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
         "this machine": [*QUICK, "--device", "mps"],
         "recipe.yaml": [*QUICK, "--training.start_from", tmp_path],
     }.items():
-        assert said in _fails(capsys, "check", *words), said
-        assert said in _fails(capsys, "train", *words, "--out", tmp_path / "run"), said
+        assert said in fails(capsys, "check", *words), said
+        assert said in fails(capsys, "train", *words, "--out", tmp_path / "run"), said
     assert not (tmp_path / "run").exists()
 
 

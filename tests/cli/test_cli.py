@@ -23,22 +23,13 @@ from srnn.data.datasets.digits import DigitsTask
 from srnn.nn.neurons import NEURONS, Neuron
 from srnn.nn.surrogates import SURROGATES, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
+from support.commands import fails
 
 QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
 
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-
-
-def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """Run a command that is a mistake; give its one line."""
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
-    return printed.err
 
 
 @pytest.fixture
@@ -95,61 +86,61 @@ def test_evaluate_for_people_shows_classes(run: Path, capsys: pytest.CaptureFixt
 
 def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = ["train", *QUICK, "--out", str(run), "--seed", "3", "--json"]
-    assert "--resume" in _fails(capsys, *again)
+    assert "--resume" in fails(capsys, *again)
     assert main([*again, "--resume"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
-    assert "another recipe" in _fails(capsys, *again, "--resume", "--training.epochs", "3")
-    assert "--out" in _fails(capsys, "train", *QUICK, "--resume")
+    assert "another recipe" in fails(capsys, *again, "--resume", "--training.epochs", "3")
+    assert "--out" in fails(capsys, "train", *QUICK, "--resume")
 
 
 def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "run"]
-    assert "Did you mean 'train'?" in _fails(capsys, "trian")
-    assert "Did you mean 'evaluate'?" in _fails(capsys, "evalute", tmp_path, "--json")
-    assert "There are: adapt, check, compare, " in _fails(capsys, "frobnicate")
-    assert "Did you mean 'onnx'?" in _fails(capsys, "export", "onxx", tmp_path)
-    assert "Did you mean 'fetch'?" in _fails(capsys, "data", "fecth", "shd")
-    assert "Did you mean 'test'?" in _fails(capsys, "evaluate", tmp_path, "--split", "tets")
-    assert "RECIPE" in _fails(capsys, "train")
-    assert "Did you mean 'digits'" in _fails(capsys, "train", "digit", *out)
-    assert "Did you mean '--training.batch_size'" in _fails(capsys, "train", "digits", *out, "--batch_size", "3")
-    assert "Did you mean '--seed'" in _fails(capsys, "train", "digits", *out, "--sede", "3")
-    assert "Did you mean 'training.epochs'" in _fails(capsys, "train", "digits", *out, "--training.epoch", "3")
-    assert "training.epochs" in _fails(capsys, "train", "digits", *out, "--training.epochs", "three")
-    assert "seed" in _fails(capsys, "train", "digits", *out, "--seed", "-1")
-    assert "no recipe settings" in _fails(capsys, "info", "--training.epochs", "3")
-    assert "Did you mean 'window'" in _fails(capsys, "train", "digits", *out, "--task.options", "{windwo: 3}")
-    assert "task" in _fails(capsys, "train", "digits", *out, "--task.name", "digitz")
-    assert "this machine" in _fails(capsys, "train", "digits", *out, "--training.device", "mps")
-    assert "no parameter matches" in _fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
-    assert "does not fit" in _fails(capsys, "train", "digits", *out, "--loss.name", "nll")
-    assert "no run" in _fails(capsys, "evaluate", tmp_path)
-    assert "MODEL" in _fails(capsys, "evaluate")
+    assert "Did you mean 'train'?" in fails(capsys, "trian")
+    assert "Did you mean 'evaluate'?" in fails(capsys, "evalute", tmp_path, "--json")
+    assert "There are: adapt, check, compare, " in fails(capsys, "frobnicate")
+    assert "Did you mean 'onnx'?" in fails(capsys, "export", "onxx", tmp_path)
+    assert "Did you mean 'fetch'?" in fails(capsys, "data", "fecth", "shd")
+    assert "Did you mean 'test'?" in fails(capsys, "evaluate", tmp_path, "--split", "tets")
+    assert "RECIPE" in fails(capsys, "train")
+    assert "Did you mean 'digits'" in fails(capsys, "train", "digit", *out)
+    assert "Did you mean '--training.batch_size'" in fails(capsys, "train", "digits", *out, "--batch_size", "3")
+    assert "Did you mean '--seed'" in fails(capsys, "train", "digits", *out, "--sede", "3")
+    assert "Did you mean 'training.epochs'" in fails(capsys, "train", "digits", *out, "--training.epoch", "3")
+    assert "training.epochs" in fails(capsys, "train", "digits", *out, "--training.epochs", "three")
+    assert "seed" in fails(capsys, "train", "digits", *out, "--seed", "-1")
+    assert "no recipe settings" in fails(capsys, "info", "--training.epochs", "3")
+    assert "Did you mean 'window'" in fails(capsys, "train", "digits", *out, "--task.options", "{windwo: 3}")
+    assert "task" in fails(capsys, "train", "digits", *out, "--task.name", "digitz")
+    assert "this machine" in fails(capsys, "train", "digits", *out, "--training.device", "mps")
+    assert "no parameter matches" in fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
+    assert "does not fit" in fails(capsys, "train", "digits", *out, "--loss.name", "nll")
+    assert "no run" in fails(capsys, "evaluate", tmp_path)
+    assert "MODEL" in fails(capsys, "evaluate")
     published = ["import", "published", "ecg", *out]
-    assert "srnn import FORMAT" in _fails(capsys, "import")
-    assert "--weights" in _fails(capsys, *published)
-    assert "weights file" in _fails(capsys, *published, "--weights", tmp_path / "w.npz")
-    assert "no recipe settings" in _fails(capsys, "evaluate", tmp_path, "--task.options.rule", "difference")
-    assert "needs a value" in _fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rule")
-    assert "'rul'" in _fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rul=3")
-    assert "'digits'" in _fails(capsys, "recipes", "list", "digits")
+    assert "srnn import FORMAT" in fails(capsys, "import")
+    assert "--weights" in fails(capsys, *published)
+    assert "weights file" in fails(capsys, *published, "--weights", tmp_path / "w.npz")
+    assert "no recipe settings" in fails(capsys, "evaluate", tmp_path, "--task.options.rule", "difference")
+    assert "needs a value" in fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rule")
+    assert "'rul'" in fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rul=3")
+    assert "'digits'" in fails(capsys, "recipes", "list", "digits")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_data_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "paper/ecg", "--out", tmp_path / "run", "--data-dir", tmp_path / "nowhere"]
-    assert "nowhere" in _fails(capsys, *words)
+    assert "nowhere" in fails(capsys, *words)
     assert not (tmp_path / "run").exists()
 
 
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "run", "/dev/null/run"):
-        _fails(capsys, "train", *QUICK, "--out", out)
+        fails(capsys, "train", *QUICK, "--out", out)
     assert (tmp_path / "file").read_text() == "mine"
     if os.geteuid() != 0:
         (tmp_path / "locked").mkdir(mode=0o500)
-        assert "permission" in _fails(capsys, "train", *QUICK, "--out", tmp_path / "locked" / "run")
+        assert "permission" in fails(capsys, "train", *QUICK, "--out", tmp_path / "locked" / "run")
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,12 +149,12 @@ def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: pyte
     model = copy.deepcopy(whole.info["model"])
     model["recipe"]["network"]["recurrent"] = False
     save_checkpoint(best, whole.tensors, {**whole.info, "model": model})
-    assert "another architecture" in _fails(capsys, "evaluate", run)
+    assert "another architecture" in fails(capsys, "evaluate", run)
     save_checkpoint(best, whole.tensors, whole.info)
     best.write_bytes(best.read_bytes()[:-5])
-    assert "damaged" in _fails(capsys, "evaluate", run)
+    assert "damaged" in fails(capsys, "evaluate", run)
     best.unlink()
-    assert "no checkpoint" in _fails(capsys, "evaluate", run)
+    assert "no checkpoint" in fails(capsys, "evaluate", run)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -176,7 +167,7 @@ def test_data_that_are_not_finite_are_refused(
         return Split(x, np.zeros(20, dtype=np.int64))
 
     monkeypatch.setattr(DigitsTask, "load", load)
-    assert "not finite: sequence 4, step 2, channel 6" in _fails(capsys, "train", *QUICK, "--out", tmp_path / "run")
+    assert "not finite: sequence 4, step 2, channel 6" in fails(capsys, "train", *QUICK, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -256,8 +247,8 @@ def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
     # Written in full it counts, wherever it stands.
     assert settings("--training.epochs", "5", "--epochs", "3") == ["--training.epochs=3", "--training.epochs", "5"]
     assert settings() == []
-    assert "training.epochs" in _fails(capsys, "train", "digits", "--epochs", "three")
-    assert "training.device" in _fails(capsys, "train", "digits", "--device", "tpu")
+    assert "training.epochs" in fails(capsys, "train", "digits", "--epochs", "three")
+    assert "training.device" in fails(capsys, "train", "digits", "--device", "tpu")
     assert parse(["stream", "run", "mic", "--device", "2"]).device == "2"  # a microphone
 
 

@@ -13,6 +13,7 @@ from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy
 from srnn.training.recipes import dump_recipe, load_recipe
+from support.commands import fails
 from support.runs import few_digits
 
 QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
@@ -40,13 +41,6 @@ def _json(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
     return json.loads(printed.out)
-
-
-def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    assert main(["energy", *[str(word) for word in words]]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
-    return printed.err
 
 
 def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +143,7 @@ def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["paper/ecg-code", "--rates", "0.3,", "--input-rate", "0.1"]
-    assert "between 0 and 1" in _fails(capsys, *words)
+    assert "between 0 and 1" in fails(capsys, "energy", *words)
     words[2] = "0.3"
     mine = tmp_path / "mine.toml"
     mine.write_text('base = "horowitz-45nm"\nname = "mine"\nac = {pj = 0.0, source = "a test"}\n')
@@ -161,25 +155,25 @@ def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no run" in _fails(capsys, tmp_path)
-    assert "Did you mean" in _fails(capsys, "digitz")
-    assert "Did you mean" in _fails(capsys, "digits", "--baselines", "lstn")
-    assert "another task" in _fails(capsys, "digits", "paper/ecg-code")
-    assert "single recipe" in _fails(capsys, runs["srnn"], "--rates", "0.1")
-    assert "single recipe" in _fails(capsys, "digits", runs["srnn"], "--rates", "0.1")
-    assert "--input-rate belongs" in _fails(capsys, "digits", "--input-rate", "0.1")
-    assert "between 0 and 1" in _fails(capsys, "digits", "--rates", "2")
-    assert "between 0 and 1" in _fails(capsys, "digits", "--rates", "0.1", "--input-rate", "x")
-    assert "hidden layer" in _fails(capsys, "digits", "--rates", "0.1,0.1,0.1,0.1")
-    assert "no firing rates" in _fails(capsys, "paper/ecg-lstm", "--rates", "0.1")
-    assert "There is no technology" in _fails(capsys, "digits", "--technology", "abacus")
+    assert "no run" in fails(capsys, "energy", tmp_path)
+    assert "Did you mean" in fails(capsys, "energy", "digitz")
+    assert "Did you mean" in fails(capsys, "energy", "digits", "--baselines", "lstn")
+    assert "another task" in fails(capsys, "energy", "digits", "paper/ecg-code")
+    assert "single recipe" in fails(capsys, "energy", runs["srnn"], "--rates", "0.1")
+    assert "single recipe" in fails(capsys, "energy", "digits", runs["srnn"], "--rates", "0.1")
+    assert "--input-rate belongs" in fails(capsys, "energy", "digits", "--input-rate", "0.1")
+    assert "between 0 and 1" in fails(capsys, "energy", "digits", "--rates", "2")
+    assert "between 0 and 1" in fails(capsys, "energy", "digits", "--rates", "0.1", "--input-rate", "x")
+    assert "hidden layer" in fails(capsys, "energy", "digits", "--rates", "0.1,0.1,0.1,0.1")
+    assert "no firing rates" in fails(capsys, "energy", "paper/ecg-lstm", "--rates", "0.1")
+    assert "There is no technology" in fails(capsys, "energy", "digits", "--technology", "abacus")
     begun = shutil.copytree(runs["srnn"], tmp_path / "begun")
     (begun / "model.safetensors").unlink()
-    assert "no checkpoint yet" in _fails(capsys, begun)
+    assert "no checkpoint yet" in fails(capsys, "energy", begun)
 
 
 def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _fails(capsys, "paper/shd", "--data-dir", tmp_path)
+    assert fails(capsys, "energy", "paper/shd", "--data-dir", tmp_path)
 
 
 def test_names_are_cut_only_where_they_differ() -> None:

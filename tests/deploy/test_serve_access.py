@@ -18,7 +18,6 @@ websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not 
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from srnn.cli import serve  # noqa: E402
-from srnn.cli.main import main  # noqa: E402
 from srnn.cli.options import shared  # noqa: E402
 from srnn.deploy.serve.accepting import listen  # noqa: E402
 from srnn.deploy.serve.access import is_loopback  # noqa: E402
@@ -26,6 +25,7 @@ from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: 
 from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
 from srnn.measure.analysis.policy import ExitPolicy  # noqa: E402
+from support.commands import fails  # noqa: E402
 from support.serving import TOKEN, Service  # noqa: E402
 
 ROUTES = (
@@ -150,20 +150,13 @@ def test_options_go_to_the_models_that_can_have_them(
     ]
     assert load()[1] == []
     both = [str(runs / "ecg"), str(runs / "digits")]
-    assert "--gain applies to none of the models" in refused(capsys, *both, "--gain", "2")
+    assert "--gain applies to none of the models" in fails(capsys, "serve", *both, "--gain", "2")
     for words, message in ((["--mean", "1,1", "--std", "1,1"], "A scale belongs to an ECG signal"),
                            (["--calibrate", "3"], "Nothing of this input is calibrated")):  # fmt: skip
-        assert message in refused(capsys, both[0], "--input", "steps", *words)
+        assert message in fails(capsys, "serve", both[0], "--input", "steps", *words)
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(["serve", *words]) == 2
-    shown = capsys.readouterr()
-    assert shown.err.startswith("srnn: ") and shown.err.count("\n") == 1
-    return shown.err
 
 
 def test_mistakes_are_one_line(
@@ -171,24 +164,28 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.delenv("SRNN_TOKEN", raising=False)
     ecg, token = str(runs / "ecg"), tmp_path / "token"
-    assert "was not found" in refused(capsys, "nowhere")
-    assert "two models named 'ecg'" in refused(capsys, ecg, ecg)
-    assert "letters, digits" in refused(capsys, f"a/b={ecg}")
-    assert "others can reach this server" in refused(capsys, ecg, "--host", "0.0.0.0")
-    assert "--port must be" in refused(capsys, ecg, "--port", "70000")
-    assert "above 0" in refused(capsys, ecg, "--max-streams", "0")
-    assert "exclude each other" in refused(capsys, ecg, "--new-token", "--token-file", "x")
-    assert "Cannot read the token" in refused(capsys, ecg, "--token-file", str(token))
+    assert "was not found" in fails(capsys, "serve", "nowhere")
+    assert "two models named 'ecg'" in fails(capsys, "serve", ecg, ecg)
+    assert "letters, digits" in fails(capsys, "serve", f"a/b={ecg}")
+    assert "others can reach this server" in fails(capsys, "serve", ecg, "--host", "0.0.0.0")
+    assert "--port must be" in fails(capsys, "serve", ecg, "--port", "70000")
+    assert "above 0" in fails(capsys, "serve", ecg, "--max-streams", "0")
+    assert "exclude each other" in fails(capsys, "serve", ecg, "--new-token", "--token-file", "x")
+    assert "Cannot read the token" in fails(capsys, "serve", ecg, "--token-file", str(token))
     token.write_text("\n")
-    assert "contains no token" in refused(capsys, ecg, "--token-file", str(token))
+    assert "contains no token" in fails(capsys, "serve", ecg, "--token-file", str(token))
+    for given in (" ", "tökentökentöken1", "\udcff" * 20):  # the last, bytes that are no text, was a traceback
+        monkeypatch.setenv("SRNN_TOKEN", given)
+        assert "SRNN_TOKEN contains no token" in fails(capsys, "serve", ecg)
+    monkeypatch.delenv("SRNN_TOKEN")
     token.write_text("short\n")
-    assert "16 characters" in refused(capsys, ecg, "--token-file", str(token))
-    assert "fits no model" in refused(capsys, ecg, "--recording", str(token))
+    assert "16 characters" in fails(capsys, "serve", ecg, "--token-file", str(token))
+    assert "fits no model" in fails(capsys, "serve", ecg, "--recording", str(token))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert "Cannot listen on 127.0.0.1" in refused(capsys, ecg, "--port", str(taken.getsockname()[1]))
-    assert "Cannot listen on" in refused(capsys, ecg, "--host", "192.0.2.1", "--new-token")
+        assert "Cannot listen on 127.0.0.1" in fails(capsys, "serve", ecg, "--port", str(taken.getsockname()[1]))
+    assert "Cannot listen on" in fails(capsys, "serve", ecg, "--host", "192.0.2.1", "--new-token")
 
 
 def test_small_messages_leave_at_once() -> None:

@@ -158,7 +158,14 @@ def test_bad_batches(service: Service, kind: str, body: bytes, status: int, mess
 
 def test_routes_that_are_not_there(service: Service) -> None:
     assert service.ask("/v1/models/nothing/classify", b"{}")[0] == 404
-    assert service.ask("/v1/recordings/7")[0] == 404 and service.ask("/v1/recordings/x")[0] == 422
+    for number in (
+        "7",
+        "x",
+        "-1",
+        "00",
+        "9" * 5000,
+    ):  # a path that is no number was answered with pydantic's list of problems
+        assert service.ask(f"/v1/recordings/{number}") == (404, {"detail": "There is no such recording."})
     assert service.ask("/v1/models/ecg/classify")[0] == 405
     with pytest.raises(InvalidStatus, match="404"):
         service.open("nothing")

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
+from support.raw import UPGRADE, frame
 from support.serving import LEADS, QUICK, Service, expected, serving, told
 
 BAD_STARTS: list[tuple[Any, str]] = [
@@ -97,12 +98,6 @@ def _send_raw(port: int, data: bytes, wait: float = 0.0) -> bytes:
             return b""
 
 
-UPGRADE = (
-    b"GET /v1/models/ecg/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-
-
 def _oversized(service: Service) -> None:
     client = service.stream("ecg")
     with pytest.raises(ConnectionClosed) as caught:
@@ -143,9 +138,9 @@ def _never_reads(service: Service) -> None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.sendall(UPGRADE)
         text = json.dumps({"type": "start", "probabilities": True, "trace": True}).encode()
-        raw.sendall(_frame(1, text))
+        raw.sendall(frame(1, text))
         raw.settimeout(0.2)
-        began, block = time.monotonic(), _frame(2, np.zeros((4000, 2), "<f4").tobytes())
+        began, block = time.monotonic(), frame(2, np.zeros((4000, 2), "<f4").tobytes())
         rest = b""
         while time.monotonic() - began < 25:
             rest = rest or block
@@ -158,23 +153,12 @@ def _never_reads(service: Service) -> None:
     raise AssertionError("a client that never reads was served on and on")
 
 
-def _frame(opcode: int, data: bytes) -> bytes:
-    """A masked frame (with a mask of zeros)."""
-    size = len(data)
-    head = bytes([0x80 | opcode]) + (
-        bytes([0x80 | size]) if size < 126
-        else bytes([0x80 | 126]) + size.to_bytes(2, "big") if size < 65536
-        else bytes([0x80 | 127]) + size.to_bytes(8, "big")
-    )  # fmt: skip
-    return head + b"\0\0\0\0" + data
-
-
 def _pings_without_reading(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), 10) as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        raw.sendall(UPGRADE + _frame(1, b'{"type": "start"}'))
+        raw.sendall(UPGRADE + frame(1, b'{"type": "start"}'))
         raw.settimeout(8)
-        pings = _frame(9, b"x" * 125) * 500
+        pings = frame(9, b"x" * 125) * 500
         try:
             for _ in range(400):
                 raw.sendall(pings)

@@ -176,3 +176,9 @@ def test_too_few_descriptors_for_a_server_are_said(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(resource, "setrlimit", lambda *_: (_ for _ in ()).throw(ValueError("not allowed")))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (512, 4096))
     assert 1 <= fit_descriptors(Limits())[0].streams < 512
+
+
+def test_more_streams_than_a_system_can_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit itself was a traceback where nothing bounds it."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    assert fit_descriptors(Limits(streams=10**30))[0].streams < 1024

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SrnnError
+from srnn import SRNN, SrnnError, from_network
 from srnn.data.encoders import Statistics
+from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
@@ -349,3 +350,17 @@ def test_a_sensor_s_sample_is_pushed_as_it_comes() -> None:
     rows = [session.push(row if number % 2 else row.tolist()) for number, row in enumerate(x)]
     assert np.array_equal(np.concatenate([row.scores for row in rows]), whole.push(x).scores)
     assert session.samples == 30 and session.save() == whole.save()
+
+
+def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() -> None:
+    """It went into the network as an infinity, with numpy's warning of an overflow."""
+    scale = Statistics(np.zeros(2, np.float32), np.full(2, 1e-5, np.float32))
+    session = from_network(SRNN(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)).stream()
+    with pytest.raises(SrnnError, match="too large to be encoded"):
+        session.push(np.full((4, 2), 1e38, np.float32))
+    assert session.samples == 0 and np.isfinite(session.push(np.ones((4, 2))).scores).all()
+
+
+def test_a_policy_s_file_is_no_policy() -> None:
+    with pytest.raises(SrnnError, match="A policy is an ExitPolicy"):
+        decoder(TinyTask(), policy="exit-policy.json")

@@ -268,3 +268,13 @@ def test_an_initial_state_that_is_random() -> None:
 def test_the_name_is_exported_and_says_what_it_is() -> None:
     assert srnn.Stream is Stream and "Stream" in srnn.__all__
     assert repr(Stream(make(), streams=2)) == "Stream(5 -> 3, streams=2, float64)"
+
+
+def test_a_flat_state_of_another_size_is_refused() -> None:
+    """One number would have become all of them."""
+    stream = Stream(make())
+    before = stream.flat_state()
+    for wrong in (before[:1], before[:-1], 0.0, None):
+        with pytest.raises(SrnnError, match=f"{len(before)} numbers, as flat_state gives them"):
+            stream.set_flat_state(wrong)  # type: ignore[arg-type]
+    assert np.array_equal(stream.flat_state(), before)

@@ -258,6 +258,9 @@ def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
     for format, options, message in (
         ("onnx", {"layout": "arduino"}, "export as 'onnx' has no option 'layout'. It has: form."),
         ("int8", {"nam": "x"}, "export as 'int8' has no option 'nam'. It has: name, inputs_as,"),
+        ("int8", {"inputs_as": "spikes"}, "inputs_as is an InputFormat of srnn.nn.fixedpoint.integer"),
+        ("int8", {"state_bits": 8.0}, "state_bits must be an integer from 8 to 32, not 8.0"),
+        ("int8", {"state_bits": 12}, "stored in 32, 16 or 8 bits"),
     ):
         with pytest.raises(SrnnError, match=message):
             model.export(tmp_path / "out", format, **options)  # type: ignore[arg-type]

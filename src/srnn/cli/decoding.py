@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
+    from ..measure.analysis.policy import ExitPolicy
     from ..training.trained import Trained
 
 _SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "calibration", "exit": "exit"}
@@ -45,34 +46,38 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_decoder(arguments: argparse.Namespace, trained: Trained) -> Decoder:
-    """The decoder of a network that the options describe; shared with ``srnn serve``."""
+    """The decoder of a network that the options describe."""
     from ..deploy.streaming import Decoder
 
-    options: dict[str, Any] = {"form": arguments.form, "data_dir": arguments.data_dir}
     if (arguments.mean is None) != (arguments.std is None):
         raise SrnnError("--mean and --std go together.")
-    if arguments.mean is not None:
-        if arguments.calibrate is not None:
-            raise SrnnError("--calibrate takes the scale from the signal; remove --mean and --std, or --calibrate.")
-        options["scale"] = numbers("--mean", arguments.mean), numbers("--std", arguments.std)
-    if arguments.gain is not None:
-        if arguments.calibrate is not None:
-            raise SrnnError("--calibrate takes the gain from the signal; remove --gain or --calibrate.")
-        options["gain"] = arguments.gain
-    if arguments.calibrate is not None:
-        options["calibration"] = arguments.calibrate
-    if arguments.exit is not None:
-        from ..measure.analysis.policy import ExitPolicy
-
-        if arguments.exit:
-            options["policy"] = ExitPolicy.load(Path(arguments.exit))
-        elif trained.policy is not None:
-            options["policy"] = ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
-        else:
+    for option, given in (("--mean and --std", arguments.mean), ("--gain", arguments.gain)):
+        if given is not None and arguments.calibrate is not None:
             raise SrnnError(
-                f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on validation, or name a file."
+                f"--calibrate takes from the signal what {option} would say; remove {option} or --calibrate."
             )
-    return Decoder.of(trained, segment=arguments.segment, **options)
+    scale = None
+    if arguments.mean is not None:
+        scale = numbers("--mean", arguments.mean), numbers("--std", arguments.std)
+    return Decoder.of(
+        trained, form=arguments.form, data_dir=arguments.data_dir, scale=scale, calibration=arguments.calibrate,
+        gain=arguments.gain, segment=arguments.segment, policy=_policy(arguments.exit, trained),
+    )  # fmt: skip
+
+
+def _policy(exit: str | None, trained: Trained) -> ExitPolicy | None:
+    """What --exit says: a file's policy, or ("") the model's own."""
+    from ..measure.analysis.policy import ExitPolicy
+
+    if exit is None:
+        return None
+    if exit:
+        return ExitPolicy.load(Path(exit))
+    if trained.policy is None:
+        raise SrnnError(
+            f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on validation, or name a file."
+        )
+    return ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
 
 
 def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:

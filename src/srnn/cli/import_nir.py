@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from ..errors import SrnnError
 from ..nn.loss_config import LossName
@@ -21,7 +21,6 @@ from .show import tell
 
 if TYPE_CHECKING:
     from ..deploy.export.nir import Imported
-    from ..nn.network import SRNN
     from ..training.recipes import Recipe
 
 SHARED = ("--json",)
@@ -75,7 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         recipe = make_recipe(imported, arguments.task, arguments.loss)
         about = {"imported": {"from": "NIR", "file": arguments.file.name}}
         Run.hold(arguments.out, Trained(imported.network, recipe.create_task(), recipe), about)
-    layers = describe(imported.network)
+    layers = [
+        {"name": one.name, "size": one.size, "neuron": one.neuron.name, "recurrent": one.weight_rec is not None}
+        for one in imported.network.freeze().layers
+    ]
 
     def show() -> None:
         print(
@@ -99,17 +101,6 @@ def run(arguments: argparse.Namespace) -> int:
         "out": None if arguments.out is None else str(arguments.out),
     }
     return tell(arguments, report, show)
-
-
-def describe(network: SRNN) -> list[dict[str, Any]]:
-    """A mapping a layer: name, size, neuron, recurrent."""
-    from ..nn.network import Layer
-
-    return [
-        {"name": name, "size": layer.size, "neuron": layer.neuron.name, "recurrent": layer.recurrent}
-        for name, layer in network.named_modules()
-        if isinstance(layer, Layer)
-    ]
 
 
 def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName | None) -> Recipe:

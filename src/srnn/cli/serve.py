@@ -193,14 +193,15 @@ def find_token(file: Path | None, new: bool) -> str | None:
         raise SrnnError("--token-file and --new-token exclude each other.")
     if new:
         return secrets.token_urlsafe(32)
-    if file is None:
-        return os.environ.get(TOKEN) or None
     try:
-        token = file.read_text(encoding="utf-8").strip()
+        token = os.environ.get(TOKEN, "") if file is None else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SrnnError(f"Cannot read the token from {file}: {error}.") from error
+    if file is None and not token:
+        return None
+    token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise SrnnError(f"{file} contains no token, which is one line of plain letters and digits.")
+        raise SrnnError(f"{file or TOKEN} contains no token, which is one line of plain letters and digits.")
     return token
 
 

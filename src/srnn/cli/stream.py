@@ -21,7 +21,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 from ..text import json_text
 from .decoding import add_decoder_arguments, load_decoder
 from .stream_view import LiveView, decision_line
@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..deploy.streaming import Session, Spotter
     from ..training.runs import open_trained
 
-    if arguments.block is not None and arguments.block < 1:
-        raise SrnnError(f"--block must be at least 1 sample, not {arguments.block}.")
+    if arguments.block is not None:
+        check_whole("--block", arguments.block, 1, 2**31 - 1)
     _check_source_options(arguments)
     if arguments.state is not None:
         if arguments.words:

@@ -14,7 +14,8 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
+from ...text import brief
 
 if TYPE_CHECKING:
     from nir import NIRGraph
@@ -74,11 +75,20 @@ def export_c(
     """
     from ...data.signals import CrossingPath
     from ...nn.fixedpoint.device import device_network
+    from ...nn.fixedpoint.integer import InputFormat
+    from ...nn.network.state_format import check_width
     from .c import export_c
     from .c.names import identifier
 
     if format != "int8" and state_bits is not None:
         raise SrnnError("state_bits (--state-bits) belongs to format int8; float32 keeps states in float32.")
+    if state_bits is not None:
+        check_width(check_whole("state_bits", state_bits, 8, 32))
+    if inputs_as is not None and not isinstance(inputs_as, InputFormat):
+        raise SrnnError(
+            f"inputs_as is an InputFormat of srnn.nn.fixedpoint.integer: InputFormat() for spikes, InputFormat(largest, "
+            f"whole=False) for analog inputs; it cannot be {brief(inputs_as)}."
+        )
     signal = trained.task.signal()
     encoder = signal if signal.has_c and signal.as_trained else None
     if std is not None:
@@ -98,7 +108,7 @@ def export_c(
         if inputs_as is None:
             raise SrnnError(
                 f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value by "
-                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint, or --inputs."
+                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or --inputs."
             )
         if state_bits not in (None, device.state_as.width):
             state_as = trained.state_format(state_bits)

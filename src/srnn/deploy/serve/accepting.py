@@ -63,7 +63,7 @@ def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
     unlimited = resource.RLIM_INFINITY
     most = wanted if hard == unlimited else min(wanted, hard)
     if soft != unlimited and soft < most:
-        with contextlib.suppress(OSError, ValueError):  # refused, as by macOS beyond its own limit
+        with contextlib.suppress(OSError, ValueError, OverflowError):  # refused, as by macOS beyond its own limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
     if soft == unlimited or soft >= wanted:

@@ -83,10 +83,11 @@ def create_app(
         return JSONResponse({"recordings": shown}, headers=HEADERS)
 
     @app.get("/v1/recordings/{number}")
-    async def recording(number: int) -> Response:
-        if not 0 <= number < len(recordings):
+    async def recording(number: str) -> Response:
+        one = next((one for i, one in enumerate(recordings) if str(i) == number), None)
+        if one is None:
             raise HTTPException(404, "There is no such recording.")
-        data = np.ascontiguousarray(recordings[number].samples, "<f4").reshape(-1).view("u1").data
+        data = np.ascontiguousarray(one.samples, "<f4").reshape(-1).view("u1").data
         return in_pieces(data, 200, "application/octet-stream", HEADERS)
 
     @app.post("/v1/models/{name}/classify")

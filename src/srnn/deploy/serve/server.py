@@ -7,7 +7,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from ..streaming import Decoder
 from .accepting import SPARE_CONNECTIONS, Acceptor, listen
 from .access import LEAST_TOKEN, is_loopback
@@ -32,14 +32,8 @@ def check_exposure(host: str, token: str | None) -> None:
 
 def check_installed() -> None:
     """SrnnError where the extra ``serve`` is missing."""
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-        import websockets  # noqa: F401
-    except ImportError as error:
-        raise SrnnError(
-            f'Serving needs FastAPI, uvicorn and websockets ({error}): pip install "srnn[serve]".'
-        ) from error
+    for package in ("fastapi", "uvicorn", "websockets"):
+        need(package, "Serving", "serve")
 
 
 def make_server(

@@ -25,7 +25,7 @@ import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...errors import SrnnError
-from ...measure.analysis.policy import in_a_row
+from ...measure.analysis.policy import ExitPolicy, in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
 from .decisions import Array, Decisions
@@ -35,7 +35,6 @@ from .stream import Stream
 if TYPE_CHECKING:
     from ...data.signals import Form, SignalPath
     from ...data.signals.base import Scale
-    from ...measure.analysis.policy import ExitPolicy
     from ...training.adapting import Adaptation
     from ...training.listening import Listener
     from ...training.trained import Trained
@@ -67,6 +66,8 @@ class Decoder:
                 raise SrnnError(f"learn says how a stream learns, such as srnn.Adaptation(); it cannot be {learn!r}.")
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
             raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
+        if policy is not None and not isinstance(policy, ExitPolicy):
+            raise SrnnError(f"A policy is an ExitPolicy, such as ExitPolicy.load(file) gives; it cannot be {policy!r}.")
         if policy is not None and task.kind != "per_sequence":
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
         if policy is not None and (policy.loss, policy.start) != (loss.scoring, loss.start):
@@ -124,7 +125,9 @@ class Decoder:
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
                 unit = " s" if task.step_ms else ""
-                raise SrnnError(f"A segment lasts at least one step ({length:g}{unit}), not {segment:g}{unit}.")
+                raise SrnnError(
+                    f"A segment lasts from one step ({length:g}{unit}) to 2^31 steps, not {segment:g}{unit}."
+                )
             steps = round(segment / length)
         return cls(trained, signal, segment=steps, policy=policy, learn=learn)
 
@@ -198,7 +201,8 @@ class Session:
         """
         samples = as_samples(as_numpy(block), self.encoder.channels)
         try:
-            steps = self.encoder.push(samples)
+            with np.errstate(over="ignore"):
+                steps = self.encoder.push(samples)
         except SrnnError as error:
             # The error names a sample of the block; the stream's is what is of use.
             with np.errstate(over="ignore"):
@@ -209,6 +213,8 @@ class Session:
             raise SrnnError(
                 f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
             ) from error
+        if not np.isfinite(steps).all():  # only a scale, which keeps no state, makes such of finite samples
+            raise SrnnError("The samples are too large to be encoded: the network's inputs are not finite.")
         self.samples += len(samples)
         return steps
 

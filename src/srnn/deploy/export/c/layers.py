@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from ....nn.equations import Text, equations
+from ....nn.equations import Record, Text, equations
 from ....nn.fixedpoint.integer import IntegerLayer
 from ....nn.network.frozen import FrozenLayer
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
-from .names import array_name
+from .names import in_c
 from .translate import FixedC, FixedText, FloatC
 
 
@@ -33,6 +33,8 @@ class LayerPlan:
 
     name: str
     layer: FrozenLayer
+    equations: Record
+    """Of its neuron, under names of C."""
     matrices: tuple[Matrix, ...]
     bias: Constant
     scaling: Constant | None
@@ -46,6 +48,11 @@ class LayerPlan:
     """What the layer is sent from below, and by itself one step earlier."""
     rings: tuple[Ring, ...]
     """With delays, what is under way."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names in C of the neuron's variables."""
+        return self.equations.arguments[: len(self.layer.neuron.variables())]
 
     @property
     def members(self) -> list[Member]:
@@ -95,15 +102,17 @@ def plan_layer(
     if isinstance(layer, IntegerLayer):
         about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
         scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
-    step = _step_function(layer, functions)
+    own = in_c(equations(type(layer.neuron)))
+    step = _step_function(layer, own, functions)
     coefficients = dict[str, Constant | str]()
-    for key, array in layer.coefficients.items():
+    count = len(layer.neuron.variables())
+    for key, array in zip(own.arguments[count + 2 :], layer.coefficients.values(), strict=True):
         if key in step.parameters:
             same = (array == array[0]).all()
-            whole = Constant(array_name(name, key), value, array, f"{name}, {key}")
+            whole = Constant(f"{name}_{key}", value, array, f"{name}, {key}")
             coefficients[key] = number(array[0], value) if same else whole
     kept = f"int{layer.width}_t" if isinstance(layer, IntegerLayer) else value
-    state = [(kept, variable) for variable in layer.neuron.variables()]
+    state = [(kept, variable) for variable in own.arguments[:count]]
     spiking = layer.neuron.emission == "spike"
     if "s" in step.parameters or name != "readout" or layer.weight_rec is not None:
         state.append(("uint8_t" if integer and spiking else value, "s"))
@@ -113,23 +122,27 @@ def plan_layer(
         about = f"{name}, how many further steps what it gets from {what} is under way"
         rings.append(Ring(key, name, Constant(f"{name}_{key}_delay", delay_type, delays, about), sent))
     return LayerPlan(
-        name, layer, matrices, bias, scaling, coefficients, step, tuple(state), (below, itself), tuple(rings)
+        name, layer, own, matrices, bias, scaling, coefficients, step, tuple(state), (below, itself), tuple(rings)
     )
 
 
-def _step_function(layer: FrozenLayer, functions: dict[str, StepFunction]) -> StepFunction:
-    """The layer's step, one for all layers whose step has the same text."""
-    neuron, own = layer.neuron, equations(type(layer.neuron))
-    variables = neuron.variables()
+def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFunction]) -> StepFunction:
+    """The layer's step, of its equations; one for all layers whose step has the same text."""
+    neuron = layer.neuron
+    variables = own.arguments[: len(neuron.variables())]
     read = {variable: f"*{variable}_at" for variable in variables}
     if isinstance(layer, IntegerLayer):
         counts, writer = Counter[str](), FixedC()
-        spiking, kept_bits = neuron.emission == "spike", layer.kept_bits
-        bits = dict.fromkeys(own.arguments, layer.bits) | layer.coefficient_bits | {"s": 0 if spiking else layer.bits}
-        *after, drive = own.run(writer, [FixedText(name, bits[name], layer.bits, counts) for name in own.arguments])
-        after = [result.kept(kept_bits[name], layer.width) for name, result in zip(variables, after, strict=True)]
+        kept_bits, emitted = layer.kept_bits.values(), 0 if neuron.emission == "spike" else layer.bits
+        bits = [*(layer.bits for _ in variables), emitted, layer.bits, *layer.coefficient_bits.values()]
+        given = [FixedText(name, each, layer.bits, counts) for name, each in zip(own.arguments, bits, strict=True)]
+        *after, drive = own.run(writer, given)
+        after = [result.kept(each, layer.width) for each, result in zip(kept_bits, after, strict=True)]
         results = [result.text for result in (*after, drive.to(layer.bits))]
-        read = {n: FixedText(text, kept_bits[n], layer.bits, Counter()).to(layer.bits).text for n, text in read.items()}
+        read = {
+            name: FixedText(text, each, layer.bits, Counter()).to(layer.bits).text
+            for (name, text), each in zip(read.items(), kept_bits, strict=True)
+        }
         adds, multiplies, ctype, kept = counts["adds"], counts["multiplies"], "int32_t", f"int{layer.width}_t"
     else:
         counts, writer = own.counts, FloatC()

@@ -193,7 +193,7 @@ class Learning:
     def _remember(self) -> str:
         """After a step: filters, sums, outputs."""
         lines, readout, outputs = list[str](), self.readout, self.readout.size
-        first = readout.layer.layer.neuron.State._fields[0]
+        first = readout.layer.variables[0]
         head = ["    int i;"]
         if len(self.layers) > 1:
             kept = readout.slope(first, first)

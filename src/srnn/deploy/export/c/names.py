@@ -6,9 +6,7 @@ import re
 import unicodedata
 
 from ....errors import SrnnError
-from ....nn.equations import equations
-from ....nn.fixedpoint.integer import IntegerLayer
-from ....nn.network.frozen import FrozenLayer
+from ....nn.equations import Node, Record, unused
 
 _KEYWORDS = frozenset(
     ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
@@ -21,23 +19,16 @@ _TAKEN = frozenset(
      "tgmath", "time", "wchar", "wctype")
 )  # fmt: skip
 """Files and targets beside the library's own, and the headers of C, which -I. would hide."""
-_CPP = frozenset(
+_WORDS = _KEYWORDS | frozenset(
     ("bool", "catch", "delete", "explicit", "export", "friend", "mutable", "namespace", "new", "operator", "private",
-     "protected", "public", "template", "this", "throw", "typename", "using", "virtual")
+     "protected", "public", "template", "this", "throw", "typename", "using", "virtual",
+     "add", "subtract", "multiply", "rescale", "narrow", "saturated", "expf", "fabsf", "int8_t", "int16_t", "int32_t",
+     "h", "j", "z", "psi", "drive", "own_weight", "state", "parameters", "traces", "input",
+     "sum", "filtered", "incoming", "arriving", "incoming_turn", "arriving_turn", "bias", "scale", "slopes")
 )  # fmt: skip
-"""Words of C++, which reads the header, too."""
-_INTEGERS = frozenset(("add", "subtract", "multiply", "rescale", "narrow", "int8_t", "int16_t", "int32_t"))
-"""What a step in fixed point calls."""
-_TRACES = frozenset(("h", "z", "psi", "drive", "own_weight", "traces"))
-"""What the code of a layer's traces calls its own."""
-_SUMS = frozenset(("sum", "filtered"))
-"""What it keeps besides a trace for each variable."""
-_RINGS = frozenset(("incoming", "arriving", "incoming_turn", "arriving_turn"))
-"""What delays add to a layer's state."""
-_ARRAYS = re.compile(r"bias|scale|psi|slopes|from_\w+|(incoming|arriving)_delay")
-"""What of a layer is called so besides its coefficients."""
-_RESERVED = re.compile(r"_[A-Z]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY")
-"""Keywords of later C, and macros of the headers that a library includes."""
+"""What equations cannot call their numbers: words of C, of C++, which reads the header too, and of the library itself."""
+_RESERVED = re.compile(r"_[A-Z_]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY|\w+_(at|delay)|from_\w+|\w+_by_\w+")
+"""Keywords of later C, macros of the headers that a library includes, and what it makes of other names."""
 _NAME_LENGTH = 31
 
 
@@ -60,24 +51,27 @@ def check_name(name: str) -> None:
         )
 
 
-def array_name(layer: str, coefficient: str) -> str:
-    """Of a coefficient's array."""
-    return f"{layer}_{coefficient}" + ("_" if _ARRAYS.fullmatch(coefficient) else "")
+def in_c(own: Record) -> Record:
+    """The record of equations under names that C can have for them: those of its author, as far as that goes."""
+    taken = set[str]()
+    names = {argument: unused(_free(argument), taken) for argument in own.arguments}
+    made = dict[Node, Node]()
+    for node in own.nodes:
+        made[node] = Node(
+            node.operation, tuple(map(made.__getitem__, node.operands)), names.get(node.value, node.value)
+        )
+        if node.operands:
+            made[node].name = _free(node.name)
+    return Record(tuple(names.values()), tuple(map(made.__getitem__, own.results)), own.all_named)
 
 
-def check_equations(layer: FrozenLayer, learns: bool) -> None:
-    """SrnnError where the author of a neuron's step has given a name that C, or the library's own code, has for something else.
+def _free(name: str) -> str:
+    """Letters that are not ASCII are written out, tau for a Greek one."""
+    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    plain = "".join(letter if letter.isascii() else _written_out(letter) for letter in letters)
+    return f"{plain}_" if plain in _WORDS or _RESERVED.fullmatch(plain) else plain
 
-    ``learns``: whether the layer's traces are written, too.
-    """
-    neuron, own = layer.neuron, equations(type(layer.neuron))
-    variables = neuron.variables()
-    taken = _KEYWORDS | {f"{name}_at" for name in variables} | (_TRACES if learns else frozenset())
-    taken |= _INTEGERS if isinstance(layer, IntegerLayer) else frozenset(("expf", "fabsf"))
-    in_state = _CPP | (_RINGS if layer.delays else frozenset()) | (_SUMS if learns else frozenset())
-    for name in (*own.arguments, *own.names.values()):
-        if name in taken or _RESERVED.fullmatch(name) or (name in variables and name in in_state):
-            raise SrnnError(
-                f"In C '{name}' means something else than in the equations of the neuron '{neuron.name}': rename it there, or "
-                "export ONNX."
-            )
+
+def _written_out(letter: str) -> str:
+    word = re.sub(r"\W", "_", unicodedata.name(letter).rpartition(" ")[2])
+    return word.lower() if letter.islower() else word

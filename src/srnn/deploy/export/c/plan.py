@@ -17,7 +17,6 @@ from .delays import Sent
 from .encoder import CrossingPlan
 from .layers import LayerPlan, StepFunction, plan_layer
 from .learning import Learn, Learning
-from .names import check_equations
 from .sound import SoundPlan
 from .translate import FUNCTIONS
 
@@ -207,7 +206,6 @@ def make_plan(
     for index, layer in enumerate(network.layers):
         last = index == len(network.layers) - 1
         learns = learn == "e-prop" or (last and learn is not None)
-        check_equations(layer, learns)
         below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
         own = "readout" if last else f"layer{index}"
         layers.append(plan_layer(layer, own, below, types, delay_type, functions, dense=learns))

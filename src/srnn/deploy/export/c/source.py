@@ -113,7 +113,7 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
     kept = []
     if plan.state_width < 32:
         formats = "; ".join(
-            f"{layer.name} {', '.join(f'{name} {bits}' for name, bits in own.kept_bits.items())}"  # type: ignore[attr-defined]
+            f"{layer.name} {', '.join(map('{} {}'.format, layer.variables, own.kept_bits.values()))}"  # type: ignore[attr-defined]
             for layer, own in zip(plan.layers, layers, strict=True)
         )
         kept = [
@@ -251,7 +251,7 @@ def _layer_function(plan: Plan, index: int) -> str:
         scaled = f"        const int32_t current = add({scaled}, {layer.bias.name}[h]);"
         current = "current"
         lines += [f"    COUNT(neuron_adds, {size});", f"    COUNT(neuron_multiplies, {size});"]
-    call = [f"&{state}.{variable}[h]" for variable in layer.layer.neuron.variables()]
+    call = [f"&{state}.{variable}[h]" for variable in layer.variables]
     for parameter in layer.step.parameters:
         if parameter == "current":
             call.append(current)
@@ -272,7 +272,7 @@ def _layer_function(plan: Plan, index: int) -> str:
     if reads_emission:
         lines.append(f"        scores[h] = {emitted};")
     elif last:
-        lines.append(f"        scores[h] = {state}.{layer.layer.neuron.variables()[0]}[h];")
+        lines.append(f"        scores[h] = {state}.{layer.variables[0]}[h];")
     lines.append("    }")
     lines += [ring.call("send") for ring in layer.rings if ring.name == "arriving"]
     lines += [
@@ -287,8 +287,8 @@ def _init_function(plan: Plan) -> str:
     lines = [f"void {plan.name}_init({plan.name}_state *state)", "{", "    int h;", ""]
     for layer in plan.layers:
         lines.append(f"    for (h = 0; h < {layer.layer.size}; h++) {{")
-        for ctype, variable in layer.state:
-            value = layer.layer.initial[variable][0]  # one value for all neurons: see FrozenLayer
+        for (ctype, variable), values in zip(layer.state, layer.layer.initial.values(), strict=False):
+            value = values[0]  # one for all neurons: see FrozenLayer
             lines.append(f"        state->{layer.name}.{variable}[h] = {number(value, ctype)};")
         lines.append("    }")
         for ring in layer.rings:

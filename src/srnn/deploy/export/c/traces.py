@@ -20,6 +20,7 @@ from ....nn.equations import Node, Record, Text, as_node, equations, record
 from ....nn.surrogates import Surrogate
 from .arrays import number
 from .layers import LayerPlan
+from .names import in_c
 from .translate import FloatC
 
 
@@ -61,17 +62,21 @@ class LayerLearning:
     @cached_property
     def rows(self) -> list[str]:
         """Names of the state's variables (and of s) on which the output depends over time, the output's the last."""
-        names, model = self.layer.layer.neuron.State._fields, self.layer.layer
+        names, model = self._state, self.layer.layer
         order = [names[0] if model.output == "membrane" else names[-1]]
         for row in order:
             order += [name for name in names if name not in order and (row, name) in self._partials]
         return [*order[1:], order[0]]
 
+    @property
+    def _state(self) -> tuple[str, ...]:
+        return (*self.layer.variables, "s")
+
     @cached_property
     def _partials(self) -> dict[tuple[str, str], Node | None]:
         """What the rows depend on, by (row, column): nodes of the Jacobian; None: on s, through the own weight alone."""
         neuron = self.layer.layer.neuron
-        names, own = neuron.State._fields, jacobian_record(type(neuron))
+        names, own = self._state, jacobian_record(type(neuron))
         width = len(own.arguments)
         partials: dict[tuple[str, str], Node | None] = {}
         for place, row in enumerate(names):
@@ -103,8 +108,11 @@ class LayerLearning:
             return f"traces->{self.name}_{row}_by_{column}[h]"
         if node.operation == "constant":
             return number(node.value, "float")
-        if node.name in self.layer.coefficients:
-            return self.layer.coefficient(node.name)
+        if node.operation == "argument":
+            own = equations(type(self.layer.layer.neuron)).arguments
+            name = self.layer.equations.arguments[own.index(node.name)]
+            if name in self.layer.coefficients:
+                return self.layer.coefficient(name)
         return f"traces->{self.name}_{row}_by_{column}[h]"
 
     @property
@@ -127,9 +135,9 @@ class LayerLearning:
         through = [(row, "current") for row in self.rows if (row, "current") in self._partials]
         wanted = [*self.kept, *(entry for entry in through if entry not in self.kept)]
         nodes = [as_node(0.0 if node is None else node) for node in map(self._partials.__getitem__, wanted)]
-        whole = Record(own.arguments, (*nodes, own.results[-1]), all_named=False)
+        whole = in_c(Record(own.arguments, (*nodes, own.results[-1]), all_named=False))
         writer = FloatC()
-        *results, drive = [result.text for result in whole.run(writer, map(Text, own.arguments))]
+        *results, drive = [result.text for result in whole.run(writer, map(Text, whole.arguments))]
         texts = dict(zip(wanted, results, strict=True))
         counts, spikes = whole.counts, "s" in self.rows
         lines = [f"    const float {n} = {t};" for n, t in writer.assignments]
@@ -145,7 +153,7 @@ class LayerLearning:
                 result, counts["multiply"] = f"psi * ({result})", counts["multiply"] + 1
             lines.append(f"    *{row}_by_{column}_at = {result};")
         text = "\n".join(lines)
-        read = [name for name in (*own.arguments, "own_weight") if re.search(rf"\b{name}\b", text)]
+        read = [name for name in (*whole.arguments, "own_weight") if re.search(rf"\b{name}\b", text)]
         head = [f"float {name}" for name in read] + [f"float *{row}_by_{column}_at" for row, column in self.kept]
         body = f"static void {self.name}_slopes({', '.join(head)})\n{{\n{text}\n}}\n"
         if spikes:
