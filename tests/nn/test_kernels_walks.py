@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from srnn import threads
 from srnn.nn.kernels import walks
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
@@ -89,6 +90,9 @@ def test_a_step_that_numba_does_not_understand_is_walked_in_torch(monkeypatch: p
     expected = walks.back(layer.neuron, *arguments, compiled=False)[0]
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd' with 'multi_gaussian'"):
         assert torch.equal(walks.back(model, *arguments)[0], expected)
+    monkeypatch.setattr(threads, "for_each", None)  # neither is tried again
+    assert torch.equal(walks.back(model, *arguments)[0], expected)
+    assert torch.equal(walks.forth(model, currents, None, coefficients, state, LENGTHS)[1], totals)
 
 
 def test_a_walk_changes_nothing_that_it_is_given() -> None:

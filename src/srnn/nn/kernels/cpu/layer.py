@@ -390,7 +390,8 @@ def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backwar
     Raises CannotCompile if Numba cannot: in ``forward``, where another backend can still be chosen.
     """
     problem = LayerProblem.smallest(neuron, surrogate, dtype, trained=backward)
-    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'"), torch.set_grad_enabled(backward):
+    what, kinds = f"the neuron '{neuron.name}' with '{surrogate.name}'", (type(neuron), type(surrogate))
+    with cannot_compile(what, _Run, *kinds, dtype, backward), torch.set_grad_enabled(backward):
         result = _run(problem)
         if backward:
             result.output.sum().backward()

@@ -133,7 +133,7 @@ def forth(
     constants, ends = tuple(padding.constants(value) for value in coefficients), lengths.numpy()
     layer = (steps, size, padding.width, weight_rec is not None, total, weights, constants)
     loop = forward_loop(type(neuron), make_forth)
-    with cannot_compile(f"the neuron '{neuron.name}'"):
+    with cannot_compile(f"the neuron '{neuron.name}'", loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
     return (
         tuple(padding.tensor(part, batch, steps) for part in states),
@@ -159,7 +159,7 @@ def back(
         g_state, g_currents, g_coefficients,
     )  # fmt: skip
     loop = backward_loop(type(neuron), type(surrogate), make_back)
-    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'"):
+    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
         padding.tensor(g_currents, batch, steps),
