@@ -180,18 +180,8 @@ def _run(problem: LayerProblem) -> LayerResult:
         early = p.state[-1][:, None] if p.arriving is None else p.arriving
         early = F.linear(early[:, :steps], p.weight_rec)
         current = current + F.pad(early, (0, 0, 0, steps - early.shape[1]))
-    keep = p.wants_gradients
-    emission, membrane, *state = _Run.apply(
-        Loop(p, device),
-        keep,
-        lengths,
-        p.delays,
-        p.kernel,
-        current.contiguous(),
-        p.weight_rec,
-        *p.coefficients,
-        *p.state,
-    )
+    tensors = (lengths, p.delays, p.kernel, current.contiguous(), p.weight_rec, *p.coefficients, *p.state)
+    emission, membrane, *state = _Run.apply(Loop(p, device), p.wants_gradients, *tensors)
     arriving = None
     if p.arriving is not None:
         arriving = _under_way(emission, p.arriving.shape[1], p.delays, p.kernel, lengths)
