@@ -222,13 +222,11 @@ class Layer(nn.Module):
         state: tuple[Tensor, ...] | None = None,
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
-        generator: torch.Generator | None = None,
         gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult. ``generator`` draws the initial state where no ``state`` is given; ``gain`` is a
-        factor of the input weights (``Dropout``)."""
+        """x (B, T, inputs) -> LayerResult. ``gain`` is a factor of the input weights (``Dropout``)."""
         if state is None:
-            state = self.initial_state(x.shape[0], generator)
+            state = self.initial_state(x.shape[0])
         shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
         for name, part in zip(shapes, state, strict=False):
             if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:
