@@ -15,8 +15,9 @@ import torch
 
 pytest.importorskip("numba")
 from srnn import compiling
-from srnn.nn.kernels.cpu import stream
+from srnn.nn.kernels.cpu import coincidences, stream
 from srnn.nn.kernels.cpu.compiler import backward_loop, compile_loop, forward_loop
+from srnn.nn.kernels.cpu.rows import SOURCE_DIGEST
 from srnn.nn.network import SRNN
 from srnn.nn.neurons import ALIF, Integrator
 from srnn.nn.neurons.base import DEFINED
@@ -95,6 +96,11 @@ def test_a_loop_is_found_again_and_another_after_any_edit_that_counts(module: Ca
         assert not set(names(module(edit)).values()) & set(once.values())
     wider = names(module(("WIDTH = 0.5, 1.0", "WIDTH = 0.5, 2.0")))
     assert [name for name in once if wider[name] != once[name]] == ["backward with their surrogate"]
+
+
+def test_counts_of_spikes_belong_to_the_sources_that_they_are_compiled_of() -> None:
+    """Their loop calls functions of ``rows.py``, of which the digest of its own file tells nothing."""
+    assert coincidences.compile_loop(coincidences._count)._cache._depends_on[0] == SOURCE_DIGEST
 
 
 def test_after_an_edit_the_compiled_loop_computes_what_the_author_says_now(module: Callable[..., ModuleType]) -> None:

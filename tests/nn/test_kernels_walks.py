@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
+from srnn import threads
 from srnn.nn.kernels import walks
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
@@ -32,6 +36,16 @@ def problem(
     return layer, 3 * random(3, 9, size), state, random(3, 9, size), tuple(random(3, size) for _ in state)
 
 
+def compiled(walk: Callable[..., Any], *arguments: Any) -> Any:
+    return walk(*arguments)
+
+
+def in_torch(walk: Callable[..., Any], *arguments: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "has_numba", lambda: False)
+        return walk(*arguments)
+
+
 @pytest.mark.parametrize(("neuron", "rounded"), [(name, rounded) for name in NEURONS for rounded in (False, True)
                                                  if name != "relu" or not rounded])  # fmt: skip
 @pytest.mark.parametrize("size", [1, 5, 17])
@@ -45,8 +59,7 @@ def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int
         kept = KeptState(7, dict.fromkeys(model.variables(), 4))
         model, coefficients = in_form(model, rounded_model), (*coefficients, *grids(model, kept, coefficients[0]))
     there = [
-        walks.forth(model, currents, weight_rec, coefficients, state, LENGTHS, compiled=compiled)
-        for compiled in (True, False)
+        how(walks.forth, model, currents, weight_rec, coefficients, state, LENGTHS) for how in (compiled, in_torch)
     ]
     for one, other in zip(*there, strict=True):
         for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True):
@@ -57,8 +70,8 @@ def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int
         own_weight = torch.linspace(-1, 1, size, dtype=torch.float64)
         arguments = (model, layer.surrogate, membrane, own_weight, coefficients, states, totals, signal, seed, LENGTHS)
         back = []
-        for compiled in (True, False):
-            g_currents, g_coefficients, g_state = walks.back(*arguments, compiled=compiled)
+        for how in (compiled, in_torch):
+            g_currents, g_coefficients, g_state = how(walks.back, *arguments)
             back.append((g_currents, g_coefficients[:trained], g_state))  # a grid's bounds are not trained
         for one, other in zip(*back, strict=True):
             for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True):
@@ -73,11 +86,11 @@ def test_every_surrogates_derivative_is_compiled_as_torch_computes_it(surrogate:
     coefficients = tuple(value.detach() for value in layer.params.coefficients())
     states, totals, _ = walks.forth(layer.neuron, currents, None, coefficients, state, LENGTHS)
     arguments = (coefficients, states, totals, signal, seed, LENGTHS)
-    compiled, expected = (
-        walks.back(layer.neuron, as_surrogate(surrogate), False, torch.zeros(17), *arguments, compiled=which)[0]
-        for which in (True, False)
+    found, expected = (
+        how(walks.back, layer.neuron, as_surrogate(surrogate), False, torch.zeros(17), *arguments)[0]
+        for how in (compiled, in_torch)
     )
-    assert torch.allclose(compiled, expected, rtol=1e-9, atol=1e-12) and expected.any()
+    assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12) and expected.any()
 
 
 def test_a_step_that_numba_does_not_understand_is_walked_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +99,12 @@ def test_a_step_that_numba_does_not_understand_is_walked_in_torch(monkeypatch: p
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
         states, totals, _ = walks.forth(model, currents, None, coefficients, state, LENGTHS)
     arguments = (layer.surrogate, False, torch.zeros(5), coefficients, states, totals, signal, seed, LENGTHS)
-    expected = walks.back(layer.neuron, *arguments, compiled=False)[0]
+    expected = in_torch(walks.back, layer.neuron, *arguments)[0]
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd' with 'multi_gaussian'"):
         assert torch.equal(walks.back(model, *arguments)[0], expected)
+    monkeypatch.setattr(threads, "for_each", None)  # neither is tried again
+    assert torch.equal(walks.back(model, *arguments)[0], expected)
+    assert torch.equal(walks.forth(model, currents, None, coefficients, state, LENGTHS)[1], totals)
 
 
 def test_a_walk_changes_nothing_that_it_is_given() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import srnn
 from srnn import SRNN, SrnnError
+from srnn.nn.network.layer import Layer
 from srnn.nn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
 from support.kernels import CPU_BACKENDS
 
@@ -271,7 +272,18 @@ def test_misuse_is_refused_in_one_line() -> None:
         lambda: SRNN(3, [4], 2, readout={"name": "alif", "neurn": {}}),
         lambda: SRNN(3, [4], 2, init_rec="orthogonl"),  # type: ignore[arg-type]
         lambda: SRNN(3, [4], 2, backend="tpu"),
+        lambda: SRNN(3, [4], 2, backend=["cpu"]),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, readout={"name": ["alif"]}),
         lambda: SRNN(3, [4], 2, merge="sum"),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, gain_in=float("nan")),
+        lambda: SRNN(3, [4], 2, gain_in="2"),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, bidirectional="yes"),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, late="no"),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, recompute="no"),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, recurrent=["no"]),  # type: ignore[list-item]
+        lambda: SRNN(3, [4], 2, bias=["no"]),  # type: ignore[list-item]
+        lambda: Layer(3, 2.5),  # type: ignore[arg-type]
+        lambda: Layer(3, 4, norm=5),  # type: ignore[arg-type]
     ):
         with pytest.raises(SrnnError) as error:
             call()

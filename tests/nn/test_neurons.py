@@ -110,10 +110,14 @@ def test_distributions() -> None:
     assert Init.parse("normal(20, 5)") == Init("normal", 20, 5)
     assert Init.parse(3) == Init("constant", 3) and Init.parse(str(Init("uniform", -1, 2))) == Init("uniform", -1, 2)
     assert Init.parse("constant(4)").sample(3).tolist() == [4, 4, 4]
+    assert Init.parse(np.int64(3)) == Init("constant", 3)
     drawn = Init.parse("uniform(2, 3)").sample(1000, generator=torch.Generator().manual_seed(0))
     assert 2 <= drawn.min() < 2.05 and 2.95 < drawn.max() <= 3
     drawn = Init.parse("normal(20, 5)").sample(4000, generator=torch.Generator().manual_seed(0))
     assert abs(drawn.mean() - 20) < 0.3 and abs(drawn.std() - 5) < 0.3
+    for distribution, number in (("unifrom", 5.0), ("constant", "5"), ("normal", None)):
+        with pytest.raises(SrnnError, match=r"^A distribution "):
+            Init(distribution, number)  # type: ignore[arg-type]
     for wrong in (
         "normal(20)",
         "gauss(1, 2)",

@@ -80,6 +80,7 @@ def test_settings() -> None:
         ({"name": "slayer", "slop": 3}, "slope"),
         ({"name": "slayer", "slope": 0}, "positive"),
         ({"name": "slayer", "slope": "steep"}, "number"),
+        ({"name": "slayer", "slope": float("inf")}, "finite"),
         ({}, "None"),
     ):
         with pytest.raises(SrnnError, match=hint):

@@ -9,14 +9,10 @@ Adding a function here obliges every backend to translate it.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
-
-#: 1 / sqrt(2 pi), the peak of the standard normal density.
-INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
 def exp(x: Any) -> Any:

@@ -7,7 +7,7 @@ SRNNs with other settings; ``recipes/baselines.py`` makes either kind from any r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..data.spikes import Spikes
-from ..errors import SrnnError, nearest
+from ..errors import SrnnError, check_whole, nearest, require
 from .kernels.problem import LayerResult, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
@@ -216,14 +216,18 @@ class ClassicalRNN(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = [hidden] if isinstance(hidden, int) else list(hidden)
-        if cell not in CELLS:
+        sizes = list(hidden) if isinstance(hidden, Iterable) else [hidden]
+        for name, counts in (("inputs", [inputs]), ("hidden", sizes), ("outputs", [outputs])):
+            for count in counts:
+                check_whole(name, count, 1)
+        if cell not in tuple(CELLS):
             raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
         if norm not in ("none", "layer"):
             raise SrnnError(f"The norm of a network of torch's cells is 'none' or 'layer', not {norm!r}.")
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
-        if not sizes or min(inputs, outputs, *sizes) < 1:
-            raise SrnnError(f"A network needs at least one unit per layer, not {inputs}, {sizes}, {outputs}.")
+        if not sizes:
+            raise SrnnError("A network of torch's cells needs at least one hidden layer.")
+        require(isinstance(bidirectional, bool), "bidirectional", "true or false", bidirectional)
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional
         self.layers, norms = nn.ModuleList(), nn.ModuleList()
         width = inputs

@@ -171,23 +171,15 @@ class _Carried(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, carrier: Tensor, delays: Tensor, after: Tensor, after_index: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(delays, after_index)
-        ctx.set_materialize_grads(False)
-        ctx.shape = carrier.shape
         return carrier.new_zeros(()).expand(carrier.shape), after.clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         delays, index = ctx.saved_tensors
         of_arrivals, of_after = gradients
-        (batch, steps, channels), depth = ctx.shape, index.shape[1]
-        known = next((gradient for gradient in gradients if gradient is not None), None)
-        if known is None:
-            return None, None, None, None
-        whole = known.new_zeros(batch, steps + depth, channels)
-        if of_arrivals is not None:
-            whole[:, :steps] = of_arrivals
-        if of_after is not None:
-            whole.scatter_add_(1, index, of_after * reached(delays - 1, depth))
+        (batch, steps, _), depth = of_arrivals.shape, index.shape[1]
+        whole = F.pad(of_arrivals, (0, 0, 0, depth))
+        whole.scatter_add_(1, index, of_after * reached(delays - 1, depth))
         arrives = torch.arange(steps, device=delays.device)[:, None] + delays
         return whole.gather(1, arrives.expand(batch, -1, -1)), None, None, None
 

@@ -32,10 +32,11 @@ def adjoint_record(model: Any) -> Record:
     names = tuple(unused(f"g_{variable}", taken) for variable in (*model.State._fields[:-1], "v"))
     seeds = [Node("argument", value=name) for name in names]
     graph = _Graph()
-    gradients = list(_reverse(own, seeds, graph))
-    if model.detached:
-        s = own.arguments.index("s")
-        gradients[s] = graph.make("multiply", as_node(0.0), Node("argument", value="s"))
+    gradients = []
+    for name, gradient in zip(own.arguments, _reverse(own, seeds, graph), strict=True):
+        if gradient is None or (model.detached and name == "s"):  # a zero of the argument's shape
+            gradient = graph.make("multiply", as_node(0.0), Node("argument", value=name))
+        gradients.append(gradient)
     return Record((*names, *own.arguments), tuple(gradients), all_named=False)
 
 
@@ -55,7 +56,7 @@ def jacobian_record(model: Any) -> Record:
     own, rows, graph = equations(model), [], _Graph()
     for place in range(len(own.results)):
         seeds = [as_node(1.0 if place == other else 0.0) for other in range(len(own.results))]
-        row = list(_reverse(own, seeds, graph, zero=lambda _: as_node(0.0)))
+        row = [as_node(0.0) if gradient is None else gradient for gradient in _reverse(own, seeds, graph)]
         if model.detached:
             row[own.arguments.index("s")] = as_node(0.0)
         rows += row
@@ -71,15 +72,12 @@ class _Term:
     gradient: Node
 
 
-def _reverse(
-    own: Record, seeds: Sequence[Node], graph: _Graph, zero: Callable[[Node], Node] | None = None
-) -> tuple[Node, ...]:
-    """The gradient of each argument. ``zero`` makes one that is 0 (default: 0 * argument, which has the argument's shape)."""
+def _reverse(own: Record, seeds: Sequence[Node], graph: _Graph) -> list[Node | None]:
+    """The gradient of each argument; None: it is 0."""
     terms = {node: list[_Term]() for node in own.nodes}
     for result, seed in zip(own.results, seeds, strict=True):
         if seed.value != 0.0:  # in a Jacobian's row, all but one are
             terms[result].append(_Term(1, None, seed))
-    places = {node.name: node for node in own.nodes if node.operation == "argument"}
     for node in reversed(own.nodes):
         if not node.operands or not terms[node]:
             continue
@@ -93,15 +91,8 @@ def _reverse(
         for operand, sign, factor in _partials(graph, node):
             if operand.operation != "constant":
                 terms[operand].append(graph.chain(term, sign, factor, f"g_{node.name}" if node.name else ""))
-    gradients = []
-    for name in own.arguments:
-        argument = places.get(name)
-        gradient = graph.sum(terms[argument]) if argument is not None and terms[argument] else None
-        if gradient is None:
-            argument = Node("argument", value=name) if argument is None else argument
-            gradient = graph.make("multiply", as_node(0.0), argument) if zero is None else zero(argument)
-        gradients.append(gradient)
-    return tuple(gradients)
+    places = {node.name: node for node in own.nodes if node.operation == "argument"}
+    return [graph.sum(terms[places[name]]) if name in places else None for name in own.arguments]
 
 
 def _partials(graph: _Graph, node: Node) -> list[tuple[Node, int, Node | None]]:

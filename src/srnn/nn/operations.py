@@ -89,9 +89,7 @@ class Multiplications(Algebra):
             return self._product(depends, operands, self.size if first.value is None or np.any(first.value) else 0)
         if operation in ("multiply", "divide"):
             fixed = first if first.depends == FIXED else last
-            if (
-                depends == CURRENT and fixed.depends == FIXED
-            ):  # made of the input and constants alone: part of the weights, too
+            if depends == CURRENT and fixed.depends == FIXED:  # a constant of the input: part of the weights, too
                 return Term(depends)
             return self._product(depends, operands, self._cost(fixed))
         if operation == "add" and any(
@@ -111,9 +109,9 @@ class Multiplications(Algebra):
 
     def _cost(self, factor: Term) -> int:
         """In how many neurons a product by it is a multiplication."""
-        if factor.value is None or self._is_one(factor):
-            return 0 if factor.value is not None else self.size
-        return int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
+        if factor.value is None:
+            return self.size
+        return 0 if self._is_one(factor) else int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
 
 
 def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:

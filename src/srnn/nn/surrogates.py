@@ -2,30 +2,28 @@
 
 A neuron spikes when its drive ``v = u - theta`` (membrane minus threshold) is positive. On the way back through time the
 derivative of that step is replaced by ``psi(v)``. Each surrogate is a small frozen object: its parameters, and ``derivative``
-as plain arithmetic, written once for torch, numpy and every compiled kernel. Kernels tell them apart by ``name``.
+as plain arithmetic, written once for torch, numpy and every compiled kernel.
 
 All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper omits it; so do not
 compare learning rates with a library that has gamma = 1 without setting it here).
 
-One of your own is a function and a dataclass, as below. Once its class is defined, recipes know it by its name:
-
-    def cauchy(v, gamma, width):
-        return gamma / (1.0 + (v / width) * (v / width))
+One of your own is a dataclass, as below. Once it is defined, recipes know it by its name:
 
     @dataclass(frozen=True)
     class Cauchy(Surrogate):
         name: ClassVar[str] = "cauchy"
-        derivative: ClassVar[Callable[..., Any]] = staticmethod(cauchy)
         gamma: float = 0.5
         width: float = 0.3
 
-A comparison has to multiply something that depends on v, or only the reference can run it: a box is
-``(gamma + 0.0 * v) * (absolute(v) < width)``.
+        @staticmethod
+        def derivative(v, gamma, width):
+            return gamma / (1.0 + (v / width) * (v / width))
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
@@ -33,43 +31,14 @@ from typing import Any, ClassVar
 
 from ..errors import SrnnError
 from ..registry import OWN, create, define, defined
-from .arithmetic import INV_SQRT_2PI, absolute, exp, positive_part
+from .arithmetic import absolute, exp, positive_part
 from .equations import Record, record
 
 
 def normal_density(x: Any, mean: Any, std: Any) -> Any:
     """Density of N(mean, std^2) at x."""
     z = (x - mean) / std
-    return exp(-0.5 * (z * z)) * (INV_SQRT_2PI / std)
-
-
-def multi_gaussian(v: Any, gamma: Any, h: Any, s: Any, sigma: Any) -> Any:
-    """Equation 1: a narrow Gaussian less two wide ones, so that the derivative is negative far from the threshold."""
-    centre = (1.0 + h) * normal_density(v, 0.0, sigma)
-    lobes = h * (normal_density(v, sigma, s * sigma) + normal_density(v, -sigma, s * sigma))
-    return gamma * (centre - lobes)
-
-
-def gaussian(v: Any, gamma: Any, sigma: Any) -> Any:
-    return gamma * normal_density(v, 0.0, sigma)
-
-
-def linear(v: Any, gamma: Any, width: Any) -> Any:
-    return gamma * positive_part(1.0 - width * absolute(v))
-
-
-def slayer(v: Any, gamma: Any, slope: Any) -> Any:
-    return gamma * exp(-slope * absolute(v))
-
-
-def arctan(v: Any, gamma: Any, alpha: Any) -> Any:
-    z = 1.5707963267948966 * alpha * v  # pi/2
-    return gamma * (0.5 * alpha) / (1.0 + z * z)
-
-
-def fast_sigmoid(v: Any, gamma: Any, slope: Any) -> Any:
-    z = 1.0 + slope * absolute(v)
-    return gamma / (z * z)
+    return exp(-0.5 * (z * z)) * (1.0 / math.sqrt(2.0 * math.pi) / std)
 
 
 DEFINED: dict[str, type[Surrogate]] = {}
@@ -95,8 +64,8 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value == value:
-                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a number, not {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
+                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a finite number, not {value!r}.")
             if field.name != "h" and value <= 0:
                 raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
 
@@ -123,11 +92,16 @@ class MultiGaussian(Surrogate):
     """
 
     name: ClassVar[str] = "multi_gaussian"
-    derivative: ClassVar[Callable[..., Any]] = staticmethod(multi_gaussian)
     gamma: float = 0.5
     h: float = 0.15
     s: float = 6.0
     sigma: float = 0.5
+
+    @staticmethod
+    def derivative(v: Any, gamma: Any, h: Any, s: Any, sigma: Any) -> Any:
+        centre = (1.0 + h) * normal_density(v, 0.0, sigma)
+        lobes = h * (normal_density(v, sigma, s * sigma) + normal_density(v, -sigma, s * sigma))
+        return gamma * (centre - lobes)
 
 
 @dataclass(frozen=True)
@@ -135,9 +109,12 @@ class Gaussian(Surrogate):
     """gamma N(v; 0, sigma); the paper's comparison, sigma = .5."""
 
     name: ClassVar[str] = "gaussian"
-    derivative: ClassVar[Callable[..., Any]] = staticmethod(gaussian)
     gamma: float = 0.5
     sigma: float = 0.5
+
+    @staticmethod
+    def derivative(v: Any, gamma: Any, sigma: Any) -> Any:
+        return gamma * normal_density(v, 0.0, sigma)
 
 
 @dataclass(frozen=True)
@@ -145,9 +122,12 @@ class Linear(Surrogate):
     """gamma max(0, 1 - width |v|); a triangle (Bellec et al. 2018), the paper's alpha_linear = 1."""
 
     name: ClassVar[str] = "linear"
-    derivative: ClassVar[Callable[..., Any]] = staticmethod(linear)
     gamma: float = 0.5
     width: float = 1.0
+
+    @staticmethod
+    def derivative(v: Any, gamma: Any, width: Any) -> Any:
+        return gamma * positive_part(1.0 - width * absolute(v))
 
 
 @dataclass(frozen=True)
@@ -155,9 +135,12 @@ class SLayer(Surrogate):
     """gamma exp(-slope |v|) (Shrestha & Orchard 2018); the paper's alpha_slayer = 5."""
 
     name: ClassVar[str] = "slayer"
-    derivative: ClassVar[Callable[..., Any]] = staticmethod(slayer)
     gamma: float = 0.5
     slope: float = 5.0
+
+    @staticmethod
+    def derivative(v: Any, gamma: Any, slope: Any) -> Any:
+        return gamma * exp(-slope * absolute(v))
 
 
 @dataclass(frozen=True)
@@ -165,9 +148,13 @@ class ArcTan(Surrogate):
     """gamma (alpha/2) / (1 + (pi/2 alpha v)^2) (Fang et al. 2021); the default of other libraries, alpha = 2."""
 
     name: ClassVar[str] = "arctan"
-    derivative: ClassVar[Callable[..., Any]] = staticmethod(arctan)
     gamma: float = 1.0
     alpha: float = 2.0
+
+    @staticmethod
+    def derivative(v: Any, gamma: Any, alpha: Any) -> Any:
+        z = 1.5707963267948966 * alpha * v  # pi/2
+        return gamma * (0.5 * alpha) / (1.0 + z * z)
 
 
 @dataclass(frozen=True)
@@ -175,9 +162,13 @@ class FastSigmoid(Surrogate):
     """gamma / (1 + slope |v|)^2 (SuperSpike, Zenke & Ganguli 2018); slope = 25 as in other libraries."""
 
     name: ClassVar[str] = "fast_sigmoid"
-    derivative: ClassVar[Callable[..., Any]] = staticmethod(fast_sigmoid)
     gamma: float = 1.0
     slope: float = 25.0
+
+    @staticmethod
+    def derivative(v: Any, gamma: Any, slope: Any) -> Any:
+        z = 1.0 + slope * absolute(v)
+        return gamma / (z * z)
 
 
 SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(

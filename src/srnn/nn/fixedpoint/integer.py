@@ -26,7 +26,7 @@ import numpy as np
 from ...errors import SrnnError
 from ..equations import Record, equations, function
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
-from ..network.state_format import StateFormat, check_width
+from ..network.state_format import StateFormat
 from .device import DeviceRun, States, run_steps
 from .fixed import INT32_MAX, FixedArray
 
@@ -271,8 +271,7 @@ def measure_states(network: FrozenNetwork, x: Array, width: int, inputs_as: Inpu
 
     Raises SrnnError for networks that int8 cannot represent.
     """
-    check_width(width)
-    return StateFormat() if width == 32 else StateFormat.of_ranges(width, measure_ranges(network, x, inputs_as))
+    return StateFormat.of_ranges(width, () if width == 32 else measure_ranges(network, x, inputs_as))
 
 
 def measure_ranges(

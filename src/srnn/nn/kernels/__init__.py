@@ -21,8 +21,8 @@ BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType
 
 def check_backend(name: str) -> str:
     """The name itself if it is "auto" or a backend's; else SrnnError that suggests the nearest one."""
-    if name != "auto" and name not in BACKENDS:
-        raise SrnnError(f"Unknown backend {name!r}.{nearest(name, ('auto', *BACKENDS))}")
+    if name not in (known := ("auto", *BACKENDS)):
+        raise SrnnError(f"Unknown backend {name!r}.{nearest(name, known)}")
     return name
 
 

@@ -66,12 +66,19 @@ class LayerProblem:
     """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
 
     @property
+    def tensors(self) -> list[Tensor | Spikes]:
+        """All that may be differentiated, as far as it is there."""
+        parts = (self.weight_in, self.x, *self.coefficients, *self.state)
+        return [
+            *parts,
+            *(part for part in (self.arriving, self.kernel, self.bias, self.weight_rec) if part is not None),
+        ]
+
+    @property
     def wants_gradients(self) -> bool:
         """Whether anything of this run will be differentiated."""
-        x = self.x.carrier if isinstance(self.x, Spikes) else self.x
-        tensors = (x, self.weight_in, self.bias, self.weight_rec, self.arriving, self.kernel)
-        tensors = (*tensors, *self.coefficients, *self.state)
-        return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+        parts = (part.carrier if isinstance(part, Spikes) else part for part in self.tensors)
+        return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
 
     def require_fitting(self) -> None:
         """SrnnError unless all shapes fit each other: compiled code does not look at them again."""
@@ -130,18 +137,15 @@ def matmul_precision() -> str:
 
 def unfit(problem: LayerProblem, device: str) -> str:
     """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
-    tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]
-    more = (problem.arriving, problem.kernel, problem.bias, problem.weight_rec)
-    tensors += [tensor for tensor in more if tensor is not None]
     if torch.compiler.is_compiling():
         return "torch.export and torch.compile can trace the reference only"
     if problem.record:
         return "traces are recorded by the reference"
-    for tensor in tensors:
+    for tensor in problem.tensors:
         if tensor.device.type != device:
             whose = "the layer" if tensor is problem.weight_in else "one of its tensors"
             return f"{whose} is on {tensor.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
-    kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, torch.Tensor)}
+    kinds = {tensor.dtype for tensor in problem.tensors if isinstance(tensor, Tensor)}
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
     if problem.arriving is not None and problem.neuron.emission != "spike":

@@ -32,7 +32,7 @@ def _compiled(tensor: Tensor) -> bool:
 @torch.no_grad()
 def forth(
     neuron: Neuron, currents: Tensor, weight_rec: Tensor | None, coefficients: tuple[Tensor, ...], state: State,
-    lengths: Tensor, *, compiled: bool = True,
+    lengths: Tensor,
 ) -> tuple[State, Tensor, State]:  # fmt: skip
     """A layer over time.
 
@@ -42,11 +42,10 @@ def forth(
         coefficients: of the neuron's step, (H,) each.
         state: before the first step, (B, H) each.
         lengths: valid steps of each sequence, (B,) integers; the state stays what it is from there on.
-        compiled: False: this text.
 
     Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables, s) in the end, (B, H) each.
     """
-    if compiled and _compiled(currents):
+    if _compiled(currents):
         from .cpu import walks
 
         try:
@@ -67,7 +66,7 @@ def forth(
 @torch.no_grad()
 def back(
     neuron: Neuron, surrogate: Surrogate, membrane: bool, own_weight: Tensor, coefficients: tuple[Tensor, ...],
-    states: State, currents: Tensor, signal: Tensor, seed: State, lengths: Tensor, *, compiled: bool = True,
+    states: State, currents: Tensor, signal: Tensor, seed: State, lengths: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...], State]:  # fmt: skip
     """Back through the steps of ``forth``, each neuron on its own: nothing passes through other neurons' recurrent weights.
 
@@ -81,7 +80,7 @@ def back(
     Returns the derivatives by each step's current (B, T, H), by the coefficients (B, H) each, and by (*variables, s) in the
     beginning, (B, H) each.
     """
-    if compiled and _compiled(currents):
+    if _compiled(currents):
         from .cpu import walks
 
         try:

@@ -42,10 +42,7 @@ class BidirectionalLayer(nn.Module):
         self.size = forward_layer.size * (2 if merge == "concat" else 1)
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[tuple[Tensor, ...], ...]:
-        return (
-            self.forward_layer.initial_state(batch, generator),
-            self.backward_layer.initial_state(batch, generator),
-        )
+        return tuple(layer.initial_state(batch, generator) for layer in (self.forward_layer, self.backward_layer))
 
     def signals(self, x: Tensor | Spikes, lengths: Tensor | None) -> tuple[Tensor | Spikes, Tensor | Spikes]:
         """What the forward and the backward direction read, each (B, T, inputs)."""
@@ -64,13 +61,12 @@ class BidirectionalLayer(nn.Module):
         state: tuple[tuple[Tensor, ...], ...] | None = None,
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
-        generator: torch.Generator | None = None,
         gain: float = 1.0,
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
         if state is not None and len(state) != 2:
             raise SrnnError("The state of a bidirectional layer is a pair: its forward and its backward layer's.")
-        ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
+        ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0])
         x, reversed_x = self.signals(x, lengths)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
         back = self.backward_layer(reversed_x, back_state, lengths, record, gain=gain)

@@ -234,11 +234,8 @@ class FrozenNetwork:
         coefficients = list(layer.coefficients.values())
         if kept is None:
             return layer.neuron, coefficients
-        like = torch.from_numpy(coefficients[0])
-        return in_form(layer.neuron, rounded_model), [
-            *coefficients,
-            *(grid.numpy() for grid in grids(layer.neuron, kept, like)),
-        ]
+        rounding = [grid.numpy() for grid in grids(layer.neuron, kept, torch.from_numpy(coefficients[0]))]
+        return in_form(layer.neuron, rounded_model), coefficients + rounding
 
     def features(self) -> Iterator[tuple[str, str, str]]:
         """(feature, where it is, what to do) of all that not every consumer can represent."""
@@ -255,11 +252,7 @@ class FrozenNetwork:
             yield "substeps", where, without("them")
         for layer in self.directions.values():
             if layer.delays:
-                yield (
-                    "delays",
-                    f"{layer.name} has delays",
-                    without("them"),
-                )
+                yield "delays", f"{layer.name} has delays", without("them")
         for layer in hidden:
             if layer.output == "membrane":
                 yield "membrane", f"{layer.name} passes on its membrane", "ONNX and NIR take it"
@@ -311,15 +304,14 @@ def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | 
         raise SrnnError(
             f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx exports other modules."
         )
+    dtype = network.readout.weight_in.dtype
     hidden = [_frozen_layer(f"layers.{number}", layer) for number, layer in enumerate(network.layers)]
     frozen = FrozenNetwork(
         (*hidden, _frozen_layer("readout", network.readout)),
         substeps=network.substeps if len(network.layers) else 1,
-        threshold=None
-        if network.encoder is None
-        else _array(network.encoder.threshold.to(network.readout.weight_in.dtype)),
+        threshold=None if network.encoder is None else _array(network.encoder.threshold.to(dtype)),
         state_as=StateFormat.of_network(network),
-        dtype=str(network.readout.weight_in.dtype).removeprefix("torch."),
+        dtype=str(dtype).removeprefix("torch."),
     )
     return frozen if consumer is None else frozen.require(consumer, neurons)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole, is_number, require
 from .. import kernels
 from ..delays import Delays, delayed_input, depth_of, draw, reached, rounded, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output
@@ -86,8 +87,11 @@ class Layer(nn.Module):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        if inputs < 1 or size < 1:
-            raise SrnnError(f"A layer needs at least one input and one neuron, not {inputs} and {size}.")
+        for name, count in (("inputs", inputs), ("size", size)):
+            check_whole(name, count, 1)
+        for name, answer in (("recurrent", recurrent), ("bias", bias), ("recompute", recompute)):
+            require(isinstance(answer, (bool, np.bool_)), name, "true or false", answer)
+        require(is_number(gain_in) and abs(gain_in) < float("inf"), "gain_in", "a finite number", gain_in)
         if output not in ("emission", "membrane"):
             raise SrnnError(f"A layer's output must be 'emission' or 'membrane', not {output!r}.")
         self.inputs, self.size = inputs, size
@@ -218,13 +222,11 @@ class Layer(nn.Module):
         state: tuple[Tensor, ...] | None = None,
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
-        generator: torch.Generator | None = None,
         gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult. ``generator`` draws the initial state where no ``state`` is given; ``gain`` is a
-        factor of the input weights (``Dropout``)."""
+        """x (B, T, inputs) -> LayerResult. ``gain`` is a factor of the input weights (``Dropout``)."""
         if state is None:
-            state = self.initial_state(x.shape[0], generator)
+            state = self.initial_state(x.shape[0])
         shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
         for name, part in zip(shapes, state, strict=False):
             if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:

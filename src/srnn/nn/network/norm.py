@@ -63,6 +63,8 @@ def as_norm(spec: NormSpec) -> Norm | None:
     """
     if spec is None or isinstance(spec, Norm):
         return spec
+    if not isinstance(spec, (str, Mapping)):
+        raise SrnnError(f"A norm is given by its name or a mapping, not by {spec!r}.")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", "batch")
     if name not in ("none", "batch"):

@@ -56,7 +56,7 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
         raise SrnnError(f"A readout is given by its name, a neuron, a Readout or a mapping, not by {spec!r}.")
     options = dict(spec)
     name = options.pop("name", "integrator")
-    if name not in READOUTS:
+    if not isinstance(name, str) or name not in READOUTS:
         raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}")
     for key in options:
         if key not in ("neuron", "output"):

@@ -70,8 +70,6 @@ class StateFormat:
                 own_width, number, name = key.removeprefix(_PREFIX).split(".")
                 width = int(own_width)
                 kept.setdefault(int(number), {})[name] = int(bits)
-                if abs(int(bits)) > 64:
-                    raise ValueError(f"{int(bits)} fractional bits")
             except (
                 ValueError,
                 RuntimeError,
@@ -89,13 +87,11 @@ class StateFormat:
         for value in (value for layer in ranges for value in layer.values()):
             if not 0 <= value < 2.0**32:
                 raise SrnnError(f"The largest value of a state is a number from 0 to 2^32, not {value!r}.")
-        return cls(
-            width,
-            tuple(
-                {name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20))) for name, value in layer.items()}
-                for layer in ranges
-            ),
+        kept = (
+            {name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20))) for name, value in layer.items()}
+            for layer in ranges
         )
+        return cls(width, tuple(kept))
 
     @classmethod
     def of_network(cls, network: Any) -> StateFormat:

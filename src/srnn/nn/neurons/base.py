@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_choice, is_number, nearest
 from ...registry import define, defined
 from ..arithmetic import positive_part
 from ..equations import digest_of, equations
@@ -55,7 +55,7 @@ class Init:
         """Init from a number, its text form, or an Init. Raises SrnnError for anything else."""
         if isinstance(text, Init):
             return text
-        if isinstance(text, (int, float)) and not isinstance(text, bool):
+        if is_number(text):
             return cls("constant", float(text))
         match = re.fullmatch(r"\s*(\w+)\s*\(([^()]*)\)\s*", text) if isinstance(text, str) else None
         counts = {"constant": 1, "normal": 2, "uniform": 2}
@@ -69,8 +69,9 @@ class Init:
         raise SrnnError(f"{text!r} is not a distribution; write a number, normal(mean, std) or uniform(low, high).")
 
     def __post_init__(self) -> None:
-        if not (abs(self.a) < float("inf") and abs(self.b) < float("inf")):
-            raise SrnnError(f"{self}: a distribution needs finite numbers.")
+        check_choice("A distribution", self.distribution, ("constant", "normal", "uniform"))
+        if not all(is_number(number) and abs(number) < float("inf") for number in (self.a, self.b)):
+            raise SrnnError(f"A distribution needs finite numbers, not {self.a!r} and {self.b!r}.")
         if self.distribution == "normal" and self.b < 0:
             raise SrnnError(f"{self}: the standard deviation must not be negative.")
         if self.distribution == "uniform" and self.b < self.a:

@@ -1,4 +1,4 @@
-"""The backward time loop of a layer, into which Numba compiles a neuron's ``step_adjoint`` and a surrogate's ``derivative``.
+"""The backward time loop of a layer, into which Numba compiles a neuron's ``step_adjoint`` and a surrogate's ``psi``.
 
 BLOCK sequences at a time, chunk by chunk from the end; for each of a chunk's spans, from its last:
 
@@ -40,11 +40,11 @@ from .arguments import (
     Sizes,
     Tape,
 )
-from .forward import PREFETCH_STEPS, emit, sum_currents
+from .forward import PREFETCH_STEPS, drive_gradient, emit, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
 from .products import multiply, numbers_in, round_factors, row_of_factors
 from .rows import called, inlined, lanes_of, pasted
-from .simd import add_vectors, as_vector, select
+from .simd import add_vectors
 from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
 
 TOGETHER = 8
@@ -98,8 +98,8 @@ def _recompute_states(
             at = (k * BLOCK + r) * width
             if sizes.kept != Kept.CURRENTS:
                 sum_currents(
-                    scratch.recomputed, at, row, chunk.start + k, tape.s, at, spiking, sizes, inputs, parameters.bias,
-                    parameters.weights, parameters.projection, saved.words, lines, scratch.projected, scratch.active,
+                    scratch.recomputed, at, row, chunk.start + k, tape.s, at, spiking, sizes, inputs, parameters,
+                    saved.words, lines, scratch,
                 )  # fmt: skip
             for h in range(0, width, lanes):
                 result = step(
@@ -115,8 +115,8 @@ def _recompute_states(
 
 @pasted
 def _step_back(
-    step, step_adjoint, derivative, spiking, rectified, chunk, span, k, sizes, parameters, lines, saved, adjoint, gradients,
-    tape, scratch,
+    step, step_adjoint, psi, spiking, rectified, chunk, span, k, sizes, parameters, lines, saved, adjoint, gradients, tape,
+    scratch,
 ):  # fmt: skip
     """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
     width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
@@ -139,12 +139,7 @@ def _step_back(
             elif gradients.emitted == Emitted.MEMBRANE:
                 g_state = (g_state[0] + load_first(gradients.g_out, here * size + h, size - h),) + g_state[1:]
             v = step(*arguments)[-1]
-            if spiking:
-                g_v = g_s * derivative(v, *adjoint.surrogate)[0]
-            elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
-                g_v = select(v >= 0.0, g_s, as_vector(v, 0.0))
-            else:
-                g_v = g_s
+            g_v = drive_gradient(g_s, v, psi, adjoint.surrogate, spiking, rectified)
             g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), gradients.g_state)
             g_current, g_coefficients = g[1][0], g[1][1:]
             store_each(gradients.g_state, row * width + h, g[0])
@@ -228,10 +223,7 @@ def _bring_back(t, chunk, sizes, words, lines, wants_early, g_early, g_kernel, a
 
 
 def make_backward(
-    step: Callable[..., Any],
-    step_adjoint: Callable[..., Any],
-    derivative: Callable[..., Any],
-    emission: str,
+    step: Callable[..., Any], step_adjoint: Callable[..., Any], psi: Callable[..., Any], emission: str
 ) -> Callable[..., Any]:
     """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See ``make_forward``."""
     spiking, rectified = emission == "spike", emission == "relu"
@@ -291,8 +283,8 @@ def make_backward(
                     )  # fmt: skip
                     for k in range(part.last - 1, first_k - 1, -1):
                         _step_back(
-                            step, step_adjoint, derivative, spiking, rectified, chunk, part, k, sizes, parameters, lines,
-                            saved, adjoint, gradients, tape, scratch,
+                            step, step_adjoint, psi, spiking, rectified, chunk, part, k, sizes, parameters, lines, saved,
+                            adjoint, gradients, tape, scratch,
                         )  # fmt: skip
                         if recurrent or wants_x:
                             round_factors(scratch.g_currents, k, width, scratch.factors)
@@ -316,15 +308,7 @@ def make_backward(
                 add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
                     add_own_weights(
-                        spiking,
-                        fresh,
-                        chunk,
-                        sizes,
-                        lines,
-                        saved.words,
-                        tape.s,
-                        gradients.g_weights,
-                        scratch,
+                        spiking, fresh, chunk, sizes, lines, saved.words, tape.s, gradients.g_weights, scratch
                     )
                 fresh = False
             if recurrent and not delayed:  # the initial s acted through the recurrent weights too

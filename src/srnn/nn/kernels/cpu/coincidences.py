@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from .... import threads
-from ....compiling import compiled
 from ....data.spikes import Spikes
+from .compiler import compile_loop
 from .padding import checked_lengths
 from .rows import LIST_OVERRUN, list_bits
 
@@ -30,11 +27,6 @@ def _count(first, last, words, lengths, active, counts):
                     row[active[j]] += 1
 
 
-@functools.cache
-def _loop() -> Any:
-    return compiled(_count, nogil=True, error_model="numpy", boundscheck=False)
-
-
 def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
     """The valid steps in which both of two channels of x (B, T, I) spike; one more channel does so in every step.
 
@@ -44,11 +36,11 @@ def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
     batch, steps, channels = x.shape
     valid, words = checked_lengths(lengths, batch, steps), x.bits()
     shards = max(1, min(torch.get_num_threads(), batch))
-    counts = np.zeros((shards, channels + 1, channels + 1), np.int32)
+    counts, loop = np.zeros((shards, channels + 1, channels + 1), np.int32), compile_loop(_count)
 
     def work(i: int) -> None:
         active = np.empty(channels + 1 + LIST_OVERRUN, np.int64)
-        _loop()(i * batch // shards, (i + 1) * batch // shards, words, valid, active, counts[i])
+        loop(i * batch // shards, (i + 1) * batch // shards, words, valid, active, counts[i])
 
     threads.for_each(work, shards)
     upper = torch.from_numpy(np.triu(counts.sum(0, dtype=np.float64)))

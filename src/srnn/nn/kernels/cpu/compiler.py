@@ -40,13 +40,20 @@ def compile_loop(loop: Callable[..., Any]) -> Any:
     return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
 
 
+_refused: dict[tuple[object, ...], str] = {}
+"""What Numba was found not to compile, and why: it took as long to find out as compiling takes."""
+
+
 @contextlib.contextmanager
-def cannot_compile(what: str) -> Iterator[None]:
-    """CannotCompile in place of Numba's errors, of whose text it has the first line."""
+def cannot_compile(what: str, *key: object) -> Iterator[None]:
+    """CannotCompile in place of Numba's errors, of whose text it has the first line; of the same ``key`` again, at once."""
+    if key in _refused:
+        raise CannotCompile(_refused[key])
     try:
         yield
     except NumbaError as error:
-        raise CannotCompile(f"Numba cannot compile {what} ({str(error).strip().splitlines()[0]})") from error
+        _refused[key] = f"Numba cannot compile {what} ({str(error).strip().splitlines()[0]})"
+        raise CannotCompile(_refused[key]) from error
 
 
 @functools.cache

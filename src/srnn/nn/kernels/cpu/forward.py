@@ -46,7 +46,7 @@ from .rows import (
     list_bits,
     list_spikes,
 )
-from .simd import as_vector
+from .simd import as_vector, select
 
 PREFETCH_STEPS = 4
 """Steps by which memory that no one has touched for long is fetched into the cache before its turn."""
@@ -118,19 +118,17 @@ def send(row, t, sizes, words, lines, active):
 
 
 @inlined
-def sum_currents(
-    total, at, row, t, s, s_at, spiking, sizes, inputs, bias, weights, projection, words, lines, projected, active
-):  # fmt: skip
+def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, words, lines, scratch):
     """total[at : at + W] = the current into every neuron of sequence ``row`` at step t, which are asked for in order.
 
     s[s_at : s_at + W]: what they emitted a step ago, if they do not spike.
     """
-    width, here, own = sizes.width, row * sizes.steps + t, 0
-    listed = 0
+    width, here, own, listed = sizes.width, row * sizes.steps + t, 0, 0
+    bias, weights, active, projected = parameters.bias, parameters.weights, scratch.active, scratch.projected
     if sizes.input_kind == InputKind.MANY:
         if t % BLOCK == 0:
             steps = sizes.lengths[row] - t
-            project(projected, inputs.x, here * sizes.channels, sizes.channels, steps, projection, width)
+            project(projected, inputs.x, here * sizes.channels, sizes.channels, steps, parameters.projection, width)
         for h in range(0, width, lanes_of(total)):
             store(total, at + h, load(bias, h) + load(projected, t % BLOCK * width + h))
     else:
@@ -163,6 +161,16 @@ def emit(v, spiking, rectified):
     return v
 
 
+@inlined
+def drive_gradient(g_s, v, psi, surrogate, spiking, rectified):
+    """The gradient of the drive v from that of what is emitted."""
+    if spiking:
+        return g_s * psi(v, *surrogate)[0]
+    if rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
+        return select(v >= 0.0, g_s, as_vector(v, 0.0))
+    return g_s
+
+
 def make_forward(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
     """The forward loop, uncompiled, of a neuron whose ``step`` Numba knows (``register_jitable``)."""
     spiking, rectified = emission == "spike", emission == "relu"
@@ -191,8 +199,8 @@ def make_forward(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
                         before = load_each(outputs.state, row * width + h)
                         store_each(saved.checkpoints, place + h, before[:checkpointed])
                 sum_currents(
-                    scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters.bias,
-                    parameters.weights, parameters.projection, saved.words, lines, scratch.projected, scratch.active,
+                    scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters,
+                    saved.words, lines, scratch,
                 )  # fmt: skip
                 here = (row * steps + t) * size
                 word = np.uint64(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,10 +177,8 @@ class _Layer:
 
     def spare(self, scratch: type[tuple[Any, ...]]) -> list[Any]:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
-        variables = len(self.neuron.variables())
-        _, _, size, _, channels, kind, _, _, span = self.sizes
-        lines = self.delayed, self.depth, self.pairs
-        return _spare(scratch, self.padding.dtype, self.spiking, variables, size, channels, kind, span, *lines)
+        sizes, lines = self.sizes, (self.delayed, self.depth, self.pairs)
+        return _spare(scratch, type(self.neuron), self.padding, sizes.channels, sizes.input_kind, sizes.span, *lines)
 
 
 @functools.lru_cache(maxsize=32)
@@ -274,13 +273,14 @@ class _Run(torch.autograd.Function):
             g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
-        # Each shard's own sums: over the weight matrix, the bias, the coefficients.
-        presynaptic, count = sizes.channels + (sizes.size if sizes.recurrent else 0), len(parameters.coefficients)
-        g_weights = layer.padding.empty(len(shards), presynaptic * sizes.width).reshape(len(shards), -1)
-        g_bias = layer.padding.zeros(len(shards), sizes.width).reshape(len(shards), -1)
-        g_coefficients = layer.padding.zeros(len(shards), count, sizes.width).reshape(len(shards), count, sizes.width)
         g_state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in g_final)
-        g_kernel = layer.padding.zeros(len(shards), layer.spread, sizes.width).reshape(len(shards), -1)
+
+        def sums(make: Callable[..., Array], rows: int) -> Array:  # each shard's own
+            return make(len(shards), rows, sizes.width).reshape(len(shards), rows, sizes.width)
+
+        g_weights = sums(layer.padding.empty, sizes.channels + sizes.recurrent * sizes.size)
+        counts = 1, len(parameters.coefficients), layer.spread
+        g_bias, g_coefficients, g_kernel = (sums(layer.padding.zeros, count) for count in counts)
         whole = Gradients(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
@@ -297,16 +297,18 @@ class _Run(torch.autograd.Function):
             g_coefficients=(),
         )
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
-        groups = (*sizes, *inputs, *parameters, *lines, *saved, *adjoint, *whole[:-5])
+        groups = (*sizes, *inputs, *parameters, *lines, *saved, *adjoint)
 
         def work(i: int, scratch: tuple[Any, ...]) -> None:
-            sums = g_weights[i], whole.g_early, g_kernel[i], g_bias[i], tuple(g_coefficients[i])
-            loop(*shards[i], *groups, *sums, *scratch)
+            own = whole._replace(
+                g_weights=g_weights[i].reshape(-1), g_kernel=g_kernel[i].reshape(-1), g_bias=g_bias[i].reshape(-1),
+                g_coefficients=tuple(g_coefficients[i]),
+            )  # fmt: skip
+            loop(*shards[i], *groups, *own, *scratch)
 
         threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))
 
-        sums = g_weights.reshape(len(shards), presynaptic, sizes.width)
-        g_weight_in, g_weight_rec = postsynaptic_major(sums, sizes.size, sizes.channels)
+        g_weight_in, g_weight_rec = postsynaptic_major(g_weights, sizes.size, sizes.channels)
         return (
             None,
             torch.from_numpy(whole.g_x).view(layer.batch, sizes.steps, sizes.channels) if wants_x else None,
@@ -320,8 +322,7 @@ class _Run(torch.autograd.Function):
         )
 
 
-def _sizes(problem: LayerProblem, lengths: Array) -> Sizes:
-    p = problem
+def _sizes(p: LayerProblem, lengths: Array) -> Sizes:
     _, steps, channels = p.x.shape
     weight, variables = p.weight_in.detach().numpy(), len(p.neuron.variables())
     size, width = len(weight), padded_width(len(weight), weight)
@@ -332,18 +333,13 @@ def _sizes(problem: LayerProblem, lengths: Array) -> Sizes:
         # A readout of spikes adds few rows a step: they are added again rather than all its currents kept.
         few = kind == InputKind.SPIKES and p.neuron.emission != "spike" and p.weight_rec is None
         kept = Kept.STATES if p.recompute or few else Kept.CURRENTS
-    # Where memory counts, the longest span has the fewest checkpoints.
-    while (
-        kept == Kept.CURRENTS
-        and span > SHORTEST_SPAN
-        and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES
-    ):
-        span //= 2
+    if kept == Kept.CURRENTS:  # else memory counts, and the longest span has the fewest checkpoints
+        while span > SHORTEST_SPAN and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES:
+            span //= 2
     return Sizes(lengths, steps, size, width, channels, int(kind), p.weight_rec is not None, int(kept), span)
 
 
-def _run(problem: LayerProblem) -> LayerResult:
-    p = problem
+def _run(p: LayerProblem) -> LayerResult:
     batch, steps, _ = p.x.shape
     lengths = checked_lengths(p.lengths, batch, steps)
     padded, sizes = bool((lengths < steps).any()), _sizes(p, lengths)
@@ -390,7 +386,8 @@ def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backwar
     Raises CannotCompile if Numba cannot: in ``forward``, where another backend can still be chosen.
     """
     problem = LayerProblem.smallest(neuron, surrogate, dtype, trained=backward)
-    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'"), torch.set_grad_enabled(backward):
+    what, kinds = f"the neuron '{neuron.name}' with '{surrogate.name}'", (type(neuron), type(surrogate))
+    with cannot_compile(what, _Run, *kinds, dtype, backward), torch.set_grad_enabled(backward):
         result = _run(problem)
         if backward:
             result.output.sum().backward()
@@ -398,6 +395,5 @@ def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backwar
 
 def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
-    p = problem
-    precompile(p.neuron, p.surrogate, p.weight_in.dtype, p.wants_gradients)
-    return _run(p)
+    precompile(problem.neuron, problem.surrogate, problem.weight_in.dtype, problem.wants_gradients)
+    return _run(problem)

@@ -251,14 +251,6 @@ def split(typing: Any, vectors: Any, arrays: Any) -> Any:
 # ---- spikes as bits ---------------------------------------------------------------------------------------------------
 
 
-def _spike_address(context: Any, builder: Any, of: Any, arguments: Any, lanes: int) -> Any:
-    """Address of the bits of neurons ``first`` ... in the row of words that starts at ``word`` (little-endian)."""
-    words, word, first = arguments[:3]
-    address = builder.bitcast(pointer(context, builder, of, words, word), ir.IntType(8).as_pointer())
-    address = builder.gep(address, [builder.lshr(first, ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
-    return builder.bitcast(address, ir.IntType(lanes).as_pointer())
-
-
 @instruction
 def with_spikes(typing: Any, word: Any, first: Any, count: Any, mask: Any) -> Any:
     """A word to which a mask is added as the bits of neurons ``first`` ..., numbered modulo 64 and not yet set; lanes from
@@ -280,10 +272,13 @@ def with_spikes(typing: Any, word: Any, first: Any, count: Any, mask: Any) -> An
 
 @instruction
 def load_spikes(typing: Any, words: Any, word: Any, first: Any, like: Any) -> Any:
-    """The spikes of neurons ``first`` ... as a vector of 0 and 1, of the type of ``like``."""
+    """The spikes of neurons ``first`` ..., in the row of words that starts at ``word`` (little-endian), as a vector of 0 and 1,
+    of the type of ``like``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _spike_address(context, builder, words, arguments, like.lanes)
+        row = builder.bitcast(pointer(context, builder, words, *arguments[:2]), ir.IntType(8).as_pointer())
+        own = builder.gep(row, [builder.lshr(arguments[2], ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
+        address = builder.bitcast(own, ir.IntType(like.lanes).as_pointer())
         bits = builder.load(address, align=like.lanes // 8, typ=ir.IntType(like.lanes))
         mask = builder.bitcast(bits, ir.VectorType(BIT, like.lanes))
         return builder.select(mask, constant(like.llvm, 1.0), constant(like.llvm, 0.0))

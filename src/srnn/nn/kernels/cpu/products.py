@@ -95,17 +95,13 @@ def _multiply_vectors(
             _store(out, to, out_stride, rows, left_over, block, one)
 
 
-def _multiply(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
-):
+def _multiply(*arguments):
     raise NotImplementedError("products are for compiled code only: see the overload below")
 
 
-@overload(_multiply)
-def _choose(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
-):
-    return multiply_tiles if left.dtype == TILED else _multiply_vectors
+@overload(_multiply, strict=False)  # the functions that it chooses between name their arguments
+def _choose(*arguments):
+    return multiply_tiles if arguments[4].dtype == TILED else _multiply_vectors
 
 
 @called

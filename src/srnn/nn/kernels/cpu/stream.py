@@ -277,12 +277,12 @@ def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary
 
     It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where Numba cannot.
     """
-    loop: Any = compile_loop(make_advance(neurons, binary))
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
     x = types.Array(types.uint64, 1, "C") if binary else floats
     names = ", ".join(f"'{neuron.name}'" for neuron in neurons)
-    with cannot_compile(f"a network of {names} neurons"):
+    with cannot_compile(f"a network of {names} neurons", advance_loop, neurons, dtype, binary):
+        loop: Any = compile_loop(make_advance(neurons, binary))
         loop.compile((x, floats, integers, integers, floats))
     loop.disable_compile()
     return loop

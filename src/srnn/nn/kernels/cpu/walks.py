@@ -20,11 +20,11 @@ from .... import threads
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from .compiler import backward_loop, cannot_compile, forward_loop
-from .forward import emit
+from .forward import drive_gradient, emit
 from .memory import flat, load, load_each, split, store, store_each
 from .padding import Padding
 from .rows import add_weighted_rows, lanes_of
-from .simd import add_vectors, as_vector, select
+from .simd import add_vectors
 from .weights import padded_width
 
 
@@ -61,10 +61,7 @@ def make_forth(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
 
 
 def make_back(
-    step: Callable[..., Any],
-    step_adjoint: Callable[..., Any],
-    derivative: Callable[..., Any],
-    emission: str,
+    step: Callable[..., Any], step_adjoint: Callable[..., Any], psi: Callable[..., Any], emission: str
 ) -> Callable[..., Any]:
     """The way back, uncompiled."""
     spiking, rectified = emission == "spike", emission == "relu"
@@ -96,13 +93,7 @@ def make_back(
                         g_s = g_state[-1]
                     else:
                         g_s = g_state[-1] + g_out
-                    v = step(*arguments)[-1]
-                    if spiking:
-                        g_v = g_s * derivative(v, *surrogate)[0]
-                    elif rectified:
-                        g_v = select(v >= 0.0, g_s, as_vector(v, 0.0))
-                    else:
-                        g_v = g_s
+                    g_v = drive_gradient(g_s, step(*arguments)[-1], psi, surrogate, spiking, rectified)
                     g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), seed)
                     g_current = g[1][0]
                     store(g_currents, here, g_current)
@@ -133,7 +124,7 @@ def forth(
     constants, ends = tuple(padding.constants(value) for value in coefficients), lengths.numpy()
     layer = (steps, size, padding.width, weight_rec is not None, total, weights, constants)
     loop = forward_loop(type(neuron), make_forth)
-    with cannot_compile(f"the neuron '{neuron.name}'"):
+    with cannot_compile(f"the neuron '{neuron.name}'", loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
     return (
         tuple(padding.tensor(part, batch, steps) for part in states),
@@ -159,7 +150,7 @@ def back(
         g_state, g_currents, g_coefficients,
     )  # fmt: skip
     loop = backward_loop(type(neuron), type(surrogate), make_back)
-    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'"):
+    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
         padding.tensor(g_currents, batch, steps),

@@ -52,11 +52,8 @@ def packed(matrix: Array, pairs: Dtype | None = None) -> Array:
     panel = 2 * lanes_of(matrix)
     whole, width = columns - columns % panel, padded_width(columns, matrix)
     result = buffers.empty(depth * width, matrix.dtype)
-    panels, last = (
-        result[: depth * whole].reshape(-1, depth, panel),
-        result[depth * whole :].reshape(depth, width - whole),
-    )
-    panels[:] = matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
+    panels, last = result[: depth * whole], result[depth * whole :].reshape(depth, width - whole)
+    panels.reshape(-1, depth, panel)[:] = matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
     last[:, : columns - whole] = matrix[:, whole:]
     last[:, columns - whole :] = 0
     return result
@@ -102,18 +99,8 @@ def postsynaptic_major(g_weights: Array, size: int, inputs: int) -> tuple[Array,
     def work(part: int) -> None:
         first, last = edges[part], edges[part + 1]
         out, at = (gradients[1], first - inputs) if first >= inputs else (gradients[0], first)
-        loop(
-            out.reshape(-1),
-            at,
-            out.shape[1],
-            sums,
-            first * width,
-            width,
-            presynaptic * width,
-            shards,
-            last - first,
-            size,
-        )
+        whole, start, further = out.reshape(-1), first * width, presynaptic * width
+        loop(whole, at, out.shape[1], sums, start, width, further, shards, last - first, size)
 
     if g_weights.size <= FEW:
         for part in range(len(edges) - 1):

@@ -180,18 +180,8 @@ def _run(problem: LayerProblem) -> LayerResult:
         early = p.state[-1][:, None] if p.arriving is None else p.arriving
         early = F.linear(early[:, :steps], p.weight_rec)
         current = current + F.pad(early, (0, 0, 0, steps - early.shape[1]))
-    keep = p.wants_gradients
-    emission, membrane, *state = _Run.apply(
-        Loop(p, device),
-        keep,
-        lengths,
-        p.delays,
-        p.kernel,
-        current.contiguous(),
-        p.weight_rec,
-        *p.coefficients,
-        *p.state,
-    )
+    tensors = (lengths, p.delays, p.kernel, current.contiguous(), p.weight_rec, *p.coefficients, *p.state)
+    emission, membrane, *state = _Run.apply(Loop(p, device), p.wants_gradients, *tensors)
     arriving = None
     if p.arriving is not None:
         arriving = _under_way(emission, p.arriving.shape[1], p.delays, p.kernel, lengths)
@@ -204,16 +194,13 @@ def _smallest(problem: LayerProblem) -> LayerProblem:
     """A problem that takes the same kernels: one sequence of one step, one input, and what is differentiated there is here."""
     p, size = problem, len(problem.weight_in)
 
-    def like(tensor: Tensor, *shape: int) -> Tensor:
-        return p.weight_in.new_zeros(shape).requires_grad_(tensor.requires_grad)
-
-    def or_none(tensor: Tensor | None, *shape: int) -> Any:
-        return None if tensor is None else like(tensor, *shape)
+    def like(tensor: Tensor | None, *shape: int) -> Any:
+        return None if tensor is None else p.weight_in.new_zeros(shape).requires_grad_(tensor.requires_grad)
 
     return replace(
         p, x=p.weight_in.new_zeros(1, 1, 1).requires_grad_(p.wants_gradients),
         weight_in=like(p.weight_in, size, 1), bias=None,
-        weight_rec=or_none(p.weight_rec, size, size), coefficients=tuple(like(each, size) for each in p.coefficients),
+        weight_rec=like(p.weight_rec, size, size), coefficients=tuple(like(each, size) for each in p.coefficients),
         state=tuple(like(each, 1, size) for each in p.state),
         arriving=None if p.arriving is None else like(p.arriving, 1, *p.arriving.shape[1:]),
         kernel=None if p.kernel is None else like(p.kernel, *p.kernel.shape),
