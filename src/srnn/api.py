@@ -15,13 +15,13 @@ What does not fit is an SrnnError of one line. Reading a model's file runs nothi
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .errors import SrnnError, check_positive, check_whole
+from .errors import SrnnError, check_positive, check_whole, require
 from .text import some
 from .training.trained import Trained
 
@@ -217,7 +217,7 @@ def from_network(
 
     Raises SrnnError for a network that a recipe cannot describe, or settings that do not fit it.
     """
-    from .data.signals import Steps
+    from .data.signals import SignalPath, Steps
     from .data.tasks import DescribedTask
     from .nn.loss_config import LossConfig
     from .nn.network import freeze
@@ -225,22 +225,25 @@ def from_network(
     from .training.recipes.writing import network_config
 
     freeze(network, "A model")
+    require(isinstance(classes, Iterable), "classes", "a list of names", classes)
+    require(signal is None or isinstance(signal, SignalPath), "signal", "a signal path of srnn.data.signals", signal)
+    require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     if step_ms is not None:
         check_positive("step_ms", step_ms)
     if steps is not None:
         check_whole("steps", steps, 1, 2**31 - 1)
-    path = signal or Steps(network.inputs, step_ms)
-    if len(classes) != network.outputs or path.inputs != network.inputs:
+    path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))
+    if len(names) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
             f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal gives {path.inputs}, and "
-            f"there are {len(classes)} classes."
+            f"classes names {len(names)}."
         )
     task = DescribedTask(
-        name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=tuple(map(str, classes)), path=path,
+        name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=names, path=path,
         step_ms=step_ms if step_ms is not None else path.step_ms,
     )  # fmt: skip
-    if len({*task.class_names}) != len(classes):
-        raise SrnnError(f"Two classes have the same name: {some(task.class_names)}.")
+    if len({*names}) != len(names):
+        raise SrnnError(f"Two classes have the same name: {some(names)}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
     model = Model(network, task, recipe, steps=steps, about=about or {})
     model.check_recipe()  # before the copy, which torch cannot make of all that is refused here

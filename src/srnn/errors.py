@@ -73,10 +73,11 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def check_positive(name: str, value: Any) -> None:
-    """SrnnError, which names it, unless ``value`` is a finite number above 0."""
-    if not is_number(value) or not 0 < value < math.inf:
-        raise SrnnError(f"{name} must be a number above 0, not {value!r}.")
+def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
+    """SrnnError, which names it, unless ``value`` is a finite number above 0 and within the bound."""
+    if not is_number(value) or not 0 < value < math.inf or (maximum is not None and value > maximum):
+        bound = "" if maximum is None else f", at most {maximum:,}"
+        raise SrnnError(f"{name} must be a number above 0{bound}, not {value!r}.")
 
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:

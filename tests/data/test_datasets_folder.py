@@ -242,6 +242,18 @@ def test_files_in_two_splits_are_said(words: Path) -> None:
             create_task("folder", path=str(source)).load("train")
 
 
+@short
+def test_a_group_in_two_splits_is_said(words: Path) -> None:
+    table, rows = words.parent / "list.csv", ["file,label,group,split"]
+    for path in words.rglob("*.wav"):
+        person = path.stem.partition("-")[0]
+        split = "test" if path.stem == "bob-1" else SPLITS[PEOPLE.index(person) % 3]
+        rows.append(f"words/{path.relative_to(words)},{path.parent.name},{person},{split}")
+    table.write_text("\n".join(rows))
+    with pytest.warns(RuntimeWarning, match=r"groups that are in two splits: 1 of 5, such as bob"):
+        create_task("folder", path=str(table)).load("train")
+
+
 def test_a_link_to_nothing_is_one_line(words: Path) -> None:
     (words / "low" / "gone-0.wav").symlink_to(words / "nowhere.wav")
     with pytest.raises(SrnnError, match=r"gone-0\.wav is not a file \(a pipe, or a link to nothing\); remove it"):

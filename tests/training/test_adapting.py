@@ -136,7 +136,8 @@ def test_gradients_that_are_not_finite_change_nothing(tiny: Trained) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"lr": 0.0}, "lr must be a number above 0"), ({"bound": -1.0}, "bound"), ({"feedback": "x"}, "feedback"),
+        ({"lr": 0.0}, "lr must be a number above 0"), ({"lr": 1e300}, "at most 1,000,000, not 1e"),
+        ({"bound": -1.0}, "bound"), ({"feedback": "x"}, "feedback"),
         ({"lr": "fast"}, "lr"), ({"window": 4.5}, "window"), ({"train": "hidden"}, "train cannot be 'hidden'"),
         ({"rule": "rtrl"}, "rule cannot be 'rtrl'"), ({"optimizer": "adamw"}, "optimizer"),
     ],
@@ -197,7 +198,7 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "new").exists()
     for words, message in (
         (["--limit", "0"], "'--limit' must be at least 1, not 0."),
-        (["--lr", "nan"], "lr must be a number above 0, not nan."),
+        (["--lr", "nan"], "lr must be a number above 0, at most 1,000,000, not nan."),
         (["--feedback", "random"], "--train all --rule e-prop"),
         (["--feedback", "random", "--train", "all", "--rule", "bptt"], "--train all --rule e-prop"),
         ([str(run)], "one without --curve, not 2"),

@@ -260,7 +260,9 @@ def test_several_machines_need_an_address(variables: dict[str, str], monkeypatch
         launch(["false"], 1, 2, "")
 
 
-@pytest.mark.parametrize("words", [["--devices", "0"], ["--nodes", "-1"], ["--nodes", "2"]])
+@pytest.mark.parametrize(
+    "words", [["--devices", "0"], ["--devices", "1" + 20 * "0"], ["--nodes", "-1"], ["--nodes", "2"]]
+)
 def test_the_command_refuses(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "digits", *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -31,8 +31,11 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
     again = srnn.load(model.save(tmp_path / "m.safetensors"))
     x = np.random.default_rng(0).standard_normal((30, 4))
     assert np.array_equal(again.predict(x).scores, model.predict(x).scores) and again.about == {"licence": "CC0"}
-    with pytest.raises(SrnnError, match="3 outputs; the signal gives 4, and there are 2 classes"):
+    with pytest.raises(SrnnError, match="3 outputs; the signal gives 4, and classes names 2"):
         srnn.from_network(net, "ab")
+    for wrong, word in (({"classes": None}, "classes"), ({"signal": 3}, "signal"), ({"about": 3}, "about")):
+        with pytest.raises(SrnnError, match=f"'{word}' must be a "):
+            srnn.from_network(net, **({"classes": "abc"} | wrong))
     with pytest.raises(SrnnError, match="Two classes have the same name: no, no, yes"):
         srnn.from_network(net, ["no", "no", "yes"])
     with pytest.raises(SrnnError, match=r"'loss.name' must be one of nll, ce_mean, .*, not 'cross_entropy'"):

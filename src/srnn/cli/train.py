@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 from .options import given
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.resume and arguments.out is None:
         raise SrnnError("--resume needs the run folder to resume: --out DIR.")
-    if min(arguments.devices, arguments.nodes) < 1:
-        raise SrnnError("--devices and --nodes must be at least 1.")
+    for option in ("devices", "nodes"):
+        check_whole(f"--{option}", getattr(arguments, option), 1, 1024)
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
     reporter = reporter_for(arguments.json)
     try:

@@ -54,6 +54,8 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         require(self.name in get_args(LossName), "loss.name", f"one of {', '.join(get_args(LossName))}", self.name)
+        require(self.reduction in ("sum", "mean"), "loss.reduction", "sum or mean", self.reduction)
+        require(self.unlabelled in ("mask", "as_class"), "loss.unlabelled", "mask or as_class", self.unlabelled)
         require(self.start >= 0, "loss.start", "at least 0", self.start)
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
-from ..errors import SrnnError
+from ..errors import SrnnError, check_positive
 from ..files import locks, write_json
 from ..nn.network import freeze
 from ..progress import Reporter
@@ -73,8 +73,7 @@ def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, n
     folded into the weights: what is pruned or rounded are those that a device has."""
     if options.epochs < 1:
         raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
-    if not 0 < options.lr_factor < float("inf"):
-        raise SrnnError(f"The factor on the learning rate must be positive, not {options.lr_factor!r}.")
+    check_positive("The factor on the learning rate", options.lr_factor)
     if not 0 <= options.gradual < 1:
         raise SrnnError(
             f"The gradual fraction of the training must be at least 0 and below 1, not {options.gradual!r}."

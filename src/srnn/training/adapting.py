@@ -61,7 +61,7 @@ class Adaptation:
     def __post_init__(self) -> None:
         check_choice("train", self.train, ("readout", "all"))
         check_choice("rule", self.rule, ("e-prop", "d-rtrl", "bptt"))
-        check_positive("lr", self.lr)
+        check_positive("lr", self.lr, 1_000_000)
         check_positive("bound", self.bound)
         check_whole("window", self.window, 1, 2**20)
         check_choice("optimizer", self.optimizer, ("adam", "sgd"))

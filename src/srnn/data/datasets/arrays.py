@@ -22,7 +22,7 @@ from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
 from .splitting import Shares, split_items
-from .survey import list_copies, say, say_unread
+from .survey import list_shared, say, say_unread
 
 _CODE = 1  # counts up when the same files shall give other statistics
 
@@ -82,7 +82,7 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
         return load_file(split, source, shares)[1]
     items = about.items
     splits = split_items(source, items, shares)
-    say_unread(source, items, list_copies(splits, cache_of(source)))
+    say_unread(source, items, list_shared(splits, cache_of(source)))
     chosen = splits[split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")

@@ -27,7 +27,7 @@ from .cache import cache_of
 from .features import AudioTask, load_clips
 from .files import ARRAY_FILES
 from .splitting import Shares, split_items
-from .survey import list_changes, list_copies, say_unread
+from .survey import list_changes, list_shared, say_unread
 
 Scale = Literal["training", "none"]
 
@@ -133,7 +133,7 @@ class FolderTask(AudioTask):
         length = None if self.seconds is None else round(self.seconds * sound.rate)
         seconds = None if length is None else length / sound.rate
         cache = cache_of(source)
-        say_unread(source, items, [*list_changes(items, cache, seconds), *list_copies(clips, cache)])
+        say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
 
 

@@ -1,4 +1,4 @@
-"""A summary of how data of one's own are read: clips that are cut, padded or silent, files in two splits, and what is ignored."""
+"""A summary of how data of one's own are read: clips that are cut, padded or silent, what two splits share, what is ignored."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> l
     return lines
 
 
-def list_copies(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
-    """The files that are the same as one of another split, to every byte: copies, or links. A line, if there are any.
+def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
+    """What is in two splits, a line for each kind: groups, and files that are the same to every byte, copies or links.
 
     ``cache``: the folder where their checksums are cached.
     """
@@ -96,12 +96,16 @@ def list_copies(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
 
     options = {"files": [item.name for item in items], "code": _CODE}
     digests = cached(cache, "copies", options, [item.path for item in items], measure, use)
-    first: dict[str, Item] = {}
+    lines, home, first = [], dict[str, str](), dict[str, Item]()
+    torn = {
+        item.group for item in items if item.group and home.setdefault(item.group, split_of[item]) != split_of[item]
+    }
+    if torn:
+        lines.append(f"groups that are in two splits: {len(torn)} of {len(home)}, such as {min(torn)}")
     pairs = [(item, first.setdefault(known, item)) for item, known in zip(items, digests, strict=True)]
     copies = [(item, other) for item, other in pairs if split_of[item] != split_of[other]]
-    if not copies:
-        return []
-    item, other = copies[0]
-    return [
-        f"files that are in two splits: {len(copies)} of {len(items)}, such as {item.name}, the same as {other.name}"
-    ]
+    if copies:
+        item, other = copies[0]
+        same = f"such as {item.name}, the same as {other.name}"
+        lines.append(f"files that are in two splits: {len(copies)} of {len(items)}, {same}")
+    return lines

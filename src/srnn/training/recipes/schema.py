@@ -34,6 +34,10 @@ class TaskConfig:
     """The task's own options, for example its encoder's."""
 
 
+LARGEST = 1_000_000
+"""Of numbers of an optimiser: far beyond any that trains, and small enough for their products in float32."""
+
+
 @dataclass(frozen=True)
 class OptimizerConfig:
     """An optimiser of torch's Adam family."""
@@ -48,12 +52,11 @@ class OptimizerConfig:
     nor to the scale of a norm."""
 
     def __post_init__(self) -> None:
-        require(0 < self.lr < float("inf"), "training.optimizer.lr", "positive", self.lr)
+        for key, value in (("lr", self.lr), ("eps", self.eps)):
+            require(0 < value <= LARGEST, f"training.optimizer.{key}", f"positive, at most {LARGEST:,}", value)
         require(all(0 <= b < 1 for b in self.betas), "training.optimizer.betas", "two numbers in [0, 1)", self.betas)
-        require(0 < self.eps < float("inf"), "training.optimizer.eps", "positive", self.eps)
-        require(
-            0 <= self.weight_decay < float("inf"), "training.optimizer.weight_decay", "at least 0", self.weight_decay
-        )
+        require(0 <= self.weight_decay <= LARGEST, "training.optimizer.weight_decay", f"from 0 to {LARGEST:,}",
+                 self.weight_decay)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ class TrainingConfig:
         require(self.state_bits == 32 or self.quantise == "int8", "training.state_bits",
                  "32 unless training.quantise is int8", self.state_bits)  # fmt: skip
         for pattern, scale in self.lr_scale.items():
-            require(0 <= scale < float("inf"), f"training.lr_scale.{pattern}", "at least 0", scale)
+            require(0 <= scale <= LARGEST, f"training.lr_scale.{pattern}", f"from 0 to {LARGEST:,}", scale)
 
     @property
     def online(self) -> bool:
