@@ -261,7 +261,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused("anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal")
     refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
     refused("this input has none", *DIGITS, scale=([0], [1]))
-    refused("at least one step", *DIGITS, segment=-1)
+    refused("from one step", *DIGITS, segment=-1)
     refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
     refused("A gain belongs to sound that a cochlea encodes", *DIGITS, gain=1.0)
     refused(

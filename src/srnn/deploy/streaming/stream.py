@@ -119,7 +119,7 @@ class Stream:
         self._count = 1 if streams is None else streams
         self._network = _network(self._net, frozen, self._count)
         self.dtype: np.dtype[Any] = frozen.layers[-1].weight_in.dtype
-        self._everyone, self._flat = np.arange(self._count), self._network.flat(0).shape
+        self._everyone = np.arange(self._count)
         self._prepare()
         self.reset(generator=generator)
 
@@ -278,8 +278,8 @@ class Stream:
     def set_flat_state(self, values: Array, number: int = 0) -> None:
         """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
         self._one(number)
-        if np.shape(values) != self._flat:
-            raise SrnnError(f"A state of this network is {self._flat[0]} numbers, as flat_state gives them.")
+        if np.shape(values) != (shape := self._network.flat(number).shape):
+            raise SrnnError(f"A state of this network is {shape[0]} numbers, as flat_state gives them.")
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
