@@ -277,6 +277,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     assert f"srnn train digits --out {out} --seed 0 --resume" in stderr and "--training.epochs=500" in stderr
 
 
+@pytest.mark.slow
 def test_processes_of_a_sweep_know_what_their_program_defines(tmp_path: Path) -> None:
     """A program with a surrogate of its own, which calls the command line, is what workers run as well."""
     (tmp_path / "mine.py").write_text("""

@@ -120,10 +120,10 @@ def test_a_walk_changes_nothing_that_it_is_given() -> None:
 
 
 def test_what_a_walk_ends_in_is_what_the_layer_ends_in() -> None:
-    layer, _, state, _, _ = problem("adlif", 17, torch.float32)
-    x = (torch.rand(3, 9, 2, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    layer, _, state, _, _ = problem("adlif", 17, torch.float64)
+    x = (torch.rand(3, 9, 2, generator=torch.Generator().manual_seed(1)) < 0.5).double()
     coefficients = tuple(value.detach() for value in layer.params.coefficients())
     currents = x @ layer.weight_in.detach().t()
     _, _, last = walks.forth(layer.neuron, currents, layer.weight_rec.detach(), coefficients, state, LENGTHS)  # type: ignore[union-attr]
     expected = layer(x, state, LENGTHS).state
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(last, expected, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(last, expected, strict=True))

@@ -44,6 +44,7 @@ def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
     assert records and not any("failed" in record for record in records)
 
 
+@pytest.mark.slow
 def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
     options = ["--quick", "--nets", "ecg", "--surrogate", "linear", "--out", str(tmp_path)]
     assert versions.main([str(versions.ROOT), *options]) == 0
@@ -59,7 +60,7 @@ def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
     ("parts", "heading"),
     [
         pytest.param(["products", "layer", "gradients"], "## Exactness", id="exactness"),
-        pytest.param(["steps"], "## A training step", id="steps"),
+        pytest.param(["steps"], "## A training step", id="steps", marks=pytest.mark.slow),
         pytest.param(["training"], "| digits | mean |", id="training", marks=pytest.mark.slow),
     ],
 )
@@ -134,6 +135,7 @@ def test_labels_of_steps_are_as_their_ecg_program_reads_them() -> None:
     assert (target.argmax(2).numpy() == labels.T).all()
 
 
+@pytest.mark.slow
 def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
     """A goal that the first epoch reaches, one that none does within the limit, and what the page says of both."""
     options = ["--seeds", "0", "--threads", "1", "--out", str(tmp_path)]

@@ -85,6 +85,7 @@ def _equal(a: Path, b: Path) -> None:
     assert lines(a) == lines(b)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT.format(tests=str(Path(__file__).parents[1]))]
