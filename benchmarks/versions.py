@@ -73,9 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "records": [],
     }
     steps_alone = options.surrogate is not None or options.precision is not None
-    given = {"surrogate": options.surrogate}
-    here = entry("this", ROOT / "src", **given, precision=options.precision or "highest")
-    there = entry("other", other, **given)
+    here = entry("this", ROOT / "src", surrogate=options.surrogate, precision=options.precision or "highest")
+    there = entry("other", other, surrogate=options.surrogate)
     with tempfile.TemporaryDirectory() as folder:
         field = Field({OWN: sys.executable}, {}, Path(folder), threads=options.threads)
         for name in options.nets:
@@ -87,9 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             net = replace(quick(NETS["shd"]) if options.quick else NETS["shd"], batch=1)
             say(f"one stream: {net.label} {net.size}")
             results["records"] += timed(there, here, net, ["stream", "loop"], replace(field, threads=1), plan)
-    for name, command in {} if steps_alone else PROCESSES.items():
-        results["records"].append(processes(name, command, other, plan.rounds, cached=True))
     if not steps_alone:
+        for name, command in PROCESSES.items():
+            results["records"].append(processes(name, command, other, plan.rounds, cached=True))
         rounds, command = 1 if options.quick else min(3, plan.rounds), ["-c", COMPILED]
         results["records"].append(processes("compiling a small ALIF network", command, other, rounds, cached=False))
     options.out.mkdir(parents=True, exist_ok=True)

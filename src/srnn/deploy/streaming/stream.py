@@ -7,6 +7,7 @@ long. Where that cannot run, the network itself is called with one step at a tim
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -275,11 +276,16 @@ class Stream:
         self._one(number)
         return self._network.flat(number)
 
+    @functools.cached_property
+    def _flat_size(self) -> int:
+        """Numbers in a stream's flat state."""
+        return self._network.flat(0).size
+
     def set_flat_state(self, values: Array, number: int = 0) -> None:
         """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
         self._one(number)
-        if np.shape(values) != (shape := self._network.flat(number).shape):
-            raise SrnnError(f"A state of this network is {shape[0]} numbers, as flat_state gives them.")
+        if np.shape(values) != (self._flat_size,):
+            raise SrnnError(f"A state of this network is {self._flat_size} numbers, as flat_state gives them.")
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:

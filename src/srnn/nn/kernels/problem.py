@@ -141,11 +141,12 @@ def unfit(problem: LayerProblem, device: str) -> str:
         return "torch.export and torch.compile can trace the reference only"
     if problem.record:
         return "traces are recorded by the reference"
-    for tensor in problem.tensors:
+    tensors = problem.tensors
+    for tensor in tensors:
         if tensor.device.type != device:
             whose = "the layer" if tensor is problem.weight_in else "one of its tensors"
             return f"{whose} is on {tensor.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
-    kinds = {tensor.dtype for tensor in problem.tensors if isinstance(tensor, Tensor)}
+    kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, Tensor)}
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
     if problem.arriving is not None and problem.neuron.emission != "spike":
