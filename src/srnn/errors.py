@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from .text import brief, one_line
 
 __all__ = [
-    "SrnnError", "check_choice", "check_positive", "check_whole", "is_number", "nearest", "need", "require",
+    "SrnnError", "check_choice", "check_flag", "check_positive", "check_whole", "is_number", "nearest", "need", "require",
 ]  # fmt: skip
 
 
@@ -69,8 +69,14 @@ def require(condition: bool, key: str, rule: str, value: object) -> None:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a real number, Python's or numpy's; truth values are none."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether a value is a real number that a float can hold, Python's or numpy's; truth values are none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # an integer of 310 digits
+        return False
+    return True
 
 
 def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
@@ -87,6 +93,11 @@ def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None)
         bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise SrnnError(f"{name} must be an integer {bounds}, not {value!r}.")
     return value
+
+
+def check_flag(name: str, value: Any) -> None:
+    """SrnnError, which names it, unless ``value`` is True or False."""
+    require(isinstance(value, bool), name, "true or false", value)
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:

@@ -82,8 +82,8 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
         (lambda s: Stream(s), "needs a spiking network .SRNN., not a Stream"),
         (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
-        (lambda s: Stream(make(), streams=0), "positive integer"),
-        (lambda s: Stream(make(), streams=2.0), "positive integer"),  # type: ignore[arg-type]
+        (lambda s: Stream(make(), streams=0), "streams must be an integer of at least 1"),
+        (lambda s: Stream(make(), streams=2.0), "streams must be an integer of at least 1"),  # type: ignore[arg-type]
     ],
 )
 def test_mistakes_are_one_clear_line_and_change_nothing(bad: Any, message: str) -> None:

@@ -129,6 +129,7 @@ def test_distributions() -> None:
         True,
         [],
         float("nan"),
+        10**400,
     ):
         with pytest.raises(SrnnError):
             Init.parse(wrong)

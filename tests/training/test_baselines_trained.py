@@ -36,8 +36,11 @@ def test_every_baseline_trains_and_is_evaluated_again_the_same(name: str, padded
     result = train(recipe, tmp_path / "run", task=task)
     network = recipe.build_network(task, seed=5)
     load_network(network, read_checkpoint(tmp_path / "run" / "model.safetensors"))
-    again = evaluate(Trained(network, task, recipe), "validation").report
+    trained = Trained(network, task, recipe)
+    again = evaluate(trained, "validation").report
     assert again["accuracy"] == result["accuracy"] and again["firing_rate"] == result["firing_rate"]
+    with pytest.raises(SrnnError, match="batch_size"):
+        evaluate(trained, "validation", batch_size=0)
     assert result["parameters"] == sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert (result["firing_rate"] is None) == (name in ("rnn", "gru", "lstm", "bilstm"))
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 from .datasets import Inputs, SpikeArray
 from .spikes import Spikes
 
@@ -141,7 +141,8 @@ class Sequences:
         return Batch(self._inputs(indices, longest), y, lengths)
 
     def batches(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """All sequences, or the first ``most`` of them, in their order."""
+        """All sequences, or the first ``most`` of them, in their order. SrnnError for a size that is no number of sequences."""
+        check_whole("batch_size", size, 1)
         count = min(len(self), most or len(self))
         for start in range(0, count, size):
             yield self.take(np.arange(start, min(start + size, count)))

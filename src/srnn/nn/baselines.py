@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..data.spikes import Spikes
-from ..errors import SrnnError, check_whole, nearest, require
+from ..errors import SrnnError, check_flag, check_whole, nearest
 from .kernels.problem import LayerResult, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
@@ -227,7 +227,7 @@ class ClassicalRNN(nn.Module):
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         if not sizes:
             raise SrnnError("A network of torch's cells needs at least one hidden layer.")
-        require(isinstance(bidirectional, bool), "bidirectional", "true or false", bidirectional)
+        check_flag("bidirectional", bidirectional)
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional
         self.layers, norms = nn.ModuleList(), nn.ModuleList()
         width = inputs

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from .. import threads
 from ..data.spikes import Spikes
-from ..errors import SrnnError, nearest, require
+from ..errors import SrnnError, check_flag, is_number, nearest, require
 from .neurons.base import Init
 
 LONGEST = 4095
@@ -50,11 +50,9 @@ class Delays:
         for name in ("recurrent", "input"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Init.parse(getattr(self, name)))
-        require(isinstance(self.learned, bool), "network.delays.learned", "true or false", self.learned)
-        number = isinstance(self.sigma, (int, float)) and not isinstance(self.sigma, bool)
-        require(
-            number and 0 <= self.sigma <= LONGEST, "network.delays.sigma", f"from 0 to {LONGEST:,} steps", self.sigma
-        )
+        check_flag("network.delays.learned", self.learned)
+        within = is_number(self.sigma) and 0 <= self.sigma <= LONGEST
+        require(within, "network.delays.sigma", f"from 0 to {LONGEST:,} steps", self.sigma)
 
     @classmethod
     def parse(cls, spec: Delays | Mapping[str, Any] | None) -> Delays:

@@ -17,17 +17,18 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import LIMITS, read_bytes, read_text
+from ...files import LIMITS, read_bytes
 from ...files import wfdb_records as _wfdb
 from ..signals import CrossingPath
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
+from .verifying import checksums
 
 MARGIN = 150
 """Samples before the first and after the last annotated wave that windows cover, as in the paper's files."""
@@ -56,7 +57,7 @@ def load_records(
     names = split_records(record_names(folder))[split]
     if not names:
         raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
-    sums = _checksums(folder)
+    sums = checksums(folder / "SHA256SUMS")
     xs, ys, lengths, groups, signals, starts = [], [], [], [], [], []
     before, after = (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
     for name in names:
@@ -108,15 +109,15 @@ def split_records(names: list[str]) -> dict[str, list[str]]:
     return parts
 
 
-def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None) -> Record:
+def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> Record:
     """A record's two leads in mV, and the labels from its annotation q1c.
 
-    ``checksums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it are compared.
+    ``sums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it are compared.
 
     SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads at 250 Hz.
     """
     for suffix in ("hea", "dat", "q1c"):
-        _check_file(folder / f"{name}.{suffix}", (checksums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
+        _check_file(folder / f"{name}.{suffix}", (sums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
 
     def damaged(problem: object) -> SrnnError:
         return SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.")
@@ -245,13 +246,3 @@ def _check_file(path: Path, checksum: str | None) -> None:
         raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.")
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
         raise SrnnError(f"{path} does not match SHA256SUMS next to it: {SOURCE.format(folder=path.parent)}.")
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """File name -> SHA-256, from PhysioNet's SHA256SUMS if it is there."""
-    try:
-        lines = read_text(folder / "SHA256SUMS", "checksums", LIMITS["table"]).splitlines()
-    except SrnnError:
-        return {}
-    pairs: list[Any] = [line.split(maxsplit=1) for line in lines]
-    return {pair[1].strip(): pair[0] for pair in pairs if len(pair) == 2}

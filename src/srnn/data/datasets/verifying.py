@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -103,18 +102,25 @@ def begins_well(path: Path) -> bool:
     return first.startswith(_MAGIC.get(path.suffix.lower(), (b"",))) and bool(first)
 
 
+def checksums(path: Path) -> dict[str, str]:
+    """File name -> SHA-256, of a file of lines "SHA256 NAME"; empty if it cannot be read. Other lines are passed over."""
+    try:
+        lines = read_text(path, "checksums", LIMITS["table"]).splitlines()
+    except SrnnError:
+        return {}
+    return {found[2]: found[1] for line in lines if (found := re.fullmatch(r"([0-9a-f]{64})\s+(.*\S)\s*", line))}
+
+
 def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
-    """The wanted files in a file of lines "SHA256 NAME", in the same folder. SrnnError if there are none."""
+    """The wanted files among ``checksums``, in the same folder. SrnnError if there are none."""
     assert data_set.sums is not None
     source = data_set.sums.url.rpartition("/")[0]
     folder = Path(data_set.sums.name).parent
-    files = []
-    with contextlib.suppress(SrnnError):
-        for line in read_text(path, "checksums", LIMITS["table"]).splitlines():
-            checksum, _, name = line.partition(" ")
-            name = name.strip()
-            if re.fullmatch(data_set.sums_pattern, name) and re.fullmatch(r"[0-9a-f]{64}", checksum):
-                files.append(DataFile((folder / name).as_posix(), f"{source}/{name}", checksum=f"sha256:{checksum}"))
+    files = [
+        DataFile((folder / name).as_posix(), f"{source}/{name}", checksum=f"sha256:{checksum}")
+        for name, checksum in checksums(path).items()
+        if re.fullmatch(data_set.sums_pattern, name)
+    ]
     if not files:
         raise SrnnError(f"{path} lists no files of {data_set.name}; delete it and fetch again.")
     return files

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive, check_whole
+from ...errors import SrnnError, check_flag, check_positive, check_whole
 
 SHORTEST = 0.1
 """Of a bin, ms: a cochlea's stream gives so many steps for each second of sound."""
@@ -45,8 +45,7 @@ class EventBinning:
         check_whole("steps", self.steps, 1, 2**20)
         check_whole("units", self.units, 1, 2**16)
         check_whole("pool", self.pool, 1, self.units)
-        if not isinstance(self.mirrored, bool):
-            raise SrnnError(f"mirrored must be true or false, not {self.mirrored!r}.")
+        check_flag("mirrored", self.mirrored)
 
     @property
     def channels(self) -> int:

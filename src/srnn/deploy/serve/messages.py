@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_flag, check_whole, nearest
 from ..streaming import Decisions, Decoder
 from ..streaming.decisions import Report
 
@@ -68,11 +68,9 @@ def read_start(message: dict[str, Any]) -> Start:
         if options.get(key, choices[0]) not in choices:
             raise SrnnError(f"'{key}' must be one of {', '.join(choices)}.")
     for key in ("probabilities", "trace"):
-        if not isinstance(options.get(key, False), bool):
-            raise SrnnError(f"'{key}' must be true or false.")
-    every = options.get("state_every")
-    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 1 <= every < 2**53):
-        raise SrnnError("'state_every' must be an integer number of samples, at least 1.")
+        check_flag(key, options.get(key, False))
+    if options.get("state_every") is not None:
+        check_whole("state_every", options["state_every"], 1, 2**53)
     if options.get("state") is not None:
         try:
             options["state"] = base64.b64decode(options["state"], validate=True)

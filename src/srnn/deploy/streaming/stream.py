@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...compiling import why_no_numba
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ...nn import kernels
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import CannotCompile
@@ -111,8 +111,8 @@ class Stream:
 
     def __init__(self, net: SRNN, streams: int | None = None, *, generator: torch.Generator | None = None) -> None:
         frozen = freeze(net, "A stream")
-        if streams is not None and (not isinstance(streams, int) or isinstance(streams, bool) or streams < 1):
-            raise SrnnError(f"streams is None or a positive integer, not {streams!r}.")
+        if streams is not None:
+            check_whole("streams", streams, 1)
         self._net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
         # A trained encoder is applied here, before the compiled step, which knows only layers.
         self._net.encoder, self._threshold = None, frozen.threshold

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import SrnnError, check_positive, check_whole, nearest
+from ...errors import SrnnError, check_flag, check_positive, check_whole, nearest
 from ..kernels.reference import spike
 from ..surrogates import Surrogate, as_surrogate
 
@@ -73,6 +73,5 @@ def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: in
         if key not in known:
             raise SrnnError(f"The encoder '{name}' has no setting '{key}'.{nearest(str(key), known)}")
     per_channel = options.pop("per_channel", False)
-    if not isinstance(per_channel, bool):
-        raise SrnnError(f"per_channel of the encoder '{name}' must be true or false, not {per_channel!r}.")
+    check_flag("per_channel", per_channel)
     return LearnedTernary(inputs if per_channel else None, **options)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_whole, is_number, require
+from ...errors import SrnnError, check_flag, check_whole, is_number, require
 from .. import kernels
 from ..delays import Delays, delayed_input, depth_of, draw, reached, rounded, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output
@@ -90,7 +89,7 @@ class Layer(nn.Module):
         for name, count in (("inputs", inputs), ("size", size)):
             check_whole(name, count, 1)
         for name, answer in (("recurrent", recurrent), ("bias", bias), ("recompute", recompute)):
-            require(isinstance(answer, (bool, np.bool_)), name, "true or false", answer)
+            check_flag(name, answer)
         require(is_number(gain_in) and abs(gain_in) < float("inf"), "gain_in", "a finite number", gain_in)
         if output not in ("emission", "membrane"):
             raise SrnnError(f"A layer's output must be 'emission' or 'membrane', not {output!r}.")

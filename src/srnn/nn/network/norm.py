@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes
-from ...errors import SrnnError, nearest, require
+from ...errors import SrnnError, check_flag, is_number, nearest, require
 from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
@@ -43,10 +43,9 @@ class Norm:
     def __post_init__(self) -> None:
         for name in ("gamma", "momentum"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            require(number and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
+            require(is_number(value) and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
         require(self.momentum <= 1, "network.norm.momentum", "at most 1", self.momentum)
-        require(isinstance(self.detach, bool), "network.norm.detach", "true or false", self.detach)
+        check_flag("network.norm.detach", self.detach)
 
     def describe(self) -> dict[str, Any]:
         """As a recipe has it."""

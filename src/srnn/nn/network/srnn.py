@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_whole, require
+from ...errors import SrnnError, check_flag, check_whole
 from ..delays import Delays
 from ..kernels.problem import LayerResult
 from ..neurons import Neuron, as_neuron
@@ -141,7 +141,7 @@ class SRNN(nn.Module):
         norms = each_layer("norm", norm, sizes, (str, Mapping, Norm, type(None)))
         biases = each_layer("bias", bias, sizes, bool)
         for name, answer in (("bidirectional", bidirectional), ("late", late)):
-            require(isinstance(answer, bool), name, "true or false", answer)
+            check_flag(name, answer)
         if merge not in ("mean", "concat"):
             raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
         self.inputs, self.outputs = inputs, outputs

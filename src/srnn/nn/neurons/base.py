@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError, check_choice, is_number, nearest
+from ...errors import SrnnError, check_choice, check_flag, is_number, nearest
 from ...registry import define, defined
 from ..arithmetic import positive_part
 from ..equations import digest_of, equations
@@ -186,8 +186,7 @@ class Neuron:
             if key not in variables:
                 raise SrnnError(f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}")
         object.__setattr__(self, "initial", tuple(initial.items()))
-        if not isinstance(self.detach_reset, bool):
-            raise SrnnError(f"detach_reset is true or false, not {self.detach_reset!r}.")
+        check_flag("detach_reset", self.detach_reset)
         if self.time_constants not in ("linear", "log", "unconstrained"):
             raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
 
