@@ -51,6 +51,20 @@ class Services:
         return {"torch.utils.tensorboard": tensorboard, "wandb": SimpleNamespace(init=init), "mlflow": mlflow}
 
 
+class Failing(list[Any]):
+    """What was written; what is of one epoch cannot be."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def __iadd__(self, values: Any) -> Any:
+        if any(epoch == self.epoch for _, _, epoch in values):
+            raise ConnectionError("no route\nto host")
+        self.extend(values)
+        return self
+
+
 @pytest.mark.parametrize("name, opened", [
     ("tensorboard", [("tensorboard", 1), ("tensorboard", 3)]), ("wandb", [None, "made"]), ("mlflow", [None, "made"]),
 ])  # fmt: skip
@@ -68,6 +82,28 @@ def test_every_epoch_once_also_after_resuming(
     assert names >= {"loss/train", "accuracy/validation", "firing_rate/validation", "lr"}
     assert sorted((name, step) for name, _, step in services.written) == sorted((n, e) for n in names for e in (1, 2))
     assert all(isinstance(value, float | int) for _, value, _ in services.written)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
+def test_a_service_that_fails_ends_no_training(
+    name: LoggerName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, fails = Services(), Failing(2)
+    for module, stub in services.modules().items():
+        monkeypatch.setitem(sys.modules, module, stub)
+    monkeypatch.setattr(services, "written", fails)
+    with pytest.warns(RuntimeWarning, match=rf"'{name}' lacks epoch 2, which metrics.jsonl has: no route to host$"):
+        result = train(tiny_recipe("--training.epochs=3"), tmp_path / "run", task=TinyTask(), logger=name)
+    assert result["epochs"] == 3 and services.closed == 1 and {epoch for _, _, epoch in fails} == {1, 3}
+
+
+def test_a_service_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> Any:
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    with pytest.raises(SrnnError, match=r"^The logger 'wandb' cannot be started: no route to host$"):
+        train(tiny_recipe(), tmp_path / "run", task=TinyTask(), logger="wandb")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Where else each epoch's numbers go: TensorBoard, Weights & Biases, MLflow. A run's own record is its metrics.jsonl.
 
 A resumed training continues the same record: the two services name theirs by an id, which the run keeps in ``logger.json``.
+What a package of theirs raises is anything: it refuses a training that has not begun, and ends none that has.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from ..errors import SrnnError, nearest, need
 from ..files import read_object
+from ..text import one_line
 from .runs import Run
 
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
@@ -24,12 +27,21 @@ def service(name: LoggerName) -> Any:
 
 
 class Logger:
-    """Gives the record of an epoch to a service: ``log`` for each epoch, ``close`` at the end."""
+    """Gives the record of an epoch to a service: ``log`` for each epoch, ``close`` at the end.
+
+    Where the service fails, a RuntimeWarning says which epoch it lacks.
+    """
 
     def __init__(self, name: LoggerName, run: Run, epoch: int) -> None:
-        """``epoch``: the last one that the run has; the record continues behind it."""
-        opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](service(name), run, epoch)
-        self._write, self.close = opened
+        """``epoch``: the last one that the run has; the record continues behind it. SrnnError if that fails."""
+        self._name = name
+        try:
+            opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](service(name), run, epoch)
+        except SrnnError:
+            raise
+        except Exception as error:
+            raise SrnnError(f"The logger '{name}' cannot be started: {error}") from error
+        self._write, self._close = opened
 
     def log(self, record: dict[str, Any]) -> None:
         """The record of an epoch, as metrics.jsonl has it; what is None (the firing rate of what does not spike) is left out."""
@@ -39,7 +51,18 @@ class Logger:
             for name, value in record[part].items()
             if value is not None
         }
-        self._write({**scalars, "lr": record["lr"]}, record["epoch"])
+        self._try(f"epoch {record['epoch']}", lambda: self._write({**scalars, "lr": record["lr"]}, record["epoch"]))
+
+    def close(self) -> None:
+        """Ends the record."""
+        self._try("the end", self._close)
+
+    def _try(self, what: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:
+            text = f"The logger '{self._name}' lacks {what}, which metrics.jsonl has: {error}"
+            warnings.warn(one_line(text), RuntimeWarning, stacklevel=2)
 
 
 Opened = tuple[Callable[[dict[str, float], int], None], Callable[[], None]]
