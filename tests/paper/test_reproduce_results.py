@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from srnn.errors import SrnnError
+from srnn.measure.analysis import recipe_spikes
 from srnn.paper import gather, write_curves
-from srnn.paper.kinds import kind, spiking
+from srnn.paper.costs import method_of
+from srnn.paper.evidence import read_sweep
 from srnn.paper.records import command_words
 from srnn.studies.summary import spread
 from srnn.training.recipes import load_recipe
@@ -45,19 +47,20 @@ class TestNoSpikes:
         ],
     )  # fmt: skip
     def test_kinds(self, recipe: str, name: str, spikes: bool) -> None:
-        network = load_recipe(recipe).to_dict()["network"]
-        assert kind(network) == name and spiking(network) == spikes
+        assert method_of(load_recipe(recipe).network) == name and recipe_spikes(load_recipe(recipe)) == spikes
 
     @pytest.mark.parametrize(
         ("settings", "spikes"),
         [
             ({}, True), (RELU, False), ({"network.neuron": "relu"}, False), ({"network.neuron": ["alif", "relu"]}, False),
-            ({"network.neuron.name": "relu"}, False), ({"network.neuron": ["alif", {"name": "lif"}]}, True),
-            ({"baseline": "relu"}, False), ({"baseline": "lif"}, True), ({"network.model": "gru"}, False),
+            ({"network.neuron": ["alif", {"name": "lif"}]}, True),
+            ({"baseline": "relu"}, False), ({"baseline": "lif"}, True), ({"baseline": "gru"}, False),
+            ({"recipe": "paper/ecg-relu"}, False), ({"recipe": "paper/ecg-lif"}, True),
         ],
     )  # fmt: skip
-    def test_points_of_a_sweep(self, settings: dict[str, Any], spikes: bool) -> None:
-        assert spiking({"model": "srnn", "neuron": {"name": "alif"}}, settings) == spikes
+    def test_points_of_a_sweep(self, settings: dict[str, Any], spikes: bool, tmp_path: Path) -> None:
+        (point,) = read_sweep(write_sweep(tmp_path / "sweep", {"one": settings})).points
+        assert point["spiking"] == spikes and ("firing_rate" in point) == spikes
 
     def test_activity_of_relu_units_is_no_firing_rate(self, results: Path, tmp_path: Path) -> None:
         """Their summaries and sweeps hold the share of outputs that are not 0 under that name."""

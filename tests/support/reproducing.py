@@ -36,7 +36,7 @@ def write_sweep(folder: Path, points: dict[str, dict[str, Any]], **changes: Any)
     """A sweep's results; points: name -> settings."""
     content = {
         "name": folder.name, "title": "a sweep", "split": "validation", "trainings": [],
-        "recipe": {"task": {"name": "ecg"}},
+        "recipe": load_recipe("paper/ecg-code").to_dict(),
         "points": [
             {
                 "point": name, "variant": None, "settings": given, "parameters": 100 * i, "seeds": [0, 1],

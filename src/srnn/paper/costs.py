@@ -9,14 +9,16 @@ from ..measure import style
 from ..measure.energy import Activity, LayerShape, count, describe_network
 from ..nn.baselines import CELLS, ClassicalRNN
 from ..nn.network import SRNN
+from ..nn.neurons import as_neuron
 from .evidence import Evidence
-from .kinds import kind, published_kind
 from .matching import cost, energy, same_data
 from .published import TASKS, number, published_rows, source
 from .sheet import Made, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ..training.recipes.network import NetworkConfig
 
 _RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firing rate
     "LIF": ("n", "r(mn + n²)"),
@@ -27,11 +29,17 @@ _RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firin
     "RNN": ("mn + 2n² + 4n", "-"),
     "GRU": ("3(mn + n²) + 12n", "-"),
 }
+_OF_NEURONS = {"relu": "ReLU SRNN", "adlif": "SE-adLIF SRNN", "lif": "LIF SRNN"}
+_METHODS = {
+    "Adaptive SRNN": "SRNN", "LIF SRNN": "LIF SRNN", "ReLU SRNN": "ReLU SRNN", "LSTM": "LSTM", "GRU": "GRU",
+    "Vanilla RNN": "RNN", "Bidirectional LSTM": "Bi-LSTM", "CNN": "CNN",
+}  # fmt: skip
+"""Of the paper's methods, by the beginning of their names in its Table S2."""
 _SHAPES = {
     "SRNN": "o", "SE-adLIF SRNN": "*", "LIF SRNN": "s", "ReLU SRNN": "X", "LSTM": "^", "Bi-LSTM": "v", "GRU": "D", "RNN": "P",
     "CNN": "p",
 }  # fmt: skip
-"""Of methods, as ``kind`` and ``published_kind`` name them."""
+"""Of methods, as ``method_of`` and ``_METHODS`` name them."""
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _RATES = (0.3, 0.1, 0.03)
 
@@ -112,6 +120,20 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
     return Made("srnn.measure.energy, the paper's rules and prices", numbers)
 
 
+def method_of(network: NetworkConfig) -> str:
+    """ "SRNN", "LIF SRNN", "LSTM", ..., what the paper calls a recipe's network; of several kinds of neurons, the first named."""
+    if network.model != "srnn":
+        name = network.model.upper()
+        return "Bi-LSTM" if network.bidirectional and name == "LSTM" else name
+    names = [as_neuron(spec).name for spec in network.each("neuron")]
+    return next((method for name, method in _OF_NEURONS.items() if name in names), "SRNN")
+
+
+def _published_method(method: str) -> str:
+    """What a method of the paper's Table S2 is; its own name for one that is none of these."""
+    return next((kind for name, kind in _METHODS.items() if method.startswith(name)), method)
+
+
 def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     """A colour a task, a shape a method; published networks open, ours filled."""
     from matplotlib.lines import Line2D
@@ -124,7 +146,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
         for row in published_rows("tableS2"):
             if row.task != task or row.energy is None or row.accuracy is None:
                 continue
-            x, y, method = number(row.energy), number(row.accuracy), published_kind(row.method)
+            x, y, method = number(row.energy), number(row.accuracy), _published_method(row.method)
             look = {"color": colours[index], "marker": _SHAPES[method], "ls": "none"}
             axes.plot(x, y, **look, mfc="white", ms=_size(method, 5.5), mew=1.1)
             numbers["published"].append({"task": task, "method": row.method, "energy_pj": x, "accuracy": y})
@@ -140,7 +162,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             accuracy, split, _ = entry.measured()
             x, y = energy(operations), 100 * accuracy["mean"]
             error = None if accuracy["std"] is None else 100 * accuracy["std"]
-            method = kind(entry.recipe.to_dict()["network"])
+            method = method_of(entry.recipe.network)
             look = {"color": colours[index], "marker": _SHAPES[method], "ls": "none"}
             axes.errorbar(x, y, yerr=error, **look, ms=_size(method, 4.5), elinewidth=0.8)
             numbers["ours"].append(

@@ -21,11 +21,11 @@ from typing import Any
 from ..data.datasets.base import SPLITS
 from ..errors import SrnnError
 from ..files import read_object, reading
+from ..measure.analysis import recipe_spikes
 from ..studies.summary import spread
 from ..training.recipes import Recipe
-from ..training.recipes.reading import build
+from ..training.recipes.reading import build, make_recipe, recipe_content
 from ..training.runs import Run
-from .kinds import spiking
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
 LABELLED = "accuracy_labelled"
@@ -61,7 +61,7 @@ class Entry:
     @property
     def spiking(self) -> bool:
         """Whether its hidden neurons spike."""
-        return spiking(self.recipe.to_dict()["network"])
+        return recipe_spikes(self.recipe)
 
     @property
     def task(self) -> str:
@@ -168,7 +168,7 @@ def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
             name=folder.name,
             recipe=recipe,
             accuracy=_spread(content["accuracy"]),
-            firing_rate=rate if spiking(recipe.to_dict()["network"]) else None,
+            firing_rate=rate if recipe_spikes(recipe) else None,
             seeds=seeds,
             split=str(content["split"]),
             parameters=parameters,
@@ -188,7 +188,7 @@ def _run(folder: Path) -> Entry:
             name=folder.name,
             recipe=run.recipe,
             accuracy=_one(result["accuracy"]),
-            firing_rate=rate if spiking(run.recipe.to_dict()["network"]) else None,
+            firing_rate=rate if recipe_spikes(run.recipe) else None,
             seeds=[run.seed],
             split=f"{result.get('split', 'validation')} (which also chose the epoch)",
             parameters=None if result.get("parameters") is None else int(result["parameters"]),
@@ -245,7 +245,10 @@ def read_sweep(folder: Path) -> SweepResult:
             measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
             if "accuracy" not in measured or not isinstance(point["settings"], dict):
                 raise ValueError("a point without accuracy or settings")
-            spikes = spiking(recipe.get("network", {}), point["settings"])
+            settings = dict(point["settings"])
+            base = recipe_content(str(settings.pop("recipe"))) if "recipe" in settings else recipe
+            baseline = settings.pop("baseline", None)
+            spikes = recipe_spikes(make_recipe(base, str(path), settings, baseline))
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
             if not spikes:  # as in Entry: what ReLU units give is no firing rate
                 measured.pop("firing_rate", None)
