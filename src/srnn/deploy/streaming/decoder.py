@@ -199,7 +199,7 @@ class Session:
         It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
         that pays).
         """
-        samples = as_samples(as_numpy(block), self.encoder.channels)
+        samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
         try:
             with np.errstate(over="ignore"):
                 steps = self.encoder.push(samples)
