@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import srnn
 from srnn import SRNN, SrnnError
 from srnn.api import from_network
+from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
-from srnn.data.signals import ScaledPath
+from srnn.data.signals import CrossingPath, ScaledPath, SignalPath
 from srnn.data.tasks import create_task
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.decision import c_string
@@ -186,6 +187,24 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
         assert program.text("--scores", "--raw", given=lines(x)) == program.text("--scores", given=lines(raw))
     text = (tmp_path / "c" / "My_sensor.h").read_text()
     assert "#define MY_SENSOR_MEAN {9.81f, -300.0f}" in text and "#define MY_SENSOR_STD {0.3f, 71.5f}" in text
+
+
+@needs_compiler
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None:
+    """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that was no part of the macro."""
+    mean, std = np.full(30, -1234.567, np.float32), np.full(30, 9.876543, np.float32)
+    crossing = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=30, smoothing=0)
+    signals: tuple[SignalPath, ...] = (
+        ScaledPath(30, 50.0, Statistics(mean, std)),
+        crossing.with_std([float(value) for value in std]),
+    )
+    for number, path in enumerate(signals):
+        net = SRNN(path.inputs, [2], 2, generator=torch.Generator().manual_seed(0))
+        model, folder = from_network(net, ("a", "b"), signal=path), tmp_path / str(number)
+        options = {"inputs_as": InputFormat(4.0, whole=False)} if format == "int8" else {}
+        model.export(folder, "c" if format == "float32" else "int8", name="net", **options)
+        subprocess.run([COMPILERS[0], *FLAGS, "-o", "net", "net_main.c", "net.c", "-lm"], cwd=folder, check=True)
 
 
 @needs_compiler

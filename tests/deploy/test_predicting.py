@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +16,10 @@ import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
-from srnn.deploy.streaming import Decoder
+from srnn.deploy.serve.batch import read_body
+from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
+from srnn.deploy.streaming.sources import open_source
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model
@@ -195,3 +198,27 @@ def test_sound_that_is_too_large_to_be_encoded_is_said_to_be_so() -> None:
     """Its power is not finite, which SciPy refuses to smooth."""
     with pytest.raises(SrnnError, match="too large to be encoded"):
         srnn.load("spoken-digits").predict(np.full((9000, 1), 9e18))
+
+
+def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None:
+    """predict took full scale as 1; a stream, a file of an array and the service took 32,768 as the number that it is."""
+    model = srnn.load("spoken-digits")
+    sound = np.random.default_rng(0).normal(0, 3000, (4000, 1)).astype(np.int16)
+    known = model.predict((sound / 32768).astype(np.float32))
+    np.save(tmp_path / "a.npy", sound)
+    np.savez(tmp_path / "b.npz", x=sound[None], y=[model.classes[3]])
+    for same in (sound, tmp_path / "a.npy"):
+        assert np.array_equal(model.predict(same).scores, known.scores)
+    decoder = Decoder.of(model, segment=0)
+    session = decoder.open()
+    last = Decisions.joined([session.push(sound[:1000]), session.push(sound[1000:]), session.finish()])
+    np.testing.assert_allclose(last.scores[-1], known.scores[-1], atol=1e-4)
+    whole = open_source(str(tmp_path / "a.npy"), 1, 8000, 100, numbers=decoder.signal.numbers).whole()
+    body = io.BytesIO()
+    np.save(body, sound[None])
+    (sent,) = read_body(body.getvalue(), "application/x-npy", decoder)
+    assert np.array_equal(whole, sent) and np.array_equal(sent, sound / np.float32(32768))
+    steps = model.task.encode("a", sound)
+    assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(steps) == len(
+        known.scores
+    )

@@ -364,3 +364,15 @@ def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() ->
 def test_a_policy_s_file_is_no_policy() -> None:
     with pytest.raises(SrnnError, match="A policy is an ExitPolicy"):
         decoder(TinyTask(), policy="exit-policy.json")
+
+
+def test_one_long_sequence_goes_on_from_its_saved_state() -> None:
+    """Beyond where the decoder's segments end, its own state was refused."""
+    model = from_network(SRNN(2, [4], 2, generator=torch.Generator().manual_seed(0)), ["a", "b"], steps=5)
+    x, decoding = np.random.default_rng(0).standard_normal((12, 2)), Decoder.of(model)
+    session, again = decoding.open(whole=True), decoding.open(whole=True)
+    session.push(x[:8])
+    again.restore(session.save())
+    assert equal(again.push(x[8:]), session.push(x[8:])) and again.finish().final.tolist() == [True]
+    with pytest.raises(SrnnError, match="does not fit"):
+        decoding.restore(session.save())

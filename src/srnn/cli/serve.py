@@ -176,7 +176,9 @@ def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
         try:
             if piped is not None:
                 piped.seek(0)
-            whole = open_source(str(path), decoder.signal.channels, rate, 4096, stdin=piped).whole()
+            whole = open_source(
+                str(path), decoder.signal.channels, rate, 4096, stdin=piped, numbers=decoder.signal.numbers
+            ).whole()
         except SrnnError as error:
             problem = error
             continue

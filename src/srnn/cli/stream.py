@@ -143,6 +143,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
         return open_source(
             arguments.source, signal.channels, signal.rate, block, arguments.format or "csv",
             int16_scale=signal.int16_scale, at_once=arguments.block is None, chosen=arguments.channels,
+            numbers=signal.numbers,
         )  # fmt: skip
     except SrnnError as error:
         if signal.form == "steps" and arguments.form == "auto" and "channel" in str(error):

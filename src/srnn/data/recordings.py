@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -49,18 +49,22 @@ _LINE_AT_MOST = 2**20
 _BLOCK = 4096  # rows of a table that are lists of numbers at a time
 
 
-def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Sequence[int] | None = None) -> Array:
+def read_signal(
+    path: Path, channels: int | None, rate: float | None, chosen: Sequence[int] | None = None,
+    numbers: Callable[[Array], Array] | None = None,
+) -> Array:  # fmt: skip
     """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
 
     Args:
         channels: how many it must have (None: any); sound of several is averaged where one is wanted, as in training.
         rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
         chosen: which of its channels to read, in this order, counted from 0; None: all.
+        numbers: how the samples of an array are counted (``SignalPath.numbers``); None: as they are.
 
-    SrnnError, which names the file, and the line or sample: missing, empty, damaged, another format or number of channels, not
-    finite, a rate that cannot be resampled.
+    SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another format, channels or rate.
     """
     x, own_rate, _ = read_recording(path)
+    x = x if numbers is None else numbers(x)
     if chosen is not None:
         if max(chosen) >= x.shape[1]:
             raise SrnnError(f"{path} has no channel {max(chosen) + 1}, only {x.shape[1]}.")

@@ -129,6 +129,7 @@ class Task(ABC):
                 f"{' Give it as (samples, channels), x.T.' if turned else ''}"
             )
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a network's numbers is not finite
+            signal = path.numbers(signal)
             check_finite(name, signal.astype(np.float32, copy=False), 0)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):

@@ -109,7 +109,7 @@ def predict(
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
     if isinstance(signal, (str, Path)):
-        name, x = str(signal), read_signal(Path(signal), path.channels, path.rate, channels)
+        name, x = str(signal), read_signal(Path(signal), path.channels, path.rate, channels, path.numbers)
     else:
         name, x = "The signal", _array(signal, path)
     lag = task.lag(path.form)
@@ -148,6 +148,4 @@ def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
         )
     if not len(x):
         raise SrnnError("The signal holds no samples.")
-    if x.dtype == np.int16:
-        x = (x / path.int16_scale).astype(np.float32)
     return check_finite("The signal", x, 0)

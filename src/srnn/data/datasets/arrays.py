@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,10 +144,12 @@ def fit_scale(name: str, train: Split) -> Statistics:
     return Statistics(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
 
 
-def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[Description, Split]:
+def load_file(
+    split: SplitName, source: Path, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
+) -> tuple[Description, Split]:
     """What ``describe`` says of an .npz or HDF5 file, and one split of it as ``load_arrays`` gives it.
 
-    ``shares`` None: where the file names no splits, all sequences.
+    ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
     """
     with _open(source) as content:
         x, (classes, y) = _x(source, content), _labels(source, content)
@@ -182,7 +184,7 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
             rows = np.array([int(item.name) for item in chosen], np.int64)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-        values = _float32(str(source), x[rows], rows)
+        values = _float32(str(source), x[rows] if numbers is None else numbers(x[rows]), rows)
     lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
     if lengths is not None and lengths.min() >= 1:
         for row, length in zip(values, lengths, strict=True):

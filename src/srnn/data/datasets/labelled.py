@@ -43,7 +43,7 @@ def load_labelled(
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     groups: Array | None
     if source.suffix.lower() in ARRAY_FILES:
-        about, whole = load_file(split, source, shares)
+        about, whole = load_file(split, source, shares, path.numbers)
         ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
         names = [f"{source}, sequence {index}," for index in range(len(whole))]
         signals = [
@@ -63,7 +63,7 @@ def load_labelled(
             items = split_items(source, items, shares or Shares())[split]
         if not items:
             raise SrnnError(f"{source} has no sequences for the {split} split.")
-        signals = [read_signal(item.path, path.channels, path.rate) for item in items]
+        signals = [read_signal(item.path, path.channels, path.rate, numbers=path.numbers) for item in items]
         names, y = [str(item.path) for item in items], np.array(_numbers(source, [i.label for i in items], classes))
         groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
     if divided and shares is not None:

@@ -46,7 +46,7 @@ class SignalPath(ABC):
     what: str
     """Description of the signal, for people: "sound at 8000 Hz"."""
     int16_scale: float = INT16_SCALE
-    """Divisor of int16 samples; 1 where they are used as they are: steps, and pixels up to 255."""
+    """Divisor of raw int16 samples; 1 where they are used as they are: a sensor's channels, steps, and pixels up to 255."""
     as_trained: bool = True
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
     pairs: tuple[str, ...] = ()
@@ -71,6 +71,10 @@ class SignalPath(ABC):
         """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` returns for blocks of any size."""
         encoder = self.stream()
         return np.concatenate([encoder.push(signal), encoder.flush()])
+
+    def numbers(self, samples: Array) -> Array:
+        """An array of samples as the path counts them: as they are, but for sound in int16."""
+        return samples
 
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         """``whole`` of each of several signals, to the same bits; faster where some of the work can be done for all at once."""

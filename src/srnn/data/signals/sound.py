@@ -19,7 +19,7 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
 from ..encoders.streaming_speech import check_streamable, speech_stream
-from .base import CALIBRATION, Array, SignalPath, known
+from .base import CALIBRATION, INT16_SCALE, Array, SignalPath, known
 
 
 class SoundPath(SignalPath):
@@ -30,6 +30,10 @@ class SoundPath(SignalPath):
     @property
     def what(self) -> str:  # type: ignore[override]
         return f"sound at {self.rate} Hz"
+
+    def numbers(self, samples: Array) -> Array:
+        """int16, as converters and the readers of WAV files give it, has its full scale at 1, as sound in a file has."""
+        return samples / np.float32(INT16_SCALE) if samples.dtype == np.int16 else samples
 
 
 @dataclass(frozen=True)

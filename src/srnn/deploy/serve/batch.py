@@ -78,7 +78,7 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
             raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
         _check_count(len(array), limits)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
-            return [sequence.astype(np.float32) for sequence in array]
+            return [decoder.signal.numbers(sequence).astype(np.float32) for sequence in array]
     if kind in ("audio/wav", "audio/x-wav", "audio/wave"):
         if channels != 1 or decoder.signal.form != "signal" or decoder.signal.rate is None:
             raise SrnnError(f"This model reads {decoder.signal.what}, not sound.")

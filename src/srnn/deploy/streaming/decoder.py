@@ -199,7 +199,7 @@ class Session:
         It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
         that pays).
         """
-        samples = as_samples(as_numpy(block), self.encoder.channels)
+        samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
         try:
             with np.errstate(over="ignore"):
                 steps = self.encoder.push(samples)
@@ -377,7 +377,7 @@ class Session:
         ended, least = info.get("ended"), 0 if decoder.policy is None else 1
         if (
             network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
-            or len(last) > 1 or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
+            or len(last) > 1 or samples < 0 or not 0 <= position <= steps or position >= (self.segment or 2**62)
             or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
             or not 0 <= scores.steps[0] <= position
         ):  # fmt: skip

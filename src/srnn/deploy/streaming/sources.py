@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -45,6 +45,7 @@ class Source:
 def open_source(
     source: str, channels: int, rate: float | None, block: int, raw: RawFormat = "csv", stdin: IO[bytes] | None = None,
     *, int16_scale: float = 1.0, at_once: bool = True, chosen: Sequence[int] | None = None,
+    numbers: Callable[[Array], Array] | None = None,
 ) -> Source:  # fmt: skip
     """Open a signal.
 
@@ -54,7 +55,7 @@ def open_source(
         block: samples in a block, at most.
         int16_scale: what raw int16 is divided by.
         at_once: give on what has come through a pipe without waiting for a full block.
-        chosen: which channels of a file to read, see ``read_signal``.
+        chosen, numbers: of a file, see ``read_signal``.
 
     SrnnError, here or while it is read: missing, empty, truncated, another format or number of channels, not finite,
     a rate that cannot be resampled.
@@ -72,7 +73,7 @@ def open_source(
         rows = table_blocks(path, channels, block)
         if rows is not None:
             return Source(source, rows)
-    x = read_signal(path, channels, rate, chosen)
+    x = read_signal(path, channels, rate, chosen, numbers)
     return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
 
 

@@ -60,17 +60,18 @@ _BOUND = re.compile(r"(?<=\w) (?=\*?\w)")
 
 def folded(text: str) -> str:
     """C text without very long lines: broken at blanks, the rest indented further, or after the star of a comment. A name stays
-    with its type, and the end of a comment with its last word."""
+    with its type, and the end of a comment with its last word; a macro goes on in the next line only behind a backslash."""
     lines, comment = [], False
     for line in text.split("\n"):
         comment = comment or line.startswith("/* ")
         if len(line) > _WIDTH:
             indent = " * " if comment else " " * (len(line) - len(line.lstrip()) + 8)
             line = line.replace(" */", "\0*/") if comment else _BOUND.sub("\0", line)
+            end = " \\\n" if line.startswith("#") else "\n"
             wrapped = textwrap.wrap(
-                line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+                line, _WIDTH - len(end) + 1, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
             )
-            lines += [part.replace("\0", " ") for part in wrapped]
+            lines.append(end.join(wrapped).replace("\0", " "))
         else:
             lines.append(line)
         comment = comment and not line.endswith("*/")
