@@ -267,6 +267,18 @@ def test_memory_by_hand() -> None:
     assert picojoules(counts, prices.prices(counts)) == pytest.approx(sum(found.values()))
 
 
+def test_a_layer_without_biases_neither_adds_reads_nor_keeps_them() -> None:
+    """Four neurons, in two substeps; with batch norm, whose shift is a bias, they have them again."""
+    biased, without, normed = (
+        total(count(describe_network(small("lif", 3, [4], substeps=2, **options)), spiking(0.1)))
+        for options in ({}, {"bias": False}, {"bias": False, "norm": "batch"})
+    )
+    assert biased == normed
+    assert biased.additions - without.additions == pytest.approx(4 * 2)
+    assert biased.weight_reads - without.weight_reads == pytest.approx(4 * 2)
+    assert biased.weight_words - without.weight_words == 4
+
+
 @pytest.mark.parametrize("spikes", [True, False])
 def test_what_is_under_way_takes_memory_and_nothing_else(spikes: bool) -> None:
     """Of 5 neurons 8 steps at a bit; of 3 inputs 4 steps, at a bit or a word."""
