@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from srnn.data import augmentation
 from srnn.data.augment_config import AugmentConfig
-from srnn.data.augmentation import augment
+from srnn.data.augmentation import are_events
 from srnn.data.batches import Batch
 from srnn.data.encoders import sliding_window
 from srnn.data.tasks import create_task
@@ -19,6 +22,13 @@ from srnn.errors import SrnnError
 from srnn.nn.kernels import Spikes
 from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
+
+
+def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[int], *more: Any, **named: Any) -> Batch:
+    """Of a split that is this batch."""
+    kind = are_events([batch])
+    augmentation.check(config, kind, blocks, batch.x.shape, bool(more))
+    return augmentation.augment(batch, config, kind, blocks, seeds, *more, **named)
 
 
 def events(rng: np.random.Generator, batch: int = 4, steps: int = 20, channels: int = 7) -> torch.Tensor:

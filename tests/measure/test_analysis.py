@@ -171,6 +171,7 @@ def test_settled() -> None:
         return made
 
     assert curve([10, 90, 50, 89, 90]).settled_steps == 4
+    assert curve([95, 99, 90]).settled_steps == 1  # what it was better at, it need not wait for
     assert curve([90, 90]).settled_steps == 1
     assert curve([0, 90]).settled_steps == 2
     assert curve([0, 0], counted=0).settled_steps is None

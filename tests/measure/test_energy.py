@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SRNN, Init, Neuron, SrnnError
+from srnn import SRNN, Init, Neuron, Spikes, SrnnError
 from srnn.measure.energy import (
     Activity,
     count,
@@ -265,6 +265,29 @@ def test_memory_by_hand() -> None:
     assert found["signal_accesses"] == pytest.approx(2.0 * (1 + 0.25 + 0.25 + 0.25 + 1))
     assert found["addresses"] == pytest.approx(7.0 * synapses)
     assert picojoules(counts, prices.prices(counts)) == pytest.approx(sum(found.values()))
+
+
+def test_a_layer_without_biases_neither_adds_reads_nor_keeps_them() -> None:
+    """Four neurons, in two substeps; with batch norm, whose shift is a bias, they have them again."""
+    biased, without, normed = (
+        total(count(describe_network(small("lif", 3, [4], substeps=2, **options)), spiking(0.1)))
+        for options in ({}, {"bias": False}, {"bias": False, "norm": "batch"})
+    )
+    assert biased == normed
+    assert biased.additions - without.additions == pytest.approx(4 * 2)
+    assert biased.weight_reads - without.weight_reads == pytest.approx(4 * 2)
+    assert biased.weight_words - without.weight_words == 4
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_lies_in_padding_costs_nothing(packed: bool) -> None:
+    """Spikes beyond a sequence's length, and numbers that would make the input an analog one."""
+    net, lengths = small("lif"), torch.tensor([7, 0, 4])
+    x = (torch.rand(3, 7, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    padding = torch.arange(7)[:, None] >= lengths[:, None, None]
+    clean, noisy = x.masked_fill(padding, 0.0), x.masked_fill(padding, 1.0 if packed else 0.5)
+    reports = [energy(net, Spikes.from_dense(one) if packed else one, lengths) for one in (clean, noisy)]
+    assert reports[0] == reports[1]
 
 
 @pytest.mark.parametrize("spikes", [True, False])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization, remove_parametrizations
 
 from srnn import SRNN, Spikes, SrnnError, Stream
 from srnn.nn.kernels import LayerProblem, run_layer
@@ -302,6 +303,18 @@ def test_a_layer_without_bias_gets_one() -> None:
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["weight_in", "bias"])
+def test_what_a_parametrization_computes_is_not_folded_until_it_is_permanent(name: str) -> None:
+    net, x = SRNN(12, [9], 3, norm="batch"), torch.randn(4, 10, 12)
+    register_parametrization(net.layers[0], name, torch.nn.Softsign())
+    net(x)[0].sum().backward()
+    net.eval()
+    with pytest.raises(SrnnError, match="make it permanent first"):
+        net.fold()
+    remove_parametrizations(net.layers[0], name)
+    assert torch.equal(net.fold()(x)[0], net(x)[0])
 
 
 def test_names_and_settings() -> None:

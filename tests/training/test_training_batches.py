@@ -41,7 +41,7 @@ def dense(batch: Batch) -> torch.Tensor:
 @pytest.mark.parametrize("steps", [4, 9, 14])
 def test_values_are_averaged_and_nothing_passes_the_first_ones_end(steps: int) -> None:
     own, other = batch_of(0, 9, [9, 3, 6]), batch_of(1, steps, [steps, 2, 4])
-    mixed = mix(own, other, 0.75, range(3))
+    mixed = mix(own, other, False, 0.75, range(3))
     expected = 0.75 * dense(own)
     both = min(9, steps)
     expected[:, :both] += 0.25 * dense(other)[:, :both]
@@ -56,20 +56,20 @@ def test_events_stay_events_each_of_one_of_both(packed: bool) -> None:
     a, b = dense(own), dense(other)
     if packed:
         own, other = Batch(Spikes.from_dense(a), own.y, None), Batch(Spikes.from_dense(b), other.y, None)
-    mixed = mix(own, other, 0.8, range(3))
+    mixed = mix(own, other, True, 0.8, range(3))
     assert isinstance(mixed.x, Spikes) == packed
     x = dense(mixed)
     assert bool(((x == a) | (x == b)).all())
     differ = a != b
     assert (x == a)[differ].float().mean() == pytest.approx(0.8, abs=0.02)
     rows = np.array([1])
-    assert torch.equal(dense(mix(own[rows], other[rows], 0.8, [1])), x[1:2])
+    assert torch.equal(dense(mix(own[rows], other[rows], True, 0.8, [1])), x[1:2])
 
 
 def test_labels_of_steps_end_with_the_other_sequence() -> None:
     own, other = batch_of(0, 6), batch_of(1, 4)
     own, other = (Batch(one.x, one.y[:, None].expand(-1, one.x.shape[1]), None) for one in (own, other))
-    mixed = mix(own, other, 0.5, range(3))
+    mixed = mix(own, other, False, 0.5, range(3))
     assert mixed.mixed is not None and torch.equal(mixed.mixed[0], F.pad(other.y, (0, 2), value=-1))
 
 
@@ -81,7 +81,7 @@ def test_both_labels_count_by_their_share_and_parts_add_up(name: LossName) -> No
     if name == "nll":
         labels = [torch.from_numpy(np.random.default_rng(seed).integers(-1, 4, (3, 8))) for seed in (2, 3)]
         own, other = Batch(own.x, labels[0], own.lengths), Batch(other.x, labels[1], None)
-    mixed = mix(own, other, 0.7, range(3))
+    mixed = mix(own, other, False, 0.7, range(3))
     outputs = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 8, 5)))
     if name == "nll":
         outputs = outputs.log_softmax(-1)
@@ -98,6 +98,23 @@ def test_both_labels_count_by_their_share_and_parts_add_up(name: LossName) -> No
         of = Window(part, 0, 8).score(loss, outputs[rows])
         parts += float(of.loss) * of.weight
     assert parts == pytest.approx(float(total), rel=1e-12)
+
+
+def test_settings_fit_the_split_whatever_a_batch_holds() -> None:
+    """Counts are values although a batch has none above 1, and a shift may be longer than all sequences of a batch."""
+    counts, short = TinyTask(poison=2.0), TinyTask(padded=True)
+    batches = TrainingBatches(
+        Sequences(counts, "train"), counts, counts.signal(), AugmentConfig(channel_mask=1, mix=1), 5, 16
+    )
+    mixed = dense(batches.take(np.arange(20, 26), slice(None), 0, 0))
+    assert bool(((mixed > 0) & (mixed < 1)).any())  # averaged, not drawn
+    with pytest.raises(SrnnError, match="drop applies only to inputs that are events"):
+        TrainingBatches(Sequences(counts, "train"), counts, counts.signal(), AugmentConfig(drop=0.1), 5, 4)
+    sequences = Sequences(short, "train")
+    batches = TrainingBatches(sequences, short, short.signal(), AugmentConfig(time_shift=8), 5, 16)
+    assert sequences.lengths is not None
+    shortest = np.flatnonzero(sequences.lengths < 8)[:3]
+    assert len(shortest) == 3 and batches.take(shortest, slice(None), 0, 0).x.shape[1] < 8
 
 
 @pytest.mark.parametrize("task", [TinyTask(), TinyTask(padded=True), TinyStepTask()], ids=["whole", "padded", "steps"])

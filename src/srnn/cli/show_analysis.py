@@ -110,7 +110,7 @@ def _anytime(console: Console, analysis: Analysis, curve: Anytime, symbols: str)
     _accuracies(console, accuracy, symbols)
     settled = curve.settled_steps
     if settled is not None:
-        _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
+        _line(console, f"  from step {settled}{_in_ms(settled, curve.step_ms)} on at most 1 point below the last")
     if labelled is not None:  # that with the unlabelled steps comes second, for it counts them by convention
         alike = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
         name = analysis.unlabelled_name

@@ -15,7 +15,7 @@ that have been changed may be mixed with others (``mix``).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,9 +36,15 @@ _MIX = 14
 """Key of the generator that mixes events (``raw_augmentation`` has others)."""
 
 
+def are_events(batches: Iterable[Batch]) -> bool:
+    """Whether all values of a split are events. One batch does not tell: counts, or silence, may be 0 and 1 in it by chance."""
+    return all(isinstance(batch.x, Spikes) or bool(((batch.x == 0) | (batch.x == 1)).all()) for batch in batches)
+
+
 def augment(
     batch: Batch,
     config: AugmentConfig,
+    events: bool,
     blocks: int,
     seeds: Sequence[int],
     pixel_order: npt.NDArray[np.intp] | None = None,
@@ -47,34 +53,27 @@ def augment(
     """An augmented copy of a batch; the batch itself where ``config`` enables nothing.
 
     Args:
-        batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original become zero, and lose their label.
+        batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original lose their label.
+        config: what ``check`` lets pass.
+        events: ``are_events`` of the split.
         blocks: groups of as many channels each that belong together, such as features and their derivatives: a masked
             channel is masked in all.
         seeds: one a sequence, of every random choice.
         pixel_order: ``Task.pixel_order``; None: the sequences are no images.
         lag: steps by which labels of steps are late, however a sequence is stretched.
-
-    SrnnError where the config does not fit the inputs: events asked for, values given, or vice versa.
     """
     if not config.active:
         return batch
     x = (batch.x.dense() if isinstance(batch.x, Spikes) else batch.x).cpu().numpy()
     y = batch.y.cpu().numpy().copy()
     lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
-    events = isinstance(batch.x, Spikes) or _binary(batch.x)
-    _check(config, events, blocks, x.shape)
-    images = bool(config.image_shift or config.image_warp)
-    if images and pixel_order is None:
-        raise SrnnError(
-            "training.augment.image_shift and image_warp apply only to images read pixel by pixel; remove them."
-        )
     result = np.zeros_like(x)
     for index, length in enumerate(lengths.tolist()):
         steps = y[index, :length] if y.ndim == 2 else None
         change = _change_events if events else _change_values
         generator = np.random.default_rng(seeds[index])
         sequence = x[index, :length]
-        if images and pixel_order is not None:
+        if pixel_order is not None and (config.image_shift or config.image_warp):
             sequence = _move_image(sequence, pixel_order, config, generator)
         result[index, :length] = change(sequence, steps, config, blocks, lag, generator)
     dense = torch.from_numpy(result)
@@ -82,7 +81,7 @@ def augment(
     return Batch(inputs.to(batch.x.device), torch.from_numpy(y).to(batch.y.device), batch.lengths)
 
 
-def mix(batch: Batch, other: Batch, share: float, seeds: Sequence[int]) -> Batch:
+def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[int]) -> Batch:
     """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): each sequence with the other batch's in its place.
 
     Values are averaged by share. Each event stays with the probability of its sequence's share: events they still are, and as
@@ -91,13 +90,14 @@ def mix(batch: Batch, other: Batch, share: float, seeds: Sequence[int]) -> Batch
     Args:
         batch: gives lengths: another sequence's steps beyond them are cut off.
         other: as many sequences.
+        events: ``are_events`` of the split.
         share: of ``batch``; its labels stay the batch's, the other's count by ``1 - share``.
         seeds: one a sequence, of which events stay.
     """
     steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
     own, others = (one.x.dense() if isinstance(one.x, Spikes) else one.x for one in (batch, other))
     others, labels = _fitted(others, steps, 0), _fitted(other.y, steps, -1) if other.y.ndim == 2 else other.y
-    if packed or (_binary(own) and _binary(others)):
+    if events:
         drawn = [np.random.default_rng([seed, _MIX]).random(own.shape[1:], np.float32) for seed in seeds]
         mixed = torch.where(torch.from_numpy(np.stack(drawn)).to(own.device) < share, own, others)
     else:
@@ -108,11 +108,6 @@ def mix(batch: Batch, other: Batch, share: float, seeds: Sequence[int]) -> Batch
     return replace(batch, x=Spikes.from_dense(mixed) if packed else mixed, mixed=(labels, share))
 
 
-def _binary(x: Tensor) -> bool:
-    """Whether values are events."""
-    return bool(((x == 0) | (x == 1)).all())
-
-
 def _fitted(x: Tensor, steps: int, padding: int) -> Tensor:
     """x (B, T, ...) cut, or padded, to so many steps."""
     x = x[:, :steps]
@@ -120,8 +115,13 @@ def _fitted(x: Tensor, steps: int, padding: int) -> Tensor:
     return torch.cat([x, missing], 1) if missing.numel() else x
 
 
-def _check(config: AugmentConfig, events: bool, blocks: int, shape: tuple[int, ...]) -> None:
-    """SrnnError where a setting has no effect on the inputs, or is too large for them."""
+def check(config: AugmentConfig, events: bool, blocks: int, shape: Sequence[int], images: bool) -> None:
+    """SrnnError where a setting has no effect on the inputs of a split, of this shape, or is too large for them; ``images``:
+    whether they are read pixel by pixel."""
+    if (config.image_shift or config.image_warp) and not images:
+        raise SrnnError(
+            "training.augment.image_shift and image_warp apply only to images read pixel by pixel; remove them."
+        )
     idle = ("channel_mask", "time_mask", "channel_warp") if events else ("channel_shift", "drop")
     for name in idle:
         if getattr(config, name):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.augment_config import AugmentConfig
-from ..data.augmentation import augment, mix
+from ..data.augmentation import are_events, augment, check, mix
 from ..data.batches import Batch, Sequences
 from ..data.raw_augmentation import RawAugmentation
 from ..data.signals import SignalPath
@@ -57,7 +57,9 @@ class TrainingBatches:
         self._raw = None
         if config.raw:
             self._raw = RawAugmentation(sequences, path, config, task.background_class, task.lag())
+        self._events = config.active and are_events(sequences.batches(128))
         if config.active:
+            check(config, self._events, task.channel_blocks, sequences.x.shape, task.pixel_order is not None)
             some = next(sequences.batches(size))
             self._augmented(some, [0] * len(some.y))
 
@@ -72,7 +74,7 @@ class TrainingBatches:
         share = generator.beta(self.config.mix, self.config.mix)
         whole = len(others) == len(indices)  # then the others have been changed already
         other = batch[others] if whole else self._changed(indices[others], self._seeds(indices[others], epoch))
-        return mix(batch, other, max(share, 1 - share), seeds)
+        return mix(batch, other, self._events, max(share, 1 - share), seeds)
 
     def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
         """Sequences, each with the changes that its seed draws."""
@@ -81,7 +83,7 @@ class TrainingBatches:
 
     def _augmented(self, batch: Batch, seeds: list[int]) -> Batch:
         task = self.task
-        return augment(batch, self.config, task.channel_blocks, seeds, task.pixel_order, task.lag())
+        return augment(batch, self.config, self._events, task.channel_blocks, seeds, task.pixel_order, task.lag())
 
     def _seeds(self, indices: Indices, epoch: int) -> list[int]:
         if not self.config.active:

@@ -79,9 +79,9 @@ class ActivityTally:
         self.sequences += batch.x.shape[0]
         self.steps += batch.steps
         with torch.no_grad():
-            x = batch.x if net is None else net.encode(batch.x)
+            x = within(batch.x if net is None else net.encode(batch.x), lengths)
         self.spikes = self.spikes and (not isinstance(x, torch.Tensor) or bool(((x == 0) | (x.abs() == 1)).all()))
-        self.events = self.events + active(x, lengths)
+        self.events = self.events + active(x)
         if result is None or not isinstance(net, SRNN):
             return
         lengths = net.hidden_lengths(lengths)
@@ -89,7 +89,7 @@ class ActivityTally:
             [one.traces["forward.s"], one.traces["backward.s"]] if net.bidirectional else [one.emitted]
             for one in result.layers[:-1]
         ]
-        counted = [np.concatenate([active(part, lengths) for part in parts]) for parts in emitted]
+        counted = [np.concatenate([active(within(part, lengths)) for part in parts]) for parts in emitted]
         self.fired = [a + b for a, b in zip(counted, self.fired, strict=True)] if self.fired else counted
 
     def activity(self) -> Activity:
@@ -126,14 +126,25 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
     return scores.evaluation(split, len(sequences)), activity.activity()
 
 
-def active(emitted: Tensor | Spikes, lengths: Tensor | None) -> Array:
-    """(B, T, size) -> (size,) int64: in how many valid steps each channel is something other than 0."""
+def within(values: Tensor | Spikes, lengths: Tensor | None) -> Tensor | Spikes:
+    """(B, T, size) with zeros in place of what is beyond each sequence's length: nothing reads it, whatever it is."""
+    import torch
+
     from ...data.spikes import Spikes
     from ...nn.kernels.problem import valid_steps
 
-    if isinstance(emitted, Spikes):  # padding emits nothing
+    if lengths is None:
+        return values
+    valid = valid_steps(lengths, values.shape[1], values.device)
+    if isinstance(values, Spikes):
+        return Spikes(torch.where(valid, values.words, 0), values.size)
+    return torch.where(valid, values, 0)
+
+
+def active(emitted: Tensor | Spikes) -> Array:
+    """(B, T, size) -> (size,) int64: in how many steps each channel is something other than 0."""
+    from ...data.spikes import Spikes
+
+    if isinstance(emitted, Spikes):
         return emitted.totals().numpy()
-    fired = emitted != 0
-    if lengths is not None:
-        fired &= valid_steps(lengths, emitted.shape[1], emitted.device)
-    return fired.sum((0, 1)).cpu().numpy()
+    return (emitted != 0).sum((0, 1)).cpu().numpy()

@@ -154,7 +154,7 @@ def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
         neuron_macs=sum(multiplications(one.neuron, one.coefficients.values(), one.size) for one in directions),
         variables=len(layer.neuron.variables()),
         constants=len(layer.neuron.coefficients),
-        cell=_PLAIN if layer.bias is not None else replace(_PLAIN, biases=0),
+        cell=_PLAIN if layer.has_bias else replace(_PLAIN, biases=0),
         waiting_in=sum(_waiting(one, "incoming") for one in directions),
         waiting_own=sum(_waiting(one, "arriving") for one in directions),
     )

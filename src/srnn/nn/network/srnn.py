@@ -261,7 +261,14 @@ class SRNN(nn.Module):
 
     def fold(self) -> SRNN:
         """A copy without norm, which computes to the same bits as this network after ``eval()``: its running statistics are taken
-        into weights and biases. What is frozen, streamed or exported is folded anyway."""
+        into weights and biases. What is frozen, streamed or exported is folded anyway. SrnnError where something else computes
+        the weights that are scaled."""
+        normed = [layer for layer in self.modules() if isinstance(layer, Layer) and layer.norm is not None]
+        if not all(isinstance(part, nn.Parameter | None) for one in normed for part in (one.weight_in, one.bias)):
+            raise SrnnError(
+                "A norm cannot be folded into what weight_norm, pruning or another parametrization computes; make it permanent "
+                "first (torch.nn.utils)."
+            )
         folded = copy.deepcopy(self)
         for module in folded.modules():
             if isinstance(module, Layer):
