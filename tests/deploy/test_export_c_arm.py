@@ -18,7 +18,7 @@ from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import WARNINGS
 from support.emulated import DECIDING, built_board, compiled_for, needed, processors
-from support.exporting import check_steps, raw_states, run_steps, small
+from support.exporting import check_steps, exported, network, raw_states, run_steps, small
 
 HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
 DOUBLE = re.compile(r"__aeabi_(c?d\w+|\w+2d)|\w+df[0-9]?")
@@ -44,6 +44,15 @@ def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path
     text, data, bss = sizes(PROCESSORS[processor], built)
     assert data == bss == 0
     assert plan.flash_bytes < text < plan.flash_bytes + 3000
+
+
+@pytest.mark.parametrize("processor", processors("Cortex-M0+"))
+def test_spikes_under_way_take_no_division(processor: str, tmp_path: Path) -> None:
+    """Which these processors have no instruction for."""
+    net = network(delays=[{"input": 3, "recurrent": "uniform(0, 9)"}, {"recurrent": "uniform(0, 300)"}])
+    exported(net, tmp_path / "c", "int8")
+    called = needed(PROCESSORS[processor], compiled_for(PROCESSORS[processor], tmp_path / "c"))
+    assert not [name for name in called if "div" in name]
 
 
 @pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4F", "RV32IMAC"))

@@ -37,13 +37,19 @@ def test_files_of_other_libraries_do_what_those_did(peer: str, dt: float | None,
 
 
 def simulate(
-    x: np.ndarray, w: np.ndarray, b: Any, rec: np.ndarray, spikes: bool = True, leaky: bool = True
+    x: np.ndarray,
+    w: np.ndarray,
+    b: Any,
+    rec: np.ndarray,
+    spikes: bool = True,
+    leaky: bool = True,
+    leak: np.ndarray = LEAK,
 ) -> np.ndarray:
     """Forward Euler of NIR's LIF (or IF, or LI), dt = 1 ms: (B, T, N) spikes, or membranes without threshold."""
-    v, s, out = np.full((len(x), N), LEAK[0] if leaky else 0.0), np.zeros((len(x), N)), []
+    v, s, out = np.tile(leak if leaky else 0.0 * leak, (len(x), 1)), np.zeros((len(x), N)), []
     for t in range(x.shape[1]):
         current = x[:, t] @ w.T + b + s @ rec.T
-        v = v + 1e-3 / TAU * (LEAK - v + R * current) if leaky else v + 1e-3 * R * current
+        v = v + 1e-3 / TAU * (leak - v + R * current) if leaky else v + 1e-3 * R * current
         s = (v > THRESHOLD).astype(float) if spikes else v
         if spikes:
             v = np.where(s > 0, RESET, v)
@@ -130,3 +136,14 @@ def test_graphs_of_other_shapes_do_what_their_equations_say(name: str) -> None:
     found, wanted = outputs(network, x).numpy(), expected(x.double().numpy())
     scale = max(1.0, np.abs(wanted).max())
     assert wanted.any() and np.abs(found - wanted).max() < 2e-5 * scale
+
+
+def test_membranes_that_rest_at_several_values_start_there_or_the_report_says_that_they_do_not() -> None:
+    leak, x = THRESHOLD - np.linspace(0.02, 0.3, N), make_input(3, 40)
+    affine, edges = nir.Affine(W / 4, B), [("in", "a"), ("a", "l"), ("l", "out")]
+    node = nir.LIF(tau=TAU, r=R, v_leak=leak, v_threshold=THRESHOLD, v_reset=RESET)
+    found = exchange.load(graph_of({"a": affine, "l": node}, edges), dt=1e-3)
+    expected = simulate(x.double().numpy(), W / 4, B, np.zeros((N, N)), leak=leak)
+    assert found.report.exact and np.array_equal(outputs(found.network.double(), x.double()).numpy(), expected)
+    read = exchange.load(graph_of({"a": affine, "l": nir.LI(tau=TAU, r=R, v_leak=leak)}, edges), dt=1e-3)
+    assert not read.report.exact and "start at 0" in read.report.entries[-1].detail

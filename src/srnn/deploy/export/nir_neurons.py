@@ -56,7 +56,10 @@ class Stepping:
         how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
         if kind == "LI":
             steps, leak = self._steps(fields["tau"], "exact", where), fields["v_leak"]
-            neuron = Integrator(**_settings(leak, steps))
+            settings = _settings(steps)
+            if leak.any() and np.ptp(leak) == 0:
+                settings["initial"] = {"u": Init("constant", float(leak[0]))}
+            neuron = Integrator(**settings)
             parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
             layer = scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), fields["r"])
             return replace(layer, bias=layer.bias + leak), how
@@ -69,14 +72,12 @@ class Stepping:
     def _lif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
         """Of NIR's LIF and IF."""
         steps, r, leak = self._membrane(fields, "euler", where)
-        if (leak[r == 0] != 0).any():
-            raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
-        neuron = LIF(**_settings(leak, steps))
+        neuron = LIF(**_settings(steps))
         parameters = _stored(
-            neuron, tau_mem=steps, resistance=r, threshold=fields["v_threshold"], reset=fields["v_reset"]
-        )
-        layer = make(neuron, parameters=parameters)
-        return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros_like(r), where=leak != 0))
+            neuron, tau_mem=steps, resistance=r,
+            threshold=fields["v_threshold"] - leak, reset=fields["v_reset"] - leak,
+        )  # fmt: skip
+        return make(neuron, parameters=parameters)
 
     def _cubalif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
         """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
@@ -88,7 +89,7 @@ class Stepping:
         else:
             syn = np.full_like(r, NO_MEMORY)
             timing["synapse_step"] = "same"
-        neuron = CubaLIF(**_settings(np.zeros(1), mem, syn), **timing)
+        neuron = CubaLIF(**_settings(mem, syn), **timing)
         parameters = _stored(
             neuron, tau_mem=mem, tau_syn=syn, gain=w_in, resistance=r,
             threshold=fields["v_threshold"] - leak, reset=fields["v_reset"] - leak,
@@ -127,10 +128,7 @@ def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
     return {name: np.array(value) for name, value in values.items()}
 
 
-def _settings(leak: Array, *taus: Array) -> dict[str, Any]:
-    """Of a neuron whose time constants (in steps) stay as they are read, and whose membrane starts at rest."""
+def _settings(*taus: Array) -> dict[str, Any]:
+    """Of a neuron whose time constants (in steps) stay as they are read."""
     kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)  # there "linear" is its own parameter
-    settings: dict[str, Any] = {"time_constants": "linear" if kept else "unconstrained"}
-    if leak[0] and (leak == leak[0]).all():
-        settings["initial"] = {"u": Init("constant", float(leak[0]))}
-    return settings
+    return {"time_constants": "linear" if kept else "unconstrained"}

@@ -3,7 +3,7 @@
 A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Scale) lie between two neurons are multiplied into
 one matrix and one bias; a path from a neuron back to itself becomes recurrent weights, with the delay of one step that every
 reader gives it: within a step a neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an
-integrator go into weights and bias, which is the same arithmetic; the membrane of a CubaLIF is measured from its v_leak. What is
+integrator go into weights and bias, which is the same arithmetic; membranes that spike are measured from their v_leak. What is
 not a chain of such layers (convolutions, skip connections) is refused by name. Delays are read right behind a neuron or the
 input.
 
@@ -97,6 +97,9 @@ def load(
             name = "readout" if last else f"layers.{place}"
             layers.append(replace(layer, name=name))
             report.append(Entry(name, "neuron", "exact", f"node '{node}': {origin}"))
+            if kind_of(wiring.nodes[node]) == "LI" and np.ptp(wiring.nodes[node].v_leak) > 0:  # type: ignore[attr-defined]
+                lost = "membranes start at 0 here, not each at its own v_leak"
+                report.append(Entry(name, "initial state", "lost", lost))
         return Imported(
             network=_build(tuple(layers), reader.entries, source),
             report=Report(tuple(report)),

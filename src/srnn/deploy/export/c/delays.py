@@ -25,7 +25,7 @@ class Sent:
 @dataclass(frozen=True)
 class Ring:
     """What is under way to a layer from its input ("incoming") or from itself ("arriving"). At turn n, slot (n + k) modulo
-    ``depth`` has what arrives k steps from now."""
+    ``depth`` has what arrives k steps from now. C compares and subtracts: small cores have no division."""
 
     name: str
     layer: str
@@ -67,26 +67,26 @@ class Ring:
         """The C functions of rings of this kind."""
         ctype, bits = self.sent.ctype, self.sent.spikes
         zero, one = ("0.0f", "1.0f") if ctype == "float" else ("0", "1")
-        slot, now = "((uint32_t)count + 7) / 8" if bits else "(uint32_t)count", "turn[0] * slot + (uint32_t)j"
-        place = "((uint32_t)turn[0] + delays[j]) % (uint32_t)depth * slot + (uint32_t)j"
+        slot, at = "((uint32_t)count + 7) / 8" if bits else "(uint32_t)count", "(uint32_t)j"
         if bits:
-            put, take = "(uint8_t)(ring[at] | 1u << j % 8)", f"((ring[{now} / 8] >> j % 8) & 1) ? {one} : {zero}"
-            place = f"{place} / 8"
+            at += " / 8"
+            put, take = "(uint8_t)(ring[at] | 1u << j % 8)", f"((arriving[{at}] >> j % 8) & 1) ? {one} : {zero}"
         else:
-            put, take = "presynaptic[j]", f"ring[{now}]"
+            put, take = "presynaptic[j]", f"arriving[{at}]"
         member, delays = self.members[0][0], self.delays.ctype
         return f"""\
 /* What presynaptic neurons emit now is put into the ring's slots, each by its delay. Any turn in the state is safe. */
-static void send_{self.kind}({member} *ring, uint16_t *turn, int depth, const {delays} *delays,
+static void send_{self.kind}({member} *ring, const uint16_t *turn, int depth, const {delays} *delays,
         const {ctype} *presynaptic, int count)
 {{
     const uint32_t slot = {slot};
+    const int now = turn[0] < (uint16_t)depth ? (int)turn[0] : 0;
     int j;
 
-    turn[0] = (uint16_t)(turn[0] % depth);
     for (j = 0; j < count; j++)
         if (presynaptic[j] != {zero}) {{
-            const uint32_t at = {place};
+            const int due = now + delays[j];
+            const uint32_t at = (uint32_t)(due < depth ? due : due - depth) * slot + {at};
             ring[at] = {put};
         }}
 }}
@@ -95,14 +95,15 @@ static void send_{self.kind}({member} *ring, uint16_t *turn, int depth, const {d
 static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {ctype} *arrived, int count)
 {{
     const uint32_t slot = {slot};
+    const int now = turn[0] < (uint16_t)depth ? (int)turn[0] : 0;
+    {member} *const arriving = ring + (uint32_t)now * slot;
     uint32_t i;
     int j;
 
-    turn[0] = (uint16_t)(turn[0] % depth);
     for (j = 0; j < count; j++)
         arrived[j] = {take};
     for (i = 0; i < slot; i++)
-        ring[turn[0] * slot + i] = {zero if not bits else "0"};
-    turn[0] = (uint16_t)((turn[0] + 1) % depth);
+        arriving[i] = {zero if not bits else "0"};
+    turn[0] = (uint16_t)(now + 1 < depth ? now + 1 : 0);
 }}
 """
