@@ -189,6 +189,7 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"version": "x" * 10**5}, "has version xxx"),
         ({"recipe": None}, "The recipe is a section"),
         ({"recipe__network__hidden": [4000, 4000]}, "holds fewer weights"),
+        ({"recipe__network__hidden": [8]}, "holds fewer weights"),  # those from neuron to neuron
         ({"recipe__network__hidden": [4]}, "another architecture"),
         ({"recipe__network__neuron": "os.system"}, "os.system"),
         ({"task": 5}, "a model's task"),
@@ -224,6 +225,14 @@ def test_descriptions_that_do_not_fit_are_one_line(small: Path, tmp_path: Path, 
     with pytest.raises(SrnnError, match=message) as error:
         srnn.load(damaged(small, tmp_path / "m.safetensors", **changes))
     assert "\n" not in str(error.value) and len(str(error.value)) < 2500 and "m.safetensors" in str(error.value)
+
+
+def test_no_weights_are_drawn_that_the_file_replaces(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An orthogonal matrix takes a minute for 6,000 neurons."""
+    drawn = srnn.load(small).network.state_dict()
+    monkeypatch.delattr("torch.linalg.qr")
+    loaded = srnn.load(small).network.state_dict()
+    assert all(loaded[name].equal(tensor) for name, tensor in drawn.items()) and drawn.keys() == loaded.keys()
 
 
 def test_other_files_are_refused(small: Path, tmp_path: Path) -> None:
