@@ -200,6 +200,7 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__unlabelled_class": 7}, "unlabelled_class"),
         ({"task__signal": {"kind": "steps", "channels": 10**9}}, "channels"),
         ({"task__signal": {"kind": "os"}}, "'os' is missing"),
+        ({"task__name": "folder", "task__options": {"path": "/"}, "task__signal": None}, "does not describe its signal"),
         ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting 'import'"),
         ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
         ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
