@@ -98,6 +98,18 @@ def test_fetch_verify_prepare(
     assert code == 1 and "wrong     shd_train.h5 (it was changed after" in out and "srnn data fetch shd" in err
 
 
+def test_what_is_printed_to_be_done_next_is_of_the_same_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    where = ("--data-dir", str(tmp_path / "a place"))
+    place = f"--data-dir '{tmp_path}/a place'"
+    assert f"fetch it: srnn data fetch mnist {place}" in run(capsys, "verify", "mnist", *where)[2]
+    assert f"get it first: srnn data fetch fsdd {place}" in run(capsys, "prepare", "fsdd", *where)[2]
+    (tmp_path / "a place" / "shd").mkdir(parents=True)
+    (tmp_path / "a place" / "shd" / CATALOGUE["shd"].files[0].name).write_bytes(zipped({"x": b"1"}))
+    assert f"fetch it again: srnn data fetch shd {place}" in run(capsys, "prepare", "shd", *where)[2]
+
+
 def test_events_without_their_archives_are_opened(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
     layouts.write_shd(tmp_path)

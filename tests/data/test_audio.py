@@ -129,6 +129,7 @@ NAN = np.array([0, np.nan, 1], np.float32).tobytes()
         (riff(bytes(8), code=17, bits=4), "format 17"),
         (riff(bytes(8), channels=0), "damaged"),
         (riff(NAN, code=3, bits=32), "not finite"),
+        (riff(np.float64(1e300).tobytes(), code=3, bits=64), "not finite"),
         (sphere(tone(0.01))[:-4], "cut off"),
         (sphere(tone(0.01))[:20], "damaged"),
         (sphere(tone(0.01), coding="pcm,embedded-shorten-v2.00"), "compressed"),

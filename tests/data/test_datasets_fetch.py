@@ -9,6 +9,7 @@ import io
 import os
 import socket
 import urllib.error
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import pytest
 from srnn.data.datasets import fetch as fetching
 from srnn.data.datasets.catalogue import CATALOGUE, DataFile, DataSet, find_data_set
 from srnn.data.datasets.fetch import download, fetch
-from srnn.data.datasets.verifying import check, verify
+from srnn.data.datasets.verifying import check, state, verify
 from srnn.errors import SrnnError
+from srnn.files import FolderInUse
 from support.loopback import CONTENT, Server, md5, plain_network, server, zipped
 
 __all__ = ["plain_network", "server"]  # fixtures
@@ -195,6 +197,19 @@ def test_what_is_there_is_not_fetched_again(server: Server, data_set: DataSet, t
     assert verify(data_set, tmp_path)[0].condition == "wrong"
     fetch(data_set, tmp_path)
     assert len(server.seen) == 3 and verify(data_set, tmp_path)[0].condition == "whole"
+
+
+def test_one_process_at_a_time_downloads(server: Server, data_set: DataSet, tmp_path: Path) -> None:
+    def another(*_: object) -> None:  # a thread has a lock of its own, as a process has
+        with ThreadPoolExecutor(1) as pool, pytest.raises(FolderInUse, match=r"a is in use by process .* wait for it"):
+            pool.submit(fetch, data_set, tmp_path).result()
+
+    assert fetch(data_set, tmp_path, watch=another) == [tmp_path / "a" / "file.bin"]
+    assert (tmp_path / "a" / "file.bin").read_bytes() == CONTENT and os.listdir(tmp_path / "a") == ["file.bin"]
+    (tmp_path / "a" / ".lock").write_text("of a process that was killed")
+    os.rename(tmp_path / "a" / "file.bin", tmp_path / "a" / "file.bin.part")
+    assert state(data_set, tmp_path) == "missing"
+    assert fetch(data_set, tmp_path) and len(server.seen) == 2 and os.listdir(tmp_path / "a") == ["file.bin"]
 
 
 def test_what_only_the_owner_gives(server: Server, data_set: DataSet, tmp_path: Path) -> None:

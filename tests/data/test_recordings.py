@@ -170,7 +170,16 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
             r"a.csv, line 1: the first column is called 'timestamp', which says no unit",
         ),
         ("a.csv", '"Date Time",x,y\n5,1,2\n', r"a.csv, line 1: the first column is called 'Date Time'"),
-        ("a.csv", "time,x,y\n1.7e18,1,2\n", r"a.csv: the time 1.7e\+18 is none in seconds; call the column time_ms"),
+        (
+            "a.csv",
+            "time,x,y\n1.7e18,1,2\n",
+            r"a.csv: the time 1.7e\+18 of sample 0 would be 1.7e\+18 s; call the column",
+        ),
+        (
+            "a.csv",
+            "time_ms,x,y\n0,1,2\n9e15,1,2\n",
+            r"a.csv: the time 9e\+15 of sample 1 would be 9e\+12 s; .* or repair it",
+        ),
         ("a.csv", "1\x00,\x002\x00\n", "a.csv, line 1: this is not a table in UTF-8"),
         ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: nothing is in column 3 of 3"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),

@@ -76,6 +76,14 @@ def test_with_the_token(guarded: Service) -> None:
         assert json.loads(stream.recv())["type"] == "ready"
 
 
+def test_a_proxy_on_this_machine_passes_on_the_name_that_it_has(guarded: Service) -> None:
+    """It speaks TLS for the server; its name is none of loopback's."""
+    outside = {"Host": "hearts.example.org", "Origin": "https://hearts.example.org"}
+    assert guarded.ask("/v1/models", **outside)[0] == 200
+    assert guarded.ask("/v1/models", **outside, Authorization="")[0] == 401
+    assert guarded.ask("/v1/models", **{**outside, "Origin": "https://evil.example"})[0] == 403
+
+
 def test_other_pages_and_names_are_refused(service: Service) -> None:
     host = f"127.0.0.1:{service.port}"
     for origin in ("http://evil.example", "null", f"http://127.0.0.1:{service.port + 1}", "http://[", ""):

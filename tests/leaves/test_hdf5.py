@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -205,6 +206,30 @@ def test_the_process_can_open_no_other_file(tmp_path: Path, monkeypatch: pytest.
     path = write(tmp_path / "a.h5", _external)
     with pytest.raises(SrnnError, match="open"), open_hdf5(path, "arrays") as file:
         file["x"].read()
+    hdf5._end_idle()
+
+
+@unix
+def test_the_process_ends_when_it_is_idle_but_not_while_a_file_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads may be slow, or have been suspended."""
+    from srnn.files import hdf5_reader
+
+    script = tmp_path / "impatient.py"
+    script.write_text(
+        Path(hdf5_reader.__file__).read_text(encoding="utf-8").replace("IDLE = 20", "IDLE = 1"), encoding="utf-8"
+    )
+    monkeypatch.setattr(hdf5, "_SCRIPT", script)
+    hdf5._end_idle()
+    path = write(tmp_path / "a.h5", x=np.arange(3))
+    with open_hdf5(path, "arrays") as file:
+        time.sleep(1.5)
+        assert file["x"].read().tolist() == [0, 1, 2]
+    (process,) = hdf5._idle
+    assert process._process.wait(10) == -signal.SIGALRM
+    with open_hdf5(path, "arrays") as file:
+        assert "x" in file
     hdf5._end_idle()
 
 

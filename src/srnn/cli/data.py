@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from .options import Command, add_parts
+from .options import Command, add_parts, given
 from .show import tell
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         print(f"{data_set.name}: {len(paths)} files in {paths[0].parent}.")
         print(f"{data_set.licence}; please cite: {data_set.citation}")
         if data_set.unpack:
-            print(f"Now unpack it: srnn data prepare {data_set.name}")
+            print(f"Now unpack it: {_command(arguments, 'prepare')}")
 
     return tell(arguments, {"data_set": data_set.name, "files": [str(path) for path in paths]}, show)
 
@@ -155,7 +156,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         else:
             print(f"{data_set.name}: the catalogue lists no files to verify.")
         if bad:
-            how = _remedy(data_set, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
+            how = _remedy(arguments, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
             print(f"srnn: some files are missing or wrong; {how}", file=sys.stderr)
 
     files = [asdict(report) for report in reports]
@@ -163,14 +164,20 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def _remedy(data_set: DataSet, folder: Path, bad: set[str]) -> str:
+def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
     """What to do about bad files."""
+    data_set: DataSet = arguments.data_set
     if not data_set.fetchable:
         return data_set.how_to_get.format(folder=folder)
     archives = {file.name for file in data_set.files if data_set.unpack}
     if not bad & archives and any((folder / name).is_file() for name in archives):
-        return f"unpack it again: srnn data prepare {data_set.name} --force"
-    return f"fetch it: srnn data fetch {data_set.name}"
+        return f"unpack it again: {_command(arguments, 'prepare')} --force"
+    return f"fetch it: {_command(arguments, 'fetch')}"
+
+
+def _command(arguments: argparse.Namespace, part: str) -> str:
+    """Another part for the same data set, in the same place."""
+    return shlex.join(["srnn", "data", part, arguments.data_set.name, *given(arguments, "data_dir")])
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
@@ -184,11 +191,13 @@ def _prepare(arguments: argparse.Namespace) -> int:
     folder = folder_of(data_set, arguments.data_dir)
     unpacked: list[Path] = []
     if data_set.unpack:
-        unpacked = unpack_archives(folder, data_set.strip, arguments.force, lambda path: _check_archive(data_set, path))
+        unpacked = unpack_archives(
+            folder, data_set.strip, arguments.force, lambda path: _check_archive(arguments, path)
+        )
     for path in unpacked if not arguments.json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
-        raise SrnnError(f"{folder} contains nothing of {data_set.name}: get it with 'srnn data fetch {data_set.name}'.")
+        raise SrnnError(f"{folder} contains nothing of {data_set.name}; get it first: {_command(arguments, 'fetch')}")
     splits, skipped = [], []
     for use in data_set.uses:
         how = use.missing(resolve_data_dir(arguments.data_dir))
@@ -211,13 +220,13 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return tell(arguments, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
 
 
-def _check_archive(data_set: DataSet, archive: Path) -> None:
+def _check_archive(arguments: argparse.Namespace, archive: Path) -> None:
     """SrnnError for an archive that does not match the catalogue."""
     from ..data.datasets.verifying import check
 
-    for file in data_set.files:
+    for file in arguments.data_set.files:
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
-                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); get it with 'srnn data fetch "
-                f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
+                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if you trust it, unpack it into "
+                f"{archive.parent} yourself and remove it, or fetch it again: {_command(arguments, 'fetch')}"
             )

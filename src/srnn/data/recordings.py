@@ -335,9 +335,11 @@ def _read_table(path: Path) -> Recording:
     if table.unit is None:
         return Recording(x[:, table.leading :], None, table.names)
     seconds = x[:, 0] * table.unit
-    if np.abs(seconds).max() > _SECONDS_AT_MOST:
+    row = int(np.abs(seconds).argmax())
+    if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
-            f"{path}: the time {x[0, 0]:g} is none in seconds; call the column time_ms, time_us or time_ns, by its unit."
+            f"{path}: the time {x[row, 0]:g} of sample {row} would be {seconds[row]:g} s; call the column time_ms, time_us or "
+            "time_ns, by its unit, or repair it."
         )
     every = np.diff(seconds)
     if not (every > 0).all():

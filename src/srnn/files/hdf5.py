@@ -5,7 +5,7 @@
         for times in file["spikes/times"].lists(): ...
 
 Files are read-only: links to other files or out of their groups are refused, and so is more than LIMITS["hdf5"] allows. The
-process ends by itself after some idle seconds; until then it is reused for the next file.
+process ends by itself after some idle seconds without a file; until then it is reused for the next file.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ except ImportError:  # no limits on Windows
     resource: Any = None
 
 IDLE = 20
-"""Idle seconds after which the process ends."""
+"""Idle seconds without a file after which the process ends; with one it waits, for whoever asks may have been suspended."""
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Those within HDF5, and the one within h5py."""
 _HARD = h5py.h5l.TYPE_HARD  # type: ignore[attr-defined]
@@ -40,6 +40,10 @@ class Reader:
 
     def __init__(self) -> None:
         self._file: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._file is not None
 
     def open(self, path: str, memory: int) -> dict[str, Any]:
         """Open a file; what follows may take so much memory, in bytes."""
@@ -171,7 +175,7 @@ def main() -> None:
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_FSIZE, 0)
     while True:
-        _end_after(cpu=0, idle=IDLE)
+        _end_after(cpu=0, idle=0 if reader.is_open else IDLE)
         line = asked.readline()
         if not line:
             return

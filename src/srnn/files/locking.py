@@ -144,7 +144,7 @@ def _make_and_acquire(folder: Path, until: float) -> int:
             if ours is None:
                 _warn(folder)
             elif not ours and time.monotonic() >= until:
-                raise FolderInUse(f"{folder} is in use by {_holder(handle)}; wait for it, or choose another --out.")
+                raise FolderInUse(f"{folder} is in use by {_holder(handle)}; wait for it, or choose another folder.")
             done = ours is None or (ours and is_at(handle, folder / NAME))
         finally:
             if not done:

@@ -250,12 +250,17 @@ class Trained:
             policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
             if not all(isinstance(one, dict | None) for one in (policy, spotting)) or not isinstance(about, dict):
                 raise ValueError("policy, spotting and about should be mappings")
-        sizes = [task.inputs, *recipe.network.hidden, task.outputs]
-        if sum(a * b for a, b in pairwise(sizes)) > sum(map(Tensor.numel, checkpoint.tensors.values())):
+        described = recipe.network
+        sizes = [task.inputs, *described.hidden, task.outputs]
+        recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
+        weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
+        if weights > sum(map(Tensor.numel, checkpoint.tensors.values())):
             raise SrnnError(
                 f"{path} holds fewer weights than the network that it describes has."
             )  # before memory is taken
-        network = recipe.build_network(task, seed)
+        if described.model == "srnn":  # nothing is drawn that the file's weights replace: orthogonal ones take a while
+            described = replace(described, init_in="zero", init_rec="zero")
+        network = replace(recipe, network=described).build_network(task, seed)
         load_network(network, checkpoint)
         StateFormat.from_tensors(checkpoint.tensors).into(network)
         return cls(

@@ -168,7 +168,8 @@ def _pcm(data: bytes, code: int, channels: int, rate: int, bits: int) -> tuple[S
         raise SrnnError(f"the WAV file ends within a sample ({len(data)} bytes of {bits} bits, {channels} channels).")
     raw: npt.NDArray[Any] = np.frombuffer(data, dtype)
     if code == _FLOAT:
-        return raw.astype(np.float32).reshape(-1, channels), rate
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
+            return raw.astype(np.float32).reshape(-1, channels), rate
     if bits == 8:
         return ((raw.astype(np.float32) - 128) / np.float32(128)).reshape(-1, channels), rate
     if bits == 24:  # as the upper three bytes of 32 bits

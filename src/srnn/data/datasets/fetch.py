@@ -2,13 +2,14 @@
 
 A file is written to NAME.part, and renamed only when it is complete: of the announced size, and of the known checksum. An
 interrupted download leaves NAME.part, from which the next one resumes (HTTP Range); a server that cannot do that is asked
-for the whole file. A file that fails its checksum is deleted.
+for the whole file. A file that fails its checksum is deleted. One process at a time downloads into a folder.
 
 Written by hand, because pooch cannot resume: it starts an interrupted download from its first byte.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import os
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import SrnnError
+from ...files import locked
 from .catalogue import DataFile, DataSet, FileReport
 from .verifying import check, folder_of, read_sums, usable
 
@@ -53,22 +55,27 @@ def fetch(
 
     An archive that was deleted once it was unpacked is not downloaded again while its unpacked files are there.
 
-    Raises SrnnError: no network, not found, disk full, wrong checksum; or a data set that only its owner provides, none of
-    whose own files are there.
+    Raises SrnnError: no network, not found, disk full, wrong checksum; another process downloads it; or a data set that only its
+    owner provides, none of whose own files are there.
     """
     folder = folder_of(data_set, data_dir)
     files, done = list(data_set.files), []
-    if data_set.sums is not None:
-        sums = folder / data_set.sums.name
-        if not sums.is_file():
-            download(address(data_set.sums, data_set, mirror), sums, data_set.sums, watch)
-        files += read_sums(data_set, sums)
-    for file in files:
-        path = folder / file.name
-        if force or not usable(file, folder, data_set):
-            download(address(file, data_set, mirror), path, file, watch)
-        if path.is_file():
-            done.append(path)
+    with contextlib.ExitStack() as held:
+
+        def get(file: DataFile) -> None:
+            held.enter_context(locked(folder))  # two that write one NAME.part would mix their bytes
+            download(address(file, data_set, mirror), folder / file.name, file, watch)
+
+        if data_set.sums is not None:
+            sums = folder / data_set.sums.name
+            if not sums.is_file():
+                get(data_set.sums)
+            files += read_sums(data_set, sums)
+        for file in files:
+            if force or not usable(file, folder, data_set):
+                get(file)
+            if (folder / file.name).is_file():
+                done.append(folder / file.name)
     here = folder.iterdir() if folder.is_dir() else ()
     if not data_set.fetchable and all(path in done or path.name.startswith(".") for path in here):
         rest = f"{', '.join(path.name for path in done)} is there; the rest of " if done else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import SrnnError
-from ...files import LIMITS, read_json, read_text, reading
+from ...files import LIMITS, files_in, read_json, read_text, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
 from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet, FileReport
@@ -67,7 +67,7 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
     names = [file.name for file in data_set.files]
     if data_set.unpack and all(begins_well(folder / name) for name in names):
         return "packed"
-    if folder.is_dir() and any(not path.name.endswith(".part") for path in folder.iterdir()):
+    if any(not name.endswith(".part") for name in files_in(folder)):
         return "incomplete"
     return "missing" if data_set.fetchable else "ask for it"
 

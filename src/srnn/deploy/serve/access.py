@@ -2,8 +2,8 @@
 
 token    if one is set, every request needs it: "Authorization: Bearer TOKEN", or ?token=TOKEN (browsers cannot set headers
          of a WebSocket). Compared in constant time.
-host     a server on loopback accepts only loopback names, so that no page can reach it by a name that resolves to it
-         (DNS rebinding)
+host     without a token, only loopback names are accepted, so that no page can reach the server by a name that resolves to it
+         (DNS rebinding); such a page would not know the token
 origin   a browser sends the origin of the page that makes a request; pages other than the server's own are refused
 """
 
@@ -40,8 +40,8 @@ def is_loopback(host: str) -> bool:
 class Access:
     """ASGI middleware: passes on permitted requests, and answers all others with 401 or 403."""
 
-    def __init__(self, app: App, token: str | None, loopback: bool) -> None:
-        self._app, self._loopback = app, loopback
+    def __init__(self, app: App, token: str | None) -> None:
+        self._app = app
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,8 +64,8 @@ class Access:
         headers = {name.lower(): value for name, value in reversed(scope["headers"])}  # the first of each counts
         host = headers.get(b"host", b"").decode("latin-1")
         name = _part(f"//{host}", "hostname")
-        if self._loopback and (name is None or not is_loopback(name)):
-            return 403, "This server accepts loopback names only."
+        if self._token is None and (name is None or not is_loopback(name)):
+            return 403, "This server accepts loopback names only, as it has no token."
         origin = headers.get(b"origin")
         if origin is not None and _part(origin.decode("latin-1"), "netloc") != host:
             return 403, "Requests from other pages are refused."

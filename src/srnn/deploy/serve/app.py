@@ -45,12 +45,11 @@ class Recording:
 
 
 def create_app(
-    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits, token: str | None, loopback: bool,
-    recordings: Sequence[Recording],
-) -> FastAPI:  # fmt: skip
+    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits, token: str | None, recordings: Sequence[Recording]
+) -> FastAPI:
     """The service for some models, by name; ``aside`` computes bodies with the same models, in other processes.
 
-    ``token``: that clients must present; None: none is needed. ``loopback``: whether the server listens on loopback only.
+    ``token``: that clients must present; None: none is needed, and the server listens on loopback only.
     """
     # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
@@ -119,7 +118,7 @@ def create_app(
                 finally:
                     counts["streams"] -= 1
 
-    app.add_middleware(Access, token=token, loopback=loopback)
+    app.add_middleware(Access, token=token)
     return app
 
 

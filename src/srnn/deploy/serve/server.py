@@ -54,7 +54,7 @@ def make_server(
     limits = limits or Limits()
     places = Places(int(limits.streams) + SPARE_CONNECTIONS, limits.address_connections)
     aside = Aside(models, limits)
-    app = create_app(models, aside, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
+    app = create_app(models, aside, limits=limits, token=token, recordings=recordings)
     config = uvicorn.Config(
         app, host=host, port=port, http=guarded(GuardedHTTP, limits, places), ws=guarded(GuardedWebSocket, limits, places),
         lifespan="off", loop="asyncio", log_level="error", access_log=False, server_header=False, proxy_headers=False,
