@@ -14,10 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
+from srnn.api import Model, load
 from srnn.cli import export_nir, export_onnx, import_nir, import_published
 from srnn.cli.main import main
 from srnn.cli.options import shared
+from srnn.data.tasks import create_task
+from srnn.nn.loss_config import LossConfig
 from srnn.nn.surrogates import SLayer
+from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.runs import Run
 from support.networks import NEURONS, make_input, make_net
 from support.runs import make_run
@@ -169,6 +173,26 @@ def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.C
     assert "soft reset" in command(export_nir, capsys, copy, "--out", file)
     told = json.loads(command(import_nir, capsys, file, "--no-extension", "--dt", "0.001", "--json"))
     assert [layer["neuron"] for layer in told["layers"]] == ["lif"] * (len(told["layers"]) - 1) + ["integrator"]
+
+
+def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path) -> None:
+    """The run had none: predict refused it, and its C took what the sensor gives for what was scaled."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "taps.npz", x=rng.normal(9.8, 3, (30, 12, 2)), y=np.arange(30) % 2)
+    task = create_task("folder", path=str(tmp_path / "taps.npz"))
+    recipe = Recipe(TaskConfig("folder", {"path": str(tmp_path / "taps.npz")}), loss=LossConfig("ce_last"))
+    net = recipe.build_network(task, 0)
+    path = task.signal().calibrated(statistics=task.statistics())
+    model = Model(net, task.described(path), recipe)
+    model.export(tmp_path / "taps.nir", "nir")
+    assert main(["import", "nir", str(tmp_path / "taps.nir"), "--out", str(tmp_path / "again")]) == 0
+    again, x = load(tmp_path / "again"), rng.normal(9.8, 3, (12, 2))
+    assert np.array_equal(again.predict(x).scores, model.predict(x).scores)  # type: ignore[union-attr]
+    again.export(tmp_path / "c")
+    assert "AGAIN_MEAN" in (tmp_path / "c" / "again.h").read_text()
+    with pytest.raises(SrnnError, match="needs the statistics"):
+        Model(net, task, recipe).export(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

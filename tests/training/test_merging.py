@@ -72,7 +72,7 @@ def test_the_file_is_a_model_as_any_other(tmp_path) -> None:
     [
         ({"bidirectional": True}, "layers.0 is bidirectional"),
         ({"readout": "alif"}, "integrator as readout"),
-        ({"readout": "integrator"}, "tau_mem differ.*trained '\\[\\]'"),
+        ({"readout": "integrator"}, "tau_mem differ.*trained '\\[\\]' --network.readout.neuron.tau_mem NUMBER"),
         ({"delays": {"input": "uniform(1, 5)"}}, "inputs are delayed differently"),
     ],
 )

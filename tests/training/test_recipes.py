@@ -176,6 +176,13 @@ def test_override_refines_a_neuron_given_by_name() -> None:
     assert recipe.network.neuron == {"name": "lif", "threshold": 1}
 
 
+def test_override_refines_the_neuron_that_a_readout_has_by_itself() -> None:
+    """srnn merge says so of networks whose readouts differ, and the neuron was None."""
+    for words, name in (([], "integrator"), (["--network.readout", "alif"], "alif")):
+        network = parse_recipe("task: {name: digits}", [*words, "--network.readout.neuron.trained", "[]"]).network
+        assert network.readout == {"name": name, "neuron": {"name": name, "trained": []}}
+
+
 def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
     words = ["--network.neuron.beta", "0.5", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
     network = parse_recipe("task: {name: digits}", words).network

@@ -20,6 +20,7 @@ from ..nn.loss_config import LossName
 from .show import tell
 
 if TYPE_CHECKING:
+    from ..data.tasks import Task
     from ..deploy.export.nir import Imported
     from ..training.recipes import Recipe
 
@@ -73,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         Run.check(arguments.out, resume=False)
         recipe = make_recipe(imported, arguments.task, arguments.loss)
         about = {"imported": {"from": "NIR", "file": arguments.file.name}}
-        Run.hold(arguments.out, Trained(imported.network, recipe.create_task(), recipe), about)
+        task = with_scale(recipe.create_task(), imported, str(arguments.file))
+        Run.hold(arguments.out, Trained(imported.network, task, recipe), about)
     layers = [
         {"name": one.name, "size": one.size, "neuron": one.neuron.name, "recurrent": one.weight_rec is not None}
         for one in imported.network.freeze().layers
@@ -101,6 +103,20 @@ def run(arguments: argparse.Namespace) -> int:
         "out": None if arguments.out is None else str(arguments.out),
     }
     return tell(arguments, report, show)
+
+
+def with_scale(task: Task, imported: Imported, source: str) -> Task:
+    """The task, with the scale of its channels where the file has one. SrnnError, which names the ``source``, if that is none."""
+    from ..data.encoders import Statistics
+    from ..data.signals import ScaledPath
+    from ..files import reading
+
+    path = task.signal()
+    if "input_mean" not in imported.about or not isinstance(path, ScaledPath):
+        return task
+    with reading(source, "the scale of a network's channels"):
+        scale = Statistics.read({name: imported.about[f"input_{name}"] for name in ("mean", "std")})
+    return task.described(path.calibrated(statistics=scale))
 
 
 def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName | None) -> Recipe:

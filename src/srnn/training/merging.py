@@ -3,7 +3,8 @@
 The hidden neurons of all stand side by side; recurrent weights, and feed-forward ones between hidden layers, are block-diagonal,
 so that no network hears another. The readout is linear in its input (integrators), hence the mean of the outputs is the output of
 one readout with the weights divided by the number of networks, provided that all have the same time constants there
-(``network.readout.neuron.trained: []``). What is left is a network like any other: it streams, is exported and counted as one.
+(``network.readout.neuron``: ``trained: []``, and numbers, which no seed draws). What is left is a network like any other: it
+streams, is exported and counted as one.
 
 Averaging the class scores of networks that start from different seeds removes what each has learnt by chance (Hansen & Salamon
 1990; Lakshminarayanan et al. 2017); it costs as many neurons as they have together.
@@ -65,7 +66,7 @@ def merge(models: Sequence[Trained]) -> Trained:
         if any(not torch.equal(value, one.params.values()[name]) for one in readouts):
             raise SrnnError(
                 f"The readouts' {name} differ, so no single readout gives their mean: train with "
-                "--network.readout.neuron.trained '[]'."
+                f"--network.readout.neuron.trained '[]' --network.readout.neuron.{name} NUMBER, the same for all."
             )
         getattr(merged.readout.params, name).copy_(getattr(readouts[0].params, name))
     merged.readout.weight_in.copy_(torch.cat([one.weight_in for one in readouts], 1) / count)

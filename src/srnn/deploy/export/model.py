@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nir import NIRGraph
     from onnx import ModelProto
 
-    from ...data.encoders.speech import Statistics
     from ...nn.fixedpoint.integer import InputFormat
     from ...training.trained import Trained
     from .c.layouts import Layout
@@ -73,7 +72,8 @@ def export_c(
 
     SrnnError, besides, where int8 has to know of training data what the model does not say.
     """
-    from ...data.signals import CrossingPath
+    from ...data.signals import CrossingPath, ScaledPath
+    from ...data.signals.base import known
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat
     from ...nn.network.state_format import check_width
@@ -91,6 +91,7 @@ def export_c(
         )
     signal = trained.task.signal()
     encoder = signal if signal.has_c and signal.as_trained else None
+    scale = known(signal.statistics, "A scaled signal") if isinstance(signal, ScaledPath) else None
     if std is not None:
         if not isinstance(encoder, CrossingPath):
             raise SrnnError(
@@ -120,7 +121,7 @@ def export_c(
     other = "" if name in (None, own) else f"{trained.name}, "
     return export_c(
         device, out, name or own, format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, scale=_statistics(trained), learn=learn,
+        decision=trained.decision, scale=scale, learn=learn,
         about=f"{other}task {trained.task.name}{each}", inputs=signal.step_inputs, layout=layout,
     )  # fmt: skip
 
@@ -149,16 +150,11 @@ def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> Mod
 def input_scale(trained: Trained) -> dict[str, list[float]]:
     """By what a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", a number for
     each; nothing where they are read as they are. x = (channels - mean) / std."""
-    scale = _statistics(trained)
-    return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
-
-
-def _statistics(trained: Trained) -> Statistics | None:
-    """Of a sensor's channels over training, by which they are scaled; None where they are read as they are."""
     from ...data.signals import ScaledPath
 
     signal = trained.task.signal()
-    return signal.statistics if isinstance(signal, ScaledPath) else None
+    scale = signal.statistics if isinstance(signal, ScaledPath) else None
+    return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
 
 
 def export_nir(

@@ -166,7 +166,12 @@ def apply_overrides(content: Any, overrides: Sequence[str] | Mapping[str, Any]) 
             inner: Any = section.get(part)
             if part in ("neuron", "readout", "surrogate"):
                 # --network.neuron.beta 0 refines one given by its name, or by default.
-                inner = getattr(NetworkConfig(), part) if inner is None and path[:depth] == ["network"] else inner
+                if inner is None and path[:depth] == ["network"]:
+                    inner = getattr(NetworkConfig(), part)
+                elif inner is None and path[:depth] == ["network", "readout"]:
+                    from ...nn.network.readout import as_readout
+
+                    inner = as_readout(section).neuron.name
                 inner = {"name": inner} if isinstance(inner, str) else inner
             if inner is not None and not isinstance(inner, dict):
                 raise SrnnError(f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.")
