@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 import srnn
 from srnn import SRNN, SrnnError
+from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.network.layer import Layer
 from srnn.nn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
 from support.kernels import CPU_BACKENDS
@@ -115,6 +119,30 @@ def test_padding_gets_no_gradient() -> None:
     out.square().sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad[0, 5:], torch.zeros(7, 3).double()) and x.grad[0, :5].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(partial(SRNN, backend=backend, **more) for backend in CPU_BACKENDS
+          for more in ({}, {"bidirectional": True}, {"substeps": 2}, {"encoder": "learned_ternary"}, {"norm": "batch"})),
+        partial(ClassicalRNN, recurrent=[False, True]),
+        partial(ClassicalRNN, bidirectional=True, norm="layer"),
+    ],
+)  # fmt: skip
+def test_what_lies_in_padding_reaches_nothing(made: Any) -> None:
+    """Not even NaN, which times 0 is NaN: neither outputs nor gradients."""
+    found = []
+    lengths = torch.tensor([5, 0, 7])
+    beyond = torch.arange(7)[:, None] >= lengths[:, None, None]
+    for fill in (0.0, math.nan):
+        net = made(3, [5, 4], 2, generator=torch.Generator().manual_seed(0)).double()
+        x = signal(3, 7).masked_fill(beyond, fill).requires_grad_()
+        out, _ = net(x, lengths=lengths)
+        out.square().sum().backward()
+        found.append([out, x.grad, *(parameter.grad for parameter in net.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_networks_share_no_state_and_calls_leave_none() -> None:

@@ -48,6 +48,21 @@ def test_rtrl_of_sequences_that_end_early() -> None:
     assert_equal(by_rule(network, RTRL(), lengths), by_time(network, lengths), 1e-9)
 
 
+@pytest.mark.parametrize("rule", [RTRL(), DRTRL(), EProp(), ESDRTRL()], ids=lambda rule: type(rule).__name__)
+def test_what_a_sequence_that_is_over_is_given_reaches_no_gradient(rule: OnlineRule) -> None:
+    found = []
+    for after in (0.0, float("nan")):
+        network = make([5])
+        learner = Learner(network, rule, 2)
+        for t in range(4):
+            valid = torch.tensor([True, t < 2])
+            output = learner.step(torch.where(valid[:, None], 1.0 + t, after).expand(2, 3).double(), valid)
+            learner.learn(torch.ones_like(output) * valid[:, None])
+        learner.give()
+        found.append(taken(network))
+    assert_equal(*found, 0.0)
+
+
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_d_rtrl_is_exact_without_recurrence_below_a_readout_without_memory(neuron: str) -> None:
     network = make([6], neuron, False, Memoryless())

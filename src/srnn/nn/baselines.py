@@ -170,9 +170,10 @@ class DenseLayer(nn.Module):
 
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
         """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
-        output = F.linear(x, self.weight_in, self.bias)
+        valid = None if lengths is None else valid_steps(lengths, x.shape[1], x.device)
+        output = F.linear(x if valid is None else torch.where(valid, x, 0), self.weight_in, self.bias)
         output = output.relu() if self.relu else output
-        return LayerResult(output if lengths is None else output * valid_steps(lengths, x.shape[1], x.device), state)
+        return LayerResult(output if valid is None else output * valid, state)
 
     def extra_repr(self) -> str:
         return f"{self.inputs} -> {self.size} {'ReLU' if self.relu else 'linear'}"

@@ -51,15 +51,17 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     steps, lengths = x.shape[1], p.lengths
     if steps == 0:  # a step that is not valid, cut off at the end: through it backward finds all that needs a gradient
         x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
+    # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
+    valid = None
+    if lengths is not None:
+        valid = valid_steps(lengths, x.shape[1], x.device)
+        x = torch.where(valid, x, 0)  # whatever lies there: 0 times NaN would be NaN
+        valid = valid.transpose(0, 1)
     # All steps at once for training. Else step by step: on some processors a product of many rows rounds otherwise than one of
     # few, and a sequence shall give the same bits however it is cut. Unbound: the way back through an index of one step fills the
     # gradient of all of them, so that T steps would take T squared.
     currents = F.linear(x, p.weight_in, p.bias).unbind(1) if torch.is_grad_enabled() else None
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
-    # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
-    valid = None
-    if lengths is not None:
-        valid = valid_steps(lengths, x.shape[1], x.device).transpose(0, 1)
 
     *variables, s = p.state
     arriving = p.arriving

@@ -209,6 +209,7 @@ class ChunkLearner:
     def forward(self, x: Tensor, lengths: Tensor) -> list[Chunk]:
         """Run a chunk, without learning; see ``run``."""
         lengths = lengths.to(x.device).clamp(0, x.shape[1])
+        x = torch.where(valid_steps(lengths, x.shape[1], x.device), x, 0)  # a signal of 0 times NaN would be NaN
         chunks: list[Chunk] = []
         for number, layer in enumerate(self.layers):
             below = self.layers[number - 1].passed(chunks[-1].output) if chunks else x
