@@ -18,6 +18,7 @@ from srnn.training.checkpoints import (
     architecture,
     load_network,
     load_optimizer,
+    made_of,
     network_tensors,
     optimizer_tensors,
     read_checkpoint,
@@ -137,6 +138,16 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match="another architecture"):
             load_network(other, checkpoint)
         assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.uint64, torch.bool])
+def test_delays_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
+    network = _network(delays={"recurrent": 2})
+    tensors = network_tensors(network)
+    tensors["network.layers.0.delay_rec"] = tensors["network.layers.0.delay_rec"].to(dtype)
+    save_checkpoint(tmp_path / "forged.safetensors", tensors, made_of(network))
+    with pytest.raises(SrnnError, match=r"delay_rec' does not fit"):
+        load_network(network, read_checkpoint(tmp_path / "forged.safetensors"))
 
 
 @pytest.mark.parametrize("delay", [-1, 4096, 2**62])

@@ -257,9 +257,12 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
     stored = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
     for name in sorted(expected.keys() | stored.keys()):
         a, b = stored.get(name), expected.get(name)
-        kind = a is not None and b is not None and a.is_floating_point() == b.is_floating_point()
-        kind = kind or (name.endswith(_DELAYS) and a is not None and not a.is_floating_point())  # learned ones go on
-        if a is None or b is None or a.shape != b.shape or not kind:
+        fits = (
+            a is not None and b is not None and a.shape == b.shape
+            and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point())
+                 or (name.endswith(_DELAYS) and a.dtype == torch.int64))  # learned ones go on
+        )  # fmt: skip
+        if not fits:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} is of another architecture: '{one_line(name, 200)}' does not fit."
             )
