@@ -205,7 +205,7 @@ def from_network(
     """A model of a network that was trained in a loop of your own.
 
     Args:
-        network: an SRNN, of which the model holds a copy, in evaluation mode.
+        network: an SRNN, compiled by torch or not, of which the model holds a copy, in evaluation mode.
         classes: names of its outputs; numbers become text.
         loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
         start: first step that counts.
@@ -224,6 +224,7 @@ def from_network(
     from .training.recipes.schema import Recipe, TaskConfig
     from .training.recipes.writing import network_config
 
+    network = getattr(network, "_orig_mod", network)  # of torch.compile
     freeze(network, "A model")
     require(isinstance(classes, Iterable), "classes", "a list of names", classes)
     require(signal is None or isinstance(signal, SignalPath), "signal", "a signal path of srnn.data.signals", signal)

@@ -105,6 +105,13 @@ def test_silence_and_odd_sounds_stay_finite(kind: str, normalise: str, sound: np
     assert np.isfinite(encoder(sound, statistics)).all() and (statistics.std > 0).all()
 
 
+def test_the_spectra_of_a_long_sound_are_not_held_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = LogMel()(CHIRP)
+    monkeypatch.setattr("srnn.data.encoders.mel._TOGETHER", 16)
+    assert len(whole) > 32
+    np.testing.assert_allclose(LogMel()(CHIRP), whole, rtol=1e-6)
+
+
 def test_other_rates_have_the_same_frames() -> None:
     slow = SpeechFeatures(rate=8000)
     assert slow.frames(CHIRP[::2]).shape == (101, 40) and slow.front.hop == 80

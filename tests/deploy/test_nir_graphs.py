@@ -147,3 +147,11 @@ def test_membranes_that_rest_at_several_values_start_there_or_the_report_says_th
     assert found.report.exact and np.array_equal(outputs(found.network.double(), x.double()).numpy(), expected)
     read = exchange.load(graph_of({"a": affine, "l": nir.LI(tau=TAU, r=R, v_leak=leak)}, edges), dt=1e-3)
     assert not read.report.exact and "start at 0" in read.report.entries[-1].detail
+
+
+def test_an_integrator_too_slow_for_float32_is_reported() -> None:
+    for steps, exact in ((1e4, True), (1e5, False)):
+        node = nir.LI(tau=np.full(N, steps * 1e-3), r=R, v_leak=np.zeros(N))
+        edges = [("in", "a"), ("a", "l"), ("l", "out")]
+        report = exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, edges), dt=1e-3).report
+        assert report.exact == exact and (exact or "1e+05 steps" in report.entries[-1].detail)

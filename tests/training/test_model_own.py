@@ -79,6 +79,9 @@ def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_
         with pytest.raises(SrnnError, match=f"cannot describe this network's '{name}'.*permanent") as caught:
             srnn.from_network(net, "ab")
         assert "\n" not in str(caught.value)
+    pruned(torch.ones(1, 2, 2))[0].sum().backward()
+    with pytest.raises(SrnnError, match=r"cannot copy.*permanent"):
+        srnn.Stream(pruned)
     prune.remove(pruned.readout, "weight_in")
     parametrize.remove_parametrizations(normed.layers[0], "weight_in")
     srnn.from_network(pruned, "ab"), srnn.from_network(normed, "ab")
@@ -92,6 +95,16 @@ def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() 
     assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     net(torch.rand(2, 9, 3))  # its statistics move
     assert np.array_equal(model.predict(x).scores, scores)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+def test_a_network_that_torch_compiles_is_a_network(tmp_path: Path) -> None:
+    net = srnn.SRNN(2, [3], 2)
+    saved = [
+        srnn.from_network(one, "ab").save(tmp_path / name)
+        for one, name in ((net, "a"), (torch.compile(net, backend="eager"), "b"))
+    ]
+    assert saved[0].read_bytes() == saved[1].read_bytes()
 
 
 def test_layers_that_share_their_weights_are_written(tmp_path: Path) -> None:

@@ -86,9 +86,11 @@ class LogMel:
     def energies(self, sound: Array) -> Array:
         """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie within them."""
         frames = np.lib.stride_tricks.sliding_window_view(sound, self.window)[:: self.hop]
-        spectrum = np.fft.rfft(frames * _hann(self.window), axis=1)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        return power @ mel_filters(self.rate, self.window, self.mels, self.low, self.high).T
+        filters, parts = mel_filters(self.rate, self.window, self.mels, self.low, self.high).T, []
+        for first in range(0, len(frames), _TOGETHER):  # an hour's spectra take gigabytes
+            spectrum = np.fft.rfft(frames[first : first + _TOGETHER] * _hann(self.window), axis=1)
+            parts.append((np.square(spectrum.real) + np.square(spectrum.imag)) @ filters)
+        return np.concatenate(parts)
 
 
 def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
@@ -104,6 +106,10 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
     if not np.isfinite(sound).all():
         raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
     return sound
+
+
+_TOGETHER = 4096
+"""Frames whose spectra are held at a time."""
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ next step) stands in none of its nodes: ``neuron`` says it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -30,7 +30,7 @@ from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.neurons import CubaLIF, Init, Integrator, as_neuron
 from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled
-from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, check_stepping
+from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, Verdict, check_stepping
 from .nir_wiring import Wiring, flatten, kind_of, size_of
 from .nir_write import neuron_node
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DT = 1e-4
 """Of snnTorch's and SpikingJelly's files."""
+LONG = 2**14
+"""Steps of a time constant up to which float32 has 1 - exp(-1 / tau), the weight of an integrator's input, to 1 in 2,000."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,18 @@ class Imported:
     discretisation: Discretisation
     about: Mapping[str, Any]
     """Further metadata of the writer (see ``to_graph``); empty for other libraries' files."""
+
+
+def _not_exact(node: Any, dt: float) -> Iterator[tuple[str, Verdict, str]]:
+    """What of an LI an integrator here does not do: (what, verdict, detail)."""
+    if np.ptp(node.v_leak) > 0:
+        yield "initial state", "lost", "membranes start at 0 here, not each at its own v_leak"
+    if (steps := float(np.max(node.tau)) / dt) > LONG:
+        yield (
+            "time constant",
+            "approximated",
+            f"float32 rounds what an input adds to a membrane of {steps:.3g} steps, even to 0",
+        )
 
 
 def load(
@@ -97,9 +111,8 @@ def load(
             name = "readout" if last else f"layers.{place}"
             layers.append(replace(layer, name=name))
             report.append(Entry(name, "neuron", "exact", f"node '{node}': {origin}"))
-            if kind_of(wiring.nodes[node]) == "LI" and np.ptp(wiring.nodes[node].v_leak) > 0:  # type: ignore[attr-defined]
-                lost = "membranes start at 0 here, not each at its own v_leak"
-                report.append(Entry(name, "initial state", "lost", lost))
+            if kind_of(wiring.nodes[node]) == "LI":
+                report += [Entry(name, *lost) for lost in _not_exact(wiring.nodes[node], step)]
         return Imported(
             network=_build(tuple(layers), reader.entries, source),
             report=Report(tuple(report)),

@@ -6,7 +6,6 @@ long. Where that cannot run, the network itself is called with one step at a tim
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from ...errors import SrnnError, check_whole
 from ...nn import kernels
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import CannotCompile
-from ...nn.network import SRNN, FrozenNetwork, freeze
+from ...nn.network import SRNN, FrozenNetwork, copied, freeze
 from ...nn.network.inputs import as_numpy
 from ...nn.network.srnn import State
 
@@ -113,7 +112,7 @@ class Stream:
         frozen = freeze(net, "A stream")
         if streams is not None:
             check_whole("streams", streams, 1)
-        self._net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
+        self._net = copied(net).cpu().eval().requires_grad_(False)
         # A trained encoder is applied here, before the compiled step, which knows only layers.
         self._net.encoder, self._threshold = None, frozen.threshold
         self.inputs, self.outputs, self.streams = net.inputs, net.outputs, streams

@@ -6,7 +6,7 @@ from .frozen import FrozenLayer, FrozenNetwork, freeze
 from .layer import Layer, narrow_delays
 from .norm import BatchNorm, Norm, has_norm
 from .readout import Readout
-from .srnn import SRNN, Result
+from .srnn import SRNN, Result, copied
 
 __all__ = [
     "SRNN",
@@ -19,6 +19,7 @@ __all__ = [
     "Norm",
     "Readout",
     "Result",
+    "copied",
     "freeze",
     "has_norm",
     "narrow_delays",

@@ -44,6 +44,17 @@ def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[ty
     return values
 
 
+def copied(net: SRNN) -> SRNN:
+    """A copy that shares nothing with it. SrnnError where torch cannot make one."""
+    try:
+        return copy.deepcopy(net)
+    except RuntimeError as error:  # of torch.nn.utils.prune, whose products are no parameters
+        raise SrnnError(
+            "A network that torch cannot copy: make weight_norm, pruning and other parametrizations permanent first "
+            "(torch.nn.utils)."
+        ) from error
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """All that a run of the network gives."""
@@ -273,7 +284,7 @@ class SRNN(nn.Module):
                 "A norm cannot be folded into what weight_norm, pruning or another parametrization computes; make it permanent "
                 "first (torch.nn.utils)."
             )
-        folded = copy.deepcopy(self)
+        folded = copied(self)
         for module in folded.modules():
             if isinstance(module, Layer):
                 module.fold()
