@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -56,9 +55,9 @@ class Report:
 
 
 def check_stepping(dt: float, discretisation: str) -> None:
-    """SrnnError unless dt is a time in seconds, and the discretisation one."""
-    if not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
-        raise SrnnError(f"dt is the length of a time step in seconds, a positive number, not {dt!r}.")
+    """SrnnError unless dt is a time in seconds with which float32 can compute, and the discretisation one."""
+    if not (isinstance(dt, (int, float)) and 1e-30 <= dt <= 1e30):
+        raise SrnnError(f"dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not {dt!r}.")
     if discretisation not in get_args(Discretisation):
         raise SrnnError(
             f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not {discretisation!r}."
