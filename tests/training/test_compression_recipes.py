@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,10 @@ import torch
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
+from srnn.nn.arithmetic import positive_part
 from srnn.nn.network import Layer
+from srnn.nn.neurons import Init, Neuron
+from srnn.nn.neurons.base import decay
 from srnn.training.compression import sparsity
 from srnn.training.compression.in_training import Compression
 from srnn.training.compression.masks import present_masks
@@ -186,6 +191,24 @@ def test_int8_refuses_what_it_cannot_say(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=r"training\.quantise: "):
             train(tiny_recipe(*INT8, *words), tmp_path / "run", task=TinyTask())
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("bits", (32, 8))
+@pytest.mark.parametrize("odd", (positive_part, lambda u: 0.01 * u), ids=("function", "number"))
+def test_int8_refuses_a_neuron_that_integers_cannot_step(odd: Callable[[Any], Any], bits: int, tmp_path: Path) -> None:
+    """Before anything is written; and not only where the ranges of states are measured."""
+
+    def step(u: Any, s: Any, current: Any, alpha: Any) -> tuple[Any, Any]:
+        u = alpha * odd(u) + current
+        return u, u - 1.0
+
+    fields = {"__annotations__": {"tau_mem": Init}, "tau_mem": Init("constant", 5.0), "step": staticmethod(step)}
+    fields |= {"name": "odd_step", "derive": lambda self, **parameters: (decay(parameters["tau_mem"]),)}
+    dataclass(frozen=True)(type("Odd", (Neuron,), fields))
+    recipe = tiny_recipe(*INT8, f"--training.state_bits={bits}", "--network.neuron=odd_step")
+    with pytest.raises(SrnnError, match=r"training\.quantise: (int8 has no|The number 0\.01)"):
+        train(recipe, tmp_path / "run", task=TinyTask())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_relu_run_says_why_it_has_no_int8(

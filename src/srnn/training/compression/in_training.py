@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,7 +77,8 @@ class Compression:
                     matrix.register_hook(lambda gradient, name=name: self._of_kept(name, gradient))
         if config.quantise == "int8":
             try:
-                quantise(device_network(network))
+                # One step of it: a neuron of one's own may take what integers have not.
+                quantise(device_network(network)).run(np.zeros((1, 1, network.inputs), np.int64))
                 train_as_int8(network)
             except SrnnError as error:
                 raise SrnnError(f"training.quantise: {error}") from error
