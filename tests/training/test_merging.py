@@ -10,6 +10,7 @@ import torch
 
 from srnn.cli.main import main
 from srnn.errors import SrnnError
+from srnn.nn.network.state_format import StateFormat
 from srnn.training.evaluation import evaluate
 from srnn.training.merging import merge
 from srnn.training.recipes import Recipe
@@ -79,6 +80,14 @@ def test_the_file_is_a_model_as_any_other(tmp_path) -> None:
 def test_what_cannot_be_merged_is_one_line(network, words) -> None:
     with pytest.raises(SrnnError, match=words):
         merge(models(**network))
+
+
+def test_states_of_few_bits_whose_formats_one_layer_cannot_hold_are_refused() -> None:
+    several = models(2)
+    layers = several[1].network.freeze().layers
+    StateFormat(8, tuple(dict.fromkeys(layer.neuron.variables(), 4) for layer in layers)).into(several[1].network)
+    with pytest.raises(SrnnError, match=r"Merging cannot .* states in 8 bits.* train without training\.state_bits"):
+        merge(several)
 
 
 def test_other_networks_tasks_and_too_few_are_refused() -> None:

@@ -34,14 +34,16 @@ def merge(models: Sequence[Trained]) -> Trained:
     Batch norm is folded. ``about`` says what was merged; a policy of early exit has to be chosen anew.
 
     SrnnError unless there are at least two, of one task and one architecture, with an integrator as readout whose time constants
-    agree, neither bidirectional nor with an encoder, and with equal delays of the network's input, if any.
+    agree, neither bidirectional nor with an encoder nor with states of few bits, whose formats differ, and with equal delays of
+    the network's input, if any.
     """
     if len(models) < 2:
         raise SrnnError("Name at least two networks to merge.")
     models = [model.folded() for model in models]
     networks = [model.spiking("merged") for model in models]
     first, config = models[0], models[0].recipe.network
-    freeze(networks[0], "Merging")
+    for one in networks:
+        freeze(one, "Merging")
     if not isinstance(networks[0].readout.neuron, Integrator):
         raise SrnnError(
             "Only networks with an integrator as readout can be merged: others are not linear in its input."

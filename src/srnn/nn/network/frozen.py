@@ -50,7 +50,7 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "int8": _ON_A_DEVICE | {"analog", "division"},
         "Compression": _ON_A_DEVICE,  # each point of a curve is measured in C, too
         "Pruning of neurons": frozenset(("bidirectional", "delays")),
-        "Merging": frozenset(("bidirectional", "encoder")),
+        "Merging": frozenset(("bidirectional", "encoder", "rounded")),
         "A model": frozenset(("dtype",)),
     }
 )
@@ -266,7 +266,11 @@ class FrozenNetwork:
                 yield "division", where, "export it as float32"
         if self.state_as.width < 32:
             where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
-            yield "rounded", where, "export it with: srnn export c RUN --format int8"
+            yield (
+                "rounded",
+                where,
+                "export it with: srnn export c RUN --format int8, or train without training.state_bits",
+            )
         if self.dtype not in ("float32", "float64"):
             yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"
         for name, layer in self.directions.items():
