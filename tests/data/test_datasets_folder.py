@@ -67,6 +67,7 @@ def test_a_table_says_everything(words: Path) -> None:
     table.write_text("\n".join(rows) + "\n")
     task = create_task("folder", path=str(table))
     assert task.class_names == ("2", "10")
+    assert task.described().origin() == task.origin() == str(table)  # also of what a trained network knows of it
     splits = load(task)
     assert [len(splits[s]) for s in SPLITS] == [7, 7, 6] and splits["test"].groups[0] == "g2"
 

@@ -331,7 +331,7 @@ class DescribedTask(Task):
         return dict(self.options)
 
     def origin(self, data_dir: Path | None = None) -> str:
-        return super().origin(data_dir) if self.data is None else str(self.data)
+        return create_task(self.name, **self.options).origin(data_dir) if self.data is None else str(self.data)
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         return self if path is None else replace(self, path=path)
