@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
+from srnn.data.signals import ScaledPath
 from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
 from srnn.deploy.streaming.sources import open_source
+from srnn.measure.analysis.scores import confidences, running_scores
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model
@@ -222,3 +226,27 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(steps) == len(
         known.scores
     )
+
+
+def test_a_long_recording_is_held_few_times() -> None:
+    """What is computed between a recording and its prediction is of parts of it, or in the place of what was there."""
+    path = ScaledPath(64, statistics=Statistics(np.zeros(64, np.float32), np.ones(64, np.float32)))
+    net = srnn.SRNN(inputs=64, hidden=[2], outputs=16, neuron="lif", readout="integrator")
+    model = srnn.from_network(net, list("abcdefghijklmnop"), loss="ce_mean", signal=path)
+    recording = np.ones((2**18, 64), np.uint8)
+    steps, peak = _peak(lambda: model.task.encode("long", recording))
+    assert peak < 2.6 * steps.nbytes  # the parts, and the whole that is made of them
+    scores = np.ones((1, 2**17, 16))
+    running, peak = _peak(lambda: running_scores(scores, "ce_mean"))
+    assert peak < 1.5 * running.nbytes
+    believed, peak = _peak(lambda: confidences(running, "ce_mean"))
+    assert peak < 1.5 * believed.nbytes
+
+
+def _peak(work: Callable[[], Any]) -> tuple[Any, int]:
+    """What it returns, and the most that it had allocated at a time."""
+    tracemalloc.start()
+    try:
+        return work(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

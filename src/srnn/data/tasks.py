@@ -28,7 +28,7 @@ from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, describe, restore
-from .signals.base import LONGEST_CALIBRATION
+from .signals.base import BLOCK, LONGEST_CALIBRATION
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
@@ -130,7 +130,8 @@ class Task(ABC):
             )
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a network's numbers is not finite
             signal = path.numbers(signal)
-            check_finite(name, signal.astype(np.float32, copy=False), 0)
+            for start in range(0, len(signal), BLOCK):
+                check_finite(name, signal[start : start + BLOCK].astype(np.float32, copy=False), start)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it gives no step.")

@@ -113,12 +113,14 @@ def predict(
     else:
         name, x = "The signal", _array(signal, path)
     lag = task.lag(path.form)
-    steps = np.pad(task.encode(name, x, form), ((0, lag), (0, 0)))
+    steps = task.encode(name, x, form)
+    steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(trained.seed)
     with torch.no_grad():
-        output = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator).output
-    scores = np.asarray(output[0, lag:].cpu().numpy(), np.float64)
+        result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)
+    scores = np.asarray(result.output[0, lag:].cpu().numpy(), np.float64)
+    del steps, result  # of a long recording each is as large as what is returned
     per_step = task.kind == "per_step"
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ..encoders.speech import Statistics
-from ..encoders.streaming import Memoryless, StreamEncoder
+from ..encoders.streaming import Memoryless, StreamEncoder, as_samples
 
 Array = npt.NDArray[Any]
 PathForm = Literal["signal", "steps"]
@@ -22,6 +22,8 @@ Scale = tuple[npt.ArrayLike, npt.ArrayLike]
 CALIBRATION = 5.0
 """Seconds from which the scale of a signal is taken where none is given: mean and deviation of an ECG, the gain of a cochlea."""
 LONGEST_CALIBRATION = 60.0
+BLOCK = 2**16
+"""Samples of a long signal that are converted at a time: what is computed on the way is several times as large as it."""
 INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
@@ -70,7 +72,9 @@ class SignalPath(ABC):
     def whole(self, signal: npt.ArrayLike) -> Array:
         """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` returns for blocks of any size."""
         encoder = self.stream()
-        return np.concatenate([encoder.push(signal), encoder.flush()])
+        samples = as_samples(signal, encoder.channels)
+        blocks = [encoder.push(samples[start : start + BLOCK]) for start in range(0, max(len(samples), 1), BLOCK)]
+        return np.concatenate([*blocks, encoder.flush()])
 
     def numbers(self, samples: Array) -> Array:
         """An array of samples as the path counts them: as they are, but for sound in int16."""

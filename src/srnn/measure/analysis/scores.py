@@ -26,8 +26,10 @@ EVERY = slice(None)
 
 def softmax(x: npt.NDArray[Any]) -> Scores:
     """Softmax along the last axis."""
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+    e = x - x.max(-1, keepdims=True)
+    np.exp(e, out=e)  # in place: of a long recording each copy counts
+    e /= e.sum(-1, keepdims=True)
+    return e
 
 
 def running_scores(output: npt.NDArray[Any], loss: str, start: int = 0) -> Scores:
@@ -61,11 +63,12 @@ class RunningScores:
         late = (number >= 0)[..., None]
         total = np.where(late, x, 0.0)
         total[:, 0] += self.total[which]
-        total = np.cumsum(total, axis=1)  # step by step, so that no bit depends on how the steps come in blocks
+        np.cumsum(total, axis=1, out=total)  # step by step, so that no bit depends on how the steps come in blocks
         self.total[which] = total[:, -1]
         if self.loss == "ce_mean":
             total /= np.maximum(number + 1, 1)[..., None]
-        return np.where(late, total, x)
+        np.copyto(total, x, where=~late)
+        return total
 
     def reset(self, which: npt.NDArray[np.int64] | slice = EVERY) -> None:
         """Restart these streams."""
