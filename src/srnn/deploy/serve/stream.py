@@ -149,6 +149,9 @@ class StreamConnection:
 
         first, before = self._session.steps, self._session.samples
         decisions = self._session.decide(await self._aside(self._session.encode, block), probe)
+        # After an early exit the network rests.
+        for row in np.setdiff1d(np.arange(len(spikes)), decisions.steps - first):
+            spikes[row] = [[] for _ in layers]
         shown = np.round(block.astype(np.float64), 5).tolist()
         await self._send(
             {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}
