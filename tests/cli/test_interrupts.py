@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from srnn.cli.main import main
+from srnn.deploy.streaming import Session
+from support.runs import DIGITS, make_run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -73,6 +81,43 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
+
+
+def test_a_stream_interrupted_within_a_block_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The state had half of the block's work in it, and its decisions were lost."""
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run", *DIGITS)
+    pixels, encode = np.round(np.random.default_rng(0).random(60), 6), Session.encode
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def stream(start: int, state: str, times: int = 0) -> tuple[int, list[dict[str, Any]]]:
+        """Interrupted so many times when the fourth block is encoded and not yet decided."""
+
+        def interrupted(session: Session, block: Any) -> Any:
+            steps = encode(session, block)
+            for _ in range(times if session.samples == 32 else 0):
+                os.kill(os.getpid(), signal.SIGINT)
+            return steps
+
+        monkeypatch.setattr(Session, "encode", interrupted)
+        np.savetxt("in.csv", pixels[start:])
+        words = ["in.csv", "--block", "8", "--json", "--report", "step", "--state", state]
+        return main(["stream", "run", *words]), [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    try:
+        _, (*whole, _) = stream(0, "whole.state")
+        code, (*first, summary) = stream(0, "s.state", 1)
+        assert (code, summary["interrupted"], summary["samples_in_all"]) == (0, True, 32)
+        assert first == whole[: len(first)] and len(first) == summary["steps"]
+        _, (*second, _) = stream(32, "s.state")
+        assert first + second == whole
+        code, shown = stream(0, "impatient.state", 2)  # for a block that takes long; then no state
+        assert code == 130 and len(shown) < len(first) and not Path("impatient.state").exists()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["recipes"], ["models"], ["--version"]])  # models: by rich

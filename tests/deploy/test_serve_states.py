@@ -23,7 +23,7 @@ from srnn.nn.loss_config import LossConfig
 from srnn.nn.neurons import NEURONS
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
-from support.serving import LEADS, Service
+from support.serving import LEADS, Service, serving, told
 from support.tiny import TinyTask
 
 NUMBERS = {
@@ -142,3 +142,21 @@ def test_what_overflows_is_said_to_its_client(service: Service) -> None:
     said = [message["message"] for message in heard if message["type"] == "error"]
     assert heard[-1]["type"] in ("end", "error") and all("not finite" in one for one in said)
     assert status in (200, 422) and (status == 200 or "not finite" in found["detail"])
+
+
+def test_a_trace_has_every_step_also_of_a_network_that_rests() -> None:
+    """Those after an early exit were left out, so that the next segment's had their numbers."""
+    steps = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32) * 9
+    shared = small(segment=8, policy=ExitPolicy("ce_mean", 0, confidence=0.0, patience=3), backend="auto")
+    with serving({"tiny": shared}) as service:
+        client = service.stream("tiny", trace=True)
+        for first in (0, 5, 14, 20):
+            client.push(steps[first : {0: 5, 5: 14, 14: 20, 20: 30}[first]])
+        heard = client.finish()
+    decided = set(told(heard, "steps"))
+    traces = [message for message in heard if message["type"] == "trace"]
+    assert [(one["step"], len(one["spikes"]), len(one["membranes"])) for one in traces] == [
+        (0, 5, 5), (5, 9, 9), (14, 6, 6), (20, 10, 10)
+    ]  # fmt: skip
+    fired = {one["step"] + row for one in traces for row, layers in enumerate(one["spikes"]) if layers[0]}
+    assert 0 < len(decided) < 30 and fired and fired <= decided

@@ -202,6 +202,23 @@ def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str)
         assert all(torch.allclose(a[0], b[row], atol=1e-12) for a, b in parts)
 
 
+@pytest.mark.parametrize("neuron", ["alif", "brf", "relu"])
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_part_of_the_state_is_read_alone(neuron: str, backend: str) -> None:
+    """For who watches every step; delays, of which each stream is at another turn, do not matter."""
+    net = make(neuron=neuron, hidden=[5, 11], delays={"input": "uniform(0, 6)"}, backend=backend)
+    stream = Stream(net, streams=2)
+    stream.push(signal(2, 12, 5))
+    stream.push(signal(2, 3, 5), active=np.array([False, True]))
+    parts = {(n, name): stream.state_part(n, name) for n in range(3) for name in stream.state[n]._fields[:2]}
+    parts |= {(n, "s"): stream.state_part(n, "s") for n in range(3)}
+    before = stream.flat_state(1)
+    for (layer, name), part in parts.items():
+        assert np.array_equal(part, getattr(stream.state[layer], name).numpy())
+        part[:] = 7  # a copy
+    assert parts[0, "u"].shape == (2, 5) and np.array_equal(stream.flat_state(1), before)
+
+
 @pytest.mark.parametrize("delays", [None, {"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}])
 def test_a_mask_lets_streams_wait(delays: dict | None) -> None:
     net, rng = make(delays=delays), np.random.default_rng(0)

@@ -16,7 +16,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +33,8 @@ from .decoding import add_decoder_arguments, load_decoder
 from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from ..deploy.streaming import Decoder, Session, Spotter
     from ..deploy.streaming.decisions import Decision
     from ..deploy.streaming.sources import Source
@@ -160,17 +168,65 @@ def _walk(
     from ..deploy.streaming.decisions import Chooser
     from ..deploy.streaming.running import Timing, run_source
 
-    timing, chooser, count, interrupted = Timing(), Chooser(arguments.report), 0, False
-    blocks = run_source(session, source, timing, real_time=arguments.real_time, finish=arguments.state is None)
-    try:
-        for decisions in blocks:
-            kept = chooser([one.number for one in decisions], [one.final for one in decisions])
-            chosen = list(compress(decisions, kept))
-            count += len(chosen)
-            show(decisions, chosen)
-    except KeyboardInterrupt:  # how a microphone is ended
-        interrupted = True
+    timing, chooser, count, interrupted, waits = Timing(), Chooser(arguments.report), 0, False, _Waits()
+    source = replace(source, blocks=waits.of(source.blocks))
+    blocks = run_source(
+        session, source, timing, real_time=arguments.real_time, finish=arguments.state is None,
+        sleep=lambda seconds: waits.on(lambda: time.sleep(seconds)),
+    )  # fmt: skip
+    with waits.only():
+        try:
+            for decisions in blocks:
+                kept = chooser([one.number for one in decisions], [one.final for one in decisions])
+                chosen = list(compress(decisions, kept))
+                count += len(chosen)
+                show(decisions, chosen)
+        except KeyboardInterrupt:  # how a microphone is ended
+            if not waits.waiting:  # a block is only half done, and no state can be kept
+                raise
+            interrupted = True
     return timing.summary(), count, interrupted
+
+
+class _Waits:
+    """Ctrl-C ends a stream while it waits for its source: half of a block's work would leave a state that belongs to no signal,
+    and decisions that nobody was shown. A second Ctrl-C is heeded anywhere."""
+
+    def __init__(self) -> None:
+        self.waiting = self._came = False
+
+    def on(self, wait: Callable[[], Any]) -> Any:
+        """What is waited for."""
+        self.waiting = True
+        if self._came:
+            raise KeyboardInterrupt
+        given = wait()
+        self.waiting = False
+        return given
+
+    def of(self, blocks: Iterator[Any]) -> Iterator[Any]:
+        """The blocks, each waited for."""
+        while (block := self.on(lambda: next(blocks, None))) is not None:
+            yield block
+
+    @contextmanager
+    def only(self) -> Iterator[None]:
+        """Heed Ctrl-C, where it is heeded at all, only in ``on`` and ``of``."""
+        before = signal.getsignal(signal.SIGINT)
+        if not callable(before) or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            heeded, self._came = self.waiting or self._came, True
+            if heeded:
+                before(number, frame)
+
+        signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def _json_line(decision: Decision) -> str:

@@ -138,18 +138,20 @@ class StreamConnection:
         return encode(*block)
 
     async def _push_traced(self, block: Array) -> None:
-        stream = self._decoder.stream
+        stream, layers = self._decoder.stream, range(len(self._decoder.hidden))
         spikes: list[list[list[int]]] = []
         membranes: list[list[float]] = []
+        drawn = hasattr(stream.state[0], "u")
 
         def probe(_: int) -> None:
-            hidden = stream.state[:-1]
-            spikes.append([layer.s[0].nonzero()[:, 0].tolist() for layer in hidden])
-            first = hidden[0] if hidden and hasattr(hidden[0], "u") else None
-            membranes.append([] if first is None else [round(v, 4) for v in first.u[0, :DRAWN].tolist()])
+            spikes.append([np.flatnonzero(stream.state_part(layer, "s")[0]).tolist() for layer in layers])
+            membranes.append([round(v, 4) for v in stream.state_part(0, "u")[0, :DRAWN].tolist()] if drawn else [])
 
         first, before = self._session.steps, self._session.samples
         decisions = self._session.decide(await self._aside(self._session.encode, block), probe)
+        # After an early exit the network rests.
+        for row in np.setdiff1d(np.arange(len(spikes)), decisions.steps - first):
+            spikes[row] = [[] for _ in layers]
         shown = np.round(block.astype(np.float64), 5).tolist()
         await self._send(
             {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}

@@ -231,7 +231,7 @@ class Session:
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
         """The second half of ``push``: steps (T, inputs), already encoded -> their decisions.
 
-        ``probe``: called after each step with its number, when ``decoder.stream`` has this session's state (slower).
+        ``probe``: called after each step, rests too, with its number, ``decoder.stream`` having this session's state (slower).
         """
         stream, segment = self._stream, self.segment
         stream.set_flat_state(self._network)
@@ -240,13 +240,14 @@ class Session:
         while len(x):
             count = len(x) if segment is None else min(len(x), segment - self._position)
             scores = self._none.scores if self._ended else self._scores.push(self._run(x[:count], probe)[None])[0]
+            if self._ended and probe is not None:
+                list(map(probe, range(self.steps, self.steps + count)))
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:
                 self._ended, scores, final = True, scores[: until + 1], final[: until + 1]
                 final[-1] = True
-            if len(final) and self._position + count == segment:
-                final[-1] = True
+            final[-1:] |= self._position + count == segment
             if len(final):
                 self._last = None if final[-1] else scores[-1].copy()
             parts.append(Decisions(np.arange(self.steps, self.steps + len(final)), scores, final))

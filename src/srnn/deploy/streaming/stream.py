@@ -44,6 +44,9 @@ class _SteppedNetwork:
     def state(self, which: Any) -> State:
         return tuple(type(parts)(*(part[which].clone() for part in parts)) for parts in self._state)
 
+    def part(self, number: int, name: str) -> Array:
+        return getattr(self._state[number], name).numpy().copy()
+
     def flat(self, number: int) -> Array:
         return np.concatenate([part[number].numpy().ravel() for parts in self._state for part in parts])
 
@@ -256,6 +259,10 @@ class Stream:
     @state.setter
     def state(self, state: State) -> None:
         self._set_state(state, slice(None), self._count)
+
+    def state_part(self, layer: int, name: str) -> Array:
+        """A copy of ``state[layer].name``, a variable or ``s``, as an array (streams or 1, size): what costs least to watch."""
+        return self._network.part(layer, name)
 
     def get_state(self, number: int) -> State:
         """A copy of the state of stream ``number``, as that of a batch of 1: to be kept, or continued by any other stream."""

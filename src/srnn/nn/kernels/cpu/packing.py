@@ -168,6 +168,13 @@ class PackedNetwork:
             state.append(state_type(model.State, tuple(more))(*tensors, *more.values()))
         return tuple(state)
 
+    def part(self, number: int, name: str) -> Array:
+        """A copy of one variable of a layer, or of its emission ``s``, for all streams (streams, size): without all else."""
+        variables, emitted = self._parts(number)
+        place = self.models[number].State._fields.index(name)
+        chosen = emitted if place == variables.shape[2] else variables[:, :, place].reshape(self.streams, -1)
+        return chosen[:, : self._records[number, stream.SIZE]].copy()
+
     def set_state(self, state: Sequence[Sequence[Tensor]], which: Any) -> None:
         """Overwrite the state of some streams (slice or numbers); shapes are the caller's care."""
         self._turns[which] = 0
