@@ -264,6 +264,12 @@ def test_checksums_beside_the_records_are_compared(small: Path) -> None:
         with pytest.raises(SrnnError, match="SHA256SUMS"):
             RECORDS.load("validation", small)
         raw[at] ^= 1
+    path.write_bytes(raw)
+    (folder / "SHA256SUMS").write_text(
+        f"{lines[0][:9]}  {path.name}", encoding="utf-8"
+    )  # of a damaged sum nothing follows
+    with pytest.raises(SrnnError, match="SHA256SUMS"):
+        RECORDS.load("validation", small)
     (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
     path.write_bytes(raw)
     RECORDS.load("validation", small)

@@ -36,6 +36,7 @@ BAD_STARTS: list[tuple[Any, str]] = [
     ('{"type": "start", "report": []}', "'report' must be one of"),
     ('{"type": "start", "trace": 1}', "true or false"),
     ('{"type": "start", "state_every": 0}', "must be an integer from 1"),
+    ('{"type": "start", "state_every": 9007199254740992}', "must be an integer from 1"),
     ('{"type": "start", "state": {}}', "not a state"),
 ]
 BAD_MESSAGES: list[tuple[Any, str]] = [

@@ -227,6 +227,12 @@ def test_policy_files(tmp_path: Path) -> None:
             ExitPolicy.load(tmp_path / name)
 
 
+@pytest.mark.parametrize("setting", [{"patience": np.int64(2)}, {"margin": np.float32(0.1)}])
+def test_numbers_that_json_cannot_hold_are_refused_before_a_file_is_written(setting: dict[str, Any]) -> None:
+    with pytest.raises(SrnnError, match=f"An exit policy's {next(iter(setting))} must be"):
+        ExitPolicy("ce_mean", confidence=0.5, **setting)
+
+
 def test_outputs_of_a_wrong_shape_are_refused() -> None:
     policy = ExitPolicy("ce_mean", confidence=0.5)
     with pytest.raises(SrnnError, match="pass the number of steps"):

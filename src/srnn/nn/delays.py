@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from .. import threads
 from ..data.spikes import Spikes
-from ..errors import SrnnError, check_flag, is_number, nearest, require
+from ..errors import SrnnError, check_flag, nearest, require
 from .neurons.base import Init
 
 LONGEST = 4095
@@ -51,7 +51,8 @@ class Delays:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Init.parse(getattr(self, name)))
         check_flag("network.delays.learned", self.learned)
-        within = is_number(self.sigma) and 0 <= self.sigma <= LONGEST
+        number = isinstance(self.sigma, (int, float)) and not isinstance(self.sigma, bool)  # as JSON holds it
+        within = number and 0 <= self.sigma <= LONGEST
         require(within, "network.delays.sigma", f"from 0 to {LONGEST:,} steps", self.sigma)
 
     @classmethod

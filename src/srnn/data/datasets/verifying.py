@@ -103,12 +103,13 @@ def begins_well(path: Path) -> bool:
 
 
 def checksums(path: Path) -> dict[str, str]:
-    """File name -> SHA-256, of a file of lines "SHA256 NAME"; empty if it cannot be read. Other lines are passed over."""
+    """File name -> what stands before it, in a file of lines "SHA256 NAME"; empty if it cannot be read."""
     try:
         lines = read_text(path, "checksums", LIMITS["table"]).splitlines()
     except SrnnError:
         return {}
-    return {found[2]: found[1] for line in lines if (found := re.fullmatch(r"([0-9a-f]{64})\s+(.*\S)\s*", line))}
+    pairs = [line.split(maxsplit=1) for line in lines]
+    return {pair[1].strip(): pair[0] for pair in pairs if len(pair) == 2}
 
 
 def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
@@ -119,7 +120,7 @@ def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
     files = [
         DataFile((folder / name).as_posix(), f"{source}/{name}", checksum=f"sha256:{checksum}")
         for name, checksum in checksums(path).items()
-        if re.fullmatch(data_set.sums_pattern, name)
+        if re.fullmatch(data_set.sums_pattern, name) and re.fullmatch(r"[0-9a-f]{64}", checksum)
     ]
     if not files:
         raise SrnnError(f"{path} lists no files of {data_set.name}; delete it and fetch again.")

@@ -70,7 +70,7 @@ def read_start(message: dict[str, Any]) -> Start:
     for key in ("probabilities", "trace"):
         check_flag(key, options.get(key, False))
     if options.get("state_every") is not None:
-        check_whole("state_every", options["state_every"], 1, 2**53)
+        check_whole("state_every", options["state_every"], 1, 2**53 - 1)
     if options.get("state") is not None:
         try:
             options["state"] = base64.b64decode(options["state"], validate=True)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...measure.analysis.policy import ExitPolicy, in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
@@ -64,8 +64,8 @@ class Decoder:
 
             if not isinstance(learn, Adaptation):
                 raise SrnnError(f"learn says how a stream learns, such as srnn.Adaptation(); it cannot be {learn!r}.")
-        if segment is not None:
-            check_whole("segment", segment, 1)
+        if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
+            raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
         if policy is not None and not isinstance(policy, ExitPolicy):
             raise SrnnError(f"A policy is an ExitPolicy, such as ExitPolicy.load(file) gives; it cannot be {policy!r}.")
         if policy is not None and task.kind != "per_sequence":
@@ -241,7 +241,8 @@ class Session:
             count = len(x) if segment is None else min(len(x), segment - self._position)
             scores = self._none.scores if self._ended else self._scores.push(self._run(x[:count], probe)[None])[0]
             if self._ended and probe is not None:
-                list(map(probe, range(self.steps, self.steps + count)))
+                for step in range(self.steps, self.steps + count):
+                    probe(step)
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole, is_number, nearest
+from ...errors import SrnnError, nearest
 from ...files import read_json, reading, write_json
 from ...text import brief
 from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
@@ -61,8 +62,9 @@ class ExitPolicy:
                 raise SrnnError(f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}.")
 
         require(self.loss in PREFIX_LOSSES, "loss", f"one of {', '.join(PREFIX_LOSSES)}")
-        for name, least in (("start", 0), ("patience", 1), ("earliest", 1)):
-            check_whole(f"An exit policy's {name}", getattr(self, name), least, 2**31 - 1)
+        require(_whole(self.start, 0), "start", "an integer, at least 0")
+        require(_whole(self.patience, 1), "patience", "an integer, at least 1")
+        require(_whole(self.earliest, 1), "earliest", "an integer, at least 1")
         require(self.confidence is None or _share(self.confidence), "confidence", "a number from 0 to 1, or null")
         require(_share(self.margin), "margin", "a number from 0 to 1")
         require(self.allowed_loss is None or _share(self.allowed_loss), "allowed_loss", "a number from 0 to 1")
@@ -141,8 +143,8 @@ class Deciding:
     """A policy applied to streams, one step after another. Made by ``ExitPolicy.begin``."""
 
     def __init__(self, policy: ExitPolicy, streams: int | None) -> None:
-        if streams is not None:
-            check_whole("streams", streams, 1)
+        if streams is not None and not _whole(streams, 1):
+            raise SrnnError(f"streams must be an integer, at least 1, or None, not {streams!r}.")
         self.policy, self.streams = policy, streams
         count = 1 if streams is None else streams
         self._scores: RunningScores | None = None
@@ -228,5 +230,9 @@ def first_exit(
     return steps
 
 
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+
+
 def _share(value: object) -> bool:
-    return is_number(value) and 0 <= value <= 1
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1

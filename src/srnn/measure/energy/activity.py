@@ -128,17 +128,12 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
 
 def within(values: Tensor | Spikes, lengths: Tensor | None) -> Tensor | Spikes:
     """(B, T, size) with zeros in place of what is beyond each sequence's length: nothing reads it, whatever it is."""
-    import torch
-
     from ...data.spikes import Spikes
-    from ...nn.kernels.problem import valid_steps
+    from ...nn.kernels.problem import without_padding
 
-    if lengths is None:
-        return values
-    valid = valid_steps(lengths, values.shape[1], values.device)
     if isinstance(values, Spikes):
-        return Spikes(torch.where(valid, values.words, 0), values.size)
-    return torch.where(valid, values, 0)
+        return Spikes(without_padding(values.words, lengths), values.size)
+    return without_padding(values, lengths)
 
 
 def active(emitted: Tensor | Spikes) -> Array:

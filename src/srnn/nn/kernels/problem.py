@@ -124,6 +124,11 @@ def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
     return (torch.arange(steps, device=device) < lengths.to(device)[:, None])[..., None]
 
 
+def without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """x (B, T, size) with zeros in place of what lies beyond each sequence's length: 0 times NaN would be NaN."""
+    return x if lengths is None else torch.where(valid_steps(lengths, x.shape[1], x.device), x, 0)
+
+
 def matmul_precision() -> str:
     """How exact products of float32 numbers have to be, as ``torch.set_float32_matmul_precision`` was told.
 

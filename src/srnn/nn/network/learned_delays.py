@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ...data.spikes import Spikes
 from ..delays import LONGEST, Spread, indices_after
-from ..kernels.problem import valid_steps
+from ..kernels.problem import without_padding
 
 ROUNDED_FROM = 0.8
 """Fraction of a training after which delays are whole steps there, too."""
@@ -46,7 +46,6 @@ def spread_input(x: Tensor | Spikes, kernel: Tensor, incoming: Tensor, lengths: 
     """``delayed_input`` by learned delays: x (B, T, I) is spread by ``kernel`` (D + 1, I), as plain torch does it."""
     x = x.dense(incoming.dtype) if isinstance(x, Spikes) else x
     steps = x.shape[1]
-    if lengths is not None:
-        x = torch.where(valid_steps(lengths, steps, x.device), x, 0)
+    x = without_padding(x, lengths)
     arrivals = Spread.apply(x, kernel) + F.pad(incoming, (0, 0, 0, steps))
     return arrivals[:, :steps], arrivals.gather(1, indices_after(lengths, steps, incoming))

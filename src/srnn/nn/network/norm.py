@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_flag, is_number, nearest, require
+from ...errors import SrnnError, check_flag, nearest, require
 from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
@@ -43,7 +43,8 @@ class Norm:
     def __post_init__(self) -> None:
         for name in ("gamma", "momentum"):
             value = getattr(self, name)
-            require(is_number(value) and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)  # as JSON holds it
+            require(number and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
         require(self.momentum <= 1, "network.norm.momentum", "at most 1", self.momentum)
         check_flag("network.norm.detach", self.detach)
 

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole
 from ..delays import Delays
-from ..kernels.problem import LayerResult, valid_steps
+from ..kernels.problem import LayerResult, without_padding
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
@@ -217,10 +217,8 @@ class SRNN(nn.Module):
         results: list[LayerResult] = []
         gain = 1.0
         with uncast(self.readout.weight_in.device):
-            if self.encoder is not None and lengths is not None and isinstance(x, Tensor):
-                x = torch.where(
-                    valid_steps(lengths, x.shape[1], x.device), x, 0
-                )  # of NaN its threshold's gradient is NaN
+            if self.encoder is not None and isinstance(x, Tensor):  # of NaN its threshold's gradient is NaN
+                x = without_padding(x, lengths)
             x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
             for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
                 results.append(layer(x, layer_state, hidden_lengths, tuple(record), gain=gain))

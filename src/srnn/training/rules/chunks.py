@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...data.spikes import Spikes
 from ...nn.kernels import LayerResult, walks
-from ...nn.kernels.problem import valid_steps
+from ...nn.kernels.problem import valid_steps, without_padding
 from ...nn.network import Result
 from .local import LocalLayer
 
@@ -209,7 +209,7 @@ class ChunkLearner:
     def forward(self, x: Tensor, lengths: Tensor) -> list[Chunk]:
         """Run a chunk, without learning; see ``run``."""
         lengths = lengths.to(x.device).clamp(0, x.shape[1])
-        x = torch.where(valid_steps(lengths, x.shape[1], x.device), x, 0)  # a signal of 0 times NaN would be NaN
+        x = without_padding(x, lengths)
         chunks: list[Chunk] = []
         for number, layer in enumerate(self.layers):
             below = self.layers[number - 1].passed(chunks[-1].output) if chunks else x
