@@ -154,12 +154,18 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str
     text = json.dumps({"format": FORMAT, **info})
     # Copies: a file has a place for each name, also where layers share a tensor.
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    content = memoryview(tensors_to_bytes(on_cpu, {"srnn": text, "sha256": "0" * 64}))
-    at = content.obj.index(_ZEROS)  # type: ignore[attr-defined]
+    content = tensors_to_bytes(on_cpu, {"srnn": text})
+    # The digest's place is made here: safetensors writes two texts in an order drawn anew, and a model saved twice should be
+    # the same bytes. With the spaces it is 80 bytes long, so that tensors stay aligned to 8.
+    at = content.index(b'{"srnn":') + 1
+    length = (int.from_bytes(content[:8], "little") + 80).to_bytes(8, "little")
+    head, tail = length + content[8:at], (b",    ", memoryview(content)[at:])
+    digest = hashlib.sha256(head + _ZEROS)
+    for part in tail:
+        digest.update(part)
     with whole_file(path) as file:
-        file.write(content[:at])
-        file.write(b'"sha256":"' + hashlib.sha256(content).hexdigest().encode() + b'"')
-        file.write(content[at + len(_ZEROS) :])
+        for part in (head, _ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), *tail):
+            file.write(part)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
