@@ -56,10 +56,11 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     hint: what else to say of an unknown name.
     Raises SrnnError for an unknown name or field.
     """
-    if not isinstance(spec, (str, Mapping)):
-        raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.")
+    if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
+        blank = " In YAML a blank follows each colon." if isinstance(spec, Mapping) else ""
+        raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.{blank}")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = options.pop("name", None)
+    name = options.pop("name")
     if not isinstance(name, str) or name not in registry:
         raise SrnnError(f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}")
     cls = registry[name]

@@ -81,7 +81,8 @@ def test_settings() -> None:
         ({"name": "slayer", "slope": 0}, "positive"),
         ({"name": "slayer", "slope": "steep"}, "number"),
         ({"name": "slayer", "slope": float("inf")}, "finite"),
-        ({}, "None"),
+        ({}, "a mapping with a 'name'"),
+        ({"name:slayer": None}, "blank follows each colon"),
     ):
         with pytest.raises(SrnnError, match=hint):
             as_surrogate(wrong)

@@ -159,7 +159,7 @@ def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="only spiking ones are adapted"):
         Adapter(lstm)
     both = load(make_run(tmp_path / "both", "--network.bidirectional=true"))
-    with pytest.raises(SrnnError, match="Only bptt can train this network: it is bidirectional"):
+    with pytest.raises(SrnnError, match="Online learning rules cannot train this network: it is bidirectional"):
         Adapter(both)
     adapter = Adapter(both, Adaptation("all", rule="bptt"))
     x = torch.ones(1, 9, both.spiking("adapted").inputs)

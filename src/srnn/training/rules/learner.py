@@ -49,7 +49,7 @@ def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLay
     }
     for reason, applies in reasons.items():
         if applies:
-            raise SrnnError(f"Only bptt can train this network: it {reason}.")
+            raise SrnnError(f"Online learning rules cannot train this network: it {reason}.")
     dtype = network.readout.weight_in.dtype
     passes = [None] * len(layers) if dropout is None else [*(k.to(dtype) * dropout.gain for k in dropout.keep), None]
     return [LocalLayer(layer, factor) for layer, factor in zip(layers, passes, strict=True)]

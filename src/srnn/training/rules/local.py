@@ -57,11 +57,12 @@ class LocalLayer:
 
     def __init__(self, layer: Layer, passes: Tensor | None = None) -> None:
         if layer.kept is not None or layer.weights_as is not None:
-            raise SrnnError("Learning rules other than bptt cannot train a network with rounded weights or states.")
+            raise SrnnError("Online learning rules cannot train a network with rounded weights or states.")
         weights = (layer.weight_in, layer.weight_rec, layer.bias)
         if not all(isinstance(weight, torch.nn.Parameter) for weight in weights if weight is not None):
             raise SrnnError(
-                "Only bptt can train what weight_norm, pruning or another parametrization computes; make it permanent first."
+                "Online learning rules cannot train what weight_norm, pruning or another parametrization computes; "
+                "make it permanent first."
             )
         self.passes = passes
         self.layer, self.neuron = layer, layer.dynamics()[0]
