@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
-        help="who else is given each epoch's metrics: tensorboard, wandb or mlflow",
+        help="where else each epoch's metrics go: tensorboard, wandb or mlflow",
     )  # fmt: skip
     parser.set_defaults(overrides=[])
 
