@@ -142,7 +142,7 @@ def train(
         task: the task itself, where it is none that a recipe can name.
         reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody, but in a notebook or at Python's
             prompt the reader, as ``srnn train`` does it.
-        logger: who else is given each epoch's metrics: "tensorboard", "wandb" or "mlflow"; None: nobody.
+        logger: where else each epoch's metrics go: "tensorboard", "wandb" or "mlflow"; None: nowhere.
         examples: keep a few short recordings of the validation split in the folder, which ``srnn serve`` plays.
 
     The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,

@@ -67,3 +67,37 @@ def test_types_are_published_and_importing_loads_nothing_heavy() -> None:
     code = "import sys, srnn; sys.exit(', '.join({'torch', 'numba', 'numpy', 'matplotlib'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``srnn.load`` and ``model.save`` do: pages write a Path, readers a name."""
+    pytest.importorskip("onnx")
+    import numpy as np
+    from scipy.io import wavfile
+
+    from srnn.data.datasets.spiking_audio import convert, find_clips
+    from srnn.deploy.export import onnx
+    from srnn.errors import SrnnError
+    from srnn.measure.analysis import ExitPolicy
+    from srnn.measure.page import report_content, write_page
+    from srnn.paper import reproduce, write_curves
+    from srnn.training.runs import Run
+
+    monkeypatch.chdir(tmp_path)
+    policy = ExitPolicy("ce_mean", 0, confidence=0.9)
+    policy.save("policy.json")
+    assert ExitPolicy.load("policy.json") == policy
+    onnx.save(onnx.to_model(srnn.SRNN(2, [4], 2), "step"), "net.onnx")
+    reproduce(["tableS1"], "reproduced", results=".")
+    wavfile.write("hum.wav", 8000, np.ones(800, np.int16))
+    clips = find_clips(["hum.wav"])
+    assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json", "reproduced"} and len(clips) == 1
+    for call, message in (
+        (lambda: convert(clips, "reproduced"), "reproduced is a folder"),
+        (lambda: write_page({}, "reproduced"), "reproduced is a folder"),
+        (lambda: report_content("none"), "none was not found"),
+        (lambda: write_curves("none"), "none"),
+        (lambda: Run.open("none"), "none is no run"),
+    ):
+        with pytest.raises(SrnnError, match=message):
+            call()

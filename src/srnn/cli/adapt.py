@@ -2,15 +2,15 @@
 
   srnn adapt runs/digits --data recordings/ --out adapted.safetensors
 
-Each recording is predicted, then learnt, then dropped. Said is how often the network would have been right as it was, and how
-often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that what was learnt
-before is kept. What is written is a model: srnn predict, stream, evaluate and export take it.
+Each recording is predicted, then learnt, then dropped. The command says how often the network would have been right as it
+was, and how often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that
+what was learnt before is kept. The result is a model: srnn predict, stream, evaluate and export take it.
 
   srnn adapt runs/ecg --split validation --curve 1 5 20 --out results/adaptation
 
-writes instead, as a table, what so many labels of each subject are worth: the accuracy on the rest of its recordings, learnt by
-the readout alone, by everything, and by everything with backpropagation through time. Several models, each of which has left
-other subjects out, make one table.
+writes a table instead: what 1, 5 and 20 labels of each subject are worth, as accuracy on the rest of its recordings, when the
+readout learns, when everything does, and when everything does by backpropagation through time. Several models, each trained
+without other subjects, make one table.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
                 help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
             )  # fmt: skip
         if "--force" in options:
-            parser.add_argument("--force", action="store_true", help="also do again what is done already")
+            parser.add_argument("--force", action="store_true", help="fetch or unpack again what is there already")
 
     return add
 

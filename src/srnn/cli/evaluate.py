@@ -137,7 +137,7 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
             print(
                 f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  {row['false_rejects']:>13,}  "
                 f"{row['false_accepts_an_hour']:>21,.0f} ({row['without_a_word_an_hour']:>14,.0f})  {delay}"
-                + (f"  (its own rule: mean of {row['smooth']} windows)" if row is by_rule else "")
+                + (f"  (its own rule, in the mean of windows: {row['smooth']})" if row is by_rule else "")
             )
 
     report = {"split": arguments.split, "noise_db": arguments.noise, "rule": by_rule, "thresholds": rows}

@@ -2,9 +2,9 @@
 
   srnn merge runs/ecg-0 runs/ecg-1 runs/ecg-2 --out ecg.safetensors
 
-All neurons stand side by side and none hears another network's. What is written is a model as any other: srnn evaluate, stream
-and export take it. Only networks whose readout is an integrator with the same time constants in all can be merged: train them
-with --network.readout.neuron.trained "[]". Accuracies, of each and of the merged network, are on --split.
+All neurons stand side by side, and none hears another network's. The result is a model like any other: srnn evaluate, stream and
+export take it. Only networks whose readout is an integrator with the same time constants in all can be merged: train them with
+--network.readout.neuron.trained "[]". The accuracies of each and of the merged network are those on --split.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pretrained networks, which the package brings along. Wherever a command takes a MODEL, their names do as well.
 
   srnn models                                   a table of them
-  srnn models ecg-records                       the card of one: what it hears, how well, what it must not be used for
+  srnn models ecg-records                       the card of one: what it reads, how well, what it must not be used for
   srnn models ecg-records --example heart.npy   also write a recording to try it on
   srnn stream ecg-records heart.npy
 """  # fmt: skip

@@ -102,7 +102,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     },
     "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA)"},
     "--seed": {
-        "type": seed, "default": 0, "metavar": "N", "help": "of all that is drawn at random (default: 0)",
+        "type": seed, "default": 0, "metavar": "N", "help": "seed of all that is random (default: 0)",
     },
     "--input": {
         "choices": ("auto", "signal", "steps"), "default": "auto", "dest": "form",

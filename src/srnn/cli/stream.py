@@ -5,10 +5,9 @@
   sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
 
 SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
-(--input steps). With --words windows overlap, and a line is printed when a word is detected. A line's time is that of what it
-names in the signal; the delay of a decision is from there until it was known: that of late labels, the encoder's, waiting for
-the block's end, and work. At the end the real-time factor (seconds of work a second of signal) and the latency of blocks are
-stated.
+(--input steps). With --words windows overlap, and a line is printed when a word is detected. A line has the time, in the signal,
+of what it names, and the delay from there until the decision was known: late labels, the encoder, waiting for the block's end,
+and work. At the end stand the real-time factor (seconds of work a second of signal) and the latency of blocks.
 With --json there is one JSON line for each decision, and one for the summary.
 """
 
@@ -63,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="continue from this state if it is there; write it at the end"
     )
-    parser.add_argument("--real-time", action="store_true", help="give a file out as fast as it was recorded")
+    parser.add_argument("--real-time", action="store_true", help="play a file as fast as it was recorded")
     parser.add_argument("--device", metavar="D", help="mic: which one, its number or part of its name")
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else")
 

@@ -5,7 +5,7 @@ Every setting of the recipe can be given here by its dotted name:
 'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
 continues with the same command and --resume, to the same final weights.
 
-Data of your own, a folder with one of recordings for each class, need no recipe (docs/bring-your-own.md):
+Data of your own need no recipe: a folder that holds one folder of recordings for each class (docs/bring-your-own.md):
   srnn train gestures/ --task.options.speaker "{speaker}-{index}"
 
 A baseline on the same task, splits and sizes, for comparison:
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
-        help="who else is given each epoch's metrics: tensorboard, wandb or mlflow",
+        help="where else each epoch's metrics go: tensorboard, wandb or mlflow",
     )  # fmt: skip
     parser.set_defaults(overrides=[])
 

@@ -150,8 +150,8 @@ def time_unit(title: str) -> float | None:
         return _UNITS[words[1]]
     if _CLOCKS & {*words}:
         raise SrnnError(
-            f"the first column is called {title[:40]!r}, which says no unit: call it time (in seconds), time_ms, time_us or "
-            "time_ns, or remove it"
+            f"the first column is called {title[:40]!r}, a time whose unit is not understood: call it time (in seconds), "
+            "time_ms, time_us or time_ns, or remove it"
         )
     return None
 

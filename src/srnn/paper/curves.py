@@ -54,11 +54,12 @@ def read_curves(sweep: SweepResult) -> Curves:
         return Curves(FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()})
 
 
-def write_curves(folder: Path, runs: Path | None = None) -> Path:
+def write_curves(folder: Path | str, runs: Path | None = None) -> Path:
     """Keep the curves of a sweep in ``folder``/curves.json, so that figures need its run folders no more.
 
     runs: the folder that the sweep was run in, if it is another one than that of its results. SrnnError where a run is missing.
     """
+    folder = Path(folder)
     points = _of_runs(read_sweep(folder), runs or folder)
     if not points:
         raise SrnnError(

@@ -40,9 +40,9 @@ MAKERS: dict[str, Maker] = {
 @locks("out")
 def reproduce(
     names: Sequence[str],
-    out: Path,
-    results: Path | None = None,
-    runs: Sequence[Path] = (),
+    out: Path | str,
+    results: Path | str | None = None,
+    runs: Sequence[Path | str] = (),
     data_dir: Path | None = None,
     formats: Sequence[str] = style.FORMATS,
 ) -> dict[str, Table | Sheet]:
@@ -61,7 +61,7 @@ def reproduce(
     """
     wanted = _names(names)
     forms = style.check_formats(list(formats))
-    evidence = gather(results, runs, data_dir)
+    evidence = gather(None if results is None else Path(results), [Path(run) for run in runs], data_dir)
     made: dict[str, Table | Sheet] = {}
     files: dict[str, bytes] = {}
     with style.context():
@@ -70,7 +70,7 @@ def reproduce(
             made[name] = one.finish() if isinstance(one, Sheet) else one
             files |= _files(made[name], forms)
     for name, content in files.items():
-        write_atomically(out / name, content)
+        write_atomically(Path(out) / name, content)
     return made
 
 

@@ -72,7 +72,7 @@ def train(
         seed: of the initial weights, the order of the data and the initial states.
         task: the task itself, where it is none that the recipe can name.
         reporter: what a person sees meanwhile.
-        logger: who else is given each epoch's metrics (``loggers.py``); None: nobody.
+        logger: where else each epoch's metrics go (``loggers.py``); None: nowhere.
         examples: also keep a few recordings of the validation split in the folder (``examples.py``).
 
     Returns:

@@ -47,7 +47,7 @@ from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
 
-def open_trained(path: Path, data: Path | None = None) -> Trained:
+def open_trained(path: Path | str, data: Path | None = None) -> Trained:
     """The network of a run folder, of a model's file, or of a pretrained network's name. SrnnError for what is none of them.
 
     ``data``: labelled recordings that its task shall load in the place of its own (``data.datasets.labelled``).
@@ -146,8 +146,9 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: Path | str) -> Run:
         """An existing run, to be read. SrnnError when the folder is none."""
+        path = Path(path)
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(f"{path} is no run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
         recipe, about = path / "recipe.yaml", path / "environment.json"

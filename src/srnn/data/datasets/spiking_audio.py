@@ -45,7 +45,9 @@ class Conversion(NamedTuple):
     """One line for each clip that could not be converted."""
 
 
-def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: list[str] | None = None) -> list[Item]:
+def find_clips(
+    inputs: Sequence[Path | str], pattern: str | None = None, misnamed: list[str] | None = None
+) -> list[Item]:
     """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name, each once.
 
     A clip's name is relative to the folder that was given; where two would have the same name, all names are relative to the
@@ -61,7 +63,7 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
     names = None if pattern is None else NamePattern(pattern)
     clips: dict[Path, Item] = {}
     wrong: list[str] = []
-    for where in inputs:
+    for where in map(Path, inputs):
         for path in _sound_files(where):
             read = {} if names is None else names.read(path.stem)
             if read is None:
@@ -94,7 +96,7 @@ def _sound_files(where: Path) -> list[Path]:
 
 def convert(
     clips: Sequence[Item],
-    out: Path,
+    out: Path | str,
     *,
     cochlea: Cochlea | None = None,
     seed: int = 0,
@@ -138,7 +140,7 @@ def convert(
     chosen: list[Item] = []
     left_out: list[str] = []
     spikes, seconds = 0, 0.0
-    with _whole_file(out, h5py) as file:
+    with _whole_file(Path(out), h5py) as file:
         if not leave_out_bad:
             bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
             if bad:

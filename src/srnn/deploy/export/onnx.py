@@ -103,10 +103,11 @@ def to_model(
     return model
 
 
-def save(model: ModelProto, path: Path) -> None:
+def save(model: ModelProto, path: Path | str) -> None:
     """Write the model atomically. SrnnError if it cannot be written."""
     from ...files import write_atomically
 
+    path = Path(path)
     if not path.parent.is_dir():
         raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")
     write_atomically(path, model.SerializeToString())

@@ -102,7 +102,7 @@ class Decoder:
             data_dir: where training data are, for a model without the statistics that it needs.
             scale: an ECG's mean and standard deviation of each lead, ([mean, ...], [std, ...]), in the signal's unit; None: those
                 of its first ``calibration`` seconds.
-            calibration: seconds, up to 60, that are listened to first, where something is measured; None: 5.
+            calibration: seconds, up to 60, from which scale or gain are measured where they are not given; None: 5.
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
             segment: seconds after which a sequence ends and the next begins; steps, where steps are not in time; None: where a
                 sequence has one label, as long as those of training, else never. 0: never.

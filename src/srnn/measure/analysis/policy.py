@@ -130,13 +130,13 @@ class ExitPolicy:
             raise error if source in str(error) else SrnnError(f"{source}: {error}") from error
 
     @classmethod
-    def load(cls, path: Path) -> ExitPolicy:
+    def load(cls, path: Path | str) -> ExitPolicy:
         """Read a policy from its JSON file. SrnnError when it cannot be read or is not a policy."""
-        return cls.from_dict(read_json(path, "an exit policy"), str(path))
+        return cls.from_dict(read_json(Path(path), "an exit policy"), str(path))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write it as JSON, atomically."""
-        write_json(path, self.to_dict())
+        write_json(Path(path), self.to_dict())
 
 
 class Deciding:

@@ -27,7 +27,7 @@ MOST_PAIRS = 8
 
 
 def report_content(
-    folder: Path,
+    folder: Path | str,
     split: SplitName = "validation",
     *,
     samples: int = SAMPLES,
@@ -49,6 +49,7 @@ def report_content(
     """
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
+    folder = Path(folder)
     trained = open_trained(folder, data)
     task = trained.task
     default = ["lstm"] if trained.recipe.network.model == "srnn" else []

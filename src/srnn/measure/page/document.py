@@ -41,8 +41,9 @@ def to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, allow_nan=False, separators=(",", ":"))
 
 
-def write_page(content: dict[str, Any], path: Path) -> None:
+def write_page(content: dict[str, Any], path: Path | str) -> None:
     """Write the page atomically. SrnnError when it cannot be written."""
+    path = Path(path)
     if path.is_dir():
         raise SrnnError(f"{path} is a folder; name a file with --out.")
     with whole_file(path, parents=True) as file:

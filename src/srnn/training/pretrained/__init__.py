@@ -89,11 +89,12 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
-def find_model(path: Path) -> Path:
+def find_model(path: Path | str) -> Path:
     """The path of a model or run: itself where it exists, else the file of the pretrained network of that name.
 
     SrnnError, which lists the names, for what is neither.
     """
+    path = Path(path)
     if path.exists():
         return path
     names = pretrained_names()
