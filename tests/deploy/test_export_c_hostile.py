@@ -145,6 +145,7 @@ def named_by_its_author(
         {"u": "sum", "alpha": "state", "threshold": "k"},
         {"u": "h", "alpha": "from_input", "threshold": "psi"},
         {"u": "υ_é", "alpha": "τ", "threshold": "tau", "part": "Ω"},
+        {"u": "ŝ", "alpha": "ß"},
     ],
 )
 @pytest.mark.parametrize("kind", ["float32", "int8", "e-prop"])

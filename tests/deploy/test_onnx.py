@@ -240,6 +240,17 @@ def test_a_new_neuron_needs_no_line_of_the_export(form: exported.Form) -> None:
     check_same(net, form, make_input())
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["bias", "weight_in", "weight_rec", "output", "outputs", "x"])
+def test_a_variable_may_be_called_as_what_a_layer_has(name: str, form: exported.Form) -> None:
+    place: dict[str, Any] = {}
+    exec(
+        f"def step(u, {name}, s, current, keep):\n    {name} = keep * {name} + current\n    return {name}, u, u", place
+    )
+    neuron: Any = type("Named", (_Odd,), {"name": "test_named", "step": place["step"], "__module__": __name__})
+    check_same(make_net(neuron=neuron(), delays={"input": 1}), form, make_input())
+
+
 def test_what_equations_may_not_use_is_an_error() -> None:
     graph = exported.Graph("g", np.dtype(np.float32))
     with pytest.raises(TypeError):

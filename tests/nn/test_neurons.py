@@ -88,6 +88,14 @@ def test_a_step_of_other_arguments_is_refused(step: Any) -> None:
         type("Wrong", (Neuron,), {"step": staticmethod(step)})
 
 
+@pytest.mark.parametrize("name", ["arriving", "incoming", "_u"])
+def test_a_variable_that_a_state_has_for_something_else_or_cannot_have_is_refused(name: str) -> None:
+    place: dict[str, Any] = {}
+    exec(f"def step({name}, s, current):\n    return {name} + current, {name}", place)
+    with pytest.raises(SrnnError, match=f"variable cannot be called '{name}'"):
+        type("Wrong", (Neuron,), {"step": place["step"]})
+
+
 def test_alif_step_by_hand() -> None:
     """Equations 5-8 with numbers worked out by hand: the reset uses the new threshold and the previous spike."""
     u, e, v = ALIF.step(0.5, 0.1, 1.0, 2.0, 0.9, 0.8, 1.8, 0.01)
@@ -236,6 +244,14 @@ def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(make: Callab
     """Whatever the backend, and in one line."""
     with pytest.raises(SrnnError, match=why):
         Layer(2, 3, make())
+
+
+@pytest.mark.parametrize("name", ["values", "half", "type", "training", "digest", "detached"])
+def test_a_parameter_that_its_class_or_torch_has_for_something_else_is_refused(name: str) -> None:
+    body = {"name": "test_taken", "__annotations__": {name: Init}, name: Init("constant", 1.0)}
+    own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
+    with pytest.raises(SrnnError, match=f"parameter cannot be called '{name}'"):
+        Layer(2, 3, own())
 
 
 @pytest.mark.parametrize("name", ["my-neuron", "my neuron", "", "3rd", "größe", "x){}//", 3])

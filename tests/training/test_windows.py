@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -126,14 +127,28 @@ def test_a_window_of_a_whole_sequence_is_bptt_to_the_bit(tmp_path: Path) -> None
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_one_update_by_all_windows_is_that_of_whole_sequences(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_one_update_by_all_windows_is_that_of_whole_sequences(reduction: str, tmp_path: Path) -> None:
+    norms = []
     for name, more in {"whole": [], "cut": ["--training.window=5", "--training.update=sequence"]}.items():
+        more = [f"--loss.reduction={reduction}", *more]
         recipe = tiny_recipe("--training.rule=d-rtrl", "--loss.name=nll", "--training.epochs=1", *more)
         train(recipe, tmp_path / name, task=TinyStepTask(padded=True))
+        lines = Run.open(tmp_path / name).metrics.read_text().splitlines()
+        norms += [json.loads(line)["gradient_norm"] for line in lines]
+    assert len(norms) == 2 and norms[1] == pytest.approx(norms[0], rel=1e-3)
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one if name.startswith("network."))
     steps = {name: int(tensor) for name, tensor in other.items() if name.endswith(".step")}
     assert set(steps.values()) == {4}  # batches, not windows
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_window_without_a_step_that_counts_makes_no_update(reduction: str, tmp_path: Path) -> None:
+    more = ["--training.window=3", "--training.batch_size=1", "--training.epochs=1", f"--loss.reduction={reduction}"]
+    train(tiny_recipe("--training.rule=tbptt", "--loss.name=nll", *more), tmp_path / "run", task=TinyStepTask())
+    steps = {int(tensor) for name, tensor in weights(tmp_path / "run").items() if name.endswith(".step")}
+    assert steps == {60 * 4 - 20}  # of each third sequence the first three steps have no label
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ class Loss:
         """The loss of a recipe on a task."""
         return cls(config, task.kind == "per_step", task.unlabelled_class)
 
+    @property
+    def sums(self) -> bool:
+        """Whether it is the sum over a sequence's steps, averaged over sequences: those of its windows add up to it."""
+        return self.config.reduction == "sum" and self.config.name in ("nll", "ce_steps")
+
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the prediction."""
         name = self.config.scoring
@@ -128,7 +133,7 @@ class Loss:
             scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum", label_smoothing=self.config.label_smoothing
         )
         weight = int((target >= 0).sum())
-        if target.ndim == 2 and self.config.reduction == "sum":
+        if self.sums:
             weight = len(output)
         return Scored(total / max(weight, 1), weight, correct, counted)
 

@@ -176,9 +176,12 @@ def train(
                     if config.update == "window" or window.begin == 0:
                         wrapped_optimizer.zero_grad()
                     if config.update == "sequence":
-                        objective, weight = objective * scored.weight, weight + scored.weight
+                        objective = objective * scored.weight
+                        weight = scored.weight if loss.sums else weight + scored.weight
                     fabric.backward(objective)
-                    updates = window.last if config.update == "sequence" else scored.weight or config.window is None
+                    # A sum weighs as much as there are sequences, also where no step of them counts: then it is 0.
+                    counts = bool(scored.loss != 0) if loss.sums else scored.weight
+                    updates = window.last if config.update == "sequence" else counts or config.window is None
                     if not updates:
                         continue
                     if weight:

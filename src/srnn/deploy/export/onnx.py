@@ -326,15 +326,15 @@ def _scan(
     variables, shape = _state_shapes(layer), ["batch", layer.size]
     inside = [body.input(f"{key}.{variable}.before", own) for variable, own in variables.items()]
     if "incoming" in variables:
-        x = body.input(f"{key}.x", ["batch", layer.inputs])
+        x = body.input(f"{key}/x", ["batch", layer.inputs])
         arrived, inside = arrive(body, layer, x, inside)
         now = _project(body, key, layer, arrived)
     else:
-        now = body.input(f"{key}.current", shape)
+        now = body.input(f"{key}/current", shape)
     output, after = _advance(body, key, layer, now, inside)
     for (variable, own), value in zip(variables.items(), after, strict=True):
         body.output(f"{key}.{variable}.after", value, own)
-    body.output(f"{key}.output", output, shape)
+    body.output(f"{key}/output", output, shape)
     attributes = {
         "body": body.proto(),
         "num_scan_inputs": 1,
@@ -344,7 +344,7 @@ def _scan(
         "scan_output_directions": [int(backwards)],
     }
     names = [f"{key}.{variable}.final" for variable in variables]
-    *final, outputs = graph.add("Scan", [*state, current], attributes, [*names, f"{key}.outputs"])
+    *final, outputs = graph.add("Scan", [*state, current], attributes, [*names, f"{key}/outputs"])
     return outputs, final
 
 

@@ -68,6 +68,11 @@ class NeuronParameters(nn.Module):
         super().__init__()
         self.neuron = neuron
         for name in neuron.parameters():
+            if hasattr(self, name) or hasattr(Neuron, name):
+                raise SrnnError(
+                    f"A neuron's parameter cannot be called '{name}', which its class or torch's modules have for something "
+                    "else; give it another name."
+                )
             # Drawn in float64 and rounded, so that a seed means the same network in both precisions.
             value = getattr(neuron, name).sample(size, generator=generator, dtype=torch.float64)
             if name in neuron.taus:

@@ -147,6 +147,12 @@ class Neuron:
                 raise SrnnError(
                     f"The step of a neuron takes (*variables, s, current, *coefficients), not ({', '.join(own)})."
                 )
+            for name in own[: place - 1]:
+                if name in ("arriving", "incoming") or name.startswith("_"):
+                    raise SrnnError(
+                        f"A neuron's variable cannot be called '{name}': what is under way is 'arriving' and 'incoming' in a "
+                        "state, and no name there begins with _."
+                    )
             cls.coefficients = own[place + 1 :]
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)

@@ -53,8 +53,8 @@ def check_name(name: str) -> None:
 
 def in_c(own: Record) -> Record:
     """The record of equations under names that C can have for them: those of its author, as far as that goes."""
-    taken = set[str]()
-    names = {argument: unused(_free(argument), taken) for argument in own.arguments}
+    taken = {"s"}  # what the layer calls its emission, too
+    names = {name: name if name == "s" else unused(_free(name), taken) for name in own.arguments}
     made = dict[Node, Node]()
     for node in own.nodes:
         made[node] = Node(
