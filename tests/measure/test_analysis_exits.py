@@ -213,6 +213,7 @@ def test_streams_begin_again_one_by_one() -> None:
         ({"loss": "ce_mean", "patience": 0}, "patience"),
         ({"loss": "ce_mean", "patience": 1.5}, "patience"),
         ({"loss": "ce_mean", "start": -1}, "start"),
+        ({"loss": "ce_mean", "start": 2**31}, "start"),
         ({"loss": "ce_mean", "earliest": 0}, "earliest"),
         ({"loss": "ce_mean", "confidense": 0.5}, "Did you mean 'confidence'"),
         ({"confidence": 0.5}, "not an exit policy"),
