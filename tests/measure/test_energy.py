@@ -242,6 +242,18 @@ def test_substeps_and_what_runs_once() -> None:
     assert b[2].synaptic_acs == pytest.approx(5 * a[2].synaptic_acs)
 
 
+def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
+    """With three updates for each step."""
+    net, x = (
+        small("lif", 3, [4], substeps=3),
+        (torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float(),
+    )
+    with torch.no_grad():
+        spikes = float(net.run(x).layers[0].output.sum())
+    told = energy(net, x)["spikes"]
+    assert spikes > 0 and (told["per_step"], told["per_sequence"]) == pytest.approx((spikes / 18, spikes / 2))
+
+
 def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
     found = count(describe_network(small(["relu", "lif"])), spiking(0.5, 0.25))
     assert (found[1].synaptic_macs, found[1].neuron_macs, found[1].synaptic_acs) == (20, 4, 0.25 * 16)
