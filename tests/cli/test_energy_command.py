@@ -128,7 +128,12 @@ def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatc
     assert round(found["networks"][1]["models"]["paper"]["energy_pj"]["step"], 1) == 442097.2
     assert paper["energy_pj"]["second"] == pytest.approx(250 * paper["energy_pj"]["step"])
     assert paper["energy_pj"]["sequence"] is None and found["split"] is None
-    assert _json(capsys, "paper/shd", "--rates", rate)["input"]["spikes"] is False
+    given = {
+        "spikes": False,
+        "density": 1.0,
+        "steps_per_sequence": None,
+    }  # analog values, of which none is taken to be 0
+    assert _json(capsys, "paper/shd", "--rates", rate)["input"] == given
 
 
 def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
