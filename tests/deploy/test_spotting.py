@@ -101,6 +101,8 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
     said = [(100, 2, 0.9), (125, 0, 0.95), (150, 2, 0.9), (300, 1, 0.9), (325, 1, 0.9), (350, 1, 0.9)]
     known = Detector(DECODER, SpottingRule(0.8)).push(*heard_of(said)[1:])
     assert known.steps[known.final].tolist() == [125, 300]
+    again = Detector(DECODER, SpottingRule(0.8)).push(*heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:])
+    assert again.final.tolist() == [True, False, True]  # the first window; and one of which all comes after it
     whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(*heard_of(said)[1:])
     assert whole.steps[whole.final].tolist() == [325]
     np.testing.assert_allclose(whole.scores[1], heard_of(said).scores[:2].mean(0))
