@@ -128,7 +128,8 @@ def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatc
     assert round(found["networks"][1]["models"]["paper"]["energy_pj"]["step"], 1) == 442097.2
     assert paper["energy_pj"]["second"] == pytest.approx(250 * paper["energy_pj"]["step"])
     assert paper["energy_pj"]["sequence"] is None and found["split"] is None
-    assert _json(capsys, "paper/shd", "--rates", rate)["input"]["spikes"] is False
+    analog = _json(capsys, "paper/shd", "--rates", rate)["input"]
+    assert (analog["spikes"], analog["density"]) == (False, 1.0)  # of its values none is taken to be 0
 
 
 def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn.data.encoders import MFCC, LogMel, SpeechFeatures, difference_derivatives, smoothed_derivatives, ternary
+from srnn.data.encoders.speech import rounded
 from srnn.errors import SrnnError
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.nn.surrogates import as_surrogate
@@ -110,6 +111,11 @@ def test_the_spectra_of_a_long_sound_are_not_held_together(monkeypatch: pytest.M
     monkeypatch.setattr("srnn.data.encoders.mel._TOGETHER", 16)
     assert len(whole) > 32
     np.testing.assert_allclose(LogMel()(CHIRP), whole, rtol=1e-6)
+
+
+def test_frames_that_are_too_large_for_float16_are_kept_finite() -> None:
+    """A band that hardly changes in a clip is divided by next to nothing."""
+    np.testing.assert_array_equal(rounded(np.float32([1e9, -1e9, 60000, 0.5])), [60000, -60000, 60000, 0.5])
 
 
 def test_other_rates_have_the_same_frames() -> None:

@@ -104,11 +104,12 @@ def test_exact_steps() -> None:
     assert expected.any() and np.array_equal(outputs(found, x.double()).numpy(), expected)
 
 
+@pytest.mark.parametrize("synapse", ["same", "next"])
 @pytest.mark.parametrize(("kind", "step"), [("soft", "same"), ("soft", "next"), ("hard", "next")])
-def test_a_lif_neuron_with_another_reset(kind: str, step: str) -> None:
-    """NIR's LIF, as a CubaLIF whose synapse remembers nothing."""
+def test_a_lif_neuron_with_another_reset(kind: str, step: str, synapse: str) -> None:
+    """NIR's LIF, as a CubaLIF whose synapse remembers nothing, and is late at nothing, whatever the writer's synapses are."""
     x = make_input(3, 80)
-    settings = {"reset_kind": kind, "reset_step": step, "synapse_step": "same"}
+    settings = {"reset_kind": kind, "reset_step": step, "synapse_step": synapse}
     for graph in (cycle(lif_node()), subgraph(lif_node())):
         found = exchange.load(graph, dt=DT, neuron=settings).network.double()
         expected = simulate(x.double().numpy(), REC, **settings, cuba=False)

@@ -99,6 +99,23 @@ def test_states_of_no_encoder_are_refused(name: str, value: float) -> None:
     assert all(np.array_equal(encoder.state[key], good[key]) for key in good)
 
 
+def test_horizons_and_calibrations_are_in_seconds_or_else_in_samples() -> None:
+    for rate, samples in ((250.0, 750), (None, 3)):
+        assert CrossingPath(LevelCrossing(), 1, rate, horizon=3.0).running().horizon == samples
+        assert CrossingPath(LevelCrossing(), 1, rate, calibration=3.0).stream().latency == samples - 1
+
+
+def test_a_scale_that_integers_cannot_hold_is_refused() -> None:
+    """Of n changes, each up to 2^32, the sum times a threshold of 1, which is 4096 there: 2^63 where n is 2^19."""
+    fits, over = (
+        CrossingPath(LevelCrossing("difference", 1.0, 0.5), 1, 2.0**19 - more, horizon=1.0) for more in (2, 1)
+    )
+    fits.check_c(integer=True)
+    over.check_c(integer=False)
+    with pytest.raises(SrnnError, match="does not fit int64; export it as float32"):
+        over.check_c(integer=True)
+
+
 def test_settings_that_make_no_sense() -> None:
     for horizon in (0.0, -1.0, 61.0, float("nan"), float("inf")):
         with pytest.raises(SrnnError, match="above 0 and at most 60 seconds"):

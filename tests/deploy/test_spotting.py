@@ -85,10 +85,24 @@ def test_what_is_understood() -> None:
     )  # said too early of the second, it keeps it from the right one
 
 
+def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> None:
+    clips = [Clip(100, 200, 0), Clip(400, 500, 1), Clip(700, 800, 1)]
+    heard = heard_of([
+        (110, 1, 0.9), (215, 0, 0.9),  # wrong, and right a window later
+        (550, 1, 0.9),  # half a window after the second's end
+        (851, 1, 0.9),  # a step later than that after the third's
+    ])  # fmt: skip
+    found = judge(DECODER, heard, clips, SpottingRule(0.8))
+    assert (found.understood, found.false_accepts, found.mistaken) == (1, 3, 1)
+    assert found.delays == pytest.approx((1.55,))
+
+
 def test_a_mean_of_windows_outvotes_one_of_them() -> None:
     said = [(100, 2, 0.9), (125, 0, 0.95), (150, 2, 0.9), (300, 1, 0.9), (325, 1, 0.9), (350, 1, 0.9)]
     known = Detector(DECODER, SpottingRule(0.8)).push(*heard_of(said)[1:])
     assert known.steps[known.final].tolist() == [125, 300]
+    again = Detector(DECODER, SpottingRule(0.8)).push(*heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:])
+    assert again.final.tolist() == [True, False, True]  # the first window; and one of which all comes after it
     whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(*heard_of(said)[1:])
     assert whole.steps[whole.final].tolist() == [325]
     np.testing.assert_allclose(whole.scores[1], heard_of(said).scores[:2].mean(0))

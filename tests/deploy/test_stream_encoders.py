@@ -154,6 +154,8 @@ def test_calibration_is_the_scale_of_the_first_samples() -> None:
     assert [len(part) for part in parts] == [0, 0, 30, *[10] * 7] and len(encoder.flush()) == 0
     got, first = np.concatenate(parts), x[:25]
     assert np.allclose(got[:, 0], (x[:, 0] - first[:, 0].mean()) / first[:, 0].std()) and not got[:, 1].any()
+    assert len(encoder.push(x[:24])) == 0 and len(encoder.push(x[24:25])) == 25  # with the last of them
+    encoder.reset()
     assert len(encoder.push(x[:5])) == 0
     assert np.allclose(encoder.flush().mean(0), 0)  # ended while it waited: the scale of what there was
 

@@ -127,6 +127,22 @@ def test_the_choice_is_the_earliest_that_is_allowed(allowed: float) -> None:
         assert chosen.mean_steps == 1
 
 
+def test_of_policies_that_are_equally_early_the_most_accurate_is_chosen() -> None:
+    """By confidence .65 sequences exit in steps 1, 6 and 2, all rightly; by patience 2 all in step 3, one of them wrongly."""
+    of_class_1 = np.array([
+        [0.85, 0.4, 0.4, 0.6, 0.6, 0.6],
+        [0.4, 0.6, 0.6, 0.6, 0.6, 0.95],
+        [0.4, 0.9, 0.6, 0.6, 0.6, 0.6],
+    ])  # fmt: skip
+    x = np.log(np.stack([1 - of_class_1, of_class_1], axis=-1)).astype(np.float32)
+    counts = ExitCounts(Loss(LossConfig("ce_last"), per_step=False), 6)
+    counts.add(prefixes(counts.loss, torch.from_numpy(x), None), np.ones(3, np.int64))
+    policy = counts.choose(0.34, "validation")
+    assert (policy.confidence, policy.patience) == (0.65, 1)
+    chosen, other = counts.point(policy), counts.curve(2)[0]
+    assert chosen.mean_steps == other.mean_steps == 3 and chosen.accuracy == 1 > other.accuracy
+
+
 def test_where_nothing_is_allowed_it_waits() -> None:
     """Wrong until the last step, and sure of it."""
     loss = Loss(LossConfig("ce_last"), per_step=False)
@@ -197,6 +213,7 @@ def test_streams_begin_again_one_by_one() -> None:
         ({"loss": "ce_mean", "patience": 0}, "patience"),
         ({"loss": "ce_mean", "patience": 1.5}, "patience"),
         ({"loss": "ce_mean", "start": -1}, "start"),
+        ({"loss": "ce_mean", "start": 2**31}, "start"),
         ({"loss": "ce_mean", "earliest": 0}, "earliest"),
         ({"loss": "ce_mean", "confidense": 0.5}, "Did you mean 'confidence'"),
         ({"confidence": 0.5}, "not an exit policy"),

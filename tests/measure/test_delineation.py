@@ -111,6 +111,8 @@ def test_what_cannot_be_seen_does_not_count() -> None:
     shorter = cut.copy()
     shorter[:6] = TP  # the network's P begins within: who knows
     assert found(cut, shorter)["P"]["onset"]["predicted"] == 0
+    onset = found(shorter, cut)["P"]["onset"]  # nor has the network said where its own began
+    assert (onset["reference"], onset["predicted"], onset["found"]) == (1, 0, 0)
 
 
 def test_unlabelled_stretches_are_left_out() -> None:
@@ -131,6 +133,20 @@ def test_a_wave_is_paired_once() -> None:
     report = found(true, halves)
     assert (report["QRS"]["reference"], report["QRS"]["predicted"]) == (1, 2)
     assert found(true, halves, gap_ms=44)["QRS"]["predicted"] == 1
+
+
+def test_the_nearest_waves_are_paired() -> None:
+    """Of two that both lie within the tolerance the nearer, whichever comes first; and one border that is near is enough."""
+    true = labels((TP, 30), (QR, 20), (TP, 50))
+    for onset, parts in (
+        (33, ((TP, 20), (QR, 6), (TP, 7), (QR, 15), (TP, 52))),
+        (32, ((TP, 32), (QR, 15), (TP, 7), (QR, 6), (TP, 40))),
+    ):
+        report = found(true, labels(*parts), tolerance_ms=120.0)["QRS"]
+        assert report["onset"]["mean_ms"] == pytest.approx((onset - 30) * 4)
+        assert (report["predicted"], report["found"]) == (2, 1)
+    early = found(true, labels((TP, 10), (QR, 16), (TP, 74)), tolerance_ms=80.0)["QRS"]  # ends before the other begins
+    assert (early["onset"]["found"], early["offset"]["found"]) == (1, 0)
 
 
 @settings(max_examples=60, deadline=None)

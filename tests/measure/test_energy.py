@@ -105,6 +105,11 @@ def test_cells(cell: str, gates: int, products: int) -> None:
     spikes = total(count(layers, SPIKES))
     assert spikes.effective_acs == pytest.approx(0.1 * gates * 15)
     assert spikes.effective_macs == pytest.approx(gates * 25 + products * 5 + 10)
+    # Torch's two biases of a gate are one where they are added; of a GRU's candidate the second is multiplied by a gate first.
+    biases = 5 * (gates + (cell == "gru"))
+    assert (spikes.additions, spikes.weight_words) == (biases + 2, gates * (15 + 25) + 10 + biases + 2)
+    # Inputs, what units emit and an LSTM's cells, outputs.
+    assert spikes.state_words == 3 + 5 * (1 + (cell == "lstm")) + 2
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -237,6 +242,18 @@ def test_substeps_and_what_runs_once() -> None:
     assert b[2].synaptic_acs == pytest.approx(5 * a[2].synaptic_acs)
 
 
+def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
+    """With three updates for each step."""
+    net, x = (
+        small("lif", 3, [4], substeps=3),
+        (torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float(),
+    )
+    with torch.no_grad():
+        spikes = float(net.run(x).layers[0].output.sum())
+    told = energy(net, x)["spikes"]
+    assert spikes > 0 and (told["per_step"], told["per_sequence"]) == pytest.approx((spikes / 18, spikes / 2))
+
+
 def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
     found = count(describe_network(small(["relu", "lif"])), spiking(0.5, 0.25))
     assert (found[1].synaptic_macs, found[1].neuron_macs, found[1].synaptic_acs) == (20, 4, 0.25 * 16)
@@ -318,3 +335,17 @@ def test_the_energy_of_a_memory_grows_with_it() -> None:
     energies = [prices.on_chip_word(size) for size in sizes]
     assert energies[:3] == [5.0, 5.0, 10.0]  # half of a 64-bit access of 8 KB, 8 KB, 32 KB
     assert energies == sorted(energies) and energies[4] == 50.0
+    # On the line from 32 KB to 1 MB, and beyond: 40 pJ more, for a word, by 2^20 - 2^15 bytes.
+    rises = [10 + 40 * (4 * size - 2**15) / (2**20 - 2**15) for size in (20000, 10**7)]
+    assert [energies[3], energies[5]] == pytest.approx(rises)
+
+
+def test_weights_and_states_lie_in_memories_of_their_own_sizes() -> None:
+    """Where an access of a memory costs 1 pJ for each of its words, and one off the chip 24 for three words."""
+    counts = replace(total(()), weight_words=1000, state_words=10)
+    sizes = {"on_chip_bytes": (4.0, 4e6), "on_chip_pj": (1.0, 1e6), "on_chip_access_bits": 32}
+    technology = replace(load_technology(), **sizes, off_chip_pj=24.0, off_chip_access_bits=96)  # type: ignore[arg-type]
+    for weights, price in (("on_chip", 1000), ("off_chip", 8)):
+        found = replace(technology, weights=weights).prices(counts)  # type: ignore[arg-type]
+        assert found["weight_reads"] == pytest.approx(price)
+        assert found["state_accesses"] == found["signal_accesses"] == pytest.approx(10)

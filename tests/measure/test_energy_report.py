@@ -136,6 +136,29 @@ def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:
     net, dense = (describe_network(small(kind, inputs=6, hidden=(12, 8))) for kind in ("alif", "relu"))
     limits = break_even(net, GIVEN["spikes"], dense, load_technology(file))
     assert limits["memory"] == float("inf") and limits["fp32"] < float("inf")
+    file.write_text(file.read_text().replace("[mac]\npj = 0", "[mac]\npj = 1"))  # multiplications decide, at every rate
+    limits = [
+        break_even(
+            net, GIVEN["spikes"], describe_network(small("relu", inputs=6, hidden=hidden)), load_technology(file)
+        )
+        for hidden in ((12, 8), (1, 1))
+    ]
+    assert [limit["memory"] for limit in limits] == [float("inf"), -float("inf")]
+
+
+def test_the_limit_is_of_what_the_dense_network_reads_itself() -> None:
+    """Spikes behind an encoder for the one, for the other the analog signal, of which NeuroBench counts what is not 0."""
+    net, dense = small(inputs=6, hidden=(12, 8)), small("relu", inputs=6, hidden=(12, 8))
+
+    def step(network: object, activity: Activity) -> float:
+        report = energy_report(network, activity, load_technology())  # type: ignore[arg-type]
+        return report["models"]["neurobench"]["energy_pj"]["step"]
+
+    silent, full = step(net, spiking(0.0, 0.0)), step(net, spiking(1.0, 1.0))
+    found = break_even(describe_network(net), SPIKES, describe_network(dense), load_technology(), dense_activity=ANALOG)
+    expected = step(dense, replace(ANALOG, rates=(1.0, 1.0)))
+    assert silent + found["neurobench"] * (full - silent) == pytest.approx(expected)
+    assert expected > 1.01 * step(dense, spiking(1.0, 1.0))
 
 
 def test_input_is_measured_without_padding() -> None:

@@ -25,14 +25,14 @@ def _batch(steps: int = 7, classes: int = 4, batch: int = 5) -> tuple[torch.Tens
 @pytest.mark.parametrize("unlabelled", ["mask", "as_class"])
 def test_nll_against_a_loop(reduction: str, unlabelled: str) -> None:
     output, target, _ = _batch()
-    loss = Loss(LossConfig("nll", start=2, reduction=reduction, unlabelled=unlabelled), True, 0)  # type: ignore[arg-type]
+    loss = Loss(LossConfig("nll", start=2, reduction=reduction, unlabelled=unlabelled), True, 2)  # type: ignore[arg-type]
     total, counted, correct = 0.0, 0, 0
     for sequence in range(5):
         for step in range(2, 7):
             label = int(target[sequence, step])
             if label < 0 and unlabelled == "mask":
                 continue
-            label = max(label, 0)
+            label = 2 if label < 0 else label
             total -= float(output[sequence, step].log_softmax(-1)[label])
             counted += 1
             correct += int(output[sequence, step].argmax()) == label
@@ -81,6 +81,11 @@ def test_scores_of_the_sequence_losses() -> None:
         scored = loss(output, target)
         torch.testing.assert_close(scored.loss, F.cross_entropy(scores, target))
         assert scored.correct == int((scores.argmax(-1) == target).sum())
+        # Sums are of the steps of a sequence: where it has one loss, the mean is over those that have a label.
+        some = target.clone()
+        some[1] = -1
+        summed = Loss(LossConfig(name, start=2, reduction="sum"), False)(output, some)  # type: ignore[arg-type]
+        torch.testing.assert_close(summed.loss, F.cross_entropy(scores, some, ignore_index=-1))
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])

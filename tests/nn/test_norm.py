@@ -294,7 +294,11 @@ def test_frozen_it_is_the_folded_network() -> None:
 
 def test_a_layer_without_bias_gets_one() -> None:
     layer = Layer(5, 7, "lif", bias=False, norm={"gamma": 2.0})
+    assert layer.norm is not None
     x = values(0, 2, 9, 5, dtype=torch.float32) + 1
+    weight, bias = layer.norm(layer.weight_in, None, x, None)
+    expected = 2 * F.batch_norm(F.linear(x, layer.weight_in).flatten(0, 1), None, None, training=True, eps=EPSILON)
+    torch.testing.assert_close(F.linear(x, weight, bias).flatten(0, 1), expected, rtol=1e-4, atol=1e-4)
     layer(x)
     layer.eval()
     whole = layer(x).output

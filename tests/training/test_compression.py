@@ -150,6 +150,21 @@ def test_the_least_used_go_first() -> None:
         dead_neurons(network(bidirectional=True), sequences)
 
 
+def test_use_is_rate_times_the_size_of_all_outgoing_weights() -> None:
+    """To the layer above and to the own one; of signs and of what comes in nothing matters."""
+    net, task = network(), TinyTask()
+    with torch.no_grad():
+        net.layers[0].weight_rec.mul_(torch.linspace(0, 4, 8))
+        result = net.run(torch.from_numpy(task.load("train").x), generator=torch.Generator().manual_seed(0))
+    rates = result.layers[0].output.mean((0, 1))
+    above, own = (weight.detach().abs() for weight in (net.layers[1].weight_in, net.layers[0].weight_rec))
+    order = sorted(range(8), key=lambda j: float(rates[j] * (above[:, j].sum() + own[:, j].sum())))
+    assert order != sorted(range(8), key=lambda j: float(rates[j] * above[:, j].sum()))
+    for count in range(1, 8):
+        found = least_used(net, Sequences(task, "train"), [count, 0])[0]
+        assert found.nonzero().flatten().tolist() == sorted(order[:count])
+
+
 # ---- int8 -------------------------------------------------------------------------------------------------------------------
 
 

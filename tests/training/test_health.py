@@ -228,6 +228,28 @@ def test_sampling_counts_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fired", "exploded", "wrong"),
+    [
+        ([0] * 9 + [50], 0, "is silent (9 of 10"),
+        ([0] * 8 + [50] * 2, 0, ""),
+        ([96] * 5 + [50] * 5, 0, "is saturated (5 of 10"),
+        ([96] * 4 + [50] * 6, 0, ""),
+        ([95] * 10, 0, ""),
+        ([50] * 10, 4, "has exploded (norm up to 2e+05, above 100000 in 4 of 16"),
+        ([50] * 10, 3, ""),
+    ],
+)
+def test_where_a_layer_begins_to_be_sick(fired: list[int], exploded: int, wrong: str) -> None:
+    """Nine tenths of the neurons silent, half of them above .95, a quarter of the batches and at least four above 1e5."""
+    watch = Watch(steps=100, fired={"layers.0": fired})
+    for batch in range(16 if exploded > 3 else 8):
+        watch.add_norms({"layers.0": 2e5 if batch < exploded else 1e5}, 1.0, remember=False)
+    network = tiny_recipe("--network.hidden=10").build_network(TinyTask(), 0)
+    found, _ = watch.examine(network)
+    assert wrong in found["layers.0"] if wrong else not found
+
+
+@pytest.mark.parametrize(
     "damage",
     [
         {"steps": -1}, {"fired": {"layers.0": [1.5]}}, {"norms": {"a": [1.0]}}, {"recent": {"a": [1e999]}}, {"fired": 3},

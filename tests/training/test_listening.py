@@ -103,6 +103,16 @@ def test_a_stream_learns_what_the_rule_does_step_by_step(neuron: str, hidden: An
     assert not np.allclose(outputs[0], fresh.push(rest).scores)  # the sequence went on
 
 
+def test_the_loss_starts_once_in_a_sequence_and_not_after_each_label() -> None:
+    """At its fifth step. Of the three steps before the first label the last one counts, as of any sequence so short."""
+    listener, counted = Listener(from_network(model().network, CLASSES, loss="nll", start=4), Adaptation()), []
+    for steps in (3, 3, 5):
+        listener.hear(signal(steps))
+        listener.tell(1)
+        counted.append(listener.scored)
+    assert counted == [1, 1 + 2, 1 + 2 + 5]
+
+
 @pytest.mark.parametrize("loss", ["ce_mean", "ce_sum_softmax", "ce_last"])
 def test_the_label_of_a_sequence_that_has_ended(loss: Any) -> None:
     """A segment's label is told after its end: the same update as by the whole sequence, with BPTT's for the readout."""

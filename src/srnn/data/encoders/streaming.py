@@ -35,7 +35,8 @@ class StreamEncoder(ABC):
     hop: int = 1
     """Samples from one step to the next."""
     latency: int = 0
-    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k * hop + latency."""
+    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k * hop + latency; but the
+    first steps of what smooths or derives, which need a whole window, with the step in that window's middle."""
 
     heavy: bool = False
     """Whether a push may take tens of milliseconds: servers run it in a thread."""
