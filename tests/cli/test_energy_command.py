@@ -109,6 +109,23 @@ def test_seeds_of_one_recipe_are_one_row(
     assert str(tmp_path) not in page and str(runs["srnn"].parent) not in page
 
 
+def test_the_runs_of_a_sweep_go_by_their_points(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whose folders are called by the seed alone."""
+    for name in ("srnn", "lstm"):
+        shutil.copytree(runs[name], tmp_path / f"of={name}" / "s0")
+    found = _json(capsys, tmp_path / "of=srnn" / "s0", tmp_path / "of=lstm" / "s0", "--out", tmp_path / "energy")
+    assert [row["name"] for row in seeds_together(found)] == ["of=srnn", "of=lstm"]
+    page = (tmp_path / "energy" / "energy.md").read_text()
+    assert "Made by `srnn energy of=srnn/s0 of=lstm/s0`" in page and str(tmp_path) not in page
+
+
+def test_the_page_names_a_recipe_in_full(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _json(capsys, "paper/shd", "--rates", "0.1", "--out", tmp_path)
+    assert "Made by `srnn energy paper/shd --rates 0.1`" in (tmp_path / "energy.md").read_text()
+
+
 def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"  # the name "digits" is a pretrained network's, too
     recipe.write_text(dump_recipe(load_recipe("digits")))

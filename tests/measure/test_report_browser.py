@@ -189,6 +189,19 @@ def test_values_can_be_read_by_keyboard(browser: Browser, pages: dict) -> None:
     assert names is True and browser.errors == []
 
 
+def test_no_two_ticks_of_an_axis_say_the_same(browser: Browser, pages: dict) -> None:
+    """Three digits do not tell them apart."""
+    opened(browser, pages["digits"][0])
+    browser.value(
+        """document.body.append(plot({title: "narrow", x: {label: "x"}, y: {label: "y", text: share}, series: [
+            {name: "one", x: [4254, 4255], y: [0.9012, 0.9031], colour: "red"}]}))"""
+    )
+    browser.value(FRAMES)
+    said = browser.value("[...document.querySelectorAll('body > figure text')].map(e => e.textContent)")
+    assert {"90.15 %", "90.20 %", "4,254.2", "4,254.4"} <= set(said) and len(set(said)) == len(said)
+    assert browser.errors == []
+
+
 @pytest.mark.parametrize("name", ["ecg", "digits", "both"])
 def test_light_dark_and_a_phone(name: str, browser: Browser, pages: dict) -> None:
     page, _ = pages[name]

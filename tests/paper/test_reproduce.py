@@ -156,6 +156,9 @@ class TestTables:
         (mine / "evaluation-test-s2.json").write_text(evaluation(split="test", seed=2, accuracy=0.6))
         rows = {row["method"]: row for row in table("tableS2", results, tmp_path).to_dict()["rows"]}
         assert rows["mine"]["on"] == "test, 3 seeds" and rows["mine"]["accuracy"] == pytest.approx(80)
+        (mine / "evaluation-test-s7.json").write_text(evaluation(split="test", seed=7, accuracy=0.1))  # none of these
+        rows = {row["method"]: row for row in table("tableS2", results, tmp_path).to_dict()["rows"]}
+        assert rows["mine"]["on"] == "test, 3 seeds" and rows["mine"]["accuracy"] == pytest.approx(80)
         assert (
             rows["lstm"]["on"] == "validation, 3 seeds" and rows["lstm"]["error_ratio"] is None
         )  # no ratio across splits

@@ -165,6 +165,15 @@ class TestKeptRuns:
         assert low < 5 and 400 < high < 1000
         assert panel(sheet, "j").state == "made" and panel(figure("fig3", results), "g").state == "made"
 
+    def test_time_constants_of_a_network_that_began_as_another(self, results: Path) -> None:
+        folder = write_summary(results / "mine")
+        (folder / "evaluation-validation.json").write_text(evaluation(time_constants=time_constants(initial=None)))
+        sheet = figure("fig4", results)
+        made, legend = panel(sheet, "c"), sheet.axes["c"].get_legend()
+        assert made.numbers["tau_mem"] == {"before": [], "after": [5.0, 10.0, None]}
+        assert "before" not in made.text
+        assert legend is not None and not any("before" in text.get_text() for text in legend.get_texts())
+
     def test_frozen_time_constants_are_not_shown(self, results: Path) -> None:
         folder = write_summary(results / "mine")
         (folder / "evaluation-validation.json").write_text(evaluation(time_constants=time_constants(trained=False)))

@@ -143,6 +143,14 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
             BASE + "sampler: random\ntrials: 1\nparameters: {training.optimizer.lr: 'uniform(-1, 1)'}",
             "the lower ends.*lr",
         ),
+        (
+            BASE + "sampler: random\ntrials: 1\nparameters: {network.neuron: [alif, lfi, lif]}",
+            "choice 2.*lfi",
+        ),
+        (
+            BASE + "sampler: random\ntrials: 1\nparameters: {training.batch_size: [8, 0], loss.start: [0, 1, 2]}",
+            "choice 2.*batch_size",
+        ),
     ],
 )
 def test_every_point_is_checked_before_anything_is_trained(text: str, message: str, tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
     rows = {tuple(row.tolist()) for row in first.layers[0].weight_in.detach().round(decimals=4)}
     fewer = trained(tmp_path / "third", "last").layers[0].weight_in.detach().round(decimals=4)
     assert len(fewer) == 5 and {tuple(row.tolist()) for row in fewer} <= rows
+    # Neither was ever the network that its seed draws.
+    before = [Run.open(tmp_path / name).trained().untrained() for name in ("first", "second", "third")]
+    assert [one is None for one in before] == [False, True, True]
     with pytest.raises(SrnnError, match="another architecture"):
         train(tiny_recipe(*words, "--network.hidden=[9]"), tmp_path / "fourth")
     with pytest.raises(SrnnError, match="start_from: nowhere was not found"):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
-from ..measure.energy.page import markdown
+from ..measure.energy.page import markdown, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
 from .options import given
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
     from ..files import locked, write_atomically
 
-    words = [*(Path(name).name for name in arguments.networks)]
+    words = [*map(word, arguments.networks)]
     for option in ("baselines", "technology", "rates", "input_rate", "split"):
         if str(getattr(arguments, option)) not in ("", DEFAULT, "validation"):
             words += given(arguments, option)

@@ -138,7 +138,7 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
     """Histograms of the hidden layers' time constants now (filled) and before training (lines), on a logarithmic axis.
 
     The first kind (tau_mem) goes upwards, others (tau_adp) downwards. ``source``: a model, whose untrained network its recipe
-    gives; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
+    gives if it had one; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
     SrnnError where there are none that are positive numbers.
     """
     if not isinstance(source, Sequence):
@@ -164,8 +164,9 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
             counts, start = (np.histogram(values, edges)[0] for values in (now, before))
             symbol = _SYMBOLS.get(kind, kind)
             axes.stairs(sign * counts, edges, fill=True, color=colour, alpha=0.75, label=f"{symbol} after")
-            axes.stairs(sign * start, edges, color=style.BLACK, lw=0.8, ls=style.DASHES[0 if sign > 0 else 2],
-                        label=f"{symbol} before")  # fmt: skip
+            if len(before):
+                axes.stairs(sign * start, edges, color=style.BLACK, lw=0.8, ls=style.DASHES[0 if sign > 0 else 2],
+                            label=f"{symbol} before")  # fmt: skip
         axes.axhline(0, color=style.GREY, lw=0.6)
         limit = max(map(abs, axes.get_ylim()))
         low, high = float(everything.min()) / 1.1, float(everything.max()) * 1.1

@@ -76,7 +76,8 @@ def _draw(axes: Axes, entry: Entry, layers: list[TimeConstants]) -> Made:
         }
         for kind, mine in shown.items()
     }
-    return Made(f"{entry.name} (the paper shows SHD), best checkpoint, and its network before training", numbers)
+    before = ", and its network before training" if any(kind["before"] for kind in numbers.values()) else ""
+    return Made(f"{entry.name} (the paper shows SHD), best checkpoint{before}", numbers)
 
 
 def listed(values: np.ndarray) -> list[float | None]:

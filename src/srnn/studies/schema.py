@@ -174,17 +174,12 @@ class Sweep:
         return make_recipe(content, source, overrides, baseline)
 
     def check(self) -> None:
-        """Build every point's recipe and network once (for a search: both ends of each range), so that mistakes surface before
-        anything is trained. SrnnError, which names the point, for a mistake."""
+        """Build every point's recipe and network once (for a search: both ends of each range, and every value of a list), so that
+        mistakes surface before anything is trained. SrnnError, which names the point, for a mistake."""
         from ..nn.losses import Loss
         from ..training.optimisation import build_optimizer
 
-        points = (
-            self.points()
-            if not self.is_search
-            else {"the lower ends": self._corner(0), "the upper ends": self._corner(-1)}
-        )
-        for point, settings in points.items():
+        for point, settings in (self._choices() if self.is_search else self.points()).items():
             try:
                 recipe = self.recipe_for(settings)
                 task = recipe.create_task()
@@ -196,14 +191,21 @@ class Sweep:
             except SrnnError as error:
                 raise SrnnError(f"{self.name}, {point}: {error}") from error
 
-    def _corner(self, end: int) -> dict[str, Any]:
-        def value(values: list[Any] | Range) -> Any:
-            if isinstance(values, list):
-                return values[end]
-            number = values.low if end == 0 else values.high
-            return int(number) if values.kind == "integer" else number
+    def _choices(self) -> dict[str, dict[str, Any]]:
+        """Points of a search that have both ends of every range, and every value of every list."""
 
-        return {key: value(values) for key, values in self.parameters.items()}
+        def value(values: list[Any] | Range, number: int) -> Any:
+            if isinstance(values, list):
+                return values[min(number, len(values) - 1)]
+            end = values.high if number else values.low
+            return int(end) if values.kind == "integer" else end
+
+        longest = max([2, *(len(values) for values in self.parameters.values() if isinstance(values, list))])
+        names = ["the lower ends", *(f"choice {number}" for number in range(2, longest)), "the upper ends"]
+        return {
+            name: {key: value(values, number) for key, values in self.parameters.items()}
+            for number, name in enumerate(names)
+        }
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not in

@@ -118,8 +118,10 @@ class Trained:
         return self.network
 
     def untrained(self) -> Network | None:
-        """The network as it was before training; None of one that was trained elsewhere."""
-        return None if {"imported", "merged"} & self.about.keys() else self.recipe.build_network(self.task, self.seed)
+        """The network as it was drawn before training; None of one that was trained elsewhere, or began as another's weights."""
+        if {"imported", "merged"} & self.about.keys() or self.recipe.training.start_from is not None:
+            return None
+        return self.recipe.build_network(self.task, self.seed)
 
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""

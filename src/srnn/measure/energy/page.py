@@ -16,6 +16,8 @@ from .prices import MODELS
 HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
 NOTHING = "-"
 """Not measured, or without meaning here."""
+_SEED = re.compile(r"(s|seed)[-_.]*\d+")
+"""The name of a folder that only says the seed, as in a sweep."""
 
 
 def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
@@ -29,7 +31,7 @@ def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
         members = [report for report in comparison["networks"] if report["group"] == group]
         known = {model: [r["models"][model] for r in members] for model in MODELS}
         rows.append({
-            "name": _name([Path(report["name"]).name for report in members]),
+            "name": _name([report["name"] for report in members]),
             "seeds": [report["seed"] for report in members],
             "parameters": members[0]["parameters"],
             "accuracy": _all(report["accuracy"] for report in members),
@@ -125,11 +127,20 @@ def markdown(comparison: dict[str, Any], command: str) -> str:
     return "\n".join(lines)
 
 
-def _name(names: Sequence[str]) -> str:
-    """Of runs ecg-lstm-s0, ecg-lstm-s1: ecg-lstm."""
-    if len(names) == 1:
-        return names[0]
-    return re.sub(r"[-_.]*(s|seed)?[-_.]*\d+$", "", names[0]) or names[0]
+def word(network: str) -> str:
+    """What a network is called in a command: its folder or file; of a run of a sweep POINT/sSEED."""
+    path = Path(network)
+    if not path.exists():  # a recipe's name, or a pretrained network's
+        return network
+    return f"{path.resolve().parent.name}/{path.name}" if _SEED.fullmatch(path.name) else path.name
+
+
+def _name(networks: Sequence[str]) -> str:
+    """Of runs ecg-lstm-s0, ecg-lstm-s1: ecg-lstm; of a sweep's POINT/s0, POINT/s1: POINT."""
+    first = Path(networks[0])
+    if _SEED.fullmatch(first.name):
+        return first.resolve().parent.name or first.name
+    return first.name if len(networks) == 1 else re.sub(r"[-_.]*(s|seed)?[-_.]*\d+$", "", first.name) or first.name
 
 
 def _all(values: Iterable[Any]) -> list[float] | None:

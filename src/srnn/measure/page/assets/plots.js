@@ -15,6 +15,13 @@ function ticks(low, high, count, log) {
   return found;
 }
 
+/** Ticks as text, with all of their digits where rounding makes two alike. */
+function tickTexts(found, text) {
+  const rounded = found.map(v => text(v));
+  if (new Set(rounded).size === rounded.length) return rounded;
+  return found.map(v => text === short ? v.toLocaleString("en", { maximumFractionDigits: 12 }) : text(v, true));
+}
+
 function extent(values) {
   const known = values.filter(v => v != null && Number.isFinite(v));
   return known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
@@ -47,14 +54,16 @@ function drawPlot(spec, host, tip) {
   if (spec.pad) { y0 = Math.max(0, y0 - (y1 - y0) * .25); y1 += (y1 - y0) * .2; }
   else if (spec.y.max == null) y1 += (y1 - y0) * .05;
   const yTicks = ticks(y0, y1, Math.max(2, height / 55), spec.y.log).filter(v => !spec.y.whole || Number.isInteger(v));
-  const left = Math.max(...yTicks.map(v => yText(v).length)) * 7 + 12, right = 14, top = 12, bottom = 40;
+  const yTexts = tickTexts(yTicks, yText);
+  const left = Math.max(...yTexts.map(text => text.length)) * 7 + 12, right = 14, top = 12, bottom = 40;
   const at = (v, low, high, log) => log ? (Math.log10(v) - Math.log10(low)) / (Math.log10(high) - Math.log10(low)) : (v - low) / (high - low);
   const px = v => left + at(v, x0, x1, spec.x.log) * (width - left - right);
   const py = v => height - bottom - at(v, y0, y1, spec.y.log) * (height - top - bottom);
 
   const root = svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0", "aria-label": describe(spec, xText, yText) });
-  for (const v of yTicks) root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: py(v), y2: py(v) }), svg("text", { x: left - 8, y: py(v) + 4, "text-anchor": "end" }, yText(v)));
-  for (const v of ticks(x0, x1, Math.max(2, (width - left) / 75), spec.x.log).filter(v => !spec.x.whole || Number.isInteger(v))) root.append(svg("text", { x: Math.min(px(v), width - 3.5 * xText(v).length), y: height - bottom + 18, "text-anchor": "middle" }, xText(v)));
+  yTicks.forEach((v, i) => root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: py(v), y2: py(v) }), svg("text", { x: left - 8, y: py(v) + 4, "text-anchor": "end" }, yTexts[i])));
+  const xTicks = ticks(x0, x1, Math.max(2, (width - left) / 75), spec.x.log).filter(v => !spec.x.whole || Number.isInteger(v));
+  tickTexts(xTicks, xText).forEach((text, i) => root.append(svg("text", { x: Math.min(px(xTicks[i]), width - 3.5 * text.length), y: height - bottom + 18, "text-anchor": "middle" }, text)));
   root.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
   root.append(svg("text", { x: width - right, y: height - 4, "text-anchor": "end" }, spec.x.label), svg("text", { x: left, y: 2, "dominant-baseline": "hanging", dy: "-4" }, spec.y.label));
   for (const mark of spec.marks || []) {
