@@ -262,6 +262,15 @@ def test_feed_forward_mixed_and_bidirectional_networks() -> None:
         assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (2, 9, 6)
 
 
+def test_a_layer_records_what_it_has() -> None:
+    net = SRNN(3, [4, 5], 2, neuron=["alif", "lif"])
+    result = net.run(torch.randn(2, 9, 3), record=("e", "u"))
+    assert [set(layer.traces) for layer in result.layers] == [{"e", "u"}, {"u"}, {"u"}]
+    assert result.layers[0].traces["e"].shape == (2, 9, 4)
+    with pytest.raises(SrnnError, match="have no 'w' to record"):
+        net.run(torch.randn(2, 9, 3), record=("e", "w"))
+
+
 def test_initialisation() -> None:
     net = SRNN(3, [64], 2, generator=torch.Generator().manual_seed(0))
     layer = net.layers[0]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
 from ..delays import taps
+from ..neurons import Neuron
 from ..surrogates import Surrogate
 from .problem import LayerProblem, LayerResult, valid_steps
 
@@ -39,13 +40,17 @@ def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
     return _Spike.apply(v, surrogate)
 
 
+def recordable(neuron: Neuron) -> tuple[str, ...]:
+    """Names of what can be recorded of a neuron."""
+    return (*neuron.variables(), "s", "v", "current")
+
+
 def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
     p = problem
     neuron = p.neuron
-    known = (*neuron.variables(), "s", "v", "current")
     for name in p.record:
-        if name not in known:
+        if name not in (known := recordable(neuron)):
             raise SrnnError(f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}")
     x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
     steps, lengths = x.shape[1], p.lengths

@@ -15,6 +15,7 @@ from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole
 from ..delays import Delays
 from ..kernels.problem import LayerResult, without_padding
+from ..kernels.reference import recordable
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
@@ -205,7 +206,8 @@ class SRNN(nn.Module):
                 holds zeros and ones only; or (binary) ``Spikes``.
             state: as an earlier run returned it; None: the initial state.
             lengths: (B,) integers, the valid steps of each sequence in a padded batch.
-            record: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current").
+            record: names of variables whose traces (B, T, size) each layer that has them shall return, such as ("s", "u", "v",
+                "current", "e").
             generator: draws a random initial state where no ``state`` is given.
             dropout: which neurons the layers above hear, in training.
             check: refuse an input that is not finite, and name the place: one pass over it.
@@ -215,18 +217,25 @@ class SRNN(nn.Module):
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
-        gain = 1.0
+        gain, traced = 1.0, self._traced(record)
         with uncast(self.readout.weight_in.device):
             if self.encoder is not None and isinstance(x, Tensor):  # of NaN its threshold's gradient is NaN
                 x = without_padding(x, lengths)
             x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
             for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
-                results.append(layer(x, layer_state, hidden_lengths, tuple(record), gain=gain))
+                results.append(layer(x, layer_state, hidden_lengths, traced[index], gain=gain))
                 x = results[-1].emitted
                 if dropout is not None:
                     x, gain = dropout(index, x)
-            results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record), gain=gain))
+            results.append(self.readout(self.pool(x), state[-1], lengths, traced[-1], gain=gain))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
+
+    def _traced(self, record: Sequence[str]) -> list[tuple[str, ...]]:
+        """Of the names to record, those that each layer has, the readout last; what none has is for the first one to refuse."""
+        own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
+        return [
+            tuple(name for name in record if name in names or not any(name in each for each in own)) for names in own
+        ]
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
         """The network's input after its encoder, if it has one: (B, T, inputs) -> the same shape."""
