@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +285,10 @@ def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
         read_signal(tmp_path / "a.npz", 2, None)
     with pytest.raises(SrnnError, match=r"none\.csv was not found"):
         read_signal(tmp_path / "none.csv", 2, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_named_pipe_is_said_to_be_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "sensor.csv")
+    with pytest.raises(SrnnError, match=r"sensor\.csv is a pipe or a device, which srnn stream reads as -"):
+        read_signal(tmp_path / "sensor.csv", 2, None)

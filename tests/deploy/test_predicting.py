@@ -243,6 +243,24 @@ def test_a_long_recording_is_held_few_times() -> None:
     assert peak < 1.5 * believed.nbytes
 
 
+def test_a_recording_that_memory_cannot_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few kilobytes may hold so many steps that the system would end the process without a word."""
+    net = srnn.SRNN(inputs=1, hidden=[2], outputs=3, neuron="lif", readout="integrator")
+    srnn.from_network(net, list("abc")).save(tmp_path / "model.safetensors")
+    np.savez_compressed(tmp_path / "long.npz", x=np.zeros((10_000, 1), np.uint8))
+    np.save(tmp_path / "short.npy", np.zeros((100, 1), np.uint8))
+    files = ["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "long.npz"), str(tmp_path / "short.npy")]
+    monkeypatch.setattr("srnn.files.limits.SMALL", 0)
+    for left, what in ((700_000, "the class at every one of 10,000 steps"), (70_000, "to encode 10,000 samples")):
+        monkeypatch.setattr("srnn.files.limits.memory_left", lambda left=left: left)
+        assert main(files) == 2
+        shown = capsys.readouterr()
+        assert [Path(line.split()[0]).name for line in shown.out.splitlines()] == ["short.npy"]
+        assert f"long.npz: {what} takes about" in shown.err and "srnn stream" in shown.err.splitlines()[0]
+
+
 def _peak(work: Callable[[], Any]) -> tuple[Any, int]:
     """What it returns, and the most that it had allocated at a time."""
     tracemalloc.start()

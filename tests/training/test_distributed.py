@@ -178,6 +178,23 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
         Team("cuda" if not torch.cuda.is_available() else "mps")
 
 
+def test_what_the_first_is_refused_it_alone_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for it, and would tell of a lost connection after it has ended."""
+    told: list[str] = []
+    recipe, team = tiny_recipe(), Team("cpu")
+    monkeypatch.setattr(team.fabric, "broadcast", lambda text: told.append(text) or told[0])
+    (tmp_path / "notes.txt").write_text("none of ours")
+    with pytest.raises(SrnnError, match="holds no run to resume"):
+        team.open_run(tmp_path, recipe, 0, resume=True)
+    team.first = False
+    with pytest.raises(SrnnError, match="holds no run to resume"):  # torchrun's
+        team.open_run(tmp_path, recipe, 0, resume=True)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "srnn")
+    with pytest.raises(SystemExit) as ended:
+        team.open_run(tmp_path, recipe, 0, resume=True)
+    assert ended.value.code == 0 and told[1:] == ["", ""]
+
+
 SEES_A_DEATH = """
 file = open({file!r}, "a+")
 if rank:

@@ -157,10 +157,10 @@ def time_unit(title: str) -> float | None:
 
 
 def _check_file(path: Path) -> None:
-    if os.path.isdir(path):  # false, where pathlib raises: names that are too long
-        raise SrnnError(f"{path} is a folder. Name a .wav, .csv, .npy, .npz or WFDB file.")
-    if not os.path.isfile(path):
-        raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npy, .npz or WFDB file.")
+    if not os.path.isfile(path):  # false, where pathlib raises: names that are too long
+        there = "is a folder" if os.path.isdir(path) else "is a pipe or a device, which srnn stream reads as -"
+        what = there if os.path.exists(path) else "was not found"
+        raise SrnnError(f"{path} {what}. Name a .wav, .csv, .npy, .npz or WFDB file.")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
 

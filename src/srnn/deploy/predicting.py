@@ -23,6 +23,7 @@ import torch
 from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
+from ..files import check_memory
 from ..measure.analysis.scores import check_confidences, confidences, running_scores
 from ..nn.network.inputs import as_numpy
 
@@ -104,7 +105,8 @@ def predict(
             columns as the network has inputs, and the signal has not, is steps.
         channels: of a file, which of its channels to read, in this order, counted from 0; None: all.
 
-    Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
+    Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
+    exceed the machine's memory.
     """
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
@@ -113,7 +115,13 @@ def predict(
     else:
         name, x = "The signal", _array(signal, path)
     lag = task.lag(path.form)
+    shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
+    check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
+    kept = len(steps) * (
+        4 * steps.shape[1] + 24 * len(trained.classes)
+    )  # scores and confidences, and one's work on the way
+    check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(trained.seed)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from .limits import LIMITS, FormatLimits
+from .limits import LIMITS, FormatLimits, memory_lack
 from .reading import reading
 from .unpacking import Pipe, file_parts
 from .zips import Zip, open_zip
@@ -131,6 +131,8 @@ def _array(parts: Iterable[bytes], size: int, limits: FormatLimits = LIMITS["npy
     pipe = Pipe(parts)
     beginning = pipe.read(min(size, _BEGINNING))
     header = _header(beginning, size, limits)
+    if lack := memory_lack(header.nbytes):
+        raise ValueError(f"it {lack}")
     content = np.empty(header.nbytes, np.uint8)
     at = 0
     for part in chain([beginning[header.start :]], pipe.parts(size - len(beginning))):

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SrnnError
 
 KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
+
+SMALL = 256 * MiB
+"""Memory that is taken without a look at how much there is."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +53,30 @@ LIMITS: Mapping[str, FormatLimits] = {
     "mat": FormatLimits(bytes=GiB, unpacked=GiB, ratio=200, items=10_000),
 }
 """By format."""
+
+
+def check_memory(size: int, what: str, do: str) -> None:
+    """SrnnError where ``what`` takes more bytes than the machine has left; ``do``: what else the user can do."""
+    if lack := memory_lack(size):
+        raise SrnnError(f"{what} {lack}; {do}.")
+
+
+def memory_lack(size: int) -> str:
+    """What to say of something that takes more bytes than the machine has left; nothing where they are there, or few.
+
+    Linux lends memory that it has not got, and ends a process that uses it without a word; other systems refuse it themselves.
+    """
+    left = memory_left() if size > SMALL else None
+    if left is None or size <= left:
+        return ""
+    return f"takes about {size / GiB:.1f} GiB of memory, and {left / GiB:.1f} GiB are free"
+
+
+def memory_left() -> int | None:
+    """Bytes that new work may use without any being taken from other processes, swap space included; None where Linux is not."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return sum(int(fields[name].split()[0]) * KiB for name in ("MemAvailable", "SwapFree"))
+    except (OSError, ValueError, KeyError, IndexError):
+        return None

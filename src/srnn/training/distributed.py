@@ -96,12 +96,20 @@ class Team:
                 raise SrnnError(f"The {self.size} processes cannot reach each other at {address}: {error}") from error
 
     def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
-        """The run, which the first process starts or resumes; for the others one that writes nothing."""
+        """The run, which the first process starts or resumes; for the others one that writes nothing.
+
+        What the first is refused, all are, for they wait for it: SrnnError; where ``launch`` started them only the first says it.
+        """
+        run, refused = Onlooker(out, recipe, seed), ""
         if self.first:
-            run = Run.resume(out, recipe, seed) if resume else Run.start(out, recipe, seed)
-        else:
-            run = Onlooker(out, recipe, seed)
-        self.fabric.barrier()
+            try:
+                run = Run.resume(out, recipe, seed) if resume else Run.start(out, recipe, seed)
+            except SrnnError as error:
+                refused = str(error)
+        if refused := self.fabric.broadcast(refused):
+            if not self.first and _launched():
+                raise SystemExit(0)
+            raise SrnnError(refused)
         return run
 
     def share(self, total: int) -> Share:
@@ -191,7 +199,7 @@ class Team:
         SystemExit, with LOST, where ``launch`` started this process.
         """
         if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
-            if os.environ["TORCHELASTIC_RUN_ID"] == _OURS:
+            if _launched():
                 raise SystemExit(LOST) from error
             raise SrnnError(
                 f"Process {self.rank} of {self.size} has lost another one, which was killed or lost its machine; resume from "
@@ -247,6 +255,11 @@ def _leave() -> None:
 def world_size() -> int:
     """How many processes this one trains with, itself included; 1 unless torchrun or ``launch`` started it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def _launched() -> bool:
+    """Whether ``launch`` started this process, and not torchrun."""
+    return os.environ.get("TORCHELASTIC_RUN_ID") == _OURS
 
 
 def is_first() -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import CLASSES, reading
+from ...files import CLASSES, check_memory, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import some
@@ -24,6 +24,7 @@ from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
 from .splitting import Shares, split_items
 from .survey import list_shared, say, say_unread
 
+_BLOCK = 2**24  # numbers of a file that are converted at a time
 _CODE = 1  # counts up when the same files shall give other statistics
 
 
@@ -60,12 +61,11 @@ def describe(source: Path, speaker: str = "") -> Description:
         return about._replace(channels=x.shape[1], rate=rate, names=names)
     with _open(source) as content:
         classes, y = _labels(source, content)
-        return _describe(source, content, classes, y)
+        return _describe(source, content, _x(source, content), classes, y)
 
 
-def _describe(source: Path, content: Any, classes: tuple[str, ...], y: npt.NDArray[np.int64]) -> Description:
-    x, rate = _x(source, content), read_rate(source, content)
-    return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content)
+def _describe(source: Path, content: Any, x: Any, classes: tuple[str, ...], y: npt.NDArray[np.int64]) -> Description:
+    return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), read_rate(source, content), "split" in content)
 
 
 def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None) -> Split:
@@ -123,10 +123,11 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
         options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
     files = [item.path for item in about.items] or [source]
     statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
-    x = scale(unscaled.x, statistics)  # type: ignore[arg-type]
-    if unscaled.lengths is not None:
-        for row, length in zip(x, unscaled.lengths, strict=True):
-            row[length:] = 0
+    x = np.asarray(unscaled.x)
+    for index, row in enumerate(x):  # in place: of much data each copy counts
+        row[:] = scale(row, statistics)
+        if unscaled.lengths is not None:
+            row[unscaled.lengths[index] :] = 0
     return replace(unscaled, x=x, statistics=statistics)
 
 
@@ -153,7 +154,7 @@ def load_file(
     """
     with _open(source) as content:
         x, (classes, y) = _x(source, content), _labels(source, content)
-        about = _describe(source, content, classes, y)
+        about = _describe(source, content, x, classes, y)
         count, steps, channels = x.shape
         optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
         for key, values in {"y": y, **optional}.items():
@@ -184,7 +185,15 @@ def load_file(
             rows = np.array([int(item.name) for item in chosen], np.int64)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-        values = _float32(str(source), x[rows] if numbers is None else numbers(x[rows]), rows)
+        check_memory(
+            4 * len(rows) * steps * channels, f"{source}: its {split} split",
+            "give fewer or shorter sequences, or write a task that reads them in parts",
+        )  # fmt: skip
+        values, block = np.empty((len(rows), steps, channels), np.float32), max(_BLOCK // max(steps * channels, 1), 1)
+        for start in range(0, len(rows), block):
+            some_rows = rows[start : start + block]
+            part = x[some_rows] if numbers is None else numbers(x[some_rows])
+            values[start : start + block] = _float32(str(source), part, some_rows)
     lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
     if lengths is not None and lengths.min() >= 1:
         for row, length in zip(values, lengths, strict=True):
@@ -264,9 +273,9 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
 
 
 def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = None) -> npt.NDArray[np.float32]:
-    """A copy; SrnnError, which says where, for what float32 cannot hold. ``rows``: which of its source's these are."""
+    """SrnnError, which says where, for what float32 cannot hold. ``rows``: which of its source's these are."""
     with np.errstate(over="ignore", invalid="ignore"):
-        values = np.array(x, np.float32)
+        values = np.asarray(x, np.float32)
     if not np.isfinite(values).all():
         place = [int(index) for index in np.argwhere(~np.isfinite(values))[0]]
         value = x[tuple(place)]

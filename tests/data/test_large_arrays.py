@@ -1,0 +1,69 @@
+"""Arrays of one's own that are large: how much memory they take, the same numbers in parts, and what memory cannot hold."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.data.tasks import create_task
+from srnn.errors import SrnnError
+
+BLOCK = "srnn.data.datasets.arrays._BLOCK"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """24 MB of float64."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "a.npz", x=rng.normal(3, 2, (600, 1000, 5)), y=np.arange(600) % 3, lengths=900 + np.arange(600) % 90
+    )
+    return tmp_path / "a.npz"
+
+
+def test_a_file_is_held_once_and_its_split_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BLOCK, 2**16)
+    task = create_task("folder", path=str(made))
+    task.load("validation")  # whose statistics are those of training: from here on in a cache
+    tracemalloc.start()
+    try:
+        split = task.load("train")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 24e6 + 1.7 * split.x.nbytes
+
+
+@pytest.mark.parametrize("scale", ["training", "none"])
+def test_parts_change_no_number(made: Path, monkeypatch: pytest.MonkeyPatch, scale: str) -> None:
+    whole = {name: create_task("folder", path=str(made), scale=scale).load(name) for name in ("train", "test")}
+    monkeypatch.setattr(BLOCK, 7 * 5000 + 1)
+    for name, split in whole.items():
+        again = create_task("folder", path=str(made), scale=scale).load(name)
+        assert np.array_equal(again.x, split.x) and np.array_equal(again.lengths, split.lengths)
+
+
+def test_the_place_of_what_is_not_finite_is_that_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BLOCK, 40)
+    x = np.zeros((30, 10, 2))
+    x[23, 4, 1] = np.nan
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) % 3, split=np.array(["train", "test"] * 15))
+    with pytest.raises(SrnnError, match=r"x\[23, 4, 1\] is not finite"):
+        create_task("folder", path=str(tmp_path / "a.npz"), scale="none").load("test")
+
+
+def test_what_memory_cannot_hold_is_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = create_task("folder", path=str(made))
+    monkeypatch.setattr("srnn.files.limits.SMALL", 0)
+    monkeypatch.setattr("srnn.files.limits.memory_left", lambda: 20 * 2**20)
+    with pytest.raises(
+        SrnnError, match=r"a.npz, array 'x', cannot be read .* takes about 0.0 GiB of memory, and 0.0 GiB"
+    ):
+        task.load("train")
+    monkeypatch.setattr("srnn.files.arrays.memory_lack", lambda size: "")
+    monkeypatch.setattr("srnn.files.limits.memory_left", lambda: 2**20)
+    with pytest.raises(SrnnError, match=r"a.npz: its train split takes .* are free; give fewer or shorter sequences"):
+        task.load("train")
