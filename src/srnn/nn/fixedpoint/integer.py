@@ -28,7 +28,7 @@ from ..equations import Record, equations, function
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat
 from .device import DeviceRun, States, run_steps
-from .fixed import INT32_MAX, FixedArray
+from .fixed import INT32_MAX, FixedArray, rounded_shift
 
 LEVELS = 127
 """Largest quantised weight."""
@@ -91,6 +91,14 @@ class IntegerLayer(FrozenLayer):
     lift: int
     """By how many bits recurrent sums are finer than those from below; negative: coarser. The coarser are summed first, then
     multiplied by 2**abs(lift), then the finer are added."""
+    largest_sum: Array
+    """(size,), whatever arrives."""
+
+    @property
+    def largest_current(self) -> int:
+        """Its absolute value, whatever arrives and without saturation."""
+        scaled = rounded_shift(self.largest_sum * self.multiplier, self.shift)
+        return int((scaled + np.abs(self.bias)).max())
 
     def current(self, seen: Array, s: Array, saturated: list[int]) -> FixedArray:
         """seen (B, inputs), s (B, size) -> currents (B, size)."""
@@ -229,7 +237,7 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
 def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
     scales, k = row_scales(layer.weight_in, layer.weight_rec)
     weight_in, lift = rounded(layer.weight_in, scales), -(k + inputs_as.bits)
-    sums = np.abs(weight_in).sum(1) * inputs_as.bound
+    sums = np.abs(weight_in).sum(1) * (1 if number else inputs_as.bound)  # from below come spikes
     weight_rec, unit = None, -inputs_as.bits
     if layer.weight_rec is not None:
         weight_rec, unit = rounded(layer.weight_rec, scales * 2.0**k), min(k, -inputs_as.bits)
@@ -258,7 +266,7 @@ def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateF
         coefficients=coefficients, initial=initial, output=layer.output, bits=bits,
         width=state_as.width, kept_bits=kept,
         coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
-        lift=lift if weight_rec is not None else 0, delays=layer.delays,
+        lift=lift if weight_rec is not None else 0, largest_sum=sums, delays=layer.delays,
     )  # fmt: skip
 
 

@@ -17,19 +17,25 @@ ARITHMETIC = """\
  * numbers being shifted arithmetically, as every compiler in use does; this line checks it. */
 typedef char srnn_shifts_are_arithmetic[((int64_t)-3 >> 1) == -2 ? 1 : -1];
 
-static int32_t saturated(int64_t x)
+static inline int32_t saturated(int64_t x)
 {
     return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;
 }
 
 static inline int32_t add(int32_t a, int32_t b)
 {
-    return saturated((int64_t)a + b);
+    return b > 0 ? (a > INT32_MAX - b ? INT32_MAX : a + b) : (a < INT32_MIN - b ? INT32_MIN : a + b);
 }
 
 static inline int32_t subtract(int32_t a, int32_t b)
 {
-    return saturated((int64_t)a - b);
+    return b < 0 ? (a > INT32_MAX + b ? INT32_MAX : a - b) : (a < INT32_MIN + b ? INT32_MIN : a - b);
+}
+
+/* a * b / 2^shift, where it fits; shift > 0 */
+static inline int32_t scale(int32_t a, int32_t b, int shift)
+{
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << (shift - 1))) >> shift);
 }
 
 /* a * b / 2^shift */
@@ -80,9 +86,12 @@ def folded(text: str) -> str:
 
 def used_arithmetic(text: str) -> str:
     """ARITHMETIC without the functions that ``text`` does not call: a compiler warns of these."""
-    blocks = ARITHMETIC.split("\n\n")
-    names = [re.search(r"static inline int32_t (\w+\()", block) for block in blocks]
-    return "\n\n".join(block for block, name in zip(blocks, names, strict=True) if name is None or name[1] in text)
+    kept: list[str] = []
+    for block in reversed(ARITHMETIC.split("\n\n")):
+        name = re.search(r"static inline int32_t (\w+\()", block)
+        if name is None or any(re.search(rf"\b{re.escape(name[1])}", using) for using in (text, *kept)):
+            kept.insert(0, block)
+    return "\n\n".join(kept)
 
 
 def row_name(kind: str, sparse: bool) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
 from ....nn.equations import Record, Text, equations
+from ....nn.fixedpoint.fixed import INT32_MAX
 from ....nn.fixedpoint.integer import IntegerLayer
 from ....nn.network.frozen import FrozenLayer
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
 from .names import in_c
-from .translate import FixedC, FixedText, FloatC
+from .translate import INT32, FixedC, FixedText, FloatC
 
 
 @dataclass(frozen=True)
@@ -133,25 +135,41 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
     read = {variable: f"*{variable}_at" for variable in variables}
     if isinstance(layer, IntegerLayer):
         counts, writer = Counter[str](), FixedC()
-        kept_bits, emitted = layer.kept_bits.values(), 0 if neuron.emission == "spike" else layer.bits
-        bits = [*(layer.bits for _ in variables), emitted, layer.bits, *layer.coefficient_bits.values()]
-        given = [FixedText(name, each, layer.bits, counts) for name, each in zip(own.arguments, bits, strict=True)]
+        kept_bits, spiking, bound = layer.kept_bits.values(), neuron.emission == "spike", 2 ** (layer.width - 1)
+        state = [
+            FixedText(text, bits, layer.bits, Counter(), (-bound, bound - 1)).to(layer.bits)
+            for text, bits in zip(read.values(), kept_bits, strict=True)
+        ]
+        read = {name: variable.text for name, variable in zip(read, state, strict=True)}
+        formats = [(layer.bits, variable.bounds) for variable in state]
+        largest = layer.largest_current
+        formats.append((0, (0, 1)) if spiking else (layer.bits, INT32))
+        formats.append((layer.bits, INT32 if largest > INT32_MAX else (-largest, largest)))
+        formats += [
+            (bits, (int(values.min()), int(values.max())))
+            for bits, values in zip(layer.coefficient_bits.values(), layer.coefficients.values(), strict=True)
+        ]
+        given = [
+            FixedText(name, bits, layer.bits, counts, bounds)
+            for name, (bits, bounds) in zip(own.arguments, formats, strict=True)
+        ]
         *after, drive = own.run(writer, given)
-        after = [result.kept(each, layer.width) for each, result in zip(kept_bits, after, strict=True)]
+        after = [result.kept(bits, layer.width) for bits, result in zip(kept_bits, after, strict=True)]
         results = [result.text for result in (*after, drive.to(layer.bits))]
-        read = {
-            name: FixedText(text, each, layer.bits, Counter()).to(layer.bits).text
-            for (name, text), each in zip(read.items(), kept_bits, strict=True)
-        }
         adds, multiplies, ctype, kept = counts["adds"], counts["multiplies"], "int32_t", f"int{layer.width}_t"
     else:
         counts, writer = own.counts, FloatC()
         results = [result.text for result in own.run(writer, map(Text, own.arguments))]
         adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
         ctype = kept = "float"
-    parameters = tuple(name for name in own.arguments[len(variables) :] if name in own.used)
-    body = [f"    const {ctype} {variable} = {text};" for variable, text in read.items() if variable in own.used]
-    body += [f"    const {ctype} {name} = {expression};" for name, expression in writer.assignments]
+    used, assignments = set(re.findall(r"\w+", " ".join(results))), list[str]()
+    for name, text in reversed(writer.assignments):  # what is multiplied by 0 is not needed
+        if name in used:
+            used |= set(re.findall(r"\w+", text))
+            assignments.insert(0, f"    const {ctype} {name} = {text};")
+    parameters = tuple(name for name in own.arguments[len(variables) :] if name in used)
+    body = [f"    const {ctype} {variable} = {text};" for variable, text in read.items() if variable in used]
+    body += assignments
     body += [f"    *{variable}_at = {result};" for variable, result in zip(variables, results, strict=False)]
     body.append(f"    return {results[-1]};")
     head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]

@@ -22,7 +22,7 @@ _TAKEN = frozenset(
 _WORDS = _KEYWORDS | frozenset(
     ("bool", "catch", "delete", "explicit", "export", "friend", "mutable", "namespace", "new", "operator", "private",
      "protected", "public", "template", "this", "throw", "typename", "using", "virtual",
-     "add", "subtract", "multiply", "rescale", "narrow", "saturated", "expf", "fabsf", "int8_t", "int16_t", "int32_t",
+     "add", "subtract", "multiply", "scale", "rescale", "narrow", "saturated", "expf", "fabsf", "int8_t", "int16_t", "int32_t",
      "h", "j", "z", "psi", "drive", "own_weight", "state", "parameters", "traces", "input",
      "sum", "filtered", "incoming", "arriving", "incoming_turn", "arriving_turn", "bias", "scale", "slopes")
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ....nn.fixedpoint.fixed import INT32_MAX
+from ....nn.fixedpoint.integer import IntegerLayer
 from .arrays import number
 from .helpers import folded, row_function, row_name, used_arithmetic
 from .plan import Plan
@@ -243,12 +245,13 @@ def _layer_function(plan: Plan, index: int) -> str:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
     if learning:
         lines += ["    if (traces)", f"        {followed}"]
-    current = "state->sums[h]"
-    scaled = ""
-    if layer.scaling is not None:
-        shift = layer.layer.shift  # type: ignore[attr-defined]
-        scaled = f"multiply({current}, {layer.scaling.name}[h], {shift})"
-        scaled = f"        const int32_t current = add({scaled}, {layer.bias.name}[h]);"
+    current, scaled = "state->sums[h]", list[str]()
+    if layer.scaling is not None and isinstance(layer.layer, IntegerLayer):
+        factors, bias = f"({current}, {layer.scaling.name}[h], {layer.layer.shift})", f"{layer.bias.name}[h]"
+        fits = layer.layer.largest_current <= INT32_MAX and layer.layer.shift
+        current = f"scale{factors} + {bias}" if fits else f"add(multiply{factors}, {bias})"
+        if "current" in layer.step.parameters:  # not where, say, all weights are 0
+            scaled = [f"        const int32_t current = {current};"]
         current = "current"
         lines += [f"    COUNT(neuron_adds, {size});", f"    COUNT(neuron_multiplies, {size});"]
     call = [f"&{state}.{variable}[h]" for variable in layer.variables]
@@ -256,7 +259,7 @@ def _layer_function(plan: Plan, index: int) -> str:
         if parameter == "current":
             call.append(current)
         elif parameter == "s":
-            call.append(f"{state}.s[h]")
+            call.append(f"{state}.s[h]" + (" != 0" if plan.integer and layer.layer.neuron.emission == "spike" else ""))
         else:
             call.append(layer.coefficient(parameter))
     one, zero = ("1", "0") if plan.integer else ("1.0f", "0.0f")
@@ -265,7 +268,7 @@ def _layer_function(plan: Plan, index: int) -> str:
     reads_emission = last and layer.layer.output == "emission"
     drive_used = layer.keeps_emission or reads_emission
     step = f"{layer.step.name}({', '.join(call)});"
-    lines += [f"    for (h = 0; h < {size}; h++) {{", *([scaled] if scaled else [])]
+    lines += [f"    for (h = 0; h < {size}; h++) {{", *scaled]
     lines.append(f"        const {plan.number} v = {step}" if drive_used else f"        (void){step}")
     if layer.keeps_emission:
         lines.append(f"        {state}.s[h] = {emitted};")

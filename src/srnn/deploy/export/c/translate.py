@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from ....errors import SrnnError
 from ....nn.equations import Algebra, Text, Writer
-from ....nn.fixedpoint.fixed import Fixed
+from ....nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, Fixed
 from .arrays import number
 
 FUNCTIONS = {"exp": "expf", "absolute": "fabsf"}
 """Of <math.h>."""
+INT32 = (INT32_MIN, INT32_MAX)
 
 
 class FloatC(Writer):
@@ -34,35 +35,80 @@ class FloatC(Writer):
 
 
 class FixedText(Fixed):
-    """A fixed-point expression in C. Operations are counted in ``counts``, shared by all of a step."""
+    """A fixed-point expression in C, and the bounds of its value: what cannot overflow is written without looking for it.
 
-    def __init__(self, text: str, bits: int, limit: int, counts: Counter[str]) -> None:
+    ``compound``: it needs parentheses as an operand. Operations are counted in ``counts``, shared by all of a step.
+    """
+
+    def __init__(
+        self, text: str, bits: int, limit: int, counts: Counter[str], bounds: tuple[int, int] = INT32, compound: bool = False
+    ) -> None:  # fmt: skip
         self.text, self.bits, self.limit, self.counts = text, bits, limit, counts
+        self.bounds, self.compound = bounds, compound
 
-    def _made(self, kind: str, text: str, bits: int) -> Self:
+    @property
+    def operand(self) -> str:
+        return f"({self.text})" if self.compound else self.text
+
+    def _with(self, text: str, bits: int, bounds: tuple[int, int], compound: bool = False) -> Self:
+        return type(self)(text, bits, self.limit, self.counts, bounds, compound)
+
+    def _made(
+        self, kind: str, bits: int, bounds: tuple[int, int], plain: str, saturating: str, compound: bool = True
+    ) -> Self:
+        """What an operation gives: ``plain``, which is ``compound`` or not, where all that is within ``bounds`` fits int32."""
+        low, high = (max(INT32_MIN, min(INT32_MAX, bound)) for bound in bounds)
+        if low == high > INT32_MIN:
+            return self._constant(low, bits)
         self.counts[kind] += 1
-        return type(self)(text, bits, self.limit, self.counts)
+        if (low, high) != bounds:
+            return self._with(saturating, bits, (low, high))
+        return self._with(plain, bits, bounds, compound)
 
     def named(self, name: str) -> Self:
-        return type(self)(name, self.bits, self.limit, self.counts)
+        return self._with(name, self.bits, self.bounds)
 
     def _constant(self, value: int, bits: int) -> Self:
-        return type(self)(str(value), bits, self.limit, self.counts)
+        return self._with(str(value), bits, (value, value))
 
     def _sum(self, other: Self, bits: int) -> Self:
-        return self._made("adds", f"add({self.text}, {other.text})", bits)
+        (a, b), (c, d) = self.bounds, other.bounds
+        plain = f"{self.operand} + {other.operand}"
+        return self._made("adds", bits, (a + c, b + d), plain, f"add({self.text}, {other.text})")
 
     def _difference(self, other: Self, bits: int) -> Self:
-        return self._made("adds", f"subtract({self.text}, {other.text})", bits)
+        (a, b), (c, d) = self.bounds, other.bounds
+        plain = f"{self.operand} - {other.operand}"
+        return self._made("adds", bits, (a - d, b - c), plain, f"subtract({self.text}, {other.text})")
 
     def _product(self, other: Self, shift: int, bits: int) -> Self:
-        return self._made("multiplies", f"multiply({self.text}, {other.text}, {shift})", bits)
+        if other.bounds == (2**shift, 2**shift):
+            return self._with(self.text, bits, self.bounds, self.compound)
+        if self.bounds == (2**shift, 2**shift):
+            return other._product(self, shift, bits)
+        half = 2**shift // 2
+        corners = [a * b + half for a in self.bounds for b in other.bounds]
+        low, high = min(corners), max(corners)
+        short = INT32_MIN + half <= low <= high <= INT32_MAX  # with and without what rounds it
+        arguments, plain = f"({self.text}, {other.text}, {shift})", f"{self.operand} * {other.operand}"
+        if shift:
+            plain = f"({plain} + {half}) >> {shift}" if short else f"scale{arguments}"
+        return self._made("multiplies", bits, (low >> shift, high >> shift), plain, f"multiply{arguments}", short)
 
     def _shifted(self, shift: int, bits: int) -> Self:
-        return self._made("shifts", f"rescale({self.text}, {shift})", bits)
+        plain = saturating = f"rescale({self.text}, {shift})"
+        if 0 < shift < 31:
+            plain = f"{self.operand} * {2**shift}"
+        half = 2**-shift // 2 if shift < 0 else 0
+        low, high = ((bound << shift if shift > 0 else bound + half >> -shift) for bound in self.bounds)
+        if half and self.bounds[1] <= INT32_MAX - half:
+            plain = f"({self.operand} + {half}) >> {-shift}"
+        return self._made("shifts", bits, (low, high), plain, saturating, plain != saturating)
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
-        return self._made("shifts", f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)", bits)
+        self.counts["shifts"] += 1
+        bound = 2 ** (width - 1)
+        return self._with(f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)", bits, (-bound, bound - 1))
 
 
 class FixedC(Algebra):
@@ -84,7 +130,9 @@ class FixedC(Algebra):
             raise SrnnError(f"int8 has no '{operation}' for a neuron's equations; export it as float32.") from error
 
     def named(self, name: str, value: Any) -> Any:
-        if not isinstance(value, FixedText):  # made of constants alone: stands where it is used
+        if (
+            not isinstance(value, FixedText) or value.bounds[0] == value.bounds[1]
+        ):  # a constant: stands where it is used
             return value
         self.assignments.append((name, value.text))
         return value.named(name)

@@ -1,0 +1,127 @@
+"""Fixed-point expressions in C have the value of the same arithmetic on arrays, and what does not saturate never overflows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.deploy.export.c.translate import INT32, FixedText
+from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, FixedArray
+
+LIMIT = 20
+FORMATS = {"state": 20, "spike": 0, "factor": 30, "threshold": 20, "one": 30, "zero": 12, "coarse": 3}
+BOUNDS = {
+    "state": INT32, "spike": (0, 1), "factor": (-(2**29), 2**30), "threshold": (5000, 7_000_000), "one": (2**30, 2**30),
+    "zero": (0, 0), "coarse": (-128, 127),
+}  # fmt: skip
+
+
+class Int32(int):
+    """An int32 of C, whose arithmetic must not overflow."""
+
+    def __new__(cls, value: int) -> Int32:
+        assert INT32_MIN <= value <= INT32_MAX, f"{value} overflows"
+        return super().__new__(cls, value)
+
+    def __add__(self, other: int) -> Int32:
+        return Int32(int(self) + int(other))
+
+    def __sub__(self, other: int) -> Int32:
+        return Int32(int(self) - int(other))
+
+    def __mul__(self, other: int) -> Int32:
+        return Int32(int(self) * int(other))
+
+    def __rshift__(self, shift: int) -> Int32:
+        assert 0 <= shift < 32
+        return Int32(int(self) >> shift)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other: int) -> Int32:
+        return Int32(int(other) - int(self))
+
+
+def _clamped(value: int) -> Int32:
+    return Int32(max(INT32_MIN, min(INT32_MAX, value)))
+
+
+def _scaled(a: int, b: int, shift: int) -> int:
+    return (
+        int(np.floor(int(a) * int(b) / 2**shift + 0.5)) if shift < 1 else (int(a) * int(b) + 2 ** (shift - 1)) >> shift
+    )
+
+
+FUNCTIONS = {
+    "add": lambda a, b: _clamped(int(a) + int(b)),
+    "subtract": lambda a, b: _clamped(int(a) - int(b)),
+    "multiply": lambda a, b, shift: _clamped(_scaled(a, b, shift)),
+    "scale": lambda a, b, shift: Int32(_scaled(a, b, shift)),
+    "rescale": lambda a, shift: _clamped(int(a) << shift if shift >= 0 else (int(a) + (1 << -shift - 1)) >> -shift),
+}
+
+
+def _built(rng: np.random.Generator, leaves: list[tuple[Any, Any]], depth: int) -> tuple[Any, Any]:
+    """The same random expression of both kinds of numbers."""
+    if depth == 0 or rng.random() < 0.1:
+        return leaves[rng.integers(len(leaves))]
+    (a, x), (b, y) = (_built(rng, leaves, depth - 1) for _ in range(2))
+    match rng.integers(5):
+        case 0:
+            return a + b, x + y
+        case 1:
+            return a - b, x - y
+        case 2:
+            return a.to(LIMIT), x.to(LIMIT)
+        case 3:
+            return 1 - a, 1 - x
+    return a * b, x * y
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
+    rng, plain = np.random.default_rng(seed), 0
+    for _ in range(150):
+        values = {
+            name: rng.choice([low, high, *(rng.integers(low, high + 1, 6))], 20) for name, (low, high) in BOUNDS.items()
+        }
+        leaves = [
+            (
+                FixedText(name, bits, LIMIT, Counter(), BOUNDS[name]),
+                FixedArray(values[name].astype(np.int64), bits, LIMIT, [0]),
+            )
+            for name, bits in FORMATS.items()
+        ]
+        text, expected = _built(rng, leaves, 4)
+        assert (text.bits, text.limit) == (expected.bits, LIMIT)
+        results = np.broadcast_to(expected.values, 20)
+        for i in range(20):
+            names = {name: Int32(int(column[i])) for name, column in values.items()}
+            assert int(eval(text.text, FUNCTIONS | names)) == results[i], text.text
+        assert text.bounds[0] <= results.min() and results.max() <= text.bounds[1]
+        plain += not any(name in text.text for name in ("add(", "subtract(", "multiply(", "rescale("))
+    assert 10 < plain < 140
+
+
+def test_what_is_known_is_not_computed() -> None:
+    counts: Counter[str] = Counter()
+    state, spike, factor, one, zero = (
+        FixedText(name, FORMATS[name], LIMIT, counts, BOUNDS[name])
+        for name in ("state", "spike", "factor", "one", "zero")
+    )
+    assert (state * one).text == (one * state).text == "state"
+    assert (zero * state).text == "0" and (1 - one).text == "0"
+    assert not counts
+    assert (factor * state).text == "scale(factor, state, 30)"
+    assert (state * (1 - spike)).text == "state * (1 - spike)"
+    assert (state + state).text == "add(state, state)"
+    assert counts == {"multiplies": 2, "adds": 2}
+
+
+def test_a_product_fits_before_it_is_rounded_too() -> None:
+    a, b = (FixedText(name, 16, 16, Counter(), bounds) for name, bounds in (("a", (-65537, 0)), ("b", (32768, 32768))))
+    assert -65537 * 32768 < INT32_MIN == -65537 * 32768 + 2**15
+    assert (a * b).text == "scale(a, b, 16)"
