@@ -118,9 +118,8 @@ def predict(
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
-    kept = len(steps) * (
-        4 * steps.shape[1] + 24 * len(trained.classes)
-    )  # scores and confidences, and one's work on the way
+    # Of a step: its input, and of a class its score and its confidence, and what they take on the way.
+    kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device

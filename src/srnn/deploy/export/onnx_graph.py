@@ -56,9 +56,8 @@ class Graph:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
             taken = {tensor.name for tensor in self.constants.values()}
-            taken |= {
-                value.name for value in (self.outer or self).inputs
-            }  # a neuron's variable may be called as a weight is
+            # A neuron's variable may be called as a weight is.
+            taken |= {value.name for value in (self.outer or self).inputs}
             name = hint if hint not in taken else f"{hint}.{len(taken)}"
             self.constants[key] = numpy_helper.from_array(array, name)
         return Value(self, self.constants[key].name)
