@@ -57,7 +57,7 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     Raises SrnnError for an unknown name or field.
     """
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
-        blank = " In YAML a blank follows each colon." if isinstance(spec, Mapping) else ""
+        blank = " In YAML a blank follows each colon." if isinstance(spec, Mapping) and ":" in str([*spec]) else ""
         raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.{blank}")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name")

@@ -158,7 +158,7 @@ def test_settings() -> None:
         ({"name": "alif", "initial": {"w": 0}}, "state variable"),
         ({"name": "alif", "initial": ["u"]}, "initial is a mapping of variables to distributions"),
         ({"name": "alif", "time_constants": "exp"}, "log"),
-        ({"beta": 1}, "None"),
+        ({"beta": 1}, r"a mapping with a 'name', not by {'beta': 1}\.$"),
     ):
         with pytest.raises(SrnnError, match=hint):
             as_neuron(wrong)
