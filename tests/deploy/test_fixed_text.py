@@ -121,7 +121,14 @@ def test_what_is_known_is_not_computed() -> None:
     assert counts == {"multiplies": 2, "adds": 2}
 
 
-def test_a_product_fits_before_it_is_rounded_too() -> None:
-    a, b = (FixedText(name, 16, 16, Counter(), bounds) for name, bounds in (("a", (-65537, 0)), ("b", (32768, 32768))))
+def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:
     assert -65537 * 32768 < INT32_MIN == -65537 * 32768 + 2**15
-    assert (a * b).text == "scale(a, b, 16)"
+    assert 65535 * 32768 <= INT32_MAX < 65535 * 32768 + 2**15
+    for bounds in ((-65537, 0), (0, 65535)):
+        a, b = FixedText("a", 16, 16, Counter(), bounds), FixedText("b", 16, 16, Counter(), (32768, 32768))
+        assert (a * b).text == "scale(a, b, 16)"
+
+
+def test_a_number_fits_with_what_rounds_it() -> None:
+    for largest, text in ((INT32_MAX - 512, "(a + 512) >> 10"), (INT32_MAX - 511, "rescale(a, -10)")):
+        assert FixedText("a", 30, LIMIT, Counter(), (INT32_MIN, largest)).to(20).text == text
