@@ -89,6 +89,20 @@ def test_gradients_are_given_once() -> None:
     assert taken(network)
 
 
+@pytest.mark.parametrize("rule", [DRTRL(), RTRL()], ids=lambda rule: type(rule).__name__)
+def test_gradients_given_step_by_step_add_up(rule: OnlineRule) -> None:
+    network, (x, _), found = make([4, 3]), problem(), []
+    for often in (True, False):
+        learner = Learner(network, rule, len(x))
+        for t in range(x.shape[1]):
+            learner.learn(torch.ones_like(learner.step(x[:, t])))
+            if often:
+                learner.give()
+        learner.give()
+        found.append(taken(network))
+    assert_equal(*found, 1e-9)
+
+
 def test_weights_may_change_between_chunks() -> None:
     network, (x, _) = make([4]), problem()
     learner = ChunkLearner(local_layers(network), network.initial_state(len(x)))
