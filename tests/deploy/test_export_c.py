@@ -148,16 +148,6 @@ def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: P
     check_states(states, plan, run)
 
 
-def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
-    net = SRNN(2, [3], 2, neuron="lif")
-    with torch.no_grad():
-        net.layers[0].params.tau_mem.copy_(torch.tensor([20.0, 30.0, 20.0]))
-    leak, threshold = (
-        make_plan(device_network(net), "net").layers[0].coefficients[key] for key in ("leak", "threshold")
-    )
-    assert isinstance(threshold, str) and not isinstance(leak, str) and len(set(leak.values.tolist())) == 2
-
-
 @pytest.mark.parametrize("compiler", compilers())
 def test_text_and_resets(compiler: str, tmp_path: Path) -> None:
     plan, model = exported(network(), tmp_path / "c", about="it ends */ nothing /* here\n?")
