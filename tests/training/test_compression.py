@@ -327,3 +327,9 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
         found = capsys.readouterr()
         assert message in found.err and found.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_share_that_is_pruned_is_rounded() -> None:
+    net = SRNN(10, [10], 2, recurrent=False)
+    masks = magnitude_masks(net, 0.29)  # 28.999999999999996 of 100
+    assert int((~masks["layers.0.weight_in"]).sum()) == 29
