@@ -235,7 +235,9 @@ def test_no_network_shifts_by_what_c_does_not_know(what: str, tmp_path: Path) ->
 
 
 @needs_compiler
-@pytest.mark.parametrize("scales", [{"weight_in": 1e9}, {"weight_rec": 1e-30}, {"beta": 1e12}, {"threshold": 1e9}])
+@pytest.mark.parametrize(
+    "scales", [{"weight_in": 1e9}, {"weight_rec": 1e-30}, {"beta": 1e12}, {"threshold": 1e9}, {"threshold": -1.0}]
+)
 def test_numbers_at_the_ends_are_those_of_the_model(scales: dict[str, float], tmp_path: Path) -> None:
     plan, model = exported(astray(**scales), tmp_path / "c", "int8")
     program = [str(build_step(tmp_path / "c", COMPILERS[0], *SANITIZED))]

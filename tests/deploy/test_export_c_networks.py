@@ -193,3 +193,13 @@ def test_the_page_of_the_benchmark(
     page = (tmp_path / "out" / "device.md").read_text()
     assert "`python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR`" in page
     assert str(tmp_path) not in page and f"{found['lstm']['int8']['flash_bytes']:,}" in page
+
+
+def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
+    net = SRNN(2, [3], 2, neuron="lif")
+    with torch.no_grad():
+        net.layers[0].params.tau_mem.copy_(torch.tensor([20.0, 30.0, 20.0]))
+    leak, threshold = (
+        make_plan(device_network(net), "net").layers[0].coefficients[key] for key in ("leak", "threshold")
+    )
+    assert isinstance(threshold, str) and not isinstance(leak, str) and len(set(leak.values.tolist())) == 2

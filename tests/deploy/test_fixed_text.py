@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from srnn.deploy.export.c.helpers import ARITHMETIC
 from srnn.deploy.export.c.translate import INT32, FixedText
 from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, FixedArray
+from support.compiled import FLAGS, SANITIZED, compilers
 
 LIMIT = 20
 FORMATS = {"state": 20, "spike": 0, "factor": 30, "threshold": 20, "one": 30, "zero": 12, "coarse": 3}
@@ -121,7 +125,74 @@ def test_what_is_known_is_not_computed() -> None:
     assert counts == {"multiplies": 2, "adds": 2}
 
 
-def test_a_product_fits_before_it_is_rounded_too() -> None:
-    a, b = (FixedText(name, 16, 16, Counter(), bounds) for name, bounds in (("a", (-65537, 0)), ("b", (32768, 32768))))
+def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:
     assert -65537 * 32768 < INT32_MIN == -65537 * 32768 + 2**15
-    assert (a * b).text == "scale(a, b, 16)"
+    assert 65535 * 32768 <= INT32_MAX < 65535 * 32768 + 2**15
+    for bounds in ((-65537, 0), (0, 65535)):
+        a, b = FixedText("a", 16, 16, Counter(), bounds), FixedText("b", 16, 16, Counter(), (32768, 32768))
+        assert (a * b).text == "scale(a, b, 16)"
+
+
+def test_a_number_fits_with_what_rounds_it() -> None:
+    for largest, text in ((INT32_MAX - 512, "(a + 512) >> 10"), (INT32_MAX - 511, "rescale(a, -10)")):
+        assert FixedText("a", 30, LIMIT, Counter(), (INT32_MIN, largest)).to(20).text == text
+
+
+CALLS = """\
+#include <stdint.h>
+#include <stdio.h>
+
+%s
+int main(void)
+{
+    int32_t n[3];
+
+    while (fread(n, sizeof n, 1, stdin) == 1) {
+        const int left = n[2] > 32 ? 32 : n[2];
+        const int32_t results[7] = {
+            add(n[0], n[1]), subtract(n[0], n[1]), multiply(n[0], n[1], n[2]), n[2] < 32 ? 0 : scale(n[0], n[1], n[2]),
+            rescale(n[0], left), rescale(n[0], -n[2]), narrow(n[0], n[2], n[2] %% 2 ? INT8_MAX : INT16_MAX)
+        };
+        fwrite(results, sizeof results, 1, stdout);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) -> None:
+    """Against integers of any size."""
+    ends = [
+        INT32_MIN,
+        INT32_MIN + 1,
+        INT32_MIN // 2,
+        -32769,
+        -129,
+        -3,
+        -1,
+        0,
+        1,
+        2,
+        127,
+        32767,
+        INT32_MAX // 2,
+        INT32_MAX,
+    ]
+    asked = [(a, b, shift) for a in ends for b in ends for shift in (0, 1, 2, 3, 8, 16, 31, 32, 40, 62)]
+    (tmp_path / "calls.c").write_text(CALLS % ARITHMETIC)
+    program = str(tmp_path / "calls")
+    subprocess.run([compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "calls.c")], check=True)
+    given = np.array(asked, np.int32).tobytes()
+    results = np.frombuffer(subprocess.run([program], input=given, capture_output=True, check=True).stdout, np.int32)
+
+    def rounded(value: int, shift: int) -> int:
+        return (2 * value + 2**shift) // 2 ** (shift + 1)  # half up
+
+    for (a, b, shift), found in zip(asked, results.reshape(-1, 7).tolist(), strict=True):
+        most = 127 if shift % 2 else 32767
+        product, right = rounded(a * b, shift), rounded(a, shift)
+        assert found == [
+            _clamped(a + b), _clamped(a - b), _clamped(product), 0 if shift < 32 else product,
+            _clamped(a * 2 ** min(shift, 32)), _clamped(right), max(-most - 1, min(most, right)),
+        ], (a, b, shift)  # fmt: skip

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from srnn import SRNN, Spikes, SrnnError, Stream
+from srnn.deploy.streaming.saved import fingerprint
 from support.kernels import not_understood
 from support.streams import make, same_bits, signal, whole
 
@@ -190,3 +191,11 @@ def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
         )
         found.append(done.stdout.split())
     assert found == [["1", "0"], ["0", "1"]]
+
+
+def test_a_fingerprint_tells_networks_of_the_same_weights_apart() -> None:
+    prints = [
+        fingerprint(SRNN(2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)), "")
+        for substeps in (1, 1, 2)
+    ]
+    assert prints[0] == prints[1] != prints[2]

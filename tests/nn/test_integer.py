@@ -18,7 +18,7 @@ from srnn.deploy.export.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, FixedArray
-from srnn.nn.fixedpoint.integer import InputFormat, IntegerLayer, quantise
+from srnn.nn.fixedpoint.integer import InputFormat, IntegerLayer, measure_ranges, quantise
 from srnn.nn.neurons import NEURONS
 
 torch.set_num_threads(1)
@@ -79,6 +79,8 @@ def test_kept_numbers_are_rounded_and_held(value: int, at: int, bits: int, width
 def test_constants_that_do_not_fit() -> None:
     with pytest.raises(SrnnError, match=r"0\.1"):
         fixed(1, 10) + 0.1
+    with pytest.raises(SrnnError, match=r"2\.0"):
+        fixed(1, 30) + 2.0
 
 
 class CHelpers:
@@ -182,6 +184,52 @@ def test_only_the_weights_lose_precision(neuron: Any) -> None:
     np.testing.assert_allclose(scores, floats.output, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [1 / 64, 64.0])
+@pytest.mark.parametrize("inputs_as", [InputFormat(), InputFormat(1.0, whole=False)])
+def test_no_current_is_larger_than_the_largest(inputs_as: InputFormat, size: float) -> None:
+    net = network()
+    with torch.no_grad():
+        for layer in net.layers:
+            layer.weight_rec *= size
+            layer.bias -= 5.0
+    model = quantise(device_network(net), inputs_as)
+    for number, layer in enumerate(model.layers):
+        low, high = (0, 1) if number else (-inputs_as.bound, inputs_as.bound - 1)
+        assert layer.weight_rec is None or layer.lift
+        for sign in (-1, 1):  # for each neuron, what drives it furthest
+            seen = np.where(sign * layer.weight_in > 0, high, low)
+            s = np.zeros(1) if layer.weight_rec is None else (sign * layer.weight_rec > 0).astype(int)
+            saturated = [0]
+            current = layer.current(seen, s, saturated).values.diagonal()
+            assert np.abs(current).max() <= layer.largest_current
+            assert not saturated[0] or layer.largest_current > INT32_MAX
+
+
+def test_states_have_room_for_the_largest_input() -> None:
+    inputs_as = InputFormat(1000.0, whole=False)
+    x = inputs_as.encode(np.sign(np.random.default_rng(0).normal(size=(4, 30, 5))) * 1000.0)
+    assert quantise(device_network(network("lif")), inputs_as).run(x).saturated == 0
+
+
+def test_states_have_room_for_what_a_layer_sends_itself() -> None:
+    net = network("lif")
+    with torch.no_grad():
+        net.layers[0].weight_rec.abs_().mul_(1000)
+    run = quantise(device_network(net)).run(np.ones((1, 30, 5), int))
+    assert run.emitted[0].any() and run.saturated == 0
+
+
+def test_ranges_of_states_begin_with_the_initial_ones() -> None:
+    net = network("lif")
+    device = device_network(net)
+    layer = device.layers[0]
+    device = replace(
+        device, layers=(replace(layer, initial={**layer.initial, "u": layer.initial["u"] + 7}), *device.layers[1:])
+    )
+    ranges = measure_ranges(device, np.zeros((1, 1, 5), np.float32))
+    assert ranges[0]["u"] == pytest.approx(7, rel=1e-3)
+
+
 def test_a_cut_sequence_gives_the_same() -> None:
     model = quantise(device_network(network()))
     x = (np.random.default_rng(0).random((3, 20, 5)) < 0.5).astype(int)
@@ -209,6 +257,13 @@ def test_what_int8_cannot_say() -> None:
             quantise(device_network(network(neuron)))
     with pytest.raises(SrnnError, match="overflow"):
         quantise(device_network(SRNN(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
+    device = device_network(network("lif"))
+    layer = device.layers[0]
+    grows = replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, np.exp(1.0))})  # tau_mem = -1
+    heavy = replace(layer, weight_in=layer.weight_in * np.float32(1e20))
+    for wrong, words in ((grows, "no bounded state"), (heavy, "too large for int32")):
+        with pytest.raises(SrnnError, match=words):
+            quantise(replace(device, layers=(wrong, *device.layers[1:])))
 
 
 @pytest.mark.slow

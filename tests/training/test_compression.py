@@ -30,6 +30,7 @@ from srnn.training.compression import (
 )
 from srnn.training.compression.masks import present_masks, weight_matrices
 from srnn.training.compression.neurons import least_used, same_on, smaller_recipe, to_drop
+from srnn.training.compression.quantisation import as_int8
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
@@ -327,3 +328,17 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
         found = capsys.readouterr()
         assert message in found.err and found.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_share_that_is_pruned_is_rounded() -> None:
+    net = SRNN(10, [10], 2, recurrent=False)
+    masks = magnitude_masks(net, 0.29)  # 28.999999999999996 of 100
+    assert int((~masks["layers.0.weight_in"]).sum()) == 29
+
+
+def test_larger_recurrent_weights_are_rounded_to_int8_steps_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    below, own = torch.randn(6, 5, generator=generator), 64 * torch.randn(6, 6, generator=generator)
+    rounded = as_int8(below, own)[1]
+    assert rounded is not None  # steps of the input weights would be 64 times finer
+    assert ((rounded - own).abs().amax(1) > own.abs().amax(1) / 127 / 20).all()

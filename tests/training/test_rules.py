@@ -160,6 +160,22 @@ def test_e_prop_is_exact_below_a_leaky_readout_of_one_time_constant() -> None:
     assert distance(by_rule(network, DRTRL()), by_time(network), "layers.0") > 0.05  # which is why e-prop filters
 
 
+def test_e_prop_filters_by_the_mean_of_what_outputs_keep() -> None:
+    """Two outputs with the same weights and constant errors send down as much as two of which each keeps the mean."""
+    alphas, found = torch.tensor([0.9, 0.5], dtype=torch.float64), []
+    for kept in (alphas, alphas.mean().expand(2)):
+        network = make([6], "alif", False)
+        with torch.no_grad():
+            network.readout.params.tau_mem.copy_(-1 / kept.log())
+            network.readout.weight_in[1] = network.readout.weight_in[0]
+        learner = Learner(network, EProp(), batch=4)
+        for x in problem()[0].unbind(1):
+            learner.learn(torch.ones_like(learner.step(x)))
+        learner.give()
+        found.append({name: gradient for name, gradient in taken(network).items() if "layers" in name})
+    assert_equal(*found, 1e-9)
+
+
 def test_random_feedback_is_its_seeds() -> None:
     network = make([5, 4])
     first, again, other = (by_rule(network, EProp("random", seed)) for seed in (1, 1, 2))

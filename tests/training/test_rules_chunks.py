@@ -89,6 +89,20 @@ def test_gradients_are_given_once() -> None:
     assert taken(network)
 
 
+@pytest.mark.parametrize("rule", [DRTRL(), RTRL()], ids=lambda rule: type(rule).__name__)
+def test_gradients_given_step_by_step_add_up(rule: OnlineRule) -> None:
+    network, (x, _), found = make([4, 3]), problem(), []
+    for often in (True, False):
+        learner = Learner(network, rule, len(x))
+        for t in range(x.shape[1]):
+            learner.learn(torch.ones_like(learner.step(x[:, t])))
+            if often:
+                learner.give()
+        learner.give()
+        found.append(taken(network))
+    assert_equal(*found, 1e-9)
+
+
 def test_weights_may_change_between_chunks() -> None:
     network, (x, _) = make([4]), problem()
     learner = ChunkLearner(local_layers(network), network.initial_state(len(x)))
@@ -132,3 +146,14 @@ def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -
         learner.learn(errors[:, t])
     learner.give()
     assert_equal(gradients, taken(network), 1e-9)
+
+
+@pytest.mark.parametrize("rule", [*RULES.values(), RTRL()], ids=lambda rule: type(rule).__name__)
+def test_what_lies_behind_a_sequences_end_is_not_learnt(rule: OnlineRule) -> None:
+    network, (x, _), found = make([4, 3]), problem(), []
+    behind = torch.arange(x.shape[1])[None, :, None] >= LENGTHS[:, None, None]
+    for filled in (0.0, float("nan")):
+        learner = follow(network, rule, network.initial_state(len(x)))
+        run_window(learner, x.masked_fill(behind, filled), LENGTHS).output.sum().backward()
+        found.append(taken(network))
+    assert_equal(*found, 1e-12)

@@ -221,11 +221,12 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     both_signs = np.array([[1.0], [-1.0]])
     state = [layer.initial[name].astype(np.float64) for name in (*neuron.variables(), "s")]
     step, peaks = _every_number(type(neuron)), itertools.repeat(0.0)
-    for _ in range(_LONG):
-        numbers = step(*state, both_signs * reach, *constants)
-        state, operations = list(numbers[: len(state)]), numbers[len(state) :]
-        state[-1] = neuron.emit(state[-1])
-        peaks = [np.maximum(peak, np.abs(value)) for peak, value in zip(peaks, operations, strict=False)]
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        for _ in range(_LONG):
+            numbers = step(*state, both_signs * reach, *constants)
+            state, operations = list(numbers[: len(state)]), numbers[len(state) :]
+            state[-1] = neuron.emit(state[-1])
+            peaks = [np.maximum(peak, np.abs(value)) for peak, value in zip(peaks, operations, strict=False)]
     largest = max(float(reach.max(initial=0)), 2.0**-6, *added, *started, *(float(np.max(peak)) for peak in peaks))
     if not math.isfinite(largest):
         raise SrnnError(
