@@ -66,7 +66,7 @@ def test_time_constants_before_and_after(axes: Axes) -> None:
     ]
     srnn.plot.time_constants(of, axes)
     counts = {patch.get_label(): patch.get_data().values.sum() for patch in axes.patches}  # type: ignore[attr-defined]
-    assert counts == {"τ$_m$ after": 3, "τ$_m$ before": 3, "τ$_{adp}$ after": -3, "τ$_{adp}$ before": 0}
+    assert counts == {"τ$_m$ after": 3, "τ$_m$ before": 3, "τ$_{adp}$ after": -3}
     srnn.plot.time_constants(NET, Figure().subplots())
     with pytest.raises(srnn.SrnnError, match="no time constants"):
         srnn.plot.time_constants(of[2:], axes)
