@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from srnn.deploy.export.c.helpers import ARITHMETIC
-from srnn.deploy.export.c.translate import INT32, FixedText
-from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, FixedArray
+from srnn.deploy.export.c.translate import FixedText
+from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
 from support.compiled import FLAGS, SANITIZED, compilers
 
 LIMIT = 20

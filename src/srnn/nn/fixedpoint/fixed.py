@@ -24,6 +24,7 @@ from ...errors import SrnnError
 Array = np.ndarray[Any, Any]
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
+INT32 = (INT32_MIN, INT32_MAX)
 SHIFTS = (-62, 32)
 """By how many bits an int32 can be shifted within int64 (negative: to the right), in C and in numpy."""
 
@@ -131,6 +132,11 @@ def possible_shift(shift: int) -> int:
     return shift
 
 
+def bounds_of(width: int) -> tuple[int, int]:
+    """The lowest and the highest integer of so many bits."""
+    return -(2 ** (width - 1)), 2 ** (width - 1) - 1
+
+
 def rounded_shift(values: Array, shift: int) -> Array:
     """values / 2**shift, rounded half up; (B, size) int64."""
     return (values + (1 << (shift - 1))) >> shift if shift > 0 else values << -shift
@@ -143,7 +149,7 @@ class FixedArray(Fixed):
         self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
 
     def _saturating(self, values: Array, bits: int) -> Self:
-        clipped = np.clip(values, INT32_MIN, INT32_MAX)
+        clipped = np.clip(values, *INT32)
         self.saturated[0] += int(np.count_nonzero(clipped != values))
         return type(self)(clipped, bits, self.limit, self.saturated)
 
@@ -163,8 +169,7 @@ class FixedArray(Fixed):
         return self._saturating(rounded_shift(self.values, -shift), bits)
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
-        bound = 2 ** (width - 1)
         values = rounded_shift(self.values, shift)
-        clipped = np.clip(values, -bound, bound - 1)
+        clipped = np.clip(values, *bounds_of(width))
         self.saturated[0] += int(np.count_nonzero(clipped != values))
         return type(self)(clipped, bits, self.limit, self.saturated)

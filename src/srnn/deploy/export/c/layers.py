@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ....nn.equations import Record, Text, equations
-from ....nn.fixedpoint.fixed import INT32_MAX
+from ....nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
 from ....nn.fixedpoint.integer import IntegerLayer
 from ....nn.network.frozen import FrozenLayer
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
 from .names import in_c
-from .translate import INT32, FixedC, FixedText, FloatC
+from .translate import FixedC, FixedText, FloatC
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
     read = {variable: f"*{variable}_at" for variable in variables}
     if isinstance(layer, IntegerLayer):
         counts, writer = Counter[str](), FixedC()
-        kept_bits, spiking, bound = layer.kept_bits.values(), neuron.emission == "spike", 2 ** (layer.width - 1)
+        kept_bits, spiking = layer.kept_bits.values(), neuron.emission == "spike"
         state = [
-            FixedText(text, bits, layer.bits, Counter(), (-bound, bound - 1)).to(layer.bits)
+            FixedText(text, bits, layer.bits, Counter(), bounds_of(layer.width)).to(layer.bits)
             for text, bits in zip(read.values(), kept_bits, strict=True)
         ]
         read = {name: variable.text for name, variable in zip(read, state, strict=True)}

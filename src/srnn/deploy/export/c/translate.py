@@ -10,12 +10,11 @@ from typing import Any, Self
 
 from ....errors import SrnnError
 from ....nn.equations import Algebra, Text, Writer
-from ....nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, Fixed
+from ....nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, Fixed, bounds_of
 from .arrays import number
 
 FUNCTIONS = {"exp": "expf", "absolute": "fabsf"}
 """Of <math.h>."""
-INT32 = (INT32_MIN, INT32_MAX)
 
 
 class FloatC(Writer):
@@ -107,8 +106,7 @@ class FixedText(Fixed):
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
         self.counts["shifts"] += 1
-        bound = 2 ** (width - 1)
-        return self._with(f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)", bits, (-bound, bound - 1))
+        return self._with(f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)", bits, bounds_of(width))
 
 
 class FixedC(Algebra):
