@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import SrnnError
 
@@ -72,11 +72,44 @@ def memory_lack(size: int) -> str:
     return f"takes about {size / GiB:.1f} GiB of memory, and {left / GiB:.1f} GiB are free"
 
 
-def memory_left() -> int | None:
-    """Bytes that new work may use without any being taken from other processes, swap space included; None where Linux is not."""
+def memory_left(root: Path = Path("/")) -> int | None:
+    """Bytes that new work may use without any being taken from other processes, swap space included; None where Linux is not.
+
+    No more than is left to a control group that this process is in, as in a container with a limit of its own. ``root``: of the
+    file system.
+    """
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
-        return sum(int(fields[name].split()[0]) * KiB for name in ("MemAvailable", "SwapFree"))
+        left = sum(int(fields[name].split()[0]) * KiB for name in ("MemAvailable", "SwapFree"))
     except (OSError, ValueError, KeyError, IndexError):
         return None
+    return min([left, *_left_to_groups(root)])
+
+
+_GROUPS = {  # by controller: the folder of its groups, the files of limit and use, the line of what a page cache would give back
+    "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Both versions that Linux has."""
+
+
+def _left_to_groups(root: Path) -> Iterator[int]:
+    """Bytes left to each control group with a limit, from the process's own to the outermost that can be seen."""
+    try:
+        entries = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return
+    for _, controller, path in entries:
+        if controller not in _GROUPS:
+            continue
+        top, limit, used, cache = _GROUPS[controller]
+        own = PurePosixPath(path.lstrip("/"))
+        for group in (own, *own.parents):  # in a container the outermost stands for its own, whose path is not there
+            folder = root / top / group
+            try:
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                taken = int((folder / used).read_text()) - int(stat[cache])
+                yield max(0, int((folder / limit).read_text()) - taken)
+            except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
+                continue
