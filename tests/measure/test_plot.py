@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pytest
@@ -70,6 +72,9 @@ def test_time_constants_before_and_after(axes: Axes) -> None:
     srnn.plot.time_constants(NET, Figure().subplots())
     with pytest.raises(srnn.SrnnError, match="no time constants"):
         srnn.plot.time_constants(of[2:], axes)
+    for path in ("runs/digits", Path("runs/digits")):
+        with pytest.raises(srnn.SrnnError, match=r"give srnn\.load\('runs/digits'\)"):
+            srnn.plot.time_constants(path, axes)  # type: ignore[arg-type]
 
 
 def test_anytime_and_confusion(axes: Axes) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,6 +142,8 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
     gives if it had one; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
     SrnnError where there are none that are positive numbers.
     """
+    if isinstance(source, (str, PathLike)):
+        raise SrnnError(f"Time constants are drawn of a model, not of a path; give srnn.load({str(source)!r}).")
     if not isinstance(source, Sequence):
         network, initial, step_ms = source, None, None
         if (task := getattr(source, "task", None)) is not None:
