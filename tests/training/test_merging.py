@@ -43,6 +43,14 @@ def models(count: int = 3, **network: object) -> list[Trained]:
         {"recurrent": [True, False], "delays": {"recurrent": "uniform(0, 4)"}},
         {"neuron": "adlif", "norm": "batch"},
         {"delays": [{}, {"input": "uniform(1, 3)"}], "recurrent": False, "bias": False},
+        {"bidirectional": True, "neuron": "adlif", "norm": "batch"},
+        {"bidirectional": True, "merge": "concat", "delays": {"recurrent": "uniform(0, 4)"}},
+        {
+            "bidirectional": True,
+            "merge": "concat",
+            "delays": [{}, {"input": "uniform(1, 3)"}],
+            "recurrent": [False, True],
+        },
     ],
 )
 def test_the_merged_network_is_the_mean(network) -> None:
@@ -52,7 +60,9 @@ def test_the_merged_network_is_the_mean(network) -> None:
     each = [model.folded().network.run(x) for model in several]
     joint = merged.network.run(x)
     for layer in range(2):
-        spikes = torch.cat([result.layers[layer].output for result in each], -1)
+        sides = 2 if network.get("merge") == "concat" else 1  # forward directions come first, then backward ones
+        halves = zip(*(result.layers[layer].output.chunk(sides, -1) for result in each), strict=True)
+        spikes = torch.cat([one for side in halves for one in side], -1)
         assert 0 < spikes.mean() < 1 and torch.equal(joint.layers[layer].output, spikes)
     mean = torch.stack([result.output for result in each]).mean(0)
     torch.testing.assert_close(joint.output, mean, rtol=1e-12, atol=1e-12)
@@ -71,7 +81,6 @@ def test_the_file_is_a_model_as_any_other(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ({"bidirectional": True}, "layers.0 is bidirectional"),
         ({"readout": "alif"}, "integrator as readout"),
         ({"readout": "integrator"}, "tau_mem differ.*trained '\\[\\]' --network.readout.neuron.tau_mem NUMBER"),
         ({"delays": {"input": "uniform(1, 5)"}}, "inputs are delayed differently"),

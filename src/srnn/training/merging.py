@@ -14,66 +14,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..errors import SrnnError
-from ..nn.network import SRNN
-from ..nn.network.frozen import freeze
-from ..nn.network.layer import Layer
+from ..nn.network.frozen import Array, FrozenLayer, FrozenNetwork, freeze
 from ..nn.neurons import Integrator
 from .trained import Trained
 
 
-@torch.no_grad()
 def merge(models: Sequence[Trained]) -> Trained:
     """One model whose output is the mean of the models' outputs, up to rounding; its hidden layers are all of theirs together.
 
     Batch norm is folded. ``about`` says what was merged; a policy of early exit has to be chosen anew.
 
     SrnnError unless there are at least two, of one task and one architecture, with an integrator as readout whose time constants
-    agree, neither bidirectional nor with an encoder nor with states of few bits, whose formats differ, and with equal delays of
-    the network's input, if any.
+    agree, without an encoder and states of few bits, whose formats differ, and with equal delays of the network's input, if any.
     """
     if len(models) < 2:
         raise SrnnError("Name at least two networks to merge.")
     models = [model.folded() for model in models]
-    networks = [model.spiking("merged") for model in models]
-    first, config = models[0], models[0].recipe.network
-    for one in networks:
-        freeze(one, "Merging")
-    if not isinstance(networks[0].readout.neuron, Integrator):
+    networks = [freeze(model.spiking("merged"), "Merging") for model in models]
+    first = models[0]
+    if not isinstance(networks[0].layers[-1].neuron, Integrator):
         raise SrnnError(
             "Only networks with an integrator as readout can be merged: others are not linear in its input."
         )
     for model in models[1:]:
-        if model.recipe.network != config or model.recipe.loss != first.recipe.loss:
+        if model.recipe.network != first.recipe.network or model.recipe.loss != first.recipe.loss:
             raise SrnnError(
                 f"{model.name} and {first.name} have different networks or losses; merge seeds of one recipe."
             )
         if model.task.described().plain() != first.task.described().plain():
             raise SrnnError(f"{model.name} and {first.name} were trained for different tasks or signals.")
     count = len(models)
-    network = replace(config, hidden=[size * count for size in config.hidden])
+    network = replace(first.recipe.network, hidden=[size * count for size in first.recipe.network.hidden])
     recipe = replace(first.recipe, network=network, note=f"{count} networks merged: {first.recipe.note}")
-    merged = recipe.build_network(first.task, first.seed)
-    assert isinstance(merged, SRNN)
-    merged.to(networks[0].readout.weight_in)  # its precision
-    for index, (layer, *layers) in enumerate(zip(merged.layers, *(one.layers for one in networks), strict=True)):
-        _join(cast(Layer, layer), cast(list[Layer], layers), first_layer=index == 0)
-    readouts = [one.readout for one in networks]
-    for name, value in readouts[0].params.values().items():
-        if any(not torch.equal(value, one.params.values()[name]) for one in readouts):
-            raise SrnnError(
-                f"The readouts' {name} differ, so no single readout gives their mean: train with "
-                f"--network.readout.neuron.trained '[]' --network.readout.neuron.{name} NUMBER, the same for all."
-            )
-        getattr(merged.readout.params, name).copy_(getattr(readouts[0].params, name))
-    merged.readout.weight_in.copy_(torch.cat([one.weight_in for one in readouts], 1) / count)
-    if merged.readout.bias is not None:
-        merged.readout.bias.copy_(torch.stack([one.bias for one in readouts]).mean(0))  # type: ignore[misc]
+    merged = recipe.build_network(first.task, first.seed).to(first.network.readout.weight_in)  # its precision
+    _side_by_side(networks).into(merged)
     about: Mapping[str, Any] = {"merged": [{"name": model.name, "seed": model.seed} for model in models]}
     return Trained(
         merged.eval(), first.task, recipe, first.seed,
@@ -81,27 +60,78 @@ def merge(models: Sequence[Trained]) -> Trained:
     )  # fmt: skip
 
 
-def _join(merged: Layer, layers: Sequence[Layer], first_layer: bool) -> None:
-    """The neurons of ``layers`` side by side; the first layers all read the network's input, others their own network."""
+def _side_by_side(networks: Sequence[FrozenNetwork]) -> FrozenNetwork:
+    """The hidden layers of all, and one readout, whose membrane is the mean of theirs."""
+    places = [np.arange(networks[0].inputs)] * len(networks)  # of what each network reads, in the layer below
+    layers: list[FrozenLayer] = []
+    *hidden, readouts = zip(*(network.layers for network in networks), strict=True)
+    for of_all in hidden:
+        backward = [layer.backward for layer in of_all if layer.backward is not None]
+        joined = _join(of_all, places)
+        layers.append(replace(joined, backward=_join(backward, places)) if backward else joined)
+        places = _places(of_all)
+    return replace(networks[0], layers=(*layers, _mean(readouts, places)))
 
-    def put(name: str, join: Any) -> None:
-        tensors = [getattr(layer, name) for layer in layers]
-        if tensors[0] is not None:
-            getattr(merged, name).copy_(join(tensors))
 
-    def diagonal(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.block_diag(*tensors)
+def _places(layers: Sequence[FrozenLayer]) -> list[Array]:
+    """Where the outputs of each of ``layers`` are in those of all: first of all forward directions, then of the backward ones."""
+    first, count = layers[0], len(layers)
+    sides = 2 if first.backward is not None and first.merge == "concat" else 1
+    places = np.arange(sides * count * first.size).reshape(sides, count, first.size)
+    return [places[:, network].ravel() for network in range(count)]
 
-    put("weight_in", torch.cat if first_layer else diagonal)
-    put("weight_rec", diagonal)
-    put("bias", torch.cat)
-    put("delay_rec", torch.cat)
-    delays = [layer.delay_in for layer in layers if layer.delay_in is not None]
-    if first_layer and any(not torch.equal(delay, delays[0]) for delay in delays):
-        raise SrnnError("The networks' inputs are delayed differently, so no single layer can read them.")
-    put("delay_in", (lambda tensors: tensors[0]) if first_layer else torch.cat)
-    for name in merged.neuron.parameters():
-        getattr(merged.params, name).copy_(torch.cat([getattr(layer.params, name) for layer in layers]))
+
+def _join(layers: Sequence[FrozenLayer], places: Sequence[Array]) -> FrozenLayer:
+    """The neurons of ``layers``, each a network's and of one direction, side by side; ``places``: of what each of them reads."""
+    first = layers[0]
+    own = np.split(np.arange(len(layers) * first.size), len(layers))
+    recurrent = [layer.weight_rec for layer in layers if layer.weight_rec is not None]
+    delays = {name: np.concatenate([layer.delays[name] for layer in layers]) for name in first.delays}
+    if "incoming" in delays:
+        delays["incoming"] = np.zeros(1 + np.max(places), np.int64)
+        for layer, at in zip(layers, places, strict=True):
+            delays["incoming"][at] = layer.delays["incoming"]
+        if any(
+            not np.array_equal(delays["incoming"][at], layer.delays["incoming"])
+            for layer, at in zip(layers, places, strict=True)
+        ):
+            raise SrnnError("The networks' inputs are delayed differently, so no single layer can read them.")
+    stacked = {
+        name: {key: np.concatenate([getattr(layer, name)[key] for layer in layers]) for key in getattr(first, name)}
+        for name in ("coefficients", "initial", "parameters")
+    }
+    return replace(
+        first,
+        weight_in=_block([layer.weight_in for layer in layers], own, places),
+        weight_rec=_block(recurrent, own, own) if recurrent else None,
+        bias=np.concatenate([layer.bias for layer in layers]),
+        delays=delays,
+        **stacked,
+    )
+
+
+def _block(weights: Sequence[Array], rows: Sequence[Array], columns: Sequence[Array]) -> Array:
+    """Each network's weights at its rows and columns, and 0 between two networks."""
+    joined = np.zeros((1 + np.max(rows), 1 + np.max(columns)), weights[0].dtype)
+    for one, row, column in zip(weights, rows, columns, strict=True):
+        joined[np.ix_(row, column)] = one
+    return joined
+
+
+def _mean(readouts: Sequence[FrozenLayer], places: Sequence[Array]) -> FrozenLayer:
+    first, count = readouts[0], len(readouts)
+    for name, value in first.values().items():
+        if any(not np.array_equal(value, one.values()[name]) for one in readouts):
+            raise SrnnError(
+                f"The readouts' {name} differ, so no single readout gives their mean: train with "
+                f"--network.readout.neuron.trained '[]' --network.readout.neuron.{name} NUMBER, the same for all."
+            )
+    rows = [np.arange(first.size)] * count
+    return replace(
+        first,
+        weight_in=_block([one.weight_in for one in readouts], rows, places) / count,
+        bias=np.mean([one.bias for one in readouts], axis=0),
+    )
 
 
 def _ranges(models: Sequence[Trained]) -> tuple[Mapping[str, float], ...] | None:
