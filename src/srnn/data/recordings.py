@@ -392,8 +392,9 @@ def read_rate(path: Path, arrays: Any) -> float | None:
 def _read_record(path: Path) -> Recording:
     from ..files.wfdb_records import read_record
 
-    if not path.with_suffix(".hea").is_file():
-        raise SrnnError(f"{path.with_suffix('.hea')} was not found: a WFDB record needs its header.")
+    header = path.with_name(f"{path.name}.hea")
+    if not header.is_file():
+        raise SrnnError(f"{header} was not found: a WFDB record needs its header.")
     with reading(path, "a WFDB record; it is damaged, or a file of it is missing"):
         record = read_record(path, physical=True)
         if record.p_signal is None or len(record.p_signal) != record.sig_len:
