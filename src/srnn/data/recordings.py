@@ -228,8 +228,8 @@ class Rows:
                 fields = [*map(_unquoted, fields)]
             missing = next((place for place, field in enumerate(fields, 1) if not field.strip()), 0)
             try:
-                if names and len(fields) > 2 and fields == [str(place) for place in range(len(fields))]:
-                    raise ValueError  # how pandas names columns without names
+                if "_" in text or (names and len(fields) > 2 and fields == [*map(str, range(len(fields)))]):
+                    raise ValueError  # Python takes 1_1 for 11; and 0, 1, 2 are how pandas names columns without names
                 row = [float(field) for field in fields]
             except ValueError:
                 if missing and (not names or (missing > 1 and all(map(_is_number, filter(str.strip, fields))))):
@@ -289,11 +289,10 @@ class Rows:
     def _finite(self, rows: list[list[float]], lines: list[int], count: int) -> Array:
         """The rows, of which the first is number ``count``. SrnnError, which names the line, where one is not finite."""
         x = np.array(rows)
-        bad = np.flatnonzero(~np.isfinite(x).all(1))
-        if len(bad):
-            name = f"{self._name}, line {lines[bad[0]]}"
-            check_finite(name, x[:, self.leading :], count)
-            raise SrnnError(f"{name}: the time is not finite ({x[bad[0], 0]}).")
+        for row in np.flatnonzero(~np.isfinite(x).all(1)).tolist():
+            name = f"{self._name}, line {lines[row]}"
+            check_finite(name, x[row : row + 1, self.leading :], count + row)
+            raise SrnnError(f"{name}: the time is not finite ({x[row, 0]}).")
         return x
 
     def signal(self) -> Iterator[Array]:
@@ -323,7 +322,7 @@ def _unquoted(field: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return "_" not in text and math.isfinite(float(text))
     except ValueError:
         return False
 
