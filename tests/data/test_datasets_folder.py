@@ -338,6 +338,8 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": "a" * 300}, "was not found"),
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
         ({"path": ".", "seconds": True}, "seconds must be"),
+        ({"path": ".", "seconds": 1e308}, "seconds must be a number above 0, at most 1,000,000, not 1e\\+308"),
+        ({"path": ".", "speaker": 5}, "speaker must be a pattern of names, such as '{speaker}_{index}', not 5"),
         ({"path": "words", "seconds": 1e-5}, "seconds must last at least a sample, 1/16000 s, not 1e-05"),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
@@ -359,6 +361,23 @@ def test_bad_options_are_one_line(words: Path, monkeypatch: pytest.MonkeyPatch, 
     write(here / "a.npz", **numbers())
     with pytest.raises(SrnnError, match=message):
         create_task("folder", **options).load("train")
+
+
+@short
+def test_numbers_of_numpy_are_numbers(words: Path) -> None:
+    """In the name of a cache's file, too."""
+    plain, numpys = (
+        create_task("folder", path=str(words), mels=kind(20), derivatives=kind(1)).load("train")
+        for kind in (int, np.int64)
+    )
+    assert np.array_equal(plain.x, numpys.x) and len(list((words / ".cache").glob("features-*"))) == 1
+
+
+def test_labels_of_very_many_digits_are_in_order(tmp_path: Path) -> None:
+    """Of so many Python makes no integer."""
+    np.savez(tmp_path / "a.npz", **numbers(y=np.array(["9" * 5000, "1" * 4999, "20", "3"])[np.arange(30) % 4]))
+    names = create_task("folder", path=str(tmp_path / "a.npz")).class_names
+    assert [name[:2] for name in names] == ["3", "20", "11", "99"]
 
 
 @given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))

@@ -62,12 +62,16 @@ class FolderTask(AudioTask):
             raise SrnnError(
                 "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file."
             )
+        if not isinstance(self.speaker, str):
+            raise SrnnError(
+                f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
+            )
         check_fraction("validation_fraction", self.validation_fraction)
         check_fraction("test_fraction", self.test_fraction)
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
+                check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
         about, source = self.content, find_source(self.path)
         if about.form == "sound":
             super().__post_init__()

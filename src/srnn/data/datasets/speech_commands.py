@@ -77,7 +77,7 @@ class SpeechCommandsTask(AudioTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.version, bool) or self.version not in WORDS:
+        if isinstance(self.version, bool) or self.version not in (1, 2):
             raise SrnnError(f"version must be 1 or 2, not {self.version!r}.")
         words = len(WORDS[self.version])
         if isinstance(self.classes, bool) or self.classes not in (12, words):
