@@ -167,7 +167,9 @@ def test_bands_reach_up_to_high_hz() -> None:
     assert SpeechFeatures("mfcc", high_hz=None).front == SpeechFeatures("mfcc").front  # of which it is true anyway
 
 
-@pytest.mark.parametrize("sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"])])
+@pytest.mark.parametrize(
+    "sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"]), np.full(9, 1e39)]
+)
 def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
     for encoder in (LogMel(), MFCC()):
         with pytest.raises(SrnnError, match="Sound"):

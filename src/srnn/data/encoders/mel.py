@@ -102,7 +102,8 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
         hint = "; average its channels first" if sound.ndim == 2 else ""
         raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}{hint}.")
-    sound = sound.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # what is too large for it is not finite
+        sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
         raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
     return sound
