@@ -162,6 +162,7 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"y": np.full(30, 2**64 - 1, np.uint64)}, "18446744073709551616 classes"),
         ({"y": np.full(30, 2**63, np.uint64)}, "9223372036854775809 classes"),
         ({"class_names": np.array([str(k) for k in range(CLASSES + 1)])}, "has 10001 classes"),
+        ({"class_names": np.array(["a", "b", "a"])}, "class_names holds a name twice"),
         ({"class_names": np.array([["a", "b", "c"]])}, "class_names should be a list"),
         ({"x": np.zeros((30, 8, 2), complex)}, "x should hold real numbers, not complex128"),
         ({"x": np.full((30, 8, 2), "1")}, "x should hold real numbers, not <U1"),
@@ -371,6 +372,17 @@ def test_numbers_of_numpy_are_numbers(words: Path) -> None:
         for kind in (int, np.int64)
     )
     assert np.array_equal(plain.x, numpys.x) and len(list((words / ".cache").glob("features-*"))) == 1
+
+
+def test_a_folder_may_have_the_name_of_a_file(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "tap.npz" / label).mkdir(parents=True)
+        for take in range(3):
+            np.savetxt(
+                tmp_path / "tap.npz" / label / f"{take}.csv", np.random.default_rng(take).random((5, 2)), delimiter=","
+            )
+    task = create_task("folder", path=str(tmp_path / "tap.npz"), scale="none")
+    assert len(task.load("train")) == 2 and len(task.reading(tmp_path / "tap.npz").load("train")) == 6
 
 
 def test_labels_of_very_many_digits_are_in_order(tmp_path: Path) -> None:

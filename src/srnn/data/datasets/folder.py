@@ -25,7 +25,6 @@ from .arrays import Description, describe, load_arrays, load_scaled
 from .base import Split, SplitName, check_fraction, check_split, resolve_data_dir
 from .cache import cache_of
 from .features import AudioTask, load_clips
-from .files import ARRAY_FILES
 from .splitting import Shares, split_items
 from .survey import list_changes, list_shared, say_unread
 
@@ -77,7 +76,7 @@ class FolderTask(AudioTask):
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
                 raise SrnnError(f"seconds must last at least a sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
-        elif source.suffix.lower() in ARRAY_FILES and about.rate is not None and self.rate not in (None, about.rate):
+        elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
         without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}
         for option in fields(self):
