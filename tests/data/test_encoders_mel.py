@@ -179,6 +179,8 @@ def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
 def test_bands_outside_the_spectrum_are_one_line() -> None:
     with pytest.raises(SrnnError, match="between 0 and 4000 Hz"):
         LogMel(rate=8000, window=240, high=5000)
+    with pytest.raises(SrnnError, match="Bands from None to"):
+        LogMel(low=None)  # type: ignore[arg-type]
 
 
 def test_ternary() -> None:
