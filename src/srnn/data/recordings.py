@@ -238,15 +238,14 @@ class Rows:
                         "the line or the column."
                     ) from None
                 if names:
-                    titles = len(fields)
+                    titles, called = len(fields), [field.strip().strip("\"'") for field in fields]
                     quoted = not all(map(_is_number, map(_unquoted, fields)))
-                    title = fields[0].strip().strip("\"'")
                     try:
-                        self.unit = time_unit(title) if len(fields) > 1 else None
+                        self.unit = time_unit(called[0]) if titles > 1 else None
                     except SrnnError as error:
                         raise SrnnError(f"{name}, line {number}: {error}.") from None
-                    self.leading = int(self.unit is not None or (not title and len(fields) > 1))
-                    self.names = tuple(field.strip().strip("\"'").lower() for field in fields[self.leading :])
+                    self.leading = int(self.unit is not None or (not called[0] and titles > 1))
+                    self.names = tuple(map(str.lower, called[self.leading :]))
                     continue
                 raise SrnnError(
                     f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that are none of the "
