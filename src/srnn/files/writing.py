@@ -113,7 +113,8 @@ def new_folder_beside(target: Path) -> Iterator[Path]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was.
+    """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was, and a
+    new one empty.
 
     For a file with one writer at a time (``locked``).
     """

@@ -28,7 +28,6 @@ from .features import FramesTask, load_features, split_of
 from .files import Item
 from .splitting import place
 
-RATE = 16000
 Validation = Literal["standard", "training"]
 _CORE_TEST = (
     "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 "
