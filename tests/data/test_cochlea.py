@@ -276,6 +276,7 @@ def test_bad_sound_is_one_line(samples: object, rate: object, word: str) -> None
         ("level", 0),
         ("level", math.nan),
         ("precision", "half"),
+        ("gain", "loud"),
     ],
 )
 def test_bad_parameters_are_refused(name: str, value: object) -> None:

@@ -121,6 +121,7 @@ def test_what_cannot_be_had_is_one_line(server: Server, tmp_path: Path, code: in
     [
         ("http://127.0.0.1:9/file", "cannot be reached"),
         ("nonsense", "not a valid URL"),
+        ("http://127.0.0.1:9/a b", "not a valid URL"),  # asked for again and again
         ("gopher://a/b", "cannot be reached"),
     ],
 )
@@ -139,6 +140,7 @@ def test_no_network_is_one_line(tmp_path: Path, url: str, words: str) -> None:
         (urllib.error.URLError(TimeoutError("timed out")), "keeps breaking .timed out"),
         (http.client.RemoteDisconnected("closed"), "keeps breaking .closed"),
         (ConnectionResetError("reset"), "keeps breaking .reset"),
+        (OSError(113, "No route to host"), "keeps breaking .*No route to host"),  # it was called the disk's
     ],
 )
 def test_whatever_the_network_does_is_one_line(
@@ -149,6 +151,20 @@ def test_whatever_the_network_does_is_one_line(
 
     monkeypatch.setattr(fetching.urllib.request, "urlopen", fail)
     with pytest.raises(SrnnError, match=words):
+        download("http://somewhere/file", tmp_path / "file.bin", FILE)
+
+
+def test_a_network_that_is_gone_is_not_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answer(io.BytesIO):
+        status, url, headers = 200, "http://somewhere/file", dict[str, str]()
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise OSError(101, "Network is unreachable")
+            return super().read(1000)
+
+    monkeypatch.setattr(fetching.urllib.request, "urlopen", lambda *_, **__: Answer(CONTENT))
+    with pytest.raises(SrnnError, match=r"keeps breaking .*Network is unreachable.*1,000 bytes are kept"):
         download("http://somewhere/file", tmp_path / "file.bin", FILE)
 
 

@@ -162,6 +162,7 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"y": np.full(30, 2**64 - 1, np.uint64)}, "18446744073709551616 classes"),
         ({"y": np.full(30, 2**63, np.uint64)}, "9223372036854775809 classes"),
         ({"class_names": np.array([str(k) for k in range(CLASSES + 1)])}, "has 10001 classes"),
+        ({"class_names": np.array(["a", "b", "a"])}, "class_names holds a name twice"),
         ({"class_names": np.array([["a", "b", "c"]])}, "class_names should be a list"),
         ({"x": np.zeros((30, 8, 2), complex)}, "x should hold real numbers, not complex128"),
         ({"x": np.full((30, 8, 2), "1")}, "x should hold real numbers, not <U1"),
@@ -338,6 +339,8 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": "a" * 300}, "was not found"),
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
         ({"path": ".", "seconds": True}, "seconds must be"),
+        ({"path": ".", "seconds": 1e308}, "seconds must be a number above 0, at most 1,000,000, not 1e\\+308"),
+        ({"path": ".", "speaker": 5}, "speaker must be a pattern of names, such as '{speaker}_{index}', not 5"),
         ({"path": "words", "seconds": 1e-5}, "seconds must last at least a sample, 1/16000 s, not 1e-05"),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
@@ -359,6 +362,34 @@ def test_bad_options_are_one_line(words: Path, monkeypatch: pytest.MonkeyPatch, 
     write(here / "a.npz", **numbers())
     with pytest.raises(SrnnError, match=message):
         create_task("folder", **options).load("train")
+
+
+@short
+def test_numbers_of_numpy_are_numbers(words: Path) -> None:
+    """In the name of a cache's file, too."""
+    plain, numpys = (
+        create_task("folder", path=str(words), mels=kind(20), derivatives=kind(1)).load("train")
+        for kind in (int, np.int64)
+    )
+    assert np.array_equal(plain.x, numpys.x) and len(list((words / ".cache").glob("features-*"))) == 1
+
+
+def test_a_folder_may_have_the_name_of_a_file(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "tap.npz" / label).mkdir(parents=True)
+        for take in range(3):
+            np.savetxt(
+                tmp_path / "tap.npz" / label / f"{take}.csv", np.random.default_rng(take).random((5, 2)), delimiter=","
+            )
+    task = create_task("folder", path=str(tmp_path / "tap.npz"), scale="none")
+    assert len(task.load("train")) == 2 and len(task.reading(tmp_path / "tap.npz").load("train")) == 6
+
+
+def test_labels_of_very_many_digits_are_in_order(tmp_path: Path) -> None:
+    """Of so many Python makes no integer."""
+    np.savez(tmp_path / "a.npz", **numbers(y=np.array(["9" * 5000, "1" * 4999, "20", "3"])[np.arange(30) % 4]))
+    names = create_task("folder", path=str(tmp_path / "a.npz")).class_names
+    assert [name[:2] for name in names] == ["3", "20", "11", "99"]
 
 
 @given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))

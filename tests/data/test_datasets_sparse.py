@@ -107,7 +107,7 @@ def test_events_may_come_in_any_order_and_more_than_once() -> None:
     assert len(SpikeArray.from_events([], 4, 70).to_dense()) == 0
 
 
-@pytest.mark.parametrize("event", [([4], [0]), ([-1], [0]), ([0], [70]), ([0], [-1])])
+@pytest.mark.parametrize("event", [([4], [0]), ([-1], [0]), ([0], [70]), ([0], [-1]), ([0, 1], [0])])
 def test_events_outside_the_raster_are_refused(event: tuple[list[int], list[int]]) -> None:
     with pytest.raises(SrnnError, match="4 steps and 70 channels"):
         SpikeArray.from_events([event], steps=4, channels=70)

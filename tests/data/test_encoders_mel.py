@@ -167,7 +167,9 @@ def test_bands_reach_up_to_high_hz() -> None:
     assert SpeechFeatures("mfcc", high_hz=None).front == SpeechFeatures("mfcc").front  # of which it is true anyway
 
 
-@pytest.mark.parametrize("sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"])])
+@pytest.mark.parametrize(
+    "sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"]), np.full(9, 1e39)]
+)
 def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
     for encoder in (LogMel(), MFCC()):
         with pytest.raises(SrnnError, match="Sound"):
@@ -177,6 +179,8 @@ def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
 def test_bands_outside_the_spectrum_are_one_line() -> None:
     with pytest.raises(SrnnError, match="between 0 and 4000 Hz"):
         LogMel(rate=8000, window=240, high=5000)
+    with pytest.raises(SrnnError, match="Bands from None to"):
+        LogMel(low=None)  # type: ignore[arg-type]
 
 
 def test_ternary() -> None:

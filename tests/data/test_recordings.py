@@ -117,6 +117,8 @@ def test_quotes_hide_no_doubt(tmp_path: Path, text: str) -> None:
 def test_names_that_count_are_names(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("0,1,2\n3,4,5\n0,1,2\n")  # of pandas, for columns without names
     assert read_signal(tmp_path / "x.csv", 3, None).tolist() == [[3, 4, 5], [0, 1, 2]]
+    (tmp_path / "x.csv").write_text("1_1,1_2\n3,4\n")  # which Python's float takes for 11 and 12
+    assert read_signal(tmp_path / "x.csv", 2, None).tolist() == [[3, 4]]
     (tmp_path / "x.csv").write_text("0,1\n1,0\n")  # spikes
     assert read_signal(tmp_path / "x.csv", 2, None).tolist() == [[0, 1], [1, 0]]
 
@@ -190,6 +192,8 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: nothing is in column 3 of 3"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
+        ("a.csv", "time,x,y\n0,1,2\nnan,1,2\n2,nan,2\n", r"a.csv, line 3: the time is not finite \(nan\)"),
+        ("a.csv", "1_1,1_2\n3,4_0\n", "a.csv, line 2: '3,4_0' is not a row of numbers"),
         ("a.csv", "", "a.csv is empty"),
         ("a.mp3", "x", "files ending in .mp3 are not read"),
         ("a.wav", "x", r"a.wav: this is not a sound file"),

@@ -127,6 +127,7 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("ecg", {"source": "records", "label_lag": 10**12}, "label_lag must be at most the 1301 steps of a sequence"),
         ("ecg", {"label_lag": -1}, "label_lag must be an integer of at least 0"),
         ("phones", {"label_lag": 101}, "label_lag must be an integer from 0 to 100"),
+        ("gsc", {"version": [1]}, "version must be 1 or 2, not [1]"),
         ("timit", {"label_lag": 0.5}, "label_lag must be an integer from 0 to 100"),
     ],
 )

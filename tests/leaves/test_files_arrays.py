@@ -150,6 +150,21 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
                 opened.mapped("x")
 
 
+def test_what_is_compressed_to_as_many_bytes_is_not_mapped(tmp_path: Path) -> None:
+    """Its bytes in the file are not its numbers."""
+    for size in range(1000, 1005):  # of one of them what is missing is a multiple of an empty block's bytes
+        x, packer = npy(np.zeros(size, np.uint8)), zlib.compressobj(9, zlib.DEFLATED, -15)
+        begun, end = packer.compress(x) + packer.flush(zlib.Z_SYNC_FLUSH), packer.flush()
+        packed = begun + b"\0\0\0\xff\xff" * ((len(x) - len(begun) - len(end)) // 5) + end
+        if len(packed) == len(x):
+            break
+    (tmp_path / "a.npz").write_bytes(zip_archive(Entry("x.npy", x, packed=packed, method=8)))
+    with open_npz(tmp_path / "a.npz", "a file") as opened:
+        assert not opened["x"].any() and len(packed) == len(x)
+        with pytest.raises(SrnnError, match="it is compressed"):
+            opened.mapped("x")
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

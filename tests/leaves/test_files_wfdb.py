@@ -10,6 +10,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.data.datasets import qtdb_records
+from srnn.data.recordings import read_recording
 from srnn.deploy.streaming.sources import open_source
 from srnn.files import LIMITS, FormatLimits, reading
 from srnn.files.wfdb_records import check_header, read_annotation, read_record
@@ -34,6 +35,22 @@ def test_honest_headers_are_read(tmp_path: Path) -> None:
         path = record(tmp_path, "# a comment", line.partition(" #")[0], signal(), signal(gain="200(0)/mV"), "# Age: 5")
         found = read_record(path, physical=True)
         assert found.p_signal.shape == (100, 2) and found.p_signal[1].tolist() == [2 / 200, 3 / 200]
+
+
+def test_a_name_with_a_dot_is_that_of_its_own_header(tmp_path: Path) -> None:
+    """r.hea was checked where r.2 was named, and wfdb read r.2.hea."""
+    pytest.importorskip("wfdb")
+    record(tmp_path, "r 2 250 100", signal(), signal())
+    (tmp_path / "r.2.hea").write_text(f"r 1 250 100\n{signal()}\n")
+    assert read_recording(tmp_path / "r.2.hea").x.shape == (100, 1)
+    (tmp_path / "r.2.hea").write_text(f"r 1 250 99999999\n{signal()}\n")
+    with pytest.raises(ValueError, match="declares 99999999 samples"):
+        read_record(tmp_path / "r.2", physical=True)
+    with pytest.raises(FileNotFoundError, match=r"r\.2\.atr"):
+        read_annotation(tmp_path / "r.2", "atr")
+    (tmp_path / "r.2.hea").unlink()
+    with pytest.raises(SrnnError, match=r"r\.2\.hea was not found"):
+        read_recording(tmp_path / "r.2.hea")
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,12 @@ def test_no_files_and_others(tmp_path: Path) -> None:
             pass
 
 
+def test_an_array_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", x=np.arange(3))
+    with pytest.raises(SrnnError, match=r"as arrays \('a/b' is missing\)"), open_hdf5(path, "arrays") as file:
+        file["a/b"]
+
+
 def test_a_folder_with_modules_of_others_is_not_imported_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads data in the folder where they lie does not run what lies there."""
     path = write(tmp_path / "a.h5", x=np.arange(3))

@@ -215,6 +215,22 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
 
 
+def test_a_folder_that_is_taken_for_a_leftover_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another writer, before it is locked: that was an error."""
+    real, taken = os.open, list[str]()
+
+    def late(path: Any, *arguments: Any, **options: Any) -> int:
+        if not taken and str(path).endswith(".tmp"):
+            taken.append(str(path))
+            os.rmdir(path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", late)
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "one").write_text("1")
+    assert taken and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_line_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, write, room = tmp_path / "log", os.write, [10**6]
 

@@ -39,6 +39,9 @@ def test_events_are_spikes() -> None:
     for wrong in ([([20], [0])], [([-1], [0])], [([0], [70])], [([0, 1], [0])]):
         with pytest.raises(SrnnError, match="Events must lie in 20 steps and 70 channels"):
             Spikes.from_events(wrong, 20, 70)
+    for wrong in ([([0.5], [0])], [([0], [float("nan")])], [([2**70], [0])]):
+        with pytest.raises(SrnnError, match="Steps and channels of events are integers, not"):
+            Spikes.from_events(wrong, 20, 70)
 
 
 def run(net: SRNN, x) -> list[torch.Tensor]:

@@ -204,6 +204,11 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting 'import'"),
         ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
         ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
+        ({"task__signal": {"kind": "window", "width": 3, "white": 0}}, "The value of white must be a number above 0"),
+        (
+            {"task__signal": {"kind": "speech", "features": {}, "statistics": {"mean": [0, 0], "std": [1, 1]}}},
+            "The statistics are of 2 channels, the features have 120",
+        ),
         ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an integer from 1 to 1024"),
         (
             {"task__signal": {"kind": "crossing", "crossing": {}, "channels": 2, "smoothing": 10**9 + 1}},

@@ -24,8 +24,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..data.augment_config import AugmentConfig
 from ..errors import SrnnError
+from .augment_config import AugmentConfig
 from .batches import Batch
 from .encoders.sliding_window import sliding_window
 from .spikes import Spikes
@@ -67,10 +67,9 @@ def augment(
     x = (batch.x.dense() if isinstance(batch.x, Spikes) else batch.x).cpu().numpy()
     y = batch.y.cpu().numpy().copy()
     lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
-    result = np.zeros_like(x)
+    result, change = np.zeros_like(x), _change_events if events else _change_values
     for index, length in enumerate(lengths.tolist()):
         steps = y[index, :length] if y.ndim == 2 else None
-        change = _change_events if events else _change_values
         generator = np.random.default_rng(seeds[index])
         sequence = x[index, :length]
         if pixel_order is not None and (config.image_shift or config.image_warp):

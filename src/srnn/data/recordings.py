@@ -228,8 +228,8 @@ class Rows:
                 fields = [*map(_unquoted, fields)]
             missing = next((place for place, field in enumerate(fields, 1) if not field.strip()), 0)
             try:
-                if names and len(fields) > 2 and fields == [str(place) for place in range(len(fields))]:
-                    raise ValueError  # how pandas names columns without names
+                if "_" in text or (names and len(fields) > 2 and fields == [*map(str, range(len(fields)))]):
+                    raise ValueError  # Python takes 1_1 for 11; and 0, 1, 2 are how pandas names columns without names
                 row = [float(field) for field in fields]
             except ValueError:
                 if missing and (not names or (missing > 1 and all(map(_is_number, filter(str.strip, fields))))):
@@ -238,15 +238,14 @@ class Rows:
                         "the line or the column."
                     ) from None
                 if names:
-                    titles = len(fields)
+                    titles, called = len(fields), [field.strip().strip("\"'") for field in fields]
                     quoted = not all(map(_is_number, map(_unquoted, fields)))
-                    title = fields[0].strip().strip("\"'")
                     try:
-                        self.unit = time_unit(title) if len(fields) > 1 else None
+                        self.unit = time_unit(called[0]) if titles > 1 else None
                     except SrnnError as error:
                         raise SrnnError(f"{name}, line {number}: {error}.") from None
-                    self.leading = int(self.unit is not None or (not title and len(fields) > 1))
-                    self.names = tuple(field.strip().strip("\"'").lower() for field in fields[self.leading :])
+                    self.leading = int(self.unit is not None or (not called[0] and titles > 1))
+                    self.names = tuple(map(str.lower, called[self.leading :]))
                     continue
                 raise SrnnError(
                     f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that are none of the "
@@ -289,11 +288,10 @@ class Rows:
     def _finite(self, rows: list[list[float]], lines: list[int], count: int) -> Array:
         """The rows, of which the first is number ``count``. SrnnError, which names the line, where one is not finite."""
         x = np.array(rows)
-        bad = np.flatnonzero(~np.isfinite(x).all(1))
-        if len(bad):
-            name = f"{self._name}, line {lines[bad[0]]}"
-            check_finite(name, x[:, self.leading :], count)
-            raise SrnnError(f"{name}: the time is not finite ({x[bad[0], 0]}).")
+        for row in np.flatnonzero(~np.isfinite(x).all(1)).tolist():
+            name = f"{self._name}, line {lines[row]}"
+            check_finite(name, x[row : row + 1, self.leading :], count + row)
+            raise SrnnError(f"{name}: the time is not finite ({x[row, 0]}).")
         return x
 
     def signal(self) -> Iterator[Array]:
@@ -323,7 +321,7 @@ def _unquoted(field: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return "_" not in text and math.isfinite(float(text))
     except ValueError:
         return False
 
@@ -392,8 +390,9 @@ def read_rate(path: Path, arrays: Any) -> float | None:
 def _read_record(path: Path) -> Recording:
     from ..files.wfdb_records import read_record
 
-    if not path.with_suffix(".hea").is_file():
-        raise SrnnError(f"{path.with_suffix('.hea')} was not found: a WFDB record needs its header.")
+    header = path.with_name(f"{path.name}.hea")
+    if not header.is_file():
+        raise SrnnError(f"{header} was not found: a WFDB record needs its header.")
     with reading(path, "a WFDB record; it is damaged, or a file of it is missing"):
         record = read_record(path, physical=True)
         if record.p_signal is None or len(record.p_signal) != record.sig_len:

@@ -65,6 +65,14 @@ def unpacked(words: Tensor, size: int) -> Tensor:
     return (octets[..., None] >> places & 1).flatten(-2)[..., :size]
 
 
+def _integers(places: ArrayLike) -> np.ndarray[Any, Any]:
+    """Of events, int64. SrnnError for others: times in seconds would all become step 0."""
+    numbers = np.asarray(places)
+    if numbers.size and numbers.dtype.kind not in "iu":
+        raise SrnnError(f"Steps and channels of events are integers, not {numbers.dtype}; count time in steps.")
+    return numbers.astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Spikes:
     """Binary signals of shape (B, T, N), 64 to a word: bit j % 64 of words[b, t, j // 64] is channel j."""
@@ -121,9 +129,9 @@ class Spikes:
     def from_events(cls, sequences: Iterable[Iterable[ArrayLike]], steps: int, channels: int) -> Spikes:
         """From (step of each event, channel of each event) for every sequence, in any order: ``csr.nonzero()`` of a matrix.
 
-        Several events of one step and channel are one. SrnnError for an event outside ``steps`` x ``channels``.
+        Several events of one step and channel are one. SrnnError for an event outside ``steps`` x ``channels``, or between them.
         """
-        batch = [(np.asarray(step, np.int64), np.asarray(channel, np.int64)) for step, channel in sequences]
+        batch = [(_integers(step), _integers(channel)) for step, channel in sequences]
         words = np.zeros((len(batch), steps, -(-channels // 64)), np.uint64)
         for row, (t, c) in zip(words, batch, strict=True):
             if t.shape != c.shape or (

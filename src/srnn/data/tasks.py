@@ -217,15 +217,14 @@ def known_tasks() -> Mapping[str, type[Task]]:
 
 def create_task(name: str, /, **options: Any) -> Task:
     """The named task with its options. SrnnError for an unknown name or option (with the nearest), or a bad value."""
-    known = known_tasks()
-    if not isinstance(name, str) or name not in known:
+    known, wanted = known_tasks(), name if isinstance(name, str) else ""
+    if wanted not in known:
         from importlib.metadata import entry_points  # imported here because it is slow
 
         for plugin in entry_points(group=PLUGINS):
             plugin.load()
-    if not isinstance(name, str) or name not in known:
-        guess = name if isinstance(name, str) else ""
-        raise SrnnError(f"There is no task {name!r}.{nearest(guess, known)}")
+    if wanted not in known:
+        raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)}")
     allowed = [option.name for option in fields(known[name])]
     for option in options:
         if option not in allowed:

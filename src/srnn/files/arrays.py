@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -87,7 +88,7 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
         member = self._members[name]
         with reading(f"{self._path}, array '{name[:80]}',", self._what):
             entry, start = self._zip.members[member], self._zip.place(member)
-            if entry.compress_size != entry.file_size:
+            if entry.compress_type != zipfile.ZIP_STORED:  # by chance it may have as many bytes
                 raise ValueError("it is compressed")
             beginning = b""
             for part in self._zip.parts(member):

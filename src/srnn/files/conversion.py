@@ -1,4 +1,4 @@
-"""Values of a file against the types of a configuration dataclass: nothing is imported, made or called but those dataclasses.
+"""Values of a file against the types of a configuration: nothing is imported, made or called.
 
     convert(int, "5", "recipe key 'training.epochs'") -> 5
 

@@ -161,7 +161,7 @@ class Hdf5(Mapping[str, "Dataset"]):
     def __getitem__(self, name: str) -> Dataset:
         about = self.process.ask("about", name=name)
         if about["kind"] == "missing":
-            raise KeyError(f"there is no '{name}' in it")
+            raise KeyError(name)
         if about["kind"] == "group":
             raise SrnnError(f"{self.path}: {name} is a group, it should be an array (an HDF5 dataset).")
         return Dataset(self, name, **about)

@@ -44,7 +44,7 @@ def read_record(path: Path, physical: bool) -> Any:
 
 def read_annotation(path: Path, extension: str) -> Any:
     """wfdb's Annotation of PATH.EXTENSION; as ``read_record``."""
-    name = path.with_suffix(f".{extension}")
+    name = path.with_name(f"{path.name}.{extension}")
     if name.stat().st_size > _ANNOTATION_AT_MOST:
         raise ValueError(f"its annotation {extension} has more than {_ANNOTATION_AT_MOST} bytes")
     with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def check_header(path: Path) -> None:
     """ValueError unless PATH.hea describes signals that fit the files next to it."""
     limits = LIMITS["wfdb"]
     channels = limits.items
-    header = path.with_suffix(".hea")
+    header = path.with_name(f"{path.name}.hea")  # not ``with_suffix``: of a record a.b wfdb reads a.b.hea
     if header.stat().st_size > channels * _LINE_AT_MOST:
         raise ValueError("its header is too long")
     text = read_bytes(header, "a WFDB header", limits).decode("utf-8", "replace")

@@ -103,16 +103,18 @@ def new_folder_beside(target: Path) -> Iterator[Path]:
             temporary.mkdir()
             if os.name != "posix":
                 break
-            handle = os.open(temporary, os.O_RDONLY)
-            stack.callback(os.close, handle)
-            if try_lock(handle) is not False and is_at(handle, temporary):  # as in _new_file
-                break
+            with contextlib.suppress(FileNotFoundError):  # taken for a leftover, as in _new_file
+                handle = os.open(temporary, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                if try_lock(handle) is not False and is_at(handle, temporary):
+                    break
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         yield temporary
 
 
 def append_line(path: Path, line: str) -> None:
-    """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was.
+    """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was, and a
+    new one empty.
 
     For a file with one writer at a time (``locked``).
     """

@@ -78,7 +78,7 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
         rate: Hz; files that state another are resampled. None: each as it is.
     """
     check_split(split)
-    if source.suffix.lower() in ARRAY_FILES:
+    if not about.items:
         return load_file(split, source, shares)[1]
     items = about.items
     splits = split_items(source, items, shares)
@@ -251,6 +251,8 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
     if names is not None and len(names) > CLASSES:
         raise SrnnError(f"{source} has {len(names)} classes; {CLASSES} are possible at most.")
     named = None if names is None else tuple(_texts(source, names) or ())
+    if named is not None and len(set(named)) < len(named):
+        raise SrnnError(f"{source}: class_names holds a name twice.")
     if y.dtype.kind in "USO":
         texts = _texts(source, y.ravel()) or []
         classes = list_classes(text for text in texts if text) if named is None else named

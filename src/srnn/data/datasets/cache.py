@@ -80,4 +80,5 @@ def read_arrays(path: Path) -> Arrays | None:
 
 def _key(options: Mapping[str, Any], sources: Sequence[Path]) -> str:
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    return hashlib.sha256(json.dumps([dict(options), files], sort_keys=True).encode()).hexdigest()[:20]
+    text = json.dumps([dict(options), files], sort_keys=True, default=np.generic.item)  # numpy's numbers, as Python's
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

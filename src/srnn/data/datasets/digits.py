@@ -22,7 +22,6 @@ from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_fraction, check_split
 
 DigitsSplit = Literal["stratified", "contiguous"]
-CLASSES = 10
 _CONTIGUOUS_TEST = 360
 
 
@@ -58,7 +57,7 @@ class DigitsTask(Task):
         pixels, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
         where = split_indices(labels, self.validation_fraction, self.splitting)[split]
         x = self.signal().whole((pixels[where] / 16).astype(np.float32)[..., None])
-        return Split(x, labels[where].astype(np.int64)).validate("digits", classes=CLASSES, inputs=self.window)
+        return Split(x, labels[where].astype(np.int64)).validate("digits", self.outputs, self.window)
 
 
 def split_indices(

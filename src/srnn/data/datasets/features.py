@@ -131,10 +131,6 @@ class FramesTask(AudioTask):
     def lag(self, form: PathForm = "signal") -> int:
         return self.label_lag
 
-    def late(self, x: FeatureArray, labels: npt.NDArray[np.int64]) -> tuple[FeatureArray, npt.NDArray[np.int64]]:
-        """Features (N, T, C) and labels (N, T) with the lag: both ``label_lag`` steps longer."""
-        return (x.longer(self.label_lag), later(labels, self.label_lag)) if self.label_lag else (x, labels)
-
 
 def load_features(
     split: SplitName,
@@ -147,7 +143,7 @@ def load_features(
 
     Args:
         clips: returns the clips of a split; also called for "train" where statistics are needed.
-        folder: where the cache lies.
+        folder: the data's, in which the cache lies.
         length: samples that clips are cut or padded to (``fit_length``); None: each as long as it is.
 
     SrnnError for a file that cannot be read, with its name.
@@ -159,7 +155,7 @@ def load_features(
         return encoder.fit(_expanded(frames, lengths, encoder))._asdict()
 
     if encoder.fitted:
-        statistics = cached(folder, "statistics", *_key(train, encoder, length), fit, Statistics.read)
+        statistics = cached(folder / ".cache", "statistics", *_key(train, encoder, length), fit, Statistics.read)
     else:
         statistics = encoder.fit(())
     frames, lengths = stored_frames(clips(split), folder, encoder, length)
@@ -170,25 +166,34 @@ def load_clips(
     split: SplitName, clips: Callable[[SplitName], Sequence[Item]], folder: Path, path: SpeechPath, classes: Sequence[str],
     length: int | None = None,
 ) -> Split:  # fmt: skip
-    """The clips of one split: features (N, T, C), a class each, lengths where these differ, who speaks where all say it, and the
-    sounds. Arguments and errors as of ``load_features``; ``folder``: the data's, in which the cache lies; ``classes``: names."""
-    chosen, x = clips(split), load_features(split, clips, folder / ".cache", path, length)
-    groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
+    """``split_of`` the clips of one split, a class each. Arguments and errors as of ``load_features``; ``classes``: names."""
+    chosen, x = clips(split), load_features(split, clips, folder, path, length)
     number = {name: index for index, name in enumerate(classes)}
-    labels, sounds = np.array([number[clip.label] for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
-    lengths = None if length is not None else np.array(x.lengths)
-    whole = Split(x, labels, lengths, groups, sounds, statistics=x.path.statistics)
-    return whole.validate(str(folder), len(classes))
+    labels = np.array([number[clip.label] for clip in chosen], np.int64)
+    return split_of(x, labels, chosen, length).validate(str(folder), len(classes))
+
+
+def split_of(
+    x: FeatureArray, labels: npt.NDArray[np.int64], clips: Sequence[Item], length: int | None = None, lag: int = 0
+) -> Split:
+    """Features (N, T, C) and labels (N,) or (N, T) with lengths, where clips have not all one ``length``, who speaks, where all
+    say it, and the sounds. ``lag``: steps by which labels of steps are late; all is longer by as many."""
+    if lag:
+        x, labels = x.longer(lag), later(labels, lag)
+    lengths = None if length is not None else x.lengths + lag
+    groups = np.array([clip.group for clip in clips]) if all(clip.group for clip in clips) else None
+    sounds = Sounds(clips, x.path.rate, length)
+    return Split(x, labels, lengths, groups, sounds, statistics=x.path.statistics)
 
 
 def stored_frames(
-    clips: Sequence[Item], folder: Path, encoder: SpeechFeatures, length: int | None = None
+    clips: Sequence[Item], folder: Path, encoder: SpeechFeatures, length: int | None
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
     """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
 
     def make() -> Arrays:
         rows = [rounded(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
-        frames, lengths = padded(str(folder.parent), rows)
+        frames, lengths = padded(str(folder), rows)
         return {"frames": frames, "lengths": lengths}
 
     if not clips:
@@ -205,7 +210,7 @@ def stored_frames(
             raise SrnnError("These are not frames of these clips.")
         return frames, lengths
 
-    return cached(folder, f"features-{encoder.kind}", *_key(clips, encoder, length), make, use)
+    return cached(folder / ".cache", f"features-{encoder.kind}", *_key(clips, encoder, length), make, use)
 
 
 def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ...errors import SrnnError
 from ...files import locked
@@ -123,7 +124,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
         request = urllib.request.Request(url, headers={"User-Agent": "srnn", "Accept-Encoding": "identity"})
         if have:
             request.add_header("Range", f"bytes={have}-")
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        with _received(lambda: urllib.request.urlopen(request, timeout=TIMEOUT)) as response:
             if response.status != 206 or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0  # the server sends all of it
             if url.startswith("https:") and not response.url.startswith("https:"):
@@ -137,7 +138,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
                 while True:
                     if watch is not None:
                         watch(file.name, have, total)
-                    chunk = response.read(_CHUNK)
+                    chunk = _received(lambda: response.read(_CHUNK))
                     if not chunk or have > maximum:  # more than the file has: ``_accept`` reports it
                         break
                     target.write(chunk)
@@ -164,10 +165,18 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
         raise SrnnError(
             f"{url} cannot be reached ({error.reason}); check the network, or name a mirror with --mirror or SRNN_MIRROR."
         ) from error
-    except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise _Interrupted(str(error) or type(error).__name__) from error
-    except ValueError as error:
+    except (ValueError, http.client.InvalidURL) as error:
         raise SrnnError(f"{url} is not a valid URL: {error}.") from error
+
+
+def _received(ask: Callable[[], Any]) -> Any:
+    """What the network gives. _Interrupted where it breaks off, however it does: any other OSError is then the disk's."""
+    try:
+        return ask()
+    except (urllib.error.URLError, http.client.InvalidURL):
+        raise
+    except (http.client.HTTPException, OSError) as error:
+        raise _Interrupted(str(error) or type(error).__name__) from error
 
 
 def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:

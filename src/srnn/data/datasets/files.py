@@ -133,7 +133,8 @@ def _folders(source: Path) -> list[Item]:
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """The different names, integers by value before others."""
-    return tuple(sorted(set(names), key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n)))
+    # Of a number of thousands of digits Python makes no int.
+    return tuple(sorted(set(names), key=lambda n: (not n.isdecimal(), int(n[:1000]) if n.isdecimal() else 0, n)))
 
 
 def list_classes(labels: Iterable[str]) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from .arrays import Description, describe, load_arrays, load_scaled
 from .base import Split, SplitName, check_fraction, check_split, resolve_data_dir
 from .cache import cache_of
 from .features import AudioTask, load_clips
-from .files import ARRAY_FILES
 from .splitting import Shares, split_items
 from .survey import list_changes, list_shared, say_unread
 
@@ -62,18 +61,22 @@ class FolderTask(AudioTask):
             raise SrnnError(
                 "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file."
             )
+        if not isinstance(self.speaker, str):
+            raise SrnnError(
+                f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
+            )
         check_fraction("validation_fraction", self.validation_fraction)
         check_fraction("test_fraction", self.test_fraction)
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
+                check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
         about, source = self.content, find_source(self.path)
         if about.form == "sound":
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
                 raise SrnnError(f"seconds must last at least a sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
-        elif source.suffix.lower() in ARRAY_FILES and about.rate is not None and self.rate not in (None, about.rate):
+        elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
         without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}
         for option in fields(self):

@@ -42,7 +42,7 @@ def load_labelled(
     if not os.path.exists(source):  # false, where pathlib raises: names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     groups: Array | None
-    if source.suffix.lower() in ARRAY_FILES:
+    if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
         about, whole = load_file(split, source, shares, path.numbers)
         ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
         names = [f"{source}, sequence {index}," for index in range(len(whole))]

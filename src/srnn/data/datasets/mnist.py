@@ -26,7 +26,6 @@ from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .inputs import WindowedArray
 
 PIXELS = 784
-CLASSES = 10
 _SIDE = 28
 _IMAGES, _LABELS = 2051, 2049  # the IDX format's magic numbers: bytes, of 3 and of 1 dimensions
 _FILES = {"train": "train", "validation": "train", "test": "t10k"}
@@ -73,7 +72,7 @@ class SequentialMNISTTask(Task):
             part = slice(kept, None) if split == "validation" else slice(min(kept, self.training_size or kept))
             pixels, labels = pixels[part], labels[part]
         return Split(WindowedArray(pixels[:, self.pixel_order], self.window, 255.0), labels).validate(
-            str(where), CLASSES, self.window
+            str(where), self.outputs, self.window
         )
 
     @property

@@ -140,9 +140,8 @@ def _read_wfdb(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int6
         if not good:
             raise ValueError(problem)
 
-    require(
-        _ends(path.with_suffix(".q1c").read_bytes()), "its annotation q1c is truncated"
-    )  # wfdb continues regardless
+    marked = path.with_name(f"{path.name}.q1c").read_bytes()
+    require(_ends(marked), "its annotation q1c is truncated")  # wfdb continues regardless
     record = _wfdb.read_record(path, physical=False)
     expected = record.fs == SAMPLE_RATE and record.n_sig == 2 and set(record.file_name) == {f"{path.name}.dat"}
     require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")

@@ -33,9 +33,6 @@ from .splitting import held_out
 
 Name = Literal["shd", "ssc"]
 _DIGITS = ("zero one two three four five six seven eight nine", "null eins zwei drei vier fünf sechs sieben acht neun")
-SHD_CLASSES = tuple(word for language in _DIGITS for word in language.split())
-SSC_CLASSES = tuple(f"word-{index:02d}" for index in range(35))
-"""The words by class number, as in the files' ``extra/keys``."""
 HELD_OUT_SPEAKERS = 2
 _FILES: dict[Name, dict[str, str]] = {
     "shd": {"train": "shd_train.h5", "validation": "shd_train.h5", "test": "shd_test.h5"},
@@ -86,7 +83,7 @@ class SHDTask(EventTask):
 
     name: ClassVar[str] = "shd"
     rate: ClassVar[int] = 48000
-    class_names: ClassVar[tuple[str, ...]] = SHD_CLASSES
+    class_names: ClassVar[tuple[str, ...]] = tuple(word for language in _DIGITS for word in language.split())
 
     validation_speakers: tuple[int, ...] | None = None
     """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
@@ -99,7 +96,7 @@ class SHDTask(EventTask):
         """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
         check_split(split)
         path = find_file("shd", split, data_dir)
-        x, labels, speakers = read_recordings(path, self.binning, len(SHD_CLASSES))
+        x, labels, speakers = read_recordings(path, self.binning, self.outputs)
         if speakers is None:
             raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is divided; download it again.")
         chosen = Split(x, labels, groups=np.char.mod("speaker-%02d", speakers))
@@ -107,7 +104,7 @@ class SHDTask(EventTask):
             present = np.unique(speakers).tolist()
             out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
             chosen = chosen.take(out if split == "validation" else ~out)
-        return chosen.validate(str(path), len(SHD_CLASSES))
+        return chosen.validate(str(path), self.outputs)
 
 
 @register
@@ -117,14 +114,15 @@ class SSCTask(EventTask):
 
     name: ClassVar[str] = "ssc"
     rate: ClassVar[int] = 16000
-    class_names: ClassVar[tuple[str, ...]] = SSC_CLASSES
+    class_names: ClassVar[tuple[str, ...]] = tuple(f"word-{index:02d}" for index in range(35))
+    """By number; what the words are, ``extra/keys`` of the files says."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the word."""
         check_split(split)
         path = find_file("ssc", split, data_dir)
-        x, labels, _ = read_recordings(path, self.binning, len(SSC_CLASSES))
-        return Split(x, labels).validate(str(path), len(SSC_CLASSES))
+        x, labels, _ = read_recordings(path, self.binning, self.outputs)
+        return Split(x, labels).validate(str(path), self.outputs)
 
 
 def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:

@@ -87,7 +87,7 @@ class SoliTask(Task):
 
         def use(arrays: Arrays) -> Split:
             frames = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
-            return frames.validate(str(folder), len(GESTURES), self.inputs)
+            return frames.validate(str(folder), self.outputs, self.inputs)
 
         return cached(
             folder / ".cache", split, options, paths, lambda: _read(recordings, self.receivers, self.steps), use

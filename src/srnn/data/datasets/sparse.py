@@ -65,8 +65,10 @@ class SpikeArray(Inputs):
         codes = []
         for step, channel in sequences:
             t, c = np.asarray(step, np.int64), np.asarray(channel, np.int64)
-            if len(t) and (t.min() < 0 or t.max() >= steps or c.min() < 0 or c.max() >= channels):
-                raise SrnnError(f"Spikes must lie in {steps} steps and {channels} channels.")
+            if t.shape != c.shape or (
+                t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
+            ):
+                raise SrnnError(f"Spikes must lie in {steps} steps and {channels} channels, and have both.")
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
             codes.append(_encode(np.flatnonzero(raster)))

@@ -26,7 +26,7 @@ from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .features import AudioTask, FramesTask, Sounds, load_clips, load_features
+from .features import AudioTask, FramesTask, load_clips, load_features, split_of
 from .files import Item
 from .splitting import place, split_by_group
 
@@ -77,7 +77,7 @@ class SpeechCommandsTask(AudioTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.version, bool) or self.version not in WORDS:
+        if isinstance(self.version, bool) or self.version not in (1, 2):
             raise SrnnError(f"version must be 1 or 2, not {self.version!r}.")
         words = len(WORDS[self.version])
         if isinstance(self.classes, bool) or self.classes not in (12, words):
@@ -259,15 +259,12 @@ class PhonesTask(FramesTask):
             return [clip for clip in _mini(wanted, root) if clip.name in segments]
 
         clips = clips_of(split)
-        x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
+        x = load_features(split, clips_of, folder, self.sound, RATE)
         labels = np.full(x.shape[:2], -1, np.int64)
         for row, clip in zip(labels, clips, strict=True):
             for phone, first, count in segments[clip.name]:
                 row[first : first + count] = PHONES.index(phone)
-        groups = np.array([clip.group for clip in clips])
-        sounds = Sounds(clips, self.sound.rate, RATE)
-        whole = Split(*self.late(x, labels), groups=groups, signals=sounds, statistics=x.path.statistics)
-        return whole.validate(str(folder), len(PHONES))
+        return split_of(x, labels, clips, RATE, self.label_lag).validate(str(folder), self.outputs)
 
 
 Segments = list[tuple[str, int, int]]

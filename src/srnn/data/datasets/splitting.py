@@ -98,8 +98,10 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], validation: floa
     A class needs at least three sequences; SrnnError otherwise.
     """
     split: list[SplitName] = ["train"] * len(names)
-    for label in dict.fromkeys(labels):
-        members = [index for index, other in enumerate(labels) if other == label]
+    of: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        of.setdefault(label, []).append(index)
+    for label, members in of.items():
         members.sort(key=lambda index: (place(names[index]), names[index]))
         held = [max(1, round(share * len(members))) for share in (test, validation)]
         if sum(held) >= len(members):

@@ -118,7 +118,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         if not path.is_file():
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
             raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
-        x, _, _ = read_recordings(path, self.binning, 10)
+        x, _, _ = read_recordings(path, self.binning, self.outputs)
         with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
         place = {name: index for index, name in enumerate(names)}
@@ -128,4 +128,4 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([int(clip.label) for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])
-        return Split(x[order], labels, groups=groups).validate(str(path), 10)
+        return Split(x[order], labels, groups=groups).validate(str(path), self.outputs)

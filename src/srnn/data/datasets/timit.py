@@ -24,11 +24,10 @@ from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .features import FramesTask, Sounds, load_features
+from .features import FramesTask, load_features, split_of
 from .files import Item
 from .splitting import place
 
-RATE = 16000
 Validation = Literal["standard", "training"]
 _CORE_TEST = (
     "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 "
@@ -113,17 +112,13 @@ class TIMITTask(FramesTask):
             for phone, name in folding(self.classes).items()
         }
         clips_of = cache(lambda wanted: list_sentences(folder, wanted, self.validation))
-        x = load_features(split, clips_of, folder / ".cache", self.sound)
+        x = load_features(split, clips_of, folder, self.sound)
         clips, front = clips_of(split), self.sound.features.front
         labels = np.full(x.shape[:2], -1, np.int64)
         for row, clip, length in zip(labels, clips, x.lengths.tolist(), strict=True):
             centres = front.centre + front.hop * np.arange(length)
             row[:length] = read_phones(find_phones(clip.path), number)(centres)
-        groups = np.array([clip.group for clip in clips])
-        lengths, sounds = x.lengths + self.label_lag, Sounds(clips, self.sound.rate)
-        classes = self.classes if self.classes == 61 else None
-        whole = Split(*self.late(x, labels), lengths, groups, sounds, statistics=x.path.statistics)
-        return whole.validate(str(folder), classes)
+        return split_of(x, labels, clips, lag=self.label_lag).validate(str(folder), self.outputs)
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole
+from ...errors import SrnnError, check_choice, check_whole, is_number
 
 Array = npt.NDArray[np.float32]
 LevelName = Literal["clip", "absolute"]
@@ -50,7 +50,8 @@ class LogMel:
     def __post_init__(self) -> None:
         for name in ("rate", "window", "hop", "mels"):
             check_whole(name, getattr(self, name), 1)
-        if not 0 <= self.low < self.high <= self.rate / 2:
+        numbers = is_number(self.low) and is_number(self.high)
+        if not numbers or not 0 <= self.low < self.high <= self.rate / 2:
             raise SrnnError(
                 f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between 0 and "
                 f"{self.rate / 2:g} Hz, half the sampling rate."
@@ -102,7 +103,8 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
         hint = "; average its channels first" if sound.ndim == 2 else ""
         raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}{hint}.")
-    sound = sound.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # what is too large for it is not finite
+        sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
         raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
     return sound

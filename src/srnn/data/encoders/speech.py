@@ -32,7 +32,7 @@ Normalisation = Literal["clip", "training"]
 FRAMES_A_SECOND = 100
 _LARGEST = 6e4  # float16 ends at 65504
 MIN_SAMPLES_MS = 10 * WIDTH
-"""Minimal seconds of sound: shorter sound has too few frames for derivatives."""
+"""Minimal milliseconds of sound: shorter sound has too few frames for derivatives."""
 
 
 class Statistics(NamedTuple):
@@ -73,8 +73,8 @@ class SpeechFeatures:
     """Where the highest band of log_mel ends; the published network hears up to 4 kHz. None: at half of ``rate``."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("kind", get_args(FeatureKind)), ("normalise", get_args(Normalisation))):
-            check_choice("features" if name == "kind" else name, getattr(self, name), choices)
+        check_choice("features", self.kind, get_args(FeatureKind))
+        check_choice("normalise", self.normalise, get_args(Normalisation))
         if not isinstance(self.rate, int) or self.rate % 100 or not 8000 <= self.rate <= 384_000:
             raise SrnnError(f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}.")
         check_whole("derivatives", self.derivatives, 0, 4)

@@ -140,11 +140,10 @@ class Chain(StreamEncoder):
         return np.asarray(block)
 
     def flush(self) -> Array:
-        rest: Array | None = None
-        for stage in self.stages:
-            end = [] if rest is None else [stage.push(rest)]
-            rest = np.concatenate([*end, stage.flush()])
-        return self._none() if rest is None else rest
+        rest = self.stages[0].flush()
+        for stage in self.stages[1:]:
+            rest = np.concatenate([stage.push(rest), stage.flush()])
+        return rest
 
     def reset(self) -> None:
         for stage in self.stages:

@@ -37,7 +37,7 @@ class LogMelStream(StreamEncoder):
 
     Args:
         front: what makes the frames; SrnnError with the level "clip".
-        minimum: samples that shorter sound is padded to with silence; at least hop.
+        minimum: samples that shorter sound is padded to with silence; more than half a window.
         half: round frames to float16, as the data sets keep them, so that a network reads what it read in training.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import check_whole
+from ...errors import check_positive, check_whole
 from ..encoders.sliding_window import WindowStream, sliding_window
 from .base import INT16_SCALE, Array, SignalPath
 
@@ -29,6 +29,7 @@ class WindowPath(SignalPath):
 
     def __post_init__(self) -> None:
         check_whole("A window's width", self.width, 1, WIDEST)  # a stream ends with as many windows
+        check_positive("The value of white", self.white)
 
     @property
     def inputs(self) -> int:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import check_positive
+from ...errors import SrnnError, check_positive
 from ..datasets.audio import resampled
 from ..encoders.cochlea import Cochlea, clip_key
 from ..encoders.event_binning import EventBinning
@@ -51,6 +51,10 @@ class SpeechPath(SoundPath):
     def __post_init__(self) -> None:
         if self.ternary is not None:
             check_positive("A ternary threshold", self.ternary)
+        if self.statistics is not None and self.statistics.mean.shape != (self.inputs,):
+            raise SrnnError(
+                f"The statistics are of {len(self.statistics.mean)} channels, the features have {self.inputs}."
+            )
 
     @property
     def rate(self) -> int:  # type: ignore[override]

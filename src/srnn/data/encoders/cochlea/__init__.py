@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....errors import SrnnError, check_choice, check_positive, check_whole
+from ....errors import SrnnError, check_choice, check_positive, check_whole, is_number
 from ..mel import as_sound
 from .basilar import BasilarMembrane, TransferTables, velocity
 from .bushy import BushyCell, BushyState
@@ -68,7 +68,7 @@ class Cochlea:
             check_whole(f"A cochlea's {name}", getattr(self, name), low, high)
         if self.level is not None:
             check_positive("A cochlea's level", self.level)
-        if not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
+        if not is_number(self.gain) or not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
             raise SrnnError(f"A cochlea's gain must be a positive number, and 1 if a level is set, not {self.gain!r}.")
         check_choice("A cochlea's precision", self.precision, ("float32", "float64"))
 
