@@ -230,6 +230,8 @@ def from_network(
     require(isinstance(classes, Iterable), "classes", "a list of names", classes)
     require(signal is None or isinstance(signal, SignalPath), "signal", "a signal path of srnn.data.signals", signal)
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
+    require(isinstance(name, str), "name", "text", name)
+    check_whole("start", start, 0)
     if step_ms is not None:
         check_positive("step_ms", step_ms)
     if steps is not None:
