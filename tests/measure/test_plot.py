@@ -101,6 +101,7 @@ def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch)
         (lambda: srnn.plot.raster(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.raster(NET(torch.ones(1, 2, 3))), r"the result of net\.run\(x\), not a tuple"),
         (lambda: srnn.plot.membranes(RESULT, layer=3), "no layer 3"),
+        (lambda: srnn.plot.membranes(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.membranes(RESULT, neurons=[5]), "neurons 0 to 4"),
         (lambda: srnn.plot.membranes(NET.run(torch.ones(1, 2, 3))), "no membrane potentials"),
     ],

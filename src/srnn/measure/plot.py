@@ -110,6 +110,7 @@ def membranes(
     if not -len(result.layers) <= layer < len(result.layers):
         raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, the readout included.")
     one, steps = result.layers[layer], result.output.shape[1]
+    emitted = _emitted(one, sequence)
     traces = {name.removeprefix("forward."): values for name, values in one.traces.items()}
     if "u" not in traces:
         raise SrnnError('The result has no membrane potentials; run the network with net.run(x, record=("u", "v")).')
@@ -117,7 +118,6 @@ def membranes(
     if not all(0 <= neuron < u.shape[1] for neuron in neurons):
         raise SrnnError(f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}.")
     threshold = u - _array(traces["v"][sequence]) if "v" in traces else np.zeros_like(u)
-    emitted = _emitted(one, sequence)
     x = np.arange(len(u)) * _per_step(u, steps, step_ms)
     with _drawing(axes, 0.5 + 0.7 * len(neurons)) as axes:
         for row, neuron in enumerate(neurons):
