@@ -89,6 +89,8 @@ def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
     for option in ("baselines", "technology", "rates", "input_rate", "split"):
         if str(getattr(arguments, option)) not in ("", DEFAULT, "validation"):
             words += given(arguments, option)
+    if arguments.data is not None:
+        words += ["--data", word(str(arguments.data))]
     with locked(arguments.out):
         write_atomically(arguments.out / "energy.json", (json_text(comparison) + "\n").encode())
         write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn energy {' '.join(words)}").encode())
