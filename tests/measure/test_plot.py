@@ -104,6 +104,8 @@ def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch)
         (lambda: srnn.plot.membranes(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.membranes(RESULT, neurons=[5]), "neurons 0 to 4"),
         (lambda: srnn.plot.membranes(NET.run(torch.ones(1, 2, 3))), "no membrane potentials"),
+        (lambda: srnn.plot.time_constants("runs/digits"), "a str has none; see srnn.load"),
+        (lambda: srnn.plot.confusion(np.eye(2)), "a ClassReport, not a ndarray"),
     ],
 )
 def test_mistakes(wrong, message: str) -> None:

@@ -141,10 +141,14 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
     gives if it had one; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
     SrnnError where there are none that are positive numbers.
     """
-    if not isinstance(source, Sequence):
+    if not isinstance(source, Sequence) or isinstance(source, str):
         network, initial, step_ms = source, None, None
         if (task := getattr(source, "task", None)) is not None:
             network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
+        if not hasattr(network, "time_constants"):
+            raise SrnnError(
+                f"A model or a network has time constants, a {type(source).__name__} has none; see srnn.load."
+            )
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
     kinds = {kind: positive_values([one for one in constants if one.name.endswith(kind)])
@@ -218,6 +222,8 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     Of few classes each field shows its count.
     """
     classes = report.classes if isinstance(report, Analysis) else report
+    if not isinstance(classes, ClassReport):
+        raise SrnnError(f"What is drawn is an analysis or its classes, a ClassReport, not a {type(report).__name__}.")
     counts, names = classes.confusion, classes.class_names
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     few = len(names) <= _COUNTED
