@@ -101,7 +101,7 @@ def _sensor(plan: Plan) -> tuple[str, str]:
 
 def _endless(plan: Plan) -> bool:
     """Whether every step has a class, so that no sequence begins or ends."""
-    return plan.rule is not None and plan.rule.loss.name == "nll"
+    return plan.rule is not None and plan.rule.per_step
 
 
 def _pause(plan: Plan) -> int:
