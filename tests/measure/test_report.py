@@ -142,6 +142,14 @@ def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Pat
             assert np.allclose(channels, sequences.x[one["index"]], atol=0.003)
 
 
+def test_a_layer_is_called_the_same_all_over_the_page(tmp_path: Path) -> None:
+    cells = {"model": "lstm", "neuron": "alif", "readout": "integrator", "backend": "auto"}
+    settings = [f"--network.{key}={value}" for key, value in cells.items()]
+    folder = make_run(tmp_path / "run", *DIGITS, *settings, "--network.recurrent=false")  # units that have no name
+    content = report_content(folder, samples=1, options=NO_EXIT)
+    assert {one["kind"] for one in content["samples"]["watched"]} == {*content["network"]["neurons"]} == {"relu"}
+
+
 def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_run(tmp_path / "run", *ECG)
     monkeypatch.setattr(samples, "BUDGET", 2000)
