@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
-from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -73,9 +72,9 @@ class Model(Trained):
         """
         from .deploy.predicting import predict
 
-        many = isinstance(signal, (list, tuple)) and bool(signal) and not isinstance(signal[0], Number)
+        many = isinstance(signal, (list, tuple)) and bool(signal) and not _is_number(signal[0])
         if many and isinstance(signal[0], (list, tuple)) and self.task.whole_path(form).channels > 1:  # type: ignore[index]
-            many = not all(isinstance(value, Number) for value in signal[0])  # type: ignore[index]
+            many = not all(map(_is_number, signal[0]))  # type: ignore[index]
         if many or getattr(signal, "ndim", 0) == 3:
             return [predict(self, one, form) for one in signal]  # type: ignore[arg-type, union-attr]
         return predict(self, signal, form)  # type: ignore[arg-type]
@@ -117,6 +116,11 @@ class Model(Trained):
         from .deploy.export.model import export
 
         return export(self, Path(path), format, **options)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one number: Python's, numpy's or a tensor's."""
+    return isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0
 
 
 def train(

@@ -165,7 +165,7 @@ def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
     two = model.predict([x, x.tolist()])
     assert isinstance(two, list) and np.array_equal(two[0].scores, two[1].scores)
     model, pixels = srnn.load("digits"), np.load(srnn.example("digits")).ravel()
-    for numbers in (pixels, np.rint(pixels).astype(np.int16)):  # numpy's, which are no float and no int
+    for numbers in (pixels, np.rint(pixels).astype(np.int16), torch.from_numpy(pixels)):  # each no float and no int
         assert np.array_equal(model.predict([*numbers]).scores, model.predict(numbers).scores)  # type: ignore[union-attr]
     model = srnn.load("ecg-records")
     for bad, message in ((x.T, r"300 channels; this network reads 2 leads .* Give it as \(samples, channels\), x\.T\."),
