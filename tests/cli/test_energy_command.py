@@ -140,6 +140,14 @@ def test_the_page_says_on_what_recordings(
     assert "Made by `srnn energy srnn --data mine.npz`" in page and str(tmp_path) not in page
 
 
+def test_a_file_is_no_folder_to_write_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    monkeypatch.setattr("srnn.measure.energy.subjects.compare_energy", lambda *_, **__: pytest.fail("it was measured"))
+    assert "it is a file" in fails(capsys, "energy", "digits", "--out", tmp_path / "file")
+
+
 def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"  # the name "digits" is a pretrained network's, too
     recipe.write_text(dump_recipe(load_recipe("digits")))

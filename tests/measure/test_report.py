@@ -27,6 +27,7 @@ from srnn.nn.neurons import LIF
 from srnn.nn.neurons.base import decay
 from srnn.training.evaluation import evaluate
 from srnn.training.runs import Run
+from support.commands import fails
 from support.reporting import embedded, unpack
 from support.runs import DIGITS, ECG, RESTORED, few_sequences, make_run
 
@@ -226,6 +227,14 @@ def test_a_mistake_is_one_line(
     printed = capsys.readouterr()
     assert printed.out == "" and message in printed.err and printed.err.count("\n") == 1
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(("command", "measure"), [("report", "report_content"), ("compare", "comparison_content")])
+def test_a_folder_is_refused_before_anything_is_measured(
+    command: str, measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"srnn.measure.page.{measure}", lambda *_, **__: pytest.fail("it was measured"))
+    assert f"{tmp_path} is a folder" in fails(capsys, command, tmp_path / "run", "--out", tmp_path)
 
 
 def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:

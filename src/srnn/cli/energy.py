@@ -65,8 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     input_rate = None if arguments.input_rate is None else _rate("--input-rate", arguments.input_rate)
     baselines = [name.strip() for name in arguments.baselines.split(",") if name.strip()]
 
+    from ..files import check_folder
     from ..measure.energy.subjects import compare_energy
 
+    if arguments.out is not None:
+        check_folder(arguments.out)  # before anything is measured
     comparison = compare_energy(
         arguments.networks,
         baselines,
