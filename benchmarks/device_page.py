@@ -18,7 +18,8 @@ def page(found: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: str, rows: list[str]) -> str:
+def table(head: str, rows: list[str]) -> str:
+    """Of a head and rows whose cells have " | " between them."""
     columns = head.count("|") + 1
     return "\n".join([f"| {head} |", "| --- " * columns + "|", *(f"| {row} |" for row in rows)])
 
@@ -35,16 +36,16 @@ def _times(records: list[dict[str, Any]]) -> str:
             shown = [f"{times['plain']:,.0f} ({times['fast']:,.0f})" for times in ns.values()]
             ratios = [ns["lstm"][flags] / ns["float32"][flags] for flags in ("plain", "fast")]
             rows.append(f"{_name(r)} | {name} | {' | '.join(shown)} | {ratios[0]:.1f} ({ratios[1]:.1f})")
-    table = _table(
+    timed = table(
         "network | compiler | C float32, ns a step | C int8 | LSTM, C float32 | LSTM over network, float32", rows
     )
     calls = [
         f"{_name(r)} | {r['onnxruntime_ns']:,.0f} | {r['lstm']['onnxruntime_ns']:,.0f} | {r['python_ns']:,.0f}"
         for r in records
     ]
-    called = _table("network | onnxruntime, ns a step | onnxruntime, LSTM | `Stream.push`", calls)
+    called = table("network | onnxruntime, ns a step | onnxruntime, LSTM | `Stream.push`", calls)
     return (
-        f"{table}\n\nIn brackets: all that the compiler can (`-O3 -march=native -ffast-math`); else the exported Makefile's "
+        f"{timed}\n\nIn brackets: all that the compiler can (`-O3 -march=native -ffast-math`); else the exported Makefile's "
         f"flags. Called from Python, one step a call:\n\n{called}"
     )
 
@@ -68,7 +69,7 @@ def _operations(records: list[dict[str, Any]]) -> str:
         "of them multiplied, too | at most, says the header | neurons: additions, multiplications | LSTM's multiply-adds"
     )
     return (
-        f"{_table(head, rows)}\n\nThe theory counts what a layer sends to itself at the step at which it is sent. What is sent "
+        f"{table(head, rows)}\n\nThe theory counts what a layer sends to itself at the step at which it is sent. What is sent "
         "at the last step of a sequence would be heard one step later: the C, which stops there, has not added it. That is the "
         "part that is never heard: the larger, the shorter the sequences. The rest is what the C counted; but a network whose "
         "initial state is random (the published ones) begins there at a drawn state, on a device at its mean."
@@ -81,8 +82,8 @@ def _bytes(records: list[dict[str, Any]]) -> str:
         return " | ".join(f"{part[kind]:,}" for part in parts)
 
     head = "network | float32 | LSTM, float32 | int8 | LSTM, int8"
-    flash = _table(f"flash, bytes: {head}", [f"{_name(r)} | {sizes(r, 'flash_bytes')}" for r in records])
-    ram = _table(f"RAM, bytes: {head}", [f"{_name(r)} | {sizes(r, 'ram_bytes')}" for r in records])
+    flash = table(f"flash, bytes: {head}", [f"{_name(r)} | {sizes(r, 'flash_bytes')}" for r in records])
+    ram = table(f"RAM, bytes: {head}", [f"{_name(r)} | {sizes(r, 'ram_bytes')}" for r in records])
     return f"{flash}\n\n{ram}\n\nAn LSTM in int8: weights of one byte, biases and state of four."
 
 
@@ -110,4 +111,4 @@ def _agreement(records: list[dict[str, Any]]) -> str:
             f"{a['onnx_decisions_that_differ']:,} of {a['decisions']:,}"
         )
     named = "network | whole sequences, onnxruntime | greatest difference of an output | of outputs up to | decisions that differ"
-    return f"{_table(head, rows)}\n\n{_table(named, onnx)}"
+    return f"{table(head, rows)}\n\n{table(named, onnx)}"

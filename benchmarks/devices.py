@@ -30,6 +30,7 @@ import numpy as np
 from . import machine
 from .boards import LARGE_M0, PROCESSORS, SUPPORT, Processor, called, command, compiled, linked, sizes
 from .device_lstm import c_source, onnx_model
+from .device_page import table
 
 if TYPE_CHECKING:
     from srnn.training.trained import Trained
@@ -203,14 +204,10 @@ def page(found: dict[str, Any]) -> str:
         "as many LSTM units as | ONNX, bytes | constants, float32 | constants, int8 | multiply-adds a step | "
         + " | ".join(f"{device}, instructions a step, float32" for device in DEVICES)
     )
-    tables = [
-        "\n".join([f"| {title} |", "| --- " * (title.count(" | ") + 1) + "|", *(f"| {row} |" for row in lines)])
-        for title, lines in ((head, rows), (other, beside))
-    ]
     compilers = " and ".join(found["compilers"])
     return (
         f"# On microcontrollers\n\nMade by `{found['command']}`, commit {found['machine']['commit']}; {compilers}; "
-        f"{found['emulator']}. What is measured: benchmarks/devices.py.\n\n" + "\n\n".join(tables) + "\n"
+        f"{found['emulator']}. What is measured: benchmarks/devices.py.\n\n{table(head, rows)}\n\n{table(other, beside)}\n"
     )
 
 

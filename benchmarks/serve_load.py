@@ -36,8 +36,10 @@ from typing import Any
 import numpy as np
 
 from srnn.deploy.serve.server import spare_collections
+from srnn.files import write_json
 
 from .machine import describe
+from .serve_attackers import KEY, frame
 
 BEGIN = 1.0
 """Seconds that are told apart: all streams send their first blocks within one block's time, which takes more than later ones."""
@@ -62,8 +64,7 @@ class Stream(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(
-            f"GET /v1/models/{self.name}/stream HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            f"GET /v1/models/{self.name}/stream HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{KEY}"
             f"Authorization: Bearer {self.token}\r\n\r\n".encode()
         )
 
@@ -73,13 +74,7 @@ class Stream(asyncio.Protocol):
             self.ready.set_exception(RuntimeError(self.failed))
 
     def write(self, opcode: int, data: bytes) -> None:
-        size = len(data)
-        head = (
-            bytes([0x80 | opcode, 0x80 | size])
-            if size < 126
-            else bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2, "big")
-        )
-        self.transport.write(head + b"\0\0\0\0" + data)  # masked with zeros
+        self.transport.write(frame(opcode, data))
 
     def send(self, block: bytes, steps: int, now: float) -> None:
         """A block after which so many steps were sent in all."""
@@ -285,14 +280,12 @@ def main() -> None:
             most = max((streams for streams in given.streams if carried(streams)), default=0)
         print(f"carried: {most} streams ({given.block} samples a message)")
         if given.out is not None:
-            temporary = given.out.with_suffix(".tmp")
             found = {
                 "run": Path(given.run).name, "input": given.input, "block": given.block, "allowed_ms": given.allowed,
                 "server_cores": given.server_core, "client_core": given.client_core, "searched": given.find,
                 "carried": most, "machine": machine, "rows": rows,
             }  # fmt: skip
-            temporary.write_text(json.dumps(found, indent=2) + "\n")
-            os.replace(temporary, given.out)
+            write_json(given.out, found)
     finally:
         for server in servers:
             server.terminate()

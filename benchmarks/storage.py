@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from srnn.files import write_atomically
+
 from .report import KINDS
 
 ABOUT_A_RUN = ("date", "machine", "settings", "minutes")
@@ -21,9 +23,7 @@ def write(results: dict[str, Any], out: Path) -> None:
             parts.append(f"{json.dumps(key)}: [\n{records}\n]")
         else:
             parts.append(f"{json.dumps(key)}: {json.dumps(value, indent=1)}")
-    temporary = out.with_name(out.name + ".part")
-    temporary.write_text("{\n" + ",\n".join(parts) + "\n}\n")
-    temporary.replace(out)
+    write_atomically(out, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
 
 
 def rounded(value: Any) -> Any:

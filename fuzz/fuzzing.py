@@ -57,9 +57,8 @@ def fuzz(target: Target, seconds: float, work: Path) -> Outcome:
         if code == 0:
             break
         ends += 1
-        if (
-            not _keep_end(target, place / "findings", said) and ends >= 3
-        ):  # nothing to learn from, and it will not change
+        learnt = _keep_end(target, place / "findings", said)
+        if not learnt and ends >= 3:  # and that will not change
             break
     spent = os.times().children_user + os.times().children_system - spent_before
     outcome = Outcome(target.name, time.monotonic() - begun, spent, executions, coverage, features, corpus, ends)

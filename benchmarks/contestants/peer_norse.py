@@ -7,7 +7,6 @@ from norse.torch import LI, LSNNParameters, LSNNRecurrent
 from torch import Tensor, nn
 
 from ..nets import BETA, THRESHOLD
-from .base import layer_weights
 from .torch_base import TorchContestant
 
 
@@ -28,10 +27,10 @@ class Norse(TorchContestant):
         width = self.net.inputs
         for number, size in enumerate(self.net.hidden):
             recurrent = LSNNRecurrent(width, size, constants, dt=0.001, autapses=True)
-            weights = layer_weights(self.problem, number)
+            weights = self.layer_weights(number)
             with torch.no_grad():
-                recurrent.input_weights.copy_(torch.from_numpy(weights["weight_in"]))
-                recurrent.recurrent_weights.copy_(torch.from_numpy(weights["weight_rec"]))
+                recurrent.input_weights.copy_(weights["weight_in"])
+                recurrent.recurrent_weights.copy_(weights["weight_rec"])
             self.layers.append(recurrent)
             width = size
         self.linear_out, self.readout = nn.Linear(width, self.net.outputs), LI()

@@ -8,7 +8,6 @@ from sinabs.activation import MultiGaussian
 from torch import Tensor, nn
 
 from ..nets import BETA, LOBE, SIGMA, THRESHOLD, WIDTH
-from .base import layer_weights
 from .torch_base import TorchContestant
 
 
@@ -20,9 +19,7 @@ class Sinabs(TorchContestant):
         self.inputs, self.layers = nn.ModuleList(), nn.ModuleList()
         width = self.net.inputs
         for number, size in enumerate(self.net.hidden):
-            weights = {
-                name: torch.from_numpy(value).float() for name, value in layer_weights(self.problem, number).items()
-            }
+            weights = self.layer_weights(number)
             linear, recurrent = nn.Linear(width, size), nn.Linear(size, size, bias=False)
             with torch.no_grad():
                 linear.weight.copy_(weights["weight_in"])

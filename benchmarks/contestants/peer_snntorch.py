@@ -10,7 +10,6 @@ from snntorch import surrogate
 from torch import Tensor, nn
 
 from ..nets import THRESHOLD
-from .base import layer_weights
 from .torch_base import TorchContestant
 
 
@@ -22,9 +21,7 @@ class SnnTorch(TorchContestant):
         widths = (self.net.inputs, *self.net.hidden)
         self.inputs, self.cells = nn.ModuleList(), nn.ModuleList()
         for number, size in enumerate(self.net.hidden):
-            weights = {
-                name: torch.from_numpy(value).float() for name, value in layer_weights(self.problem, number).items()
-            }
+            weights = self.layer_weights(number)
             decay = torch.exp(-1 / weights["tau_mem"])
             # RLeaky adds the whole current where the paper's neuron adds (1 - alpha) of it: the threshold makes up for that.
             cell = snn.RLeaky(

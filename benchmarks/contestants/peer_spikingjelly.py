@@ -7,7 +7,6 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from ..nets import THRESHOLD
-from .base import layer_weights
 from .torch_base import TorchContestant
 
 
@@ -19,9 +18,7 @@ class SpikingJelly(TorchContestant):
         modules: list[nn.Module] = []
         width = self.net.inputs
         for number, size in enumerate(self.net.hidden):
-            weights = {
-                name: torch.from_numpy(value).float() for name, value in layer_weights(self.problem, number).items()
-            }
+            weights = self.layer_weights(number)
             # With decay_input the node adds a fraction 1/tau of the current, as the paper's neuron adds (1 - alpha).
             node = neuron.LIFNode(
                 tau=20.0, decay_input=True, v_threshold=THRESHOLD, v_reset=None, detach_reset=False,

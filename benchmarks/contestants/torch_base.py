@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..nets import Problem
-from .base import Contestant
+from .base import Contestant, layer_weights
 
 
 class TorchContestant(Contestant):
@@ -44,6 +44,10 @@ class TorchContestant(Contestant):
     def run(self, keep_hidden: bool = False) -> Tensor:
         """The readout over time, (B, T, classes). ``keep_hidden``: also put the hidden spikes into ``self.hidden``."""
         raise NotImplementedError
+
+    def layer_weights(self, number: int) -> dict[str, Tensor]:
+        """The weights of one hidden layer in float32, by their short names."""
+        return {name: torch.from_numpy(value).float() for name, value in layer_weights(self.problem, number).items()}
 
     def loss(self) -> Tensor:
         output = self.run()

@@ -8,8 +8,7 @@ from typing import Any
 from ..catalogue import Entry
 from ..driver import Failed, Field, Worker
 from ..nets import Net
-
-MIB = 2**20
+from ..report import MIB
 
 
 def memory(entries: Iterable[Entry], net: Net, field: Field, say: Callable[[str], None]) -> list[dict[str, Any]]:

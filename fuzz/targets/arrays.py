@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -22,8 +23,6 @@ def read_mat(data: bytes, folder: Path) -> object:
 
 def mat_seeds() -> dict[str, bytes]:
     import scipy.io
-
-    from .shared import io
 
     def saved(packed: bool) -> bytes:
         file = io.BytesIO()

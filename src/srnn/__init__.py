@@ -94,7 +94,7 @@ _HOME = {
     "training.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")
-_MODULES = {"plot": "measure.plot"} | {wing: wing for wing in _WINGS}
+_MODULES = {"plot": "measure.plot", "progress": "progress"} | {wing: wing for wing in _WINGS}
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 

@@ -72,9 +72,9 @@ class Model(Trained):
         """
         from .deploy.predicting import predict
 
-        many = isinstance(signal, (list, tuple)) and bool(signal) and not isinstance(signal[0], (int, float))
+        many = isinstance(signal, (list, tuple)) and bool(signal) and not _is_number(signal[0])
         if many and isinstance(signal[0], (list, tuple)) and self.task.whole_path(form).channels > 1:  # type: ignore[index]
-            many = not all(isinstance(value, (int, float)) for value in signal[0])  # type: ignore[index]
+            many = not all(map(_is_number, signal[0]))  # type: ignore[index]
         if many or getattr(signal, "ndim", 0) == 3:
             return [predict(self, one, form) for one in signal]  # type: ignore[arg-type, union-attr]
         return predict(self, signal, form)  # type: ignore[arg-type]
@@ -116,6 +116,11 @@ class Model(Trained):
         from .deploy.export.model import export
 
         return export(self, Path(path), format, **options)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one number: Python's, numpy's or a tensor's."""
+    return isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0
 
 
 def train(
@@ -229,6 +234,8 @@ def from_network(
     require(isinstance(classes, Iterable), "classes", "a list of names", classes)
     require(signal is None or isinstance(signal, SignalPath), "signal", "a signal path of srnn.data.signals", signal)
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
+    require(isinstance(name, str), "name", "text", name)
+    check_whole("start", start, 0)
     if step_ms is not None:
         check_positive("step_ms", step_ms)
     if steps is not None:

@@ -124,6 +124,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "needs a value" in fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rule")
     assert "'rul'" in fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rul=3")
     assert "'digits'" in fails(capsys, "recipes", "list", "digits")
+    assert "--a.npy was not found" in fails(capsys, "predict", "digits", "--", "--a.npy")  # a name, not a setting
     assert not (tmp_path / "run").exists()
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from srnn.cli.main import main
@@ -13,6 +14,7 @@ from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy
 from srnn.training.recipes import dump_recipe, load_recipe
+from srnn.training.runs import Run
 from support.commands import fails
 from support.runs import few_digits
 
@@ -124,6 +126,26 @@ def test_the_runs_of_a_sweep_go_by_their_points(
 def test_the_page_names_a_recipe_in_full(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     _json(capsys, "paper/shd", "--rates", "0.1", "--out", tmp_path)
     assert "Made by `srnn energy paper/shd --rates 0.1`" in (tmp_path / "energy.md").read_text()
+
+
+def test_the_page_says_on_what_recordings(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    kept = Run.open(runs["srnn"]).trained().task.load("validation")
+    names = np.array([str(number) for number in range(10)])
+    y = np.arange(len(kept.y)) % 10  # each class occurs
+    np.savez(tmp_path / "mine.npz", x=kept.x, y=y, class_names=names, split=np.full(len(y), "validation"))
+    _json(capsys, runs["srnn"], "--data", tmp_path / "mine.npz", "--out", tmp_path / "energy")
+    page = (tmp_path / "energy" / "energy.md").read_text()
+    assert "Made by `srnn energy srnn --data mine.npz`" in page and str(tmp_path) not in page
+
+
+def test_a_file_is_no_folder_to_write_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    monkeypatch.setattr("srnn.measure.energy.subjects.compare_energy", lambda *_, **__: pytest.fail("it was measured"))
+    assert "it is a file" in fails(capsys, "energy", "digits", "--out", tmp_path / "file")
 
 
 def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -202,6 +202,21 @@ def test_what_the_tools_look_for(tmp_path: Path) -> None:
         assert sources == ["src/net.c"] and (cmake / sources[0]).is_file()
 
 
+def test_a_name_that_is_no_text_to_yaml_is_one(tmp_path: Path) -> None:
+    for layout in ("zephyr", "espidf"):
+        export_c(NET, tmp_path / layout, "no", layout=layout)  # type: ignore[arg-type]
+    module, sample, example = (
+        yaml.safe_load((tmp_path / path).read_text())
+        for path in (
+            "zephyr/zephyr/module.yml",
+            "zephyr/samples/no/sample.yaml",
+            "espidf/examples/no/main/idf_component.yml",
+        )
+    )
+    assert module["name"] == sample["sample"]["name"] == sample["tests"]["sample.no"]["tags"] == "no"
+    assert [*example["dependencies"]] == ["no"]
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from argparse import ArgumentParser
 

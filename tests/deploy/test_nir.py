@@ -53,6 +53,11 @@ def same_parameters(a: SRNN, b: SRNN) -> bool:
 # ---- round trips ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_step_may_be_a_number_of_numpys(tmp_path: Path) -> None:
+    found, _ = back(make_net(), tmp_path, dt=np.float32(0.5))
+    assert found.dt == 0.5 and isinstance(exchange.load(tmp_path / "net.nir", dt=np.float32(0.5)).dt, float)
+
+
 @pytest.mark.parametrize("neuron", ["brf", "bhrf"])
 def test_resonators_are_refused_in_one_line(neuron: str, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=f"^NIR cannot take this network: it does not know the neuron '{neuron}'.*$"):
@@ -211,6 +216,8 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
         command(import_nir, capsys, file, "--out", out, "--task", "ecg")
     with pytest.raises(SrnnError, match="add it"):
         command(import_nir, capsys, file, "--task", "digits")
+    with pytest.raises(SrnnError, match="'nll' does not fit a task with one label a sequence"):
+        command(import_nir, capsys, file, "--out", out, "--task", "digits", "--loss", "nll")
     assert not out.exists()
     command(import_nir, capsys, file, "--out", out, "--task", "digits")
     made = Run.open(out).trained()

@@ -268,6 +268,7 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
         (lambda: ClassicalRNN(3, [4], 2, "lstm"), {}, r"^NIR needs a spiking network \(SRNN\), not a ClassicalRNN"),
         (make_net, {"dt": 0.0}, "positive"),
         (make_net, {"dt": float("nan")}, "positive"),
+        (make_net, {"dt": True}, "positive"),
         # Else time constants of many steps are infinite seconds, or steps in a second are.
         (make_net, {"dt": 1e308}, "^dt is the length"),
         (make_net, {"dt": 1e-310, "scaling": "unscaled", "discretisation": "exact"}, "^dt is the length"),

@@ -154,7 +154,7 @@ def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
     model = srnn.load("ecg-records")
     x = np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)  # bfloat16 changes it again
     half = torch.from_numpy(x).bfloat16()
-    for given, same in ((x.tolist(), x), (tuple(map(tuple, x.tolist())), x), (half, half.float().numpy()),
+    for given, same in ((x.tolist(), x), (tuple(map(tuple, x.tolist())), x), ([*map(tuple, x)], x), (half, half.float().numpy()),
                         (torch.from_numpy(x).requires_grad_(), x), (np.asfortranarray(x), x), (x.astype(">f4"), x),
                         (torch.from_numpy(x).to_sparse(), x)):  # fmt: skip
         one, wanted = model.predict(given), model.predict(same)
@@ -164,6 +164,10 @@ def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
         np.testing.assert_array_equal(decisions.scores, model.stream().push(same).scores)
     two = model.predict([x, x.tolist()])
     assert isinstance(two, list) and np.array_equal(two[0].scores, two[1].scores)
+    model, pixels = srnn.load("digits"), np.load(srnn.example("digits")).ravel()
+    for numbers in (pixels, np.rint(pixels).astype(np.int16), torch.from_numpy(pixels)):  # each no float and no int
+        assert np.array_equal(model.predict([*numbers]).scores, model.predict(numbers).scores)  # type: ignore[union-attr]
+    model = srnn.load("ecg-records")
     for bad, message in ((x.T, r"300 channels; this network reads 2 leads .* Give it as \(samples, channels\), x\.T\."),
                          (x[:, :1], r"has 1 channel; this"), ([[1.0, 2.0], [3.0]], "not an array of numbers"),
                          (Path("."), "is a folder")):  # fmt: skip

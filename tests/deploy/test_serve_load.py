@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
-from benchmarks.serve_load import largest, signal
+from benchmarks.serve_load import Stream, largest, signal
 
 
 @pytest.mark.parametrize("limit", [0, 3, 99, 100, 517, 10**6])
@@ -20,6 +22,18 @@ def test_the_largest_number_is_found_by_doubling_and_halving(limit: int) -> None
     found = largest(carried, 100, 2000)
     assert found <= limit and max(tried) <= 2000 and len(tried) == len(set(tried)) < 16
     assert found == 2000 if limit > 2000 else limit - found <= max(1, 0.05 * found)
+
+
+def test_a_block_may_be_large() -> None:
+    """Of 64 KiB and more, whose length a frame says in eight bytes."""
+
+    async def written() -> bytes:
+        stream = Stream("model", 1, "", "step")
+        stream.transport = mock.Mock()
+        stream.send(bytes(70_000), 1, 0.0)
+        return stream.transport.write.call_args.args[0]
+
+    assert asyncio.run(written()) == b"\x82\xff" + (70_000).to_bytes(8, "big") + bytes(70_004)
 
 
 def test_an_ecg_has_two_leads_and_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

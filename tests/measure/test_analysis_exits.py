@@ -209,6 +209,7 @@ def test_streams_begin_again_one_by_one() -> None:
         ({"loss": "ce_mean", "confidence": 1.5}, "confidence"),
         ({"loss": "ce_mean", "confidence": "0.5"}, "confidence"),
         ({"loss": "ce_mean", "confidence": float("nan")}, "confidence"),
+        ({"loss": "ce_mean", "confidence": 10**400}, "confidence must be a number from 0 to 1"),
         ({"loss": "ce_mean", "margin": None}, "margin"),
         ({"loss": "ce_mean", "patience": 0}, "patience"),
         ({"loss": "ce_mean", "patience": 1.5}, "patience"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -72,9 +71,6 @@ def test_time_constants_before_and_after(axes: Axes) -> None:
     srnn.plot.time_constants(NET, Figure().subplots())
     with pytest.raises(srnn.SrnnError, match="no time constants"):
         srnn.plot.time_constants(of[2:], axes)
-    for path in ("runs/digits", Path("runs/digits")):
-        with pytest.raises(srnn.SrnnError, match=r"give srnn\.load\('runs/digits'\)"):
-            srnn.plot.time_constants(path, axes)  # type: ignore[arg-type]
 
 
 def test_anytime_and_confusion(axes: Axes) -> None:
@@ -106,8 +102,11 @@ def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch)
         (lambda: srnn.plot.raster(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.raster(NET(torch.ones(1, 2, 3))), r"the result of net\.run\(x\), not a tuple"),
         (lambda: srnn.plot.membranes(RESULT, layer=3), "no layer 3"),
+        (lambda: srnn.plot.membranes(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.membranes(RESULT, neurons=[5]), "neurons 0 to 4"),
         (lambda: srnn.plot.membranes(NET.run(torch.ones(1, 2, 3))), "no membrane potentials"),
+        (lambda: srnn.plot.time_constants("runs/digits"), "a str has none; see srnn.load"),
+        (lambda: srnn.plot.confusion(np.eye(2)), "a ClassReport, not a ndarray"),
     ],
 )
 def test_mistakes(wrong, message: str) -> None:

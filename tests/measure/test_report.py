@@ -27,6 +27,7 @@ from srnn.nn.neurons import LIF
 from srnn.nn.neurons.base import decay
 from srnn.training.evaluation import evaluate
 from srnn.training.runs import Run
+from support.commands import fails
 from support.reporting import embedded, unpack
 from support.runs import DIGITS, ECG, RESTORED, few_sequences, make_run
 
@@ -142,6 +143,14 @@ def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Pat
             assert np.allclose(channels, sequences.x[one["index"]], atol=0.003)
 
 
+def test_a_layer_is_called_the_same_all_over_the_page(tmp_path: Path) -> None:
+    cells = {"model": "lstm", "neuron": "alif", "readout": "integrator", "backend": "auto"}
+    settings = [f"--network.{key}={value}" for key, value in cells.items()]
+    folder = make_run(tmp_path / "run", *DIGITS, *settings, "--network.recurrent=false")  # units that have no name
+    content = report_content(folder, samples=1, options=NO_EXIT)
+    assert {one["kind"] for one in content["samples"]["watched"]} == {*content["network"]["neurons"]} == {"relu"}
+
+
 def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_run(tmp_path / "run", *ECG)
     monkeypatch.setattr(samples, "BUDGET", 2000)
@@ -218,6 +227,14 @@ def test_a_mistake_is_one_line(
     printed = capsys.readouterr()
     assert printed.out == "" and message in printed.err and printed.err.count("\n") == 1
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(("command", "measure"), [("report", "report_content"), ("compare", "comparison_content")])
+def test_a_folder_is_refused_before_anything_is_measured(
+    command: str, measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"srnn.measure.page.{measure}", lambda *_, **__: pytest.fail("it was measured"))
+    assert f"{tmp_path} is a folder" in fails(capsys, command, tmp_path / "run", "--out", tmp_path)
 
 
 def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:

@@ -279,6 +279,11 @@ def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(SrnnError, match=message):
             model.export(tmp_path / "out", format, **options)  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match=r"or 'nir', not \['c'\]"):
+        model.export(tmp_path / "out", ["c"])  # type: ignore[arg-type]
+    for other in ("ecg-records", model.network):
+        with pytest.raises(SrnnError, match=f"a model, not a {type(other).__name__}: srnn.load reads one"):
+            srnn.export(other, tmp_path / "out")  # type: ignore[arg-type]
     assert not any(tmp_path.iterdir())
 
 

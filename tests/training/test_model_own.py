@@ -48,9 +48,10 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         srnn.from_network(torch.nn.Linear(2, 2), "ab")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="A model cannot take this network: its weights are bfloat16"):
         srnn.from_network(srnn.SRNN(2, [3], 2).bfloat16(), "ab")
-    for settings in ({"step_ms": -1}, {"step_ms": float("nan")}, {"steps": 0}, {"steps": 1.5}):
+    for settings in ({"step_ms": -1}, {"step_ms": float("nan")}, {"steps": 0}, {"steps": 1.5}, {"start": "1"}, {"start": 1.5},
+                     {"name": None}):  # fmt: skip
         (name,) = settings
-        with pytest.raises(SrnnError, match=f"{name} must be"):  # load would refuse the file
+        with pytest.raises(SrnnError, match=f"'?{name}'? must be"):  # load would refuse the file
             srnn.from_network(net, "abc", **settings)
     for odd in (object(), np.arange(2)):
         with pytest.raises(SrnnError, match="'about' holds text, numbers, lists and mappings"):

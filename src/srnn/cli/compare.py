@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import AnalysisOptions
-    from ..measure.page import comparison_content, write_page
+    from ..measure.page import check_page, comparison_content, write_page
 
+    check_page(arguments.out)
     options = AnalysisOptions(early_exit=False) if arguments.no_exit else None
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
     write_page(content, arguments.out)

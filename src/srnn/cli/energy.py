@@ -65,8 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     input_rate = None if arguments.input_rate is None else _rate("--input-rate", arguments.input_rate)
     baselines = [name.strip() for name in arguments.baselines.split(",") if name.strip()]
 
+    from ..files import check_folder
     from ..measure.energy.subjects import compare_energy
 
+    if arguments.out is not None:
+        check_folder(arguments.out)  # before anything is measured
     comparison = compare_energy(
         arguments.networks,
         baselines,
@@ -89,6 +92,8 @@ def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
     for option in ("baselines", "technology", "rates", "input_rate", "split"):
         if str(getattr(arguments, option)) not in ("", DEFAULT, "validation"):
             words += given(arguments, option)
+    if arguments.data is not None:
+        words += ["--data", word(str(arguments.data))]
     with locked(arguments.out):
         write_atomically(arguments.out / "energy.json", (json_text(comparison) + "\n").encode())
         write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn energy {' '.join(words)}").encode())

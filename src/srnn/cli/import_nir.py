@@ -123,6 +123,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     """The recipe whose network this is; it says how it was made. SrnnError where it does not fit the task."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
+    from ..nn.losses import Loss
     from ..training.recipes.reading import build
     from ..training.recipes.schema import Recipe, TaskConfig
     from ..training.recipes.writing import network_config
@@ -144,6 +145,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     else:
         of_sequence: LossName = "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
         loss = LossConfig(loss_name or ("nll" if task.kind == "per_step" else of_sequence))
+    Loss.for_task(loss, task)  # SrnnError where it does not fit
     return Recipe(
         task=config,
         network=network_config(network),

@@ -77,6 +77,9 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     while rest:
         word = rest.pop(0)
         key, given, _ = word[2:].partition("=")
+        if word == "--":  # what follows are names, whatever they begin with
+            others += [word, *rest]
+            break
         if word.startswith("--") and ("." in key or key == "note"):
             settings.append(word)
             if not given and rest:
@@ -94,12 +97,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         if word.startswith("--") and word.endswith("=--"):  # argparse would make an empty list of it, whatever the type
             raise SrnnError(f"'--' is not a value: {word!r}.")
     others, settings = split_overrides(words)
-    if (
-        others[:1]
-        and others[0] in LISTING
-        and (others[1:2] or ["-"])[0].startswith("-")
-        and not {"-h", "--help"} & {*others}
-    ):
+    command, *more = others or [""]
+    if command in LISTING and (not more or more[0].startswith("-")) and not {"-h", "--help"} & {*more}:
         others.insert(1, "list")
     parser = build_parser(others)
     arguments, unknown = parser.parse_known_args(others)

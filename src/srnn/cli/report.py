@@ -32,13 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import AnalysisOptions
-    from ..measure.page import report_content, write_page
+    from ..measure.page import check_page, report_content, write_page
 
+    model = arguments.model
+    out = arguments.out or (model / "report.html" if model.is_dir() else model.with_suffix(".html"))
+    check_page(out)
     baselines = None
     if arguments.baselines is not None:
         baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
     content = report_content(
-        arguments.model,
+        model,
         arguments.split,
         samples=arguments.samples,
         baselines=baselines,
@@ -46,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
         data_dir=arguments.data_dir,
         options=AnalysisOptions(early_exit=False) if arguments.no_exit else None,
     )
-    model = arguments.model
-    out = arguments.out or (model / "report.html" if model.is_dir() else model.with_suffix(".html"))
     write_page(content, out)
 
     def show() -> None:

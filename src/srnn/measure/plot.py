@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +110,7 @@ def membranes(
     if not -len(result.layers) <= layer < len(result.layers):
         raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, the readout included.")
     one, steps = result.layers[layer], result.output.shape[1]
+    emitted = _emitted(one, sequence)
     traces = {name.removeprefix("forward."): values for name, values in one.traces.items()}
     if "u" not in traces:
         raise SrnnError('The result has no membrane potentials; run the network with net.run(x, record=("u", "v")).')
@@ -118,7 +118,6 @@ def membranes(
     if not all(0 <= neuron < u.shape[1] for neuron in neurons):
         raise SrnnError(f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}.")
     threshold = u - _array(traces["v"][sequence]) if "v" in traces else np.zeros_like(u)
-    emitted = _emitted(one, sequence)
     x = np.arange(len(u)) * _per_step(u, steps, step_ms)
     with _drawing(axes, 0.5 + 0.7 * len(neurons)) as axes:
         for row, neuron in enumerate(neurons):
@@ -142,12 +141,14 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
     gives if it had one; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
     SrnnError where there are none that are positive numbers.
     """
-    if isinstance(source, (str, PathLike)):
-        raise SrnnError(f"Time constants are drawn of a model, not of a path; give srnn.load({str(source)!r}).")
-    if not isinstance(source, Sequence):
+    if not isinstance(source, Sequence) or isinstance(source, str):
         network, initial, step_ms = source, None, None
         if (task := getattr(source, "task", None)) is not None:
             network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
+        if not hasattr(network, "time_constants"):
+            raise SrnnError(
+                f"A model or a network has time constants, a {type(source).__name__} has none; see srnn.load."
+            )
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
     kinds = {kind: positive_values([one for one in constants if one.name.endswith(kind)])
@@ -221,6 +222,8 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     Of few classes each field shows its count.
     """
     classes = report.classes if isinstance(report, Analysis) else report
+    if not isinstance(classes, ClassReport):
+        raise SrnnError(f"What is drawn is an analysis or its classes, a ClassReport, not a {type(report).__name__}.")
     counts, names = classes.confusion, classes.class_names
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     few = len(names) <= _COUNTED

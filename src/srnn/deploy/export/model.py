@@ -34,10 +34,17 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     Returns what was written, as numbers. Raises SrnnError for a network that the format cannot represent (nothing is written),
     an unknown format, or a place that cannot be written.
     """
+    from ...training.trained import Trained
+
+    if not isinstance(trained, Trained):
+        raise SrnnError(
+            f"What is exported is a model, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of a "
+            "network."
+        )
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"), "int8": (export_c, "int8"), "onnx": (export_onnx,), "nir": (export_nir,),
     }  # fmt: skip
-    if format not in writers:
+    if format not in [*writers]:  # whatever it is
         raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]

@@ -98,9 +98,8 @@ def load(
     CubaLIF(**settings)  # refuses what is none of their values
     with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
         entries = _entries(graph, source)
-        step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
         how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
-        check_stepping(step, how)
+        step = check_stepping(entries.get("dt", DEFAULT_DT) if dt is None else dt, how)
         wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
         reader = _Reader(wiring, stepping, entries if extension else {}, extension)
         chain = reader.wiring.chain()

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, is_number
 
 Verdict = Literal["exact", "approximated", "lost"]
 Discretisation = Literal["euler", "exact"]
@@ -54,14 +54,16 @@ class Report:
         ]
 
 
-def check_stepping(dt: float, discretisation: str) -> None:
-    """SrnnError unless dt is a time in seconds with which float32 can compute, and the discretisation one."""
-    if not (isinstance(dt, (int, float)) and 1e-30 <= dt <= 1e30):
+def check_stepping(dt: float, discretisation: str) -> float:
+    """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can compute, and the discretisation
+    one."""
+    if not (is_number(dt) and 1e-30 <= dt <= 1e30):
         raise SrnnError(f"dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not {dt!r}.")
     if discretisation not in get_args(Discretisation):
         raise SrnnError(
             f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not {discretisation!r}."
         )
+    return float(dt)
 
 
 def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:

@@ -94,7 +94,7 @@ def to_graph(
     Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
     """
     nir = need("nir", "NIR", "nir")
-    check_stepping(dt, discretisation)
+    dt = check_stepping(dt, discretisation)
     if scaling not in get_args(Scaling):
         raise SrnnError(f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.")
     frozen = freeze(net, "NIR", neurons=_STEPPED)

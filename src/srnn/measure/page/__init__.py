@@ -10,6 +10,6 @@ page.
 
 from .comparison import comparison_content
 from .content import report_content
-from .document import page, to_json, write_page
+from .document import check_page, page, to_json, write_page
 
-__all__ = ["comparison_content", "page", "report_content", "to_json", "write_page"]
+__all__ = ["check_page", "comparison_content", "page", "report_content", "to_json", "write_page"]

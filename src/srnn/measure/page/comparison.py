@@ -33,11 +33,11 @@ def comparison_content(
     runs = [Run.open(folder) for folder in folders]
     energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # refuses runs of several tasks
     described: list[dict[str, Any]] = []
-    for name, run, report in zip(names, runs, energy["networks"], strict=True):
+    for name, run, report, row in zip(names, runs, energy["networks"], energy["compared_with_first"], strict=True):
         trained = run.trained()
         analysis = analyse(trained, split, data_dir=data_dir, options=options)
         logged = training(run)
-        report["name"] = name
+        report["name"] = row["name"] = name
         described.append(
             {
                 "name": name,
@@ -55,8 +55,6 @@ def comparison_content(
                 "best_epoch": logged["best_epoch"],
             }
         )
-    for name, row in zip(names, energy["compared_with_first"], strict=True):
-        row["name"] = name
     return plain(
         {
             "kind": "comparison",

@@ -10,7 +10,6 @@ from ...data.batches import Sequences
 from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...files import read_object
-from ...nn.baselines import Network
 from ...text import plain
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
@@ -18,7 +17,7 @@ from ...training.runs import Run, open_trained
 from ...training.trained import Trained
 from ..analysis import AnalysisOptions, analyse, recipe_spikes
 from ..energy.subjects import compare_energy
-from .samples import take_samples
+from .samples import kind_of, take_samples
 
 SAMPLES = 6
 HISTOGRAM_BINS = 24
@@ -119,19 +118,12 @@ def describe_network(trained: Trained) -> dict[str, Any]:
         "inputs": network.inputs,
         "hidden": list(config.hidden),
         "outputs": network.outputs,
-        "neurons": [_neuron_name(network, number) for number in range(len(config.hidden))],
+        "neurons": [kind_of(layer) for layer in network.layers],
         "spiking": recipe_spikes(trained.recipe),
         "bidirectional": bool(network.bidirectional),
         "substeps": getattr(network, "substeps", 1),
         "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
     }
-
-
-def _neuron_name(network: Network, number: int) -> str:
-    layer = network.layers[number]
-    one = getattr(layer, "forward_layer", layer)
-    neuron = getattr(one, "neuron", None)
-    return neuron.name if neuron is not None else str(getattr(one, "name", "relu"))
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:

@@ -41,11 +41,16 @@ def to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, allow_nan=False, separators=(",", ":"))
 
 
+def check_page(path: Path | str) -> None:
+    """SrnnError for a folder, where no page can be; to be known before anything is measured for it."""
+    if Path(path).is_dir():
+        raise SrnnError(f"{path} is a folder; name a file with --out.")
+
+
 def write_page(content: dict[str, Any], path: Path | str) -> None:
     """Write the page atomically. SrnnError when it cannot be written."""
     path = Path(path)
-    if path.is_dir():
-        raise SrnnError(f"{path} is a folder; name a file with --out.")
+    check_page(path)
     with whole_file(path, parents=True) as file:
         file.write(page(content).encode())
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...nn.baselines import Network
@@ -111,8 +111,7 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
     layers = []
     for number, layer in enumerate(network.layers):
         one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
-        spiking = isinstance(network, SRNN) and one.neuron.emission == "spike"  # type: ignore[union-attr]
-        kind = one.neuron.name if isinstance(network, SRNN) else getattr(one, "name", "dense")  # type: ignore[union-attr]
+        spiking, kind = isinstance(network, SRNN) and one.neuron.emission == "spike", kind_of(layer)  # type: ignore[union-attr]
         neurons: list[int] = []
         if activity is not None and _traces(network):
             rates = next(a.rates for a in activity.layers if a.name.split(".")[1] == str(number))
@@ -124,6 +123,12 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
             {"name": f"layers.{number}", "kind": kind, "size": int(layer.size), "spiking": spiking, "neurons": neurons}  # type: ignore[arg-type]
         )
     return layers
+
+
+def kind_of(layer: nn.Module) -> str:
+    """What the units of a hidden layer are called: as its neuron or its cell, else relu."""
+    one = getattr(layer, "forward_layer", layer)
+    return getattr(getattr(one, "neuron", one), "name", "relu")
 
 
 def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) -> int:

@@ -101,7 +101,7 @@ def _sensor(plan: Plan) -> tuple[str, str]:
 
 def _endless(plan: Plan) -> bool:
     """Whether every step has a class, so that no sequence begins or ends."""
-    return plan.rule is not None and plan.rule.loss.name == "nll"
+    return plan.rule is not None and plan.rule.per_step
 
 
 def _pause(plan: Plan) -> int:
@@ -247,7 +247,8 @@ int main(void)
 """
     exact = "".join(f"  zephyr_library_compile_options({option})\n" for option in _exact(plan))
     return {
-        "zephyr/module.yml": f"name: {name}\nbuild:\n  cmake: .\n  kconfig: Kconfig\n",
+        # In quotes, for to YAML a name such as "no" or "null" is none.
+        "zephyr/module.yml": f'name: "{name}"\nbuild:\n  cmake: .\n  kconfig: Kconfig\n',
         "CMakeLists.txt": (
             f"if(CONFIG_{symbol})\n  zephyr_include_directories(src)\n  zephyr_library_named({name})\n"
             f"  zephyr_library_sources(src/{name}.c)\n{exact}endif()\n"
@@ -260,7 +261,7 @@ int main(void)
         ),
         f"samples/{name}/prj.conf": f"CONFIG_{symbol}=y\n",
         f"samples/{name}/sample.yaml": (
-            f"sample:\n  name: {name}\ntests:\n  sample.{name}:\n    build_only: true\n    tags: {name}\n"
+            f'sample:\n  name: "{name}"\ntests:\n  sample.{name}:\n    build_only: true\n    tags: "{name}"\n'
         ),
         f"samples/{name}/src/main.c": _example(plan, about, "#include <zephyr/kernel.h>\n", main),
     }
@@ -290,7 +291,7 @@ void app_main(void)
         f"examples/{name}/CMakeLists.txt": f"cmake_minimum_required(VERSION 3.16)\n{project}\nproject({name}_example)\n",
         f"examples/{name}/main/CMakeLists.txt": 'idf_component_register(SRCS "main.c" INCLUDE_DIRS ".")\n',
         f"examples/{name}/main/idf_component.yml": (
-            f'dependencies:\n  {name}:\n    version: "*"\n    override_path: "../../.."\n'
+            f'dependencies:\n  "{name}":\n    version: "*"\n    override_path: "../../.."\n'
         ),
         f"examples/{name}/main/main.c": _example(plan, about, includes, main),
     }

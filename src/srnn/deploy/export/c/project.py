@@ -79,6 +79,8 @@ def export_c(
         raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
+    if encoder is not None and isinstance(network, FrozenNetwork):
+        raise SrnnError("The encoder of what device_network made is given there: device_network(net, encoder).")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
     check_learning(device, learn, format, decision is not None)

@@ -119,18 +119,13 @@ class FixedC(Algebra):
         try:
             return super().apply(operation, *operands)
         except SrnnError as error:
-            if operation in (
-                "add",
-                "subtract",
-                "multiply",
-            ):  # of a number that has no such form, which that message names
+            if operation in ("add", "subtract", "multiply"):  # the message names a number that has no such form
                 raise
             raise SrnnError(f"int8 has no '{operation}' for a neuron's equations; export it as float32.") from error
 
     def named(self, name: str, value: Any) -> Any:
-        if (
-            not isinstance(value, FixedText) or value.bounds[0] == value.bounds[1]
-        ):  # a constant: stands where it is used
+        constant = not isinstance(value, FixedText) or value.bounds[0] == value.bounds[1]
+        if constant:  # stands where it is used
             return value
         self.assignments.append((name, value.text))
         return value.named(name)

@@ -2,6 +2,7 @@
 
 const CLASSES = DATA.task.class_names;
 const classColour = i => `--c${i % 10}`;  // everywhere, the live page included
+const layerColour = i => `--c${[0, 2, 3, 6][i % 4]}`;
 
 function player(samples) {
   const { sequences, watched, substeps } = samples, stepMs = DATA.task.step_ms;
@@ -127,9 +128,9 @@ function makeTracks(sample, watched, substeps) {
     add("Decision", DATA.network.bidirectional ? "at each step, bidirectional" : "at each step, from the steps read so far", 20, band(sample.decisions));
   }
   sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),
-    layer.type === "bits" ? raster([layer], [`--c${[0, 2, 3, 6][i % 4]}`], substeps) : heat(layer, `--c${[0, 2, 3, 6][i % 4]}`, substeps)));
+    layer.type === "bits" ? raster([layer], [layerColour(i)], substeps) : heat(layer, layerColour(i), substeps)));
   sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" + (sample.layers[i].type === "bits" ? "; ticks: its spikes" : "") : ""), 52,
-    membrane(layer, n, sample.layers[i], neuron, `--c${[0, 2, 3, 6][i % 4]}`, substeps))));
+    membrane(layer, n, sample.layers[i], neuron, layerColour(i), substeps))));
   const many = CLASSES.length > 12;
   add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
     many ? heat(sample.probabilities, "--accent", 1) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps),
@@ -241,10 +242,9 @@ function membrane(layer, n, spikes, neuron, colour, per) {
       context.fillStyle = colourOf(colour);
       for (let t = first * per; t < Math.min((first + count) * per, spikes.rows); t++) if (spikes.get(t, neuron)) context.fillRect((t / per - first) / count * width, 0, Math.max(1.2, width / count / per * .6), 5);
     }
-    const lower = { w: width, h: height - 6 };
     context.save(); context.translate(0, 6);
-    if (layer.threshold) curve(context, lower.w, lower.h, first, count, per, t => layer.threshold.get(Math.min(t, last), n), range, "--soft", 1, [4, 3]);
-    curve(context, lower.w, lower.h, first, count, per, t => u.get(Math.min(t, last), n), range, colour, 1.5);
+    if (layer.threshold) curve(context, width, height - 6, first, count, per, t => layer.threshold.get(Math.min(t, last), n), range, "--soft", 1, [4, 3]);
+    curve(context, width, height - 6, first, count, per, t => u.get(Math.min(t, last), n), range, colour, 1.5);
     context.restore();
   };
 }

@@ -128,7 +128,7 @@ function activity() {
   const parts = found.layers.map((layer, i) => {
     const rates = [...layer.rates].sort((a, b) => b - a);
     return plot({ title: `${layerName(layer.name)}: ${rates.length} neurons`, subtitle: `mean ${short(layer.rate)}; ${layer.dead.length} ${SPIKING ? "never fire" : "are always 0"}, ${layer.saturated.length} ${SPIKING ? "fire" : "are not 0"} in over ${percent(found.saturated_above, 0)} of all steps`, height: 190,
-      x: { label: "neurons, most active first", min: 0, max: rates.length }, y: { label: SPIKING ? "spikes per step" : "fraction of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(--c${[0, 2, 3, 6][i % 4]})` }] });
+      x: { label: "neurons, most active first", min: 0, max: rates.length }, y: { label: SPIKING ? "spikes per step" : "fraction of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(${layerColour(i)})` }] });
   });
   section("activity", "Activity", `The hidden neurons on the ${EVALUATION.split} split: ${short(found.sops_per_step)} ${SPIKING ? "synaptic operations" : "operations of outputs that are not 0, which multiply,"} per step, ${short(found.sops_per_sequence)} per sequence; of these ${short(found.inputs.sops_per_step)} per step come from the input.`, el("div", { class: "columns" }, parts));
 }
