@@ -65,6 +65,11 @@ def make_server(
     class Server(uvicorn.Server):
         """Accepts connections itself, and computes bodies in other processes."""
 
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            # No signal makes it stop at once: it is about to, and streams that are cut short are errors in its log.
+            super().handle_exit(sig, frame)
+            self.force_exit = False
+
         async def startup(self, sockets: Any = None) -> None:
             await self.lifespan.startup()
             listening = sockets or [listen(host, port)]
