@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .terminal import open_console
-from .text import one_line
+from .text import counted, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     """
     d = description
     classes, more = [one_line(name, 24) for name in d["classes"][:_NAMED]], len(d["classes"]) - _NAMED
-    steps = _many(d["steps"], "step") if d["shortest"] == d["steps"] else f"{d['shortest']:,} to {d['steps']:,} steps"
+    steps = counted(d["steps"], "step") if d["shortest"] == d["steps"] else f"{d['shortest']:,} to {d['steps']:,} steps"
     lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
     label = "one label a sequence" if d["kind"] == "per_sequence" else "a label a step"
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
@@ -76,13 +76,13 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
-        f"{steps}{lasting} x {_many(d['inputs'], 'input')}, {label}",
+        f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
         "classes": f"{len(d['classes']):,}: {', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
         f"{unequal if fraction >= max(_UNEQUAL / len(d['classes']), 0.3) else ''}",
         "network": f"{d['network']}; {d['parameters']:,} parameters",
-        "training": f"{_many(d['epochs'], 'epoch')} of {_many(d['batches_per_epoch'], 'batch', 'batches')} "
+        "training": f"{counted(d['epochs'], 'epoch')} of {counted(d['batches_per_epoch'], 'batch', 'batches')} "
         f"of {d['batch_size']:,}",
-        "runs on": f"{d['device']} ({d['device_reason']}), {_many(d['threads'], 'thread')}; "
+        "runs on": f"{d['device']} ({d['device_reason']}), {counted(d['threads'], 'thread')}; "
         f"backend {d['backend']} ({d['backend_reason']})",
     }
     if d["compile_seconds"]:
@@ -96,10 +96,6 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
             line, max(width, 16), subsequent_indent=" " * (10 if width >= 50 else 2), break_on_hyphens=False,
         )  # fmt: skip
     return lines
-
-
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def compiling(description: dict[str, Any]) -> str:

@@ -43,6 +43,11 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
+def counted(count: int, one: str, more: str = "") -> str:
+    """So many of something, in words: "1 step", "1,301 steps"; ``more``: its plural, where that is not with an s."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
 def plain(value: Any) -> Any:
     """A value of which JSON can represent all: numbers that are not finite become None."""
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from srnn.cli.main import COMMANDS, build_parser, main
+from srnn.cli.main import COMMANDS, build_parser, main, parse
 from srnn.training.recipes import recipe_keys
 
 ODD = ("", "\x00", "\x1b[31m", "\udcff", "x" * 5000, "-1", "1e999", "nan", "9" * 5000, "[/red]", "--", "{")
@@ -78,3 +78,19 @@ def test_odd_words_are_one_line(
 def test_odd_words_for_every_setting_of_a_recipe_are_one_line(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
     for key in recipe_keys():
         check(["recipes", "show", "digits", f"--{key}={odd}"], capsys, (2, 0))  # 0: text is text in task.options, say
+
+
+@pytest.mark.parametrize("name", ["-heart.csv", "--heart.csv", "--note"])
+def test_a_file_whose_name_begins_with_a_dash(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no option, and no setting, behind --; elsewhere it is said how else to write it."""
+    monkeypatch.chdir(tmp_path)
+    assert parse(["predict", "--json", "--", "digits", name]).files == [Path(name)]
+    assert parse(["stream", "digits", "--", name]).source == name
+    assert main(["predict", "digits", name]) == 2 and "write ./" not in capsys.readouterr().err
+    Path(name).touch()
+    for words in (["predict", "digits", name], ["stream", "digits", name]):
+        check(words, capsys, (2,))
+        assert main(words) == 2
+        assert capsys.readouterr().err.endswith(f" If the file {name} is meant, write ./{name}.\n")

@@ -145,6 +145,8 @@ def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["stream", run, source, "--json", "--exit", str(policy), "--report", "end"]) == 0
     *found, summary = lines(capsys)
     assert len(found) == 1 and found[0]["final"] and found[0]["step"] < 63 and summary["steps"] == 64
+    assert main(["stream", run, source, "--exit", str(policy), "--report", "end"]) == 0
+    assert "64 samples, 64 steps, 1 decision shown\n" in capsys.readouterr().out
 
 
 def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,7 +304,7 @@ def test_int16_is_scaled_for_signals_only(run: str, monkeypatch: pytest.MonkeyPa
                 Session, "push", lambda self, block, *more: (pushed.append(block), push(self, block, *more))[1]
             )
             assert main(["stream", run, "-", "--format", "int16", "--json", *words]) == 0
-        assert pushed[-1].max() == np.float32(value)
+        assert pushed[-1].size == 64 and pushed[-1].max() == np.float32(value)  # nobody waits for each by itself
 
 
 def test_serving_without_its_extra_is_one_line(

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from srnn.cli import serve  # noqa: E402
 from srnn.cli.options import shared  # noqa: E402
-from srnn.deploy.serve.accepting import listen  # noqa: E402
+from srnn.deploy.serve.accepting import bind, listen  # noqa: E402
 from srnn.deploy.serve.access import is_loopback  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.deploy.streaming import Decoder  # noqa: E402
@@ -192,13 +192,21 @@ def test_mistakes_are_one_line(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert "Cannot listen on 127.0.0.1" in fails(capsys, "serve", ecg, "--port", str(taken.getsockname()[1]))
+        # Said before models are read, which takes a while.
+        assert "Cannot listen on 127.0.0.1" in fails(capsys, "serve", "nowhere", "--port", str(taken.getsockname()[1]))
     assert "Cannot listen on" in fails(capsys, "serve", ecg, "--host", "192.0.2.1", "--new-token")
+    with (
+        bind("127.0.0.1", 0) as first,
+        pytest.raises(SrnnError, match="Cannot listen on"),
+        bind("127.0.0.1", first.getsockname()[1]) as second,  # where the system allows it: both read their models
+    ):
+        listen(first)
+        listen(second)
 
 
 def test_small_messages_leave_at_once() -> None:
     """asyncio sets TCP_NODELAY where a socket names its protocol only; what it accepts inherits the name."""
-    with listen("127.0.0.1", 0) as listening:
+    with bind("127.0.0.1", 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -243,3 +245,23 @@ def test_limits_of_streams(models: dict[str, Decoder]) -> None:
         with pytest.raises(SrnnError, match="above 0"):
             Limits(streams=bad)  # type: ignore[arg-type]
     assert QUICK.streams == 2000
+
+
+def test_signals_that_come_again_leave_nothing_in_the_log(
+    models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C twice: who is still sending is released, not cut off in the middle."""
+    monkeypatch.setattr("srnn.deploy.serve.server.GRACE", 0.4)
+    head = b"POST /v1/models/ecg/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
+    with serving(models) as running, socket.create_connection(("127.0.0.1", running.port), 20) as slow:
+        monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # to caplog
+        client = running.stream("ecg")
+        slow.sendall(head)
+        while len(running.server.server_state.tasks) < 2:
+            time.sleep(0.01)
+        for _ in range(2):
+            running.server.handle_exit(signal.SIGINT, None)
+        with pytest.raises(ConnectionClosed):
+            client.hear()
+        assert slow.recv(1) == b""
+    assert not caplog.records, caplog.text

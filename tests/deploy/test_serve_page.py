@@ -17,9 +17,10 @@ from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
 from srnn.deploy.serve.app import Recording
 from srnn.deploy.streaming import Decoder
+from srnn.measure.analysis.policy import ExitPolicy
 from support.browser import Browser, find_browser
-from support.runs import RECORDS, SPOKEN, make_run
-from support.serving import Service, serving
+from support.runs import DIGITS, RECORDS, SPOKEN, make_run
+from support.serving import PIXELS, Service, serving
 
 pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
@@ -168,6 +169,22 @@ def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], brows
         browser.wait("document.querySelector('#status').textContent.startsWith('resumed at sample')")
         browser.wait(f"view.at > {before} + 200")
     assert browser.value("view.at") < 5000
+    # What was computed again since the last state is not drawn twice.
+    assert browser.value("view.spikes.length <= view.at && view.input.length <= view.sample")
+    assert browser.value("view.probabilities.length === view.spikes.length")
+
+
+def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(browser: Browser, tmp_path: Path) -> None:
+    make_run(tmp_path / "digits", *DIGITS)
+    decoder = Decoder.of(tmp_path / "digits", policy=ExitPolicy("ce_mean", 0, 0.0, 0.0, 4), segment=16)
+    with serving({"digits": decoder}, recordings=[Recording("7", PIXELS, ("digits",), kept=True)]) as service:
+        browser.open(f"{service.url}/")
+        browser.wait("document.querySelector('#status')?.textContent === 'the signal ended: 64 steps'")
+        shown = browser.value("view.probabilities.map(row => row !== null)")
+    session = decoder.open()
+    known = [*session.push(PIXELS).steps.tolist(), *session.finish().steps.tolist()]
+    assert len(shown) > known[-1] and False in shown[: known[-1]]
+    assert shown == [step in known for step in range(len(shown))] and browser.errors == []
 
 
 def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder], browser: Browser) -> None:

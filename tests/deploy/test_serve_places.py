@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from srnn.deploy.serve.accepting import Acceptor, fit_descriptors, listen
+from srnn.deploy.serve.accepting import Acceptor, bind, fit_descriptors, listen
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.serve.places import BUSY, GUEST, STREAM, Places
 from srnn.errors import SrnnError
@@ -128,7 +128,7 @@ def test_without_descriptors_some_go_new_ones_wait_and_one_line_is_logged(
                 transport.abort()
                 served.set()
 
-        plain = listen("127.0.0.1", 0)
+        plain = listen(bind("127.0.0.1", 0))
         listening = Failing(fileno=plain.detach())
         acceptor = Acceptor(listening, Protocol, places)
         with socket.create_connection(listening.getsockname(), 10):

@@ -25,10 +25,10 @@ LEADS = np.random.default_rng(1).standard_normal((800, 2)).cumsum(0).astype(np.f
 
 
 class Service:
-    """Where a server is, and how to talk to it."""
+    """Where a server is, and how to talk to it. ``server``: itself, where it runs in this process."""
 
-    def __init__(self, port: int, token: str | None = None) -> None:
-        self.port, self.token = port, token
+    def __init__(self, port: int, token: str | None = None, server: Any = None) -> None:
+        self.port, self.token, self.server = port, token, server
         self.url = f"http://127.0.0.1:{port}"
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
@@ -116,7 +116,7 @@ def serving(
         while not server.started:
             assert thread.is_alive() and time.monotonic() < until
             time.sleep(0.01)
-        yield Service(server.servers[0].sockets[0].getsockname()[1], token)
+        yield Service(server.servers[0].sockets[0].getsockname()[1], token, server)
     finally:
         server.should_exit = True
         thread.join(20)

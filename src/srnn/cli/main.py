@@ -70,12 +70,17 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) out of the words: (others, settings)."""
+    """Take the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) out of the words: (others, settings).
+
+    What follows ``--`` is no option, and so no setting.
+    """
     others: list[str] = []
     settings: list[str] = []
     rest = list(words)
     while rest:
         word = rest.pop(0)
+        if word == "--":
+            return [*others, word, *rest], settings
         key, given, _ = word[2:].partition("=")
         if word == "--":  # what follows are names, whatever they begin with
             others += [word, *rest]
@@ -91,6 +96,16 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Arguments of the command line. SrnnError for a mistake, with the nearest right option."""
+    try:
+        return _parse(words)
+    except SrnnError as error:
+        file = next((word for word in words if word.startswith("-") and word != "-" and os.path.lexists(word)), None)
+        if file is None:
+            raise
+        raise SrnnError(f"{error} If the file {file} is meant, write ./{file}.") from error
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
     for word in words:
         if "\0" in word:  # no file can have such a name, and open() has an error of its own for it
             raise SrnnError(f"The argument {word!r} contains a zero byte.")

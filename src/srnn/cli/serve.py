@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..deploy.serve.accepting import fit_descriptors, listen
+    from ..deploy.serve.accepting import bind, fit_descriptors, listen
     from ..deploy.serve.limits import Limits
     from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
 
@@ -102,18 +102,17 @@ def run(arguments: argparse.Namespace) -> int:
     limits, fewer = fit_descriptors(limits)
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
-    models, examples, notes = load_models(arguments)
-    recordings = [load_recording(path, models) for path in arguments.recording] + examples
-    notes += [fewer] if fewer else []
-    listening = listen(arguments.host, arguments.port, arguments.share_port)
-    port = listening.getsockname()[1]
-    try:
+    # A port in use is said before models are loaded; connections are taken after.
+    with bind(arguments.host, arguments.port, arguments.share_port) as bound:
+        port = bound.getsockname()[1]
+        models, examples, notes = load_models(arguments)
+        recordings = [load_recording(path, models) for path in arguments.recording] + examples
+        notes += [fewer] if fewer else []
         server = make_server(models, host=arguments.host, port=port, token=token, limits=limits, recordings=recordings)
+        listen(bound)
         _say(arguments, list(models), port, token, notes)
         spare_collections()
-        server.run(sockets=[listening])
-    finally:
-        listening.close()
+        server.run(sockets=[bound])
     return 0
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, check_whole
-from ..text import json_text
+from ..text import counted, json_text
 from .decoding import add_decoder_arguments, load_decoder
 from .stream_view import LiveView, decision_line
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 SHARED = ("model", "--input", "--channels", "--data-dir")
 BLOCK_SECONDS = 0.04
+BLOCK = 256
+"""Samples a block where samples are not in time: nobody waits for the end of a block, and one by one takes many times as long."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--block",
         type=int,
         metavar="N",
-        help="samples a block (default: 40 ms, or one without time; of a pipe what has come)",
+        help="samples a block (default: 40 ms, or 256 without time; of a pipe what has come)",
     )
     parser.add_argument(
         "--words", action="store_true", help="detect words in overlapping windows, by the model's own rule"
@@ -141,7 +143,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
     from ..deploy.streaming.sources import open_microphone, open_source
 
     signal = decoder.signal
-    block = arguments.block or max(1, round((signal.rate or 0) * BLOCK_SECONDS))
+    block = arguments.block or (BLOCK if signal.rate is None else max(1, round(signal.rate * BLOCK_SECONDS)))
     if arguments.source == "mic":
         return open_microphone(
             signal.channels, signal.rate if signal.form == "signal" else None, block, arguments.device
@@ -241,7 +243,8 @@ def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
     unit = "s" if decoder.signal.rate else "samples"
     if summary["unlike_training"]:
         print(f"unlike in training: {summary['unlike_training']}")
-    print(f"{summary['samples']:,} samples, {summary['steps']:,} steps, {summary['decisions']:,} decisions shown")
+    samples, steps, shown = (counted(summary[f"{name}s"], name) for name in ("sample", "step", "decision"))
+    print(f"{samples}, {steps}, {shown} shown")
     if summary["real_time_factor"]:
         factor = summary["real_time_factor"]
         pace = f"{1 / factor:,.0f} times faster" if factor < 0.5 else f"{1 / factor:.2f} times as fast"

@@ -28,24 +28,38 @@ OWN_DESCRIPTORS = 96
 """Descriptors for other purposes, and for connections that have just been accepted or closed."""
 
 
-def listen(host: str, port: int, shared: bool = False) -> socket.socket:
-    """Open a listening socket, so that a port in use is reported before the server claims to run. SrnnError if it cannot."""
+def bind(host: str, port: int, shared: bool = False) -> socket.socket:
+    """A socket with its address, for ``listen``: a port in use is said at once. SrnnError if it cannot have the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small messages at once (TCP_NODELAY) only where the protocol is named; the kernel else keeps them up to .2 s.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             if not hasattr(socket, "SO_REUSEPORT"):
                 raise SrnnError("This system cannot share a port between servers (--share-port).")
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind((host.strip("[]"), port))
-        listening.listen(BACKLOG)  # whoever reads the address may connect at once
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host.strip("[]"), port))
     except (OSError, UnicodeError) as error:
-        listening.close()
-        reason = getattr(error, "strerror", None) or error
-        raise SrnnError(f"Cannot listen on {host}:{port} ({reason}); choose another --port or --host.") from error
-    return listening
+        bound.close()
+        raise _refusal(host, port, error) from error
+    return bound
+
+
+def listen(bound: socket.socket) -> socket.socket:
+    """The socket, to which whoever reads the address may connect from now on. SrnnError where another server was faster."""
+    try:
+        bound.listen(BACKLOG)
+    except OSError as error:
+        host, port = bound.getsockname()[:2]
+        bound.close()
+        raise _refusal(host, port, error) from error
+    return bound
+
+
+def _refusal(host: str, port: int, error: Exception) -> SrnnError:
+    reason = getattr(error, "strerror", None) or error
+    return SrnnError(f"Cannot listen on {host}:{port} ({reason}); choose another --port or --host.")
 
 
 def fit_descriptors(limits: Limits) -> tuple[Limits, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import SrnnError, need
 from ..streaming import Decoder
-from .accepting import SPARE_CONNECTIONS, Acceptor, listen
+from .accepting import SPARE_CONNECTIONS, Acceptor, bind, listen
 from .access import LEAST_TOKEN, is_loopback
 from .limits import Limits
 from .places import Places
@@ -65,9 +65,14 @@ def make_server(
     class Server(uvicorn.Server):
         """Accepts connections itself, and computes bodies in other processes."""
 
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            # No signal makes it stop at once: it is about to, and streams that are cut short are errors in its log.
+            super().handle_exit(sig, frame)
+            self.force_exit = False
+
         async def startup(self, sockets: Any = None) -> None:
             await self.lifespan.startup()
-            listening = sockets or [listen(host, port)]
+            listening = sockets or [listen(bind(host, port))]
             aside.start()
             make = functools.partial(
                 config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
