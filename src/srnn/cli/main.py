@@ -82,9 +82,6 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if word == "--":
             return [*others, word, *rest], settings
         key, given, _ = word[2:].partition("=")
-        if word == "--":  # what follows are names, whatever they begin with
-            others += [word, *rest]
-            break
         if word.startswith("--") and ("." in key or key == "note"):
             settings.append(word)
             if not given and rest:
