@@ -136,6 +136,7 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
         (BASE + "variants: [{a: {training.epoch: 3}}]", "mine, a: .*training.epoch"),
         (BASE + "variants: [{a: {network.surrogate: linar}}]", "mine, a: .*linar"),
         (BASE + "variants: [{a: {baseline: lstn}}]", "mine, a: .*lstn"),
+        (BASE + "variants: [{a: {baseline: [lstm]}}]", r"mine, a: There is no baseline \['lstm'\]"),
         (BASE + "variants: [{a: {'training.lr_scale': {'no.such': 2}}}]", "mine, a: .*no.such"),
         (BASE + "variants: [{a: {loss.name: nll}}]", "mine, a: .*nll"),
         (BASE + "optimise: accuracy_labelled", "the task labels every step"),
