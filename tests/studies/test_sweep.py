@@ -186,8 +186,11 @@ def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.Cap
 def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(BASE)
-    assert main(["sweep", str(path), "--storage", "no-such-database://me:secret@host/db"]) == 2
-    assert "secret" not in capsys.readouterr().err
+    for password in ("secret", "#secret", "?/secret", "@secret", "x@a:secret", "[secret"):
+        for scheme in ("no-such-database", "sqlite"):
+            assert main(["sweep", str(path), "--storage", f"{scheme}://me:{password}@host/db"]) == 2
+            said = capsys.readouterr().err
+            assert said.startswith(f"srnn: The storage {scheme}://me:***@host/db ") and "secret" not in said
 
 
 def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:

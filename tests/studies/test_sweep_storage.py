@@ -101,6 +101,15 @@ def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err.count("Nothing of the sweep 'sweep' has been trained in") == 2
 
 
+def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_it(url: str, **_: object) -> None:
+        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
+
+    monkeypatch.setattr("sqlalchemy.engine.create_engine", without_it)
+    with pytest.raises(SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"):
+        open_storage("postgresql://me@host/db", tmp_path)
+
+
 def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("srnn.studies.storage.LOCK_GRACE", 3)
