@@ -135,8 +135,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
     folder = Path("results") if results is None else results
     entries, sweeps = [], []
     trained = [_run(path) for path in runs]
-    with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
-        tests = read_tested(folder)
+    tests = read_tested(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if (path / "summary.json").is_file():
             entries.append(_summary(path, tests))
@@ -146,9 +145,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
             kept = replace(_run(path / "run"), name=path.name)
             if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained):
                 trained.append(kept)
-    with reading(folder / "published.json", "a list of what the published networks gave"):
-        published = read_published(folder)
-    return Evidence(_with_runs(entries, trained), sweeps, data_dir, published)
+    return Evidence(_with_runs(entries, trained), sweeps, data_dir, read_published(folder))
 
 
 def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
