@@ -71,6 +71,24 @@ def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Pa
     assert states_of(grown) == ["done"] * 4 + ["waiting"] * 2
 
 
+def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_sick(tmp_path: Path) -> None:
+    out, sick = tmp_path / "out", ["layers.0 is silent (4 of 4 neurons emitted nothing)"]
+    queue = queue_in(sweep_in(tmp_path), out)
+    queue.fill()
+    result = {
+        "accuracy": 0.5,
+        "loss": 1.0,
+        "firing_rate": 0.0,
+        "parameters": 9,
+        "restores": 2,
+        "sick": sick,
+        "run": "runs/a/s0",
+    }
+    claim = queue.claim()
+    assert claim is not None and claim.end("done", 0.5, results={"0": result})
+    assert queue_in(sweep_in(tmp_path), out).status()[0].results == {"0": result}
+
+
 def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     queue_in(sweep_in(tmp_path), out).fill()
