@@ -230,6 +230,7 @@ def test_a_technology_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Pa
 def test_lists_of_results_name_what_is_wrong(tmp_path: Path) -> None:
     for read, name in ((read_tested, "test-splits.json"), (read_published, "published.json")):
         assert read(tmp_path) == []
-        (tmp_path / name).write_text("[3]")
-        with pytest.raises(SrnnError, match=name):
-            read(tmp_path)
+        for content in ("[3]", '[{"task": "ecg"}]'):
+            (tmp_path / name).write_text(content)
+            with pytest.raises(SrnnError, match=name):
+                read(tmp_path)

@@ -48,6 +48,23 @@ class TestFigures:
         assert panels["fig4"]["b"].state == panels["figS1"]["c"].state == "made"
         assert "curves need its runs" in panels["figS1"]["a"].text
 
+    def test_more_sweeps_and_points_than_colours_and_letters(self, results: Path) -> None:
+        names = [f"point-{number}" for number in range(8)]
+        for number in range(9):
+            folder = write_sweep(results / f"{number}-initialisation", {name: {} for name in names if number == 8})
+        training = {"seed": 0, "accuracy": [0.1, 0.2], "loss": [1, 2], "firing_rate": [0.1, 0.2]}
+        (folder / "curves.json").write_text(json.dumps({"points": {name: [training] for name in names}}))
+        sheet = figure("figS1", results)
+        assert len({one.letter for one in sheet.panels}) == 27 and "curves.json" in sheet.panels[-1].text
+        lines = sheet.axes["A"].get_lines()
+        assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines) == 8
+
+    def test_a_block_of_rows_for_each_of_many_sweeps(self, results: Path) -> None:
+        for number in range(8):
+            write_sweep(results / f"{number}-surrogates", {"one": {}})
+        panels = {one.letter: one for one in figure("fig3", results).panels}
+        assert len(panels["d"].numbers) == 8
+
     def test_curves_of_a_sweeps_runs(self, results: Path) -> None:
         trainings = [{"point": "one", "state": "done", "run": f"runs/{seed}"} for seed in (0, 1)]
         folder = write_sweep(results / "ecg-initialisation", {"one": {}}, trainings=trainings)

@@ -14,6 +14,9 @@ from srnn.paper import gather, write_curves
 from srnn.paper.costs import method_of
 from srnn.paper.evidence import read_sweep
 from srnn.paper.records import command_words
+from srnn.studies import load_sweep
+from srnn.studies.queue import UnitStatus
+from srnn.studies.results import write_results
 from srnn.studies.summary import spread
 from srnn.training.recipes import load_recipe
 from support.reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
@@ -61,6 +64,30 @@ class TestNoSpikes:
     def test_points_of_a_sweep(self, settings: dict[str, Any], spikes: bool, tmp_path: Path) -> None:
         (point,) = read_sweep(write_sweep(tmp_path / "sweep", {"one": settings})).points
         assert point["spiking"] == spikes and ("firing_rate" in point) == spikes
+
+    def test_points_whose_recipes_lie_elsewhere(self, tmp_path: Path) -> None:
+        """The sweep knows what each point is: a recipe beside its file, another baseline than the other points'."""
+        (tmp_path / "own.yaml").write_text("task: {name: digits}\nnetwork: {neuron: relu}")
+        (tmp_path / "mine.yaml").write_text(
+            "recipe: digits\nset: {baseline: lstm}\nvariants: [own: {recipe: own.yaml, baseline: null}, lif: {baseline: lif}]"
+        )
+        sweep = load_sweep(str(tmp_path / "mine.yaml"))
+        result = {
+            "accuracy": 0.5,
+            "loss": 1.0,
+            "firing_rate": 0.1,
+            "parameters": 9,
+            "seconds": 1.0,
+            "epochs": 1,
+            "run": "r",
+        }
+        status = [
+            UnitStatus(unit, "done", dict(unit.settings), 0.5, 1, "", 1.0, {"0": result}, None)
+            for unit in sweep.units()
+        ]
+        write_results(sweep, status, tmp_path / "out")
+        points = {point["point"]: point["spiking"] for point in read_sweep(tmp_path / "out").points}
+        assert points == {"own": False, "lif": True}
 
     def test_activity_of_relu_units_is_no_firing_rate(self, results: Path, tmp_path: Path) -> None:
         """Their summaries and sweeps hold the share of outputs that are not 0 under that name."""

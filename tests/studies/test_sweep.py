@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from srnn.studies import Sweep, load_sweep, shipped_sweeps
 from srnn.studies.plots import draw
 from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
-from srnn.studies.watch import line, table
+from srnn.studies.watch import Watch, line, table
 
 BASE = "recipe: digits\nset: {network.backend: reference}\n"
 
@@ -136,6 +137,7 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
         (BASE + "variants: [{a: {training.epoch: 3}}]", "mine, a: .*training.epoch"),
         (BASE + "variants: [{a: {network.surrogate: linar}}]", "mine, a: .*linar"),
         (BASE + "variants: [{a: {baseline: lstn}}]", "mine, a: .*lstn"),
+        (BASE + "variants: [{a: {baseline: [lstm]}}]", r"mine, a: There is no baseline \['lstm'\]"),
         (BASE + "variants: [{a: {'training.lr_scale': {'no.such': 2}}}]", "mine, a: .*no.such"),
         (BASE + "variants: [{a: {loss.name: nll}}]", "mine, a: .*nll"),
         (BASE + "optimise: accuracy_labelled", "the task labels every step"),
@@ -185,8 +187,11 @@ def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.Cap
 def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(BASE)
-    assert main(["sweep", str(path), "--storage", "no-such-database://me:secret@host/db"]) == 2
-    assert "secret" not in capsys.readouterr().err
+    for password in ("secret", "#secret", "?/secret", "@secret", "x@a:secret", "[secret"):
+        for scheme in ("no-such-database", "sqlite"):
+            assert main(["sweep", str(path), "--storage", f"{scheme}://me:{password}@host/db"]) == 2
+            said = capsys.readouterr().err
+            assert said.startswith(f"srnn: The storage {scheme}://me:***@host/db ") and "secret" not in said
 
 
 def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:
@@ -280,3 +285,17 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     shown = console.export_text()
     assert "Mine: 1 done, 1 running, about 2 min left" in shown and "b/s0" in shown and "0.5000" in shown
     assert line(sweep, done, 1, 2) == "1/2  a/s0  done  accuracy 0.5000  3 s"
+
+
+def test_how_long_a_sweep_will_take_is_known_once_something_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, now = _load(tmp_path, BASE + "seeds: [0, 1, 2, 3]\n"), 100.0
+    monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: now)
+    units = [_status(sweep, state) for state in ("done", "waiting")]
+    status = [units[0][0], *units[1][1:]]
+    watch = Watch(SimpleNamespace(status=lambda: status), quiet=True)  # type: ignore[arg-type]
+    assert watch._left(status) is None  # and not a moment later, on a clock that has not moved
+    now = 130.0
+    status[1] = units[0][1]
+    assert watch._left(status) == 60.0

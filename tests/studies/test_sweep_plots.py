@@ -37,7 +37,14 @@ def made(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Swee
         values = spread([base + 0.01 * seed for seed in range(len(sweep.seeds))])
         variant = name if sweep.variants else None
         points.append(
-            {"point": name, "settings": settings, "variant": variant, "accuracy": values, "firing_rate": values}
+            {
+                "point": name,
+                "settings": settings,
+                "variant": variant,
+                "spiking": name != "relu",
+                "accuracy": values,
+                "firing_rate": values,
+            }
         )
     figures: list[Figure] = []
     rendered = style.rendered

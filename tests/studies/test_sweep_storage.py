@@ -71,6 +71,24 @@ def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Pa
     assert states_of(grown) == ["done"] * 4 + ["waiting"] * 2
 
 
+def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_sick(tmp_path: Path) -> None:
+    out, sick = tmp_path / "out", ["layers.0 is silent (4 of 4 neurons emitted nothing)"]
+    queue = queue_in(sweep_in(tmp_path), out)
+    queue.fill()
+    result = {
+        "accuracy": 0.5,
+        "loss": 1.0,
+        "firing_rate": 0.0,
+        "parameters": 9,
+        "restores": 2,
+        "sick": sick,
+        "run": "runs/a/s0",
+    }
+    claim = queue.claim()
+    assert claim is not None and claim.end("done", 0.5, results={"0": result})
+    assert queue_in(sweep_in(tmp_path), out).status()[0].results == {"0": result}
+
+
 def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     queue_in(sweep_in(tmp_path), out).fill()
@@ -99,6 +117,15 @@ def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.Captu
     (out / "results.json").write_text("{}")
     assert main(words) == 2 and (out / "results.json").read_text() == "{}" and not (out / "results.md").exists()
     assert capsys.readouterr().err.count("Nothing of the sweep 'sweep' has been trained in") == 2
+
+
+def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_it(url: str, **_: object) -> None:
+        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
+
+    monkeypatch.setattr("sqlalchemy.engine.create_engine", without_it)
+    with pytest.raises(SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"):
+        open_storage("postgresql://me@host/db", tmp_path)
 
 
 def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,10 @@ from support.tiny import TinyTask
 from srnn.studies import load_sweep
 from srnn.studies.queue import Queue
 from srnn.studies.storage import open_storage
+from srnn.studies import worker
 from srnn.studies.worker import _Follower, work
 
+worker.POLL = 0.1
 sweep, out, address = load_sweep(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None
 
 begin = _Follower.start
@@ -75,7 +77,7 @@ _Follower.start = noted
 def start():
     child = os.fork()
     if child == 0:
-        work(Queue(sweep, open_storage(address, out)), out, task=TinyTask(), poll=0.1)
+        work(Queue(sweep, open_storage(address, out)), out, task=TinyTask())
         os._exit(0)
     return child
 

@@ -50,7 +50,7 @@ class Memoryless(Neuron):
         return (parameters["gain"],)
 
 
-def make(hidden: list[int], neuron: str = "alif", recurrent: Any = True, readout: Neuron = LEAKY) -> SRNN:
+def make(hidden: list[int], neuron: str = "alif", recurrent: Any = True, readout: Any = LEAKY) -> SRNN:
     torch.manual_seed(3)
     return SRNN(3, hidden, 2, NEURONS[neuron], readout, recurrent=recurrent, backend="reference").double()
 

@@ -265,3 +265,11 @@ def test_spikes_that_are_not_there_cannot_be_counted_or_held_down() -> None:
     with pytest.raises(SrnnError, match="is a baseline itself"):
         as_baseline(parse_recipe("task: {name: digits}\nnetwork: {model: rnn}"), "lif")
     assert "alif" in TINY
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+@pytest.mark.parametrize("setting", ["initial: null", "initial: u", "trained: null"])
+def test_a_network_that_is_none_is_no_baselines_either(name: str, setting: str) -> None:
+    recipe = parse_recipe(f"task: {{name: digits}}\nnetwork: {{neuron: {{name: alif, {setting}}}}}")
+    with pytest.raises(SrnnError, match=f"Recipe section 'network': {setting.partition(':')[0]} is a"):
+        as_baseline(recipe, name)

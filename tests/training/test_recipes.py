@@ -274,6 +274,9 @@ def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None
         load_recipe(str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))
     assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("digits")
+    (tmp_path / "list.yaml").write_text("- digits")
+    with pytest.raises(SrnnError, match=r"list\.yaml: a recipe is a mapping with the sections task.*not \['digits'\]"):
+        load_recipe(str(tmp_path / "list.yaml"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SrnnError):
         load_recipe(str(tmp_path / "bytes.yaml"))

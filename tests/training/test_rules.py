@@ -160,6 +160,13 @@ def test_e_prop_is_exact_below_a_leaky_readout_of_one_time_constant() -> None:
     assert distance(by_rule(network, DRTRL()), by_time(network), "layers.0") > 0.05  # which is why e-prop filters
 
 
+def test_e_prop_is_exact_below_a_readout_that_spikes_and_does_not_hear_its_spikes() -> None:
+    """What it keeps is still its membrane, not what a spike owes to the membrane before."""
+    neuron = {"name": "alif", "tau_mem": 6.0, "beta": 0.0, "detach_reset": True}
+    network = make([6], "alif", False, {"name": "spike_count", "neuron": neuron})
+    assert_equal(by_rule(network, EProp()), by_time(network), 1e-9)
+
+
 def test_e_prop_filters_by_the_mean_of_what_outputs_keep() -> None:
     """Two outputs with the same weights and constant errors send down as much as two of which each keeps the mean."""
     alphas, found = torch.tensor([0.9, 0.5], dtype=torch.float64), []

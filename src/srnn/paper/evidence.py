@@ -135,8 +135,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
     folder = Path("results") if results is None else results
     entries, sweeps = [], []
     trained = [_run(path) for path in runs]
-    with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
-        tests = read_tested(folder)
+    tests = read_tested(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if (path / "summary.json").is_file():
             entries.append(_summary(path, tests))
@@ -146,9 +145,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
             kept = replace(_run(path / "run"), name=path.name)
             if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained):
                 trained.append(kept)
-    with reading(folder / "published.json", "a list of what the published networks gave"):
-        published = read_published(folder)
-    return Evidence(_with_runs(entries, trained), sweeps, data_dir, published)
+    return Evidence(_with_runs(entries, trained), sweeps, data_dir, read_published(folder))
 
 
 def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
@@ -245,10 +242,7 @@ def read_sweep(folder: Path) -> SweepResult:
             measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
             if "accuracy" not in measured or not isinstance(point["settings"], dict):
                 raise ValueError("a point without accuracy or settings")
-            settings = dict(point["settings"])
-            base = recipe_content(str(settings.pop("recipe"))) if "recipe" in settings else recipe
-            baseline = settings.pop("baseline", None)
-            spikes = recipe_spikes(make_recipe(base, str(path), settings, baseline))
+            spikes = point["spiking"] is True if "spiking" in point else _spikes(recipe, point["settings"], path)
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
             if not spikes:  # as in Entry: what ReLU units give is no firing rate
                 measured.pop("firing_rate", None)
@@ -256,6 +250,14 @@ def read_sweep(folder: Path) -> SweepResult:
             points.append({**kept, **measured, **named, "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
         return SweepResult(name, title, split, folder, task, recipe, points, trainings)
+
+
+def _spikes(recipe: dict[str, Any], settings: dict[str, Any], path: Path) -> bool:
+    """Whether a sweep's point spikes, of results that do not say it yet."""
+    rest = dict(settings)
+    base = recipe_content(str(rest.pop("recipe"))) if "recipe" in rest else recipe
+    baseline = rest.pop("baseline", None)
+    return recipe_spikes(make_recipe(base, str(path), rest, baseline))
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:

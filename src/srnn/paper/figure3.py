@@ -47,7 +47,7 @@ def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
     numbers: dict[str, Any] = {}
     twins = []
     for index, sweep in enumerate(sweeps):
-        colour = style.CYCLE[index]
+        colour = style.CYCLE[index % 7]
         rows = [(point_name(point), point["accuracy"]) for point in sweep.points]
         twin = _relu_twin(evidence, sweep) if ending == "-time-constants" else None
         if twin is not None:

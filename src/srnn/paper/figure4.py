@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _H, _S = "network.surrogate.h", "network.surrogate.s"
 _TASKS = {"e": "S-MNIST", "f": "PS-MNIST", "g": "SHD", "h": "SSC", "i": "SoLi"}
-_FURTHER = "klmnopqrstuvwxyz"
+_FURTHER = ascii_letters[10:]
 """Letters of the panels of further h x s sweeps, two each."""
 _WARM_UP = 100
 """Steps after which the first labelled one is sought: the paper's files fill up the start of each sequence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 from ..measure import style
@@ -19,13 +20,12 @@ _MEASURES = {
     "firing_rate": ("firing rate", "spikes per step, training", "spikes per step"),
 }
 """Of each its panel's title, and the label of its axis in training and on validation."""
-_LETTERS = "abcdefghijklmnopqrstuvwx"
 
 
 def figure_s1(evidence: Evidence) -> Sheet:
     """Curves of every epoch where the sweep has them, else what each training ended with on validation; a row a sweep."""
     sweeps: list[SweepResult | None] = [*evidence.sweep("-initialisation")] or [None]
-    rows = [_LETTERS[3 * i : 3 * i + 3] for i in range(len(sweeps))]
+    rows = [ascii_letters[3 * i : 3 * i + 3] for i in range(len(sweeps))]
     sheet = Sheet("figS1", "Figure S1: initial time constants", rows, 2.8 * len(rows))
     for letters, sweep in zip(rows, sweeps, strict=True):
         for letter, (measure, (title, *_)) in zip(letters, _MEASURES.items(), strict=True):
@@ -41,9 +41,8 @@ def _panel(axes: Axes, sweep: SweepResult | None, measure: str) -> Made:
     curves = {str(point["point"]): measured.mean(str(point["point"]), measure) for point in sweep.points}
     if all(curves.values()):
         for index, (name, curve) in enumerate(curves.items()):
-            axes.plot(
-                range(1, len(curve) + 1), curve, color=style.CYCLE[index], ls=style.DASHES[index % 7], lw=1, label=name
-            )
+            colour, dash = style.CYCLE[index % 7], style.DASHES[(index + index // 7) % 7]  # others from the eighth on
+            axes.plot(range(1, len(curve) + 1), curve, color=colour, ls=dash, lw=1, label=name)
         axes.set(xlabel="epoch", ylabel=_MEASURES[measure][1])
         axes.grid()
         style.legend_below(axes, 2, fontsize=6)

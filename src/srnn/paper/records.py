@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
-from ..files import read_json
+from ..files import read_json, reading
 
 _NOT_THE_RECIPE = ("--seed", "--data-dir", "--out", "--device")
 """Options of 'srnn train' that do not change what is trained."""
@@ -69,27 +69,30 @@ def command_words(command: str) -> tuple[tuple[str, ...], int | None]:
 
 def read_tested(folder: Path) -> list[TestedSplit]:
     """test-splits.json; SrnnError when it is not what it should be."""
-    splits = []
-    for entry in _read(folder / "test-splits.json"):
-        words, seed = command_words(entry["trained"])
-        if seed is None:
-            raise ValueError(f"no seed in '{entry['trained']}'")
-        task, split = str(entry["task"]), str(entry["split"])
-        splits.append(TestedSplit(words, seed, task, split, _share(entry["accuracy"]), int(entry["parameters"])))
+    path, splits = folder / "test-splits.json", []
+    with reading(path, "what 'srnn evaluate --split test' writes"):
+        for entry in _read(path):
+            words, seed = command_words(entry["trained"])
+            if seed is None:
+                raise ValueError(f"no seed in '{entry['trained']}'")
+            task, split = str(entry["task"]), str(entry["split"])
+            splits.append(TestedSplit(words, seed, task, split, _share(entry["accuracy"]), int(entry["parameters"])))
     return splits
 
 
 def read_published(folder: Path) -> list[PublishedRun]:
     """published.json; SrnnError when it is not what it should be."""
-    return [
-        PublishedRun(
-            *(str(entry[key]) for key in ("published", "command", "task", "split", "data")),
-            comparable=entry["comparable"] is True,
-            seeds=[int(seed) for seed in entry["seeds"]],
-            accuracy=[_share(value) for value in entry["accuracy"]] or [_share(None)],
-        )
-        for entry in _read(folder / "published.json")
-    ]
+    path = folder / "published.json"
+    with reading(path, "a list of what the published networks gave"):
+        return [
+            PublishedRun(
+                *(str(entry[key]) for key in ("published", "command", "task", "split", "data")),
+                comparable=entry["comparable"] is True,
+                seeds=[int(seed) for seed in entry["seeds"]],
+                accuracy=[_share(value) for value in entry["accuracy"]] or [_share(None)],
+            )
+            for entry in _read(path)
+        ]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,6 @@ def time_constants_panel(axes: Axes, evidence: Evidence) -> Made:
     entries = [
         entry for entry in evidence.entries if entry.spiking and (entry.runs or entry.evaluated("time_constants"))
     ]
-    entries = [entry for entry in entries if entry.recipe.network.model == "srnn"]
     if not entries:
         raise MissingError(
             "No run folder and no full evaluation of a spiking network is among the results.",

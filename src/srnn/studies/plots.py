@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..measure import style
-from ..measure.analysis import recipe_spikes
 from .schema import Range, Sweep, short_names
 
 _HEIGHT, _WIDTH = "network.surrogate.h", "network.surrogate.s"
@@ -76,7 +75,7 @@ def _variants(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], metric:
             statistics.fmean(values), y, xerr=_deviation(values), fmt="|", ms=12, mew=2, capsize=3, color=style.ORANGE
         )
     axes.set_yticks(range(len(order)), [point["variant"] for point in order])
-    axes.set(xlabel=_label(sweep, points, metric), ylim=(-0.6, len(order) - 0.4))
+    axes.set(xlabel=_label(points, metric), ylim=(-0.6, len(order) - 0.4))
     axes.grid(axis="x")
 
 
@@ -93,7 +92,7 @@ def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: s
         if values.kind == "loguniform":
             style.log_scale(axes, "x")
             axes.set_xlim(0.9 * values.low, 1.1 * values.high)
-        axes.set(xlabel=key, ylabel=_label(sweep, points, metric))
+        axes.set(xlabel=key, ylabel=_label(points, metric))
         axes.grid()
         return
     means = []
@@ -110,7 +109,7 @@ def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: s
     axes.plot([x for x, _ in means], [mean for _, mean in means], "-", lw=1, color=style.GREY, zorder=0)
     axes.set_xticks(range(len(values)), [_name(value) for value in values])
     without = " (without h = 0)" if flat and key == _WIDTH else ""
-    axes.set(xlabel=key + without, ylabel=_label(sweep, points, metric), xlim=(-0.5, len(values) - 0.5))
+    axes.set(xlabel=key + without, ylabel=_label(points, metric), xlim=(-0.5, len(values) - 0.5))
     axes.grid(axis="y")
 
 
@@ -139,7 +138,7 @@ def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: 
     axes.set_xticks(range(len(columns)), [_name(value) for value in columns])
     axes.set_yticks(range(len(rows)), [_name(value) for value in rows])
     axes.set(xlabel=second, ylabel=first)
-    axes.figure.colorbar(image, ax=axes, label=_label(sweep, points, metric))
+    axes.figure.colorbar(image, ax=axes, label=_label(points, metric))
 
 
 def _scaled(values: Sequence[float], metric: str) -> list[float]:
@@ -150,10 +149,10 @@ def _deviation(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _label(sweep: Sweep, points: Sequence[dict[str, Any]], metric: str) -> str:
+def _label(points: Sequence[dict[str, Any]], metric: str) -> str:
     """The label of an axis. Analog neurons do not spike: their rate is the fraction of outputs that are not 0."""
     if metric == "firing_rate":
-        spiking = {recipe_spikes(sweep.recipe_for(point["settings"])) for point in points}
+        spiking = {point["spiking"] for point in points}
         words = {True: "spikes", False: "outputs not 0"}
         return f"{' or '.join(words[kind] for kind in sorted(spiking, reverse=True))} per neuron and step"
     return {"accuracy": "validation accuracy, %", "accuracy_labelled": "validation accuracy of labelled steps, %",

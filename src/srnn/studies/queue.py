@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
@@ -132,11 +133,16 @@ class Queue:
 
     def _is_result(self, result: Any) -> bool:
         """Whether it has the form of what ``worker.py`` records for a training."""
+
+        def is_sound(name: str, value: Any) -> bool:
+            if name == "sick":
+                return isinstance(value, list) and all(isinstance(one, str) for one in value)
+            if name == "run":
+                return isinstance(value, str)
+            return type(value) in (int, float) or (value is None and name == "firing_rate")
+
         needed = {self.sweep.optimise, "parameters", "run"}
-        return isinstance(result, dict) and needed <= result.keys() and all(
-            isinstance(value, str) if name == "run" else type(value) in (int, float) or (value is None and name == "firing_rate")
-            for name, value in result.items()
-        )  # fmt: skip
+        return isinstance(result, dict) and needed <= result.keys() and all(starmap(is_sound, result.items()))
 
     def fill(self, retry_failed: bool = False) -> None:
         """Add a trial for every unit that has none; with ``retry_failed`` also for units that ended with an error."""

@@ -115,6 +115,7 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
             "point": name,
             "variant": name.partition(",")[0] if sweep.variants else None,
             "settings": done[0]["settings"],
+            "spiking": recipe_spikes(sweep.recipe_for(done[0]["settings"])),
             "seeds": [row["seed"] for row in done],
             "lost": lost.get(name, []),
             "mended": [row["seed"] for row in done if row.get("restores")],
@@ -222,7 +223,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     lost_head = ["point", *searched.values(), "seed", "state", f"best {sweep.optimise.replace('_', ' ')}", "epochs",
                  "minutes", "why"]  # fmt: skip
     others = Counter(row["state"] for row in rows if row["state"] not in ("done", *_LOST))
-    analog = "firing_rate" in metrics and not all(recipe_spikes(sweep.recipe_for(p["settings"])) for p in points)
+    analog = "firing_rate" in metrics and not all(point["spiking"] for point in points)
     done = sum(row["state"] == "done" for row in rows)
     ended = "1 training to its end" if done == 1 else f"{done} trainings to their end"
     file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,11 +59,12 @@ def open_storage(address: str | None, out: Path) -> Any:
         return _open_database(address)
     except ImportError as error:
         raise SrnnError(
-            f"The storage {_shown(address)} needs a driver: install srnn[sweep] and {error.name}."
+            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install it; for PostgreSQL: "
+            'pip install "srnn[postgres]".'
         ) from error
     except Exception as error:  # whatever the database's driver raises: SQLAlchemy's errors, ValueError for an address
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SrnnError(f"The storage {_shown(address)} cannot be used: {reason}") from error
+        raise SrnnError(f"The storage {_shown(address)} cannot be used: {_shown(reason)}") from error
 
 
 def import_optuna() -> Any:
@@ -116,9 +118,6 @@ def _mend(path: Path, lock: Any) -> None:
             file.truncate(whole)
 
 
-def _shown(address: str) -> str:
-    """An address without its password."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(address)
-    return address.replace(f":{parts.password}@", ":***@") if parts.password else address
+def _shown(text: str) -> str:
+    """An address, or what is said of it, without its password. That may have an @, behind which a driver looks for the port."""
+    return re.sub("'[^']*@", "'***@", re.sub("(://[^:/]*):.*@", r"\1:***@", text, flags=re.DOTALL))

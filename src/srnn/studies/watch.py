@@ -55,8 +55,8 @@ class Watch:
     def _left(self, status: Sequence[UnitStatus]) -> float | None:
         """Seconds to the end at the pace so far; None when nothing has ended yet."""
         ended = sum(unit.ended for unit in status)
-        pace = (ended - self._done_before) / (time.monotonic() - self._began)
-        return (len(status) - ended) / pace if pace > 0 else None
+        here = ended - self._done_before
+        return (len(status) - ended) * (time.monotonic() - self._began) / here if here > 0 else None
 
 
 def line(sweep: Sweep, unit: UnitStatus, ended: int, total: int) -> str:

@@ -19,6 +19,9 @@ from ..training.runs import Run
 from .queue import Claim, Lost, Queue
 from .results import METRICS
 
+POLL = 2.0
+"""Seconds between two looks while another worker has what this one waits for."""
+
 
 class _Pruned(Exception):
     """The unit does worse than the others did at the same epoch: its best value so far."""
@@ -30,7 +33,6 @@ def work(
     *,
     data_dir: Path | None = None,
     task: Task | None = None,
-    poll: float = 2.0,
     say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Work on units until the whole sweep is done, here or elsewhere. Returns how many units this worker has finished.
@@ -38,7 +40,6 @@ def work(
     Args:
         out: the sweep's folder; shared by the workers if they are to resume each other's runs.
         task: the task itself, where a recipe cannot name it.
-        poll: seconds between two checks while other workers are running and nothing is waiting.
         say: called with one line for each thing that happens.
 
     A unit whose training ends with an SrnnError counts as failed, and the worker continues with the next. A worker that is
@@ -50,16 +51,14 @@ def work(
         if claim is None:
             if queue.finished():
                 return done
-            time.sleep(poll)
+            time.sleep(POLL)
             continue
         say(f"{claim.unit.name}: begun")
         with claim:
-            done += _do(claim, out, data_dir, task, poll, say)
+            done += _do(claim, out, data_dir, task, say)
 
 
-def _do(
-    claim: Claim, out: Path, data_dir: Path | None, task: Task | None, poll: float, say: Callable[[str], None]
-) -> bool:
+def _do(claim: Claim, out: Path, data_dir: Path | None, task: Task | None, say: Callable[[str], None]) -> bool:
     """Train a unit's seeds. False when the unit was lost to another worker."""
     from ..training.loop import train
 
@@ -81,7 +80,7 @@ def _do(
                 except FolderInUse as error:  # a worker that was taken for dead still runs; it will learn that it is
                     say(f"{name}: {error}")
                     claim.check()
-                    time.sleep(poll)
+                    time.sleep(POLL)
             rate = result["firing_rate"]
             results[str(seed)] = {
                 **{name: result[name] for name in METRICS if name in result},

@@ -34,7 +34,7 @@ class Listener(Adapter):
 
     def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
         super().__init__(trained, config)
-        self._dtype = np.zeros(0, str(self.network.readout.weight_in.dtype).removeprefix("torch.")).dtype
+        self._dtype = np.dtype(str(self.network.readout.weight_in.dtype).removeprefix("torch."))
         self._begin()
 
     def _begin(self) -> None:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...training.recipes import Recipe
-from ...training.recipes.reading import apply_overrides, build
+from ...training.recipes.reading import make_recipe
 from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
 
 Names = Mapping[str, tuple[str, ...]]
@@ -51,7 +51,7 @@ class Definition:
             "loss": self.loss,
             "note": f"Published weights ({self.about}); what is said of training here is not how they were trained.",
         }
-        return build(Recipe, apply_overrides(sections, overrides), "the published network")
+        return make_recipe(sections, "the published network", overrides)
 
 
 def _alif(

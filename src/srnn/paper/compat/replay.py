@@ -205,7 +205,7 @@ def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
 def _compare(
     golden: Golden, name: str, layer: Layer, membrane: Array, spike: Array, silent: Sequence[int]
 ) -> LayerReplay:
-    compared, mismatches, error = 0, 0, 0.0
+    compared = mismatches = 0
     if layer.neuron.emission == "spike":
         recorded = golden.spikes(name, layer.size)
         if recorded.shape != spike.shape:

@@ -40,16 +40,16 @@ LIF: Mapping[str, Any] = MappingProxyType(
 
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
     """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an SRNN's."""
-    if name not in BASELINES:
+    if name not in list(BASELINES):  # a sweep's file may say anything, a list too
         raise SrnnError(f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}")
     if recipe.network.model != "srnn":
         raise SrnnError(
             f"--baseline turns a spiking network's recipe into another one; this one is a baseline itself "
             f"(network.model: {recipe.network.model})."
         )
+    _parameters(recipe.network)  # SrnnError for neurons that are none, before their settings are taken over
     made = BASELINES[name](recipe)
-    smallest = replace(made.network, hidden=[1] * len(made.network.hidden))  # parameters have the same names
-    names = [key for key, _ in smallest.build(1, 1, seed=0).named_parameters()]
+    names = _parameters(made.network)
     scales = {
         pattern: scale
         for pattern, scale in made.training.lr_scale.items()
@@ -57,6 +57,12 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
     }
     training = replace(made.training, lr_scale=scales)
     return replace(made, training=training, note=f"Baseline {name} of: {recipe.note}")
+
+
+def _parameters(network: NetworkConfig) -> list[str]:
+    """The names of a network's parameters, which the smallest one of its kind has as well."""
+    smallest = replace(network, hidden=[1] * len(network.hidden))
+    return [key for key, _ in smallest.build(1, 1, seed=0).named_parameters()]
 
 
 def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Callable[[Recipe], Recipe]:

@@ -27,6 +27,8 @@ from .schema import Recipe
 
 _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
+Overrides = Sequence[str] | Mapping[str, Any]
+"""See ``load_recipe``."""
 T = TypeVar("T")
 
 _types = functools.cache(get_type_hints)  # each call compiles every annotation
@@ -75,7 +77,7 @@ def _own_recipe(path: str) -> dict[str, Any]:
     }
 
 
-def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None) -> Recipe:
+def load_recipe(name: str, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
     """The named recipe with overrides. SrnnError names file and key.
 
     Args:
@@ -86,7 +88,7 @@ def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), ba
     return make_recipe(recipe_content(name), name, overrides, baseline)
 
 
-def recipe_content(name: str) -> Any:
+def recipe_content(name: str) -> dict[str, Any]:
     """What the file of a recipe says, or the plain recipe of data: all that ``make_recipe`` needs, should the file be edited."""
     if _is_data(name):
         return _own_recipe(name)
@@ -94,7 +96,7 @@ def recipe_content(name: str) -> Any:
 
 
 def make_recipe(
-    content: Any, name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None
+    content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
 ) -> Recipe:
     """As ``load_recipe``, of a recipe that has been read."""
     if baseline is None:
@@ -103,14 +105,17 @@ def make_recipe(
     return build(Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}")
 
 
-def _read(text: str, source: str) -> Any:
-    content = parse_yaml(text, source)
-    return {} if content is None else content
+def _read(text: str, source: str) -> dict[str, Any]:
+    content = {} if (parsed := parse_yaml(text, source)) is None else parsed
+    if not isinstance(content, dict):
+        sections = ", ".join(_names(Recipe))
+        raise SrnnError(f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.")
+    return content
 
 
-def parse_recipe(text: str, overrides: Sequence[str] | Mapping[str, Any] = (), source: str = "the recipe") -> Recipe:
+def parse_recipe(text: str, overrides: Overrides = (), source: str = "the recipe") -> Recipe:
     """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in errors."""
-    return build(Recipe, apply_overrides(_read(text, source), overrides), source)
+    return make_recipe(_read(text, source), source, overrides)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -154,10 +159,8 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
         raise SrnnError(f"{source}: {error}") from error
 
 
-def apply_overrides(content: Any, overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
     """A copy of the mappings with each override set, as for ``load_recipe``."""
-    if not isinstance(content, Mapping):
-        raise SrnnError(f"A recipe is a mapping with the sections {', '.join(_names(Recipe))}, not {brief(content)}.")
     result = _copy(content)
     for key, value in overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides):
         *path, last = key.split(".")

@@ -220,8 +220,9 @@ class ChunkLearner:
     @torch.no_grad()
     def learn(self, chunks: Sequence[Chunk], error: Tensor, last: bool) -> None:
         """Learn from the chunk that ran last, and move the traces to its end; ``error`` (B, T, outputs)."""
-        slope, kept = self.layers[-1].slopes(chunks[-1].states, chunks[-1].currents)
-        signals, at_current = [error], error * slope
+        readout, end = self.layers[-1], chunks[-1]
+        signals, at_current = [error], error * readout.slope(end.states, end.currents)
+        kept = readout.kept(end.states, end.currents).mean(-1) if self.filtered else None
         for number in range(len(chunks) - 2, self.first - 1, -1):
             if self.feedback is not None:
                 signals.append(self.layers[number].passed(at_current @ self.feedback[number]))
@@ -229,10 +230,10 @@ class ChunkLearner:
             weights = self.layers[number + 1].weight_in if self.mirrors is None else self.mirrors[number]
             signals.append(self.layers[number].passed(at_current @ weights))
             if number > self.first:
-                at_current = signals[-1] * self.layers[number].slopes(chunks[number].states, chunks[number].currents)[0]
+                at_current = signals[-1] * self.layers[number].slope(chunks[number].states, chunks[number].currents)
         learning = zip(self.traces[self.first :], chunks[self.first :], reversed(signals), strict=True)
         for traces, chunk, signal in learning:
-            traces.learn(chunk, signal, kept.mean(-1) if self.filtered and chunk is not chunks[-1] else None, last)
+            traces.learn(chunk, signal, None if chunk is end else kept, last)
 
     def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
         """Run a window x (B, T, I) by the parameters as they are now; how to learn it, once, from the derivative by its output.

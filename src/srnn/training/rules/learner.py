@@ -60,20 +60,15 @@ class Learner:
 
     Args:
         network: an SRNN; its parameters are read, and get gradients.
-        state: where the network starts; None: its own initial state.
-        dropout: which neurons the layers above do not hear.
+        batch: how many sequences it follows, from the network's initial state.
 
     Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
     delays, batch norm, rounded weights or states.
     """
 
-    def __init__(
-        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
-        dropout: Dropout | None = None,
-    ) -> None:  # fmt: skip
-        start = network.initial_state(batch) if state is None else state
+    def __init__(self, network: SRNN, rule: OnlineRule, batch: int) -> None:
         self._network, self._batch = network, batch
-        self._learner, self._chunks = follow(network, rule, start, dropout), list[Chunk]()
+        self._learner, self._chunks = follow(network, rule, network.initial_state(batch)), list[Chunk]()
 
     @property
     def state(self) -> list[tuple[Tensor, ...]]:

@@ -99,16 +99,21 @@ class LocalLayer:
         """Which row of a sensitivity is that of the output."""
         return 0 if self.layer.output == "membrane" else -1
 
-    def slopes(self, states: tuple[Tensor, ...], current: Tensor) -> tuple[Tensor, Tensor]:
-        """The derivatives of the output by the current of the same step and by the first variable before it, (..., H) each."""
+    def slope(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
+        """The derivative of the output by the current of the same step, (..., H)."""
         arguments, none = (*states, current, *self.coefficients), current.new_zeros(())
         seeds = [none] * len(states)
         if self.layer.output == "membrane":
             seeds[0] = none + 1
         else:
             seeds[-1] = walks.emission_slope(self.neuron, self.layer.surrogate, self.neuron.step(*arguments)[-1])
-        gradients = adjoint(type(self.neuron))(*seeds, *arguments)
-        return gradients[len(states)].expand_as(current), gradients[0].expand_as(current)
+        return adjoint(type(self.neuron))(*seeds, *arguments)[len(states)].expand_as(current)
+
+    def kept(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
+        """What the membrane, the first variable, keeps of itself in a step: its derivative by itself before, (..., H)."""
+        none = current.new_zeros(())
+        seeds = [none + 1, *[none] * (len(states) - 1)]
+        return adjoint(type(self.neuron))(*seeds, *states, current, *self.coefficients)[0].expand_as(current)
 
     def give(self, by_synapse: Tensor, by_bias: Tensor, by_coefficient: Tensor) -> None:
         """Add gradients to the parameters' ``.grad``.
