@@ -297,11 +297,11 @@ def measure_ranges(
     x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot represent.
     """
     model = quantise(network, inputs_as, StateFormat())
-    sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
+    state = model.initial_state(len(x))
     largest = [dict.fromkeys(layer.neuron.variables(), 0) for layer in model.layers]
     for t in range(-1, x.shape[1]):
         if t >= 0:
-            state = model.run(sent[:, t : t + 1], state).state
+            state = model.run(model.inputs_as.encode(x[:, t : t + 1]), state).state
         for values, part in zip(largest, state, strict=True):
             for name in values:
                 values[name] = max(values[name], int(np.abs(part[name]).max(initial=0)))
