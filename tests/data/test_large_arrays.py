@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from srnn.data.datasets import Split
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
@@ -24,17 +26,32 @@ def made(tmp_path: Path) -> Path:
     return tmp_path / "a.npz"
 
 
+def peak_of(load: Callable[[], Split]) -> tuple[Split, int]:
+    """What is loaded, and the most memory that this took, in bytes."""
+    tracemalloc.start()
+    try:
+        return load(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_file_is_held_once_and_its_split_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BLOCK, 2**16)
     task = create_task("folder", path=str(made))
     task.load("validation")  # whose statistics are those of training: from here on in a cache
-    tracemalloc.start()
-    try:
-        split = task.load("train")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    split, peak = peak_of(lambda: task.load("train"))
     assert peak < 24e6 + 1.7 * split.x.nbytes
+
+
+def test_what_a_trained_network_reads_is_held_twice_at_most(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BLOCK, 2**16)
+    task = create_task("folder", path=str(made))
+    path = task.signal().calibrated(statistics=task.load("train").statistics)
+    with np.load(made) as arrays:
+        np.savez(made.with_name("b.npz"), x=arrays["x"].astype(np.float32), y=arrays["y"])
+    reading = task.described(path).reading(made.with_name("b.npz"))
+    split, peak = peak_of(lambda: reading.load("validation"))
+    assert split.x.nbytes == 12e6 and peak < 2.3 * split.x.nbytes
 
 
 @pytest.mark.parametrize("scale", ["training", "none"])

@@ -61,6 +61,12 @@ SPANS = """(canvases => [...canvases].map(c => {
   for (let i = 3; i < d.length; i += 4) if (d[i]) rows.push(Math.floor(i / 4 / c.width));
   return (Math.max(...rows) - Math.min(...rows)) / c.height;
 }))"""
+# The fraction of a canvas' columns in which a pixel is drawn, for each of these tracks.
+WIDTHS = """(canvases => [...canvases].map(c => {
+  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, columns = new Set();
+  for (let i = 3; i < d.length; i += 4) if (d[i]) columns.add(((i - 3) / 4) % c.width);
+  return columns.size / c.width;
+}))"""
 # Contrast of two colours by WCAG, each as "rgb(r, g, b)".
 CONTRAST = """((a, b) => {
   const parts = text => text.match(/\\d+/g).slice(0, 3).map(v => (v / 255) ** 2.2);
@@ -99,6 +105,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
         patch.setattr(DigitsTask, "load", lambda *given: replace(whole(*given), x=whole(*given).x * SCALES))
         patch.setattr(DigitsTask, "class_names", GESTURES)
         contents["scaled"] = report_content(make_run(folder / "scaled", *DIGITS), samples=1)
+        patch.setattr(DigitsTask, "load", lambda *given: replace(whole(*given), x=whole(*given).x[:, 7:8] * SCALES))
+        contents["short"] = report_content(make_run(folder / "short", *DIGITS), samples=1)
     made = {}
     for name, content in contents.items():
         write_page(content, folder / f"{name}.html")
@@ -309,6 +317,15 @@ def test_analog_channels_are_lines_each_on_its_own_scale(browser: Browser, pages
         low, high = (float(word.replace(",", "")) for word in said.split(" to "))
         assert (low, high) == (pytest.approx(one.min(), rel=0.006), pytest.approx(one.max(), rel=0.006))
     assert browser.errors == []
+
+
+def test_a_sequence_of_one_step_has_lines(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["short"][0])
+    press(browser, "End")  # nothing is veiled
+    lines = "[...document.querySelectorAll('.track')].filter(e => /^(Input|Membrane|Probability)/.test(e.textContent))"
+    drawn = f"{WIDTHS}({lines}.map(e => e.querySelector('canvas')))"
+    widths = browser.value(drawn)
+    assert len(widths) > 9 and min(widths) > 0.9
 
 
 @pytest.mark.parametrize("dark", [True, False])

@@ -259,9 +259,12 @@ def test_what_int8_cannot_say() -> None:
         quantise(device_network(SRNN(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
     device = device_network(network("lif"))
     layer = device.layers[0]
-    grows = replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, np.exp(1.0))})  # tau_mem = -1
+    grows, slower = (
+        replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, leak)})  # tau_mem = -1, -10
+        for leak in (np.exp(1.0), 1.1)
+    )
     heavy = replace(layer, weight_in=layer.weight_in * np.float32(1e20))
-    for wrong, words in ((grows, "no bounded state"), (heavy, "too large for int32")):
+    for wrong, words in ((grows, "no bounded state"), (slower, "no bounded state"), (heavy, "too large for int32")):
         with pytest.raises(SrnnError, match=words):
             quantise(replace(device, layers=(wrong, *device.layers[1:])))
 

@@ -13,6 +13,7 @@ import torch
 from srnn import SRNN, SrnnError, from_network, load
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
+from srnn.nn.network.state_format import StateFormat
 from srnn.training.adapting import Adaptation, Adapter, adapt
 from srnn.training.compression.masks import apply_masks, magnitude_masks, sparsity
 from srnn.training.trained import Trained
@@ -154,6 +155,16 @@ def test_a_network_of_which_nothing_is_trained_is_refused(tiny: Trained) -> None
     Adapter(tiny, Adaptation("all"))
 
 
+def test_states_of_few_bits_adapt_by_bptt_as_is_said(tiny: Trained) -> None:
+    layers = tiny.spiking("adapted").freeze().layers
+    StateFormat(8, tuple(dict.fromkeys(layer.neuron.variables(), 4) for layer in layers)).into(tiny.network)
+    with pytest.raises(SrnnError, match=r"rounded weights or states; the rule bptt can\.$"):
+        Adapter(tiny)
+    adapter = Adapter(tiny, Adaptation(rule="bptt"))
+    adapter.learn(torch.ones(1, 12, 3), torch.tensor([1]))
+    assert adapter.trained().spiking("adapted").freeze().state_as.width == 8
+
+
 def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
     lstm = load(make_run(tmp_path / "lstm", baseline="lstm"))
     with pytest.raises(SrnnError, match="only spiking ones are adapted"):
@@ -196,6 +207,10 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "exists" in capsys.readouterr().err
     assert main(["adapt", str(run), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "new")]) == 2
     assert not (tmp_path / "new").exists()
+    capsys.readouterr()
+    nowhere = str(tmp_path / "nowhere" / "new")  # said before anything is read, and learnt for nothing
+    assert main(["adapt", str(run), "--data", str(tmp_path / "none"), "--out", nowhere]) == 2
+    assert "nowhere is not there" in capsys.readouterr().err
     for words, message in (
         (["--limit", "0"], "'--limit' must be at least 1, not 0."),
         (["--lr", "nan"], "lr must be a number above 0, at most 1,000,000, not nan."),

@@ -13,6 +13,7 @@ import torch
 import srnn
 from srnn import SRNN, SrnnError
 from srnn.nn.network import has_norm
+from srnn.nn.network.state_format import StateFormat
 from srnn.studies.pruning import TuningOptions, prune_run, quantise_run
 from srnn.training.averaging import Average
 from srnn.training.checkpoints import architecture, read_checkpoint
@@ -100,6 +101,11 @@ def test_an_average_of_rounded_states_keeps_their_format(tmp_path: Path) -> None
     model = Run.open(tmp_path / "run").trained()
     assert evaluate(model).report["accuracy"] == result["accuracy"]
     assert model.spiking("tested").freeze().state_as.width == 8
+    # Resumed, too, also where no step of the optimiser follows that would hand it on.
+    again = Average(tiny_recipe(*AVERAGE, *words).build_network(TinyTask(), 0), 0.9)
+    again.load(read_checkpoint(Run.open(tmp_path / "run").last))
+    kept = StateFormat.of_network(again.network)
+    assert kept.width == 8 and len(kept.kept) == 2
 
 
 def test_a_checkpoint_without_the_average_is_refused(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
+from srnn.data.datasets import Split
 from srnn.measure.energy import energy
 from srnn.measure.energy.subjects import compare_energy
 from srnn.nn.fixedpoint.device import device_network
-from srnn.nn.fixedpoint.integer import quantise
+from srnn.nn.fixedpoint.integer import IntegerNetwork, measure_ranges, quantise
 from srnn.studies import pruning as flow
 from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
 from srnn.training.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
@@ -28,12 +29,14 @@ from srnn.training.compression import (
     sparsity,
     train_as_int8,
 )
+from srnn.training.compression.evaluation import evaluate_int8, measure_int8
 from srnn.training.compression.masks import present_masks, weight_matrices
 from srnn.training.compression.neurons import least_used, same_on, smaller_recipe, to_drop
 from srnn.training.compression.quantisation import as_int8
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
+from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
 torch.set_num_threads(1)
@@ -196,6 +199,39 @@ def test_snapped_weights_are_those_of_the_integer_model() -> None:
     after = quantise(device_network(snapped))
     for a, b in zip(before.layers, after.layers, strict=True):
         assert all(np.array_equal(m, n) for m, n in zip(a.matrices(), b.matrices(), strict=True))
+
+
+class SortedTask(TinyTask):
+    """Sorted by class, as folders are; of 200 sequences the last is the loudest."""
+
+    def load(self, split, data_dir: Path | None = None) -> Split:
+        x, y = np.full((200, 12, 3), 0.5, np.float32), np.arange(200) // 67
+        x[y == 2] = 3
+        x[-1, -1] = 4
+        return Split(x, y)
+
+
+def test_int8_knows_inputs_and_states_of_all_classes() -> None:
+    trained = Trained(network(), SortedTask(), tiny_recipe())
+    known = measure_int8(trained, Sequences(SortedTask(), "train"))
+    assert (known["inputs_as"].largest, known["inputs_as"].whole) == (4, False)
+    loud = measure_ranges(device_network(network()), np.full((1, 12, 3), 3, np.float32), known["inputs_as"])
+    assert known["state_ranges"][0]["u"] >= loud[0]["u"]
+
+
+def test_a_long_split_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, sizes, run = Trained(network(), SortedTask(), tiny_recipe()), list[int](), IntegerNetwork.run
+    whole = evaluate_int8(trained).report
+
+    def spy(self: IntegerNetwork, x, state=None):
+        sizes.append(x.shape[0] * x.shape[1])
+        return run(self, x, state)
+
+    monkeypatch.setattr(IntegerNetwork, "run", spy)
+    monkeypatch.setattr("srnn.training.compression.evaluation._STEPS", 500)
+    found = evaluate_int8(trained).report
+    assert max(sizes) <= 500 and sum(sizes) == 200 * 12
+    assert (found["accuracy"], found["saturated"]) == (whole["accuracy"], whole["saturated"])
 
 
 # ---- runs -------------------------------------------------------------------------------------------------------------------

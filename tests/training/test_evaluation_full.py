@@ -75,8 +75,14 @@ def test_one_object_and_two_files(run: Path, capsys: pytest.CaptureFixture[str])
     assert ExitPolicy.load(run / "exit-policy.json").to_dict() == found["exit"]["policy"]
 
 
-def test_the_initial_network_is_that_of_the_runs_seed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = evaluated(capsys, run, "--full", "--seed", "7")["time_constants"][0]
+def test_another_seed_writes_nothing_and_the_initial_network_stays_the_runs(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluated(capsys, run, "--full", "--seed", "3")
+    own = (run / "evaluation-validation.json").read_text()
+    report = evaluated(capsys, run, "--full", "--seed", "7")
+    assert report["seed"] == 7 and (run / "evaluation-validation.json").read_text() == own
+    found = report["time_constants"][0]
     again = Run.open(run)
     network = again.recipe.build_network(again.recipe.create_task(), 3)
     assert found["initial"]["values"] == pytest.approx(network.time_constants()["layers.0.tau_mem"].tolist())

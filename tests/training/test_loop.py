@@ -76,6 +76,17 @@ def test_training_leaves_the_callers_generators_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.parametrize("rule", ["bptt", "e-prop"])
+def test_torchs_default_precision_is_not_the_recipes(rule: str, tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        train(tiny_recipe("--training.epochs=1", f"--training.rule={rule}"), tmp_path / "run", task=TinyTask())
+        trained = Run.open(tmp_path / "run").trained()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {parameter.dtype for parameter in trained.network.parameters()} == {torch.float32}
+
+
 def test_early_stopping_and_best_by_loss(tmp_path: Path) -> None:
     words = ["--training.epochs=50", "--training.optimizer.lr=1e-12", "--training.early_stopping.patience=3"]
     result = train(tiny_recipe(*words), tmp_path / "run", task=TinyTask())

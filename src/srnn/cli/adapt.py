@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, require
 from ..text import json_text, markdown
+from .options import check_place
 from .show import tell
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
     if arguments.out.exists():
         raise SrnnError(f"{arguments.out} exists; name a new file.")
+    if not arguments.curve:  # a folder is made with those above it
+        check_place("--out", arguments.out)
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
     models = [open_trained(path, arguments.data) for path in arguments.models]
     if arguments.curve:

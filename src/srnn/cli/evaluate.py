@@ -4,7 +4,8 @@
 
 With --full everything that applies to the task: accuracy over time, time to decision, an early-exit policy (always chosen on
 validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time
-constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json.
+constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json; of other data or another
+seed than its own they are no part of it, and --json keeps them.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 
 With --live the sounds of the split are one long signal, with silence between them: how many words are understood there, false
@@ -155,7 +156,8 @@ def check_full_options(arguments: argparse.Namespace) -> None:
 
 
 def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Network | None) -> Analysis:
-    """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
+    """All that suits the task; a run's folder gets that of its own data and seed: evaluation-SPLIT.json and, where there is a
+    policy, exit-policy.json."""
     from ..measure.analysis import analyse
     from ..training.runs import Run
 
@@ -164,6 +166,8 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Netw
     if not arguments.model.is_dir() or arguments.data is not None:
         return analysis
     run = Run.open(arguments.model)
+    if trained.seed != run.seed:  # what reads a run's evaluation takes it for that of its own seed
+        return analysis
     run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
     if analysis.exit is not None:
         run.write_json("exit-policy.json", analysis.exit.policy.to_dict())

@@ -24,10 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..training.evaluation import evaluate
     from ..training.merging import merge
     from ..training.runs import open_trained
+    from .options import check_place
     from .show import tell
 
     if arguments.out.exists():
         raise SrnnError(f"{arguments.out} exists; name a new file.")
+    check_place("--out", arguments.out)
     models = [open_trained(path) for path in arguments.models]
     merged = merge(models)
     of_each, of_all = ([

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping
@@ -137,6 +138,13 @@ def shared(*names: str) -> argparse.ArgumentParser:
     for name in names:
         (section if name.startswith("-") else parent).add_argument(name, **_SHARED[name])
     return parent
+
+
+def check_place(option: str, path: Path) -> None:
+    """SrnnError before anything runs, if no file could be written there at the end."""
+    folder = path.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SrnnError(f"{option}: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
 
 
 def given(arguments: argparse.Namespace, *names: str) -> list[str]:

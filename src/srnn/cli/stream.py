@@ -14,7 +14,6 @@ With --json there is one JSON line for each decision, and one for the summary.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError, check_whole
 from ..text import counted, json_text
 from .decoding import add_decoder_arguments, load_decoder
+from .options import check_place
 from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
@@ -132,11 +132,9 @@ def _check_source_options(arguments: argparse.Namespace) -> None:
 
 def _check_writable(path: Path) -> None:
     """SrnnError before anything runs, if the file could not be written at the end."""
-    folder = path.absolute().parent
     if path.exists() and not path.is_file():
         raise SrnnError(f"--state: {path} is a folder, a pipe or a device; name a file.")
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise SrnnError(f"--state: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
+    check_place("--state", path)
 
 
 def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:

@@ -56,6 +56,7 @@ def load_labelled(
                 f"{source} has a label per step at {about.rate:g} Hz, and this network reads {path.rate:g} Hz; resample both."
             )
         divided = not about.splits
+        del whole
     else:
         items = list_items(source, speaker)
         divided = not any(item.split for item in items)
@@ -79,6 +80,7 @@ def load_labelled(
         raise SrnnError(
             f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
         )
+    del signals  # of much data each copy counts
     if y.ndim == 2:  # of steps, which may end before their array does
         y, steps = later(y[:, : max(map(len, steps))], lag), [np.pad(one, ((0, lag), (0, 0))) for one in steps]
     x, lengths = padded(str(source), steps)

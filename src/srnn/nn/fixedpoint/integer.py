@@ -36,6 +36,7 @@ _STATE_BITS = 24  # more would resolve less than float32 does
 _COEFFICIENT_BITS = 30
 _LARGEST_LIFT = 8
 _LONG = 1000  # steps until a state has settled
+_GROWTH = 16  # in the second half of them: more than the slowest leaks sum up, one after the other
 
 
 @dataclass(frozen=True)
@@ -220,19 +221,24 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     constants = [value.astype(np.float64) for value in layer.coefficients.values()]
     both_signs = np.array([[1.0], [-1.0]])
     state = [layer.initial[name].astype(np.float64) for name in (*neuron.variables(), "s")]
-    step, peaks = _every_number(type(neuron)), itertools.repeat(0.0)
+    step, peaks, halfway = _every_number(type(neuron)), itertools.repeat(0.0), 0.0
+
+    def largest() -> float:
+        return max(float(reach.max(initial=0)), 2.0**-6, *added, *started, *(float(np.max(peak)) for peak in peaks))
+
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
-        for _ in range(_LONG):
+        for number in range(_LONG):
             numbers = step(*state, both_signs * reach, *constants)
             state, operations = list(numbers[: len(state)]), numbers[len(state) :]
             state[-1] = neuron.emit(state[-1])
             peaks = [np.maximum(peak, np.abs(value)) for peak, value in zip(peaks, operations, strict=False)]
-    largest = max(float(reach.max(initial=0)), 2.0**-6, *added, *started, *(float(np.max(peak)) for peak in peaks))
-    if not math.isfinite(largest):
+            if number == _LONG // 2:
+                halfway = largest()
+    if not math.isfinite(largest()) or largest() > _GROWTH * halfway:
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative); train it again."
         )
-    return 2.0 * largest
+    return 2.0 * largest()
 
 
 def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
@@ -291,11 +297,11 @@ def measure_ranges(
     x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot represent.
     """
     model = quantise(network, inputs_as, StateFormat())
-    sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
+    state = model.initial_state(len(x))
     largest = [dict.fromkeys(layer.neuron.variables(), 0) for layer in model.layers]
     for t in range(-1, x.shape[1]):
         if t >= 0:
-            state = model.run(sent[:, t : t + 1], state).state
+            state = model.run(model.inputs_as.encode(x[:, t : t + 1]), state).state
         for values, part in zip(largest, state, strict=True):
             for name in values:
                 values[name] = max(values[name], int(np.abs(part[name]).max(initial=0)))

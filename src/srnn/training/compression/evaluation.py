@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...data.batches import Sequences
+from ...data.batches import Sequences, evenly_spread
 from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, measure_states, quantise
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 _MEASURED = 1000  # sequences, of inputs
 _WATCHED = 64  # of states: these are run
 _BATCH = 128
+_STEPS = 2**19  # of a batch at most: what each neuron emits in each of them is kept
 
 
 def measure_inputs(sequences: Sequences) -> InputFormat:
-    """The format of a split's inputs (usually the training split's), measured on its first sequences."""
-    return InputFormat.measure(_first(sequences, _MEASURED))
+    """The format of a split's inputs (usually the training split's), measured on sequences of it."""
+    rows = evenly_spread(sequences.y, _MEASURED)
+    parts = [InputFormat.measure(_inputs(sequences, part)) for part in np.split(rows, range(_BATCH, len(rows), _BATCH))]
+    return InputFormat(max(part.largest for part in parts), all(part.whole for part in parts))
 
 
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
@@ -42,30 +45,33 @@ def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat 
     ranges of the states. SrnnError for inputs that are too large for int8."""
     known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
     if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
-        first = _first(sequences, _WATCHED)
+        watched = _watched(sequences)
         with suppress(SrnnError):  # its weights may have no int8 form, as sums might overflow: there is nothing to know
-            known["state_ranges"] = measure_ranges(device, first, known["inputs_as"])
+            known["state_ranges"] = measure_ranges(device, watched, known["inputs_as"])
     return known
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
     """``measure_int8`` of a network that may know what its inputs are like; nothing where they are too large for int8."""
-    inputs = _first(sequences, _MEASURED)
     try:
-        inputs_as = trained.inputs_as or InputFormat.measure(inputs)
+        inputs_as = trained.inputs_as or measure_inputs(sequences)
     except SrnnError:
         return {}
     return measure_int8(trained, sequences, inputs_as)
 
 
 def measure_kept(sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat) -> StateFormat:
-    """The format of states of ``width`` bits, measured on the first sequences of a split (the training split, usually)."""
-    return measure_states(network, _first(sequences, _WATCHED), width, inputs_as)
+    """The format of states of ``width`` bits, measured on sequences of a split (the training split, usually)."""
+    return measure_states(network, _watched(sequences), width, inputs_as)
 
 
-def _first(sequences: Sequences, count: int) -> np.ndarray[Any, Any]:
-    """The inputs of the first ``count`` sequences, (N, T, inputs)."""
-    return _dense(next(sequences.batches(count)).x)
+def _watched(sequences: Sequences) -> np.ndarray[Any, Any]:
+    """The inputs of some sequences, (N, T, inputs). Of all classes: data are often sorted by class."""
+    return _inputs(sequences, evenly_spread(sequences.y, _WATCHED))
+
+
+def _inputs(sequences: Sequences, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return _dense(sequences.take(rows).x)
 
 
 def evaluate_int8(
@@ -89,7 +95,7 @@ def evaluate_int8(
         inputs_as = measure_inputs(Sequences(task, "train", data_dir))
     model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
     tally, saturated = Tally(replace(trained, seed=0)), 0
-    for batch in sequences.batches(_BATCH, most):
+    for batch in sequences.batches(min(_BATCH, max(1, _STEPS // sequences.x.shape[1])), most):
         result, held = _run(model, batch)
         tally.add(batch, result)
         saturated += held
@@ -107,7 +113,10 @@ def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
         valid = np.arange(x.shape[1]) < batch.lengths.cpu().numpy()[:, None]
 
     def real(values: np.ndarray[Any, Any], bits: int) -> Tensor:
-        return torch.from_numpy((values * valid[:, :, None] * 2.0**-bits).astype(np.float32))
+        numbers = values.astype(np.float32)  # in place: of long sequences each copy counts
+        numbers *= valid[:, :, None]
+        numbers *= 2.0**-bits
+        return torch.from_numpy(numbers)
 
     layers = tuple(LayerResult(real(emitted, 0), (), {}) for emitted in outcome.emitted)
     return Result(real(outcome.output, model.output_bits), (), layers), outcome.saturated

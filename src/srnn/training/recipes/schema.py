@@ -288,6 +288,7 @@ class Recipe:
     def build_network(self, task: Task, seed: int) -> Network:
         """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
         network = self.network.build(task.inputs, task.outputs, seed)
+        network.float()  # as the data are, whatever torch's default
         counts = getattr(network, "readout_spec", None)
         if self.loss.name == "ce_spike_count" and (counts is None or counts.output != "emission"):
             raise SrnnError(

@@ -57,7 +57,9 @@ class LocalLayer:
 
     def __init__(self, layer: Layer, passes: Tensor | None = None) -> None:
         if layer.kept is not None or layer.weights_as is not None:
-            raise SrnnError("Online learning rules cannot train a network with rounded weights or states.")
+            raise SrnnError(
+                "Online learning rules cannot train a network with rounded weights or states; the rule bptt can."
+            )
         weights = (layer.weight_in, layer.weight_rec, layer.bias)
         if not all(isinstance(weight, torch.nn.Parameter) for weight in weights if weight is not None):
             raise SrnnError(

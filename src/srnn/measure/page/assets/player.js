@@ -214,9 +214,10 @@ function onColour(hex) {
 
 function curve(context, width, height, first, count, per, value, [low, high], colour, thick, dash) {
   context.beginPath(); context.strokeStyle = colourOf(colour); context.lineWidth = thick; context.lineJoin = "round"; context.setLineDash(dash || []);
+  const places = count * per === 1 ? [0, 1] : [.5];  // one step alone is as wide as it is: a line of one point cannot be seen
   for (let t = first * per; t < (first + count) * per; t++) {
     const y = height - 3 - (high > low ? (value(t) - low) / (high - low) : .5) * (height - 6);  // a constant in the middle
-    context.lineTo(((t + .5) / per - first) / count * width, y);
+    for (const place of places) context.lineTo(((t + place) / per - first) / count * width, y);
   }
   context.stroke(); context.setLineDash([]);
 }
