@@ -260,6 +260,14 @@ def test_a_zip_archive_that_lies_is_one_line(tmp_path: Path, content: bytes, why
     refused(tmp_path / "a.zip", content, why)
 
 
+def test_names_of_other_letters_are_read_as_their_writer_encoded_them(tmp_path: Path) -> None:
+    """In UTF-8 where the member says so, else as the first zip archives have them."""
+    name = "ä.txt"
+    (tmp_path / "a.zip").write_bytes(zip_archive(Entry(name, flags=0x800), Entry(name)))
+    files = unpack(tmp_path / "a.zip", tmp_path / "in")
+    assert [path.name for path in files] == [name, name.encode().decode("cp437")]
+
+
 def test_names_at_their_limits_are_unpacked(tmp_path: Path) -> None:
     deep, wide = "n/" * (DEPTH - 1) + "n", "/".join(["n" * 255] * 3)
     (tmp_path / "a.zip").write_bytes(zip_archive(Entry(deep), Entry(wide)))

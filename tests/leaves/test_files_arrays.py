@@ -126,6 +126,8 @@ def of(array: Any, **entry: Any) -> Entry:
 
 
 X = npy(np.arange(4.0))
+MORE = zip_archive(Entry("x.npy", X))
+MORE = MORE[:28] + bytes([40, 0]) + MORE[30:]  # an extra field, of which the directory knows nothing
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -173,6 +175,7 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
         (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=3)), "overlaps what follows"),
         (zip_archive(Entry("x.npy", X, place=7)), "overlaps what follows"),
         (zip_archive(Entry("x.npy", X, place=2**31)), "overlaps what follows"),
+        (MORE, "overlaps what follows"),
         (zip_archive(Entry("x.npy", X)).replace(b"PK\3\4", b"PK\3\5"), "not where the directory says"),
         (zip_archive(Entry("x.npy", X)).replace(b"x.npy", b"y.npy", 1), "not where the directory says"),
         (zip_archive(Entry("x.npy", with_header(header((2**40, 0, 3))))), "is empty, but has the shape"),
