@@ -87,6 +87,7 @@ def test_all_versions_are_read_and_other_writers_headers(version: bytes) -> None
         (with_header(header((1,), "<M8[s]"), bytes(8)), "not one of numbers"),
         (with_header(header((1,), "V4"), bytes(4)), "not one of numbers"),
         (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "contains shape twice"),
+        (with_header(header((1,))[:-1] + ", 'colour': 1}", bytes(4)), "not one of numbers"),
         (with_header("(" * 9000), "not one of numbers"),
         (with_header("-" * 9000 + "1"), "not one of numbers"),
         (npy(np.array([{}], object)), "not one of numbers"),
