@@ -6,6 +6,8 @@ The golden numbers are librosa 0.10.2's (melspectrogram with pad_mode="reflect",
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,13 @@ def test_mfcc_is_python_speech_features() -> None:
     assert np.abs(x).sum() == pytest.approx(24411.802789, rel=1e-5)
 
 
+def test_mfcc_of_silence_has_the_smallest_step_of_a_number_for_energy() -> None:
+    """As python_speech_features has it: 2**-52, in each of 26 bands and in the frame."""
+    wanted = np.zeros((1, 13))
+    wanted[0, [0, 12]] = np.log(2.0**-52) * np.array([math.sqrt(26), 1])
+    np.testing.assert_allclose(MFCC()(np.zeros(400)), wanted, rtol=1e-6, atol=1e-5)
+
+
 def test_the_published_timit_input() -> None:
     encoder = SpeechFeatures("mfcc")
     x = encoder(CHIRP, encoder.fit(()))
@@ -87,6 +96,15 @@ def test_training_statistics_leave_mean_zero_and_deviation_one() -> None:
         x = np.concatenate([(encoder.expand(clip) - statistics.mean) / statistics.std for clip in clips])
         np.testing.assert_allclose(x.mean(0), 0, atol=1e-3)
         np.testing.assert_allclose(x.std(0), 1, atol=1e-3)
+
+
+def test_statistics_of_what_lies_far_from_zero() -> None:
+    """Squares in single precision would leave nothing of a deviation of 1 around 10,000."""
+    encoder = SpeechFeatures(normalise="training", derivatives=0, mels=10)
+    x = 1e4 + np.random.default_rng(0).normal(0, 1, (20_000, 10)).astype(np.float32)
+    statistics = encoder.fit([x])
+    np.testing.assert_allclose(statistics.mean, 1e4, atol=0.05)
+    np.testing.assert_allclose(statistics.std, 1, atol=0.03)
 
 
 @given(st.floats(0.001, 1000))
@@ -130,7 +148,7 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     np.testing.assert_allclose(smoothed_derivatives(x, 1)[:, 2], 3, atol=1e-4)
     np.testing.assert_allclose(smoothed_derivatives(x, 2)[:, 5], 1, atol=1e-4)
     np.testing.assert_allclose(difference_derivatives(x, 1)[1:-1, 3], t[1:-1], atol=1e-4)
-    assert smoothed_derivatives(x, 0).shape == (20, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
+    assert smoothed_derivatives(x[:3], 0).shape == (3, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
     for bad in ((x[:8], 1), (x, 5), (x, True), (x[:, 0], 1)):
         with pytest.raises(SrnnError, match="erivatives"):
             smoothed_derivatives(*bad)
@@ -167,7 +185,9 @@ def test_bands_reach_up_to_high_hz() -> None:
     assert SpeechFeatures("mfcc", high_hz=None).front == SpeechFeatures("mfcc").front  # of which it is true anyway
 
 
-@pytest.mark.parametrize("sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"])])
+@pytest.mark.parametrize(
+    "sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"]), np.ones(9, bool)]
+)
 def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
     for encoder in (LogMel(), MFCC()):
         with pytest.raises(SrnnError, match="Sound"):
