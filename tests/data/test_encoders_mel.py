@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn.data.encoders import MFCC, LogMel, SpeechFeatures, difference_derivatives, smoothed_derivatives, ternary
-from srnn.data.encoders.speech import rounded
+from srnn.data.encoders.speech import Statistics, rounded
 from srnn.errors import SrnnError
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.nn.surrogates import as_surrogate
@@ -107,6 +107,20 @@ def test_statistics_of_what_lies_far_from_zero() -> None:
     np.testing.assert_allclose(statistics.std, 1, atol=0.03)
 
 
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [([0, 1], [1]), ([[0]], [[1]]), ([np.nan], [1]), ([0], [np.nan]), ([0], [np.inf]), ([0], [0]), ([0], [-1])],
+)
+def test_statistics_of_a_file_that_scale_nothing_are_refused(mean: list, std: list) -> None:
+    with pytest.raises(ValueError, match=r"mean and std must be|inhomogeneous"):
+        Statistics.read({"mean": mean, "std": std})
+
+
+def test_no_training_sound_has_no_statistics() -> None:
+    with pytest.raises(SrnnError, match="no training frames"):
+        SpeechFeatures().fit([])
+
+
 @given(st.floats(0.001, 1000))
 @settings(max_examples=10, deadline=None)
 def test_level_clip_does_not_hear_loudness(loud: float) -> None:
@@ -149,6 +163,7 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     np.testing.assert_allclose(smoothed_derivatives(x, 2)[:, 5], 1, atol=1e-4)
     np.testing.assert_allclose(difference_derivatives(x, 1)[1:-1, 3], t[1:-1], atol=1e-4)
     assert smoothed_derivatives(x[:3], 0).shape == (3, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
+    assert np.isnan(smoothed_derivatives(np.where(x == 1, np.nan, x), 2)).all()
     for bad in ((x[:8], 1), (x, 5), (x, True), (x[:, 0], 1)):
         with pytest.raises(SrnnError, match="erivatives"):
             smoothed_derivatives(*bad)

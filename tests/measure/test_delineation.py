@@ -115,6 +115,15 @@ def test_what_cannot_be_seen_does_not_count() -> None:
     assert (onset["reference"], onset["predicted"], onset["found"]) == (1, 0, 0)
 
 
+def test_an_extra_wave_that_cannot_be_seen_whole_is_no_extra_wave() -> None:
+    """Only its border within the signal is: who knows whether the other one would have been right."""
+    true = labels((TP, 60), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
+    guess = true.copy()
+    guess[:20] = P
+    report = found(true, guess)["P"]
+    assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (0, 0, 1)
+
+
 def test_unlabelled_stretches_are_left_out() -> None:
     beat = labels(*BEAT)
     hole = np.full(50, -1)
