@@ -69,6 +69,21 @@ def test_an_event_carries_its_label_along():
         ).float().mean() > 0.95  # rounding, where steps share a place
 
 
+@pytest.mark.parametrize("kind", ["events", "values"])
+def test_labels_of_padding_stay_none(kind: str) -> None:
+    """Of sequences of several lengths each moves as it does alone, and labels move no further than its end."""
+    lengths, scale = [30, 17], 1 if kind == "events" else 0.5
+    x = (torch.rand(2, 30, 3, generator=torch.Generator().manual_seed(0)) < 0.5).float() * scale
+    y = torch.arange(30).repeat(2, 1) % 4
+    x[1, 17:], y[1, 17:] = 0, -1
+    config = AugmentConfig(time_shift=6, stretch=0.2)
+    changed = augment(Batch(x, y, torch.tensor(lengths)), config, 1, [3, 4])
+    assert (changed.y[1, 17:] == -1).all() and not changed.x[1, 17:].any()
+    for row, length in enumerate(lengths):
+        alone = augment(Batch(x[row : row + 1, :length], y[row : row + 1, :length], None), config, 1, [3 + row])
+        assert torch.equal(changed.x[row, :length], alone.x[0]) and torch.equal(changed.y[row, :length], alone.y[0])
+
+
 def test_values_are_masked_in_every_block_and_shift_with_their_labels():
     x = torch.rand(2, 30, 12) + 1
     y = torch.arange(30).expand(2, 30) % 4
@@ -151,6 +166,26 @@ def test_an_image_moves_as_an_image_in_whatever_order_it_is_read():
     np.testing.assert_allclose(np.diff(inner, 2, axis=2), 0, atol=1e-4)
     slopes = np.diff(inner, axis=2)[:, 0, 0]
     assert len(np.unique(slopes.round(4))) == 8 and (abs(slopes - 3) < 0.5).all() and (images[0] == 0).any()
+
+
+def test_an_image_is_warped_about_its_centre():
+    order = np.arange(169)
+    ramp = (1 + np.arange(13)[:, None] + 3 * np.arange(13)).astype(np.float32).reshape(1, 169, 1)
+    for seed in range(5):
+        moved = augment(
+            Batch(torch.from_numpy(ramp), torch.zeros(1), None), AugmentConfig(image_warp=0.3), 1, [seed], order
+        )
+        assert moved.x[0, 84, 0] == pytest.approx(ramp[0, 84, 0], abs=1e-4) and moved.x[0, 83, 0] != ramp[0, 83, 0]
+
+
+def test_a_mask_may_be_longer_than_a_sequence():
+    x = torch.ones(2, 30, 3)
+    x[1, 4:] = 0
+    batch = Batch(x / 2, torch.zeros(2, dtype=torch.int64), torch.tensor([30, 4]))
+    masked = [
+        augment(batch, AugmentConfig(time_mask=25), 1, [seed, seed + 1]).x[1, :4].sum(1) == 0 for seed in range(30)
+    ]
+    assert {int(one.sum()) for one in masked} == {0, 1, 2, 3, 4}
 
 
 def test_only_images_are_moved_as_images():

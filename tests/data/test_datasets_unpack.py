@@ -203,6 +203,22 @@ def test_binary_sizes_and_extended_headers(tmp_path: Path) -> None:
     assert [(path.name, path.read_bytes()) for path in files] == [("a", b"abc"), ("b", b"abc")]
 
 
+def test_gnus_and_old_headers_and_padded_streams(tmp_path: Path) -> None:
+    """GNU has times where POSIX has the beginning of a long name; a link has a size, and no content; other kinds have content,
+    which is passed over; the first archives have folders that only a name's end tells from files."""
+    times = b"ustar  \0" + bytes(80) + b"12345670123\0"
+    gnu = tar_header("a", 3, magic=times) + b"abc" + bytes(509)
+    others = tar_header("link", 3, b"1") + tar_member("rights", b"9" * 600, b"A")
+    others += tar_header("top/", 0, b"\0", b"") + tar_member("top/b", kind=b"\0")
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(gnu + others + END))
+    files = unpack(tmp_path / "a.tar.gz", tmp_path / "in")
+    assert [(path.relative_to(tmp_path / "in").as_posix(), path.read_bytes()) for path in files] == [
+        ("a", b"abc"), ("top/b", b"abc"),
+    ]  # fmt: skip
+    (tmp_path / "c.gz").write_bytes(gzip.compress(CONTENT) + bytes(5000))
+    assert unpack(tmp_path / "c.gz", tmp_path / "in")[0].read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -216,6 +232,7 @@ def test_binary_sizes_and_extended_headers(tmp_path: Path) -> None:
         (tar_header("x", 65537, b"g"), "name or extended header in it has 65537 bytes"),
         (tar_member("x", b"5 a=b", b"x") + tar_member("a"), "an extended header in it is damaged"),
         (tar_member("x", b"0 a=b\n", b"x") + tar_member("a"), "an extended header in it is damaged"),
+        (tar_member("x", b"0 a=b\n\n\n", b"x") + tar_member("a"), "an extended header in it is damaged"),  # without end
         (tar_member("x", b"-3 a=b\n", b"x") + tar_member("a"), "a number in one of its headers is damaged"),
         (tar_member("x", pax_record("size", "-5"), b"x") + tar_member("a"), "a number in one of its headers"),
         (tar_member("x", pax_record("size", "9" * 21), b"x") + tar_member("a"), "a number in one of its headers"),
@@ -258,6 +275,14 @@ def test_a_tar_archive_that_lies_is_one_line(tmp_path: Path, content: bytes, why
 )
 def test_a_zip_archive_that_lies_is_one_line(tmp_path: Path, content: bytes, why: str) -> None:
     refused(tmp_path / "a.zip", content, why)
+
+
+def test_names_of_other_letters_are_read_as_their_writer_encoded_them(tmp_path: Path) -> None:
+    """In UTF-8 where the member says so, else as the first zip archives have them."""
+    name = "ä.txt"
+    (tmp_path / "a.zip").write_bytes(zip_archive(Entry(name, flags=0x800), Entry(name)))
+    files = unpack(tmp_path / "a.zip", tmp_path / "in")
+    assert [path.name for path in files] == [name, name.encode().decode("cp437")]
 
 
 def test_names_at_their_limits_are_unpacked(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ The golden numbers are librosa 0.10.2's (melspectrogram with pad_mode="reflect",
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn.data.encoders import MFCC, LogMel, SpeechFeatures, difference_derivatives, smoothed_derivatives, ternary
-from srnn.data.encoders.speech import rounded
+from srnn.data.encoders.speech import Statistics, rounded
 from srnn.errors import SrnnError
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.nn.surrogates import as_surrogate
@@ -53,6 +55,13 @@ def test_mfcc_is_python_speech_features() -> None:
     assert np.abs(x).sum() == pytest.approx(24411.802789, rel=1e-5)
 
 
+def test_mfcc_of_silence_has_the_smallest_step_of_a_number_for_energy() -> None:
+    """As python_speech_features has it: 2**-52, in each of 26 bands and in the frame."""
+    wanted = np.zeros((1, 13))
+    wanted[0, [0, 12]] = np.log(2.0**-52) * np.array([math.sqrt(26), 1])
+    np.testing.assert_allclose(MFCC()(np.zeros(400)), wanted, rtol=1e-6, atol=1e-5)
+
+
 def test_the_published_timit_input() -> None:
     encoder = SpeechFeatures("mfcc")
     x = encoder(CHIRP, encoder.fit(()))
@@ -87,6 +96,29 @@ def test_training_statistics_leave_mean_zero_and_deviation_one() -> None:
         x = np.concatenate([(encoder.expand(clip) - statistics.mean) / statistics.std for clip in clips])
         np.testing.assert_allclose(x.mean(0), 0, atol=1e-3)
         np.testing.assert_allclose(x.std(0), 1, atol=1e-3)
+
+
+def test_statistics_of_what_lies_far_from_zero() -> None:
+    """Squares in single precision would leave nothing of a deviation of 1 around 10,000."""
+    encoder = SpeechFeatures(normalise="training", derivatives=0, mels=10)
+    x = 1e4 + np.random.default_rng(0).normal(0, 1, (20_000, 10)).astype(np.float32)
+    statistics = encoder.fit([x])
+    np.testing.assert_allclose(statistics.mean, 1e4, atol=0.05)
+    np.testing.assert_allclose(statistics.std, 1, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [([0, 1], [1]), ([[0]], [[1]]), ([np.nan], [1]), ([0], [np.nan]), ([0], [np.inf]), ([0], [0]), ([0], [-1])],
+)
+def test_statistics_of_a_file_that_scale_nothing_are_refused(mean: list, std: list) -> None:
+    with pytest.raises(ValueError, match=r"mean and std must be|inhomogeneous"):
+        Statistics.read({"mean": mean, "std": std})
+
+
+def test_no_training_sound_has_no_statistics() -> None:
+    with pytest.raises(SrnnError, match="no training frames"):
+        SpeechFeatures().fit([])
 
 
 @given(st.floats(0.001, 1000))
@@ -130,7 +162,8 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     np.testing.assert_allclose(smoothed_derivatives(x, 1)[:, 2], 3, atol=1e-4)
     np.testing.assert_allclose(smoothed_derivatives(x, 2)[:, 5], 1, atol=1e-4)
     np.testing.assert_allclose(difference_derivatives(x, 1)[1:-1, 3], t[1:-1], atol=1e-4)
-    assert smoothed_derivatives(x, 0).shape == (20, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
+    assert smoothed_derivatives(x[:3], 0).shape == (3, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
+    assert np.isnan(smoothed_derivatives(np.where(x == 1, np.nan, x), 2)).all()
     for bad in ((x[:8], 1), (x, 5), (x, True), (x[:, 0], 1)):
         with pytest.raises(SrnnError, match="erivatives"):
             smoothed_derivatives(*bad)
@@ -168,7 +201,8 @@ def test_bands_reach_up_to_high_hz() -> None:
 
 
 @pytest.mark.parametrize(
-    "sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"]), np.full(9, 1e39)]
+    "sound",
+    [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"]), np.full(9, 1e39), np.ones(9, bool)],
 )
 def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
     for encoder in (LogMel(), MFCC()):

@@ -111,6 +111,13 @@ def test_what_nir_can_say_needs_no_extension(readout: Any, discretisation: Any, 
     assert expected.any() and torch.equal(expected, outputs(found.network, make_input(4, 80)))
 
 
+def test_without_the_extension_the_graphs_entries_are_not_taken(tmp_path: Path) -> None:
+    net = make_net(neuron=HARD, readout=SPIKING, substeps=3, surrogate=SLayer(slope=3.0)).double()
+    network = back(net, tmp_path, extension=False)[0].network
+    assert network.substeps == 1 and network.surrogate == make_net().surrogate
+    assert network.readout.weight_in.dtype == torch.float32
+
+
 @pytest.mark.parametrize("scaling", ["one", "unscaled"])
 def test_scaled_weights(scaling: Any, tmp_path: Path) -> None:
     """The input's gain in the weights: r is what a reader wants, and the outputs are the same up to rounding."""

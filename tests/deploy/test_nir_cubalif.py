@@ -235,6 +235,12 @@ def test_what_nir_does_not_leave_open(settings: dict[str, str], hint: str) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_a_setting_that_is_none_is_refused_where_no_neuron_would_use_it() -> None:
+    node = nir.LI(tau=TAU, r=R, v_leak=np.zeros(N))
+    with pytest.raises(SrnnError, match=r"synapse_step is .* not 'sometimes'"):
+        exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT, neuron={"synapse_step": "sometimes"})
+
+
 def test_through_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     file = str(FILES / "snntorch-rsynaptic.nir")
     assert main(["import", "nir", file, "--reset-kind", "soft", "--reset-step", "next", "--json"]) == 0

@@ -14,7 +14,22 @@ from support.networks import make_input
 nir = pytest.importorskip("nir")
 
 from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
-from support.nir_graphs import FILES, LEAK, REC, RESET, TAU, THRESHOLD, B, N, R, W, graph_of, lif_node, outputs  # noqa: E402
+from support.nir_graphs import (  # noqa: E402
+    CHAIN,
+    FILES,
+    LEAK,
+    REC,
+    RESET,
+    TAU,
+    THRESHOLD,
+    B,
+    N,
+    R,
+    W,
+    graph_of,
+    lif_node,
+    outputs,
+)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +162,19 @@ def test_membranes_that_rest_at_several_values_start_there_or_the_report_says_th
     assert found.report.exact and np.array_equal(outputs(found.network.double(), x.double()).numpy(), expected)
     read = exchange.load(graph_of({"a": affine, "l": nir.LI(tau=TAU, r=R, v_leak=leak)}, edges), dt=1e-3)
     assert not read.report.exact and "start at 0" in read.report.entries[-1].detail
+    after_a_step = 1e-3 / TAU * (leak + R * (x[:, 0].numpy() @ W.T / 4 + B))
+    assert np.allclose(outputs(read.network, x)[:, 0], after_a_step, atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["tau_syn", "tau_mem"])
+def test_what_forgets_within_a_step_has_a_gradient(what: str) -> None:
+    """A time constant of one step, by Euler, is one of no steps here."""
+    values = {"tau_syn": TAU, "tau_mem": TAU, "r": R, "v_leak": LEAK, "v_threshold": THRESHOLD, "w_in": R}
+    node = nir.CubaLIF(**(values | {what: np.full(N, 1e-3)}))
+    network = exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=1e-3).network
+    network(make_input(3, 40))[0].sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert gradients and all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
 def test_an_integrator_too_slow_for_float32_is_reported() -> None:

@@ -77,6 +77,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "weights that do not fit": (
         lambda: graph_of({"a": nir.Affine(W[:3], B[:3]), "l": lif_node()}, CHAIN), "do not fit",
     ),
+    "one bias for all": (lambda: graph_of({"a": nir.Affine(W, B[:1]), "l": lif_node()}, CHAIN), "bias into 'l' do not fit"),
+    "recurrent weights that do not fit": (
+        lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node(), "r": nir.Linear(REC[:, :3])},
+                         [*CHAIN, ("l", "r"), ("r", "l")]),
+        "weights or bias into 'l' do not fit",
+    ),
     "another input": (lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node()}, CHAIN, (6,)), "do not fit"),
     "NaN": (lambda: graph_of({"a": nir.Affine(W * np.nan, B), "l": lif_node()}, CHAIN), "not finite"),
     "a NaN threshold": (
@@ -243,7 +249,7 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
     node: Any = graph.nodes["layer0.neuron"]
     with pytest.raises(SrnnError, match="dt has"):
         exchange.load(graph, dt=2e-3)
-    node.tau = node.tau * 1.5
+    node.tau = node.tau * 1.001
     with pytest.raises(SrnnError, match="has been changed"):
         exchange.load(graph)
     plain: Any = exchange.load(graph, extension=False, dt=1e-3).network.layers[0]
@@ -256,8 +262,19 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
         node.metadata = metadata
         with pytest.raises(SrnnError, match="import without it"):
             exchange.load(graph)
-    graph.metadata["srnn"] = json.dumps({"format": 99})
-    with pytest.raises(SrnnError, match="cannot be read"):
+    entries = json.loads(graph.metadata["srnn"])
+    for change in ({"format": 99}, {"class_names": "ab"}, {"about": []}):
+        graph.metadata["srnn"] = json.dumps(entries | change)
+        with pytest.raises(SrnnError, match=r"entries of srnn .* cannot be read"):
+            exchange.load(graph)
+
+
+def test_an_integrators_extension_on_a_node_that_spikes_is_refused() -> None:
+    graph, _ = exchange.to_graph(make_net(readout="integrator"))
+    li: Any = graph.nodes["readout.neuron"]
+    ones = np.ones_like(li.tau)
+    graph.nodes["readout.neuron"] = nir.LIF(li.tau, li.r, li.v_leak, ones, 0 * ones, metadata=li.metadata)
+    with pytest.raises(SrnnError, match="is not what its extension says"):
         exchange.load(graph)
 
 
@@ -284,6 +301,12 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
 def test_networks_and_options_that_do_not_fit(net: Callable[[], Any], options: dict[str, Any], hint: str) -> None:
     with pytest.raises(SrnnError, match=hint):
         exchange.to_graph(net(), **options)
+
+
+@pytest.mark.parametrize("dt", [0, -1e-3])
+def test_a_step_of_no_time_is_not_the_default(dt: float) -> None:
+    with pytest.raises(SrnnError, match=r"^dt is the length"):
+        exchange.load(FILES / "norse.nir", dt=dt)
 
 
 def test_nothing_half_written(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_all_versions_are_read_and_other_writers_headers(version: bytes) -> None
         (with_header(header((1,), "<M8[s]"), bytes(8)), "not one of numbers"),
         (with_header(header((1,), "V4"), bytes(4)), "not one of numbers"),
         (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "contains shape twice"),
+        (with_header(header((1,))[:-1] + ", 'colour': 1}", bytes(4)), "not one of numbers"),
         (with_header("(" * 9000), "not one of numbers"),
         (with_header("-" * 9000 + "1"), "not one of numbers"),
         (npy(np.array([{}], object)), "not one of numbers"),
@@ -126,6 +127,8 @@ def of(array: Any, **entry: Any) -> Entry:
 
 
 X = npy(np.arange(4.0))
+MORE = zip_archive(Entry("x.npy", X))
+MORE = MORE[:28] + bytes([40, 0]) + MORE[30:]  # an extra field, of which the directory knows nothing
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -188,6 +191,7 @@ def test_what_is_compressed_to_as_many_bytes_is_not_mapped(tmp_path: Path) -> No
         (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=3)), "overlaps what follows"),
         (zip_archive(Entry("x.npy", X, place=7)), "overlaps what follows"),
         (zip_archive(Entry("x.npy", X, place=2**31)), "overlaps what follows"),
+        (MORE, "overlaps what follows"),
         (zip_archive(Entry("x.npy", X)).replace(b"PK\3\4", b"PK\3\5"), "not where the directory says"),
         (zip_archive(Entry("x.npy", X)).replace(b"x.npy", b"y.npy", 1), "not where the directory says"),
         (zip_archive(Entry("x.npy", with_header(header((2**40, 0, 3))))), "is empty, but has the shape"),

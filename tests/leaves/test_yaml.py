@@ -83,7 +83,7 @@ def test_what_is_not_plain_data_is_one_short_line(text: str, expected: str) -> N
 def test_what_yaml_1_1_makes_of_words_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(
-        "a: [010, 0x1F, 1_000, 1:30, 1e-2, 1.e-2, -.5E+3, .inf, no, ~, 2024-01-01, 2024-99-99, '5', 1e, e5, 1.5]"
+        "a: [010, 0x1F, 1_000, 1:30, 1e-2, 1e-12, 1.e-2, -.5E+3, .inf, no, ~, 2024-01-01, 2024-99-99, '5', 1e, e5, 1.5]"
     )
     assert read_yaml(path) == {
         "a": [
@@ -92,6 +92,7 @@ def test_what_yaml_1_1_makes_of_words_stays(tmp_path: Path) -> None:
             1000,
             90,
             0.01,
+            1e-12,
             0.01,
             -500.0,
             math.inf,

@@ -143,6 +143,15 @@ def test_of_policies_that_are_equally_early_the_most_accurate_is_chosen() -> Non
     assert chosen.mean_steps == other.mean_steps == 3 and chosen.accuracy == 1 > other.accuracy
 
 
+def test_a_patience_that_was_not_asked_for_is_not_chosen() -> None:
+    """One of a single step is counted all the same, for the time to decision."""
+    counts = ExitCounts(Loss(LossConfig("ce_last"), per_step=False), 6, patiences=(4,))
+    sure = torch.tensor([0.0, 50.0]).expand(10, 6, 2)
+    counts.add(prefixes(counts.loss, sure, None), np.ones(10, np.int64))
+    policy = counts.choose(1.0, "validation")
+    assert policy.patience == 4 and counts.point(policy).mean_steps == 4 and counts.curve(1)[0].mean_steps == 1
+
+
 def test_where_nothing_is_allowed_it_waits() -> None:
     """Wrong until the last step, and sure of it."""
     loss = Loss(LossConfig("ce_last"), per_step=False)

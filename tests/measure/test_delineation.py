@@ -115,6 +115,23 @@ def test_what_cannot_be_seen_does_not_count() -> None:
     assert (onset["reference"], onset["predicted"], onset["found"]) == (1, 0, 0)
 
 
+def test_an_extra_wave_that_cannot_be_seen_whole_is_no_extra_wave() -> None:
+    """Only its border within the signal is: who knows whether the other one would have been right."""
+    true = labels((TP, 60), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
+    guess = true.copy()
+    guess[:20] = P
+    report = found(true, guess)["P"]
+    assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (0, 0, 1)
+
+
+def test_waves_that_overlap_are_a_pair_however_far_apart_their_borders_are() -> None:
+    """So a guess within a wave that the signal cuts off is no extra one: half of its partner cannot be seen."""
+    cut, guess = labels((P, 80), (TP, 120)), labels((TP, 40), (P, 85), (TP, 75))
+    report = found(cut, guess)["P"]
+    assert (report["predicted"], report["onset"]["predicted"]) == (0, 0)
+    assert (report["offset"]["reference"], report["offset"]["predicted"], report["offset"]["found"]) == (1, 1, 0)
+
+
 def test_unlabelled_stretches_are_left_out() -> None:
     beat = labels(*BEAT)
     hole = np.full(50, -1)

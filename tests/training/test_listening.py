@@ -203,3 +203,37 @@ def test_what_cannot_be_learnt() -> None:
     for name in ("counts", "pending", "network.readout.weight_in", "state.0.0"):
         with pytest.raises(SrnnError, match="does not fit what the stream learns"):
             listener.restore(arrays | {name: arrays[name][..., :1].astype(np.float32)})
+
+
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
+    """Whatever part of it: what was read before that part is taken back."""
+    config = Adaptation("all", lr=0.1, window=10)
+    told, listener = Listener(model(), config), Listener(model(), config)
+    told.hear(signal(20))  # two windows: as many as are kept
+    told.tell(1)
+    told.hear(signal(19))
+    arrays, before = told.arrays(), listener.arrays()
+    for name, value in {
+        "counts": arrays["counts"] - 30,
+        "pending": np.zeros((20, 3)),
+        "pending ": arrays["pending"].astype(np.float32),
+        "network.readout.weight_in": arrays["network.readout.weight_in"] * np.nan,
+        "state.0.0": arrays["state.0.0"][..., :1],
+        "state.0.0 ": arrays["state.0.0"].astype(np.float32),
+    }.items():
+        with pytest.raises(SrnnError, match="does not fit what the stream learns"):
+            listener.restore(arrays | {name.strip(): value})
+        after = listener.arrays()
+        assert after.keys() == before.keys() and all(np.array_equal(after[key], before[key]) for key in before), name
+    listener.restore(arrays)
+    assert all(np.array_equal(value, arrays[key]) for key, value in listener.arrays().items())
+
+
+def test_a_saved_sequence_that_has_ended_stays_ended() -> None:
+    listener, other = Listener(model(), Adaptation()), Listener(model(), Adaptation())
+    listener.hear(signal(5))
+    listener.end()
+    other.restore(listener.arrays())
+    assert other.state is None and other.heard == 5
+    other.hear(signal(3))
+    assert other.state is not None and other.heard == 3
