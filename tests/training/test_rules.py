@@ -232,6 +232,16 @@ def test_a_learner_goes_through_the_same_states_as_the_network() -> None:
         assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True))
 
 
+def test_a_learner_goes_on_from_a_state() -> None:
+    network, (x, _) = make([5, 4]), problem()
+    first = Learner(network, DRTRL(), len(x))
+    for t in range(4):
+        first.step(x[:, t])
+    second = Learner(network, DRTRL(), len(x), [tuple(part.clone() for part in layer) for layer in first.state])
+    for t in range(4, 8):
+        assert torch.equal(first.step(x[:, t]), second.step(x[:, t]))
+
+
 def test_memory_does_not_grow_with_time() -> None:
     network = make([5])
     learner = Learner(network, DRTRL(), 1)

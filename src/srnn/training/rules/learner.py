@@ -60,15 +60,19 @@ class Learner:
 
     Args:
         network: an SRNN; its parameters are read, and get gradients.
-        batch: how many sequences it follows, from the network's initial state.
+        batch: how many sequences it follows.
+        state: where the network starts, as ``Learner.state`` was; None: its own initial state.
 
     Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
     delays, batch norm, rounded weights or states.
     """
 
-    def __init__(self, network: SRNN, rule: OnlineRule, batch: int) -> None:
+    def __init__(
+        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None
+    ) -> None:
         self._network, self._batch = network, batch
-        self._learner, self._chunks = follow(network, rule, network.initial_state(batch)), list[Chunk]()
+        start = network.initial_state(batch) if state is None else state
+        self._learner, self._chunks = follow(network, rule, start), list[Chunk]()
 
     @property
     def state(self) -> list[tuple[Tensor, ...]]:
