@@ -154,7 +154,8 @@ def delayed_input(
     arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
     arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
     after = arrivals.gather(1, indices_after(lengths, steps, incoming))
-    return arrivals[:, :steps], after * reached(delays - 1, depth)
+    # Beyond a neuron's delay stands what lies beyond the sequence: 0 times NaN would be NaN.
+    return arrivals[:, :steps], torch.where(reached(delays - 1, depth), after, 0)
 
 
 def indices_after(lengths: Tensor | None, steps: int, incoming: Tensor) -> Tensor:
