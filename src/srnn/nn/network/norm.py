@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_flag, is_number, nearest, require
+from ...errors import SrnnError, check_flag, is_number, require
+from ...registry import check_settings
 from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
@@ -69,10 +70,7 @@ def as_norm(spec: NormSpec) -> Norm | None:
     name = options.pop("name", "batch")
     if name not in ("none", "batch"):
         raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.")
-    known = [item.name for item in fields(Norm)] if name == "batch" else []
-    for key in options:
-        if key not in known:
-            raise SrnnError(f"The norm '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    check_settings(f"The norm '{name}' has", options, [item.name for item in fields(Norm)] if name == "batch" else [])
     return Norm(**options) if name == "batch" else None
 
 
