@@ -259,6 +259,16 @@ def test_a_parameter_that_its_class_or_torch_has_for_something_else_is_refused(n
         Layer(2, 3, own())
 
 
+def test_a_field_that_compiled_loops_cannot_be_found_by_is_refused() -> None:
+    body = {"name": "test_listed", "__annotations__": {"more": Any}, "more": ()}
+    own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
+    assert own(more=(1, 2)).more == (1, 2)
+    with pytest.raises(
+        SrnnError, match=r"^A field of the neuron 'test_listed' is of an unhashable type: 'list'; a tuple would do\.$"
+    ):
+        own(more=[1, 2])
+
+
 @pytest.mark.parametrize("name", ["my-neuron", "my neuron", "", "3rd", "größe", "x){}//", 3])
 @pytest.mark.parametrize("base", [LIF, Surrogate])
 def test_functions_can_be_named_after_a_class_of_ones_own(base: type, name: Any) -> None:

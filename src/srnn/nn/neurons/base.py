@@ -211,6 +211,10 @@ class Neuron:
         check_flag("detach_reset", self.detach_reset)
         if self.time_constants not in ("linear", "log", "unconstrained"):
             raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
+        try:
+            hash(self)  # by which compiled loops are found again
+        except TypeError as error:
+            raise SrnnError(f"A field of the neuron '{self.name}' is of an {error}; a tuple would do.") from error
 
     @classmethod
     @functools.cache
