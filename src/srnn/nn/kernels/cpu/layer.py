@@ -240,11 +240,10 @@ class _Run(torch.autograd.Function):
         ctx.layer = layer
         ctx.set_materialize_grads(False)
         # As tensors, which torch frees after the way back; what else is in ``ctx`` lives as long as the caller's loss does.
-        large = (torch.from_numpy(array) for array in (lines.early, saved.currents, *saved.checkpoints))
+        large = (torch.from_numpy(array) for array in (inputs.x, lines.early, saved.currents, *saved.checkpoints))
         ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched, *large)
         ctx.kinds = _kinds(weight_in, bias, weight_rec) if sizes.kept != Kept.NOTHING else None
-        small = parameters._replace(weights=empty, projection=empty), lines._replace(early=empty)
-        ctx.groups = inputs, *small, s_initial
+        ctx.groups = parameters._replace(weights=empty, projection=empty), lines._replace(early=empty), s_initial
         # A tensor of its own, not a view: torch lets nobody change a view in place that such a function returns.
         emitted = torch.from_numpy(out.reshape(shape)) if dense_output else weight_in.new_zeros(()).expand(shape)
         return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
@@ -261,9 +260,10 @@ class _Run(torch.autograd.Function):
             raise SrnnError(
                 "The network's weights have another dtype or shape than in the forward pass; run that again."
             )
-        inputs, parameters, lines, s_initial = ctx.groups
-        early, currents, *checkpoints = (tensor.numpy() for tensor in others[len(layer.watched) :])
-        lines, saved = lines._replace(early=early), Saved(layer.words, currents, tuple(checkpoints))
+        parameters, lines, s_initial = ctx.groups
+        x, early, currents, *checkpoints = (tensor.numpy() for tensor in others[len(layer.watched) :])
+        inputs, lines = Inputs(x, layer.x_words), lines._replace(early=early)
+        saved = Saved(layer.words, currents, tuple(checkpoints))
         if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
