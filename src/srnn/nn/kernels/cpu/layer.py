@@ -115,7 +115,7 @@ class _Layer:
         steps = (early != 0).any(2).any(0).nonzero()
         known = 1 + int(steps.max()) if len(steps) else 0
         first = self.padding.rows(early[:, :known], self.batch * known)
-        if kernel is not None:
+        if self.delays is None:  # but a kernel
             whole, width = self.sizes.steps + self.depth, self.sizes.width
             arriving = self.padding.zeros(self.batch, whole, width)
             arriving.reshape(self.batch, whole, width)[:, :known] = first.reshape(self.batch, known, width)
