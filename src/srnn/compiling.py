@@ -272,8 +272,8 @@ def _is_at_hand(name: str, target: Any) -> bool:
 @functools.cache
 def _source_digest(path: str) -> str:
     """Of a file, or of the text of a function that was written here, which stands where debuggers look for it."""
-    written = "".join(linecache.getlines(path)) if path.startswith("<") else ""
-    return hashlib.sha256(written.encode() if written else Path(path).read_bytes()).hexdigest()
+    text = "".join(linecache.getlines(path)).encode() if path.startswith("<") else Path(path).read_bytes()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _digest(name: str, content: Any) -> bytes:

@@ -83,7 +83,7 @@ def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
     """SrnnError, which names it, unless ``value`` is a finite number above 0 and within the bound."""
     if not is_number(value) or not 0 < value < math.inf or (maximum is not None and value > maximum):
         bound = "" if maximum is None else f", at most {maximum:,}"
-        raise SrnnError(f"{name} must be a number above 0{bound}, not {value!r}.")
+        raise SrnnError(f"{name} must be a number above 0{bound}, not {brief(value)}.")
 
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
@@ -91,7 +91,7 @@ def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None)
     whole = issubclass(type(value), Integral) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise SrnnError(f"{name} must be an integer {bounds}, not {value!r}.")
+        raise SrnnError(f"{name} must be an integer {bounds}, not {brief(value)}.")
     return value
 
 
@@ -103,4 +103,4 @@ def check_flag(name: str, value: Any) -> None:
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
     if value not in choices:
-        raise SrnnError(f"{name} cannot be {value!r}.{nearest(value, choices)}")
+        raise SrnnError(f"{name} cannot be {brief(value)}.{nearest(value, choices)}")

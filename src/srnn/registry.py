@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -64,8 +64,12 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     if not isinstance(name, str) or name not in registry:
         raise SrnnError(f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}")
     cls = registry[name]
-    known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
-    for key in options:
-        if key not in known:
-            raise SrnnError(f"{what.capitalize()} '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    check_settings(f"{what.capitalize()} '{name}' has", options, [item.name for item in fields(cls)])  # type: ignore[arg-type]
     return cls(**options)
+
+
+def check_settings(whose: str, given: Iterable[object], known: Sequence[str]) -> None:
+    """SrnnError, which suggests the nearest one, for a setting that there is not. ``whose`` begins it: "The norm 'batch' has"."""
+    for key in given:
+        if key not in known:
+            raise SrnnError(f"{whose} no setting '{key}'.{nearest(str(key), known)}")

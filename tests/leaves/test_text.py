@@ -18,8 +18,10 @@ from markdown_it import MarkdownIt
 
 from srnn import SrnnError
 from srnn.cli.main import main
+from srnn.errors import check_positive, check_whole
 from srnn.measure.energy.page import markdown as energy_page
 from srnn.measure.page.document import page
+from srnn.nn.neurons import Init
 from srnn.paper.table import Table
 from srnn.studies import load_sweep
 from srnn.studies.queue import UnitStatus
@@ -92,6 +94,13 @@ def test_a_message_has_an_end() -> None:
     assert len(said) < 2100 and said.startswith("file.json: ") and said.endswith("mend it.")
     assert len(brief([[1] * 10**5] * 10**5)) < 500 and len(brief("x" * 10**6)) < 200
     assert brief({"a": [1, "b"]}) == "{'a': [1, 'b']}" and "bits" in brief(10**5000)
+    for check in (
+        lambda: check_whole("n", 10**5000, 1, 2),
+        lambda: check_positive("x", 10**5000),
+        lambda: Init.parse(10**5000),
+    ):
+        with pytest.raises(SrnnError, match=r"an integer of 16610 bits"):
+            check()
 
 
 @pytest.mark.parametrize("cell", ["=cmd|'/C calc'!A0", "+1+cmd", "-2+3", "@SUM(1)", "\t=1", "\r=1", "-x"])

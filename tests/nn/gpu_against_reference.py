@@ -87,6 +87,13 @@ def test_more_neurons_than_are_multiplied_at_once(neuron: str, monkeypatch: pyte
     check(make(neuron=neuron, batch=2, steps=4, size=40, padded=True, longest=2))
 
 
+def test_what_lies_in_the_padding_reaches_no_gradient() -> None:
+    problem = make(padded=True, **SMALL)
+    for x, length in zip(problem.x, problem.lengths, strict=True):  # type: ignore[arg-type]
+        x[length:] = float("nan")
+    check(problem)
+
+
 def test_delays_longer_than_the_sequence() -> None:
     check(make(longest=9, steps=4, batch=3, size=6, padded=True))
 

@@ -216,6 +216,7 @@ def test_mistakes_are_one_line() -> None:
         lambda: make(["lstm"]),
         lambda: make(bidirectional="yes"),
         lambda: make(recurrent=[True]),
+        lambda: make(recurrent=["no", "no"]),
         lambda: net.run(x[..., :2]),
         lambda: net.run(x[0]),
         lambda: net.run(x.float()),

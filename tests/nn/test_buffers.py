@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from srnn.nn.kernels.cpu import buffers
+from srnn.nn.network import Layer
 
 LARGE = buffers.SMALL // 4  # float32 numbers
 
@@ -83,6 +84,28 @@ def test_little_more_memory_is_held_than_was_ever_in_use():
         del one, two
         held = buffers._in_use + sum(slab.nbytes for _, slab in buffers._idle)
         assert held <= buffers.OVERSIZE * buffers._most
+
+
+def test_memory_that_is_refused_is_not_in_use():
+    before = buffers._in_use, buffers._most
+    with pytest.raises(MemoryError):
+        buffers.empty(2**58, np.uint8)
+    assert (buffers._in_use, buffers._most) == before
+
+
+def test_after_the_way_back_a_loss_holds_nothing_of_the_way_there():
+    def in_use():
+        buffers._slab(0)  # sees what has been returned
+        return buffers._in_use
+
+    layer = Layer(50, 128, "alif", backend="cpu")
+    for _ in range(2):  # the scratch of the first stays
+        x = torch.from_numpy(buffers.zeros(8 * 200 * 50, np.float32)).view(8, 200, 50)
+        loss = layer(x).output.sum()
+        del x
+        forwards = in_use()
+        loss.backward()
+    assert in_use() <= forwards - 8 * 200 * (50 + 128) * 4  # bytes of the input and of the currents
 
 
 def test_a_step_finds_all_its_slabs_again(monkeypatch):

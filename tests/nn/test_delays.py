@@ -77,6 +77,13 @@ def test_spikes_arrive_after_their_delay(backend: str) -> None:
                for k in range(result.state.arriving.shape[1]) for j, d in enumerate(own))  # type: ignore[attr-defined] # fmt: skip
 
 
+def test_what_lies_in_the_padding_is_not_under_way() -> None:
+    made, x = layer(delays={"input": "uniform(0, 6)"}), torch.rand(2, 9, 3).double()
+    x[1, 4:] = float("nan")
+    state = made(x, None, torch.tensor([9, 4])).state
+    assert torch.equal(state.incoming[1:], made(x[1:, :4]).state.incoming)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_one_delay_for_all_is_the_skip_recurrence(backend: str) -> None:
     """ASRC-SNN: what a layer hears of itself is s[t - k], for which the delay is k - 1."""

@@ -87,6 +87,12 @@ def test_derivatives_of_every_neuron(model: Any) -> None:
     _check_derivatives(model)
 
 
+def test_derivatives_where_a_coefficient_is_called_as_a_function_is() -> None:
+    model = _model(lambda a, b, current, exp: (arithmetic.exp(-absolute(a * exp)), b * current))
+    model.coefficients = ("exp",)
+    _check_derivatives(model)
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_the_record_computes_what_step_computes(model: Any) -> None:
     """On numpy arrays, to the bit; and as the text that is made of it."""

@@ -40,6 +40,14 @@ def test_the_arrays_are_copies_of_the_networks_numbers() -> None:
     assert frozen.directions == layers and (frozen.inputs, frozen.outputs) == (3, 2)
 
 
+def test_a_network_that_it_does_not_fit_stays_as_it_was() -> None:
+    other = SRNN(3, [4, 5], 7)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(SrnnError, match=r"^readout\.weight_in is of shape \(7, 5\), not \(2, 5\)\.$"):
+        network().freeze().into(other)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
 def test_parametrized_weights_and_time_constants_are_frozen_as_they_are() -> None:
     net = network()
     plain = net.freeze().layers[0]

@@ -246,9 +246,9 @@ def test_input_formats() -> None:
     assert analog.encode(np.array([0.25, -3.0, 99.0])).tolist() == [2048, -24576, 32767]
     wide = InputFormat.measure(np.array([0.0, 255.0]))  # whole, but too large for int8
     assert wide.bound == 2**15 and wide.encode(np.array([255.0])) <= 32767
-    for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15):
+    for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15, "3", None):
         with pytest.raises(SrnnError, match="largest input"):
-            InputFormat(largest, whole=False)
+            InputFormat(largest, whole=False)  # type: ignore[arg-type]
 
 
 def test_what_int8_cannot_say() -> None:

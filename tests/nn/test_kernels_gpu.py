@@ -82,6 +82,7 @@ def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find_spec", lambda name: name)
     for version, reason in (("3.2.0", "Triton 3.2.0 is too old, 3.5.1 or newer is needed"), ("3.5.1", ""),
+                            ("3.5.0+git3c47", "Triton 3.5.0+git3c47 is too old, 3.5.1 or newer is needed"),
                             ("3.10.0+git1a2b", "")):  # fmt: skip
         gpu.no_triton.cache_clear()
         monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__=version))

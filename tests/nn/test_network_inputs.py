@@ -76,6 +76,15 @@ def test_under_autocast_a_network_computes_in_its_own_precision_and_takes_what_o
             assert (a.grad is None and b.grad is None) or same(a.grad, b.grad)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_under_autocast_a_baseline_goes_on_from_its_state(cell) -> None:
+    net, x = ClassicalRNN(3, [6], 4, cell=cell), torch.rand(2, 9, 3)
+    with torch.autocast("cpu"):
+        output, state = net(x)
+        more, _ = net(x, state)
+    assert same(output, net(x)[0]) and same(more, net(x, state)[0])
+
+
 @pytest.mark.parametrize("kind", ["srnn", "bidirectional", "lstm", "bilstm"])
 def test_a_single_sequence_and_its_state_have_no_batch_axis(kind) -> None:
     both = kind.startswith("bi")

@@ -117,6 +117,9 @@ def test_lif_of_the_papers_ablation() -> None:
 def test_distributions() -> None:
     assert Init.parse("normal(20, 5)") == Init("normal", 20, 5)
     assert Init.parse(3) == Init("constant", 3) and Init.parse(str(Init("uniform", -1, 2))) == Init("uniform", -1, 2)
+    for number in (1 / 0.382, 1.23456789, -1e-30, 1e6, 20.0):  # so that what is written down is the same neuron
+        assert Init.parse(str(Init("normal", number, abs(number)))) == Init("normal", number, abs(number))
+    assert str(Init("uniform", 0.1, 20)) == "uniform(0.1, 20)"
     assert Init.parse("constant(4)").sample(3).tolist() == [4, 4, 4]
     assert Init.parse(np.int64(3)) == Init("constant", 3)
     drawn = Init.parse("uniform(2, 3)").sample(1000, generator=torch.Generator().manual_seed(0))
@@ -157,6 +160,8 @@ def test_settings() -> None:
         ({"name": "alif", "trained": None}, "trained is a list"),
         ({"name": "alif", "initial": {"w": 0}}, "state variable"),
         ({"name": "alif", "initial": ["u"]}, "initial is a mapping of variables to distributions"),
+        ({"name": "alif", "initial": ("u", "s")}, "initial is a mapping of variables to distributions"),
+        ({"name": "alif", "initial": {"u": "u"}}, "'u' of .* cannot start as u does"),
         ({"name": "alif", "time_constants": "exp"}, "log"),
         ({"beta": 1}, r"a mapping with a 'name', not by {'beta': 1}\.$"),
     ):
@@ -252,6 +257,16 @@ def test_a_parameter_that_its_class_or_torch_has_for_something_else_is_refused(n
     own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
     with pytest.raises(SrnnError, match=f"parameter cannot be called '{name}'"):
         Layer(2, 3, own())
+
+
+def test_a_field_that_compiled_loops_cannot_be_found_by_is_refused() -> None:
+    body = {"name": "test_listed", "__annotations__": {"more": Any}, "more": ()}
+    own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
+    assert own(more=(1, 2)).more == (1, 2)
+    with pytest.raises(
+        SrnnError, match=r"^A field of the neuron 'test_listed' is of an unhashable type: 'list'; a tuple would do\.$"
+    ):
+        own(more=[1, 2])
 
 
 @pytest.mark.parametrize("name", ["my-neuron", "my neuron", "", "3rd", "größe", "x){}//", 3])

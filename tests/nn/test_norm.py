@@ -109,6 +109,15 @@ def test_detached_or_not_is_a_difference() -> None:
     assert not torch.allclose(*found)
 
 
+def test_no_gradient_passes_through_detached_statistics_of_spikes_however_they_are_counted() -> None:
+    x = (values(1, 4, 25, 70) > 1).float().requires_grad_()
+    for compiled in (True, False):
+        layer = Layer(70, 9, "lif", norm="batch")
+        assert layer.norm is not None
+        weight, bias = layer.norm(layer.weight_in, layer.bias, Spikes.in_dense(x), None, compiled)
+        assert torch.autograd.grad((weight.sum() + bias.sum()), x, allow_unused=True) == (None,)
+
+
 def test_running_statistics_are_torchs_and_padding_is_not_in_them() -> None:
     """As torch's momentum=None, an even average, as long as that is more than the momentum; then an exponential one."""
     net, norm = network({"momentum": 0.3}, hidden=[9]), torch.nn.BatchNorm1d(9, momentum=None).double()
@@ -340,6 +349,7 @@ def test_names_and_settings() -> None:
         ({"gama": 1}, "has no setting 'gama'.*gamma"),
         ({"name": "none", "gamma": 1}, "'none' has no setting 'gamma'"),
         ({"gamma": 0}, r"network\.norm\.gamma"),
+        ({"gamma": 10**400}, r"network\.norm\.gamma"),
         ({"gamma": "3"}, r"network\.norm\.gamma"),
         ({"momentum": 1.5}, r"network\.norm\.momentum"),
         ({"detach": 1}, r"network\.norm\.detach"),

@@ -163,6 +163,9 @@ def test_what_does_not_fit() -> None:
     ):
         with pytest.raises(SrnnError):
             StateFormat.from_tensors({key: torch.tensor(bits)})
+    for other in ("16.1.u", "8.2.u", "8.-1.u"):
+        with pytest.raises(SrnnError, match="several widths, or leaves out a layer"):
+            StateFormat.from_tensors(dict.fromkeys(("kept_bits.8.0.u", f"kept_bits.{other}"), torch.tensor(1)))
     for kept in ([{"u": 1}], [{"u": 1, "w": 1}] * 3, [{"u": 1, "e": 1}] * 4):
         with pytest.raises(SrnnError, match="other layers or variables"):
             StateFormat(8, kept).into(network("alif"))

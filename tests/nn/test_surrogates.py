@@ -81,6 +81,7 @@ def test_settings() -> None:
         ({"name": "slayer", "slope": 0}, "positive"),
         ({"name": "slayer", "slope": "steep"}, "number"),
         ({"name": "slayer", "slope": float("inf")}, "finite"),
+        ({"name": "slayer", "slope": 10**400}, "finite number, not an integer of 1329 bits"),
         ({}, "a mapping with a 'name'"),
         ({"name:slayer": None}, "blank follows each colon"),
     ):

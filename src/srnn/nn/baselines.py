@@ -22,7 +22,7 @@ from ..errors import SrnnError, check_flag, check_whole, nearest
 from .kernels.problem import LayerResult, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
-from .network.inputs import Input, Lengths, checked
+from .network.inputs import Input, Lengths, checked, uncast
 from .network.srnn import each_layer
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -226,6 +226,8 @@ class ClassicalRNN(nn.Module):
         if norm not in ("none", "layer"):
             raise SrnnError(f"The norm of a network of torch's cells is 'none' or 'layer', not {norm!r}.")
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
+        for answer in recurrents:
+            check_flag("recurrent", answer)
         if not sizes:
             raise SrnnError("A network of torch's cells needs at least one hidden layer.")
         check_flag("bidirectional", bidirectional)
@@ -273,17 +275,18 @@ class ClassicalRNN(nn.Module):
         signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
-        for index, (layer, layer_state) in enumerate(zip([*self.layers, self.readout], state, strict=True)):
-            result = layer(signal, layer_state, lengths)
-            if self.norms and layer is not self.readout:
-                normed = self.norms[index](result.output)
-                if lengths is not None:
-                    normed = normed * valid_steps(lengths, normed.shape[1], normed.device)
-                result = replace(result, emitted=normed)
-            results.append(result)
-            signal = result.output
-            if dropout is not None and layer is not self.readout:
-                signal, _ = dropout(index, signal)
+        with uncast(self.readout.weight_in.device):
+            for index, (layer, layer_state) in enumerate(zip([*self.layers, self.readout], state, strict=True)):
+                result = layer(signal, layer_state, lengths)
+                if self.norms and layer is not self.readout:
+                    normed = self.norms[index](result.output)
+                    if lengths is not None:
+                        normed = normed * valid_steps(lengths, normed.shape[1], normed.device)
+                    result = replace(result, emitted=normed)
+                results.append(result)
+                signal = result.output
+                if dropout is not None and layer is not self.readout:
+                    signal, _ = dropout(index, signal)
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:

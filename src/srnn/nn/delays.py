@@ -25,7 +25,8 @@ from torch.nn import functional as F
 
 from .. import threads
 from ..data.spikes import Spikes
-from ..errors import SrnnError, check_flag, nearest, require
+from ..errors import SrnnError, check_flag, require
+from ..registry import check_settings
 from .neurons.base import Init
 
 LONGEST = 4095
@@ -62,12 +63,8 @@ class Delays:
             return spec
         if not isinstance(spec, Mapping | None):
             raise SrnnError(f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not {spec!r}.")
-        settings, known = dict[str, Any](), [item.name for item in fields(cls)]
-        for key, value in (spec or {}).items():
-            if key not in known:
-                raise SrnnError(f"Delays have no setting '{key}'.{nearest(str(key), known)}")
-            if value is not None:
-                settings[key] = value
+        check_settings("Delays have", spec or {}, [item.name for item in fields(cls)])
+        settings = {key: value for key, value in (spec or {}).items() if value is not None}
         if settings and not settings.keys() & {"recurrent", "input"}:
             raise SrnnError(
                 "Delays to be learned need to be drawn first: give the distribution of recurrent, or of input, ones."
@@ -154,7 +151,8 @@ def delayed_input(
     arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
     arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
     after = arrivals.gather(1, indices_after(lengths, steps, incoming))
-    return arrivals[:, :steps], after * reached(delays - 1, depth)
+    # Beyond a neuron's delay stands what lies beyond the sequence: 0 times NaN would be NaN.
+    return arrivals[:, :steps], torch.where(reached(delays - 1, depth), after, 0)
 
 
 def indices_after(lengths: Tensor | None, steps: int, incoming: Tensor) -> Tensor:

@@ -326,9 +326,10 @@ def function(
     ``writer``, and the ``words`` that its text uses: for a compiler that reads Python but has words of its own.
     """
     words = words or {key: getattr(arithmetic, key) for key in FUNCTIONS}
-    writer = writer or Writer()
-    results = own.run(writer, [Text(argument) for argument in own.arguments])
-    lines = [f"def {name}({', '.join(own.arguments)}):"]
+    writer, taken = writer or Writer(), set(words)
+    arguments = [unused(argument, taken) for argument in own.arguments]  # one may be called as a function is
+    results = own.run(writer, map(Text, arguments))
+    lines = [f"def {name}({', '.join(arguments)}):"]
     lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
     lines += ["    return (", *(f"        {result.text}," for result in results), "    )"]
     text = "\n".join(lines) + "\n"

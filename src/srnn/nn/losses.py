@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SrnnError
-from ..nn.loss_config import LossConfig, RateConfig
+from .loss_config import LossConfig, RateConfig
 
 if TYPE_CHECKING:
     from ..data.tasks import Task

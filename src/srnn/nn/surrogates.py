@@ -29,8 +29,9 @@ from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ..errors import SrnnError
+from ..errors import SrnnError, is_number
 from ..registry import OWN, create, define, defined
+from ..text import brief
 from .arithmetic import absolute, exp, positive_part
 from .equations import Record, record
 
@@ -64,8 +65,8 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
-                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a finite number, not {value!r}.")
+            if not (isinstance(value, (int, float)) and is_number(value) and abs(value) < math.inf):  # as JSON holds it
+                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a finite number, not {brief(value)}.")
             if field.name != "h" and value <= 0:
                 raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
 

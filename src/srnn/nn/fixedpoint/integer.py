@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, is_number
 from ..equations import Record, equations, function
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat
@@ -47,7 +47,7 @@ class InputFormat:
     whole: bool = True
 
     def __post_init__(self) -> None:
-        if not (0 < self.largest < 2**15):
+        if not (is_number(self.largest) and 0 < self.largest < 2**15):
             raise SrnnError(f"The largest input must lie between 0 and 32768, not {self.largest!r}.")
 
     @classmethod

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import SrnnError, check_flag, check_positive, check_whole, nearest
+from ...errors import SrnnError, check_flag, check_positive, check_whole
+from ...registry import check_settings
 from ..kernels.reference import spike
 from ..surrogates import Surrogate, as_surrogate
 
@@ -68,10 +69,7 @@ def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: in
     name = options.pop("name", None)
     if name != "learned_ternary":
         raise SrnnError(f"Unknown trained encoder {name!r}; use 'learned_ternary'.")
-    known = ("threshold", "surrogate", "per_channel")
-    for key in options:
-        if key not in known:
-            raise SrnnError(f"The encoder '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    check_settings(f"The encoder '{name}' has", options, ("threshold", "surrogate", "per_channel"))
     per_channel = options.pop("per_channel", False)
     check_flag("per_channel", per_channel)
     return LearnedTernary(inputs if per_channel else None, **options)

@@ -211,7 +211,9 @@ class FrozenNetwork:
 
     @torch.no_grad()
     def into(self, network: nn.Module) -> None:
-        """Give a network of the same layers these weights, biases and parameters. SrnnError where a layer is of another shape."""
+        """Give a network of the same layers these weights, biases and parameters. SrnnError, before anything is changed, where a
+        layer is of another shape."""
+        copies: list[tuple[Tensor, Array]] = []
         for name, layer in self.directions.items():
             target = network.get_submodule(name)
             if isinstance(target, Layer) and target.norm is not None:
@@ -225,7 +227,9 @@ class FrozenNetwork:
                 value = np.array(tensors.get(key, ()))
                 if value.shape != tensor.shape:
                     raise SrnnError(f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}.")
-                tensor.copy_(torch.from_numpy(value))
+                copies.append((tensor, value))
+        for tensor, value in copies:
+            tensor.copy_(torch.from_numpy(value))
 
     def dynamics(self, number: int) -> tuple[Neuron, list[Array]]:
         """The model that runs in time in a layer, and its coefficients, each (H,): those of the neuron, and of its rounding where

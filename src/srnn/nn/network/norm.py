@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_flag, nearest, require
+from ...errors import SrnnError, check_flag, is_number, require
+from ...registry import check_settings
 from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
@@ -43,7 +44,7 @@ class Norm:
     def __post_init__(self) -> None:
         for name in ("gamma", "momentum"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)  # as JSON holds it
+            number = isinstance(value, (int, float)) and is_number(value)  # as JSON holds it
             require(number and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
         require(self.momentum <= 1, "network.norm.momentum", "at most 1", self.momentum)
         check_flag("network.norm.detach", self.detach)
@@ -69,10 +70,7 @@ def as_norm(spec: NormSpec) -> Norm | None:
     name = options.pop("name", "batch")
     if name not in ("none", "batch"):
         raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.")
-    known = [item.name for item in fields(Norm)] if name == "batch" else []
-    for key in options:
-        if key not in known:
-            raise SrnnError(f"The norm '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    check_settings(f"The norm '{name}' has", options, [item.name for item in fields(Norm)] if name == "batch" else [])
     return Norm(**options) if name == "batch" else None
 
 
@@ -147,7 +145,7 @@ class BatchNorm(nn.Module):
                 from ..kernels.cpu.coincidences import coincidences
 
                 return coincidences(x, lengths)
-            x = x.dense(torch.float32) if isinstance(x, Spikes) else x.detach()
+            x = (x.dense(torch.float32) if isinstance(x, Spikes) else x).detach()
         return second_moments(x.dense(self.gamma.dtype) if isinstance(x, Spikes) else x, lengths)
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import SrnnError, nearest
+from ...registry import check_settings
 from ..kernels.problem import Output
 from ..neurons import ALIF, Integrator, Neuron, as_neuron
 
@@ -58,9 +59,7 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
     name = options.pop("name", "integrator")
     if not isinstance(name, str) or name not in READOUTS:
         raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}")
-    for key in options:
-        if key not in ("neuron", "output"):
-            raise SrnnError(f"A readout has no setting '{key}'.{nearest(key, ('name', 'neuron', 'output'))}")
+    check_settings("A readout has", options, ("name", "neuron", "output"))
     base = READOUTS[name]
     neuron = as_neuron(options["neuron"]) if "neuron" in options else base.neuron
     return Readout(neuron, options.get("output", base.output))

@@ -63,20 +63,19 @@ class StateFormat:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StateFormat:
         """The format from a checkpoint's tensors, as ``tensors`` wrote them. SrnnError for anything else."""
         width, kept = 32, dict[int, dict[str, int]]()
-        for key, bits in tensors.items():
-            if not key.startswith(_PREFIX):
-                continue
+        given = {key: bits for key, bits in tensors.items() if key.startswith(_PREFIX)}
+        for key, bits in given.items():
             try:
                 own_width, number, name = key.removeprefix(_PREFIX).split(".")
                 width = int(own_width)
                 kept.setdefault(int(number), {})[name] = int(bits)
-            except (
-                ValueError,
-                RuntimeError,
-                OverflowError,
-            ) as error:  # another name, or not one number, or no such number
+            # Another name, or not one number, or no such number.
+            except (ValueError, RuntimeError, OverflowError) as error:
                 raise SrnnError(f"The checkpoint's '{key[:100]}' is not a valid state format.") from error
-        return cls(width, tuple(kept[number] for number in sorted(kept)))
+        found = cls(width, tuple(kept[number] for number in sorted(kept)))
+        if found.tensors().keys() != given.keys():
+            raise SrnnError("The checkpoint's state format has states of several widths, or leaves out a layer.")
+        return found
 
     @classmethod
     def of_ranges(cls, width: int, ranges: Sequence[Mapping[str, float]]) -> StateFormat:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ...errors import SrnnError, check_choice, check_flag, is_number, nearest
 from ...registry import define, defined
+from ...text import brief
 from ..arithmetic import positive_part
 from ..equations import digest_of, equations
 
@@ -66,20 +67,22 @@ class Init:
                 numbers = []
             if len(numbers) == counts[match[1]]:
                 return cls(match[1], *numbers)  # type: ignore[arg-type]
-        raise SrnnError(f"{text!r} is not a distribution; write a number, normal(mean, std) or uniform(low, high).")
+        raise SrnnError(
+            f"{brief(text)} is not a distribution; write a number, normal(mean, std) or uniform(low, high)."
+        )
 
     def __post_init__(self) -> None:
         check_choice("A distribution", self.distribution, ("constant", "normal", "uniform"))
         if not all(is_number(number) and abs(number) < float("inf") for number in (self.a, self.b)):
-            raise SrnnError(f"A distribution needs finite numbers, not {self.a!r} and {self.b!r}.")
+            raise SrnnError(f"A distribution needs finite numbers, not {brief(self.a)} and {brief(self.b)}.")
         if self.distribution == "normal" and self.b < 0:
             raise SrnnError(f"{self}: the standard deviation must not be negative.")
         if self.distribution == "uniform" and self.b < self.a:
             raise SrnnError(f"{self}: the upper bound lies below the lower one.")
 
     def __str__(self) -> str:
-        numbers = f"{self.a:g}" if self.distribution == "constant" else f"{self.a:g}, {self.b:g}"
-        return f"{self.distribution}({numbers})"
+        numbers = (self.a,) if self.distribution == "constant" else (self.a, self.b)
+        return f"{self.distribution}({', '.join(map(_all_digits, numbers))})"
 
     def sample(self, *shape: int, generator: torch.Generator | None = None, **options: Any) -> Tensor:
         """Values of the given shape; ``options`` are torch's dtype and device."""
@@ -88,6 +91,12 @@ class Init:
         if self.distribution == "uniform":
             return self.a + (self.b - self.a) * torch.rand(shape, generator=generator, **options)
         return self.a + self.b * torch.randn(shape, generator=generator, **options)
+
+
+def _all_digits(number: float) -> str:
+    """The number as ``Init.parse`` reads it back, in six digits where these are all it has."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
 
 
 _INIT_TYPES = (Init, "Init", "srnn.Init")
@@ -170,7 +179,10 @@ class Neuron:
                 )
         if isinstance(self.trained, str) or not isinstance(self.trained, Iterable):
             raise SrnnError(f"trained is a list of names of parameters, not {self.trained!r}.")
-        if not isinstance(self.initial, (Mapping, tuple)):
+        pairs = isinstance(self.initial, tuple) and all(
+            isinstance(each, tuple) and len(each) == 2 for each in self.initial
+        )
+        if not (pairs or isinstance(self.initial, Mapping)):
             raise SrnnError(f"initial is a mapping of variables to distributions, not {self.initial!r}.")
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
@@ -188,13 +200,21 @@ class Neuron:
         variables = self.State._fields
         # Kept as pairs, so that a model can be hashed, copied and pickled.
         initial = {key: value if value == "u" else Init.parse(value) for key, value in dict(self.initial).items()}
-        for key in initial:
+        for key, value in initial.items():
             if key not in variables:
                 raise SrnnError(f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}")
+            if value == "u" and "u" not in variables[: variables.index(key)]:
+                raise SrnnError(
+                    f"'{key}' of the neuron '{self.name}' cannot start as u does: u must be a variable before it."
+                )
         object.__setattr__(self, "initial", tuple(initial.items()))
         check_flag("detach_reset", self.detach_reset)
         if self.time_constants not in ("linear", "log", "unconstrained"):
             raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
+        try:
+            hash(self)  # by which compiled loops are found again
+        except TypeError as error:
+            raise SrnnError(f"A field of the neuron '{self.name}' is of an {error}; a tuple would do.") from error
 
     @classmethod
     @functools.cache

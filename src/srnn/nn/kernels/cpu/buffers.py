@@ -76,14 +76,15 @@ def _slab(wanted: int) -> Array:
             _idle.append((_requests, slab))
         fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= OVERSIZE * wanted]
         slab = _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1] if fitting else None
-        _in_use += wanted if slab is None else slab.nbytes
-        _most = max(_most, _in_use)
+        in_use = _in_use + (wanted if slab is None else slab.nbytes)
+        most = max(_most, in_use)
         waiting = sum(slab.nbytes for _, slab in _idle)
-        while _idle and (_requests - _idle[0][0] > PATIENCE or _in_use + waiting > OVERSIZE * _most):
+        while _idle and (_requests - _idle[0][0] > PATIENCE or in_use + waiting > OVERSIZE * most):
             waiting -= _idle.pop(0)[1].nbytes
-    if slab is not None:
+        if slab is None:
+            slab = np.empty(wanted, np.uint8)  # numpy asks the system for huge pages from 4 MiB on
+        _in_use, _most = in_use, most  # not of memory that is refused
         return slab
-    return np.empty(wanted, np.uint8)  # numpy asks the system for huge pages from 4 MiB on
 
 
 def empty(count: int, dtype: Any) -> Array:

@@ -73,14 +73,10 @@ class _Layer:
     """The output, if it is: filled by the forward loop."""
     delays: Array | None
     """(H,) int64: by how many steps its own spikes reach it late, if they do."""
-    known: int
-    """Steps at which anything from before the sequence arrives, with delays."""
     spread: int
-    """Or over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
+    """Over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
     pairs: np.dtype[Any] | None
     """Of products of the way back, if they are of bfloat16 numbers: see ``coarse_pairs``."""
-    padded: bool
-    """Whether any sequence is shorter than the batch."""
     watched: tuple[Tensor, ...]
     """Of which the arrays above are views: torch refuses the way back once one of them was changed in place."""
 
@@ -100,7 +96,8 @@ class _Layer:
 
     def output_array(self, width: int) -> Array:
         """Room for (B, T, width); zero where no loop will write, after the end of short sequences."""
-        return (self.padding.zeros if self.padded else self.padding.empty)(self.batch, self.sizes.steps, width)
+        short = bool((self.sizes.lengths < self.sizes.steps).any())
+        return (self.padding.zeros if short else self.padding.empty)(self.batch, self.sizes.steps, width)
 
     @property
     def delayed(self) -> bool:
@@ -110,19 +107,22 @@ class _Layer:
     def depth(self) -> int:
         return self.spread or (1 if self.delays is None else int(self.delays.max()) + 1)
 
-    def lines(self, early: Array, kernel: Tensor | None) -> Lines:
-        """early: (B, W), what was emitted last; with delays (B, known, W), of the first steps."""
+    def lines(self, s_initial: Array, early: Tensor | None, kernel: Tensor | None) -> Lines:
+        """early: with delays, what arrives from before the sequence, (B, depth, H)."""
         nothing = _NO_DELAYS, _NO_WORDS, self.padding.empty(0)
-        if kernel is not None:
-            known, width = self.sizes.steps + self.depth, self.sizes.width
-            arriving = self.padding.zeros(self.batch, known, width)
-            arriving.reshape(self.batch, known, width)[:, : self.known] = early.reshape(self.batch, self.known, width)
-            return Lines(True, True, self.depth, *nothing, known, arriving, self.padding.rows(kernel, self.depth))
-        if self.delays is None:
-            return Lines(False, False, 1, *nothing, 1, early, self.padding.empty(0))
+        if early is None:
+            return Lines(False, False, 1, *nothing, 1, s_initial, self.padding.empty(0))
+        steps = (early != 0).any(2).any(0).nonzero()
+        known = 1 + int(steps.max()) if len(steps) else 0
+        first = self.padding.rows(early[:, :known], self.batch * known)
+        if self.delays is None:  # but a kernel
+            whole, width = self.sizes.steps + self.depth, self.sizes.width
+            arriving = self.padding.zeros(self.batch, whole, width)
+            arriving.reshape(self.batch, whole, width)[:, :known] = first.reshape(self.batch, known, width)
+            return Lines(True, True, self.depth, *nothing, whole, arriving, self.padding.rows(kernel, self.depth))
         arrived = buffers.zeros(self.words.size, np.uint64)
         sent = self.padding.zeros(self.batch, self.depth, self.sizes.width)
-        return Lines(True, False, self.depth, self.delays, arrived, sent, self.known, early, self.padding.empty(0))
+        return Lines(True, False, self.depth, self.delays, arrived, sent, known, first, self.padding.empty(0))
 
     def sent(self, lines: Lines) -> Tensor | None:
         """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
@@ -216,8 +216,7 @@ class _Run(torch.autograd.Function):
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
-        rows = s_initial if early is None else layer.padding.rows(early[:, : layer.known], layer.batch * layer.known)
-        lines = layer.lines(rows, kernel)
+        lines = layer.lines(s_initial, early, kernel)
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
         saved = Saved(
@@ -240,9 +239,11 @@ class _Run(torch.autograd.Function):
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched)
+        # As tensors, which torch frees after the way back; what else is in ``ctx`` lives as long as the caller's loss does.
+        large = (torch.from_numpy(array) for array in (inputs.x, lines.early, saved.currents, *saved.checkpoints))
+        ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched, *large)
         ctx.kinds = _kinds(weight_in, bias, weight_rec) if sizes.kept != Kept.NOTHING else None
-        ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), lines, saved, s_initial
+        ctx.groups = parameters._replace(weights=empty, projection=empty), lines._replace(early=empty), s_initial
         # A tensor of its own, not a view: torch lets nobody change a view in place that such a function returns.
         emitted = torch.from_numpy(out.reshape(shape)) if dense_output else weight_in.new_zeros(()).expand(shape)
         return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
@@ -254,12 +255,15 @@ class _Run(torch.autograd.Function):
         layer: _Layer = ctx.layer
         sizes, empty = layer.sizes, layer.padding.empty(0)
         # Of x and the spikes the flat arrays are used, but torch watches for changes.
-        _, weight_in, bias, weight_rec, *_ = ctx.saved_tensors
+        _, weight_in, bias, weight_rec, *others = ctx.saved_tensors
         if _kinds(weight_in, bias, weight_rec) != ctx.kinds:  # ``network.double()`` is no change in place
             raise SrnnError(
                 "The network's weights have another dtype or shape than in the forward pass; run that again."
             )
-        inputs, parameters, lines, saved, s_initial = ctx.groups
+        parameters, lines, s_initial = ctx.groups
+        x, early, currents, *checkpoints = (tensor.numpy() for tensor in others[len(layer.watched) :])
+        inputs, lines = Inputs(x, layer.x_words), lines._replace(early=early)
+        saved = Saved(layer.words, currents, tuple(checkpoints))
         if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
@@ -351,9 +355,6 @@ def _run(p: LayerProblem) -> LayerResult:
     if isinstance(x, Spikes):
         watched += [] if x.words.is_inference() else [x.words]
         x, x_words = x.carrier, x.bits().reshape(-1)
-    known = 0
-    if p.arriving is not None and bool(p.arriving.any()):
-        known = 1 + int((p.arriving != 0).any(2).any(0).nonzero().max())
     layer = _Layer(
         neuron=p.neuron,
         surrogate=p.surrogate,
@@ -363,16 +364,14 @@ def _run(p: LayerProblem) -> LayerResult:
         emitted=int(Emitted[p.output.upper()]),
         x_words=x_words,
         words=words,
-        padded=padded,
         watched=tuple(watched),
         delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
-        known=known,
         spread=0 if p.kernel is None else len(p.kernel),
         pairs=coarse_pairs(p.weight_in.dtype, len(p.weight_in)) if p.wants_gradients else None,
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, p.kernel, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
-    if p.arriving is not None and p.kernel is None and (known or p.arriving.requires_grad):
+    if p.arriving is not None and p.kernel is None and (p.arriving.requires_grad or bool(p.arriving.any())):
         sent = sent + later(p.arriving, p.lengths, steps)
     if spiking and p.output == "emission":
         emitted = Spikes(emitted_words, sizes.size, emitted)

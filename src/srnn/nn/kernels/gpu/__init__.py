@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from importlib.util import find_spec
 
 import torch
@@ -30,7 +31,7 @@ def no_triton() -> str:
     if find_spec("triton") is None:
         return "Triton is not installed (pip install 'srnn[gpu]')"
     version = importlib.import_module("triton").__version__
-    if tuple(int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")[:3]) < OLDEST:
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST:
         return f"Triton {version} is too old, {'.'.join(map(str, OLDEST))} or newer is needed"
     return ""
 

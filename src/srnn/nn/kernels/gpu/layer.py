@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import Spread, kernel_gradient, later, reached
-from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps
+from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps, without_padding
 from . import loops, plans
 from .functions import adjoint_of, psi_of, step_of
 
@@ -173,8 +173,8 @@ def _under_way(
 def _run(problem: LayerProblem) -> LayerResult:
     p = problem
     device, steps = p.weight_in.device, p.x.shape[1]
-    x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
     lengths = None if p.lengths is None else p.lengths.to(device, torch.int64).clamp(max=steps)
+    x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else without_padding(p.x, lengths)
     current = F.linear(x, p.weight_in, p.bias)
     if p.weight_rec is not None:  # what was emitted before the sequence
         early = p.state[-1][:, None] if p.arriving is None else p.arriving
