@@ -251,8 +251,6 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
     if names is not None and len(names) > CLASSES:
         raise SrnnError(f"{source} has {len(names)} classes; {CLASSES} are possible at most.")
     named = None if names is None else tuple(_texts(source, names) or ())
-    if named is not None and len(set(named)) < len(named):
-        raise SrnnError(f"{source}: class_names holds a name twice.")
     if y.dtype.kind in "USO":
         texts = _texts(source, y.ravel()) or []
         classes = list_classes(text for text in texts if text) if named is None else named

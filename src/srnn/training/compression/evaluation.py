@@ -53,6 +53,7 @@ def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
     """``measure_int8`` of a network that may know what its inputs are like; nothing where they are too large for int8."""
+    _watched(sequences)  # data that cannot be read any more are an error, unlike data that are too large
     try:
         inputs_as = trained.inputs_as or measure_inputs(sequences)
     except SrnnError:

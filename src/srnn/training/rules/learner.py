@@ -62,17 +62,19 @@ class Learner:
         network: an SRNN; its parameters are read, and get gradients.
         batch: how many sequences it follows.
         state: where the network starts, as ``Learner.state`` was; None: its own initial state.
+        dropout: which neurons the layers above do not hear.
 
     Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
     delays, batch norm, rounded weights or states.
     """
 
     def __init__(
-        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None
-    ) -> None:
+        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
+        dropout: Dropout | None = None,
+    ) -> None:  # fmt: skip
         self._network, self._batch = network, batch
         start = network.initial_state(batch) if state is None else state
-        self._learner, self._chunks = follow(network, rule, start), list[Chunk]()
+        self._learner, self._chunks = follow(network, rule, start, dropout), list[Chunk]()
 
     @property
     def state(self) -> list[tuple[Tensor, ...]]:
