@@ -1,9 +1,9 @@
 """The gap between what is counted and what runs: ``python -m benchmarks.device NETWORK [NETWORK ...] --out DIR``.
 
-A network is a run folder, or NAME=WEIGHTS for a published one; with ":test" after it, it reads the test split instead of the
-validation split. Each is exported to C in float32 and in int8, compiled with gcc and clang, and run over whole sequences,
-step by step, as a device would. Beside it an LSTM with as many hidden units reads the same signals: in plain C with the same
-compilers and flags, and in onnxruntime, whose calls from Python cost much of its time. Told are
+A network is a run, a model's file, a pretrained network's name, or NAME=WEIGHTS for a published one; with ":test" after it, it
+reads the test split instead of the validation split. Each is exported to C in float32 and in int8, compiled with gcc and clang,
+and run over whole sequences, step by step, as a device would. Beside it an LSTM with as many hidden units reads the same signals:
+in plain C with the same compilers and flags, and in onnxruntime, whose calls from Python cost much of its time. Told are
 
     ns a step     median over passes, one core: with the exported Makefile's flags, and with all that the compiler can
     operations    additions and multiplications a step that the C program counted itself, and what the theory says for the spikes
@@ -59,10 +59,10 @@ class Subject:
 
 
 def open_subject(text: str) -> Subject:
-    """RUN or NAME=WEIGHTS, each perhaps with ":test"."""
+    """RUN, MODEL or NAME=WEIGHTS, each perhaps with ":test"."""
     from srnn.data.tasks import create_task
     from srnn.paper.compat.published import definition, load_published
-    from srnn.training.runs import Run
+    from srnn.training.runs import open_trained
 
     given, test, _ = text.partition(":test")
     split, name = "test" if test else "validation", given.rpartition("/")[2]
@@ -77,7 +77,7 @@ def open_subject(text: str) -> Subject:
         ).trained
         name = f"published {published}"
     else:
-        trained = Run.open(Path(given)).trained()
+        trained = open_trained(Path(given))
     trained.network.eval()
     return Subject(name, trained, split)
 
