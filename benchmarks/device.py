@@ -192,8 +192,8 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
 
 
 def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
-    """What ``srnn.measure.energy`` says for these sequences, and how much of it no program can count: what a layer sends to
-    itself at the last step of a sequence would be heard one step later."""
+    """What ``srnn.measure.energy`` says for these sequences, and how much of it no program can count: what arrives
+    after a sequence's last step, as what a layer sends to itself in that step does, and what is delayed."""
     from srnn.data.batches import Batch
     from srnn.measure.energy import ActivityTally, count, describe_network, total
     from srnn.training.evaluation import run_batches
@@ -202,10 +202,17 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
     unheard, tally = 0.0, ActivityTally(network)
     for batch, result in run_batches(network, seen, seed=seed):
         tally.add(batch, result)
+        below, steps = batch.x, torch.arange(x.shape[1])[:, None]
         for layer, ran in zip(network.layers, result.layers, strict=False):
-            if layer.weight_rec is not None:
-                fan = (layer.weight_rec.detach() != 0).sum(0).double()
-                unheard += float((ran.output[:, -1] != 0).sum(0).double() @ fan)
+            for name, weights, sent in (
+                ("incoming", layer.weight_in, below),
+                ("arriving", layer.weight_rec, ran.output),
+            ):
+                if weights is not None:
+                    after = layer.delay_steps.get(name, torch.zeros(sent.shape[-1])) + (name == "arriving")
+                    lost = (sent != 0) & (steps >= x.shape[1] - after)
+                    unheard += float(lost.sum((0, 1)).double() @ (weights.detach() != 0).sum(0).double())
+            below = ran.output
     counts = total(count(describe_network(network), tally.activity()))
     return {
         "synaptic_adds_per_step": counts.effective_acs,

@@ -42,7 +42,7 @@ def as_reference(network: Any) -> Any:
 def first_state(network: Any, device: Any, batch: int) -> Any:
     """The device's initial state, as the network takes it."""
     return tuple(
-        layer.neuron.State._make(torch.from_numpy(part[name]) for name in layer.neuron.State._fields)
+        layer.as_state({name: torch.from_numpy(values) for name, values in part.items()})
         for layer, part in zip([*network.layers, network.readout], device.initial_state(batch), strict=True)
     )
 

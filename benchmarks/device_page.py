@@ -69,10 +69,10 @@ def _operations(records: list[dict[str, Any]]) -> str:
         "of them multiplied, too | at most, says the header | neurons: additions, multiplications | LSTM's multiply-adds"
     )
     return (
-        f"{table(head, rows)}\n\nThe theory counts what a layer sends to itself at the step at which it is sent. What is sent "
-        "at the last step of a sequence would be heard one step later: the C, which stops there, has not added it. That is the "
-        "part that is never heard: the larger, the shorter the sequences. The rest is what the C counted; but a network whose "
-        "initial state is random (the published ones) begins there at a drawn state, on a device at its mean."
+        f"{table(head, rows)}\n\nThe theory counts what a layer sends to itself at the step at which it is sent. What is sent at "
+        "the last step of a sequence would be heard one step later, or after its delay: the C, which stops there, has not added "
+        "it. That is the part that is never heard: the larger, the shorter the sequences. The rest is what the C counted; but a "
+        "network whose initial state is random (the published ones) begins there at a drawn state, on a device at its mean."
     )
 
 
