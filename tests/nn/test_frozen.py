@@ -46,6 +46,11 @@ def test_a_network_that_it_does_not_fit_stays_as_it_was() -> None:
     with pytest.raises(SrnnError, match=r"^readout\.weight_in is of shape \(7, 5\), not \(2, 5\)\.$"):
         network().freeze().into(other)
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+    for hidden, options in (([4], {}), ([4, 5, 6], {}), ([4, 5], {"bidirectional": True})):
+        with pytest.raises(
+            SrnnError, match=r"^These are weights of layers\.0, layers\.1, readout; the network has layers\.0"
+        ):
+            network().freeze().into(SRNN(3, hidden, 2, **options))
 
 
 def test_parametrized_weights_and_time_constants_are_frozen_as_they_are() -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import SrnnError
+from ...text import some
 from ..delays import check_delays
 from ..equations import equations
 from ..kernels.problem import Output
@@ -211,9 +212,12 @@ class FrozenNetwork:
 
     @torch.no_grad()
     def into(self, network: nn.Module) -> None:
-        """Give a network of the same layers these weights, biases and parameters. SrnnError, before anything is changed, where a
-        layer is of another shape."""
+        """Give a network of the same layers these weights, biases and parameters. SrnnError, before anything is changed, where it
+        has others, or a layer is of another shape."""
         copies: list[tuple[Tensor, Array]] = []
+        others = [name for name, module in network.named_modules() if isinstance(module, Layer)]
+        if {*others} != {*self.directions}:
+            raise SrnnError(f"These are weights of {some([*self.directions])}; the network has {some(others)}.")
         for name, layer in self.directions.items():
             target = network.get_submodule(name)
             if isinstance(target, Layer) and target.norm is not None:
