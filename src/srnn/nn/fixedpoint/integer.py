@@ -234,11 +234,12 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
             peaks = [np.maximum(peak, np.abs(value)) for peak, value in zip(peaks, operations, strict=False)]
             if number == _LONG // 2:
                 halfway = largest()
-    if not math.isfinite(largest()) or largest() > _GROWTH * halfway:
+        end = largest()
+    if not math.isfinite(end) or end > _GROWTH * halfway:
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative); train it again."
         )
-    return 2.0 * largest()
+    return 2.0 * end
 
 
 def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:

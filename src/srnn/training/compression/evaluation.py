@@ -43,22 +43,25 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
     """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like (unless it is given), and the
     ranges of the states. SrnnError for inputs that are too large for int8."""
-    known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
-    if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
-        watched = _watched(sequences)
-        with suppress(SrnnError):  # its weights may have no int8 form, as sums might overflow: there is nothing to know
-            known["state_ranges"] = measure_ranges(device, watched, known["inputs_as"])
-    return known
+    return _known(trained, inputs_as or measure_inputs(sequences), _watched(sequences))
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
     """``measure_int8`` of a network that may know what its inputs are like; nothing where they are too large for int8."""
-    _watched(sequences)  # data that cannot be read any more are an error, unlike data that are too large
+    watched = _watched(sequences)  # data that cannot be read any more are an error, unlike data that are too large
     try:
         inputs_as = trained.inputs_as or measure_inputs(sequences)
     except SrnnError:
         return {}
-    return measure_int8(trained, sequences, inputs_as)
+    return _known(trained, inputs_as, watched)
+
+
+def _known(trained: Trained, inputs_as: InputFormat, watched: np.ndarray[Any, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {"inputs_as": inputs_as}
+    if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
+        with suppress(SrnnError):  # its weights may have no int8 form, as sums might overflow: there is nothing to know
+            known["state_ranges"] = measure_ranges(device, watched, inputs_as)
+    return known
 
 
 def measure_kept(sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat) -> StateFormat:
