@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.nn.delays import LONGEST, Delays, delayed_input, draw
+from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, rounded
 from srnn.nn.kernels import Spikes
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init
@@ -35,6 +35,15 @@ def test_delays_are_drawn_once_in_whole_steps() -> None:
     assert torch.equal(one, other)  # type: ignore[arg-type]
     assert Delays.parse(Delays.parse({"recurrent": 6, "input": None}).describe()) == Delays(Init("constant", 6.0))
     assert Delays(input="uniform(0, 5)", recurrent=6) == Delays(Init("constant", 6.0), Init("uniform", 0.0, 5.0))  # type: ignore[arg-type]
+
+
+def test_delays_end_at_the_longest() -> None:
+    assert draw(Init.parse(LONGEST), 2).tolist() == [LONGEST] * 2
+    assert depth_of(torch.tensor([0, LONGEST])) == LONGEST + 1
+    for beyond in (-1, LONGEST + 1):  # as a file may have them
+        with pytest.raises(SrnnError, match="a delay is from 0 to 4,095 steps"):
+            depth_of(torch.tensor([3, beyond]))
+    assert rounded(torch.tensor([-1e6, LONGEST + 0.6, -2.6, 0.4])).tolist() == [LONGEST, LONGEST, 3, 0]
 
 
 @pytest.mark.parametrize(
