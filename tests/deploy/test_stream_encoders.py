@@ -164,6 +164,7 @@ def test_calibration_is_the_scale_of_the_first_samples() -> None:
 def test_a_scale_is_taken_off_channel_by_channel() -> None:
     got = ScaleStream([1, 2], [3, 4], np.float32).push([[4, 10], [1, -2]])
     assert got.tolist() == [[1, 2], [0, -1]] and got.dtype == np.float32
+    assert ScaleStream([1], [1]).push([1 + 2**-40]).tolist() == [[2**-40]]  # in float64
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e200])
@@ -171,6 +172,12 @@ def test_the_loudness_of_sound_whose_squares_no_number_holds(size: float) -> Non
     encoder = LoudnessStream(2, 0.3)
     assert encoder.latency == 1
     assert encoder.push(size * np.array([[1.0], [-1.0], [2.0]])) == pytest.approx(np.array([[0.3], [-0.3], [0.6]]))
+
+
+def test_pauses_count_towards_a_loudness() -> None:
+    x, encoder = np.array([0, 1, 0, 0, 2, 0, 1.0])[:, None], LoudnessStream(5, 0.3)
+    got = np.concatenate([encoder.push(x[i : i + 1]) for i in range(7)])
+    assert got == pytest.approx(x * 0.3 / np.sqrt(np.mean(x[1:6] ** 2)))
 
 
 NONE, ONE, TWO = (np.zeros((rows, 1)) for rows in range(3))
@@ -281,6 +288,10 @@ def test_states_in_which_no_sound_can_be_are_refused() -> None:
     for held, count, started in (*wrong, (200, 900, 0), (200, 900, 2)):
         with pytest.raises(SrnnError, match="state does not fit"):
             make().restore(state(held, count, started))
+    assert make().flush().shape == (0, 40)
+    x = sound(600)[:, None]
+    for cut in (119, 120, 121):
+        assert np.array_equal(streamed(make(), x, [cut / 600]), streamed(make(), x, []))
     encoder = make()
     encoder.push(np.zeros((2000, 1)))
     assert encoder.state["count"] == 1440  # no more is asked, and it does not grow
@@ -336,6 +347,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
             encoder.restore(state)
     other = make()
     other.restore(good)
+    for part in (*good.values(), *encoder.state.values()):
+        part.fill(0)  # a copy
     assert np.array_equal(encoder.push(x[13:]), other.push(x[13:]))
 
 
