@@ -86,8 +86,10 @@ def test_a_network_with_batch_norm_adapts_folded(rule: Any, tmp_path: Path) -> N
     assert all(torch.equal(before[name], value) for name, value in tensors(trained).items())
 
 
-def test_nothing_moves_beyond_its_bound(tiny: Trained) -> None:
-    adapter, before = Adapter(tiny, Adaptation(lr=1.0, bound=0.05)), tensors(tiny)
+@pytest.mark.parametrize("lr", [1.0, 0.01])
+def test_nothing_moves_beyond_its_bound(tiny: Trained, lr: float) -> None:
+    """By leaps or by small steps."""
+    adapter, before = Adapter(tiny, Adaptation(lr=lr, bound=0.05)), tensors(tiny)
     sequences = Sequences(TinyTask(), "train")
     for index in range(20):
         batch = sequences.take(np.array([index]))
