@@ -289,11 +289,14 @@ def test_no_noise_differs_from_noise_as_loud_as_the_signal() -> None:
 
 
 def test_signals_beyond_what_is_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And changed alike, also where the other clip of a stream is the sequence's own."""
     config = AugmentConfig(gain=6, stream=0.5)
-    expected = changes(config).take(np.arange(24), range(24))
+    raw = changes(config)
+    expected, signals = raw.take(np.arange(24), range(24)), [raw.changed(seed % 24, seed)[0] for seed in range(300)]
     monkeypatch.setattr(raw_augmentation, "_KEPT", 30_000)
     raw = changes(config)
     assert torch.equal(raw.take(np.arange(24), range(24)).x, expected.x) and len(raw._signals) == 2
+    assert all(np.array_equal(raw.changed(seed % 24, seed)[0], signal) for seed, signal in enumerate(signals))
 
 
 def test_a_killed_training_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

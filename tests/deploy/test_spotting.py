@@ -114,6 +114,16 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"), [("threshold", [-0.1, 1.1, float("nan"), "high", None]), ("smooth", [0, 101, 1.5, True, "2"])]
+)
+def test_rules_that_make_no_sense(name: str, values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises(SrnnError, match=f"A spotting rule's {name} must be"):
+            SpottingRule(**{name: value})
+    assert SpottingRule(0, 1) != SpottingRule(1, 100)
+
+
 def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three words are said with 0.62 at least, and of false ones one with 0.72, so what is allowed decides."""
     clips = [Clip(200, 300, 0), Clip(500, 600, 1), Clip(800, 900, 1), Clip(1000, 1100, 2)]

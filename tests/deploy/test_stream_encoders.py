@@ -147,9 +147,10 @@ def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> Non
 
 
 def test_calibration_is_the_scale_of_the_first_samples() -> None:
-    x = walk(3, 100, 2)
+    x = 0.01 * walk(3, 100, 2)
     x[:, 1] = 4.0  # flat
     encoder = CalibrateStream(2, 25)
+    assert encoder.latency == 24
     parts = [encoder.push(x[i : i + 10]) for i in range(0, 100, 10)]
     assert [len(part) for part in parts] == [0, 0, 30, *[10] * 7] and len(encoder.flush()) == 0
     got, first = np.concatenate(parts), x[:25]
@@ -158,6 +159,48 @@ def test_calibration_is_the_scale_of_the_first_samples() -> None:
     encoder.reset()
     assert len(encoder.push(x[:5])) == 0
     assert np.allclose(encoder.flush().mean(0), 0)  # ended while it waited: the scale of what there was
+
+
+def test_a_scale_is_taken_off_channel_by_channel() -> None:
+    got = ScaleStream([1, 2], [3, 4], np.float32).push([[4, 10], [1, -2]])
+    assert got.tolist() == [[1, 2], [0, -1]] and got.dtype == np.float32
+    assert ScaleStream([1], [1]).push([1 + 2**-40]).tolist() == [[2**-40]]  # in float64
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_the_loudness_of_sound_whose_squares_no_number_holds(size: float) -> None:
+    encoder = LoudnessStream(2, 0.3)
+    assert encoder.latency == 1
+    assert encoder.push(size * np.array([[1.0], [-1.0], [2.0]])) == pytest.approx(np.array([[0.3], [-0.3], [0.6]]))
+
+
+def test_pauses_count_towards_a_loudness() -> None:
+    x, encoder = np.array([0, 1, 0, 0, 2, 0, 1.0])[:, None], LoudnessStream(5, 0.3)
+    got = np.concatenate([encoder.push(x[i : i + 1]) for i in range(7)])
+    assert got == pytest.approx(x * 0.3 / np.sqrt(np.mean(x[1:6] ** 2)))
+
+
+NONE, ONE, TWO = (np.zeros((rows, 1)) for rows in range(3))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "state"),
+    [
+        (CalibrateStream(1, 2), {"held": TWO, "scale": NONE}),  # so many would have set the scale
+        (CalibrateStream(1, 2), {"held": ONE, "scale": TWO + 1}),
+        (CalibrateStream(1, 2), {"held": NONE, "scale": TWO}),
+        (CalibrateStream(1, 2), {"held": NONE, "scale": ONE + 1}),
+        (LoudnessStream(2, 0.3), {"held": TWO + 1, "gain": np.array(0.0)}),
+        (LoudnessStream(2, 0.3), {"held": ONE + 1, "gain": np.array(1.0)}),
+        (LoudnessStream(2, 0.3), {"held": ONE, "gain": np.array(0.0)}),  # silence is not held
+        (LoudnessStream(2, 0.3), {"held": NONE, "gain": np.array(-1.0)}),
+    ],
+)
+def test_states_in_which_no_scale_can_be_are_refused(encoder: Any, state: dict[str, Any]) -> None:
+    before = encoder.state
+    with pytest.raises(SrnnError, match="state does not fit"):
+        encoder.restore(state)
+    assert all(np.array_equal(before[name], part) for name, part in encoder.state.items())
 
 
 @QUICK
@@ -231,6 +274,29 @@ def test_what_needs_the_whole_clip_is_refused(features: SpeechFeatures, message:
         LogMelStream(LogMel(), 1440)
 
 
+def test_states_in_which_no_sound_can_be_are_refused() -> None:
+    """Windows of 240 samples, 80 apart: it starts with the 121st, and then keeps from 160 samples to one less than a window."""
+    make: Any = lambda: LogMelStream(FEATURES.front, 1440)  # type: ignore[arg-type]  # noqa: E731
+
+    def state(held: int, count: int, started: int) -> dict[str, Any]:
+        numbers = {"count": np.array(count, np.int64), "started": np.array(started, np.int64)}
+        return {"sound": np.zeros(held, np.float32), **numbers}
+
+    for held, count, started in ((120, 120, 0), (0, 0, 0), (160, 1440, 1), (239, 121, 1)):
+        make().restore(state(held, count, started))
+    wrong = ((121, 121, 0), (150, 100, 0), (120, 120, 1), (200, 120, 1), (159, 900, 1), (240, 900, 1), (200, 1441, 1))
+    for held, count, started in (*wrong, (200, 900, 0), (200, 900, 2)):
+        with pytest.raises(SrnnError, match="state does not fit"):
+            make().restore(state(held, count, started))
+    assert make().flush().shape == (0, 40)
+    x = sound(600)[:, None]
+    for cut in (119, 120, 121):
+        assert np.array_equal(streamed(make(), x, [cut / 600]), streamed(make(), x, []))
+    encoder = make()
+    encoder.push(np.zeros((2000, 1)))
+    assert encoder.state["count"] == 1440  # no more is asked, and it does not grow
+
+
 # ---- mistakes --------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +347,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
             encoder.restore(state)
     other = make()
     other.restore(good)
+    for part in (*good.values(), *encoder.state.values()):
+        part.fill(0)  # a copy
     assert np.array_equal(encoder.push(x[13:]), other.push(x[13:]))
 
 
@@ -295,6 +363,9 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
         (lambda: ScaleStream([0], [0]), "above 0"),
         (lambda: GainStream(0.0), "number above 0"),
         (lambda: ScaleStream([np.nan], [1]), "finite"),
+        (lambda: ScaleStream([0], [np.inf]), "finite"),
+        (lambda: ScaleStream([], []), "for each channel"),
+        (lambda: ScaleStream([[0]], [[1]]), "for each channel"),
         (lambda: ScaleStream(["x"], [1]), "two lists of numbers"),
         (lambda: LevelCrossing("difference", -1, 1), "above 0"),
     ],

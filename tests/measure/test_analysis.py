@@ -18,7 +18,6 @@ from srnn.cli.show_analysis import show_analysis, sparkline
 from srnn.measure.analysis import AnalysisOptions, ClassReport, TimeConstants, analyse, exit_counts, time_constants
 from srnn.measure.analysis.neurons import recipe_spikes
 from srnn.measure.energy import energy
-from srnn.nn.losses import Loss
 from srnn.training.evaluation import evaluate
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -114,43 +113,6 @@ def _lengths(task: TinyTask) -> list[int]:
     return [12] * 30 if lengths is None else lengths.tolist()
 
 
-def test_after_a_change_of_class() -> None:
-    from srnn.data.batches import Batch
-    from srnn.measure.analysis import Anytime
-    from srnn.nn.loss_config import LossConfig
-
-    curve = Anytime(Loss(LossConfig("nll"), per_step=True), 8)
-    true = torch.tensor([[0, 0, 1, 1, 1, -1, 2, 2]])
-    predicted = torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2]])
-    curve.add_steps(Batch(torch.zeros(1, 8, 1), true, None), torch.nn.functional.one_hot(predicted, 3).float())
-    # Only 0 -> 1 at step 2 is a change that was seen: the class after the gap began nobody knows when.
-    assert curve.change_counted[:4].tolist() == [1, 1, 1, 0]
-    assert curve.change_right[:4].tolist() == [0, 1, 1, 0]
-    assert curve.after_change[:4] == [0.0, 1.0, 1.0, None]
-
-
-def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
-    """Windows that all begin with one class, as the paper's: who says that class to everything is not right at first."""
-    from srnn.data.batches import Batch
-    from srnn.measure.analysis import Anytime
-    from srnn.nn.loss_config import LossConfig
-
-    true = torch.tensor([[0, 0, -1, 1, 1, 2], [0, 0, -1, -1, 2, 2], [0, 0, 0, 0, -1, -1]])
-    always = torch.nn.functional.one_hot(torch.zeros_like(true), 3).float()
-    found = Anytime(Loss(LossConfig("nll"), per_step=True), 6, unlabelled_class=0)
-    for rows in (slice(0, 2), slice(2, 3)):  # in two batches, of which neither knows the other's labels
-        found.add_steps(Batch(torch.zeros(1, 6, 1), true[rows], None), always[rows])
-    assert found.labelled_from == 4
-    assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]
-    assert found.at_step_labelled == [None, None, None, 0.5, 0.0, 0.0]
-    assert found.accuracy[:3] == [1.0, 1.0, 1.0]  # as the paper counts, unlabelled steps as class 0
-    assert found.settled_steps == found.to_dict()["settled_steps"] == 4  # of the labelled steps; of all it would be 1
-
-    plain = Anytime(Loss(LossConfig("nll"), per_step=True), 6)
-    plain.add_steps(Batch(torch.zeros(1, 6, 1), true, None), always)
-    assert plain.accuracy_labelled is None and plain.labelled_from is None
-
-
 def test_the_labelled_curve_ends_where_evaluation_does() -> None:
     task = TinyStepTask()
     trained = made(task, "--loss.name=nll", "--network.neuron.initial={}")
@@ -159,22 +121,6 @@ def test_the_labelled_curve_ends_where_evaluation_does() -> None:
     assert found.anytime.labelled_from == 1  # classes differ from the start: nothing is left out
     assert found.anytime.accuracy_labelled[-1] == found.evaluation.report["accuracy_labelled"]
     assert found.anytime.accuracy[-1] == found.evaluation.report["accuracy"]
-
-
-def test_settled() -> None:
-    from srnn.measure.analysis import Anytime
-    from srnn.nn.loss_config import LossConfig
-
-    def curve(right: list[int], counted: int = 100) -> Anytime:
-        made = Anytime(Loss(LossConfig("ce_mean"), per_step=False), len(right))
-        made.right[:], made.counted[:] = right, counted
-        return made
-
-    assert curve([10, 90, 50, 89, 90]).settled_steps == 4
-    assert curve([95, 99, 90]).settled_steps == 1  # what it was better at, it need not wait for
-    assert curve([90, 90]).settled_steps == 1
-    assert curve([0, 90]).settled_steps == 2
-    assert curve([0, 0], counted=0).settled_steps is None
 
 
 def test_a_network_that_reads_from_both_ends_cannot_be_asked_early() -> None:
@@ -304,7 +250,7 @@ def test_bins_of_a_wide_range_grow_by_a_constant_factor() -> None:
 
 def test_confusion_by_hand() -> None:
     report = ClassReport(("sil", "a", "b"), np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]]), per_step=True, silence=0)
-    assert report.recall == [0.8, 0.75, None]
+    assert report.support == [10, 4, 0] and report.recall == [0.8, 0.75, None]
     assert report.precision == [8 / 9, 0.6, None]
     assert report.accuracy == 11 / 14
     assert report.frame_error_rate == pytest.approx(3 / 14)
@@ -312,6 +258,8 @@ def test_confusion_by_hand() -> None:
     assert report.balanced_accuracy == pytest.approx(0.775)
     empty = ClassReport(("a",), np.zeros((1, 1), np.int64), per_step=True)
     assert (empty.balanced_accuracy, empty.frame_error_rate, empty.accuracy_without_silence) == (None, None, None)
+    assert empty.accuracy == 0 and empty.support == [0]
+    assert ClassReport(("a", "b"), np.eye(2, dtype=np.int64), per_step=False).frame_error_rate is None
 
 
 @dataclass(frozen=True)

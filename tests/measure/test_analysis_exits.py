@@ -16,8 +16,8 @@ from srnn import SrnnError, Stream
 from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
 from srnn.measure.analysis.policy import in_a_row
-from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
-from srnn.nn.loss_config import LossConfig
+from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, check_confidences, confidences
+from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
 from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
@@ -76,6 +76,28 @@ def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int
     believed = confidences(whole, loss)
     assert believed.sum(-1) == pytest.approx(1)
     assert (np.take_along_axis(believed, whole.argmax(-1)[..., None], -1)[..., 0] == believed.max(-1)).all()
+
+
+@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("name", PREFIX_LOSSES)
+def test_running_scores_are_the_losss_own_of_each_prefix(name: LossName, start: int) -> None:
+    x = torch.from_numpy(outputs(7, name, (3, 8, 4))).double()
+    loss, whole = Loss(LossConfig(name, start=start), per_step=False), running_scores(x.numpy(), name, start)
+    for t in range(8):
+        assert whole[:, t] == pytest.approx(loss.scores(x[:, : t + 1]).numpy())
+    assert RunningScores(name, start, 3, 4).push(x[:, :0].numpy()).shape == (3, 0, 4)  # of no step there are none
+
+
+def test_confidences_by_hand() -> None:
+    scores = np.array([[3.0, 1.0]])
+    expected = {"ce_sum_softmax": 0.75, "ce_spike_count": 4 / 6, "ce_mean": 1 / (1 + np.exp(-2))}
+    for loss, first in expected.items():
+        assert confidences(scores, loss) == pytest.approx(np.array([[first, 1 - first]]))
+
+
+def test_confidences_that_are_not_finite_are_refused_by_the_number_of_their_step() -> None:
+    with pytest.raises(SrnnError, match="is not finite from step 8 on"):
+        check_confidences(np.array([[0.5, 0.5], [np.nan, 0], [np.nan, np.nan]]), np.array([7, 8, 9]))
 
 
 @pytest.mark.parametrize("name", PREFIX_LOSSES)

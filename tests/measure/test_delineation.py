@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from srnn.data.datasets.qtdb import CLASS_NAMES
 from srnn.measure.analysis import Delineation
-from srnn.measure.analysis.delineation import CSE_TOLERANCE_MS, Run, clean
+from srnn.measure.analysis.delineation import CSE_TOLERANCE_MS, Run, clean, has_waves
 
 P, PQ, QR, RS, ST, TP = range(6)
 
@@ -78,6 +80,8 @@ def test_missed_and_extra_waves() -> None:
     assert report["P"]["ppv"] == report["P"]["onset"]["ppv"] == 0.5
     report = found(far, true)
     assert (report["P"]["sensitivity"], report["P"]["ppv"]) == (0.5, 1)
+    report = found(np.concatenate([true, true]), np.concatenate([no_p, true]))  # the first one missed, the second right
+    assert (report["P"]["sensitivity"], report["P"]["ppv"]) == (0.5, 1)
 
 
 def test_qr_and_rs_are_one_complex() -> None:
@@ -95,6 +99,7 @@ def test_short_gaps_are_closed_and_flickers_dropped() -> None:
     assert (report["P"]["predicted"], report["P"]["found"]) == (1, 1)
     report = found(true, ragged, gap_ms=16, shortest_ms=16)  # a gap must be shorter, a wave as long
     assert report["P"]["predicted"] == 3
+    assert found(true, ragged, gap_ms=0)["P"]["predicted"] == 2  # both halves, and still no flicker
     assert clean([Run(0, 3), Run(4, 6), Run(20, 22)], gap=2, shortest=3) == [Run(0, 6)]
     assert clean([], 5, 5) == []
 
@@ -132,6 +137,16 @@ def test_waves_that_overlap_are_a_pair_however_far_apart_their_borders_are() -> 
     assert (report["offset"]["reference"], report["offset"]["predicted"], report["offset"]["found"]) == (1, 1, 0)
 
 
+def test_waves_that_only_touch_are_no_pair() -> None:
+    """So the guess is one too many, beside a wave that the signal cuts off."""
+    for true, guess in (
+        (labels((TP, 80), (P, 120)), labels((TP, 40), (P, 40), (TP, 120))),
+        (labels((P, 80), (TP, 120)), labels((TP, 80), (P, 45), (TP, 75))),
+    ):
+        report = found(true, guess)["P"]
+        assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (1, 1, 1)
+
+
 def test_unlabelled_stretches_are_left_out() -> None:
     beat = labels(*BEAT)
     hole = np.full(50, -1)
@@ -143,6 +158,12 @@ def test_unlabelled_stretches_are_left_out() -> None:
     assert everything["P"] == everything["P"] | {"reference": 0, "predicted": 0, "sensitivity": None}
 
 
+@pytest.mark.parametrize("change", [{}, {"kind": "per_sequence"}, {"class_names": ("a",)}, {"step_ms": None}])
+def test_what_has_waves(change: dict[str, Any]) -> None:
+    task: Any = SimpleNamespace(**{"kind": "per_step", "class_names": CLASS_NAMES, "step_ms": 4.0, **change})
+    assert has_waves(task) == (not change)
+
+
 def test_a_wave_is_paired_once() -> None:
     """Two predicted halves of a QRS, far apart: one is its partner, the other extra."""
     true = labels((TP, 30), (QR, 30), (TP, 30))
@@ -150,6 +171,8 @@ def test_a_wave_is_paired_once() -> None:
     report = found(true, halves)
     assert (report["QRS"]["reference"], report["QRS"]["predicted"]) == (1, 2)
     assert found(true, halves, gap_ms=44)["QRS"]["predicted"] == 1
+    report = found(halves, true)  # and one that spans both is the partner of one
+    assert (report["QRS"]["reference"], report["QRS"]["predicted"]) == (2, 1)
 
 
 def test_the_nearest_waves_are_paired() -> None:
@@ -158,6 +181,7 @@ def test_the_nearest_waves_are_paired() -> None:
     for onset, parts in (
         (33, ((TP, 20), (QR, 6), (TP, 7), (QR, 15), (TP, 52))),
         (32, ((TP, 32), (QR, 15), (TP, 7), (QR, 6), (TP, 40))),
+        (30, ((TP, 30), (QR, 6), (TP, 6), (QR, 18), (TP, 40))),  # by both borders together: 0 + 14 steps, not 12 + 10
     ):
         report = found(true, labels(*parts), tolerance_ms=120.0)["QRS"]
         assert report["onset"]["mean_ms"] == pytest.approx((onset - 30) * 4)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.nn.delays import LONGEST, Delays, delayed_input, draw
+from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, reached, rounded
 from srnn.nn.kernels import Spikes
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init
@@ -34,7 +34,18 @@ def test_delays_are_drawn_once_in_whole_steps() -> None:
     one, other = (layer(delays={"recurrent": "uniform(0, 20)"}).delay_rec for _ in range(2))
     assert torch.equal(one, other)  # type: ignore[arg-type]
     assert Delays.parse(Delays.parse({"recurrent": 6, "input": None}).describe()) == Delays(Init("constant", 6.0))
+    assert Delays.parse({"input": 3, "learned": None, "sigma": None}) == Delays.parse({"input": 3})
+    assert Delays(learned=True).describe() == {}
     assert Delays(input="uniform(0, 5)", recurrent=6) == Delays(Init("constant", 6.0), Init("uniform", 0.0, 5.0))  # type: ignore[arg-type]
+
+
+def test_delays_end_at_the_longest() -> None:
+    assert draw(Init.parse(LONGEST), 2).tolist() == [LONGEST] * 2
+    assert depth_of(torch.tensor([0, LONGEST])) == LONGEST + 1
+    for beyond in (-1, LONGEST + 1):  # as a file may have them
+        with pytest.raises(SrnnError, match="a delay is from 0 to 4,095 steps"):
+            depth_of(torch.tensor([3, beyond]))
+    assert rounded(torch.tensor([-1e6, LONGEST + 0.6, -2.6, 0.4])).tolist() == [LONGEST, LONGEST, 3, 0]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +55,7 @@ def test_delays_are_drawn_once_in_whole_steps() -> None:
         (lambda: layer(delays={"input": "often"}), "'often' is not a distribution"),
         (lambda: layer(delays={"input": LONGEST + 1}), "a delay is from 0 to 4,095 steps"),
         (lambda: layer(delays=7), "given as a mapping"),
+        (lambda: layer(delays={"recurrent": None, "learned": True}), "need to be drawn first"),
         (lambda: layer(recurrent=False, delays={"recurrent": 3}), "A feed-forward layer has no recurrent connections"),
         (lambda: SRNN(3, [4, 4], 2, delays=[{}]), "delays has 1 entries for 2 hidden layers"),
         (lambda: layer("cpu", delays={"recurrent": 3}).forward(torch.zeros(1, 2, 3).double(), [torch.zeros(1, 8)] * 2),
@@ -133,6 +145,21 @@ def test_delayed_bits_equal_delayed_numbers(channels: int, longest: int, steps: 
         (parts[0].sum() + parts[1].sum()).backward()
         results.append((dense.detach(), after.detach(), leaf.grad))
     assert all(torch.allclose(a, b, atol=1e-14) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.5])
+def test_numbers_under_way_arrive_with_bits_and_take_a_gradient(value: float, trained: bool) -> None:
+    """Each entry once, now or later, but for those beyond its neuron's delay."""
+    x, delays = torch.tensor([[[1.0, 0, 1], [0, 1, 1]]]).double(), torch.tensor([0, 2, 3])
+    incoming = torch.full((1, 3, 3), value, dtype=torch.float64, requires_grad=trained)
+    arrived, after = delayed_input(Spikes.from_dense(x), delays, incoming, None)
+    arrived, v = arrived.dense(x.dtype) if isinstance(arrived, Spikes) else arrived, value
+    expected = torch.tensor([[1, v, v], [0, v, v], [0, 0, v], [0, 1, 1], [0, 0, 1]]).double()
+    assert torch.equal(torch.cat([arrived, after], 1)[0], expected)
+    if trained:
+        (gradient,) = torch.autograd.grad(arrived.sum() + after.sum(), incoming)
+        assert torch.equal(gradient[0], reached(delays - 1, 3).double())
 
 
 def test_states_are_pickled_and_copied() -> None:

@@ -10,6 +10,7 @@ from srnn.nn.delays import LONGEST, Delays
 from srnn.nn.kernels import LayerResult, Spikes
 from srnn.nn.kernels.reference import spike
 from srnn.nn.network import Layer, narrow_delays
+from srnn.nn.network.learned_delays import triangle
 
 LEARNED = {"recurrent": "uniform(0, 6)", "input": "uniform(0, 4)", "learned": True, "sigma": 1.7}
 
@@ -77,6 +78,8 @@ def test_a_cut_sequence_equals_the_whole_while_delays_are_learned(backend: str) 
     torch.testing.assert_close(torch.cat([first.output, second.output], 1), whole.output, rtol=0, atol=0)
     for after, expected in zip(second.state, whole.state, strict=True):
         torch.testing.assert_close(after, expected)
+    short, expected = whole.state, made(x[1:2, :3]).state  # of one that ends before the others
+    torch.testing.assert_close((short.incoming[1:2], short.arriving[1:2]), (expected.incoming, expected.arriving))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("change", [-2.0, 2.0])
@@ -144,6 +147,19 @@ def test_at_last_training_meets_the_network_that_will_be_used(backend: str) -> N
         assert parameter.grad is not None and bool(parameter.grad.any()) != ("delay" in name)
 
 
+def test_a_delay_of_nothing_is_learned_too() -> None:
+    delays = torch.zeros(2, requires_grad=True)
+    triangle(delays, 1.5)[1].sum().backward()
+    assert delays.grad is not None and bool((delays.grad > 0).all())
+
+
+@pytest.mark.parametrize("sigma", [None, 2.0])
+def test_a_delay_that_has_grown_too_long_is_the_longest(sigma: float | None) -> None:
+    kernel = triangle(torch.tensor([3.0 * LONGEST, -2.0]), sigma)
+    assert len(kernel) == LONGEST + 1 and kernel.argmax(0).tolist() == [LONGEST, 2]
+    torch.testing.assert_close(kernel.sum(0), torch.ones(2))
+
+
 def test_sigma_narrows_and_settings_are_checked() -> None:
     net = SRNN(3, [5, 4], 2, recurrent=[True, False], delays={"recurrent": 4, "learned": True, "sigma": 3})
     names = [name for name, _ in net.named_parameters() if "delay" in name]
@@ -155,7 +171,8 @@ def test_sigma_narrows_and_settings_are_checked() -> None:
     with pytest.raises(SrnnError, match="need to be drawn first"):
         Delays.parse({"learned": True})
     for wrong, message in (({"learned": "yes"}, "delays.learned"), ({"sigma": -1}, f"0 to {LONGEST:,} steps"),
-                           ({"sigma": float("nan")}, "delays.sigma"), ({"lerned": True}, "Did you mean 'learned'")):  # fmt: skip
+                           ({"sigma": float("nan")}, "delays.sigma"), ({"sigma": True}, "delays.sigma"),
+                           ({"lerned": True}, "Did you mean 'learned'")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
             Delays.parse({"recurrent": 3, **wrong})
 

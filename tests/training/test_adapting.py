@@ -16,6 +16,7 @@ from srnn.data.batches import Sequences
 from srnn.nn.network.state_format import StateFormat
 from srnn.training.adapting import Adaptation, Adapter, adapt
 from srnn.training.compression.masks import apply_masks, magnitude_masks, sparsity
+from srnn.training.evaluation import evaluate
 from srnn.training.trained import Trained
 from support.runs import make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -85,8 +86,10 @@ def test_a_network_with_batch_norm_adapts_folded(rule: Any, tmp_path: Path) -> N
     assert all(torch.equal(before[name], value) for name, value in tensors(trained).items())
 
 
-def test_nothing_moves_beyond_its_bound(tiny: Trained) -> None:
-    adapter, before = Adapter(tiny, Adaptation(lr=1.0, bound=0.05)), tensors(tiny)
+@pytest.mark.parametrize("lr", [1.0, 0.01])
+def test_nothing_moves_beyond_its_bound(tiny: Trained, lr: float) -> None:
+    """By leaps or by small steps."""
+    adapter, before = Adapter(tiny, Adaptation(lr=lr, bound=0.05)), tensors(tiny)
     sequences = Sequences(TinyTask(), "train")
     for index in range(20):
         batch = sequences.take(np.array([index]))
@@ -97,6 +100,48 @@ def test_nothing_moves_beyond_its_bound(tiny: Trained) -> None:
         assert distance <= 0.05 * max(size, 1e-3) * (1 + 1e-4), name
         moved = moved or distance > 0.04 * size
     assert moved
+
+
+def test_what_starts_at_nothing_may_still_move(tiny: Trained) -> None:
+    """As if it were of norm 1/1000, or a bias that was never trained would stay 0."""
+    bias = tiny.network.get_parameter("readout.bias")
+    with torch.no_grad():
+        bias.zero_()
+    adapter = Adapter(tiny, Adaptation(lr=1.0, bound=0.5))
+    adapter.learn(torch.ones(1, 12, 3), torch.tensor([1]))
+    assert float(adapter.network.get_parameter("readout.bias").detach().norm()) == pytest.approx(0.5e-3)
+
+
+@pytest.mark.parametrize("task", [TinyTask(padded=True), TinyStepTask(padded=True)], ids=["sequences", "steps"])
+def test_what_it_predicts_and_counts_is_what_evaluation_does(task: TinyTask) -> None:
+    """Of sequences of several lengths, some of them, or of their steps, without a label; and nothing is learnt yet."""
+    per_step = isinstance(task, TinyStepTask)
+    recipe = tiny_recipe(f"--loss.name={'nll' if per_step else 'ce_mean'}", "--network.neuron.initial={}")
+    trained = Trained(recipe.build_network(task, 1), task, recipe)
+    _, report = adapt(trained, "train", Adaptation(lr=1e-9))
+    found = evaluate(trained, "train").report["accuracy_labelled" if per_step else "accuracy"]
+    assert report["accuracy_before"] == report["accuracy_adapting"] == found
+    adapter, batch = Adapter(trained), Sequences(task, "train").take(np.arange(9))
+    with torch.no_grad():
+        output = trained.network.eval().run(batch.x, lengths=batch.lengths).output
+    scored = trained.loss(output, batch.y, batch.lengths)
+    adapter.learn(batch.x, batch.y, batch.lengths)
+    assert (adapter.seen, adapter.scored, adapter.right) == (9, scored.counted, scored.correct)
+    assert adapter.accuracy() == scored.correct / scored.counted
+    before = adapter.network.get_parameter("readout.weight_in").clone()
+    adapter.learn(batch.x, torch.full_like(batch.y, -1), batch.lengths)  # adam would go on without a gradient
+    assert torch.equal(adapter.network.get_parameter("readout.weight_in"), before)
+    assert (adapter.seen, adapter.scored) == (18, scored.counted)
+
+
+def test_what_was_adapted_is_a_copy_of_no_file_whose_parameters_all_train(tiny: Trained, tmp_path: Path) -> None:
+    adapter = Adapter(load(tiny.save(tmp_path / "tiny.safetensors")), Adaptation(lr=0.1))
+    adapted = adapter.trained()
+    assert adapted.folder is None and all(parameter.requires_grad for parameter in adapted.network.parameters())
+    before = tensors(adapted)
+    adapter.learn(torch.ones(1, 12, 3), torch.tensor([1]))
+    assert all(torch.equal(before[name], value) for name, value in tensors(adapted).items())
+    assert any(not torch.equal(before[name], value) for name, value in tensors(adapter.trained()).items())
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -127,11 +172,17 @@ def test_a_label_per_step(tmp_path: Path) -> None:
     assert adapted.save(tmp_path / "adapted.safetensors").is_file()
 
 
-def test_gradients_that_are_not_finite_change_nothing(tiny: Trained) -> None:
-    adapter, before = Adapter(tiny, Adaptation(lr=0.1)), tensors(tiny)
+@pytest.mark.parametrize("number", [0, -1])
+def test_gradients_that_are_not_finite_change_nothing(tiny: Trained, number: int) -> None:
+    """Of any parameter: those of the others are not to be trusted either."""
+    adapter, before = Adapter(tiny, Adaptation(rule="bptt", lr=0.1)), tensors(tiny)
+    adapter.parameters[number].register_hook(lambda gradient: gradient * float("nan"))
+    adapter.learn(torch.ones(1, 12, 3), torch.tensor([1]))
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in adapter.parameters[1:-1])  # type: ignore[union-attr]
+    assert all(torch.equal(before[name], value) for name, value in adapter.network.state_dict().items())
+    adapter = Adapter(tiny, Adaptation(lr=0.1))
     adapter.learn(torch.full((1, 12, 3), 1e38), torch.tensor([1]))
     assert all(bool(value.isfinite().all()) for value in adapter.network.state_dict().values())
-    assert set(before) == set(adapter.network.state_dict())
 
 
 @pytest.mark.parametrize(

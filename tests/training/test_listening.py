@@ -182,6 +182,17 @@ def test_memory_does_not_grow_with_what_no_label_was_told_of() -> None:
         assert torch.equal(one, other)
 
 
+def test_steps_that_were_dropped_count_as_heard_and_are_not_predicted() -> None:
+    """The loss starts at the 21st step: of the first label's the last five count, of the second's all."""
+    listener = Listener(from_network(model().network, CLASSES, loss="nll", start=20), Adaptation(window=10))
+    listener.hear(signal(25))
+    predicted = listener.tell(1)
+    assert (predicted[:10] == -1).all() and (predicted[10:] >= 0).all() and len(predicted) == 25
+    assert listener.scored == 5
+    listener.hear(signal(10))
+    assert listener.heard == 10 and len(listener.tell(1)) == 10 and listener.scored == 15
+
+
 def test_what_cannot_be_learnt() -> None:
     steps, words = (model(loss=loss).stream(learn=Adaptation()) for loss in ("nll", "ce_mean"))
     for session in (steps, words):

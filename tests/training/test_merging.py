@@ -10,6 +10,8 @@ import torch
 
 from srnn.cli.main import main
 from srnn.errors import SrnnError
+from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.loss_config import LossConfig
 from srnn.nn.network.state_format import StateFormat
 from srnn.training.evaluation import evaluate
 from srnn.training.merging import merge
@@ -67,7 +69,15 @@ def test_the_merged_network_is_the_mean(network) -> None:
     mean = torch.stack([result.output for result in each]).mean(0)
     torch.testing.assert_close(joint.output, mean, rtol=1e-12, atol=1e-12)
     assert merged.state_ranges == ({"u": 3.0},) and merged.recipe.network.hidden == [18, 15]
-    assert merged.untrained() is None
+    assert merged.untrained() is None and not merged.network.training
+
+
+def test_what_a_stream_and_int8_have_to_know_stays_known() -> None:
+    """Of the ranges only where all networks have them: another's states may be larger."""
+    several = [replace(model, steps=12, inputs_as=InputFormat(4.0, False)) for model in models()]
+    merged = merge(several)
+    assert (merged.steps, merged.inputs_as) == (12, InputFormat(4.0, False))
+    assert merge([*several[:2], replace(several[2], state_ranges=None)]).state_ranges is None
 
 
 def test_the_file_is_a_model_as_any_other(tmp_path) -> None:
@@ -106,9 +116,15 @@ def test_other_networks_tasks_and_too_few_are_refused() -> None:
     )
     with pytest.raises(SrnnError, match="different networks or losses"):
         merge([several[0], other])
-    described = replace(several[1].task, class_names=("x", "y", "z"))
-    with pytest.raises(SrnnError, match="different tasks or signals"):
-        merge([several[0], replace(several[1], task=described)])
+    with pytest.raises(SrnnError, match="different networks or losses"):
+        merge([several[0], replace(several[1], recipe=replace(several[1].recipe, loss=LossConfig("ce_last")))])
+    for change in ({"class_names": ("x", "y", "z")}, {"step_ms": 7.0}):
+        with pytest.raises(SrnnError, match="different tasks or signals"):
+            merge([several[0], replace(several[1], task=replace(several[1].task, **change))])
+    with torch.no_grad():
+        several[1].spiking("merged").readout.params.tau_mem += 1  # of the one between two that agree
+    with pytest.raises(SrnnError, match="tau_mem differ"):
+        merge(several)
     for few in (several[:1], []):
         with pytest.raises(SrnnError, match="at least two"):
             merge(few)

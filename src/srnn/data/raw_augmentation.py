@@ -164,13 +164,15 @@ class RawAugmentation:
         move = rng.uniform(0, WITHIN) if whole else rng.uniform(BEYOND, FARTHEST)
         # Between the clips at least so much silence that the window does not hold the other one's word.
         gap = max(rng.uniform(0, 1), BEYOND - 1 + move)
-        other = self.signal(int(rng.integers(len(self.sequences))))
-        first, second = (clip, other) if rng.random() < 0.5 else (other, clip)  # it moves towards the other one
+        drawn = int(rng.integers(len(self.sequences)))
+        other = self.signal(drawn)
+        onwards = bool(rng.random() < 0.5) or drawn == index
+        first, second = (clip, other) if onwards else (other, clip)  # it moves towards the other one
         silence = np.zeros((round(gap * length), clip.shape[1]), np.float32)
         ahead = np.zeros((length * 2, clip.shape[1]), np.float32)
         stream = np.concatenate([ahead, first, silence, second, ahead])
-        start = len(ahead) + (0 if first is clip else len(first) + len(silence))
-        start += round(move * length) * (1 if first is clip else -1)
+        start = len(ahead) + (0 if onwards else len(first) + len(silence))
+        start += round(move * length) * (1 if onwards else -1)
         return stream[start : start + length], whole
 
     def _noise(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:

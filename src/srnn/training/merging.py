@@ -96,17 +96,13 @@ def _join(layers: Sequence[FrozenLayer], places: Sequence[Array]) -> FrozenLayer
             for layer, at in zip(layers, places, strict=True)
         ):
             raise SrnnError("The networks' inputs are delayed differently, so no single layer can read them.")
-    stacked = {
-        name: {key: np.concatenate([getattr(layer, name)[key] for layer in layers]) for key in getattr(first, name)}
-        for name in ("coefficients", "initial", "parameters")
-    }
-    return replace(
+    return replace(  # coefficients and the initial state follow from the parameters, in the network that takes them
         first,
         weight_in=_block([layer.weight_in for layer in layers], own, places),
         weight_rec=_block(recurrent, own, own) if recurrent else None,
         bias=np.concatenate([layer.bias for layer in layers]),
         delays=delays,
-        **stacked,
+        parameters={name: np.concatenate([layer.parameters[name] for layer in layers]) for name in first.parameters},
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole, is_number
 from ...files import reading
 from ...files.conversion import convert
 from ...text import brief
@@ -46,10 +46,9 @@ class SpottingRule:
     """That it was allowed there, an hour."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
+        if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
             raise SrnnError(f"A spotting rule's threshold must be from 0 to 1, not {brief(self.threshold)}.")
-        if not 1 <= self.smooth <= 100:
-            raise SrnnError(f"A spotting rule's smooth must be an integer from 1 to 100, not {brief(self.smooth)}.")
+        check_whole("A spotting rule's smooth", self.smooth, 1, 100)
 
     @classmethod
     def of(cls, trained: Trained) -> Self:
