@@ -200,6 +200,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
         ({"clips": [Item(Path("a"), "a", "", ""), Item(Path("b"), "a", "", "")]}, "different names"),
         ({"time_type": "float64"}, "float32"),
         ({"workers": 0}, "workers"),
+        ({"workers": 100000}, "from 1 to 1024"),
         ({"length": 0.001}, "0.01 to 3,600 seconds"),
         ({"out": "."}, "folder"),
         ({"out": "/dev/null/x.h5"}, "Cannot write"),

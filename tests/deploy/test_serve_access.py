@@ -173,6 +173,8 @@ def test_mistakes_are_one_line(
     monkeypatch.delenv("SRNN_TOKEN", raising=False)
     ecg, token = str(runs / "ecg"), tmp_path / "token"
     assert "was not found" in fails(capsys, "serve", "nowhere")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert "was not found" in fails(capsys, "serve", str(tmp_path / "circle"))
     assert "two models named 'ecg'" in fails(capsys, "serve", ecg, ecg)
     assert "letters, digits" in fails(capsys, "serve", f"a/b={ecg}")
     assert "others can reach this server" in fails(capsys, "serve", ecg, "--host", "0.0.0.0")

@@ -19,6 +19,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from srnn.deploy.serve import stream
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
@@ -245,6 +246,21 @@ def test_limits_of_streams(models: dict[str, Decoder]) -> None:
         with pytest.raises(SrnnError, match="above 0"):
             Limits(streams=bad)  # type: ignore[arg-type]
     assert QUICK.streams == 2000
+
+
+def test_what_a_client_left_behind_is_not_computed_to_its_end(
+    models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing has to be sent before the end, nothing told that nobody was there."""
+    monkeypatch.setattr(stream, "TURN", 1)
+    with serving(models) as running:
+        client = running.stream("ecg", report="end")
+        client.push(np.tile(LEADS, (40, 1)))
+        client.socket.close()
+        began = time.monotonic()
+        while running.ask("/v1/status")[1]["streams"]:
+            time.sleep(0.01)
+        assert time.monotonic() - began < 2  # of half a minute
 
 
 def test_signals_that_come_again_leave_nothing_in_the_log(

@@ -174,6 +174,39 @@ def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], brows
     assert browser.value("view.probabilities.length === view.spikes.length")
 
 
+def test_stopped_and_started_while_the_server_is_away_it_has_one_stream(
+    models: dict[str, Decoder], browser: Browser
+) -> None:
+    """The stopped one came back with the server, beside the new one; when it was ended for its silence, both were."""
+    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    with serving(models, recordings=[recording]) as first:
+        play(first, browser, 50)
+        port = first.port
+    browser.wait("tries > 3")
+    browser.key(" ")
+    with serving(models, port=port, recordings=[recording]) as second:
+        browser.key(" ")
+        browser.wait(f"lastState && {COUNT} > 300")  # longer than the stopped one had to wait
+        assert second.ask("/v1/status")[1]["streams_total"] == 1
+
+
+def test_what_opens_after_it_was_stopped_is_closed(service: Service, browser: Browser) -> None:
+    """As a microphone, which asks first: it stayed open, and after another start two were."""
+    browser.open(f"{service.url}/?token={TOKEN}")
+    browser.wait(READY)
+    browser.value(
+        "(() => { openFeed = () => new Promise(give => { (self.asked ??= []).push(give); }); self.shut = []; })()"
+    )
+    for _ in range(3):  # Start, Stop, Start
+        browser.key(" ")
+    answer = "asked[{0}]({{ place: 0, take: () => new Float32Array(0), close() {{ shut.push({0}); }} }})"
+    browser.value(f"({answer.format(0)}, {answer.format(1)})")
+    browser.wait("document.querySelector('#status').textContent === 'running'")
+    assert browser.value("shut") == [0] and service.ask("/v1/status")[1]["streams_total"] == 1
+    browser.key(" ")
+    assert browser.value("shut") == [0, 1] and browser.errors == []
+
+
 def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(browser: Browser, tmp_path: Path) -> None:
     make_run(tmp_path / "digits", *DIGITS)
     decoder = Decoder.of(tmp_path / "digits", policy=ExitPolicy("ce_mean", 0, 0.0, 0.0, 4), segment=16)

@@ -111,7 +111,10 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     digits, ecg = make_run(tmp_path / "a", *DIGITS), make_run(tmp_path / "b", *ECG)
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
     for folders, message in (
+        ([circle, digits], "circle is no run"),
         ([digits], "at least two"), ([digits, digits], "is listed twice"), ([digits, ecg], "another task|of one task"),
     ):  # fmt: skip
         with pytest.raises(SrnnError, match=message):

@@ -178,7 +178,10 @@ def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.Cap
     assert "drawn/s141  the recipe as it is" in said and "  chosen by the sampler" in said
     path = tmp_path / "mine.yaml"
     path.write_text(BASE)
-    for words in (["--workers", "0"], ["--patience", "nan"], ["--storage", "nonsense"], ["--storage", "x://y"]):
+    for words in (
+        ["--workers", "0"], ["--workers", "100000", "--dry-run"],
+        ["--patience", "nan"], ["--storage", "nonsense"], ["--storage", "x://y"],
+    ):  # fmt: skip
         assert main(["sweep", str(path), "--out", str(tmp_path / "out"), *words]) == 2
         error = capsys.readouterr().err
         assert error.startswith("srnn: ") and error.count("\n") == 1

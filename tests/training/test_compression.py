@@ -285,6 +285,16 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
     assert not (tmp_path / "other").exists()
 
 
+def test_without_dead_neurons_states_are_kept_in_as_few_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the smaller network were not rounded, and so its spikes were others."""
+    monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
+    few = ("--training.quantise=int8", "--training.state_bits=8")
+    train(tiny_recipe(*RECIPE, *few), tmp_path / "run")
+    before, after = prune_run(tmp_path / "run", tmp_path / "out", [], what="dead")["points"]
+    assert after["int8"]["kept_bits"] == before["int8"]["kept_bits"] and after["int8"]["state_bits"] == 8
+    assert after["different_spikes_on_train"] == 0
+
+
 def test_quantise_a_run(tiny_run: Path, tmp_path: Path) -> None:
     found = quantise_run(tiny_run, tmp_path / "out", TuningOptions(epochs=2))
     assert found["after"]["int8"]["saturated"] == 0

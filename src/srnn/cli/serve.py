@@ -128,7 +128,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     folders: dict[str, Path] = {}
     for words in arguments.models:
         name, given, folder = words.rpartition("=")
-        name = name if given else Path(folder).resolve().name.removesuffix(".safetensors")
+        name = name if given else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(f"A model's name has letters, digits, and - _ . only, not {name!r}: give NAME=RUN.")
         if name in folders:

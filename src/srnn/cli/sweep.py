@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 from .options import given
 from .show import show_names, tell
 
@@ -53,8 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.sweep == "list":
         return _list({name: load_sweep(name) for name in shipped_sweeps()}, arguments)
-    if arguments.workers < 1:
-        raise SrnnError(f"--workers must be at least 1, not {arguments.workers}.")
+    check_whole("--workers", arguments.workers, 1, 1024)
     if not 1 <= arguments.patience < float("inf"):
         raise SrnnError(f"--patience must be at least 1 second, not {arguments.patience:g}.")
     sweep = load_sweep(arguments.sweep)

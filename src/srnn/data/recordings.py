@@ -237,7 +237,7 @@ class Rows:
                         f"{name}, line {number}: nothing is in column {missing} of {len(fields)}; fill the value in, or remove "
                         "the line or the column."
                     ) from None
-                if names:
+                if names and not ("#" in text and _is_number(fields[0])):  # else numbers, and a comment behind them
                     titles, called = len(fields), [field.strip().strip("\"'") for field in fields]
                     quoted = not all(map(_is_number, map(_unquoted, fields)))
                     try:

@@ -12,6 +12,7 @@ from ..data.datasets import SplitName
 from ..errors import SrnnError, check_positive
 from ..files import locks, write_json
 from ..nn.network import freeze
+from ..nn.network.state_format import StateFormat
 from ..progress import Reporter
 from ..training.compression.evaluation import int8_of
 from ..training.compression.masks import Scope, check_share
@@ -203,6 +204,7 @@ def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trai
     recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not fine-tuned.".strip())
     smaller: Any = recipe.build_network(now.task, now.seed)
     remove_neurons(network, smaller, removed)
+    StateFormat.of_network(network).into(smaller)
     different, greatest = same_on(network, smaller, removed, sequences, now.seed)
     if different:
         raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")

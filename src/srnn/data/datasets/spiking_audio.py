@@ -133,7 +133,7 @@ def convert(
     if time_type not in ("float32", "float16"):
         raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
     if workers is not None:
-        check_whole("workers", workers, 1)
+        check_whole("workers", workers, 1, 1024)
     if length is not None and not 0.01 <= length <= 3600:
         raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
     ear = cochlea or Cochlea()

@@ -30,6 +30,8 @@ READ = 64 * 1024
 PIPELINED = 4096
 """Bytes of further requests that may be buffered while one is answered."""
 HEADER_LINES = 128
+GONE = "srnn.gone"
+"""Key in a WebSocket's scope: a function that says whether its client has gone, to whom nothing may be there to be sent."""
 PROGRESS = 16384
 """Bytes that a client must read within ``send_seconds``, if that many are buffered for it."""
 
@@ -195,6 +197,7 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     async def run_asgi(self) -> None:
+        self.scope[GONE] = lambda: self.disconnected  # type: ignore[typeddict-unknown-key]
         try:
             await super().run_asgi()
         finally:  # it may still take the last answers, and say goodbye

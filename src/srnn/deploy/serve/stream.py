@@ -21,6 +21,7 @@ from ...errors import SrnnError
 from ..streaming import Decisions, Decoder, Session
 from ..streaming.decisions import Chooser
 from .batch import TURN
+from .guard import GONE
 from .limits import Limits
 from .messages import (
     Array,
@@ -130,6 +131,8 @@ class StreamConnection:
                 await self._tell_state()
             if first + turn < len(samples):
                 await asyncio.sleep(0)  # the others' turn
+                if self._socket.scope[GONE]():
+                    raise WebSocketDisconnect
 
     async def _aside(self, encode: Callable[..., Array], *block: Array) -> Array:
         """The output of the session's encoder, computed in a thread where it takes long (a cochlea's)."""

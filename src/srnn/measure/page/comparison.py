@@ -27,10 +27,10 @@ def comparison_content(
     """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two, or runs of different tasks."""
     if len(folders) < 2:
         raise SrnnError("Name at least two run folders to compare; for a single run use srnn report RUN.")
+    runs = [Run.open(folder) for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise SrnnError("A run folder is listed twice; name each once.")
     names = short_names(folders)
-    runs = [Run.open(folder) for folder in folders]
     energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # refuses runs of several tasks
     described: list[dict[str, Any]] = []
     for name, run, report, row in zip(names, runs, energy["networks"], energy["compared_with_first"], strict=True):

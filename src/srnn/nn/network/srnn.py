@@ -234,6 +234,7 @@ class SRNN(nn.Module):
         """Of the names to record, those that each layer has, the readout last; what none has is for the first one to refuse."""
         if not record:  # as nearly always
             return [()] * (len(self.layers) + 1)
+        record = (record,) if isinstance(record, str) else record  # else its letters would be names
         own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
         return [
             tuple(name for name in record if name in names or not any(name in each for each in own)) for names in own
