@@ -90,8 +90,10 @@ def test_names_made_of_texts() -> None:
     assert {text: identifier(text) for text in cases} == cases
 
 
-@pytest.mark.parametrize(("name", "why"), [("while", "a word of C"), ("x" * 32, "31 in all"), ("math", "or header")])
-def test_a_name_that_is_refused_is_told_why(name: str, why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"), [("while", "a word of C"), ("x" * 32, "31 in all"), ("math", "or header"), (3, "31 in all")]
+)
+def test_a_name_that_is_refused_is_told_why(name: Any, why: str) -> None:
     with pytest.raises(SrnnError, match=why):
         check_name(name)
 

@@ -43,7 +43,7 @@ def identifier(text: str) -> str:
 
 def check_name(name: str) -> None:
     """SrnnError unless it may begin C identifiers."""
-    if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_NAME_LENGTH - 1}}}", name):
+    if not isinstance(name, str) or not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_NAME_LENGTH - 1}}}", name):
         raise SrnnError(
             f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, {_NAME_LENGTH} in all (--name)."
         )
