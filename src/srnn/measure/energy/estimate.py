@@ -29,7 +29,7 @@ def energy(
     """What a network costs on an input, by four models: ``energy(net, x)["models"]["fp32"]["energy_pj"]["step"]``.
 
     Args:
-        network: an ``SRNN`` or a ``ClassicalRNN``.
+        network: an ``SRNN`` or a ``ClassicalRNN``, compiled by torch or not.
         x: (B, T, inputs), a tensor, array or ``Spikes``: the input for which it is run once, without gradients, from its
             initial states.
         lengths: (B,) valid steps of each sequence in a padded batch.
@@ -44,6 +44,7 @@ def energy(
     from ...nn.network.inputs import checked
     from ...training.evaluation import evaluating
 
+    network = getattr(network, "_orig_mod", network)  # of torch.compile
     describe_network(network)  # SrnnError for what is none
     if step_ms is not None:
         check_positive("step_ms", step_ms)
