@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.data.batches import Sequences
+from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.data.tasks import DescribedTask, Task, create_task, known_tasks
+from srnn.data.tasks import DescribedTask, Task, create_task, known_tasks, register
 from srnn.errors import SrnnError
 
 WITHOUT_OPTIONS = [name for name in known_tasks() if name != "folder"]  # which has to know the folder
@@ -159,6 +161,37 @@ def test_importing_is_cheap(module: str) -> None:
     root = Path(sys.modules["srnn"].__file__ or "").parent
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({}, "has no name"),
+        ({"name": "mine"}, "has no kind"),
+        ({"name": "mine", "kind": "per_step"}, "has no class_names"),
+        ({"name": "mine", "kind": "per_stop", "class_names": ("a", "b")}, "Did you mean 'per_step'"),
+    ],
+)
+def test_a_task_of_ones_own_that_says_too_little_is_not_registered(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(SrnnError, match=message):
+        register(type("Mine", (Task,), said))
+    assert "mine" not in known_tasks()
+
+
+def test_a_task_of_ones_own_is_told_what_it_lacks() -> None:
+    said = {"name": "mine", "kind": "per_step", "class_names": ("a", "b"), "load": lambda *_: ([], [])}
+    task = type("Mine", (Task,), said)()
+    with pytest.raises(SrnnError, match=r"neither signal\(\) nor inputs"):
+        _ = task.inputs  # asked signal(), which asked for the inputs, ...
+    with pytest.raises(SrnnError, match="should return a Split, not a tuple"):
+        Sequences(task, "train")
+
+
+@pytest.mark.parametrize("name", ["x", "y", "lengths", "groups"])
+def test_a_split_is_of_arrays(name: str) -> None:
+    arrays = {"x": np.zeros((2, 3, 1), np.float32), "y": np.zeros(2, np.int64), name: [1, 2]}
+    with pytest.raises(SrnnError, match=f"{name} of a Split is an array, not a list"):
+        Split(**arrays)  # type: ignore[arg-type]
 
 
 def test_inputs_that_are_rises_and_falls_are_named_in_pairs() -> None:

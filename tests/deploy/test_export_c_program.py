@@ -90,6 +90,14 @@ def test_names_made_of_texts() -> None:
     assert {text: identifier(text) for text in cases} == cases
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("while", "a word of C"), ("x" * 32, "31 in all"), ("math", "or header"), (3, "31 in all")]
+)
+def test_a_name_that_is_refused_is_told_why(name: Any, why: str) -> None:
+    with pytest.raises(SrnnError, match=why):
+        check_name(name)
+
+
 def test_decisions_that_cannot_be_exported(tmp_path: Path) -> None:
     cases = [
         (DecisionRule(LossConfig(), ("a", "b")), "2 classes.*4 outputs"),

@@ -23,6 +23,7 @@ from srnn.nn.loss_config import LossConfig
 from srnn.nn.surrogates import SLayer
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.runs import Run
+from support.commands import fails
 from support.networks import NEURONS, make_input, make_net
 from support.runs import make_run
 
@@ -187,7 +188,7 @@ def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.C
     assert [layer["neuron"] for layer in told["layers"]] == ["lif"] * (len(told["layers"]) - 1) + ["integrator"]
 
 
-def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path) -> None:
+def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The run had none: predict refused it, and its C took what the sensor gives for what was scaled."""
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "taps.npz", x=rng.normal(9.8, 3, (30, 12, 2)), y=np.arange(30) % 2)
@@ -198,6 +199,9 @@ def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path) -> None:
     model = Model(net, task.described(path), recipe)
     model.export(tmp_path / "taps.nir", "nir")
     assert main(["import", "nir", str(tmp_path / "taps.nir"), "--out", str(tmp_path / "again")]) == 0
+    assert "not empty; choose another --out" in fails(
+        capsys, "import", "nir", tmp_path / "taps.nir", "--out", tmp_path / "again"
+    )
     again, x = load(tmp_path / "again"), rng.normal(9.8, 3, (12, 2))
     assert np.array_equal(again.predict(x).scores, model.predict(x).scores)  # type: ignore[union-attr]
     again.export(tmp_path / "c")

@@ -116,6 +116,18 @@ def test_a_scale_that_integers_cannot_hold_is_refused() -> None:
         over.check_c(integer=True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("calibration", value) for value in (float("nan"), 0, -1.0, 61, "5")]
+    + [("horizon", "5"), ("rate", 0), ("rate", float("nan")), ("channels", 0), ("crossing", "difference"), ("scale", 3)]
+    + [("scale", ([0],))],
+)
+def test_a_path_that_could_not_be_walked_is_one_line(setting: str, value: Any) -> None:
+    """Each was made, and failed otherwise or not at all once a signal came."""
+    with pytest.raises(SrnnError, match=rf"{setting}'? must|Calibration must take|above 0 and at most 60"):
+        CrossingPath(**{"crossing": LevelCrossing(), "channels": 1, "rate": 250.0, setting: value})
+
+
 def test_settings_that_make_no_sense() -> None:
     for horizon in (0.0, -1.0, 61.0, float("nan"), float("inf")):
         with pytest.raises(SrnnError, match="above 0 and at most 60 seconds"):

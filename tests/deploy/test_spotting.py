@@ -189,6 +189,9 @@ def test_a_chosen_rule_stays_with_the_model(
     stored = json.loads((run / "spotting.json").read_text())
     assert stored["chosen_on"] == "validation" and stored["false_accepts"] == 900
     assert (found["threshold"], found["smooth"]) == (stored["threshold"], stored["smooth"])
+    assert main(["evaluate", str(run), "--live", "--false-accepts", "0", "--seed", "7", "--json"]) == 0
+    capsys.readouterr()
+    assert json.loads((run / "spotting.json").read_text()) == stored  # of the run's own seed
     file = Run.open(run).trained().save(tmp_path / "words.safetensors")
     assert asdict(SpottingRule.of(Decoder.of(file).trained)) == stored
     wavfile = write_wav(tmp_path / "four.wav", (concatenated(split, 8000)[0][:, 0] * 32768).astype(np.int16), 8000)

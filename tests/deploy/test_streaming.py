@@ -252,6 +252,9 @@ def test_states_are_kept_and_restored_to_the_same_bits() -> None:
         other.state = kept
         assert np.array_equal(other.push(x[20:]), expected)
         assert same_bits(other.state, stream.state)
+    shallow = copy.copy(stream)
+    shallow.run(x[:7])
+    assert same_bits(stream.state, other.state)  # which the copy had moved along
     assert np.array_equal(pickle.loads(pickle.dumps(stream)).push(x[0]), stream.push(x[0]))
     many = Stream(net, streams=3)
     many.set_state(1, kept)

@@ -76,6 +76,22 @@ def test_what_cannot_be_run_has_no_energy() -> None:
     for nothing, lengths in ((x[:0], None), (x[:, :0], None), (x[:1], [0])):
         with pytest.raises(SrnnError, match="no steps"):
             energy(net, nothing, lengths)
+    for other in (torch.nn.Sequential(net), torch.nn.LSTM(2, 3), net.freeze()):
+        with pytest.raises(SrnnError, match="give an SRNN or a ClassicalRNN"):
+            energy(other, torch.zeros(1, 2, 2))  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match=r"1 hidden layers; the activity has 2 rates"):
+        count(describe_network(net), Activity(spikes=True, density=0.1, rates=(0.1, 0.2)))
+
+
+def test_measuring_a_network_leaves_it_as_it_was() -> None:
+    """A norm whose statistics were no longer to change went on changing them, and frozen parameters were none."""
+    net = SRNN(2, [3], 2, norm="batch", backend="reference")
+    before = energy(net, torch.ones(1, 4, 2))["parameters"]
+    assert isinstance(net.layers[0].norm, torch.nn.Module)
+    net.layers[0].norm.eval().requires_grad_(False)
+    net.layers[0].weight_in.requires_grad_(False)
+    assert energy(net, torch.ones(1, 4, 2))["parameters"] == before
+    assert net.training and net.layers[0].training and not net.layers[0].norm.training
 
 
 @pytest.mark.parametrize(("direction", "recurrent"), [("one", True), ("one", False), ("mean", True), ("concat", True)])

@@ -34,6 +34,8 @@ def test_events_are_spikes() -> None:
     events = [sequence.nonzero().T.numpy() for sequence in bits]
     assert torch.equal(Spikes.from_events(events, 20, 70).dense(), bits.float())
     assert Spikes.from_events([], 20, 70).shape == (0, 20, 70)
+    none = Spikes.from_dense(torch.ones(2, 20, 0))
+    assert none.dense().shape == (2, 20, 0) and none.totals().shape == (0,) and none.rate() == 0
     twice = Spikes.from_events([([4, 4], [69, 69])], 20, 70).dense()
     assert twice.sum() == 1 and twice[0, 4, 69] == 1
     for wrong in ([([20], [0])], [([-1], [0])], [([0], [70])], [([0, 1], [0])]):
@@ -42,6 +44,18 @@ def test_events_are_spikes() -> None:
     for wrong in ([([0.5], [0])], [([0], [float("nan")])], [([2**70], [0])]):
         with pytest.raises(SrnnError, match="Steps and channels of events are integers, not"):
             Spikes.from_events(wrong, 20, 70)
+    for events, steps in (([1, 2], 20), ([([0], [0], [0])], 20), ([], -1), ([], 2.5)):
+        with pytest.raises(SrnnError, match=r"Events are|steps must be"):
+            Spikes.from_events(events, steps, 70)  # type: ignore[arg-type]
+
+
+def test_what_spikes_cannot_be_made_of_is_one_line() -> None:
+    for wrong in ([[[1]]], np.ones((1, 2, 3)), torch.ones(2, 3)):
+        with pytest.raises(SrnnError, match="made of a tensor"):
+            Spikes.from_dense(wrong)  # type: ignore[arg-type]
+    for words, size in ((None, 3), (torch.zeros(1, 2, 1, dtype=torch.int64), 3.0), (torch.zeros(1, 2, 0), -1)):
+        with pytest.raises(SrnnError, match=r"are a tensor of words|number of channels"):
+            Spikes(words, size)  # type: ignore[arg-type]
 
 
 def run(net: SRNN, x) -> list[torch.Tensor]:

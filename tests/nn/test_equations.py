@@ -187,6 +187,13 @@ def test_a_comparison_only_chooses(step: Any, why: str) -> None:
         equations(_model(step))
 
 
+def test_a_step_that_draws_noise_is_refused() -> None:
+    """The reference drew anew at every step; what was recorded took the first number for a constant."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(SrnnError, match="something else each time"):
+        equations(_model(lambda a, b, c: (a + b + rng.normal(), c)))
+
+
 def _with_names_of_the_derived(v: Any, g_v: Any, s: Any, current: Any, g_g_v: Any, part: Any) -> Any:
     """Its variables are called as arguments of the adjoint are, and what it computes as a function that it calls."""
     exp = arithmetic.exp(-absolute(v))

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn import SRNN, SrnnError
+from srnn import ALIF, SRNN, AdLIF, CubaLIF, Neuron, SrnnError
 from srnn.deploy.export.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -267,6 +267,17 @@ def test_what_int8_cannot_say() -> None:
     for wrong, words in ((grows, "no bounded state"), (slower, "no bounded state"), (heavy, "too large for int32")):
         with pytest.raises(SrnnError, match=words):
             quantise(replace(device, layers=(wrong, *device.layers[1:])))
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [model(**{tau: -1.0}, time_constants="unconstrained") for model in (ALIF, AdLIF, CubaLIF) for tau in model.taus],
+    ids=lambda neuron: neuron.name,
+)
+def test_a_state_that_grows_beyond_all_numbers_is_refused(neuron: Neuron) -> None:
+    """It is NaN at the end, which was passed over."""
+    with pytest.raises(SrnnError, match="no bounded state"):
+        quantise(device_network(SRNN(3, [4], 2, neuron=neuron, generator=torch.Generator().manual_seed(0))))
 
 
 @pytest.mark.slow

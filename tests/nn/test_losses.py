@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -65,6 +67,21 @@ def test_label_smoothing_against_a_loop(name: str) -> None:
 def test_label_smoothing_is_a_fraction(smoothing: float) -> None:
     with pytest.raises(SrnnError, match=r"loss\.label_smoothing"):
         LossConfig("nll", label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value"),
+    [(LossConfig, name, value) for name in ("start", "label_smoothing", "rate") for value in ("1", None, [0.1])]
+    + [
+        (LossConfig, "start", 1.5),
+        (RateConfig, "weight", None),
+        (RateConfig, "target", "0.1"),
+        (RateConfig, "upper", [1]),
+    ],
+)
+def test_a_setting_of_another_type_is_one_line(config: Any, name: str, value: Any) -> None:
+    with pytest.raises(SrnnError, match=rf"loss\..*{name}' must be"):
+        config(**{name: value})
 
 
 def test_scores_of_the_sequence_losses() -> None:

@@ -143,7 +143,7 @@ def test_inputs_that_cannot_be_meant_are_refused_in_one_line() -> None:
         (lambda: net(x.tolist()), "not list"),
         (lambda: net(None), "not NoneType"),
         (lambda: net(x[0, 0]), r"\(batch, time, 3\), got \(3,\)"),
-        (lambda: net(spikes(9, 4)), r"\(batch, time, 3\), got \(1, 9, 4\)"),
+        (lambda: net(spikes(9, 4)), r"\(time, 3\), got \(9, 4\)"),
         (lambda: net.run(x[0]), r"\(batch, time, 3\), got \(9, 3\)"),
         (lambda: net(x[0], None, torch.tensor([9])), "single sequence"),
         (lambda: net(packed, None, torch.tensor([9, 3])), "Packed sequences have their lengths"),

@@ -242,6 +242,9 @@ def test_a_step_among_the_fields_is_no_method() -> None:
             lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]),)),
             r"for each of alpha, threshold; it returned \(3,\)\.",
         ),
+        (lambda: _leaky(derive=lambda self, **p: None), "returned NoneType"),
+        (lambda: _leaky(derive=lambda self, **p: decay(p["tau_mem"])), "returned Tensor"),
+        (lambda: _leaky(emission="graded"), "emission of Leaky cannot be 'graded'. There are: identity, relu, spike"),
         (lambda: _leaky(extra=Init("constant", 1.0)), r"'extra' .* annotate it \(extra: Init = ...\)"),
     ],
 )

@@ -316,6 +316,11 @@ def test_rtrl_of_a_large_network_is_refused_before_memory_is_taken() -> None:
 
 
 def test_options_that_do_not_fit() -> None:
+    net: Any = SRNN(2, [3], 2, backend="reference")
+    for arguments, said in (((net, EProp, 1), r"such as EProp\(\)"), ((torch.nn.LSTM(2, 3), EProp(), 1), "an SRNN"),
+                            ((net, EProp(), "1"), "batch must be an integer")):  # fmt: skip
+        with pytest.raises(SrnnError, match=said):
+            Learner(*arguments)
     with pytest.raises(SrnnError, match="feedback"):
         EProp("learned")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="smoothing"):

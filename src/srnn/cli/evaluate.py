@@ -28,6 +28,7 @@ from .show import show_result, tell
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
     from ..nn.baselines import Network
+    from ..training.runs import Run
     from ..training.trained import Trained
 
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
@@ -110,7 +111,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
     from ..deploy.streaming import Decoder, SpottingRule
     from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
-    from ..training.runs import Run
 
     decoder = Decoder.of(trained, data_dir=arguments.data_dir)
     own = SpottingRule.of(trained) if trained.spotting is not None else None
@@ -118,8 +118,9 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
     if arguments.false_accepts is not None:
         validation = split if arguments.split == "validation" else trained.task.load("validation", arguments.data_dir)
         own = choose(decoder, validation, arguments.false_accepts, trained.seed)
-        if arguments.model.is_dir():
-            Run.open(arguments.model).write_json("spotting.json", asdict(own))
+        run = _own_run(arguments, trained)
+        if run is not None:
+            run.write_json("spotting.json", asdict(own))
     signal, clips = concatenated(split, decoder.signal.rate or 1.0, trained.seed, arguments.noise)
     heard, rules = listen(decoder, signal), [SpottingRule(threshold) for threshold in THRESHOLDS]
     by_rule = None if own is None else judge(decoder, heard, clips, own).to_dict()
@@ -159,19 +160,26 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Netw
     """All that suits the task; a run's folder gets that of its own data and seed: evaluation-SPLIT.json and, where there is a
     policy, exit-policy.json."""
     from ..measure.analysis import analyse
-    from ..training.runs import Run
 
     options = analysis_options(arguments, trained)
     analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)
-    if not arguments.model.is_dir() or arguments.data is not None:
-        return analysis
-    run = Run.open(arguments.model)
-    if trained.seed != run.seed:  # what reads a run's evaluation takes it for that of its own seed
-        return analysis
-    run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
-    if analysis.exit is not None:
-        run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
+    run = _own_run(arguments, trained)
+    if run is not None:
+        run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
+        if analysis.exit is not None:
+            run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
     return analysis
+
+
+def _own_run(arguments: argparse.Namespace, trained: Trained) -> Run | None:
+    """The run whose folder takes what was measured: that of the model, on its own data and with its own seed, for which all that
+    reads the folder takes it."""
+    from ..training.runs import Run
+
+    if not arguments.model.is_dir() or arguments.data is not None:
+        return None
+    run = Run.open(arguments.model)
+    return run if trained.seed == run.seed else None
 
 
 def analysis_options(arguments: argparse.Namespace, trained: Trained) -> AnalysisOptions:

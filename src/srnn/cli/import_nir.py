@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         neuron={name: value for name, value in told.items() if value is not None},
     )
     if arguments.out is not None:
-        Run.check(arguments.out, resume=False)
+        Run.check(arguments.out, resume=None)
         recipe = make_recipe(imported, arguments.task, arguments.loss)
         about = {"imported": {"from": "NIR", "file": arguments.file.name}}
         task = with_scale(recipe.create_task(), imported, str(arguments.file))

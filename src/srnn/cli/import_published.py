@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..paper.compat import describe_silent_units, load_published
     from ..training.runs import Run
 
-    Run.check(arguments.out, resume=False)
+    Run.check(arguments.out, resume=None)
     published = load_published(arguments.name, arguments.weights, arguments.overrides)
     silent = dict(published.silent_units)
     about = {

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SrnnError, check_whole
-from .datasets import Inputs, SpikeArray
+from .datasets import Inputs, SpikeArray, Split
 from .spikes import Spikes
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Sequences:
         self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
         data = task.load(split, data_dir)
+        if not isinstance(data, Split):
+            raise SrnnError(f"load of task '{task.name}' should return a Split, not a {type(data).__name__}.")
         self.x, self.y, self.lengths, self.groups, self.device = data.x, data.y, data.lengths, data.groups, device
         self.signals, self.starts, self.statistics = data.signals, data.starts, data.statistics
         what = f"The {split} split of task '{task.name}'"

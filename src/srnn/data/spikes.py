@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..compiling import has_numba
-from ..errors import SrnnError
+from ..errors import SrnnError, check_whole
 
 _UNPACKED = 1 << 14
 """Steps whose bits are unpacked at once."""
@@ -53,6 +53,8 @@ class _Mask(torch.autograd.Function):
 
 def packed(bits: Tensor) -> Tensor:
     """The words of booleans (B, T, N), on their own device."""
+    if not bits.shape[-1]:  # bytes of which torch makes no words
+        return torch.zeros(bits.shape, dtype=torch.int64, device=bits.device)
     octets = F.pad(bits.to(torch.uint8), (0, -bits.shape[-1] % 64)).unflatten(-1, (-1, 8))
     places = torch.arange(8, dtype=torch.uint8, device=bits.device)
     return (octets << places).sum(-1, dtype=torch.uint8).view(torch.int64)
@@ -87,6 +89,9 @@ class Spikes:
 
     def __post_init__(self) -> None:
         words = self.words
+        check_whole("The number of channels", self.size, 0)
+        if not isinstance(words, Tensor):
+            raise SrnnError(f"Spikes are a tensor of words, not {type(words).__name__}; Spikes.from_dense packs them.")
         if words.ndim != 3 or words.dtype != torch.int64 or words.shape[2] != -(-self.size // 64):
             raise SrnnError(
                 f"Spikes of {self.size} channels are (batch, time, {-(-self.size // 64)}) words of torch.int64, not "
@@ -100,8 +105,9 @@ class Spikes:
     @classmethod
     def from_dense(cls, x: Tensor) -> Spikes:
         """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
-        if x.ndim != 3:
-            raise SrnnError(f"Spikes have the shape (batch, time, channels), not {tuple(x.shape)}.")
+        if not isinstance(x, Tensor) or x.ndim != 3:
+            found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise SrnnError(f"Spikes are made of a tensor (batch, time, channels), not {found}.")
         spikes = cls.in_dense(x.detach())
         if spikes is None:
             raise SrnnError("Spikes must be 0 or 1; this input has other values.")
@@ -131,7 +137,12 @@ class Spikes:
 
         Several events of one step and channel are one. SrnnError for an event outside ``steps`` x ``channels``, or between them.
         """
-        batch = [(_integers(step), _integers(channel)) for step, channel in sequences]
+        check_whole("steps", steps, 0)
+        check_whole("channels", channels, 0)
+        try:
+            batch = [(_integers(step), _integers(channel)) for step, channel in sequences]
+        except (TypeError, ValueError) as error:
+            raise SrnnError("Events are (steps, channels) for each sequence, two lists of the same length.") from error
         words = np.zeros((len(batch), steps, -(-channels // 64)), np.uint64)
         for row, (t, c) in zip(words, batch, strict=True):
             if t.shape != c.shape or (
@@ -192,7 +203,13 @@ class Spikes:
 
     def totals(self) -> Tensor:
         """Spikes of each channel over all sequences and steps, (N,) int64."""
-        octets = self.words.cpu().contiguous().numpy().view(np.uint8).reshape(-1, self.words.shape[2] * 8)
+        octets = (
+            self.words.cpu()
+            .contiguous()
+            .numpy()
+            .view(np.uint8)
+            .reshape(self.shape[0] * self.shape[1], self.words.shape[2] * 8)
+        )
         total = np.zeros(self.size, np.int64)
         for first in range(0, len(octets), _UNPACKED):
             bits = np.unpackbits(octets[first : first + _UNPACKED], axis=-1, count=self.size, bitorder="little")

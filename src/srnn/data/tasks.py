@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, nearest
+from ..errors import SrnnError, check_choice, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
 from .datasets.base import Split, SplitName, resolve_data_dir, shown
@@ -86,6 +86,8 @@ class Task(ABC):
 
         The default is ``Steps`` with the task's ``inputs``.
         """
+        if type(self).inputs is Task.inputs:  # which asks this method
+            raise SrnnError(f"The task '{self.name}' defines neither signal() nor inputs; one of them is needed.")
         return Steps(self.inputs, self.step_ms)
 
     def live(self, form: Form = "auto") -> SignalPath:
@@ -200,7 +202,12 @@ _Task = TypeVar("_Task", bound=type[Task])
 
 
 def register(task: _Task) -> _Task:
-    """A decorator that makes a task known by its name. SrnnError where another class has that name."""
+    """A decorator that makes a task known by its name. SrnnError where another class has that name, or it says too little."""
+    for told in ("name", "kind", "class_names"):
+        if not hasattr(task, told):
+            raise SrnnError(f"The task {task.__qualname__} has no {told}, which every task needs.")
+    if isinstance(task.kind, str):  # else a property: it depends on the task's options
+        check_choice(f"The kind of task '{task.name}'", task.kind, get_args(Kind))
     other = _tasks.setdefault(task.name, task)
     if (other.__module__, other.__qualname__) != (task.__module__, task.__qualname__):
         raise SrnnError(f"There are two tasks '{task.name}': {other.__qualname__} and {task.__qualname__}.")

@@ -38,7 +38,7 @@ SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", ".wav", ".flac", ".sph", ".nist")
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one recording."""
+    """What a network says of one recording: ``label``, ``confidence``, and scores after each of its T steps."""
 
     classes: tuple[str, ...]
     scores: Array
@@ -65,7 +65,7 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        """In the label: after the last step; of labelled steps the fraction that has it."""
+        """Confidence in ``label``: its probability after the last step; of labelled steps the fraction that has it."""
         if self.per_step:
             return float((self.numbers == self.number).mean())
         return float(self.probabilities[-1, self.number])

@@ -265,6 +265,11 @@ def equations(model: Any) -> Record:
     for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
             node.name = f"{variable}_new"
+    if record(model.step, arguments_of(model)).digest != own.digest:
+        raise SrnnError(
+            f"{model.step.__qualname__} computes something else each time it is called. Equations are recorded once, so noise "
+            "has to come with the input."
+        )
     return own
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ..errors import SrnnError, require
+from ..errors import SrnnError, is_number, require
 
 LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
@@ -26,10 +26,11 @@ class RateConfig:
     """Rate above which a neuron is penalised, spikes per step."""
 
     def __post_init__(self) -> None:
-        require(self.weight >= 0, "loss.rate.weight", "at least 0", self.weight)
+        require(is_number(self.weight) and self.weight >= 0, "loss.rate.weight", "at least 0", self.weight)
         for name in ("target", "upper"):
             value = getattr(self, name)
-            require(value is None or 0 <= value <= 1, f"loss.rate.{name}", "between 0 and 1", value)
+            fits = value is None or (is_number(value) and 0 <= value <= 1)
+            require(fits, f"loss.rate.{name}", "between 0 and 1", value)
         if self.weight > 0 and self.target is None and self.upper is None:
             raise SrnnError("Recipe key 'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them.")
 
@@ -56,8 +57,10 @@ class LossConfig:
         require(self.name in get_args(LossName), "loss.name", f"one of {', '.join(get_args(LossName))}", self.name)
         require(self.reduction in ("sum", "mean"), "loss.reduction", "sum or mean", self.reduction)
         require(self.unlabelled in ("mask", "as_class"), "loss.unlabelled", "mask or as_class", self.unlabelled)
-        require(self.start >= 0, "loss.start", "at least 0", self.start)
-        require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
+        require(type(self.start) is int and self.start >= 0, "loss.start", "an integer of at least 0", self.start)
+        smooths = is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1
+        require(smooths, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
+        require(isinstance(self.rate, RateConfig), "loss.rate", "a RateConfig", self.rate)
 
     @property
     def scoring(self) -> LossName:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How a network adapts."""
+    """How a trained network continues to learn: ``model.stream(learn=Adaptation())``, and ``srnn adapt``."""
 
     train: Literal["readout", "all"] = "readout"
     """What learns: the readout alone, or every trained parameter."""
@@ -50,7 +50,7 @@ class Adaptation:
     feedback: Feedback = "symmetric"
     """e-prop: how errors reach hidden layers."""
     lr: float = 1e-3
-    """Learning rate, one step of the optimiser per sequence or per ``tell``."""
+    """Learning rate, one step of the optimiser per sequence, or of a stream per call of ``learn``."""
     bound: float = 0.1
     """Each parameter tensor stays within this fraction of its initial norm from where it started."""
     optimizer: Literal["adam", "sgd"] = "adam"

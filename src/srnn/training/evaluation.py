@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,19 @@ def evaluate_sequences(
     return tally.evaluation(split, len(sequences))
 
 
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Within it the network is in evaluation mode; afterwards each of its modules is in the mode it was in, as a norm whose
+    statistics are no longer to change."""
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+
+
 def run_batches(
     network: Network, batches: Iterable[Batch], *, seed: int, record: Sequence[str] = ()
 ) -> Iterator[tuple[Batch, Result]]:
@@ -71,15 +85,11 @@ def run_batches(
     meanwhile, and afterwards in the mode it was in.
     """
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
-    was_training = network.training
-    network.eval()
-    try:
+    with evaluating(network):
         for batch in batches:
             with torch.no_grad():
                 result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
             yield batch, result
-    finally:
-        network.train(was_training)
 
 
 class Tally:
@@ -136,7 +146,7 @@ class Tally:
             "n_sequences": n_sequences,
             **accuracy,
             "firing_rate": rate_report(network, [total / max(self._steps, 1) for total in self._fired.values()]),
-            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            "parameters": sum(p.numel() for p in network.parameters()),
             "seed": self.trained.seed,
         }
         return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion)

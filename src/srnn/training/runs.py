@@ -86,13 +86,15 @@ class Run:
         return self.path / "result.json"
 
     @classmethod
-    def check(cls, path: Path, resume: bool) -> None:
-        """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing."""
+    def check(cls, path: Path, resume: bool | None) -> None:
+        """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing.
+
+        ``resume``: whether what is there is to be continued; None: by a command that cannot.
+        """
         check_folder(path)
         if not resume and files_in(path):
-            raise SrnnError(
-                f"The output folder {path} is not empty; continue it with --resume, or choose another --out."
-            )
+            advice = "" if resume is None else "continue it with --resume, or "
+            raise SrnnError(f"The output folder {path} is not empty; {advice}choose another --out.")
         existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise SrnnError(f"Cannot write the output folder {path}: no permission to write in {existing}.")
@@ -100,7 +102,7 @@ class Run:
     @classmethod
     def start(cls, path: Path, recipe: Recipe, seed: int, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
         """A new run in a new or empty folder; ``about`` it is written into environment.json, too."""
-        cls.check(path, resume=False)
+        cls.check(path, resume=None)
         text = dump_recipe(recipe)
         parse_recipe(text)  # what no recipe can hold, such as a name that is no text, is refused before the training
         try:

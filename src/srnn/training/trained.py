@@ -102,7 +102,7 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """Of the run or file that it was read from, else of its task."""
+        """Name of the run or file that it was read from, else of its task."""
         name = self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
         return one_line(name)  # a file's may be no text
 

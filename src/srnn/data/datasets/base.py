@@ -45,6 +45,11 @@ class Split:
     statistics: Statistics | None = None
     """Of the training set, by which x was scaled; None: it was not."""
 
+    def __post_init__(self) -> None:
+        for name, value in (("x", self.x), ("y", self.y), ("lengths", self.lengths), ("groups", self.groups)):
+            if not hasattr(value, "shape") and not (value is None and name in ("lengths", "groups")):
+                raise SrnnError(f"{name} of a Split is an array, not a {type(value).__name__}.")
+
     def __len__(self) -> int:
         return len(self.x)
 

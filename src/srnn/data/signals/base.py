@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, is_number
 from ..encoders.speech import Statistics
 from ..encoders.streaming import Memoryless, StreamEncoder, as_samples
 
@@ -123,11 +123,13 @@ class SignalPath(ABC):
         for name in changes:
             if name not in self.settings:
                 raise SrnnError(_REFUSALS[name])
-        if calibration is not None and not 0 < calibration <= LONGEST_CALIBRATION:
-            raise SrnnError(
-                f"Calibration must take above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {calibration!r}."
-            )
         return replace(self, **changes) if changes else self  # type: ignore[type-var]
+
+
+def check_calibration(seconds: float) -> None:
+    """SrnnError for a time that a stream could not measure its scale or gain in."""
+    if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
+        raise SrnnError(f"Calibration must take above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}.")
 
 
 def known(statistics: Statistics | None, whose: str) -> Statistics:

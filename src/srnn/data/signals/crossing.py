@@ -19,7 +19,7 @@ In C, of which ``in_c`` is the model to the bit,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError, check_positive, check_whole, is_number, require
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import CrossingStream, RunningCrossingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from ..encoders.streaming_smoothing import ORDER, SmoothingStream
-from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath
+from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath, check_calibration
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -68,11 +68,17 @@ class CrossingPath(SignalPath):
     """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` it is."""
 
     def __post_init__(self) -> None:
+        require(isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing)
+        check_whole("channels", self.channels, 1)
+        if self.rate is not None:
+            check_positive("rate", self.rate)
+        check_calibration(self.calibration)
         check_whole("smoothing", self.smoothing, 0, WIDEST)
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
             raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
         if self.horizon is not None:
-            if not 0 < self.horizon <= LONGEST_CALIBRATION or self.scale is not None:
+            fits = is_number(self.horizon) and 0 < self.horizon <= LONGEST_CALIBRATION
+            if not fits or self.scale is not None:
                 raise SrnnError(
                     f"A running scale takes above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
                     if self.scale is None
@@ -80,6 +86,8 @@ class CrossingPath(SignalPath):
                 )
             self.running()  # SrnnError for too many samples
         if self.scale is not None:
+            both = isinstance(self.scale, Collection) and len(self.scale) == 2
+            require(both, "scale", "(mean, std)", self.scale)
             mean, std = check_scale(*self.scale, np.float64)
             if len(mean) != self.channels:
                 raise SrnnError(f"The scale has a mean and a deviation for each of {self.channels} {self.noun}.")

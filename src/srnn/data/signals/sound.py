@@ -19,7 +19,7 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
 from ..encoders.streaming_speech import check_streamable, speech_stream
-from .base import CALIBRATION, INT16_SCALE, Array, SignalPath, known
+from .base import CALIBRATION, INT16_SCALE, Array, SignalPath, check_calibration, known
 
 
 class SoundPath(SignalPath):
@@ -121,6 +121,7 @@ class CochleaPath(SoundPath):
     calibration: float = CALIBRATION
 
     def __post_init__(self) -> None:
+        check_calibration(self.calibration)
         if self.gain is not None:
             GainStream(self.gain)  # SrnnError for an invalid one
 

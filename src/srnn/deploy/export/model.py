@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
-    """Write it in that format: "c", "int8", "onnx" or "nir"; ``options`` are those of the functions below.
+    """Write a model as C ("c" in float32, "int8" in integers), "onnx" or "nir"; ``options`` are those of ``export_c``,
+    ``export_onnx`` and ``export_nir``.
 
     Returns what was written, as numbers. Raises SrnnError for a network that the format cannot represent (nothing is written),
     an unknown format, or a place that cannot be written.

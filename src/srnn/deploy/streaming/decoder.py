@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
-from ...errors import SrnnError
+from ...errors import SrnnError, is_number, require
 from ...measure.analysis.policy import ExitPolicy, in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
@@ -122,6 +122,7 @@ class Decoder:
             signal = trained.task.live(form)
         steps = trained.steps if segment is None and task.kind == "per_sequence" else None
         if segment:
+            require(is_number(segment), "segment", "a number", segment)
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
                 unit = " s" if task.step_ms else ""

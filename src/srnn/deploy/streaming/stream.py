@@ -6,6 +6,7 @@ long. Where that cannot run, the network itself is called with one step at a tim
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -141,6 +142,9 @@ class Stream:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._prepare()
+
+    def __copy__(self) -> Stream:
+        return copy.deepcopy(self)  # else both would move one state
 
     def __repr__(self) -> str:
         return f"Stream({self.inputs} -> {self.outputs}, streams={self.streams}, {self.dtype})"

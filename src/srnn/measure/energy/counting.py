@@ -281,7 +281,7 @@ def count(layers: Sequence[LayerShape], activity: Activity, analog_in_paper: boo
             bidirectional layer is delivered on its own, also where the directions are averaged.
         analog_in_paper: whether the paper's count takes the analog input into a spiking first layer also as MACs.
 
-    Raises SrnnError where a spiking layer's rate is missing.
+    Raises SrnnError where a spiking layer's rate is missing, or there are more or fewer rates than hidden layers.
     """
     rates = _rates(layers, activity)
     mean = mean_rate(layers, activity) or 0.0
@@ -310,6 +310,8 @@ def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
     if activity.rates is None and spiking(layers):
         raise SrnnError("The firing rates of this network were not measured.")
     hidden = activity.rates or [1.0] * len(layers[:-1])
+    if len(hidden) != len(layers) - 1:
+        raise SrnnError(f"This network has {len(layers) - 1} hidden layers; the activity has {len(hidden)} rates.")
     return [np.broadcast_to(rate, layer.cells) for rate, layer in zip((*hidden, 0.0), layers, strict=True)]
 
 

@@ -29,7 +29,7 @@ def energy(
     """What a network costs on an input, by four models: ``energy(net, x)["models"]["fp32"]["energy_pj"]["step"]``.
 
     Args:
-        network: an ``SRNN`` or a ``ClassicalRNN``.
+        network: an ``SRNN`` or a ``ClassicalRNN``, compiled by torch or not.
         x: (B, T, inputs), a tensor, array or ``Spikes``: the input for which it is run once, without gradients, from its
             initial states.
         lengths: (B,) valid steps of each sequence in a padded batch.
@@ -42,19 +42,18 @@ def energy(
 
     from ...data.batches import Batch
     from ...nn.network.inputs import checked
+    from ...training.evaluation import evaluating
 
+    network = getattr(network, "_orig_mod", network)  # of torch.compile
+    describe_network(network)  # SrnnError for what is none
     if step_ms is not None:
         check_positive("step_ms", step_ms)
     x, lengths = checked(network, x, None, lengths, check=True)  # NaN would be the energy of a network that is silent
     if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
         raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
-    tally, was_training = ActivityTally(network), network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            result = network.run(x, lengths=lengths, record=recorded(network))
-    finally:
-        network.train(was_training)
+    tally = ActivityTally(network)
+    with evaluating(network), torch.no_grad():
+        result = network.run(x, lengths=lengths, record=recorded(network))
     tally.add(Batch(x, torch.zeros(len(result.output), dtype=torch.int64), lengths), result)
     return energy_report(network, tally.activity(), load_technology(technology), step_ms)
 
@@ -100,7 +99,7 @@ def energy_report(
     return {
         "name": name,
         "note": note,
-        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in network.parameters()),
         "footprint_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         "accuracy": accuracy,
         "firing_rate": None if rates is None else {"layers": rates, "mean": mean},

@@ -44,7 +44,7 @@ def compare_energy(
             compared with the first. With ``rates`` a name is a recipe's.
         baselines: names of baselines of the first one's sizes, untrained, put after them.
         split: on which the rates are measured.
-        data: labelled recordings to measure on instead of the task's own data.
+        data: labelled recordings to measure trained networks on instead of their task's own data.
         rates: firing rates to be taken for granted, one or one for each hidden layer, of a single recipe; nothing is then
             measured and no data are needed.
         input_rate: with ``rates``: spikes per channel and step of the input; None: the input is analog.
@@ -144,6 +144,10 @@ def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) ->
     named = rates is None and str(item) in pretrained_names()
     if named or Path(item).is_dir() or Path(item).suffix == ".safetensors":
         return open_trained(Path(item), data)
+    if data is not None:
+        raise SrnnError(
+            f"--data is for trained networks, and {item} is a recipe, whose task has its own data; leave --data out."
+        )
     recipe = load_recipe(str(item), [], None)
     task = recipe.create_task()
     return Trained(recipe.build_network(task, 0), task, recipe)

@@ -224,7 +224,8 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     step, peaks, halfway = _every_number(type(neuron)), itertools.repeat(0.0), 0.0
 
     def largest() -> float:
-        return max(float(reach.max(initial=0)), 2.0**-6, *added, *started, *(float(np.max(peak)) for peak in peaks))
+        # numpy's max: Python's passes over NaN, which is what a state becomes that has grown beyond all numbers.
+        return float(np.max([reach.max(initial=0), 2.0**-6, *added, *started, *map(np.max, peaks)]))
 
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
         for number in range(_LONG):

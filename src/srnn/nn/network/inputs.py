@@ -167,8 +167,11 @@ def call(
         return PackedSequence(data, x.batch_sizes, order, x.unsorted_indices), result.state
     if not isinstance(x, Spikes) and getattr(x, "ndim", 0) == 2:
         _no_lengths(lengths, "A single sequence has all its steps")
+        x = as_input(net, x)
+        if x.shape[-1] != net.inputs:
+            raise SrnnError(f"Expected a sequence of shape (time, {net.inputs}), got {tuple(x.shape)}.")
         whole = None if state is None else each_part(state, lambda part: part[None])
-        result = net.run(as_input(net, x)[None], whole, check=check)
+        result = net.run(x[None], whole, check=check)
         return result.output[0], each_part(result.state, lambda part: part[0])
     result = net.run(x, state, lengths=lengths, check=check)
     return result.output, result.state

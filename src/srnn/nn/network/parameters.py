@@ -84,7 +84,9 @@ class NeuronParameters(nn.Module):
                 self.register_buffer(name, value)
         equations(type(neuron))  # SrnnError for a step that is more than plain arithmetic
         derived = self.coefficients()
-        shapes = [tuple(value.shape) if isinstance(value, Tensor) else repr(value) for value in derived]
+        shapes = [type(derived).__name__]
+        if isinstance(derived, (tuple, list)):
+            shapes = [tuple(value.shape) if isinstance(value, Tensor) else repr(value) for value in derived]
         if shapes != [(size,)] * len(neuron.coefficients):
             raise SrnnError(
                 f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value a neuron, for each of "

@@ -194,7 +194,7 @@ class SRNN(nn.Module):
         state: State | None = None,
         *,
         lengths: Lengths | None = None,
-        record: Sequence[str] = (),
+        record: str | Iterable[str] = (),
         generator: torch.Generator | None = None,
         dropout: Dropout | None = None,
         check: bool = False,
@@ -206,12 +206,13 @@ class SRNN(nn.Module):
                 holds zeros and ones only; or (binary) ``Spikes``.
             state: as an earlier run returned it; None: the initial state.
             lengths: (B,) integers, the valid steps of each sequence in a padded batch.
-            record: names of variables whose traces (B, T, size) each layer that has them shall return, such as ("s", "u", "v",
-                "current", "e").
+            record: names of variables, or one, whose traces (B, T, size) each layer that has them shall return, such as
+                ("s", "u", "v", "current", "e").
             generator: draws a random initial state where no ``state`` is given.
             dropout: which neurons the layers above hear, in training.
             check: refuse an input that is not finite, and name the place: one pass over it.
         """
+        record = (record,) if isinstance(record, str) else tuple(record or ())
         packs = self.encoder is None and self.readout.backend != "reference" and not record
         x, lengths = checked(self, x, state, lengths, check, packs)
         if state is None:
@@ -230,11 +231,10 @@ class SRNN(nn.Module):
             results.append(self.readout(self.pool(x), state[-1], lengths, traced[-1], gain=gain))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
-    def _traced(self, record: Sequence[str]) -> list[tuple[str, ...]]:
+    def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Of the names to record, those that each layer has, the readout last; what none has is for the first one to refuse."""
         if not record:  # as nearly always
             return [()] * (len(self.layers) + 1)
-        record = (record,) if isinstance(record, str) else record  # else its letters would be names
         own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
         return [
             tuple(name for name in record if name in names or not any(name in each for each in own)) for names in own

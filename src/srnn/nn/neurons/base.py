@@ -20,7 +20,7 @@ import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -166,6 +166,7 @@ class Neuron:
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
                 cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
+        check_choice(f"The emission of {cls.__name__}", cls.emission, get_args(Emission))
         define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole, require
 from ...nn.kernels.problem import valid_steps
 from ...nn.network import SRNN, Dropout, Result, has_norm
 from ...nn.network.inputs import checked
@@ -64,15 +64,18 @@ class Learner:
         state: where the network starts, as ``Learner.state`` was; None: its own initial state.
         dropout: which neurons the layers above do not hear.
 
-    Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
-    delays, batch norm, rounded weights or states.
+    Raises SrnnError for what is none of these, and for a network that cannot learn forwards in time: a bidirectional one,
+    substeps, a trained encoder, delays, batch norm, rounded weights or states.
     """
 
     def __init__(
         self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
         dropout: Dropout | None = None,
     ) -> None:  # fmt: skip
-        self._network, self._batch = network, batch
+        network = getattr(network, "_orig_mod", network)  # of torch.compile
+        require(isinstance(network, SRNN), "network", "an SRNN", network)
+        require(isinstance(rule, OnlineRule), "rule", "an object such as EProp()", rule)
+        self._network, self._batch = network, check_whole("batch", batch, 0)
         start = network.initial_state(batch) if state is None else state
         self._learner, self._chunks = follow(network, rule, start, dropout), list[Chunk]()
 

@@ -43,11 +43,13 @@ def identifier(text: str) -> str:
 
 def check_name(name: str) -> None:
     """SrnnError unless it may begin C identifiers."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS:
-        raise SrnnError(f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _ (--name).")
-    if name.lower() in _TAKEN:
+    if not isinstance(name, str) or not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_NAME_LENGTH - 1}}}", name):
         raise SrnnError(
-            f"A library cannot be called {name!r}: that is a file, target or header that it needs (--name)."
+            f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, {_NAME_LENGTH} in all (--name)."
+        )
+    if name in _KEYWORDS or name.lower() in _TAKEN:
+        raise SrnnError(
+            f"A library cannot be called {name!r}: that is a word of C, or a file, target or header that it needs (--name)."
         )
 
 
