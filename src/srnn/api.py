@@ -226,10 +226,11 @@ def from_network(
     from .data.tasks import DescribedTask
     from .nn.loss_config import LossConfig
     from .nn.network import freeze
+    from .nn.network.inputs import uncompiled
     from .training.recipes.schema import Recipe, TaskConfig
     from .training.recipes.writing import network_config
 
-    network = getattr(network, "_orig_mod", network)  # of torch.compile
+    network = uncompiled(network)
     freeze(network, "A model")
     require(isinstance(classes, Iterable), "classes", "a list of names", classes)
     require(signal is None or isinstance(signal, SignalPath), "signal", "a signal path of srnn.data.signals", signal)

@@ -41,10 +41,10 @@ def energy(
     import torch
 
     from ...data.batches import Batch
-    from ...nn.network.inputs import checked
+    from ...nn.network.inputs import checked, uncompiled
     from ...training.evaluation import evaluating
 
-    network = getattr(network, "_orig_mod", network)  # of torch.compile
+    network = uncompiled(network)
     describe_network(network)  # SrnnError for what is none
     if step_ms is not None:
         check_positive("step_ms", step_ms)

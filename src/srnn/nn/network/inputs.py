@@ -34,6 +34,11 @@ def as_numpy(x: Any) -> Any:
     return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
+def uncompiled(network: Any) -> Any:
+    """The network itself, of one that ``torch.compile`` may have wrapped."""
+    return getattr(network, "_orig_mod", network)
+
+
 def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     """An input as a tensor of the network's dtype, or as ``Spikes``.
 

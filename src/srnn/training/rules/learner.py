@@ -23,7 +23,7 @@ from ...data.spikes import Spikes
 from ...errors import SrnnError, check_whole, require
 from ...nn.kernels.problem import valid_steps
 from ...nn.network import SRNN, Dropout, Result, has_norm
-from ...nn.network.inputs import checked
+from ...nn.network.inputs import checked, uncompiled
 from ...nn.network.layer import Layer
 from .chunks import Chunk, ChunkLearner
 from .local import LocalLayer
@@ -72,7 +72,7 @@ class Learner:
         self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
         dropout: Dropout | None = None,
     ) -> None:  # fmt: skip
-        network = getattr(network, "_orig_mod", network)  # of torch.compile
+        network = uncompiled(network)
         require(isinstance(network, SRNN), "network", "an SRNN", network)
         require(isinstance(rule, OnlineRule), "rule", "an object such as EProp()", rule)
         self._network, self._batch = network, check_whole("batch", batch, 0)
