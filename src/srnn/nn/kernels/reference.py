@@ -21,18 +21,29 @@ from .problem import LayerProblem, LayerResult, valid_steps
 
 
 class _Spike(torch.autograd.Function):
-    """1 where v > 0; backwards, the surrogate's psi(v) stands for the derivative."""
+    """1 where v > 0; the surrogate's psi(v) stands for the derivative, in both directions and under ``torch.func``."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, surrogate: Surrogate) -> Tensor:
-        ctx.save_for_backward(v)
-        ctx.surrogate = surrogate
+    def forward(v: Tensor, surrogate: Surrogate) -> Tensor:
         return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate], output: Tensor) -> None:
+        v, ctx.surrogate = inputs
+        ctx.save_for_backward(v)
+        ctx.save_for_forward(v)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (v,) = ctx.saved_tensors
         return gradients[0] * ctx.surrogate(v), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (v,) = ctx.saved_tensors
+        return tangents[0] * ctx.surrogate(v)
 
 
 def spike(v: Tensor, surrogate: Surrogate) -> Tensor:

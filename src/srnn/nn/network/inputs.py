@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, transformed
 from ...errors import SrnnError
 from ..kernels.problem import FEW_INPUTS, valid_steps
 
@@ -53,7 +53,8 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     if not isinstance(x, (Tensor, Spikes, np.ndarray)):
         raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
     # Few channels stay dense: a stream sums them as whole sequences do, to the bit, and nothing would be won.
-    packs = packs and device.type == "cpu" and not torch.compiler.is_compiling() and x.shape[-1:] > (FEW_INPUTS,)
+    packs = packs and device.type == "cpu" and x.shape[-1:] > (FEW_INPUTS,)
+    packs = packs and not (torch.compiler.is_compiling() or transformed())
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
             raise SrnnError(f"The input must be an array of numbers, not of {x.dtype}.")
