@@ -111,6 +111,15 @@ def test_a_network_that_torch_compiles_is_a_network(tmp_path: Path) -> None:
     assert saved[0].read_bytes() == saved[1].read_bytes()
 
 
+@pytest.mark.parametrize(("backend", "loaded"), [("gpu", "auto"), ("cpu", "auto"), ("reference", "reference")])
+def test_a_network_of_a_gpu_is_used_where_there_is_none(tmp_path: Path, backend: str, loaded: str) -> None:
+    path = srnn.from_network(srnn.SRNN(2, [3], 2, backend=backend), "ab").save(tmp_path / "model.safetensors")
+    model = srnn.load(path)
+    assert {layer.backend for layer in (*model.network.layers, model.network.readout)} == {loaded}
+    assert model.recipe.network.backend == backend
+    assert model.predict(np.ones((4, 2), np.float32)).label in "ab"
+
+
 def test_layers_that_share_their_weights_are_written(tmp_path: Path) -> None:
     net = srnn.SRNN(2, [3, 3], 2)
     net.layers[1].weight_rec, net.layers[1].params = net.layers[0].weight_rec, net.layers[0].params

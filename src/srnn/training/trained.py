@@ -260,8 +260,11 @@ class Trained:
             raise SrnnError(
                 f"{path} holds fewer weights than the network that it describes has."
             )  # before memory is taken
-        if described.model == "srnn":  # nothing is drawn that the file's weights replace: orthogonal ones take a while
-            described = replace(described, init_in="zero", init_rec="zero")
+        if described.model == "srnn":
+            # Nothing is drawn that the file's weights replace: orthogonal ones take a while. And what trained it need not be
+            # here: a network that a GPU has trained is used on a laptop.
+            backend = "reference" if described.backend == "reference" else "auto"
+            described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(recipe, network=described).build_network(task, seed)
         load_network(network, checkpoint)
         StateFormat.from_tensors(checkpoint.tensors).into(network)

@@ -31,6 +31,7 @@ def network_config(network: SRNN) -> NetworkConfig:
         substeps=network.substeps,
         encoder=None if encoder is None else _encoder(encoder),
         norm=["none" if layer.norm is None else layer.norm.settings.describe() for layer in layers],
+        backend=network.readout.backend,
         **directions,
     )
 
