@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SrnnError
+from ..nn.kernels import LayerResult
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout
 from ..nn.network.inputs import each_part
@@ -162,8 +163,8 @@ class Team:
         return joint, round(total[4]), [rate / max(total[4], 1) for rate in total[5:]]
 
     def join_layers(
-        self, config: RateConfig, share: Share, layers: Sequence[Any], lengths: Tensor | None
-    ) -> tuple[Sequence[Any], Tensor | None]:
+        self, config: RateConfig, share: Share, layers: Sequence[LayerResult], lengths: Tensor | None
+    ) -> tuple[Sequence[LayerResult], Tensor | None]:
         """Hidden layers and their lengths for the firing-rate regulariser: as they are, or with the rates of the whole batch."""
         if self.size == 1 or config.weight == 0 or not layers:
             return layers, lengths
@@ -174,9 +175,9 @@ class Team:
         joined = []
         for layer in layers:
             own = neuron_rates(layer.output, lengths) * scale
-            total: Any = self.fabric.all_reduce(own.detach().clone(), reduce_op="sum")
             part = own * self.size
-            joined.append(_Rates((part + (total - part).detach())[None, None]))
+            rates = part + (self._add_up(own) - part).detach()
+            joined.append(LayerResult(rates[None, None], ()))  # one sequence of one step, whose rates these are
         return joined, None
 
     def from_first(self, make: Callable[[], T]) -> T:
@@ -238,13 +239,6 @@ class Onlooker(Run):
 
     def truncate_metrics(self, size: int) -> None:
         """The first process does."""
-
-
-@dataclass(frozen=True)
-class _Rates:
-    """In the place of a layer's result: one sequence of one step that emits the rates, so that these are its rates."""
-
-    output: Tensor
 
 
 def _leave() -> None:

@@ -40,18 +40,15 @@ def check_soli(root: Path) -> list[FileReport]:
     except SrnnError:
         return [FileReport("GESTURE_SUBJECT_INSTANCE.h5", "missing")]
     try:
-        named = [name for half in ("train", "eval") for name in soli.read_names(folder, half)[1]]
+        paths = [path for half in ("train", "eval") for path in soli.read_names(folder, half)[1]]
     except SrnnError as error:
         return [FileReport("file_half.json", "wrong", _why(error, folder / "file_half.json"))]
-    reports = []
-    for g, s, i in named:
-        path = folder / f"{g}_{s}_{i}.h5"
-        if not path.is_file():
-            reports.append(FileReport(path.name, "missing"))
-            continue
-        one = soli.Recording(path, g, s)
-        reports.append(_opened(path.name, path, lambda _, one=one: soli.read_recording(one, range(soli.RECEIVERS))))
-    return reports
+    return [
+        _opened(path.name, path, lambda path: soli.read_recording(path, range(soli.RECEIVERS)))
+        if path.is_file()
+        else FileReport(path.name, "missing")
+        for path in paths
+    ]
 
 
 def check_timit(root: Path) -> list[FileReport]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,14 +34,6 @@ RECEIVERS = 4
 HELD_OUT_SUBJECTS = 1
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)")
 _CODE = 1
-
-
-class Recording(NamedTuple):
-    """One gesture of one subject."""
-
-    path: Path
-    gesture: int
-    subject: int
 
 
 @register
@@ -76,12 +68,13 @@ class SoliTask(Task):
         """x (N, steps, inputs) in 0..1, y (N, steps) the gesture, groups the subjects."""
         check_split(split)
         folder = find_folder(data_dir)
-        recordings = list_recordings(folder, "eval" if split == "test" else "train")
+        paths = list_recordings(folder, "eval" if split == "test" else "train")
         if split != "test":
-            present = sorted({recording.subject for recording in recordings})
+            subjects = [_numbers(path.stem)[1] for path in paths]
+            present = sorted(set(subjects))
             out = held_out("subject", present, self.validation_subjects, split, HELD_OUT_SUBJECTS)
-            recordings = [one for one in recordings if (one.subject in out) == (split == "validation")]
-        paths = [recording.path for recording in recordings]
+            held = split == "validation"
+            paths = [path for path, subject in zip(paths, subjects, strict=True) if (subject in out) == held]
         names = [path.name for path in paths]
         options = {"receivers": list(self.receivers), "steps": self.steps, "code": _CODE, "recordings": names}
 
@@ -89,9 +82,7 @@ class SoliTask(Task):
             frames = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
             return frames.validate(str(folder), self.outputs, self.inputs)
 
-        return cached(
-            folder / ".cache", split, options, paths, lambda: _read(recordings, self.receivers, self.steps), use
-        )
+        return cached(folder / ".cache", split, options, paths, lambda: _read(paths, self.receivers, self.steps), use)
 
 
 @register
@@ -118,18 +109,18 @@ def find_folder(data_dir: Path | None = None) -> Path:
     raise not_found("Soli's recordings were", root, how)
 
 
-def list_recordings(folder: Path, half: str) -> list[Recording]:
-    """The recordings of a half of the official split, "train" or "eval", ordered by gesture, subject and instance."""
-    path, keys = read_names(folder, half)
-    recordings = [Recording(folder / f"{g}_{s}_{i}.h5", g, s) for g, s, i in keys]
-    missing = [recording.path.name for recording in recordings if not recording.path.is_file()]
+def list_recordings(folder: Path, half: str) -> list[Path]:
+    """The recordings of a half of the official split, as ``read_names`` has them. SrnnError where one is not there."""
+    source, paths = read_names(folder, half)
+    missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise SrnnError(f"{folder} lacks {len(missing)} recordings that {path.name} names, such as {missing[0]}.")
-    return recordings
+        raise SrnnError(f"{folder} lacks {len(missing)} recordings that {source.name} names, such as {missing[0]}.")
+    return paths
 
 
-def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]]]:
-    """The file of the official split, and (gesture, subject, instance) of the recordings in a half of it, sorted."""
+def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
+    """The file of the official split, and the recordings that it names in a half, "train" or "eval", ordered by gesture, subject
+    and instance."""
     for path in (folder / "file_half.json", folder.parent / "file_half.json"):
         if path.is_file():
             break
@@ -140,10 +131,16 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]
     try:
         with reading(path, "a split"):
             names = [str(name) for name in read_object(path)[half]]
-            keys = sorted((int(g), int(s), int(i)) for g, s, i in (_NAME.fullmatch(name).groups() for name in names))  # type: ignore[union-attr]
+            keys = sorted(map(_numbers, names))
     except SrnnError as error:
         raise SrnnError(f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.') from error
-    return path, keys
+    return path, [folder / f"{gesture}_{subject}_{instance}.h5" for gesture, subject, instance in keys]
+
+
+def _numbers(name: str) -> tuple[int, int, int]:
+    """Gesture, subject and instance, as a recording's name has them."""
+    gesture, subject, instance = map(int, _NAME.fullmatch(name).groups())  # type: ignore[union-attr]
+    return gesture, subject, instance
 
 
 def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
@@ -154,22 +151,20 @@ def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
     return starts[:, None] + np.arange(steps)
 
 
-def _read(recordings: list[Recording], receivers: Sequence[int], steps: int) -> Arrays:
+def _read(paths: list[Path], receivers: Sequence[int], steps: int) -> Arrays:
     xs, ys, groups = [], [], []
-    for recording in recordings:
-        images, labels = read_recording(recording, receivers)
+    for path in paths:
+        images, labels = read_recording(path, receivers)
         pieces = cut(len(images), steps)
         xs.append(images[pieces])
         ys.append(labels[pieces])
-        groups += [f"subject-{recording.subject:02d}"] * len(pieces)
+        groups += [f"subject-{_numbers(path.stem)[1]:02d}"] * len(pieces)
     return {"x": np.concatenate(xs), "y": np.concatenate(ys), "groups": np.array(groups)}
 
 
-def read_recording(
-    recording: Recording, receivers: Sequence[int]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt."""
-    path = recording.path
+def read_recording(path: Path, receivers: Sequence[int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or is not of its name's gesture."""
+    gesture, _, _ = _numbers(path.stem)
     with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
         images = [file[f"ch{receiver}"].read() for receiver in receivers]
         labels = file["label"].read().reshape(-1)
@@ -180,10 +175,8 @@ def read_recording(
             raise SrnnError(f"{path}: ch{receiver} contains values that are not finite (NaN or infinity).")
     if {len(image) for image in images} != {len(labels)}:
         raise SrnnError(f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.")
-    if not (labels == recording.gesture).all():
-        raise SrnnError(
-            f"{path} is named for gesture {recording.gesture}, but has labels {np.unique(labels).tolist()}."
-        )
-    if recording.gesture >= len(GESTURES):
-        raise SrnnError(f"{path}: gesture {recording.gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.")
+    if not (labels == gesture).all():
+        raise SrnnError(f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}.")
+    if gesture >= len(GESTURES):
+        raise SrnnError(f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.")
     return np.concatenate(images, axis=1).astype(np.float32), labels.astype(np.int64)

@@ -14,10 +14,10 @@ from torch import Tensor
 from ...data.batches import Sequences, evenly_spread
 from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
-from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, measure_states, quantise
+from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, quantise
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import LayerResult
-from ...nn.network import SRNN, FrozenNetwork, Result
+from ...nn.network import SRNN, Result
 from ...nn.network.frozen import freeze
 from ...nn.network.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
@@ -43,34 +43,30 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
     """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like (unless it is given), and the
     ranges of the states. SrnnError for inputs that are too large for int8."""
-    return _known(trained, inputs_as or measure_inputs(sequences), _watched(sequences))
+    return _known(trained, inputs_as or measure_inputs(sequences), watched(sequences))
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
     """``measure_int8`` of a network that may know what its inputs are like; nothing where they are too large for int8."""
-    watched = _watched(sequences)  # data that cannot be read any more are an error, unlike data that are too large
+    x = watched(sequences)  # data that cannot be read any more are an error, unlike data that are too large
     try:
         inputs_as = trained.inputs_as or measure_inputs(sequences)
     except SrnnError:
         return {}
-    return _known(trained, inputs_as, watched)
+    return _known(trained, inputs_as, x)
 
 
-def _known(trained: Trained, inputs_as: InputFormat, watched: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _known(trained: Trained, inputs_as: InputFormat, x: np.ndarray[Any, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"inputs_as": inputs_as}
     if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
         with suppress(SrnnError):  # its weights may have no int8 form, as sums might overflow: there is nothing to know
-            known["state_ranges"] = measure_ranges(device, watched, inputs_as)
+            known["state_ranges"] = measure_ranges(device, x, inputs_as)
     return known
 
 
-def measure_kept(sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat) -> StateFormat:
-    """The format of states of ``width`` bits, measured on sequences of a split (the training split, usually)."""
-    return measure_states(network, _watched(sequences), width, inputs_as)
-
-
-def _watched(sequences: Sequences) -> np.ndarray[Any, Any]:
-    """The inputs of some sequences, (N, T, inputs). Of all classes: data are often sorted by class."""
+def watched(sequences: Sequences) -> np.ndarray[Any, Any]:
+    """The inputs on which states are measured: of some sequences (N, T, inputs) of all classes, as data are often sorted by
+    class."""
     return _inputs(sequences, evenly_spread(sequences.y, _WATCHED))
 
 

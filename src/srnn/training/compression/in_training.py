@@ -17,13 +17,13 @@ from torch import Tensor
 from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
-from ...nn.fixedpoint.integer import InputFormat, quantise
+from ...nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from ...nn.network import SRNN, has_norm
 from ...nn.network.state_format import StateFormat
 from ..checkpoints import Checkpoint, architecture, load_network, model_tensors
 from ..recipes.schema import TrainingConfig
 from ..runs import open_trained
-from .evaluation import measure_inputs, measure_kept
+from .evaluation import measure_inputs, watched
 from .masks import magnitude_masks, present_masks, weight_matrices
 from .neurons import least_used, remove_neurons
 from .quantisation import ordinary, rounded_weights, train_as_int8
@@ -101,7 +101,8 @@ class Compression:
             self.after_step()
         if self.config.quantise == "int8" and self.config.state_bits < 32:
             device = replace(device_network(self.network), state_as=StateFormat())
-            measure_kept(self._examples, device, self.config.state_bits, self._inputs_as).into(self.network)
+            x = watched(self._examples)
+            measure_states(device, x, self.config.state_bits, self._inputs_as).into(self.network)
 
     def _share(self, epoch: int) -> float:
         return self.config.prune.share(epoch, self.config.epochs)
