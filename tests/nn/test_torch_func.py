@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 
 from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
@@ -64,6 +64,16 @@ def test_packed_spikes_are_transformed_as_dense_ones_are():
     parameters = {name: part.detach() for name, part in network.named_parameters()}
     dense, packed = (grad(squares(network, one))(parameters) for one in (x, Spikes.from_dense(x)))
     assert all(torch.equal(packed[name], dense[name]) for name in dense)
+
+
+@pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
+def test_several_networks_run_as_one() -> None:
+    networks = [SRNN(4, [8], 3) for _ in range(2)]
+    parameters, buffers = stack_module_state(networks)  # type: ignore[arg-type]
+    x = (torch.rand(3, 10, 4) < 0.3).float()
+    outs = vmap(lambda p, b: functional_call(networks[0], (p, b), (x,))[0])(parameters, buffers)
+    for network, out in zip(networks, outs, strict=True):
+        assert torch.allclose(network(x)[0], out, atol=1e-5)
 
 
 def test_a_fast_backend_asked_for_by_name_says_that_it_cannot_be_transformed():
