@@ -178,8 +178,8 @@ def check_channels(name: str, count: int, channels: int, samples: int | None = N
     """SrnnError unless the numbers are equal. samples: where all of them are known, those of an array that may be transposed."""
     if count != channels:
         fix = ": choose some of a file's, by --channels of srnn predict and srnn stream" if count > channels else ""
-        if samples == channels < count:
-            fix = f". It has {counted(samples, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
+        if count > channels == samples:
+            fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
         raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
 
 
