@@ -249,7 +249,7 @@ class Rows:
                     continue
                 raise SrnnError(
                     f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that are none of the "
-                    "table's."
+                    "table's, and remove columns of words."
                 ) from None
             if titles and not width and len(row) != titles:
                 raise SrnnError(
