@@ -65,7 +65,8 @@ def _numbers(*values: Any) -> None:
 def machine(environment: dict[str, Any]) -> str:
     """Where and with what a run was trained, from its environment.json, in a sentence."""
     versions, commit = environment["versions"], environment["git_commit"]
-    code = f"srnn {versions.get('srnn')}" if commit is None else f"commit {commit}"  # an installed package has no commit
+    # An installed package has no commit.
+    code = f"srnn {versions.get('srnn')}" if commit is None else f"commit {commit}"
     return f"{environment['cpu']}, {environment['cores']} cores, torch {versions['torch']}, {code}."
 
 
