@@ -107,7 +107,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "choices": ("train", "validation", "test"), "default": "validation",
         "help": "split to measure on (default: validation; use test once, at the end)",
     },
-    "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA)"},
+    "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA, else ~/.cache/srnn)"},
     "--seed": {
         "type": seed, "default": 0, "metavar": "N", "help": "seed of all that is random (default: 0)",
     },
