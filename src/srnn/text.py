@@ -27,6 +27,18 @@ def one_line(text: str, most: int = 2000) -> str:
     return line if len(line) <= most else f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
 
 
+def places(line: str) -> int:
+    """How many places of a terminal a line takes: letters of East Asia two, accents that are characters none."""
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in line)
+
+
+def filled(line: str, width: int) -> str:
+    """A line as a column's entry: with blanks behind it, as many as it has places left."""
+    return line + " " * (width - places(line))
+
+
 def file_name(text: str) -> str:
     """The text as a part of a file's name, on every system: letters, digits and ``,=+-``; at most 100 bytes, perhaps none."""
     name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", text)).strip(".-")

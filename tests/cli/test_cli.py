@@ -240,6 +240,16 @@ def test_help_fits_the_terminal(
         assert examples  # a line each still, whatever the width
 
 
+def test_what_a_command_does_stands_below_it_where_there_is_no_room_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It began behind a gap, at the end of the command's line, with a word or none."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["prune", "--help"])
+    assert "\n  srnn prune RUN --what dead --out DIR\n      neurons that never spike" in capsys.readouterr().out
+
+
 def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
     def settings(*words: str) -> list[str]:
         return parse(["train", "digits", *words]).overrides

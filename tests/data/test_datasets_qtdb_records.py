@@ -174,7 +174,7 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(SrnnError, match="not found") as error:
             RECORDS.load("train", folder)
-        for word in ("physionet.org/content/qtdb/1.0.0/", "--data-dir", "SRNN_DATA"):
+        for word in ("'srnn data fetch qtdb'", "physionet.org/content/qtdb/1.0.0/", "--data-dir", "SRNN_DATA"):
             assert word in str(error.value)
     for suffix in ("q1c", "dat", "hea"):
         path = small / "qtdb" / "records" / f"sel2.{suffix}"

@@ -63,5 +63,5 @@ def test_a_folder_of_a_class_may_hold_one_for_each_subject(tmp_path: Path) -> No
 def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
     for k in range(4):
         write_sensor(tmp_path / f"run_{k}.npy")
-    with pytest.raises(SrnnError, match=r"one for each class; files in no class's folder, not read: 4\."):
+    with pytest.raises(SrnnError, match=r"one for each class; files in no class's folder, not read: 4\. A table"):
         create_task("folder", path=str(tmp_path))

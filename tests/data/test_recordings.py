@@ -128,6 +128,17 @@ def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
     assert read_signal(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]
 
 
+def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wide(tmp_path: Path) -> None:
+    """It was told to choose some of its 100 channels."""
+    np.save(tmp_path / "a.npy", np.zeros((3, 100)))
+    with pytest.raises(
+        SrnnError, match=r"reads 3\. It has 3 rows; if its rows are the channels, .*\(samples, channels\), x\.T"
+    ):
+        read_signal(tmp_path / "a.npy", 3, None)
+    with pytest.raises(SrnnError, match="reads 2: choose some"):
+        read_signal(tmp_path / "a.npy", 2, None)
+
+
 def test_sound_is_what_training_hears(tmp_path: Path) -> None:
     """Two channels are averaged, another rate is resampled, with the bits of ``read_audio``."""
     left = tone(0.1, 8000, 300.0)
@@ -162,6 +173,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "1\n3\n", "a.csv has 1 channel; this network reads 2"),
         ("a.csv", "1,2\n" * 4096 + "3\n", "a.csv, line 4097: the row has 1 instead of 2 numbers"),
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
+        ("a.csv", "x,label\n1,walk\n3,run\n", "a.csv, line 2: '1,walk' is not .*, and remove columns of words"),
         ("a.csv", "1,2 # begin\n3,4\n", "a.csv, line 1: '1,2 # begin' is not a row of numbers"),  # it was names
         ("a.csv", "1,2\n3,\n", "a.csv, line 2: nothing is in column 2 of 2"),
         ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1"),

@@ -145,7 +145,9 @@ def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.Captur
     run = str(make_run(tmp_path / "ecg", *told, recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
-    assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown
+    assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown and "/ecg --encode STD ... <" in shown
+    assert main(["export", "c", run, "--out", str(tmp_path / "known"), "--std", "0.2,0.1"]) == 0
+    assert "/ecg --encode 0.2 0.1 < input.csv" in capsys.readouterr().out  # to be tried as it is
     more = ["--format", "int8", "--inputs", "spikes", "--json", "--std"]
     for std in (["171.3,95.7"], ["171.3", "95.7"]):  # as 'srnn stream' takes them, too
         assert main(["export", "c", run, "--out", str(tmp_path / "b"), *more, *std]) == 0

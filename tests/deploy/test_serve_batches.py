@@ -67,6 +67,8 @@ def test_a_batch_of_sound(tmp_path: Path) -> None:
         assert status == 200 and found["results"][0]["steps"] == 26  # half as long, at twice the rate
         status, found = running.ask("/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav")
         assert status == 422 and found["detail"].startswith("The body: the WAV file is cut off")
+        status, found = running.ask("/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav")
+        assert (status, found["detail"]) == (422, "The body: this is not a WAV file.")  # nor is it cut off
 
 
 def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[str, Decoder]) -> None:

@@ -234,6 +234,17 @@ def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder]
         assert browser.value("feed.place") >= at >= 500
 
 
+def test_a_state_of_before_a_reset_is_not_resumed_from(models: dict[str, Decoder], browser: Browser) -> None:
+    """One that was under way was kept: after a lost connection it placed the signal by samples that the reset had forgotten."""
+    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    with serving(models, recordings=[recording]) as server:
+        play(server, browser, 100)
+        late = 'const own = socket; $("reset").click(); own.onmessage({ data: \'{"type": "state", "state": "old"}\' });'
+        assert browser.value(f"(() => {{ {late} return lastState; }})()") is None
+        browser.wait(f"lastState && {COUNT} > 100")
+        assert browser.value("lastState !== 'old' && view.sample < feed.place - begun + 100") and browser.errors == []
+
+
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)

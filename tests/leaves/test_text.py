@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from rich.cells import cell_len
 
 from srnn import SrnnError
 from srnn.cli.main import main
@@ -27,7 +28,7 @@ from srnn.studies import load_sweep
 from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
 from srnn.terminal import open_console, printable_output
-from srnn.text import brief, code, json_text, markdown, markdown_table, one_line, printable, spreadsheet
+from srnn.text import brief, code, filled, json_text, markdown, markdown_table, one_line, printable, spreadsheet
 
 HOSTILE = (
     "<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](http://evil/x.png)", "a|b", "`</td>`", "``", "**b**",
@@ -87,6 +88,14 @@ def test_nothing_in_a_message_is_obeyed_or_breaks_the_line(text: str) -> None:
     )
     said.encode()  # a lone surrogate could not be
     assert printable("a\n\tb") == "a\n\tb"
+
+
+@pytest.mark.parametrize(
+    "name", ["yes", "日本", "ｙｅｓ", "grüße", "gru\u0308ße", "한국", "\N{DOG FACE}", "much longer than that"]
+)
+def test_a_column_is_as_wide_whatever_letters_are_in_it(name: str) -> None:
+    """Names of East Asia stood further to the right, and names as Macs write them further to the left."""
+    assert cell_len(filled(name, 12)) == max(12, cell_len(name)) and filled(name, 12).rstrip() == name
 
 
 def test_a_message_has_an_end() -> None:

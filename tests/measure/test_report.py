@@ -235,6 +235,11 @@ def test_a_folder_is_refused_before_anything_is_measured(
 ) -> None:
     monkeypatch.setattr(f"srnn.measure.page.{measure}", lambda *_, **__: pytest.fail("it was measured"))
     assert f"{tmp_path} is a folder" in fails(capsys, command, tmp_path / "run", "--out", tmp_path)
+    (tmp_path / "file").touch()
+    within = tmp_path / "file" / "page.html"
+    assert f"no permission to write in {tmp_path / 'file'}." in fails(
+        capsys, command, tmp_path / "run", "--out", within
+    )
 
 
 def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.studies.summary import spread, summarise
+from srnn.studies.summary import machine, spread, summarise
 from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
@@ -57,3 +57,9 @@ def test_analog_neurons_have_no_firing_rate(tmp_path: Path) -> None:
         summary = summarise([tmp_path / name], tmp_path / "out", "tiny", "srnn train tiny")
         assert summary["spiking"] is (name == "lif")
         assert f"| {heading} |" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_where_a_run_was_trained() -> None:
+    environment = {"cpu": "a CPU", "cores": 2, "versions": {"torch": "2.9", "srnn": "0.1.0"}, "git_commit": "abc-dirty"}
+    assert machine(environment) == "a CPU, 2 cores, torch 2.9, commit abc-dirty."
+    assert machine(environment | {"git_commit": None}) == "a CPU, 2 cores, torch 2.9, srnn 0.1.0."  # it was commit None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,11 +247,12 @@ def test_scientific_notation_is_a_number_everywhere() -> None:
         (["--training", "5"], "'training' is a section"),
         (["--training.epochs"], "needs a value"),
         (["epochs"], "is not a recipe setting"),
+        ("training.epochs=3", "{'training.epochs': 5}, not 'training.epochs=3'"),
         (["--training.epochs.more", "1"], "has no inner settings"),
         (["--training.epochs", "{"], "not valid YAML"),
     ],
 )
-def test_mistakes_are_one_line_naming_the_key(words: list[str], expected: str) -> None:
+def test_mistakes_are_one_line_naming_the_key(words: Sequence[str], expected: str) -> None:
     with pytest.raises(SrnnError) as caught:
         load_recipe("digits", words)
     assert expected in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from srnn.data.batches import Sequences
 from srnn.nn.network import SRNN
 from srnn.training.loop import train
-from srnn.training.starting import LAYER_RATES, NEURON_RATES, channel_rates, measured_start
+from srnn.training.starting import LAYER_RATES, NEURON_RATES, LayerStart, channel_rates, measured_start
 from support.tiny import TinyTask, tiny_recipe
 
 THRESHOLDS = {"silent": 100.0, "saturated": 1e-9}
@@ -158,3 +159,9 @@ def test_a_network_from_another_run_is_not_touched(tmp_path: Path) -> None:
           tmp_path / "second", task=TinyTask())  # fmt: skip
     record = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
     assert "start" not in record and record["train"]["firing_rate"]["mean"] == 0
+
+
+def test_what_is_said_of_a_layer() -> None:
+    layer = LayerStart("layers.0", 36, (0.0, 0.053), (36, 0), (0, 0), 36, (1.0, 38.1))
+    assert str(layer) == "layers.0 rate 0.000 -> 0.053, gains 1 to 38.1, 36 -> 0 of 36 neurons silent"
+    assert ", gain 38.1, " in str(replace(layer, gains=(38.1, 38.1)))  # it was "gains 38.1 to 38.1"

@@ -152,6 +152,6 @@ def _show(report: dict[str, Any]) -> None:
         )
     encode = "" if encoder is None else " --encode"
     if encoder is not None and "std" in encoder:
-        encode += " STD ..."  # of each channel
+        encode += f" {' '.join(map(repr, encoder['std'] or ())) or 'STD ...'}"  # of each channel
     how = {**report, "out": shlex.quote(str(report["out"])), "encode": encode}
     print(f"try it     {LAYOUTS[report['layout']].format(**how)}")

@@ -1,8 +1,7 @@
 """Versions and devices on this machine. Please include them in bug reports.
 
   srnn info           versions, backends, threads, SIMD width, where compiled code is cached
-  srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
-                      start waits for it
+  srnn info --warm    compile the CPU loops now (neurons, surrogates, live steps, the cochlea): no later start waits for it
 """  # fmt: skip
 
 from __future__ import annotations

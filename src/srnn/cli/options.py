@@ -40,13 +40,19 @@ class _Help(argparse.HelpFormatter):
         lines: list[str] = []
         for indented, group in groupby(text.splitlines(), lambda line: line[:1] in ("", " ")):
             for line in group if indented else [" ".join(group)]:
-                # What a command does stands after two spaces or more: where that does not fit, it begins there again.
-                column = next((gap.end() for gap in re.finditer(r"\S {2,}(?=\S)", line)), 4 if indented else 0)
-                hanging = " " * (column if width - column >= 20 else 4 * indented)
-                lines += textwrap.wrap(
-                    line, max(width, 16), subsequent_indent=hanging, drop_whitespace=True, break_on_hyphens=False,
-                    break_long_words=False,
-                ) or [""]  # fmt: skip
+                # What a command does stands after two spaces or more. Where that does not fit, it begins there again; where
+                # there is no room for that, below the command.
+                gap, column = re.search(r"(?<=\S) {2,}(?=\S)", line), 4 * indented
+                parts = [line]
+                if gap and width - gap.end() >= 20:
+                    column = gap.end()
+                elif gap and len(line) > width:
+                    parts = [line[: gap.start()], " " * 6 + line[gap.end() :]]
+                for part in parts:
+                    lines += textwrap.wrap(
+                        part, max(width, 16), subsequent_indent=" " * column, drop_whitespace=True,
+                        break_on_hyphens=False, break_long_words=False,
+                    ) or [""]  # fmt: skip
         return "\n".join(lines)
 
 
@@ -101,7 +107,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "choices": ("train", "validation", "test"), "default": "validation",
         "help": "split to measure on (default: validation; use test once, at the end)",
     },
-    "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA)"},
+    "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA, else ~/.cache/srnn)"},
     "--seed": {
         "type": seed, "default": 0, "metavar": "N", "help": "seed of all that is random (default: 0)",
     },

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from ..text import json_text, one_line, spreadsheet
+from ..text import filled, json_text, one_line, places, spreadsheet
 
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not files:
         raise SrnnError(f"{', '.join(map(str, arguments.files))}: there are no recordings.")
     for_people = not (arguments.json or arguments.csv)
-    width = min(60, max(len(one_line(str(file))) for file in files))
+    width = min(60, max(places(one_line(str(file))) for file in files))
     results, table = list[dict[str, Any]](), csv.writer(sys.stdout, lineterminator="\n")
     if arguments.csv:
         table.writerow(["file", *(["step", "seconds"] if arguments.over_time else []), "label", "confidence"])
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             elif arguments.csv:
                 table.writerows(_rows(file, prediction, arguments.over_time))
             else:
-                _show(f"{one_line(str(file)):<{width}}", prediction, arguments.over_time)
+                _show(filled(one_line(str(file)), width), prediction, arguments.over_time)
         if not for_people and sys.stderr.isatty() and len(files) > 1:
             print(f"\r{number} of {len(files)}", end="\n" if number == len(files) else "", file=sys.stderr, flush=True)
     if arguments.json:

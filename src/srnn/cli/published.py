@@ -1,8 +1,7 @@
 """The networks that the paper's authors published: which there are, and whether they compute the same here.
 
-  srnn published list                     the networks whose published weights can be loaded
-  srnn published verify --task shd --weights shd.npz --golden golden_shd.npz
-                                          run one on a recorded input and compare every spike with the authors' own run
+  srnn published list    the networks whose published weights can be loaded
+  srnn published verify --task shd --weights shd.npz --golden golden_shd.npz    compare every spike with the authors' run
 
 verify exits with code 0 if no spike differs and membranes and outputs are within the tolerances, else with 1.
 """

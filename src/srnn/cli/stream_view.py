@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..terminal import open_console
+from ..text import filled, places
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +61,7 @@ class LiveView:
             # All classes in their order where there are few; else the likeliest.
             order = list(range(len(predicted)) if len(predicted) <= most else predicted.argsort()[::-1][:most])
             # Besides the names: the frame, two gaps, and the number.
-            room = self._console.width - 10 - min(20, max(len(self._classes[number]) for number in order))
+            room = self._console.width - 10 - min(20, max(places(self._classes[number]) for number in order))
             table.add_column(max_width=20, no_wrap=True, overflow="ellipsis")
             for number in order:
                 style = "bold green" if number == self._now.number else ""
@@ -74,4 +75,6 @@ def decision_line(decision: Decision) -> str:
     """A decision in a line, for people."""
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
     known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
-    return f"{seconds:>12}  {decision.label:<12} {decision.probability:6.1%}{known}{'  (final)' * decision.final}"
+    return (
+        f"{seconds:>12}  {filled(decision.label, 12)} {decision.probability:6.1%}{known}{'  (final)' * decision.final}"
+    )

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from ..files import reading
-from ..text import some
+from ..text import counted, some
 from .datasets.audio import AUDIO_SUFFIXES, at_rate, check_samples, read_channels
 
 Array = npt.NDArray[Any]
@@ -46,6 +46,7 @@ _GAP, _FILLED = 1.5, 10
 """From how many times the usual distance on two samples have a gap between them; how many samples may come of one, at most."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: beyond are other units, since 1970
 _LINE_AT_MOST = 2**20
+_NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
 _BLOCK = 4096  # rows of a table that are lists of numbers at a time
 
 
@@ -73,7 +74,7 @@ def read_signal(
     if sound and channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
     if channels is not None:
-        check_channels(str(path), x.shape[1], channels)
+        check_channels(str(path), x.shape[1], channels, samples=len(x))
     return at_rate(str(path), x, own_rate, rate, sound)
 
 
@@ -102,8 +103,7 @@ def read_recording(path: Path) -> Recording:
         elif suffix in AUDIO_SUFFIXES:
             read = Recording(*read_channels(path))
         else:
-            ending = suffix or "nothing"
-            raise SrnnError(f"{path}: files ending in {ending} are not read; give .wav, .csv, .npz or a WFDB record.")
+            raise SrnnError(f"{path}: files ending in {suffix or 'nothing'} are not read. {_NAME_ONE}")
     x = read.x[:, None] if read.x.ndim == 1 else read.x
     if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise SrnnError(f"{path}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}.")
@@ -160,7 +160,7 @@ def _check_file(path: Path) -> None:
     if not os.path.isfile(path):  # false, where pathlib raises: names that are too long
         there = "is a folder" if os.path.isdir(path) else "is a pipe or a device, which srnn stream reads as -"
         what = there if os.path.exists(path) else "was not found"
-        raise SrnnError(f"{path} {what}. Name a .wav, .csv, .npy, .npz or WFDB file.")
+        raise SrnnError(f"{path} {what}. {_NAME_ONE}")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
@@ -174,13 +174,13 @@ def fit_length(samples: Array, length: int) -> Array:
     return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
 
 
-def check_channels(name: str, count: int, channels: int) -> None:
-    """SrnnError unless the numbers are equal."""
+def check_channels(name: str, count: int, channels: int, samples: int | None = None) -> None:
+    """SrnnError unless the numbers are equal. samples: where all of them are known, those of an array that may be transposed."""
     if count != channels:
-        choose = ": choose some of a file's, by --channels of srnn predict and srnn stream" if count > channels else ""
-        raise SrnnError(
-            f"{name} has {count} channel{'' if count == 1 else 's'}; this network reads {channels}{choose}."
-        )
+        fix = ": choose some of a file's, by --channels of srnn predict and srnn stream" if count > channels else ""
+        if count > channels == samples:
+            fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
+        raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
 
 
 def check_finite(name: str, x: Array, start: int) -> Array:
@@ -249,7 +249,7 @@ class Rows:
                     continue
                 raise SrnnError(
                     f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that are none of the "
-                    "table's."
+                    "table's, and remove columns of words."
                 ) from None
             if titles and not width and len(row) != titles:
                 raise SrnnError(

@@ -21,7 +21,7 @@ Untrusted files are opened here and nowhere else. A leaf: it knows nothing of ne
 from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits, check_memory
-from .locking import FolderInUse, check_folder, locked, locks
+from .locking import FolderInUse, check_folder, check_writable, locked, locks
 from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
 from .writing import (
     append_line,
@@ -35,7 +35,8 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "check_memory", "files_in", "locked",
-    "locks", "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_metadata", "read_object",
-    "read_text", "reading", "remove_leftovers", "whole_file", "whole_folder", "write_atomically", "write_json",
+    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "check_memory",
+    "check_writable", "files_in", "locked", "locks", "new_folder_beside", "parse_json", "read_bytes", "read_json",
+    "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers", "whole_file",
+    "whole_folder", "write_atomically", "write_json",
 ]  # fmt: skip

@@ -48,6 +48,13 @@ def check_folder(folder: Path) -> None:
         raise SrnnError(f"Cannot write the folder {folder}: it is a file; name a folder with --out.")
 
 
+def check_writable(folder: Path) -> None:
+    """SrnnError at once, before any work, where nothing could be written into a folder, which may have to be made."""
+    existing = next(place for place in [folder, *folder.absolute().parents] if os.path.exists(place))
+    if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
+        raise SrnnError(f"Cannot write into the folder {folder}: no permission to write in {existing}.")
+
+
 @contextlib.contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Lock a folder for the block; it is created if missing (and removed again if it stays empty).

@@ -64,10 +64,10 @@ def _numbers(*values: Any) -> None:
 
 def machine(environment: dict[str, Any]) -> str:
     """Where and with what a run was trained, from its environment.json, in a sentence."""
-    return (
-        f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']}, "
-        f"commit {environment['git_commit']}."
-    )
+    versions, commit = environment["versions"], environment["git_commit"]
+    # An installed package has no commit.
+    code = f"srnn {versions.get('srnn')}" if commit is None else f"commit {commit}"
+    return f"{environment['cpu']}, {environment['cores']} cores, torch {versions['torch']}, {code}."
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Prepared:
             "classes": list(task.class_names),
             "largest_class": self._largest_class(),
             "network": self._network_in_words(),
-            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            "parameters": sum(p.numel() for p in network.parameters()),
             "epochs": config.epochs,
             "batch_size": config.batch_size,
             "batches_per_epoch": self.steps_per_epoch,

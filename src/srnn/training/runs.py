@@ -31,6 +31,7 @@ from ..files import (
     LIMITS,
     append_line,
     check_folder,
+    check_writable,
     files_in,
     locked,
     read_json,
@@ -95,9 +96,7 @@ class Run:
         if not resume and files_in(path):
             advice = "" if resume is None else "continue it with --resume, or "
             raise SrnnError(f"The output folder {path} is not empty; {advice}choose another --out.")
-        existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise SrnnError(f"Cannot write the output folder {path}: no permission to write in {existing}.")
+        check_writable(path)
 
     @classmethod
     def start(cls, path: Path, recipe: Recipe, seed: int, about: Mapping[str, Any] = MappingProxyType({})) -> Run:

@@ -72,7 +72,8 @@ class LayerStart:
     def __str__(self) -> str:
         text = f"{self.name} rate {self.rates[0]:.3f}"
         if self.scaled:
-            text += f" -> {self.rates[1]:.3f}, gains {self.gains[0]:.3g} to {self.gains[1]:.3g}"
+            least, most = (f"{gain:.3g}" for gain in self.gains)
+            text += f" -> {self.rates[1]:.3f}, " + (f"gains {least} to {most}" if least != most else f"gain {most}")
         for count, what in ((self.silent, "silent"), (self.saturated, "saturated")):
             if any(count):
                 text += f", {count[0]}{f' -> {count[1]}' if self.scaled else ''} of {self.size} neurons {what}"

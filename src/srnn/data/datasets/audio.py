@@ -114,7 +114,7 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
 
 def decode(content: bytes) -> tuple[Samples, int]:
     """Samples (N, channels) and rate of a sound file's bytes. SrnnError, without its name, if it is not sound."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+    if content[:4] == b"RIFF":
         return decode_wav(content)
     if content[:7] == b"NIST_1A":
         return decode_sphere(content)
@@ -125,6 +125,8 @@ def decode(content: bytes) -> tuple[Samples, int]:
 
 def decode_wav(content: bytes) -> tuple[Samples, int]:
     """Samples (N, channels) and rate of a RIFF WAVE file: PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise SrnnError("this is not a WAV file.")
     form: tuple[int, int, int, int] | None = None
     position, chunks = 12, 0
     while position + 8 <= len(content):

@@ -98,7 +98,8 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
             there = "".join(f"; {line}" for line in list_unread(source, items))
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
-                f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}."
+                f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the columns file,label "
+                "may say the classes instead."
             )
     else:
         raise SrnnError(f"{source} is not a folder, .csv, .npz, {' or '.join(HDF5)} file.")

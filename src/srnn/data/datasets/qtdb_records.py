@@ -40,7 +40,10 @@ PAPER_LABEL_LAG = 19
 """Steps by which labels lag behind their samples in the paper's files."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
-SOURCE = "get the data from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files into {folder}"
+SOURCE = (
+    "get the data with 'srnn data fetch qtdb', or from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files "
+    "into {folder}"
+)
 
 
 def load_records(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import SrnnError
+from ...text import counted, some
 from .base import SPLITS, SplitName, check_fraction
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def split_by_group(groups: Sequence[str], validation: float, test: float) -> dic
     held = [max(1, round(share * len(names))) for share in (test, validation)]
     if sum(held) >= len(names):
         raise SrnnError(
-            f"{len(names)} groups (speakers, subjects) are too few to hold {held[1]} out for validation and {held[0]} for "
-            "testing; at least 3 are needed, or smaller fractions."
+            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold {held[1]} out for validation "
+            f"and {held[0]} for testing; at least 3 are needed, or smaller fractions."
         )
     split: dict[str, SplitName] = {}
     for index, name in enumerate(names):

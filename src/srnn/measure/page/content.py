@@ -111,7 +111,7 @@ def describe_task(trained: Trained) -> dict[str, Any]:
 
 
 def describe_network(trained: Trained) -> dict[str, Any]:
-    """A short description of the network, and its sizes."""
+    """A short description of the network, and its sizes; its parameters are counted by the evaluation."""
     network, config = trained.network, trained.recipe.network
     return {
         "model": config.model,
@@ -122,7 +122,6 @@ def describe_network(trained: Trained) -> dict[str, Any]:
         "spiking": recipe_spikes(trained.recipe),
         "bidirectional": bool(network.bidirectional),
         "substeps": getattr(network, "substeps", 1),
-        "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
     }
 
 

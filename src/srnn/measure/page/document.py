@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
-from ...files import whole_file
+from ...files import check_writable, whole_file
 from ...text import one_line
 
 SCRIPTS = {
@@ -42,9 +42,11 @@ def to_json(content: dict[str, Any]) -> str:
 
 
 def check_page(path: Path | str) -> None:
-    """SrnnError for a folder, where no page can be; to be known before anything is measured for it."""
+    """SrnnError for a folder, where no page can be, or within one that is not to be written; to be known before anything is
+    measured for it."""
     if Path(path).is_dir():
         raise SrnnError(f"{path} is a folder; name a file with --out.")
+    check_writable(Path(path).parent)
 
 
 def write_page(content: dict[str, Any], path: Path | str) -> None:

@@ -185,6 +185,10 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
 
 def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of each ``--dotted.key value`` or ``--dotted.key=value``; values are YAML."""
+    if isinstance(words, str):  # whose words would be its letters
+        raise SrnnError(
+            f"Settings are words in a list, or values by their keys: {{'training.epochs': 5}}, not {words!r}."
+        )
     rest = iter(words)
     for word in rest:
         if not word.startswith("--"):

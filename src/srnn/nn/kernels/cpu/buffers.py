@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
 from typing import Any
 
@@ -30,8 +31,11 @@ PATIENCE = 256
 LINE = 64
 """Bytes of a cache line, and of a vector: arrays begin at one, so that no vector straddles two."""
 
-_returned: deque[Array] = deque()
-"""Slabs whose lease has ended. ``_Lease.__del__`` appends to it, at any time, also while ``_lock`` is held."""
+_returned: deque[_Ended] = deque()
+"""Of leases that have ended. Appended to at any time, also while ``_lock`` is held; by C alone, for an interrupt that comes while
+Python runs in a finaliser is printed and forgotten."""
+_leases: set[_Ended] = set()
+"""Of leases that have not ended, or are not yet seen to have."""
 _idle: list[tuple[int, Array]] = []
 """(number of the request before which it was returned, slab), oldest first."""
 _requests = 0
@@ -55,14 +59,20 @@ class _Lease:
     """Owner of a slab for as long as an array on it lives."""
 
     def __init__(self, slab: Array, size: int) -> None:
-        self._slab = slab
         address = slab.ctypes.data
         self.__array_interface__ = {
             "data": (address + -address % LINE, False), "shape": (size,), "typestr": "|u1", "version": 3,
         }  # fmt: skip
+        ended = _Ended(self, _returned.append)
+        ended.slab = slab
+        _leases.add(ended)
 
-    def __del__(self, _returned: deque[Array] = _returned) -> None:  # bound: at exit the module's names may be deleted
-        _returned.append(self._slab)
+
+class _Ended(weakref.ref[_Lease]):
+    """Keeps the slab of a lease, and is in ``_returned`` from when that ends."""
+
+    __slots__ = ("slab",)
+    slab: Array
 
 
 def _slab(wanted: int) -> Array:
@@ -71,7 +81,9 @@ def _slab(wanted: int) -> Array:
     with _lock:
         _requests += 1
         while _returned:
-            slab = _returned.popleft()
+            ended = _returned.popleft()
+            _leases.discard(ended)
+            slab = ended.slab
             _in_use -= slab.nbytes
             _idle.append((_requests, slab))
         fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= OVERSIZE * wanted]
