@@ -29,9 +29,9 @@ def one_line(text: str, most: int = 2000) -> str:
 
 def places(line: str) -> int:
     """How many places of a terminal a line takes: letters of East Asia two, accents that are characters none."""
-    from unicodedata import combining, east_asian_width
+    from rich.cells import cell_len
 
-    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in line)
+    return cell_len(line)
 
 
 def filled(line: str, width: int) -> str:
