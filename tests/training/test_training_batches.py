@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from srnn.data.batches import Batch, Sequences
 from srnn.data.spikes import Spikes
 from srnn.nn.loss_config import LossName
 from srnn.nn.losses import Loss, LossConfig
-from srnn.training.batches import TrainingBatches
+from srnn.training.batches import TrainingBatches, differ, size_of_inputs
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.windows import Window
@@ -98,6 +100,20 @@ def test_both_labels_count_by_their_share_and_parts_add_up(name: LossName) -> No
         of = Window(part, 0, 8).score(loss, outputs[rows])
         parts += float(of.loss) * of.weight
     assert parts == pytest.approx(float(total), rel=1e-12)
+
+
+def test_inputs_are_told_from_others_by_their_size_and_from_another_machines_they_are_not() -> None:
+    parts = [batch_of(0, 9), batch_of(1, 6)]
+    values = torch.cat([dense(one).double().reshape(-1) for one in parts])
+    split: Any = SimpleNamespace(batches=lambda _: parts)
+    assert size_of_inputs(split) == pytest.approx([float(values.mean()), float(values.square().mean().sqrt())])
+    parts = [Batch(Spikes.from_dense(dense(batch_of(2, 9, rate=0.3))), torch.zeros(3), None)]
+    rate = float(dense(parts[0]).double().mean())
+    assert size_of_inputs(split) == pytest.approx([rate, rate**0.5])
+    for loud in (1.0, 1e4):  # bits are rounded in proportion to it
+        for change in (-1, 1):
+            own, near, far = ([0.5 * loud, (1 + share * change) * loud] for share in (0, 0.9e-5, 1.2e-5))
+            assert not differ(own, near) and differ(own, far) and differ(own, [0.5 * loud + 2e-5 * change * loud, loud])
 
 
 def test_settings_fit_the_split_whatever_a_batch_holds() -> None:

@@ -99,6 +99,9 @@ def test_windows_before_the_first_step_that_counts_have_no_target_and_ended_sequ
     weights = [window.score(Loss(LossConfig("ce_steps", start=6), False), outputs[:, : window.end]).weight
                for window in Window.cut(batch, 4)]  # fmt: skip
     assert weights == [1, 4, 4]
+    whole = Batch(batch.x, batch.y, None)  # of which no sequence ends before the last window does
+    loss = Loss(LossConfig("ce_steps", start=6), False)
+    assert [window.score(loss, outputs[:, : window.end]).weight for window in Window.cut(whole, 4)] == [0, 6, 12]
 
 
 @pytest.mark.parametrize("rule", ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"])
