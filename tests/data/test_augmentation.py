@@ -189,9 +189,11 @@ def test_a_mask_may_be_longer_than_a_sequence():
 
 
 def test_only_images_are_moved_as_images():
-    x = torch.rand(2, 9, 1)
-    with pytest.raises(SrnnError, match="apply only to images read pixel by pixel"):
-        augment(Batch(x, torch.zeros(2, dtype=torch.int64), None), AugmentConfig(image_warp=0.1), 1, [0, 1])
+    batch = Batch(torch.rand(2, 9, 1), torch.zeros(2, dtype=torch.int64), None)
+    for config in (AugmentConfig(image_warp=0.1), AugmentConfig(image_shift=1)):  # each alone
+        with pytest.raises(SrnnError, match="apply only to images read pixel by pixel"):
+            augment(batch, config, 1, [0, 1])
+        assert not torch.equal(augment(batch, config, 1, [0, 1], np.arange(9)).x, batch.x)
     assert create_task("ecg").pixel_order is None
     order = create_task("psmnist", window=1).pixel_order
     assert sorted(order.tolist()) == list(range(784)) and (order != create_task("smnist").pixel_order).any()
@@ -220,6 +222,12 @@ def test_a_sequence_changes_alike_in_any_batch():
 def test_nothing_asked_nothing_done():
     batch = Batch(events(np.random.default_rng(0)), torch.zeros(4, dtype=torch.int64), None)
     assert augment(batch, AugmentConfig(), 1, range(4)) is batch
+
+
+def test_one_batch_of_values_makes_a_split_one_of_values() -> None:
+    parts = [Batch(events(np.random.default_rng(0)) * most, torch.zeros(4), None) for most in (1, 2, 1)]
+    assert not are_events(parts) and are_events([parts[0], parts[2]])
+    assert are_events([Batch(Spikes.from_dense(parts[0].x), parts[0].y, None)])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

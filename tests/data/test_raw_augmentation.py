@@ -19,6 +19,8 @@ from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.data.signals import ScaledPath, SignalPath, SpeechPath
 from srnn.data.tasks import Task
+from srnn.training.batches import TrainingBatches
+from srnn.training.seeds import derive_seed
 from support.runs import cut_and_resumed
 from support.sounds import tone
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -248,6 +250,15 @@ def test_channels_are_mixed_as_much_as_was_asked() -> None:
     assert np.mean(np.square(drawn), 0) == pytest.approx(0.03, abs=0.015)
     with pytest.raises(SrnnError, match="channel_mix needs several channels, and this signal has one"):
         changes(AugmentConfig(channel_mix=0.3))
+
+
+def test_a_training_learns_from_the_changed_signals() -> None:
+    for task, config in ((Beeps(), AugmentConfig(stream=1.0)), (Ramps(), AugmentConfig(speed=0.4))):
+        raw, indices = changes(config, task), np.array([2, 0, 1])
+        batch = TrainingBatches(raw.sequences, task, raw.path, config, 5).take(indices, slice(None), 3, 0)
+        expected = raw.take(indices, [derive_seed(5, "augment", 3, index) for index in (2, 0, 1)])
+        assert torch.equal(batch.x, expected.x) and torch.equal(batch.y, expected.y)
+        assert not torch.equal(batch.x, raw.sequences.take(indices).x)
 
 
 def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
