@@ -62,11 +62,23 @@ def test_an_event_carries_its_label_along():
         changed = augment(batch, AugmentConfig(time_shift=5), 1, [seed] * 3)
         fired = changed.x.sum(-1) > 0
         assert (changed.y[fired] == changed.x.argmax(-1)[fired]).all() and (changed.y[~fired] == -1).all()
-        changed = augment(batch, AugmentConfig(stretch=0.3), 1, [seed] * 3)
-        fired = (changed.x.sum(-1) == 1) & (changed.y >= 0)
-        assert (
-            changed.y[fired] == changed.x.argmax(-1)[fired]
-        ).float().mean() > 0.95  # rounding, where steps share a place
+        for shift in (0, 5):
+            changed = augment(batch, AugmentConfig(stretch=0.3, time_shift=shift), 1, [seed] * 3)
+            fired = (changed.x.sum(-1) == 1) & (changed.y >= 0)
+            assert (
+                changed.y[fired] == changed.x.argmax(-1)[fired]
+            ).float().mean() > 0.95  # rounding, where steps share a place
+
+
+def test_events_are_shifted_as_far_as_was_asked_in_all_directions_and_over_no_border() -> None:
+    config = AugmentConfig(time_shift=3, channel_shift=2)
+    for place in (0, 4, 8):
+        x = torch.zeros(1, 9, 9)
+        x[0, place, place] = 1
+        moved = [augment(Batch(x, torch.zeros(1), None), config, 1, [seed]).x for seed in range(300)]
+        found = {tuple(at.tolist()) for one in moved for at in one.nonzero()}  # type: ignore[union-attr]
+        steps, channels = ([at for at in range(place - far, place + far + 1) if 0 <= at < 9] for far in (3, 2))
+        assert found == {(0, step, channel) for step in steps for channel in channels}
 
 
 @pytest.mark.parametrize("kind", ["events", "values"])
@@ -236,6 +248,8 @@ def test_one_batch_of_values_makes_a_split_one_of_values() -> None:
         ({"drop": 0.5}, True, "drop applies only to inputs that are events"),
         ({"channel_mask": 2}, False, "channel_mask applies only to inputs that are values"),
         ({"channel_warp": 0.1}, False, "channel_warp applies only to inputs that are values"),
+        ({"time_mask": 2}, False, "time_mask applies only to inputs that are values"),
+        ({"channel_shift": 1}, True, "channel_shift applies only to inputs that are events"),
         ({"channel_shift": 7}, False, "channel_shift is 7, but these inputs allow at most 6"),
         ({"time_shift": 20}, True, "time_shift is 20, but these inputs allow at most 19"),
     ],
@@ -244,6 +258,13 @@ def test_settings_that_do_not_fit(settings, values, words):
     x = events(np.random.default_rng(0)) * (0.5 if values else 1.0)
     with pytest.raises(SrnnError, match=words):
         augment(Batch(x, torch.zeros(4, dtype=torch.int64), None), AugmentConfig(**settings), 1, range(4))
+
+
+def test_a_mask_is_no_wider_than_a_block() -> None:
+    batch = Batch(torch.rand(2, 9, 6), torch.zeros(2, dtype=torch.int64), None)
+    assert (augment(batch, AugmentConfig(channel_mask=2), 3, [0, 1]).x == 0).any()
+    with pytest.raises(SrnnError, match="channel_mask is 3, but these inputs allow at most 2"):
+        augment(batch, AugmentConfig(channel_mask=3), 3, [0, 1])
 
 
 @pytest.mark.parametrize("settings", [{"drop": 1.0}, {"stretch": -0.1}, {"time_shift": -1}, {"channel_warp": 1.0}])
