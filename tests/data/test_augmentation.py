@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,12 @@ def test_events_stay_events_and_padding_stays_empty(seed, shift, stretch, aside,
     assert dense.shape == x.shape and bool(((dense == 0) | (dense == 1)).all())
     assert not dense[torch.arange(20)[None, :] >= lengths[:, None]].any()
     assert (dense.sum((1, 2)) <= x.sum((1, 2))).all()  # none is invented
+
+
+def test_of_each_sequence_another_share_of_the_events_is_dropped_up_to_what_was_asked() -> None:
+    batch = Batch(torch.ones(60, 100, 20), torch.zeros(60), None)
+    dropped = 1 - augment(batch, AugmentConfig(drop=0.4), 1, range(60)).x.mean((1, 2))  # type: ignore[union-attr]
+    assert dropped.min() < 0.05 and 0.35 < dropped.max() < 0.43 and 0.15 < dropped.mean() < 0.25
 
 
 def test_an_event_carries_its_label_along():
@@ -122,6 +129,7 @@ def test_values_are_stretched_with_their_labels_and_stand_still_beyond_their_end
         assert (changed.x[0] == changed.x[0, :, :1]).all()
         inside = y >= 0
         slope = float(x[1])
+        assert math.exp(-0.3) < slope < math.exp(0.3)
         factors.add(slope > 1)
         torch.testing.assert_close(x, (torch.arange(40) * slope).clamp(max=39), rtol=1e-4, atol=1e-4)
         assert (y[inside] == x[inside].round()).all() and bool((~inside).any()) == (round(39 * slope) > 39)
@@ -188,6 +196,26 @@ def test_an_image_is_warped_about_its_centre():
             Batch(torch.from_numpy(ramp), torch.zeros(1), None), AugmentConfig(image_warp=0.3), 1, [seed], order
         )
         assert moved.x[0, 84, 0] == pytest.approx(ramp[0, 84, 0], abs=1e-4) and moved.x[0, 83, 0] != ramp[0, 83, 0]
+
+
+def test_an_image_is_shifted_along_both_coordinates_in_both_directions() -> None:
+    """Each seed's shift, told by a ramp along each of them."""
+    ramps, shifts = np.indices((9, 9), np.float32).reshape(2, 81, 1) + 1, []
+    for seed in range(40):
+        batch = Batch(torch.from_numpy(ramps), torch.zeros(2), None)
+        moved = augment(batch, AugmentConfig(image_shift=2), 1, [seed] * 2, np.arange(81))
+        shifts.append(moved.x[:, 40, 0] - 5)  # type: ignore[union-attr]
+    rows, columns = torch.stack(shifts).T
+    for one in (rows, columns):
+        assert one.min() < -1 and one.max() > 1 and one.abs().max() <= 2
+    assert bool(((rows - columns).abs() > 0.01).all())
+
+
+def test_two_masks_of_a_kind_lie_anywhere() -> None:
+    batch = Batch(torch.full((1, 9, 9), 0.5), torch.zeros(1), None)
+    for config, axis in ((AugmentConfig(time_mask=2), 1), (AugmentConfig(channel_mask=2), 0)):
+        masked = torch.stack([(augment(batch, config, 1, [seed]).x[0] == 0).all(axis) for seed in range(300)])  # type: ignore[union-attr]
+        assert bool(masked.any(0).all()) and set(masked.sum(1).tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_a_mask_may_be_longer_than_a_sequence():
