@@ -106,10 +106,10 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
     whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(*heard_of(said)[1:])
     assert whole.steps[whole.final].tolist() == [325]
     np.testing.assert_allclose(whole.scores[1], heard_of(said).scores[:2].mean(0))
-    cut, parts = Detector(DECODER, SpottingRule(0.8, smooth=3)), []
+    cut, parts = Detector(DECODER, SpottingRule(0.8, smooth=4)), []
     for at in range(6):
         parts.append(cut.push(*(part[at : at + 1] for part in heard_of(said)[1:])))
-    at_once = Detector(DECODER, SpottingRule(0.8, smooth=3)).push(*heard_of(said)[1:])
+    at_once = Detector(DECODER, SpottingRule(0.8, smooth=4)).push(*heard_of(said)[1:])
     for ours, theirs in zip(zip(*parts, strict=True), at_once, strict=True):
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
 
