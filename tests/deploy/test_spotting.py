@@ -95,6 +95,7 @@ def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> Non
     found = judge(DECODER, heard, clips, SpottingRule(0.8))
     assert (found.understood, found.false_accepts, found.mistaken) == (1, 3, 1)
     assert found.delays == pytest.approx((1.55,))
+    assert judge(DECODER, heard, [Clip(100, 200, 2)], SpottingRule(0.8)).share == 0  # of no word
 
 
 def test_a_mean_of_windows_outvotes_one_of_them() -> None:
@@ -103,6 +104,10 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
     assert known.steps[known.final].tolist() == [125, 300]
     again = Detector(DECODER, SpottingRule(0.8)).push(*heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:])
     assert again.final.tolist() == [True, False, True]  # the first window; and one of which all comes after it
+    just = float(softmax(heard_of(said[:1]).scores).max())
+    for threshold, sure in ((just, [True]), (float(np.nextafter(just, 1)), [False])):
+        known = Detector(DECODER, SpottingRule(threshold)).push(*heard_of([(99, 0, 0.9)])[1:])
+        assert known.final.tolist() == sure
     whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(*heard_of(said)[1:])
     assert whole.steps[whole.final].tolist() == [325]
     np.testing.assert_allclose(whole.scores[1], heard_of(said).scores[:2].mean(0))
@@ -134,6 +139,7 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
     chosen = {n: choose(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
     assert 0.72 < chosen[0].threshold <= 0.92 and judge(DECODER, heard, clips, chosen[0]).understood == 1
     assert 0.37 < chosen[400].threshold <= 0.62 and judge(DECODER, heard, clips, chosen[400]).understood == 2
+    assert choose(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold  # just as many as it has
     assert (chosen[0].chosen_on, chosen[0].false_accepts) == ("validation", 0)
     assert judge(DECODER, heard, clips, chosen[10_000]) == replace(
         judge(DECODER, heard, clips, chosen[400]), rule=chosen[10_000]

@@ -233,21 +233,22 @@ def test_the_policy_of_another_split_comes_from_validation() -> None:
 
 
 def test_each_number_of_an_exit_is_of_its_own_split() -> None:
-    """Sure of another class in the first step, before the loss counts, from then on of the right one: but for one of the test
-    sequences, all on validation."""
+    """Sure of another class in the first step, before the loss counts, from then on of the right one: but for two of the test
+    sequences: one is right at the end only, one is not."""
     loss, x = Loss(LossConfig("ce_last", start=2), per_step=False), np.zeros((10, 8, 2), np.float32)
     x[:, 0, 0] = x[:, 1:, 1] = 50
     validation, test = ExitCounts(loss, 8), ExitCounts(loss, 8)
     for counts in (validation, test):
         counts.add(prefixes(loss, torch.from_numpy(x), None), np.ones(10, np.int64))
-        x[0, :7] = x[0, 7, ::-1]
+        x[0, :7], x[1] = x[0, 7, ::-1], x[1, :, ::-1]
     found = EarlyExit.chosen_on(validation, test, "test", 0.0)
     policy = found.policy
     assert policy == validation.choose(0.0, "validation") != test.choose(0.0, "validation")
     assert (policy.patience, policy.earliest) == (1, 3)
     assert found.validation == validation.point(policy) != test.point(policy) == found.result
-    assert found.waiting == test.waiting() and found.curve == test.curve(policy.patience, policy.earliest)
-    assert found.first_reached == test.curve(1, 3) != test.curve(1, 1)
+    assert found.waiting == test.waiting() != validation.waiting()
+    assert found.curve == test.curve(1, 3) != test.curve(1)
+    assert found.first_reached == test.curve(1, 3)
 
 
 def test_beside_a_stream() -> None:
