@@ -80,6 +80,8 @@ def test_what_is_understood() -> None:
     assert sure.delays == pytest.approx((0.55, 1.25))
     told = sure.to_dict()
     assert told["false_rejects"] == 2 and told["false_accepts_an_hour"] == pytest.approx(3 * 3600 / 11)
+    assert told["without_a_word_an_hour"] == pytest.approx(2 * 3600 / 11)
+    assert told["delay_seconds"] == pytest.approx({"p50": 0.9, "p95": 0.55 + 0.95 * 0.7})
     assert (
         unsure.understood == 1 and unsure.false_accepts == 4
     )  # said too early of the second, it keeps it from the right one

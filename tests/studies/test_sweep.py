@@ -84,6 +84,72 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
     assert points["b,batch_size=16"] == {"network.surrogate": "linear", "training.batch_size": 16}
 
 
+def test_a_points_name_tells_it_from_the_others(tmp_path: Path) -> None:
+    text = (
+        BASE
+        + "parameters: {training.optimizer.name: [adam, ''], loss.name: [ce_mean], training.lr_scale: [0.125, 0.126]}"
+    )
+    points = list(_load(tmp_path, text).points())
+    assert points[:2] == [
+        f"training.optimizer.name=adam,loss.name=ce_mean,lr_scale={scale}" for scale in ("0.125", "0.126")
+    ]
+    assert points[2] == "training.optimizer.name=empty,loss.name=ce_mean,lr_scale=0.125"
+
+
+def test_as_many_trainings_as_the_limit_are_taken_and_one_point_more_is_not(tmp_path: Path) -> None:
+    for count in (200, 201):
+        text = BASE + f"seeds: {list(range(500))}\nparameters: {{training.epochs: {list(range(1, 1 + count))}}}\n"
+        if count == 200:
+            assert _load(tmp_path, text).size == 100_000
+        else:
+            with pytest.raises(SrnnError, match="at most 100,000 trainings, not 100,500"):
+                _load(tmp_path, text)
+
+
+def test_a_search_is_checked_at_its_ends_and_with_every_value(tmp_path: Path) -> None:
+    sweep = _load(tmp_path, BASE + "sampler: tpe\ntrials: 4\nseeds: [0, 1]\nparameters:\n"
+                  "  training.optimizer.lr: loguniform(1e-5, 1)\n  training.batch_size: integer(4, 9)\n"
+                  "  network.hidden: [[8], [9], [7]]\n")  # fmt: skip
+    made = {name: tuple(point.values()) for name, point in sweep._choices().items()}
+    assert made == {
+        "the lower ends": (1e-5, 4, [8]),
+        "choice 2": (1.0, 9, [9]),
+        "the upper ends": (1.0, 9, [7]),
+    }
+    assert all(type(size) is int for _, size, _ in made.values())
+    assert sweep.size == 8 and len(sweep.units()) == 4
+
+
+def test_what_a_sweep_that_is_resumed_must_keep(tmp_path: Path) -> None:
+    text = BASE + ("sampler: {name: random, seed: 1}\npruner: {name: median, startup: 3, warmup: 4}\ntrials: 2\n"
+                   "parameters: {training.batch_size: [8, 16]}\n")  # fmt: skip
+    for old, new in (
+        ("seed: 1", "seed: 2"), ("random", "tpe"), ("startup: 3", "startup: 2"), ("warmup: 4", "warmup: 5"),
+        ("16]", "17]"), ("trials: 2", "trials: 2\nseeds: [0, 1]"), ("trials: 2", "trials: 2\noptimise: loss"),
+        ("trials: 2", "trials: 3"), ("trials: 2", "trials: 2\nbudget_minutes: 5"),
+    ):  # fmt: skip
+        same = _load(tmp_path, text).identity() == _load(tmp_path, text.replace(old, new)).identity()
+        assert same == ("trials: 3" in new or "budget" in new), new
+    for name, hidden in (("one", 4), ("two", 5)):
+        (tmp_path / f"{name}.yaml").write_text(f"task: {{name: digits}}\nnetwork: {{hidden: [{hidden}]}}\n")
+    named = _load(
+        tmp_path, "recipe: one.yaml\nset: {network.hidden: [3]}\nparameters: {recipe: [one.yaml, two.yaml]}\n"
+    )
+    told = named.identity()
+    assert [told[f"recipe {name}.yaml"]["network"]["hidden"] for name in ("one", "two")] == [[4], [5]]
+
+
+def test_a_points_own_settings_go_before_those_of_all(tmp_path: Path) -> None:
+    sweep = _load(
+        tmp_path, "recipe: digits\nset: {training.epochs: 3}\nvariants: [{a: {}}, {b: {training.epochs: 5}}]\n"
+    )
+    assert [sweep.recipe_for(unit.settings).training.epochs for unit in sweep.units()] == [3, 5]
+    assert [_load(tmp_path, BASE + f"optimise: {name}").maximise for name in ("accuracy_labelled", "loss")] == [
+        True,
+        False,
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -95,6 +161,7 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "seeds: []", "'seeds' must be"),
         (BASE + "seeds: [1, 1]", "a list of distinct integers"),
         (BASE + "seeds: [true]", "'seeds' must be"),
+        (BASE + f"seeds: [{2**63}]", "'seeds' must be"),
         (BASE + "seeds: [-1]", "at least 0"),
         ("recipe: digits\nset: [1]", "'set' must be"),
         (BASE + "variants: {a: {}}", "'variants' must be a list"),
@@ -102,16 +169,22 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "variants: [{a: {}, b: {}}]", "'variants' must be"),
         (BASE + "variants: [{a: {}}, {a: {}}]", "a unique name"),
         (BASE + "variants: [{'../x': {}}]", "a unique name"),
+        (BASE + "variants: [{'..': {}}]", "a unique name"),
+        (BASE + "variants: [{}]", "'variants' must be"),
         (BASE + "parameters: {training.epochs: []}", "a list of distinct values"),
         (BASE + "parameters: {training.epochs: [1, 1]}", "a list of distinct values"),
         (BASE + "parameters: {training.epochs: 'integer(1, 2)'}", "a grid needs a list"),
         (BASE + "parameters: {network.neuron: ['a b', 'a-b']}", "two points have the name"),
-        (BASE + "sampler: tpe\nparameters: {training.epochs: [1, 2]}", "'trials' must be"),
+        (BASE + f"parameters: {{network.neuron: [{'a' * 200}]}}", "a point's name is too long: 'neuron=aa"),
+        *[(BASE + f"sampler: tpe\n{given}parameters: {{training.epochs: [1, 2]}}", "'trials' must be") for given in
+          ("", "trials: 0\n", "trials: true\n", "trials: 1.5\n")],
         (BASE + "variants: [{a: {training.epochs: 3}}]\nparameters: {training.epochs: [1, 2]}", "is set by the variant 'a' and"),
         (BASE + "sampler: tpe\ntrials: 3", "'parameters' must be"),
         (BASE + "sampler: tpe\ntrials: 3\nvariants: [{a: {}}]\nparameters: {training.epochs: [1, 2]}", "'variants' must be"),
         (BASE + "sampler: optuna", "must be one of grid, random, tpe"),
         (BASE + "sampler: {name: tpe, sed: 1}", "Did you mean 'seed'"),
+        (BASE + "sampler: {name: tpe, seed: true}", "sampler.seed must be an integer, at least 0"),
+        (BASE + f"sampler: {{name: tpe, seed: {2**63}}}", "sampler.seed must be an integer, at least 0"),
         (BASE + "pruner: {name: median, warmup: -1}", "at least 0"),
         (BASE + "trials: 3", "'trials' must be left out"),
         *[(BASE + f"budget_minutes: {given}", "'budget_minutes' must be a positive number") for given in
@@ -119,7 +192,8 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "optimise: test_accuracy", "a metric of the validation split"),
         *[
             (BASE + f"sampler: random\ntrials: 2\nparameters: {{training.optimizer.lr: '{given}'}}", "parameters.training")
-            for given in ("uniform(1, 0)", "loguniform(0, 1)", "integer(0.5, 2)", "normal(0, 1)", "uniform(a, b)",
+            for given in ("uniform(1, 0)", "uniform(1, 1)", "loguniform(0, 1)", "integer(0.5, 2)", "integer(0, 1.5)",
+                          "integer(0, 1e16)", "normal(0, 1)", "uniform(a, b)",
                           "uniform(0, inf)", "uniform(nan, 1)")
         ],
     ],
