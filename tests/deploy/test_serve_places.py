@@ -81,6 +81,7 @@ def test_an_address_has_its_own_bound() -> None:
     entered(places, 1, address="2001:db8:0:1::ffff%eth0")
     assert aborted(networks[0]) == [0] and not aborted(networks[1])
     assert not entered(places, 1, address=None)[0].aborted  # gone before it could be asked
+    assert aborted(entered(places, 4, address="127.0.0.1")) == [0]  # as this one's, where one was named
 
 
 def test_half_of_all_places_are_an_addresses_and_loopback_is_not_bounded() -> None:
