@@ -86,6 +86,7 @@ def test_who_has_presented_no_token_is_known_to_nobody() -> None:
 
     for token, known in ((None, False), (TOKEN, True)):
         headers = [(b"host", b"localhost"), (b"authorization", f"bearer  {TOKEN}".encode())]
+        headers.append((b"authorization", b"Bearer wrong"))  # the first of each counts
         scope: dict[str, Any] = {"type": "http", "headers": headers}
         asyncio.run(Access(app, token)(scope, app, app))  # type: ignore[arg-type]
         assert scope[KNOWN] == known
