@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -258,9 +259,25 @@ def test_a_batch_is_as_long_as_the_longest_of_its_sequences() -> None:
     assert [len(batch.y) for batch in sequences.batches(3)] == [3, 1]
     whole = Sequences(Told(x=x, lengths=None), "train")
     assert whole.typical_length == whole.length_of(0) == 5 and next(whole.batches(2)).steps == 10
+    assert Sequences(Told(lengths=np.array([1, 5, 1, 2])), "train").typical_length == 1  # as half of them are at most
     for size in (0, -1, 1.5):
         with pytest.raises(SrnnError, match="batch_size must be an integer"):
             next(sequences.batches(size))  # type: ignore[arg-type]
+
+
+def test_what_a_stream_is_given_for_a_sequence_is_its_part_of_a_signal_or_what_undoes_its_encoding() -> None:
+    x = np.arange(60, dtype=np.float32).reshape(4, 5, 3)
+    signals, path = [np.arange(20)[:, None]] * 4, SimpleNamespace(form="signal", original=lambda steps: 2 * steps)
+    told = {}
+    for name, more in {"part": {"starts": np.array([3, 0, 1, 9])}, "whole": {}, "undone": {"signals": None}}.items():
+        sequences = Sequences(Told(**{"x": x, "signals": signals, **more}), "train")
+        told[name] = sequences.signal_of(3, path)  # type: ignore[arg-type]
+    path.form = "steps"
+    told["steps"] = Sequences(Told(x=x, signals=signals), "train").signal_of(3, path)  # type: ignore[arg-type]
+    assert all(signal is not None and signal.dtype == np.float32 for signal in told.values())
+    assert told["part"][:, 0].tolist() == [9, 10, 11, 12] and told["whole"][:, 0].tolist() == list(range(20))
+    np.testing.assert_array_equal(told["undone"], 2 * x[3, :4])
+    np.testing.assert_array_equal(told["steps"], 2 * x[3, :4])
 
 
 def test_sequences_that_are_shown_are_spread_over_split_and_classes() -> None:
