@@ -232,6 +232,8 @@ def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(monkeypatch: py
             named = np.rint(places[: length - 3])  # by the label three steps later
             inside = (named >= 0) & (named + 3 < length)
             assert (labels[3:] == np.where(inside, named // 10, -1)).all()
+            assert (batch.y[row, length:] == -1).all()
+        assert raw.take(np.array([1]), [seed]).y.shape == (1, 80)  # no longer than its inputs
     assert (
         min(steepness) < 0.75 and max(steepness) > 1.35 and all(np.exp(-0.4) < one < np.exp(0.4) for one in steepness)
     )
