@@ -250,6 +250,10 @@ def test_channels_are_mixed_as_much_as_was_asked() -> None:
         drawn.append(mixture - np.eye(3))
     assert 0.28 < np.abs(drawn).max() <= 0.3 + 1e-4 and np.abs(np.mean(drawn, 0)).max() < 0.12
     assert np.mean(np.square(drawn), 0) == pytest.approx(0.03, abs=0.015)
+    raw._signals = {
+        0: np.stack([np.arange(9.0), np.ones(9), np.arange(9.0)], 1).astype(np.float32)
+    }  # a lead that is off
+    assert np.isfinite(raw.changed(0, 0)[0]).all()
     with pytest.raises(SrnnError, match="channel_mix needs several channels, and this signal has one"):
         changes(AugmentConfig(channel_mix=0.3))
 
