@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from srnn.studies.liveness import Watcher, identity, is_gone
+from support.sweeps import queue_in, sweep_in
 
 
 def test_liveness() -> None:
@@ -28,3 +32,15 @@ def test_liveness() -> None:
     assert not watcher.is_stale(1, {"beat": 1}) and watcher.is_stale(1, {"beat": 1})
     assert not watcher.is_stale(1, {"beat": 2}) and not watcher.is_stale(2, {})
     assert not Watcher(patience=1e9).is_stale(1, {"beat": 1})
+
+
+def test_the_unit_of_a_process_that_is_gone_is_given_away_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    sweep, lease = sweep_in(tmp_path, "recipe: tiny.yaml\n"), identity()
+    if lease["machine"] is None:
+        pytest.skip("needs /proc")
+    first, second = queue_in(sweep, tmp_path / "out"), queue_in(sweep, tmp_path / "out")
+    claim = first.claim()
+    assert claim is not None and second.claim() is None and not second.finished()
+    first._write(claim.trial, lease={**lease, "started": lease["started"] - 1, "beat": [1, 1]})
+    assert second.claim() is not None

@@ -315,8 +315,7 @@ def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
     late = sleeper.claim()
     assert late is not None
     late.check()
-    other.give_up_dead()
-    other.give_up_dead()
+    other.give_up_dead()  # sees its sign of life, and that there is no other before it claims
     new = other.claim()
     assert new is not None and new.unit.name == late.unit.name
     late.beat()  # its next sign of life tells it
