@@ -193,11 +193,12 @@ def test_where_nothing_is_allowed_it_waits(steps: int) -> None:
 
 
 def test_what_is_lost_may_be_as_much_as_was_allowed() -> None:
-    """29 of 100: as a share, in floating point, that is a little more than .29."""
+    """29 of 100, all that are right at the end: in floating point .29 of 100 is a little less than that."""
     x = np.zeros((100, 2, 2), np.float32)
-    x[:29, 0, 0] = x[29:, 0, 1] = x[:, 1, 1] = 50
+    x[:, 0, 0] = x[:29, 1, 1] = x[29:, 1, 0] = 50
     counts = ExitCounts(Loss(LossConfig("ce_last"), per_step=False), 2)
     counts.add(prefixes(counts.loss, torch.from_numpy(x), None), np.ones(100, np.int64))
+    assert counts.waiting().accuracy == 0.29
     assert counts.point(counts.choose(0.29, "validation")).mean_steps == 1
     assert counts.choose(0.28, "validation").confidence is None
 
