@@ -44,3 +44,18 @@ def test_the_unit_of_a_process_that_is_gone_is_given_away_at_once(tmp_path: Path
     assert claim is not None and second.claim() is None and not second.finished()
     first._write(claim.trial, lease={**lease, "started": lease["started"] - 1, "beat": [1, 1]})
     assert second.claim() is not None
+
+
+def test_a_worker_gives_four_signs_of_life_in_the_time_after_which_it_counts_as_dead(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    claim, waited = queue_in(sweep_in(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out", patience=60.0).claim(), []
+    assert claim is not None
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return len(waited) == 4
+
+    claim._stop.wait = wait  # type: ignore[method-assign]
+    claim._beat_on()
+    (told,) = claim.queue.study.trials
+    assert waited == [15.0] * 4 and told.user_attrs["lease"]["beat"][1] == 4
