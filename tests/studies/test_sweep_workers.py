@@ -183,53 +183,6 @@ parameters:
     assert again is not None and again.unit.name == "p0000" and again.settings() == found[0]
 
 
-SEARCH = """
-recipe: tiny.yaml
-sampler: {name: random, seed: 7}
-trials: 3
-parameters:
-  training.optimizer.lr: loguniform(1e-5, 3e-1)
-  training.batch_size: integer(10, 12)
-"""
-
-
-def _search(folder: Path, text: str) -> tuple[Queue, list[Claim]]:
-    queue = Queue(sweep_in(folder, text), optuna.storages.InMemoryStorage())
-    return queue, [claim for _ in range(3) if (claim := queue.claim()) is not None]
-
-
-def test_a_search_draws_from_its_files_ranges_by_its_seed(tmp_path: Path) -> None:
-    drawn = {}
-    for text in (SEARCH, SEARCH.replace("seed: 7", "seed: 8"), SEARCH.replace("random", "tpe")):
-        for again in (False, True):
-            queue, claims = _search(tmp_path, text)
-            drawn[text, again] = [claim.settings() for claim in claims]
-            kind = optuna.samplers.TPESampler if "tpe" in text else optuna.samplers.RandomSampler
-            assert type(queue.study.sampler) is kind
-            assert claims[0].trial.distributions == {
-                "training.optimizer.lr": optuna.distributions.FloatDistribution(1e-5, 0.3, log=True),
-                "training.batch_size": optuna.distributions.IntDistribution(10, 12),
-            }
-        assert drawn[text, True] == drawn[text, False]
-        assert len({point["training.optimizer.lr"] for point in drawn[text, True]}) == 3
-    assert drawn[SEARCH, True] != drawn[SEARCH.replace("seed: 7", "seed: 8"), True]
-
-
-@pytest.mark.parametrize("metric", ["accuracy", "loss"])
-def test_a_poor_training_is_ended_after_as_many_epochs_and_others_as_the_file_says(metric: str, tmp_path: Path) -> None:
-    good, poor = (0.9, 0.1) if metric == "accuracy" else (0.1, 0.9)
-    text = SEARCH + f"optimise: {metric}\npruner: {{name: median, startup: 1, warmup: 3}}\n"
-    for pruner, expected in (("median", [False, False, True]), ("none", [False] * 3)):
-        _, (first, second, third) = _search(tmp_path, text.replace("median", pruner))
-        for claim in (first, second, third):
-            claim.settings()
-        assert not any(second.report(poor, epoch, 1.0) for epoch in (1, 2, 3, 4))  # nothing has ended
-        for epoch in (1, 2, 3, 4):
-            assert not first.report(good, epoch, 1.0)
-        assert first.end("done", good, results={})
-        assert [third.report(poor, epoch, 1.0) for epoch in (1, 2, 3)] == expected
-
-
 def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path: Path) -> None:
     sweep = sweep_in(
         tmp_path, "recipe: tiny.yaml\nvariants: [{a: {}}, {b: {training.max_restores: 0}}]\n", "--training.epochs=1"
