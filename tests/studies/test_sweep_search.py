@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from srnn import SrnnError
+from srnn.files import FolderInUse
 from srnn.progress import Reporter
-from srnn.studies.queue import Claim, Queue
+from srnn.studies import worker
+from srnn.studies.queue import Claim, Lost, Queue
 from srnn.studies.worker import work
 from support.sweeps import queue_in, states_of, sweep_in
 
@@ -95,3 +98,44 @@ def test_a_point_that_is_ended_early_keeps_its_best_value(tmp_path: Path, monkey
     queue = queue_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 1")), tmp_path / "out")
     assert work(queue, tmp_path / "out") == 1
     assert states_of(queue) == ["pruned"] and queue.status()[0].value == 0.6
+
+
+def test_a_point_that_fails_at_its_second_seed_keeps_what_its_first_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any, seed: int, **__: Any) -> dict[str, Any]:
+        if seed == 4:
+            raise SrnnError("Training diverged.")
+        return {"accuracy": 0.5, "seconds": 20.0, "parameters": 3, "firing_rate": {"mean": 0.1}}
+
+    monkeypatch.setattr("srnn.training.loop.train", train)
+    text = SEARCH.replace("trials: 3", "trials: 1\nseeds: [3, 4]")
+    queue = queue_in(sweep_in(tmp_path, text), tmp_path / "out")
+    assert work(queue, tmp_path / "out") == 1
+    (told,) = queue.status()
+    assert (told.state, told.error, list(told.results)) == ("failed", "Training diverged.", ["3"])
+    assert told.results["3"]["firing_rate"] == 0.1 and told.results["3"]["run"] == "runs/p0000/s3"
+
+
+def test_who_waits_for_a_run_that_another_trains_learns_that_its_unit_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for dead, and so was the one that still trains."""
+    tries, said = list[int](), list[str]()
+
+    def train(*_: Any, seed: int, **__: Any) -> None:
+        tries.append(seed)
+        assert len(tries) < 3
+        raise FolderInUse("runs/p0000/s0 is in use.")
+
+    def check(_: Claim) -> None:
+        if len(tries) == 2:
+            raise Lost
+
+    monkeypatch.setattr("srnn.training.loop.train", train)
+    monkeypatch.setattr(worker, "POLL", 0.0)
+    monkeypatch.setattr(Claim, "check", check)
+    monkeypatch.setattr(Queue, "finished", lambda _: True)
+    queue = queue_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 1")), tmp_path / "out")
+    assert work(queue, tmp_path / "out", say=said.append) == 0
+    assert tries == [0, 0] and "another worker has it now" in said[-1]
