@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,12 @@ def test_events_stay_events_and_padding_stays_empty(seed, shift, stretch, aside,
     assert (dense.sum((1, 2)) <= x.sum((1, 2))).all()  # none is invented
 
 
+def test_of_each_sequence_another_share_of_the_events_is_dropped_up_to_what_was_asked() -> None:
+    batch = Batch(torch.ones(60, 100, 20), torch.zeros(60), None)
+    dropped = 1 - augment(batch, AugmentConfig(drop=0.4), 1, range(60)).x.mean((1, 2))  # type: ignore[union-attr]
+    assert dropped.min() < 0.05 and 0.35 < dropped.max() < 0.43 and 0.15 < dropped.mean() < 0.25
+
+
 def test_an_event_carries_its_label_along():
     """Where the label of a step tells which channel fires in it, it still does after a shift and a stretch."""
     rng = np.random.default_rng(0)
@@ -62,11 +69,23 @@ def test_an_event_carries_its_label_along():
         changed = augment(batch, AugmentConfig(time_shift=5), 1, [seed] * 3)
         fired = changed.x.sum(-1) > 0
         assert (changed.y[fired] == changed.x.argmax(-1)[fired]).all() and (changed.y[~fired] == -1).all()
-        changed = augment(batch, AugmentConfig(stretch=0.3), 1, [seed] * 3)
-        fired = (changed.x.sum(-1) == 1) & (changed.y >= 0)
-        assert (
-            changed.y[fired] == changed.x.argmax(-1)[fired]
-        ).float().mean() > 0.95  # rounding, where steps share a place
+        for shift in (0, 5):
+            changed = augment(batch, AugmentConfig(stretch=0.3, time_shift=shift), 1, [seed] * 3)
+            fired = (changed.x.sum(-1) == 1) & (changed.y >= 0)
+            assert (
+                changed.y[fired] == changed.x.argmax(-1)[fired]
+            ).float().mean() > 0.95  # rounding, where steps share a place
+
+
+def test_events_are_shifted_as_far_as_was_asked_in_all_directions_and_over_no_border() -> None:
+    config = AugmentConfig(time_shift=3, channel_shift=2)
+    for place in (0, 4, 8):
+        x = torch.zeros(1, 9, 9)
+        x[0, place, place] = 1
+        moved = [augment(Batch(x, torch.zeros(1), None), config, 1, [seed]).x for seed in range(300)]
+        found = {tuple(at.tolist()) for one in moved for at in one.nonzero()}  # type: ignore[union-attr]
+        steps, channels = ([at for at in range(place - far, place + far + 1) if 0 <= at < 9] for far in (3, 2))
+        assert found == {(0, step, channel) for step in steps for channel in channels}
 
 
 @pytest.mark.parametrize("kind", ["events", "values"])
@@ -110,6 +129,7 @@ def test_values_are_stretched_with_their_labels_and_stand_still_beyond_their_end
         assert (changed.x[0] == changed.x[0, :, :1]).all()
         inside = y >= 0
         slope = float(x[1])
+        assert math.exp(-0.3) < slope < math.exp(0.3)
         factors.add(slope > 1)
         torch.testing.assert_close(x, (torch.arange(40) * slope).clamp(max=39), rtol=1e-4, atol=1e-4)
         assert (y[inside] == x[inside].round()).all() and bool((~inside).any()) == (round(39 * slope) > 39)
@@ -178,6 +198,26 @@ def test_an_image_is_warped_about_its_centre():
         assert moved.x[0, 84, 0] == pytest.approx(ramp[0, 84, 0], abs=1e-4) and moved.x[0, 83, 0] != ramp[0, 83, 0]
 
 
+def test_an_image_is_shifted_along_both_coordinates_in_both_directions() -> None:
+    """Each seed's shift, told by a ramp along each of them."""
+    ramps, shifts = np.indices((9, 9), np.float32).reshape(2, 81, 1) + 1, []
+    for seed in range(40):
+        batch = Batch(torch.from_numpy(ramps), torch.zeros(2), None)
+        moved = augment(batch, AugmentConfig(image_shift=2), 1, [seed] * 2, np.arange(81))
+        shifts.append(moved.x[:, 40, 0] - 5)  # type: ignore[union-attr]
+    rows, columns = torch.stack(shifts).T
+    for one in (rows, columns):
+        assert one.min() < -1 and one.max() > 1 and one.abs().max() <= 2
+    assert bool(((rows - columns).abs() > 0.01).all())
+
+
+def test_two_masks_of_a_kind_lie_anywhere() -> None:
+    batch = Batch(torch.full((1, 9, 9), 0.5), torch.zeros(1), None)
+    for config, axis in ((AugmentConfig(time_mask=2), 1), (AugmentConfig(channel_mask=2), 0)):
+        masked = torch.stack([(augment(batch, config, 1, [seed]).x[0] == 0).all(axis) for seed in range(300)])  # type: ignore[union-attr]
+        assert bool(masked.any(0).all()) and set(masked.sum(1).tolist()) == {0, 1, 2, 3, 4}
+
+
 def test_a_mask_may_be_longer_than_a_sequence():
     x = torch.ones(2, 30, 3)
     x[1, 4:] = 0
@@ -189,9 +229,11 @@ def test_a_mask_may_be_longer_than_a_sequence():
 
 
 def test_only_images_are_moved_as_images():
-    x = torch.rand(2, 9, 1)
-    with pytest.raises(SrnnError, match="apply only to images read pixel by pixel"):
-        augment(Batch(x, torch.zeros(2, dtype=torch.int64), None), AugmentConfig(image_warp=0.1), 1, [0, 1])
+    batch = Batch(torch.rand(2, 9, 1), torch.zeros(2, dtype=torch.int64), None)
+    for config in (AugmentConfig(image_warp=0.1), AugmentConfig(image_shift=1)):  # each alone
+        with pytest.raises(SrnnError, match="apply only to images read pixel by pixel"):
+            augment(batch, config, 1, [0, 1])
+        assert not torch.equal(augment(batch, config, 1, [0, 1], np.arange(9)).x, batch.x)
     assert create_task("ecg").pixel_order is None
     order = create_task("psmnist", window=1).pixel_order
     assert sorted(order.tolist()) == list(range(784)) and (order != create_task("smnist").pixel_order).any()
@@ -222,12 +264,20 @@ def test_nothing_asked_nothing_done():
     assert augment(batch, AugmentConfig(), 1, range(4)) is batch
 
 
+def test_one_batch_of_values_makes_a_split_one_of_values() -> None:
+    parts = [Batch(events(np.random.default_rng(0)) * most, torch.zeros(4), None) for most in (1, 2, 1)]
+    assert not are_events(parts) and are_events([parts[0], parts[2]])
+    assert are_events([Batch(Spikes.from_dense(parts[0].x), parts[0].y, None)])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "values", "words"),
     [
         ({"drop": 0.5}, True, "drop applies only to inputs that are events"),
         ({"channel_mask": 2}, False, "channel_mask applies only to inputs that are values"),
         ({"channel_warp": 0.1}, False, "channel_warp applies only to inputs that are values"),
+        ({"time_mask": 2}, False, "time_mask applies only to inputs that are values"),
+        ({"channel_shift": 1}, True, "channel_shift applies only to inputs that are events"),
         ({"channel_shift": 7}, False, "channel_shift is 7, but these inputs allow at most 6"),
         ({"time_shift": 20}, True, "time_shift is 20, but these inputs allow at most 19"),
     ],
@@ -236,6 +286,13 @@ def test_settings_that_do_not_fit(settings, values, words):
     x = events(np.random.default_rng(0)) * (0.5 if values else 1.0)
     with pytest.raises(SrnnError, match=words):
         augment(Batch(x, torch.zeros(4, dtype=torch.int64), None), AugmentConfig(**settings), 1, range(4))
+
+
+def test_a_mask_is_no_wider_than_a_block() -> None:
+    batch = Batch(torch.rand(2, 9, 6), torch.zeros(2, dtype=torch.int64), None)
+    assert (augment(batch, AugmentConfig(channel_mask=2), 3, [0, 1]).x == 0).any()
+    with pytest.raises(SrnnError, match="channel_mask is 3, but these inputs allow at most 2"):
+        augment(batch, AugmentConfig(channel_mask=3), 3, [0, 1])
 
 
 @pytest.mark.parametrize("settings", [{"drop": 1.0}, {"stretch": -0.1}, {"time_shift": -1}, {"channel_warp": 1.0}])

@@ -174,7 +174,7 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     [
         ({"kind": "melspec"}, "features cannot be 'melspec'"),
         ({"normalise": "batch"}, "normalise cannot be 'batch'"),
-        ({"rate": 4000}, "rate must be a multiple of 100"),
+        *[({"rate": rate}, "rate must be a multiple of 100, from 8000 to 384000") for rate in (4000, 16050, 384_100)],
         ({"rate": 16000.0}, "rate"),
         ({"mels": 0}, "mels must be"),
         ({"mels": 200}, "200 mels are too many"),

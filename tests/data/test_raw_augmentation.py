@@ -19,6 +19,8 @@ from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.data.signals import ScaledPath, SignalPath, SpeechPath
 from srnn.data.tasks import Task
+from srnn.training.batches import TrainingBatches
+from srnn.training.seeds import derive_seed
 from support.runs import cut_and_resumed
 from support.sounds import tone
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -102,6 +104,25 @@ def test_noise_is_as_loud_as_was_asked(recorded: bool) -> None:
     assert 0 <= min(decibels) < 15 and 25 < max(decibels) <= 40
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_noise_has_power_one_in_every_channel_and_is_white_to_pink(recorded: bool) -> None:
+    """A recording of it is shorter than the signal, far from zero, and has a channel that says nothing."""
+    raw = changes(AugmentConfig(noise=(0, 0)))
+    values = np.random.default_rng(0).normal(5, (1, 9, 0), (300, 3)).astype(np.float32)
+    raw._signals, raw._noises = {0: values}, np.arange(1 if recorded else 0)
+    slopes, replayed = list[float](), 0
+    for seed in range(40):
+        noise = raw._noise((2001, 3), np.random.default_rng(seed))
+        assert noise.shape == (2001, 3)
+        assert noise.mean(0) == pytest.approx(0, abs=1e-6) and noise.std(0) == pytest.approx(1)
+        power = np.square(np.abs(np.fft.rfft(noise[:, 2])))[1:]
+        slopes.append(np.polyfit(np.log(np.arange(1, 1001)), np.log(power), 1)[0])
+        replayed += len(np.unique(noise[:, 0].round(9))) == 300
+        assert len(np.unique(noise[:, 2].round(9))) > 1900  # drawn, in either case
+    assert -1.15 < min(slopes) < -0.8 and -0.2 < max(slopes) < 0.15
+    assert 10 < replayed < 30 if recorded else not replayed
+
+
 def test_a_sequence_changes_alike_in_any_batch_and_after_any_other() -> None:
     config = AugmentConfig(gain=6, noise=(0, 30), stream=0.5, speed=0.2)
     together = changes(config).take(np.arange(12), range(12))
@@ -168,6 +189,14 @@ class Sensor(TinyStepTask):
         return replace(data, x=rng.normal(0, 1, data.x.shape).astype(np.float32), statistics=scale)
 
 
+class Quiet(Sensor):
+    class_names = ("a", "b", "_silence_")
+
+
+class Words(Beeps):
+    class_names = ("low", "high", "hiss")
+
+
 def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> None:
     """A sensor's path undoes its scaling: raw values are changed, and scaled again."""
     raw = changes(AugmentConfig(noise=(0, 0)), Sensor())
@@ -175,8 +204,11 @@ def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> No
     batch = raw.take(np.arange(60), range(60))
     assert (batch.x - raw.sequences.take(np.arange(60)).x).std() == pytest.approx(1, rel=0.1)
     assert torch.equal(batch.y, raw.sequences.take(np.arange(60)).y)
-    with pytest.raises(SrnnError, match="stream needs one label a sequence, and a class '_silence_'"):
-        changes(AugmentConfig(stream=0.5), Sensor())
+    for task in (Sensor(), Words()):
+        with pytest.raises(SrnnError, match="stream needs one label a sequence, and a class '_silence_'"):
+            changes(AugmentConfig(stream=0.5), task)
+    quiet = changes(AugmentConfig(noise=(0, 0)), Quiet())  # steps of silence are no recordings of noise
+    assert not len(quiet._noises) and quiet.take(np.arange(60), range(60)).x.shape == batch.x.shape
 
 
 class Ramps(TinyStepTask):
@@ -230,6 +262,8 @@ def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(monkeypatch: py
             named = np.rint(places[: length - 3])  # by the label three steps later
             inside = (named >= 0) & (named + 3 < length)
             assert (labels[3:] == np.where(inside, named // 10, -1)).all()
+            assert (batch.y[row, length:] == -1).all()
+        assert raw.take(np.array([1]), [seed]).y.shape == (1, 80)  # no longer than its inputs
     assert (
         min(steepness) < 0.75 and max(steepness) > 1.35 and all(np.exp(-0.4) < one < np.exp(0.4) for one in steepness)
     )
@@ -246,8 +280,21 @@ def test_channels_are_mixed_as_much_as_was_asked() -> None:
         drawn.append(mixture - np.eye(3))
     assert 0.28 < np.abs(drawn).max() <= 0.3 + 1e-4 and np.abs(np.mean(drawn, 0)).max() < 0.12
     assert np.mean(np.square(drawn), 0) == pytest.approx(0.03, abs=0.015)
+    raw._signals = {
+        0: np.stack([np.arange(9.0), np.ones(9), np.arange(9.0)], 1).astype(np.float32)
+    }  # a lead that is off
+    assert np.isfinite(raw.changed(0, 0)[0]).all()
     with pytest.raises(SrnnError, match="channel_mix needs several channels, and this signal has one"):
         changes(AugmentConfig(channel_mix=0.3))
+
+
+def test_a_training_learns_from_the_changed_signals() -> None:
+    for task, config in ((Beeps(), AugmentConfig(stream=1.0)), (Ramps(), AugmentConfig(speed=0.4))):
+        raw, indices = changes(config, task), np.array([2, 0, 1])
+        batch = TrainingBatches(raw.sequences, task, raw.path, config, 5).take(indices, slice(None), 3, 0)
+        expected = raw.take(indices, [derive_seed(5, "augment", 3, index) for index in (2, 0, 1)])
+        assert torch.equal(batch.x, expected.x) and torch.equal(batch.y, expected.y)
+        assert not torch.equal(batch.x, raw.sequences.take(indices).x)
 
 
 def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,9 +306,18 @@ def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=None))
     with pytest.raises(SrnnError, match="this task has no raw signals to change"):
         changes(AugmentConfig(gain=3))
-    monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=[np.ones((3200, 1))] * 24))
-    with pytest.raises(SrnnError, match="not made of their raw signals alone"):
-        changes(AugmentConfig(gain=3))
+    signals = list(load(Beeps(), "train").signals or ())
+    for other in (
+        signals[12][::-1],
+        np.tile(signals[12], (2, 1)),
+        signals[12][:1600],
+    ):  # of one of the three that are looked at
+        changed = [*signals[:12], other, *signals[13:]]
+        monkeypatch.setattr(
+            Beeps, "load", lambda self, *_, changed=changed: replace(load(self, "train"), signals=changed)
+        )
+        with pytest.raises(SrnnError, match="not made of their raw signals alone"):
+            changes(AugmentConfig(gain=3))
 
 
 @pytest.mark.parametrize(

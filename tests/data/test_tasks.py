@@ -7,12 +7,13 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from srnn.data.batches import Sequences
+from srnn.data.batches import Sequences, evenly_spread
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
@@ -185,6 +186,105 @@ def test_a_task_of_ones_own_is_told_what_it_lacks() -> None:
         _ = task.inputs  # asked signal(), which asked for the inputs, ...
     with pytest.raises(SrnnError, match="should return a Split, not a tuple"):
         Sequences(task, "train")
+
+
+class Told(Task):
+    """Of a split of four sequences of five steps, with what a test wants otherwise."""
+
+    name, kind, class_names, inputs = "told", "per_sequence", ("a", "b"), 3
+
+    def __init__(self, **changes: Any) -> None:
+        self.changes = changes
+
+    def load(self, split: Any, data_dir: Path | None = None) -> Split:
+        arrays = {"x": np.zeros((4, 5, 3), np.float32), "y": np.array([0, 1, -1, 1]), "lengths": np.array([1, 5, 2, 4])}
+        return Split(**(arrays | self.changes))
+
+
+def not_finite(value: float) -> np.ndarray:
+    x = np.zeros((4, 5, 3), np.float32)
+    x[2, 4, 1] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": np.zeros((4, 5))}, r"should have the shape (sequences, steps, 3); it is (4, 5)."),
+        ({"x": np.zeros((4, 5, 2))}, "should have the shape (sequences, steps, 3); it is (4, 5, 2)."),
+        ({"x": np.zeros((0, 5, 3)), "y": np.zeros(0, int), "lengths": None}, "has no sequences."),
+        ({"y": np.zeros(3, int)}, "should have labels of shape (4,); they are (3,)."),
+        ({"y": np.zeros((4, 5), int)}, "should have labels of shape (4,); they are (4, 5)."),
+        ({"y": np.array([0, 1, 2, 1])}, "has a label outside 0 to 1 (and -1 for none)."),
+        ({"y": np.array([0, 1, -2, 1])}, "has a label outside 0 to 1 (and -1 for none)."),
+        ({"lengths": np.array([1, 5, 2, 4, 1])}, "should have 4 lengths; they are (5,)."),
+        ({"lengths": np.array([1, 5, 0, 4])}, "has a length outside 1 to 5."),
+        ({"lengths": np.array([1, 6, 2, 4])}, "has a length outside 1 to 5."),
+        *[({"x": not_finite(value)}, f"sequence 2, step 4, channel 1 is {value}. Repair or drop it.") for value in
+          (np.nan, np.inf, -np.inf)],
+    ],
+)  # fmt: skip
+def test_a_split_that_is_not_its_tasks_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
+    assert len(Sequences(Told(), "train")) == 4
+    with pytest.raises(SrnnError) as error:
+        Sequences(Told(**changes), "validation")
+    assert str(error.value).startswith("The validation split of task 'told' ") and str(error.value).endswith(message)
+
+
+def test_sequences_are_told_from_others_by_their_labels_lengths_and_groups() -> None:
+    """The same on any machine, whatever object holds a group's name."""
+    names = np.array(["a", "b", "a", "c"])
+    digests = {
+        Sequences(Told(**changes), "train").digest()
+        for changes in (
+            {}, {"lengths": None}, {"lengths": np.array([1, 5, 3, 4])}, {"y": np.array([0, 1, 1, 1])}, {"groups": names},
+            {"groups": names[::-1]}, {"x": np.zeros((4, 6, 3), np.float32)},
+        )
+    }  # fmt: skip
+    assert len(digests) == 7
+    assert Sequences(Told(groups=names.astype(object)), "train").digest() in digests
+
+
+def test_a_batch_is_as_long_as_the_longest_of_its_sequences() -> None:
+    x = np.arange(60, dtype=np.float32).reshape(4, 5, 3)
+    sequences = Sequences(Told(x=x), "train")
+    assert sequences.typical_length == 3 and [sequences.length_of(index) for index in range(4)] == [1, 5, 2, 4]
+    batches = list(sequences.batches(2, most=3))
+    assert [tuple(batch.x.shape) for batch in batches] == [(2, 5, 3), (1, 2, 3)]
+    assert [batch.steps for batch in batches] == [6, 2] and [batch.y.tolist() for batch in batches] == [[0, 1], [-1]]
+    np.testing.assert_array_equal(batches[1].x, x[2:3, :2])
+    np.testing.assert_array_equal(sequences.steps_of(3), x[3, :4])
+    part = batches[0][np.array([1])]
+    assert part.y.tolist() == [1] and part.lengths is not None and part.lengths.tolist() == [5]
+    assert [len(batch.y) for batch in sequences.batches(3)] == [3, 1]
+    whole = Sequences(Told(x=x, lengths=None), "train")
+    assert whole.typical_length == whole.length_of(0) == 5 and next(whole.batches(2)).steps == 10
+    assert Sequences(Told(lengths=np.array([1, 5, 1, 2])), "train").typical_length == 1  # as half of them are at most
+    for size in (0, -1, 1.5):
+        with pytest.raises(SrnnError, match="batch_size must be an integer"):
+            next(sequences.batches(size))  # type: ignore[arg-type]
+
+
+def test_what_a_stream_is_given_for_a_sequence_is_its_part_of_a_signal_or_what_undoes_its_encoding() -> None:
+    x = np.arange(60, dtype=np.float32).reshape(4, 5, 3)
+    signals, path = [np.arange(20)[:, None]] * 4, SimpleNamespace(form="signal", original=lambda steps: 2 * steps)
+    told = {}
+    for name, more in {"part": {"starts": np.array([3, 0, 1, 9])}, "whole": {}, "undone": {"signals": None}}.items():
+        sequences = Sequences(Told(**{"x": x, "signals": signals, **more}), "train")
+        told[name] = sequences.signal_of(3, path)  # type: ignore[arg-type]
+    path.form = "steps"
+    told["steps"] = Sequences(Told(x=x, signals=signals), "train").signal_of(3, path)  # type: ignore[arg-type]
+    assert all(signal is not None and signal.dtype == np.float32 for signal in told.values())
+    assert told["part"][:, 0].tolist() == [9, 10, 11, 12] and told["whole"][:, 0].tolist() == list(range(20))
+    np.testing.assert_array_equal(told["undone"], 2 * x[3, :4])
+    np.testing.assert_array_equal(told["steps"], 2 * x[3, :4])
+
+
+def test_sequences_that_are_shown_are_spread_over_split_and_classes() -> None:
+    y = np.repeat([2, 0, 1], 20)
+    assert y[evenly_spread(y, 3)].tolist() == [0, 1, 2] and y[evenly_spread(y, 6)].tolist() == [0, 0, 1, 1, 2, 2]
+    assert evenly_spread(np.zeros((10, 4), np.int64), 2).tolist() == [2, 7]
+    assert sorted(evenly_spread(y, 100).tolist()) == list(range(60)) and not len(evenly_spread(y, 0))
 
 
 @pytest.mark.parametrize("name", ["x", "y", "lengths", "groups"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from srnn.cli import serve  # noqa: E402
 from srnn.cli.options import shared  # noqa: E402
 from srnn.deploy.serve.accepting import bind, listen  # noqa: E402
-from srnn.deploy.serve.access import is_loopback  # noqa: E402
+from srnn.deploy.serve.access import KNOWN, Access, is_loopback  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
@@ -74,6 +76,20 @@ def test_with_the_token(guarded: Service) -> None:
     with websockets.sync.client.connect(url) as stream:
         stream.send('{"type": "start"}')
         assert json.loads(stream.recv())["type"] == "ready"
+
+
+def test_who_has_presented_no_token_is_known_to_nobody() -> None:
+    """Nor is anybody where none is asked for."""
+
+    async def app(*_: Any) -> None:
+        pass
+
+    for token, known in ((None, False), (TOKEN, True)):
+        headers = [(b"host", b"localhost"), (b"authorization", f"bearer  {TOKEN}".encode())]
+        headers.append((b"authorization", b"Bearer wrong"))  # the first of each counts
+        scope: dict[str, Any] = {"type": "http", "headers": headers}
+        asyncio.run(Access(app, token)(scope, app, app))  # type: ignore[arg-type]
+        assert scope[KNOWN] == known
 
 
 def test_a_proxy_on_this_machine_passes_on_the_name_that_it_has(guarded: Service) -> None:

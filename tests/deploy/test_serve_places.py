@@ -7,10 +7,13 @@ import errno
 import logging
 import resource
 import socket
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from srnn.deploy.serve import accepting
 from srnn.deploy.serve.accepting import Acceptor, bind, fit_descriptors, listen
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.serve.places import BUSY, GUEST, STREAM, Places
@@ -81,6 +84,7 @@ def test_an_address_has_its_own_bound() -> None:
     entered(places, 1, address="2001:db8:0:1::ffff%eth0")
     assert aborted(networks[0]) == [0] and not aborted(networks[1])
     assert not entered(places, 1, address=None)[0].aborted  # gone before it could be asked
+    assert aborted(entered(places, 4, address="127.0.0.1")) == [0]  # as this one's, where one was named
 
 
 def test_half_of_all_places_are_an_addresses_and_loopback_is_not_bounded() -> None:
@@ -109,13 +113,12 @@ def test_without_descriptors_some_go_new_ones_wait_and_one_line_is_logged(
 ) -> None:
     """asyncio's own server tried 2,048 times at once, and logged each time."""
     monkeypatch.setattr("srnn.deploy.serve.accepting.BACK_OFF", 0.01)
-    tries = 0
+    tries = list[float]()
 
     class Failing(socket.socket):
         def accept(self) -> Any:
-            nonlocal tries
-            tries += 1
-            if tries <= 3:
+            tries.append(time.monotonic())
+            if len(tries) <= 3:
                 raise OSError(error, "no more")
             return super().accept()
 
@@ -138,7 +141,8 @@ def test_without_descriptors_some_go_new_ones_wait_and_one_line_is_logged(
         return len(aborted(waiting))
 
     gone = asyncio.run(walk())
-    assert tries >= 4 and gone == (0 if error == errno.EPERM else 10)
+    assert len(tries) >= 4 and gone == (0 if error == errno.EPERM else 10)
+    assert min(later - before for before, later in pairwise(tries[:4])) > 0.009
     lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(lines) == 1 and "logged once" in lines[0].getMessage()
 
@@ -176,6 +180,18 @@ def test_too_few_descriptors_for_a_server_are_said(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(resource, "setrlimit", lambda *_: (_ for _ in ()).throw(ValueError("not allowed")))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (512, 4096))
     assert 1 <= fit_descriptors(Limits())[0].streams < 512
+
+
+@pytest.mark.parametrize("streams", [0, 1])
+def test_one_stream_is_enough_for_a_server(streams: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "_open_descriptors", lambda: 10)
+    most = accepting.SPARE_CONNECTIONS + accepting.OWN_DESCRIPTORS + 10 + streams
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (most, most))
+    if streams:
+        assert fit_descriptors(Limits())[0].streams == streams
+    else:
+        with pytest.raises(SrnnError, match=f"'ulimit -n' allows {most} open files"):
+            fit_descriptors(Limits())
 
 
 def test_more_streams_than_a_system_can_count(monkeypatch: pytest.MonkeyPatch) -> None:

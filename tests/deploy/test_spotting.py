@@ -80,6 +80,8 @@ def test_what_is_understood() -> None:
     assert sure.delays == pytest.approx((0.55, 1.25))
     told = sure.to_dict()
     assert told["false_rejects"] == 2 and told["false_accepts_an_hour"] == pytest.approx(3 * 3600 / 11)
+    assert told["without_a_word_an_hour"] == pytest.approx(2 * 3600 / 11)
+    assert told["delay_seconds"] == pytest.approx({"p50": 0.9, "p95": 0.55 + 0.95 * 0.7})
     assert (
         unsure.understood == 1 and unsure.false_accepts == 4
     )  # said too early of the second, it keeps it from the right one
@@ -95,6 +97,7 @@ def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> Non
     found = judge(DECODER, heard, clips, SpottingRule(0.8))
     assert (found.understood, found.false_accepts, found.mistaken) == (1, 3, 1)
     assert found.delays == pytest.approx((1.55,))
+    assert judge(DECODER, heard, [Clip(100, 200, 2)], SpottingRule(0.8)).share == 0  # of no word
 
 
 def test_a_mean_of_windows_outvotes_one_of_them() -> None:
@@ -103,13 +106,17 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
     assert known.steps[known.final].tolist() == [125, 300]
     again = Detector(DECODER, SpottingRule(0.8)).push(*heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:])
     assert again.final.tolist() == [True, False, True]  # the first window; and one of which all comes after it
+    just = float(softmax(heard_of(said[:1]).scores).max())
+    for threshold, sure in ((just, [True]), (float(np.nextafter(just, 1)), [False])):
+        known = Detector(DECODER, SpottingRule(threshold)).push(*heard_of([(99, 0, 0.9)])[1:])
+        assert known.final.tolist() == sure
     whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(*heard_of(said)[1:])
     assert whole.steps[whole.final].tolist() == [325]
     np.testing.assert_allclose(whole.scores[1], heard_of(said).scores[:2].mean(0))
-    cut, parts = Detector(DECODER, SpottingRule(0.8, smooth=3)), []
+    cut, parts = Detector(DECODER, SpottingRule(0.8, smooth=4)), []
     for at in range(6):
         parts.append(cut.push(*(part[at : at + 1] for part in heard_of(said)[1:])))
-    at_once = Detector(DECODER, SpottingRule(0.8, smooth=3)).push(*heard_of(said)[1:])
+    at_once = Detector(DECODER, SpottingRule(0.8, smooth=4)).push(*heard_of(said)[1:])
     for ours, theirs in zip(zip(*parts, strict=True), at_once, strict=True):
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
 
@@ -134,6 +141,7 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
     chosen = {n: choose(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
     assert 0.72 < chosen[0].threshold <= 0.92 and judge(DECODER, heard, clips, chosen[0]).understood == 1
     assert 0.37 < chosen[400].threshold <= 0.62 and judge(DECODER, heard, clips, chosen[400]).understood == 2
+    assert choose(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold  # just as many as it has
     assert (chosen[0].chosen_on, chosen[0].false_accepts) == ("validation", 0)
     assert judge(DECODER, heard, clips, chosen[10_000]) == replace(
         judge(DECODER, heard, clips, chosen[400]), rule=chosen[10_000]

@@ -12,6 +12,7 @@ from srnn import SrnnError
 from srnn.files import (
     LIMITS,
     FormatLimits,
+    append_line,
     files_in,
     parse_json,
     read_bytes,
@@ -19,6 +20,8 @@ from srnn.files import (
     read_json_lines,
     reading,
     remove_leftovers,
+    whole_file,
+    whole_folder,
     write_atomically,
 )
 from srnn.files.writing import temporary_beside
@@ -141,18 +144,71 @@ def test_writing_keeps_permissions_links_and_leaves_nothing_behind(
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "link"]
 
 
+def test_what_is_written_is_on_disk_before_it_has_its_name_and_then_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, fsync, replace = list[object](), os.fsync, os.replace
+
+    def noted(handle: int) -> None:
+        found = os.fstat(handle)
+        done.append("folder" if stat.S_ISDIR(found.st_mode) else found.st_size)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("named"), replace(*names)))
+    write_atomically(tmp_path / "file", b"12345")
+    assert done == [5, "named", "folder"]
+    done.clear()
+    with whole_folder(tmp_path / "new") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "one").write_bytes(b"123")
+    assert done == ["folder", 3, "folder", "named", "folder"]
+    done.clear()
+    append_line(tmp_path / "log", "first")
+    append_line(tmp_path / "log", "second")
+    assert done == [6, "folder", 13]
+
+
+def test_a_file_has_at_most_the_permissions_it_is_given_and_a_folder_only_where_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(0o666)
+    (tmp_path / "file").chmod(0o666)
+    with whole_file(tmp_path / "file", mode=0o600) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+    with (
+        pytest.raises(SrnnError, match=r"Cannot write .*inner/file: No such file"),
+        whole_file(tmp_path / "inner" / "file"),
+    ):
+        pass
+    with whole_file(tmp_path / "inner" / "file", parents=True) as file:
+        file.write(b"1")
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_what_is_no_ordinary_file_is_written_to_and_stays(tmp_path: Path) -> None:
-    write_atomically(Path(os.devnull), b"content")
-    assert not Path(os.devnull).is_file()
+    """A pipe of the test's own: with a mistake in the code root would replace the machine's /dev/null by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", b"content")
+    assert os.read(reader, 100) == b"content" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
     with pytest.raises(SrnnError, match="Cannot write"):
         write_atomically(tmp_path, b"content")
 
 
 def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
-    keep, left = tmp_path / "metrics.jsonl", temporary_beside(tmp_path / "metrics.jsonl")
+    left = temporary_beside(tmp_path / "metrics.jsonl")
     assert left != temporary_beside(tmp_path / "metrics.jsonl")
-    for path in (keep, left):
-        path.write_bytes(b"x")
-    assert files_in(tmp_path) == [keep.name]
+    assert len(temporary_beside(tmp_path / ("x" * 255)).name) < 130  # a name that there may be
+    keep = {"metrics.jsonl", ".a-abc.tmp", ".a-0123456789ab.tmp.zip", "a-0123456789ab.tmp", ".a-0123456789AB.tmp"}
+    for name in (*keep, left.name, ".lock"):
+        (tmp_path / name).write_bytes(b"x")
+    folder, named = temporary_beside(tmp_path / "out"), temporary_beside(tmp_path / "link")
+    folder.mkdir()
+    (folder / "part").touch()
+    (tmp_path / "target").write_bytes(b"x")
+    named.symlink_to(tmp_path / "target")  # nothing of ours is one
+    assert set(files_in(tmp_path)) == keep | {"target"}
     remove_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == [keep]
+    assert {path.name for path in tmp_path.iterdir()} == keep | {"target", ".lock", named.name}

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from srnn import SrnnError
-from srnn.files import FolderInUse, append_line, locked, locking, remove_leftovers, whole_file, whole_folder
+from srnn.files import FolderInUse, append_line, locked, locking, locks, remove_leftovers, whole_file, whole_folder
+from srnn.files.writing import temporary_beside
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
@@ -151,6 +152,124 @@ def test_a_folder_that_goes_while_it_is_made_is_made_again(tmp_path: Path, monke
         assert (tmp_path / "new" / locking.NAME).exists() and not there
 
 
+def test_a_folder_or_a_lock_that_goes_while_one_waits_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder removes first the lock, then the folder that it made."""
+    folder, lock, opened, gone = tmp_path / "new", locking.try_lock, os.open, list[str]()
+
+    def folder_goes(path: Any, *options: Any, **more: Any) -> int:
+        if str(path).endswith(locking.NAME) and not gone:
+            gone.append("folder")
+            folder.rmdir()
+        return opened(path, *options, **more)
+
+    def lock_goes(handle: int) -> bool | None:
+        if gone == ["folder"]:
+            gone.append("lock")
+            (folder / locking.NAME).unlink()
+        return lock(handle)
+
+    monkeypatch.setattr(os, "open", folder_goes)
+    monkeypatch.setattr(locking, "try_lock", lock_goes)
+    with locked(folder):
+        assert gone == ["folder", "lock"] and (folder / locking.NAME).exists()
+
+
+def test_a_process_that_was_forked_does_not_hold_what_its_parent_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = os.getpid()
+    with locked(tmp_path):
+        monkeypatch.setattr(os, "getpid", lambda: number + 1)
+        with pytest.raises(FolderInUse, match=f"in use by process {number} on"), locked(tmp_path):
+            pass
+        monkeypatch.setattr(os, "getpid", lambda: number)
+
+
+def test_who_holds_a_folder_is_said_whatever_was_in_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / locking.NAME).write_text("x" * 2000)  # of a killed process
+    with locked(tmp_path):
+        assert json.loads((tmp_path / locking.NAME).read_text())["pid"] == os.getpid()
+        monkeypatch.setattr(threading, "get_ident", lambda: 0)
+        for content in ("", "no json", "[]", '{"pid": "x"}'):
+            (tmp_path / locking.NAME).write_text(content)
+            with pytest.raises(FolderInUse, match="is in use by another process; wait"), locked(tmp_path):
+                pass
+        monkeypatch.undo()
+
+
+def test_a_lock_that_is_a_link_leaves_what_it_names_alone(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("content")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / locking.NAME).symlink_to(tmp_path / "kept")
+    with pytest.raises(SrnnError, match="Cannot write the folder"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "kept").read_text() == "content"
+
+
+def test_a_function_holds_its_folder_where_it_is_asked_to_and_waits_for_it(tmp_path: Path) -> None:
+    held, holds = threading.Event(), [True]
+
+    @locks("out", wait=60, when=lambda: holds[0])
+    def is_locked(other: int, out: Path) -> bool:
+        held.set()
+        return (out / locking.NAME).exists()
+
+    with locked(tmp_path / "new"):
+        thread = threading.Thread(target=is_locked, args=(1, tmp_path / "new"))
+        thread.start()
+        assert not held.wait(0.01)
+    thread.join()
+    assert held.is_set() and is_locked(2, out=tmp_path)
+    holds[0] = False
+    assert not is_locked(2, out=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_no_descriptor_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    temporary_beside(tmp_path / "left").touch()
+    with whole_folder(tmp_path / "folder") as folder, whole_file(folder / "file") as file:
+        file.write(b"1")
+    append_line(tmp_path / "log", "1")
+    with locked(tmp_path):
+        monkeypatch.setattr(threading, "get_ident", lambda: 0)
+        with pytest.raises(FolderInUse), locked(tmp_path):
+            pass
+        monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "log"]
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "about to be"])
+def test_what_another_takes_for_a_leftover_is_begun_anew(
+    kind: str, removed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the moment it is made and that in which it is locked."""
+    lock, seen = locking.try_lock, list[Path]()
+
+    def late(handle: int) -> bool | None:
+        if not seen:
+            seen.extend(tmp_path.iterdir())
+            if removed:
+                (os.rmdir if kind == "folder" else os.unlink)(seen[0])
+            return lock(handle) if removed else False
+        return lock(handle)
+
+    monkeypatch.setattr("srnn.files.writing.try_lock", late)
+    if kind == "file":
+        with whole_file(tmp_path / "out") as file:
+            file.write(b"1")
+    else:
+        with whole_folder(tmp_path / "out") as folder:
+            (folder / "one").touch()
+            assert folder not in seen
+    assert len(seen) == 1 and seen[0].exists() != removed
+    assert (tmp_path / "out").is_file() == (kind == "file") and (tmp_path / "out").exists()
+
+
 def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Path) -> None:
     with locked(tmp_path / "a" / "b"):
         pass
@@ -158,8 +277,8 @@ def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Pat
     with locked(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "file").touch()
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
-    for name in ("x" * 300, "zero\0byte", "a/b/file"):
-        with pytest.raises(SrnnError, match="Cannot write"), locked(tmp_path / name):
+    for name, why in (("x" * 300, ""), ("zero\0byte", ""), ("a/b/file", ".* it is a file; name a folder")):
+        with pytest.raises(SrnnError, match=f"Cannot write{why}"), locked(tmp_path / name):
             pass
 
 

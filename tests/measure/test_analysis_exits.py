@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from srnn import SrnnError, Stream
 from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
-from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
+from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
 from srnn.measure.analysis.policy import in_a_row
 from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, check_confidences, confidences
 from srnn.nn.loss_config import LossConfig, LossName
@@ -174,19 +175,48 @@ def test_a_patience_that_was_not_asked_for_is_not_chosen() -> None:
     assert policy.patience == 4 and counts.point(policy).mean_steps == 4 and counts.curve(1)[0].mean_steps == 1
 
 
-def test_where_nothing_is_allowed_it_waits() -> None:
+@pytest.mark.parametrize("steps", [6, 600], ids=["some wait for the end", "none of those that are tried does"])
+def test_where_nothing_is_allowed_it_waits(steps: int) -> None:
     """Wrong until the last step, and sure of it."""
     loss = Loss(LossConfig("ce_last"), per_step=False)
-    x = np.zeros((10, 6, 2), np.float32)
-    x[:, :5, 0], x[:, 5, 1] = 50, 50
-    counts = ExitCounts(loss, 6)
+    x = np.zeros((10, steps, 2), np.float32)
+    x[:, :-1, 0], x[:, -1, 1] = 50, 50
+    counts = ExitCounts(loss, steps)
     counts.add(prefixes(loss, torch.from_numpy(x), None), np.ones(10, np.int64))
     policy = counts.choose(0.5, "validation")
     assert policy.confidence is None and counts.point(policy) == counts.waiting()
+    assert (policy.chosen_on, policy.allowed_loss) == ("validation", 0.5)
     assert not policy.decide(x).exited.any()
     deciding = policy.begin()
-    assert [deciding.push(x[0, t]) for t in range(6)] == [None] * 6
+    assert [deciding.push(x_t) for x_t in x[0]] == [None] * steps
     assert deciding.guesses[0] == 1
+
+
+def test_what_is_lost_may_be_as_much_as_was_allowed() -> None:
+    """29 of 100, all that are right at the end: in floating point .29 of 100 is a little less than that."""
+    x = np.zeros((100, 2, 2), np.float32)
+    x[:, 0, 0] = x[:29, 1, 1] = x[29:, 1, 0] = 50
+    counts = ExitCounts(Loss(LossConfig("ce_last"), per_step=False), 2)
+    counts.add(prefixes(counts.loss, torch.from_numpy(x), None), np.ones(100, np.int64))
+    assert counts.waiting().accuracy == 0.29
+    assert counts.point(counts.choose(0.29, "validation")).mean_steps == 1
+    assert counts.choose(0.28, "validation").confidence is None
+
+
+def test_a_bound_is_reached_not_exceeded() -> None:
+    believed = np.array([[0.625, 0.375], [0.624, 0.376]])  # with a margin of a quarter, and a little less
+    assert ExitPolicy("ce_mean", confidence=0.625).sure(believed).tolist() == [True, False]
+    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).sure(believed).tolist() == [True, False]
+    assert ExitPolicy("ce_mean", confidence=1).sure(np.ones((1, 1))).tolist() == [True]
+    told: Any = SimpleNamespace(predicted=np.zeros((2, 1), int), last=np.zeros(2, int))
+    told.confidence, told.margin = believed[:, :1], np.diff(-believed)
+    counts = ExitCounts(Loss(LossConfig("ce_mean"), per_step=False), 1, margin=0.25)
+    counts.add(told, np.zeros(2, np.int64))
+    assert counts.curve(1)[0].exited == 0.5
+
+
+def test_of_no_sequence_there_is_a_point_too() -> None:
+    assert ExitCounts(Loss(LossConfig("ce_mean"), per_step=False), 3).waiting().accuracy == 0
 
 
 def test_the_policy_of_another_split_comes_from_validation() -> None:
@@ -201,6 +231,25 @@ def test_the_policy_of_another_split_comes_from_validation() -> None:
     assert [point.confidence for point in on_test.curve] == list(CONFIDENCES)
     assert (on_test.first_reached[0].patience, on_test.first_reached[0].earliest) == (1, 1)
     assert json.loads(json.dumps(on_test.to_dict())) == on_test.to_dict()
+
+
+def test_each_number_of_an_exit_is_of_its_own_split() -> None:
+    """Sure of another class in the first step, before the loss counts, from then on of the right one: but for two of the test
+    sequences: one is right at the end only, one is not."""
+    loss, x = Loss(LossConfig("ce_last", start=2), per_step=False), np.zeros((10, 8, 2), np.float32)
+    x[:, 0, 0] = x[:, 1:, 1] = 50
+    validation, test = ExitCounts(loss, 8), ExitCounts(loss, 8)
+    for counts in (validation, test):
+        counts.add(prefixes(loss, torch.from_numpy(x), None), np.ones(10, np.int64))
+        x[0, :7], x[1] = x[0, 7, ::-1], x[1, :, ::-1]
+    found = EarlyExit.chosen_on(validation, test, "test", 0.0)
+    policy = found.policy
+    assert policy == validation.choose(0.0, "validation") != test.choose(0.0, "validation")
+    assert (policy.patience, policy.earliest) == (1, 3)
+    assert found.validation == validation.point(policy) != test.point(policy) == found.result
+    assert found.waiting == test.waiting() != validation.waiting()
+    assert found.curve == test.curve(1, 3) != test.curve(1)
+    assert found.first_reached == test.curve(1, 3)
 
 
 def test_beside_a_stream() -> None:
@@ -225,11 +274,15 @@ def test_streams_begin_again_one_by_one() -> None:
     policy = ExitPolicy("ce_mean", 1, 0.9, patience=2)
     sure = np.array([[9.0, 0], [9.0, 0]])
     deciding = policy.begin(2)
-    deciding.push(sure)
-    assert deciding.push(sure).tolist() == [0, 0]
+    first = deciding.push(sure)
+    assert deciding.push(sure).tolist() == [0, 0] and first.tolist() == [-1, -1]
     deciding.reset(np.array([True, False]))
+    assert deciding.guesses.tolist() == [-1, 0]
     assert deciding.push(sure[:, ::-1]).tolist() == [-1, 0]
-    assert deciding.push(sure[:, ::-1]).tolist() == [1, 0]  # the other's decision stands
+    assert deciding.guesses.tolist() == [1, 0]  # what the other has heard counts
+    assert deciding.push(sure[:, ::-1]).tolist() == [1, 0]  # and its decision stands
+    deciding.reset()
+    assert [deciding.push(sure[:, ::-1]).tolist() for _ in range(2)] == [[-1, -1], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +294,10 @@ def test_streams_begin_again_one_by_one() -> None:
         ({"loss": "ce_mean", "confidence": "0.5"}, "confidence"),
         ({"loss": "ce_mean", "confidence": float("nan")}, "confidence"),
         ({"loss": "ce_mean", "confidence": 10**400}, "confidence must be a number from 0 to 1"),
+        ({"loss": "ce_mean", "confidence": True}, "confidence must be a number from 0 to 1"),
         ({"loss": "ce_mean", "margin": None}, "margin"),
+        ({"loss": "ce_mean", "margin": 1.5}, "margin must be a number from 0 to 1"),
+        ({"loss": "ce_mean", "allowed_loss": 1.5}, "allowed_loss must be a number from 0 to 1"),
         ({"loss": "ce_mean", "patience": 0}, "patience"),
         ({"loss": "ce_mean", "patience": 1.5}, "patience"),
         ({"loss": "ce_mean", "start": -1}, "start"),
@@ -256,8 +312,9 @@ def test_streams_begin_again_one_by_one() -> None:
 def test_what_is_no_policy_is_refused(content: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(SrnnError, match=message):
+    with pytest.raises(SrnnError, match=message) as error:
         ExitPolicy.load(path)
+    assert str(error.value).count(str(path)) == 1
 
 
 def test_policy_files(tmp_path: Path) -> None:
@@ -285,7 +342,7 @@ def test_numbers_that_json_cannot_hold_are_refused_before_a_file_is_written(sett
 def test_outputs_of_a_wrong_shape_are_refused() -> None:
     policy = ExitPolicy("ce_mean", confidence=0.5)
     with pytest.raises(SrnnError, match="pass the number of steps"):
-        ExitPolicy("ce_mean", confidence=0.5, earliest=3).sure(np.ones((4, 2)) / 2)
+        ExitPolicy("ce_mean", confidence=0.5, earliest=2).sure(np.ones((4, 2)) / 2)
     for bad in (np.zeros(3), np.zeros((2, 0, 3)), np.zeros((1, 2, 3, 4))):
         with pytest.raises(SrnnError, match="shape"):
             policy.decide(bad)
@@ -297,6 +354,8 @@ def test_outputs_of_a_wrong_shape_are_refused() -> None:
             policy.begin(streams)  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="one step"):
         policy.begin(2).push(np.zeros(3))
+    with pytest.raises(SrnnError, match="one step"):
+        policy.begin(2).push(np.zeros((2, 0)))
     with pytest.raises(SrnnError, match="active"):
         policy.begin(2).push(np.zeros((2, 3)), active=[1, 0])
 

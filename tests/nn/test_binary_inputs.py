@@ -49,6 +49,20 @@ def test_events_are_spikes() -> None:
             Spikes.from_events(events, steps, 70)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(2, 9000, 3), (2, 4, 700)], ids=["more than are unpacked at once", "several words"])
+def test_spikes_are_counted_by_step_and_by_channel_however_many(shape: tuple[int, int, int]) -> None:
+    bits = binary(*shape)
+    bits[0, 0] = bits[:, :, -1] = True  # more than a byte counts
+    spikes = Spikes.from_dense(bits)
+    assert torch.equal(spikes.counts(), bits.sum(-1)) and torch.equal(spikes.totals(), bits.sum((0, 1)))
+    total = int(bits.sum())
+    assert spikes.rate() == total / bits.numel() and spikes.rate(torch.tensor([3, 1])) == total / (4 * shape[2])
+    assert spikes.dense().dtype == torch.float32 and spikes.dense(torch.float64).dtype == torch.float64
+    assert torch.equal(spikes[1:, 1:3].dense(), bits[1:, 1:3].float())
+    with pytest.raises(SrnnError, match="Index spikes so that batch and time remain"):
+        spikes[0]
+
+
 def test_what_spikes_cannot_be_made_of_is_one_line() -> None:
     for wrong in ([[[1]]], np.ones((1, 2, 3)), torch.ones(2, 3)):
         with pytest.raises(SrnnError, match="made of a tensor"):

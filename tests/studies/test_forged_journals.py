@@ -15,6 +15,8 @@ HOSTILE = [
     *("trial", "unit", "settings", "round"),
     *({key: value} for key in ("unit", "settings", "round", "lease", "results", "error", "died") for value in (7.5, None)),
     {"lease": {"pid": "x", "host": "h"}}, {"lease": {"pid": 1}}, {"lease": {"host": 1, "pid": 1, "beat": 1}},
+    *({"results": {"0": {"accuracy": 1, "parameters": 1, "run": "r", **wrong}}} for wrong in
+      ({"accuracy": None}, {"sick": [1]}, {"run": 1}, {"epochs": True})),
     {"results": {"0": 1}}, {"results": {"0": {}}}, {"results": {"0": {"accuracy": "x", "parameters": 1, "run": "r"}}},
     {"unit": "nobody/s0"}, {"settings": {"more": 1}},
 ]  # fmt: skip

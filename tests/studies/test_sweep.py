@@ -1,30 +1,17 @@
-"""Sweep files: what they say, what is refused; the command; results and plots."""
+"""Sweep files: what they say, what is refused; the command."""
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.studies import Sweep, load_sweep, shipped_sweeps
-from srnn.studies.plots import draw
-from srnn.studies.queue import UnitStatus
-from srnn.studies.results import write_results
-from srnn.studies.watch import Watch, line, table
-
-BASE = "recipe: digits\nset: {network.backend: reference}\n"
-
-
-def _load(tmp_path: Path, text: str, name: str = "mine") -> Sweep:
-    path = tmp_path / f"{name}.yaml"
-    path.write_text(text)
-    return load_sweep(str(path))
+from srnn.studies import load_sweep, shipped_sweeps
+from support.sweeps import BASE, sweep_of
 
 
 @pytest.mark.parametrize("name", shipped_sweeps())
@@ -55,7 +42,7 @@ def test_networks_that_are_compared_are_searched_with_equal_effort(task: str) ->
 
 
 def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
-    sweep = _load(tmp_path, BASE + "seeds: [3, 5]\nparameters:\n  network.surrogate.h: [0.0, 0.15]\n"
+    sweep = sweep_of(tmp_path, BASE + "seeds: [3, 5]\nparameters:\n  network.surrogate.h: [0.0, 0.15]\n"
                   "  network.hidden: [[8], [4, 4]]\n")  # fmt: skip
     names = [unit.name for unit in sweep.units()]
     assert names[:4] == ["h=0,hidden=8/s3", "h=0,hidden=4-4/s3", "h=0.15,hidden=8/s3", "h=0.15,hidden=4-4/s3"]
@@ -67,7 +54,7 @@ def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
 
 def test_variants_may_name_recipes_and_baselines(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("task: {name: digits}\nnetwork: {hidden: [5]}\n")
-    sweep = _load(tmp_path, "recipe: own.yaml\nvariants:\n  - base:\n  - lstm: {baseline: lstm}\n"
+    sweep = sweep_of(tmp_path, "recipe: own.yaml\nvariants:\n  - base:\n  - lstm: {baseline: lstm}\n"
                   "  - other: {recipe: digits, training.epochs: 2}\n")  # fmt: skip
     sweep.check()
     recipes = {unit.point: sweep.recipe_for(unit.settings) for unit in sweep.units()}
@@ -79,9 +66,75 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
     text = (
         BASE + "variants:\n  - a: {}\n  - b: {network.surrogate: linear}\nparameters: {training.batch_size: [8, 16]}\n"
     )
-    points = _load(tmp_path, text).points()
+    points = sweep_of(tmp_path, text).points()
     assert list(points) == ["a,batch_size=8", "a,batch_size=16", "b,batch_size=8", "b,batch_size=16"]
     assert points["b,batch_size=16"] == {"network.surrogate": "linear", "training.batch_size": 16}
+
+
+def test_a_points_name_tells_it_from_the_others(tmp_path: Path) -> None:
+    text = (
+        BASE
+        + "parameters: {training.optimizer.name: [adam, ''], loss.name: [ce_mean], training.lr_scale: [0.125, 0.126]}"
+    )
+    points = list(sweep_of(tmp_path, text).points())
+    assert points[:2] == [
+        f"training.optimizer.name=adam,loss.name=ce_mean,lr_scale={scale}" for scale in ("0.125", "0.126")
+    ]
+    assert points[2] == "training.optimizer.name=empty,loss.name=ce_mean,lr_scale=0.125"
+
+
+def test_as_many_trainings_as_the_limit_are_taken_and_one_point_more_is_not(tmp_path: Path) -> None:
+    for count in (200, 201):
+        text = BASE + f"seeds: {list(range(500))}\nparameters: {{training.epochs: {list(range(1, 1 + count))}}}\n"
+        if count == 200:
+            assert sweep_of(tmp_path, text).size == 100_000
+        else:
+            with pytest.raises(SrnnError, match="at most 100,000 trainings, not 100,500"):
+                sweep_of(tmp_path, text)
+
+
+def test_a_search_is_checked_at_its_ends_and_with_every_value(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, BASE + "sampler: tpe\ntrials: 4\nseeds: [0, 1]\nparameters:\n"
+                  "  training.optimizer.lr: loguniform(1e-5, 1)\n  training.batch_size: integer(4, 9)\n"
+                  "  network.hidden: [[8], [9], [7]]\n")  # fmt: skip
+    made = {name: tuple(point.values()) for name, point in sweep._choices().items()}
+    assert made == {
+        "the lower ends": (1e-5, 4, [8]),
+        "choice 2": (1.0, 9, [9]),
+        "the upper ends": (1.0, 9, [7]),
+    }
+    assert all(type(size) is int for _, size, _ in made.values())
+    assert sweep.size == 8 and len(sweep.units()) == 4
+
+
+def test_what_a_sweep_that_is_resumed_must_keep(tmp_path: Path) -> None:
+    text = BASE + ("sampler: {name: random, seed: 1}\npruner: {name: median, startup: 3, warmup: 4}\ntrials: 2\n"
+                   "parameters: {training.batch_size: [8, 16]}\n")  # fmt: skip
+    for old, new in (
+        ("seed: 1", "seed: 2"), ("random", "tpe"), ("startup: 3", "startup: 2"), ("warmup: 4", "warmup: 5"),
+        ("16]", "17]"), ("trials: 2", "trials: 2\nseeds: [0, 1]"), ("trials: 2", "trials: 2\noptimise: loss"),
+        ("trials: 2", "trials: 3"), ("trials: 2", "trials: 2\nbudget_minutes: 5"),
+    ):  # fmt: skip
+        same = sweep_of(tmp_path, text).identity() == sweep_of(tmp_path, text.replace(old, new)).identity()
+        assert same == ("trials: 3" in new or "budget" in new), new
+    for name, hidden in (("one", 4), ("two", 5)):
+        (tmp_path / f"{name}.yaml").write_text(f"task: {{name: digits}}\nnetwork: {{hidden: [{hidden}]}}\n")
+    named = sweep_of(
+        tmp_path, "recipe: one.yaml\nset: {network.hidden: [3]}\nparameters: {recipe: [one.yaml, two.yaml]}\n"
+    )
+    told = named.identity()
+    assert [told[f"recipe {name}.yaml"]["network"]["hidden"] for name in ("one", "two")] == [[4], [5]]
+
+
+def test_a_points_own_settings_go_before_those_of_all(tmp_path: Path) -> None:
+    sweep = sweep_of(
+        tmp_path, "recipe: digits\nset: {training.epochs: 3}\nvariants: [{a: {}}, {b: {training.epochs: 5}}]\n"
+    )
+    assert [sweep.recipe_for(unit.settings).training.epochs for unit in sweep.units()] == [3, 5]
+    assert [sweep_of(tmp_path, BASE + f"optimise: {name}").maximise for name in ("accuracy_labelled", "loss")] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +148,7 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "seeds: []", "'seeds' must be"),
         (BASE + "seeds: [1, 1]", "a list of distinct integers"),
         (BASE + "seeds: [true]", "'seeds' must be"),
+        (BASE + f"seeds: [{2**63}]", "'seeds' must be"),
         (BASE + "seeds: [-1]", "at least 0"),
         ("recipe: digits\nset: [1]", "'set' must be"),
         (BASE + "variants: {a: {}}", "'variants' must be a list"),
@@ -102,16 +156,22 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "variants: [{a: {}, b: {}}]", "'variants' must be"),
         (BASE + "variants: [{a: {}}, {a: {}}]", "a unique name"),
         (BASE + "variants: [{'../x': {}}]", "a unique name"),
+        (BASE + "variants: [{'..': {}}]", "a unique name"),
+        (BASE + "variants: [{}]", "'variants' must be"),
         (BASE + "parameters: {training.epochs: []}", "a list of distinct values"),
         (BASE + "parameters: {training.epochs: [1, 1]}", "a list of distinct values"),
         (BASE + "parameters: {training.epochs: 'integer(1, 2)'}", "a grid needs a list"),
         (BASE + "parameters: {network.neuron: ['a b', 'a-b']}", "two points have the name"),
-        (BASE + "sampler: tpe\nparameters: {training.epochs: [1, 2]}", "'trials' must be"),
+        (BASE + f"parameters: {{network.neuron: [{'a' * 200}]}}", "a point's name is too long: 'neuron=aa"),
+        *[(BASE + f"sampler: tpe\n{given}parameters: {{training.epochs: [1, 2]}}", "'trials' must be") for given in
+          ("", "trials: 0\n", "trials: true\n", "trials: 1.5\n")],
         (BASE + "variants: [{a: {training.epochs: 3}}]\nparameters: {training.epochs: [1, 2]}", "is set by the variant 'a' and"),
         (BASE + "sampler: tpe\ntrials: 3", "'parameters' must be"),
         (BASE + "sampler: tpe\ntrials: 3\nvariants: [{a: {}}]\nparameters: {training.epochs: [1, 2]}", "'variants' must be"),
         (BASE + "sampler: optuna", "must be one of grid, random, tpe"),
         (BASE + "sampler: {name: tpe, sed: 1}", "Did you mean 'seed'"),
+        (BASE + "sampler: {name: tpe, seed: true}", "sampler.seed must be an integer, at least 0"),
+        (BASE + f"sampler: {{name: tpe, seed: {2**63}}}", "sampler.seed must be an integer, at least 0"),
         (BASE + "pruner: {name: median, warmup: -1}", "at least 0"),
         (BASE + "trials: 3", "'trials' must be left out"),
         *[(BASE + f"budget_minutes: {given}", "'budget_minutes' must be a positive number") for given in
@@ -119,14 +179,15 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "optimise: test_accuracy", "a metric of the validation split"),
         *[
             (BASE + f"sampler: random\ntrials: 2\nparameters: {{training.optimizer.lr: '{given}'}}", "parameters.training")
-            for given in ("uniform(1, 0)", "loguniform(0, 1)", "integer(0.5, 2)", "normal(0, 1)", "uniform(a, b)",
+            for given in ("uniform(1, 0)", "uniform(1, 1)", "loguniform(0, 1)", "integer(0.5, 2)", "integer(0, 1.5)",
+                          "integer(0, 1e16)", "normal(0, 1)", "uniform(a, b)",
                           "uniform(0, inf)", "uniform(nan, 1)")
         ],
     ],
 )  # fmt: skip
 def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SrnnError) as raised:
-        _load(tmp_path, text)
+        sweep_of(tmp_path, text)
     assert message in str(raised.value) and "mine.yaml" in str(raised.value)
 
 
@@ -156,7 +217,7 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
     ],
 )
 def test_every_point_is_checked_before_anything_is_trained(text: str, message: str, tmp_path: Path) -> None:
-    sweep = _load(tmp_path, text)
+    sweep = sweep_of(tmp_path, text)
     with pytest.raises(SrnnError, match=message):
         sweep.check()
 
@@ -195,110 +256,3 @@ def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture
             assert main(["sweep", str(path), "--storage", f"{scheme}://me:{password}@host/db"]) == 2
             said = capsys.readouterr().err
             assert said.startswith(f"srnn: The storage {scheme}://me:***@host/db ") and "secret" not in said
-
-
-def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:
-    """Every unit with made-up results."""
-    found = []
-    for number, unit in enumerate(sweep.units()):
-        results = {
-            str(seed): {
-                "accuracy": 0.5 + 0.01 * number + 0.001 * seed, "loss": 1.0, "parameters": 10, "best_epoch": 1, "epochs": 2,
-                "seconds": 3.0, "firing_rate": 0.1, "run": f"runs/{unit.name}",
-            }
-            for seed in unit.seeds
-        }  # fmt: skip
-        settings = dict(unit.settings) or {
-            "training.optimizer.lr": 10.0 ** -(number + 1),
-            "network.hidden": [8 + number % 2],
-        }
-        found.append(UnitStatus(unit, state, settings, 0.5 + 0.01 * number, 2, "host:1", 3.0, results, None))
-    return found
-
-
-def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
-    text = (
-        BASE
-        + "title: T\nseeds: [0, 1, 2]\nparameters: {network.surrogate.h: [0.0, 0.1], network.surrogate.s: [3, 6]}\n"
-    )
-    sweep = _load(tmp_path, text)
-    status = _status(sweep)
-    for number, (key, value) in {3: ("restores", 2), 4: ("sick", ["layers.0 is silent"])}.items():
-        ((_, result),) = status[number].results.items()
-        result[key] = value
-    status[-1] = UnitStatus(status[-1].unit, "failed", status[-1].settings, None, 0, "", None, {}, "it diverged")
-    content = write_results(sweep, status, tmp_path / "out")
-    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
-    assert [(row["point"], row["seed"]) for row in rows] == [(u.unit.point, str(u.unit.seeds[0])) for u in status]
-    assert (
-        rows[0]["network.surrogate.h"] == "0.0" and rows[-1]["state"] == "failed" and rows[-1]["error"] == "it diverged"
-    )
-    assert content == json.loads((tmp_path / "out" / "results.json").read_text())
-    assert content["units"] == {"done": 11, "failed": 1}
-    best = content["points"][0]
-    assert content["best"] == best["point"] == "h=0.1,s=3" and best["seeds"] == [0, 1, 2]
-    assert best["accuracy"]["std"] > 0
-    page = (tmp_path / "out" / "results.md").read_text()
-    assert "| `h=0.1,s=6` | 2 | failed | n/a | 0 | n/a | it diverged |" in page and "![h-s](h-s.svg)" in page
-    assert "| `h=0.1,s=6` | 55.05 ± 2.90 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 53.00 % | 1 | 0 |" in page
-    assert "| 0, 1 (1 lost) |" in page
-    sick = "| `h=0,s=3` | 54.10 ± 4.10 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 50.00 % | 0 | 1 | 10 | 0.1 | 0, 1, 2 |"
-    assert sick in page and rows[4]["sick"] == "layers.0 is silent" and rows[3]["restores"] == "2"
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"results.csv", "results.json", "results.md", "h.svg", "s.svg", "h-s.svg"}
-
-
-def test_a_search_says_what_each_point_was_and_what_was_lost(tmp_path: Path) -> None:
-    sweep = _load(tmp_path, BASE + "sampler: random\ntrials: 3\nparameters:\n"
-                  "  training.optimizer.lr: loguniform(1e-5, 1)\n  network.hidden: [[8], [9]]\n")  # fmt: skip
-    status = _status(sweep)
-    status[1] = replace(status[1], state="pruned", value=0.31, epochs=7, seconds=90.0, results={})
-    status[2] = replace(status[2], state="running", results={})
-    write_results(sweep, status, tmp_path / "out")
-    page = (tmp_path / "out" / "results.md").read_text()
-    assert "| point | lr | hidden | accuracy | loss | firing rate | parameters | minutes | seeds |" in page
-    assert "| `p0000` | 0.1 | `[8]` | 50.00 % |" in page
-    assert "| point | lr | hidden | seed | state | best accuracy | epochs | minutes | why |" in page
-    assert "| `p0001` | 0.01 | `[9]` | 0 | pruned | 31.00 % | 7 | 1.5 |  |" in page
-    assert "Still running: 1." in page
-    assert "`srnn sweep mine.yaml`: 1 training to its end, 1.6 minutes of training in all;" in " ".join(page.split())
-
-
-def test_plots_of_every_kind(tmp_path: Path) -> None:
-    ablation = _load(tmp_path, BASE + "seeds: [0, 1]\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n")
-    search = _load(tmp_path, BASE + "seeds: [0, 1]\nsampler: tpe\ntrials: 4\nparameters:\n"
-                   "  training.optimizer.lr: loguniform(1e-5, 1)\n  network.hidden: [[8], [9]]\n", "search")  # fmt: skip
-    for sweep, names in ((ablation, {"variants.svg"}), (search, {"lr.svg", "hidden.svg"})):
-        content = write_results(sweep, _status(sweep), tmp_path / sweep.name)
-        pictures = draw(sweep, content["points"])
-        assert set(pictures) == names
-        assert all(picture.startswith(b"<?xml") for picture in pictures.values())
-        assert pictures == draw(sweep, content["points"])  # the same bytes from the same numbers
-    assert write_results(ablation, [], tmp_path / "none")["points"] == []
-
-
-def test_what_a_person_sees(tmp_path: Path) -> None:
-    from rich.console import Console
-
-    sweep = _load(tmp_path, BASE + "title: Mine\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n")
-    done, running = _status(sweep)[0], _status(sweep, "running")[1]
-    console = Console(width=100, record=True, file=open(tmp_path / "log", "w"))  # noqa: SIM115
-    console.print(table(sweep, [done, running], 120.0))
-    console.file.close()
-    shown = console.export_text()
-    assert "Mine: 1 done, 1 running, about 2 min left" in shown and "b/s0" in shown and "0.5000" in shown
-    assert line(sweep, done, 1, 2) == "1/2  a/s0  done  accuracy 0.5000  3 s"
-
-
-def test_how_long_a_sweep_will_take_is_known_once_something_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sweep, now = _load(tmp_path, BASE + "seeds: [0, 1, 2, 3]\n"), 100.0
-    monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: now)
-    units = [_status(sweep, state) for state in ("done", "waiting")]
-    status = [units[0][0], *units[1][1:]]
-    watch = Watch(SimpleNamespace(status=lambda: status), quiet=True)  # type: ignore[arg-type]
-    assert watch._left(status) is None  # and not a moment later, on a clock that has not moved
-    now = 130.0
-    status[1] = units[0][1]
-    assert watch._left(status) == 60.0

@@ -89,6 +89,20 @@ def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_sick(tmp_path: Pa
     assert queue_in(sweep_in(tmp_path), out).status()[0].results == {"0": result}
 
 
+def test_what_is_told_of_a_unit_is_its_last_report_and_at_the_end_its_result(tmp_path: Path) -> None:
+    queue = queue_in(sweep_in(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out")
+    claim = queue.claim()
+    assert claim is not None
+    for epoch, value in ((1, 0.1), (2, 0.3)):
+        claim.report(value, epoch, 10.0 * epoch)
+    (told,) = queue.status()
+    assert (told.state, told.value, told.epochs, told.seconds, told.ended) == ("running", 0.3, 2, 20.0, False)
+    assert told.worker.endswith(f":{os.getpid()}")
+    claim.end("done", 0.25, results={})
+    (told,) = queue.status()
+    assert (told.state, told.value, told.ended) == ("done", 0.25, True)
+
+
 def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     queue_in(sweep_in(tmp_path), out).fill()

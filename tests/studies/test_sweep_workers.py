@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,10 @@ def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path:
     more = queue_in(sweep_in(tmp_path, recipe + "budget_minutes: 100\n", small), out)
     assert not more.finished() and work(more, out, task=TinyTask()) == 2
     _once(more)
+    used = [
+        replace(status, seconds=seconds) for status, seconds in zip(more.status(), (3000.0, None, 2999.0), strict=True)
+    ]
+    assert not more.is_spent(used) and more.is_spent([*used, replace(used[0], seconds=1.0)])
 
 
 def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
@@ -268,8 +273,7 @@ def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
     late = sleeper.claim()
     assert late is not None
     late.check()
-    other.give_up_dead()
-    other.give_up_dead()
+    other.give_up_dead()  # sees its sign of life, and that there is no other before it claims
     new = other.claim()
     assert new is not None and new.unit.name == late.unit.name
     late.beat()  # its next sign of life tells it
@@ -290,7 +294,7 @@ def test_a_sleeper_asks_before_it_goes_on(tmp_path: Path) -> None:
     other.give_up_dead()
     other.give_up_dead()
     assert late is not None and other.claim() is not None
-    late._last -= 1000
+    late._last -= 31  # of 60 seconds of patience
     with pytest.raises(Lost):
         late.check()
 

@@ -18,6 +18,14 @@ variants:
   - b: {network.surrogate: linear}
 """
 
+BASE = "recipe: digits\nset: {network.backend: reference}\n"
+
+
+def sweep_of(folder: Path, text: str, name: str = "mine") -> Sweep:
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return load_sweep(str(path))
+
 
 def sweep_in(folder: Path, text: str = SWEEP, *overrides: str) -> Sweep:
     (folder / "tiny.yaml").write_text(dump_recipe(tiny_recipe(*overrides)))

@@ -115,6 +115,18 @@ def test_layers_that_do_not_spike_are_left_alone() -> None:
     assert [layer.name for layer in measured_start(counting, data, seed=0)] == ["layers.0", "layers.1", "readout"]
 
 
+def test_only_the_layers_that_are_asked_for_are_measured() -> None:
+    data, counting = _train_set(), {"name": "spike_count", "neuron": _lif(50.0)}
+    for name in ("layers.1", "readout"):
+        network = _network(_lif(0.05), readout=counting)
+        before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+        assert [layer.name for layer in measured_start(network, data, 0, {name})] == [name]
+        changed = {key for key, tensor in network.state_dict().items() if not torch.equal(tensor, before[key])}
+        assert all(key.startswith(f"{name}.") for key in changed)
+    membrane = _network(_lif(0.05), readout="alif")  # whose spikes nobody reads
+    assert [layer.name for layer in measured_start(membrane, data, seed=0)] == ["layers.0", "layers.1"]
+
+
 def test_an_input_without_spikes_is_no_endless_search() -> None:
     data, network = _train_set(), _network(_lif(0.05), hidden=[4])
     data.x = data.x * 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +13,17 @@ from torch.nn import functional as F
 
 from srnn import SrnnError
 from srnn.data.augment_config import AugmentConfig
-from srnn.data.augmentation import mix
+from srnn.data.augmentation import augment, mix
 from srnn.data.batches import Batch, Sequences
+from srnn.data.datasets import Split
+from srnn.data.encoders import sliding_window
 from srnn.data.spikes import Spikes
 from srnn.nn.loss_config import LossName
 from srnn.nn.losses import Loss, LossConfig
-from srnn.training.batches import TrainingBatches
+from srnn.training.batches import TrainingBatches, differ, size_of_inputs
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
+from srnn.training.seeds import derive_seed
 from srnn.training.windows import Window
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -40,7 +45,7 @@ def dense(batch: Batch) -> torch.Tensor:
 
 @pytest.mark.parametrize("steps", [4, 9, 14])
 def test_values_are_averaged_and_nothing_passes_the_first_ones_end(steps: int) -> None:
-    own, other = batch_of(0, 9, [9, 3, 6]), batch_of(1, steps, [steps, 2, 4])
+    own, other = batch_of(0, 9, [9, 3, 6]), batch_of(1, steps, [steps, 4, min(8, steps)])
     mixed = mix(own, other, False, 0.75, range(3))
     expected = 0.75 * dense(own)
     both = min(9, steps)
@@ -100,18 +105,32 @@ def test_both_labels_count_by_their_share_and_parts_add_up(name: LossName) -> No
     assert parts == pytest.approx(float(total), rel=1e-12)
 
 
+def test_inputs_are_told_from_others_by_their_size_and_from_another_machines_they_are_not() -> None:
+    parts = [batch_of(0, 9), batch_of(1, 6)]
+    values = torch.cat([dense(one).double().reshape(-1) for one in parts])
+    split: Any = SimpleNamespace(batches=lambda _: parts)
+    assert size_of_inputs(split) == pytest.approx([float(values.mean()), float(values.square().mean().sqrt())])
+    parts = [Batch(Spikes.from_dense(dense(batch_of(2, 9, rate=0.3))), torch.zeros(3), None)]
+    rate = float(dense(parts[0]).double().mean())
+    assert size_of_inputs(split) == pytest.approx([rate, rate**0.5])
+    for loud in (1.0, 1e4):  # bits are rounded in proportion to it
+        for change in (-1, 1):
+            own, near, far = ([0.5 * loud, (1 + share * change) * loud] for share in (0, 0.9e-5, 1.2e-5))
+            assert not differ(own, near) and differ(own, far) and differ(own, [0.5 * loud + 2e-5 * change * loud, loud])
+
+
 def test_settings_fit_the_split_whatever_a_batch_holds() -> None:
     """Counts are values although a batch has none above 1, and a shift may be longer than all sequences of a batch."""
-    counts, short = TinyTask(poison=2.0), TinyTask(padded=True)
-    batches = TrainingBatches(
-        Sequences(counts, "train"), counts, counts.signal(), AugmentConfig(channel_mask=1, mix=1), 5, 16
-    )
+    counts, short = TinyTask(), TinyTask(padded=True)
+    sequences = Sequences(counts, "train")
+    sequences.x[40, 3, 1] = 2  # type: ignore[index]
+    batches = TrainingBatches(sequences, counts, counts.signal(), AugmentConfig(channel_mask=1, mix=1), 5)
     mixed = dense(batches.take(np.arange(20, 26), slice(None), 0, 0))
     assert bool(((mixed > 0) & (mixed < 1)).any())  # averaged, not drawn
     with pytest.raises(SrnnError, match="drop applies only to inputs that are events"):
-        TrainingBatches(Sequences(counts, "train"), counts, counts.signal(), AugmentConfig(drop=0.1), 5, 4)
+        TrainingBatches(sequences, counts, counts.signal(), AugmentConfig(drop=0.1), 5)
     sequences = Sequences(short, "train")
-    batches = TrainingBatches(sequences, short, short.signal(), AugmentConfig(time_shift=8), 5, 16)
+    batches = TrainingBatches(sequences, short, short.signal(), AugmentConfig(time_shift=8), 5)
     assert sequences.lengths is not None
     shortest = np.flatnonzero(sequences.lengths < 8)[:3]
     assert len(shortest) == 3 and batches.take(shortest, slice(None), 0, 0).x.shape[1] < 8
@@ -120,7 +139,7 @@ def test_settings_fit_the_split_whatever_a_batch_holds() -> None:
 @pytest.mark.parametrize("task", [TinyTask(), TinyTask(padded=True), TinyStepTask()], ids=["whole", "padded", "steps"])
 def test_parts_are_of_the_whole_batch(task: TinyTask) -> None:
     config = AugmentConfig(drop=0.3, time_shift=2, mix=0.4)
-    batches = TrainingBatches(Sequences(task, "train"), task, task.signal(), config, 5, 16)
+    batches = TrainingBatches(Sequences(task, "train"), task, task.signal(), config, 5)
     indices = np.random.default_rng(0).permutation(60)[:11]
     whole = batches.take(indices, slice(None), 3, 7)
     assert whole.mixed is not None and 0.5 <= whole.mixed[1] < 1 and not torch.equal(whole.mixed[0], whole.y)
@@ -133,6 +152,47 @@ def test_parts_are_of_the_whole_batch(task: TinyTask) -> None:
         assert torch.equal(part.mixed[0], expected[:, :steps] if expected.ndim == 2 else expected)
     again, later = batches.take(indices, slice(None), 3, 7), batches.take(indices, slice(None), 3, 8)
     assert torch.equal(dense(again), dense(whole)) and not torch.equal(dense(later), dense(whole))
+
+
+def test_changes_are_drawn_anew_by_seed_and_epoch_and_mixtures_in_each_step() -> None:
+    task, taken = TinyTask(), {}
+    for seed, epoch, step in ((5, 0, 0), (5, 0, 1), (5, 1, 0), (6, 0, 0)):
+        for config in (AugmentConfig(drop=0.3), AugmentConfig(mix=0.4)):
+            batches = TrainingBatches(Sequences(task, "train"), task, task.signal(), config, seed)
+            taken[config, seed, epoch, step] = batches.take(np.arange(9), slice(None), epoch, step)
+    dropped = [dense(batch) for (config, *_), batch in taken.items() if config.drop]
+    mixed = [batch.mixed for (config, *_), batch in taken.items() if config.mix]
+    assert torch.equal(dropped[0], dropped[1])
+    assert not any(torch.equal(dropped[one], dropped[other]) for one, other in ((0, 2), (0, 3), (2, 3)))
+    assert len({share for _, share in mixed if 0.5 <= share < 1}) == 4  # type: ignore[misc]
+
+
+class Tiles(TinyStepTask):
+    """Images of 16 pixels, of which each step sees four, with late labels of its steps."""
+
+    channel_blocks = 2
+    inputs = 4
+    pixel_order = np.random.default_rng(0).permutation(16)
+
+    def lag(self, form: Any = "signal") -> int:
+        return 3
+
+    def load(self, split: Any, data_dir: Path | None = None) -> Split:
+        rng = np.random.default_rng(0)
+        x = sliding_window(rng.random((5, 16), np.float32), 4).astype(np.float32)
+        return Split(x, rng.integers(-1, 3, (5, 16)))
+
+
+def test_what_a_task_says_of_its_sequences_is_kept_to() -> None:
+    task, config = Tiles(), AugmentConfig(image_shift=1, stretch=0.4, channel_mask=1)
+    sequences, indices = Sequences(task, "train"), np.array([3, 0, 4])
+    batch = TrainingBatches(sequences, task, task.signal(), config, 5).take(indices, slice(None), 2, 0)
+    said = {"events": False, "blocks": 2, "pixel_order": task.pixel_order, "lag": 3}
+    said["seeds"] = [derive_seed(5, "augment", 2, index) for index in (3, 0, 4)]
+    for other in ({}, {"blocks": 1}, {"pixel_order": None}, {"lag": 0}, {"seeds": [0, 1, 2]}):
+        expected = augment(sequences.take(indices), config, **(said | other))  # type: ignore[arg-type]
+        same = torch.equal(dense(batch), dense(expected)) and torch.equal(batch.y, expected.y)
+        assert same == (not other)
 
 
 def test_a_training_with_mixed_sequences_goes_on_to_the_same_bits(

@@ -40,6 +40,20 @@ def learnt(network, name: str, loss: Loss, batch: Batch, size: int | None):
     return taken(network), weight
 
 
+def test_windows_follow_one_another_to_the_end_and_an_ended_sequence_has_no_step_of_them() -> None:
+    x = torch.arange(33.0).reshape(3, 11, 1)
+    for lengths, valid, steps in (
+        (torch.tensor([11, 4, 8]), [[5, 4, 5], [5, 0, 3], [1, 0, 0]], [14, 8, 1]),
+        (None, [None] * 3, [15, 15, 3]),
+    ):
+        windows = list(Window.cut(Batch(x, torch.zeros(3, dtype=torch.int64), lengths), 5))
+        assert torch.equal(torch.cat([window.x for window in windows], 1), x)  # type: ignore[misc]
+        assert [window.end for window in windows] == [5, 10, 11]  # of the last there is a single step
+        assert [window.last for window in windows] == [False, False, True]
+        assert [None if window.lengths is None else window.lengths.tolist() for window in windows] == valid
+        assert [window.steps for window in windows] == steps
+
+
 @pytest.mark.parametrize("scoring", ["ce_sum_softmax", "ce_mean", "ce_last"])
 def test_tbptt_is_the_published_loop_by_hand(scoring: LossName) -> None:
     network, (x, y) = make([5, 4]), problem()
@@ -85,6 +99,9 @@ def test_windows_before_the_first_step_that_counts_have_no_target_and_ended_sequ
     weights = [window.score(Loss(LossConfig("ce_steps", start=6), False), outputs[:, : window.end]).weight
                for window in Window.cut(batch, 4)]  # fmt: skip
     assert weights == [1, 4, 4]
+    whole = Batch(batch.x, batch.y, None)  # of which no sequence ends before the last window does
+    loss = Loss(LossConfig("ce_steps", start=6), False)
+    assert [window.score(loss, outputs[:, : window.end]).weight for window in Window.cut(whole, 4)] == [0, 6, 12]
 
 
 @pytest.mark.parametrize("rule", ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"])

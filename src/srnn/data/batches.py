@@ -51,7 +51,7 @@ def evenly_spread(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]
     """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
     order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
     shown = min(count, len(y))
-    return order[(2 * np.arange(shown) + 1) * len(y) // max(2 * shown, 1)]  # the middles of equal parts
+    return order[(2 * np.arange(shown) + 1) * len(y) // (2 * shown)]  # the middles of equal parts
 
 
 class Sequences:

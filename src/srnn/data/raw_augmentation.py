@@ -90,7 +90,7 @@ class RawAugmentation:
     def take(self, indices: npt.NDArray[np.integer], seeds: Sequence[int]) -> Batch:
         """As ``Sequences.take``, of changed signals. ``seeds``: one a sequence, of every random choice."""
         sequences = self.sequences
-        y = sequences.y[indices].copy()
+        y = sequences.y[indices]
         lengths = None if sequences.lengths is None else sequences.lengths[indices]
         signals = []
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):

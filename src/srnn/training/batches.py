@@ -45,14 +45,11 @@ class TrainingBatches:
 
     Args:
         path: from a raw signal to steps, which only changes of raw signals need.
-        size: the recipe's batch size; so many sequences are changed once, on trial.
 
     Raises SrnnError where the changes do not fit the sequences.
     """
 
-    def __init__(
-        self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int, size: int
-    ) -> None:
+    def __init__(self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int) -> None:
         self.sequences, self.task, self.config, self.seed = sequences, task, config, seed
         self._raw = None
         if config.raw:
@@ -60,8 +57,6 @@ class TrainingBatches:
         self._events = config.active and are_events(sequences.batches(128))
         if config.active:
             check(config, self._events, task.channel_blocks, sequences.x.shape, task.pixel_order is not None)
-            some = next(sequences.batches(size))
-            self._augmented(some, [0] * len(some.y))
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
         """Of a whole batch, the sequences at ``indices``, the ``part`` that is to be learnt by this process."""
@@ -78,11 +73,8 @@ class TrainingBatches:
 
     def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
         """Sequences, each with the changes that its seed draws."""
-        batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
-        return self._augmented(batch, seeds)
-
-    def _augmented(self, batch: Batch, seeds: list[int]) -> Batch:
         task = self.task
+        batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
         return augment(batch, self.config, self._events, task.channel_blocks, seeds, task.pixel_order, task.lag())
 
     def _seeds(self, indices: Indices, epoch: int) -> list[int]:

@@ -181,7 +181,7 @@ def prepare(
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
     feedback = LearnedFeedback(learns, optimizer, seed)
-    batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed, config.batch_size)
+    batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed)
     validation_set = Sequences(task, "validation", data_dir, device)
     origin = task.origin(data_dir)
     return Prepared(trained, optimizer, train_set, validation_set, batches, origin, feedback)

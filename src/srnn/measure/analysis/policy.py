@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, nearest
-from ...files import read_json, reading, write_json
+from ...files import read_json, write_json
 from ...text import brief
 from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
 
@@ -123,10 +123,9 @@ class ExitPolicy:
             if name not in names:
                 raise SrnnError(f"{source} is not an exit policy: unknown key '{name}'.{nearest(name, names)}")
         try:
-            with reading(source, "an exit policy"):
-                return cls(**content)
+            return cls(**content)
         except SrnnError as error:
-            raise error if source in str(error) else SrnnError(f"{source}: {error}") from error
+            raise SrnnError(f"{source}: {error}") from error
 
     @classmethod
     def load(cls, path: Path | str) -> ExitPolicy:
