@@ -14,6 +14,9 @@ from ..problem import LayerProblem, matmul_precision
 INTERPRETED = 227 << 10
 """Bytes of shared memory a program that Triton's interpreter is taken to have: an H100's."""
 
+LEAST = 64 << 10
+"""Where PyTorch does not tell (for ROCm): what all AMD GPUs have."""
+
 DEEPEST = 64
 """Neurons whose emissions are multiplied at once, at most: fewer take fewer registers."""
 
@@ -83,9 +86,9 @@ class Plan:
 
 def shared_memory(device: torch.device) -> int:
     """Bytes of shared memory that a program may have."""
-    return (
-        torch.cuda.get_device_properties(device).shared_memory_per_block_optin if device.type == "cuda" else INTERPRETED
-    )
+    if device.type != "cuda":
+        return INTERPRETED
+    return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", LEAST)
 
 
 def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> Plan | None:
