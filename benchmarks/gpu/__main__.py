@@ -1,6 +1,7 @@
 """The GPU backend without and with a GPU.
 
     python -m benchmarks.gpu                all that is to be seen and measured on a GPU, (a) to (g): see device.py
+                                            (run --only b f: some of them, in this process; the others' outcomes stay)
     python -m benchmarks.gpu compile        every neuron's kernels compiled for GPUs that need not be there, with ceilings
                                             (--only "alif, H 400" persistent: some of them, in a table that is there)
     TRITON_INTERPRET=1 python -m benchmarks.gpu precision   how exactly each way of multiplying trains
@@ -95,18 +96,21 @@ def roofline(out: Path, quick: bool, only: list[str]) -> int:
 def on_device(out: Path, quick: bool, only: list[str]) -> int:
     import torch
 
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        from .device import rehearse
-
-        return rehearse(out)
-    if not torch.cuda.is_available():
+    rehearsed = os.environ.get("TRITON_INTERPRET") == "1"
+    if not rehearsed and not torch.cuda.is_available():
         print(
             "No GPU that PyTorch can use was found: nothing is measured (torch.cuda.is_available()).", file=sys.stderr
         )
         return 2
-    from .device import run_all
+    from .device import PARTS, run_all, run_part
 
-    return run_all(out, quick)
+    if unknown := [name for name in only if name not in PARTS]:
+        print(f"There is no part {', '.join(unknown)}: --only takes {', '.join(PARTS)}.", file=sys.stderr)
+        return 2
+    device = "cpu" if rehearsed else "cuda"
+    if only:
+        return max(run_part(out, name, quick or rehearsed, device) for name in only)
+    return run_all(out, quick or rehearsed, device)
 
 
 def main() -> int:
@@ -116,7 +120,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--quick", action="store_true", help="few and small: to see that it runs")
     parser.add_argument(
-        "--only", nargs="+", default=[], help="compile: layers with such words; the table's others stay"
+        "--only",
+        nargs="+",
+        default=[],
+        help="compile: layers with such words; run: parts, by letter; what else is there stays",
     )
     arguments = parser.parse_args()
     if find_spec("triton") is None:

@@ -10,9 +10,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from benchmarks.gpu import parts
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from srnn import SrnnError
@@ -189,6 +191,26 @@ def test_without_a_gpu_its_benchmark_says_so_in_one_line() -> None:
     if done.returncode == 2:  # else there is one
         assert done.stdout == "" and done.stderr.count("\n") == 1
         assert "No GPU" in done.stderr or "Triton is not installed" in done.stderr
+
+
+def part(tmp_path: Path, name: str, text: str, seconds: float = 60) -> dict[str, Any]:
+    """Outcome of a part of the benchmark on a GPU whose process runs this text; ``keep`` keeps something of it."""
+    begin = f"from pathlib import Path\nfrom benchmarks.gpu.parts import keep\nout = Path({str(tmp_path)!r})\n"
+    return parts.run(tmp_path, name, [sys.executable, "-c", begin + text], seconds, cwd=ROOT)
+
+
+def test_a_part_of_its_benchmark_that_hangs_or_crashes_costs_itself_alone(tmp_path: Path) -> None:
+    found = [
+        part(tmp_path, "a", "keep(out, 'a', {'ok': True, 'first': 1})"),
+        part(tmp_path, "b", "import os\nkeep(out, 'b', {'first': 2})\nprint('CUDA error', flush=True)\nos.abort()"),
+        part(tmp_path, "c", "import subprocess\nsubprocess.run(['sleep', '60'])", seconds=0.5),
+        part(tmp_path, "d", "keep(out, 'd', {'ok': False, 'said': 'nothing'})\nraise SystemExit(1)"),
+    ]
+    assert [outcome["ok"] for outcome in found] == [True, False, False, False]
+    assert found[1]["first"] == 2 and "exit code -6" in found[1]["why"] and "CUDA error" in found[1]["said"]
+    assert found[2]["why"] == "did not end in 0.5 seconds"
+    assert found[3]["said"] == "nothing" and "why" not in found[3]
+    assert list(parts.read(tmp_path).values()) == found
 
 
 needs_triton = pytest.mark.skipif(
