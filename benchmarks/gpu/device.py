@@ -17,6 +17,7 @@ and a time of its own are for. All of it takes 25 minutes at most.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -54,7 +55,7 @@ Keep = Callable[[dict[str, Any]], None]
 def tests(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     """(a)"""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/nn/gpu_against_reference.py"]
-    command += ["-m", "slow or not slow"]
+    command += ["-p", "no:benchmark", "-m", "slow or not slow"]  # that plugin warns of xdist, and warnings are errors
     if device == "cuda" and find_spec("xdist"):  # what takes its time is compiling
         command += ["-n", str(min(8, os.cpu_count() or 1))]
     return _ran([*command, "-k", "surrogate"] if quick else command)
@@ -144,9 +145,13 @@ def too_large(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     return {"ok": all(word in line for word, line in said.items()), "said": list(said.values())}
 
 
+made = functools.cache(nets.make)
+"""A network's problem, whose weights take seconds to scale."""
+
+
 def network(net: nets.Net, device: str, backend: str, dtype: str = "float32") -> Ours:
     """One of the benchmark's networks on a device and a backend, with its batch."""
-    ours = Ours(nets.make(net), {"backend": "reference"}, dtype)
+    ours = Ours(made(net), {"backend": "reference"}, dtype)
     ours.model.to(device)
     for module in (*ours.model.layers, ours.model.readout):
         module.backend = backend  # type: ignore[assignment]
