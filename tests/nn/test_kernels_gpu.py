@@ -146,6 +146,13 @@ def test_blocks_of_neurons_fit_shared_memory(size: int, kilobytes: int, columns:
     assert (plan and plan.columns) == columns
 
 
+@pytest.mark.parametrize("size", [1, 6, 16, 17, 64, 65])
+def test_at_least_as_many_spikes_are_multiplied_at_once_as_triton_lays_out(size: int) -> None:
+    """Bytes four side by side in each of four threads, twice; of fewer numbers its products may be wrong (Triton's #11691)."""
+    plan = plans.choose_plan(size, True, plans.Products(torch.bfloat16, 3, 2), 227 << 10)
+    assert plan is not None and plan.depth >= 4 * 4 * 2
+
+
 @pytest.mark.parametrize(
     ("registers", "shared", "warps", "programs"),
     [(128, 172 << 10, 4, 132), (104, 102 << 10, 8, 264), (255, 1 << 10, 8, 132), (32, 0, 1, 132 * 64)],
