@@ -1,7 +1,8 @@
 """The GPU backend without and with a GPU.
 
     python -m benchmarks.gpu                all that is to be seen and measured on a GPU, (a) to (g): see device.py
-                                            (run --only b f: some of them, in this process; the others' outcomes stay)
+                                            (run --only b f: some of them; the others' outcomes stay; part --only f:
+                                            here, without a limit of time, for a debugger)
     python -m benchmarks.gpu compile        every neuron's kernels compiled for GPUs that need not be there, with ceilings
                                             (--only "alif, H 400" persistent: some of them, in a table that is there)
     TRITON_INTERPRET=1 python -m benchmarks.gpu precision   how exactly each way of multiplying trains
@@ -93,7 +94,8 @@ def roofline(out: Path, quick: bool, only: list[str]) -> int:
     return 0
 
 
-def on_device(out: Path, quick: bool, only: list[str]) -> int:
+def on_device(out: Path, quick: bool, only: list[str], here: bool = False) -> int:
+    """``here``: in this process, without a limit of time."""
     import torch
 
     rehearsed = os.environ.get("TRITON_INTERPRET") == "1"
@@ -108,15 +110,19 @@ def on_device(out: Path, quick: bool, only: list[str]) -> int:
         print(f"There is no part {', '.join(unknown)}: --only takes {', '.join(PARTS)}.", file=sys.stderr)
         return 2
     device = "cpu" if rehearsed else "cuda"
-    if only:
-        return max(run_part(out, name, quick or rehearsed, device) for name in only)
-    return run_all(out, quick or rehearsed, device)
+    if here:
+        return max(run_part(out, name, quick or rehearsed, device) for name in only or PARTS)
+    return run_all(out, only, quick or rehearsed, device)
+
+
+def part(out: Path, quick: bool, only: list[str]) -> int:
+    return on_device(out, quick, only, here=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("what", nargs="?", default="run", choices=("run", "compile", "precision", "roofline"))
+    parser.add_argument("what", nargs="?", default="run", choices=("run", "part", "compile", "precision", "roofline"))
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--quick", action="store_true", help="few and small: to see that it runs")
     parser.add_argument(
@@ -129,7 +135,7 @@ def main() -> int:
     if find_spec("triton") is None:
         print("Triton is not installed: pip install 'srnn[gpu]'.", file=sys.stderr)
         return 2
-    commands = {"run": on_device, "compile": compile_all, "precision": precision, "roofline": roofline}
+    commands = {"run": on_device, "part": part, "compile": compile_all, "precision": precision, "roofline": roofline}
     return commands[arguments.what](arguments.out, arguments.quick, arguments.only)
 
 

@@ -309,13 +309,15 @@ def run_part(out: Path, name: str, quick: bool, device: str) -> int:
     return int(outcome["ok"] is False)
 
 
-def run_all(out: Path, quick: bool, device: str) -> int:
-    """Everything, written to ``out`` as it goes; 1 if something is not as it should be."""
-    (out / parts.FILE).unlink(missing_ok=True)
+def run_all(out: Path, names: list[str], quick: bool, device: str) -> int:
+    """These parts, or all, written to ``out`` as they go; 1 if something is not as it should be."""
+    if not names:
+        (out / parts.FILE).unlink(missing_ok=True)
     parts.keep(out, "environment", environment(seed=0) | {"backend": info()})
     found = {}
-    for name, (_, seconds) in PARTS.items():
-        command = [sys.executable, "-m", "benchmarks.gpu", "run", "--only", name, "--out", str(out.resolve())]
+    for name in names or PARTS:
+        seconds = PARTS[name][1]
+        command = [sys.executable, "-m", "benchmarks.gpu", "part", "--only", name, "--out", str(out.resolve())]
         command += ["--quick"] if quick else []
         env = {**os.environ, "PYTHONPATH": _paths()}
         # The interpreter of a rehearsal is slower than any GPU.
