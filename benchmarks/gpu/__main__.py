@@ -1,6 +1,8 @@
 """The GPU backend without and with a GPU.
 
     python -m benchmarks.gpu                all that is to be seen and measured on a GPU, (a) to (g): see device.py
+                                            (run --only b f: some of them; the others' outcomes stay; part --only f:
+                                            here, without a limit of time, for a debugger)
     python -m benchmarks.gpu compile        every neuron's kernels compiled for GPUs that need not be there, with ceilings
                                             (--only "alif, H 400" persistent: some of them, in a table that is there)
     TRITON_INTERPRET=1 python -m benchmarks.gpu precision   how exactly each way of multiplying trains
@@ -92,37 +94,48 @@ def roofline(out: Path, quick: bool, only: list[str]) -> int:
     return 0
 
 
-def on_device(out: Path, quick: bool, only: list[str]) -> int:
+def on_device(out: Path, quick: bool, only: list[str], here: bool = False) -> int:
+    """``here``: in this process, without a limit of time."""
     import torch
 
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        from .device import rehearse
-
-        return rehearse(out)
-    if not torch.cuda.is_available():
+    rehearsed = os.environ.get("TRITON_INTERPRET") == "1"
+    if not rehearsed and not torch.cuda.is_available():
         print(
             "No GPU that PyTorch can use was found: nothing is measured (torch.cuda.is_available()).", file=sys.stderr
         )
         return 2
-    from .device import run_all
+    from .device import PARTS, run_all, run_part
 
-    return run_all(out, quick)
+    if unknown := [name for name in only if name not in PARTS]:
+        print(f"There is no part {', '.join(unknown)}: --only takes {', '.join(PARTS)}.", file=sys.stderr)
+        return 2
+    device = "cpu" if rehearsed else "cuda"
+    if here:
+        return max(run_part(out, name, quick or rehearsed, device) for name in only or PARTS)
+    return run_all(out, only, quick or rehearsed, device)
+
+
+def part(out: Path, quick: bool, only: list[str]) -> int:
+    return on_device(out, quick, only, here=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("what", nargs="?", default="run", choices=("run", "compile", "precision", "roofline"))
+    parser.add_argument("what", nargs="?", default="run", choices=("run", "part", "compile", "precision", "roofline"))
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--quick", action="store_true", help="few and small: to see that it runs")
     parser.add_argument(
-        "--only", nargs="+", default=[], help="compile: layers with such words; the table's others stay"
+        "--only",
+        nargs="+",
+        default=[],
+        help="compile: layers with such words; run: parts, by letter; what else is there stays",
     )
     arguments = parser.parse_args()
     if find_spec("triton") is None:
         print("Triton is not installed: pip install 'srnn[gpu]'.", file=sys.stderr)
         return 2
-    commands = {"run": on_device, "compile": compile_all, "precision": precision, "roofline": roofline}
+    commands = {"run": on_device, "part": part, "compile": compile_all, "precision": precision, "roofline": roofline}
     return commands[arguments.what](arguments.out, arguments.quick, arguments.only)
 
 

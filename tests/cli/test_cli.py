@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,16 @@ def test_data_that_are_not_finite_are_refused(
     monkeypatch.setattr(DigitsTask, "load", load)
     assert "not finite: sequence 4, step 2, channel 6" in fails(capsys, "train", *QUICK, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("reason", ["", "Triton 3.2.0 is too old, 3.5.1 or newer is needed"])
+def test_info_lists_the_gpu_backend_where_its_triton_can_be_used(
+    reason: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("srnn.nn.kernels.gpu.no_triton", lambda: reason)
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.9.0", __spec__=True))
+    assert main(["info", "--json"]) == 0
+    assert ("gpu" in json.loads(capsys.readouterr().out)["backends"]) == (reason == "")
 
 
 def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,56 +4,35 @@ In a process of its own, since Triton must know at its import whether it interpr
 
     TRITON_INTERPRET=1 pytest tests/nn/gpu_against_reference.py -m "slow or not slow"
 
-and without that variable on a GPU. Whatever the kernels do not write is NaN, or no spike's value.
+and without that variable on a GPU. Whether all this would notice a wrong loop is seen by ``gpu_mutations.py``.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import gc
+import weakref
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from srnn import SRNN, Spikes, SrnnError
-from srnn.nn.kernels import LayerProblem, run_layer
-from srnn.nn.kernels.gpu import layer, loops, plans
+from srnn.nn.kernels import run_layer
+from srnn.nn.kernels.gpu import layer, plans
 from srnn.nn.kernels.problem import CannotCompile
 from srnn.nn.neurons import NEURONS, as_neuron
 from srnn.nn.neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from srnn.nn.surrogates import SURROGATES
-from support.kernels import assert_same, cast, differentiate, make, on_device
-
-DEVICE = "cpu" if plans.interpreted() else "cuda"
+from support.gpu import DEVICE, blocks_of, check, show_unwritten
+from support.kernels import cast, differentiate, make, on_device
 
 
 @pytest.fixture(autouse=True)
 def unwritten_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is allocated for results holds NaN, or 77 where spikes will be, until it is written."""
-    empty, empty_like = torch.empty, torch.empty_like
-
-    def spoil(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.fill_(float("nan") if tensor.is_floating_point() else 77)
-
-    monkeypatch.setattr(layer.torch, "empty", lambda *a, **k: spoil(empty(*a, **k)))
-    monkeypatch.setattr(layer.torch, "empty_like", lambda *a, **k: spoil(empty_like(*a, **k)))
-
-
-def blocks_of(monkeypatch: pytest.MonkeyPatch, columns: int, depth: int = 16) -> None:
-    """Cut recurrent layers into blocks of few neurons, so that a small layer has several."""
-    choose = plans.choose_plan
-
-    def choose_small(size: int, recurrent: bool, *rest: Any) -> plans.Plan | None:
-        return plans.Plan(16, columns, 4, depth) if recurrent else choose(size, recurrent, *rest)
-
-    monkeypatch.setattr(plans, "choose_plan", choose_small)
-
-
-def check(problem: LayerProblem, binary: bool = False, tolerance: float = 1e-9) -> None:
-    assert_same(on_device(problem, DEVICE), tolerance, binary, backend="gpu")
+    show_unwritten(monkeypatch)
 
 
 SMALL = {"batch": 3, "steps": 6, "inputs": 2, "size": 17}
@@ -141,6 +120,70 @@ def test_only_what_is_trained_takes_a_gradient(trained: tuple[str, ...]) -> None
     for expected, got in zip(*gradients, strict=True):
         assert (expected is None) == (got is None)
         assert expected is None or torch.allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("neuron", ["relu", "liquid"])
+def test_what_is_not_a_number_is_so_afterwards(neuron: str) -> None:
+    """A training that has diverged is seen to: the largest of 0 and NaN is NaN."""
+    problem = make(neuron=neuron, batch=2, steps=4, size=4)
+    problem.x[0, 1] = float("nan")
+    with torch.no_grad():
+        found = [run_layer(on_device(problem, DEVICE), backend) for backend in ("reference", "gpu")]
+    for one, other in zip(*((result.output, *result.state) for result in found), strict=True):
+        assert torch.allclose(other, one, equal_nan=True)
+    assert any(bool(part.isnan().any()) for part in found[1].state)
+
+
+def test_numbers_that_do_not_lie_side_by_side() -> None:
+    def apart(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.stack([tensor, tensor * 0 + 1], -1)[..., 0]
+
+    for spread in (False, True):
+        p = make(padded=True, longest=3, spread=spread, **SMALL)
+        p = replace(
+            p, x=apart(p.x), weight_in=apart(p.weight_in), weight_rec=apart(p.weight_rec), bias=apart(p.bias),  # type: ignore[arg-type]
+            coefficients=tuple(map(apart, p.coefficients)), state=tuple(map(apart, p.state)),
+            lengths=apart(p.lengths), arriving=apart(p.arriving),  # type: ignore[arg-type]
+            delays=None if p.delays is None else apart(p.delays), kernel=None if p.kernel is None else apart(p.kernel),
+        )  # fmt: skip
+        with torch.no_grad():
+            expected, got = (run_layer(on_device(p, DEVICE), backend) for backend in ("reference", "gpu"))
+        for one, other in zip((expected.output, *expected.state), (got.output, *got.state), strict=True):
+            assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
+
+
+def test_within_a_checkpoint() -> None:
+    """Whether a layer compiles is tried in forward, of which a checkpoint keeps nothing and which it runs again."""
+    layer._tried.cache_clear()
+    problem, found = on_device(make(batch=2, steps=3, size=4), DEVICE), []
+    for whole in (False, True):
+        weight = problem.weight_in.clone().requires_grad_()
+
+        def run(weight: torch.Tensor) -> torch.Tensor:
+            return run_layer(replace(problem, weight_in=weight), "gpu").output
+
+        output = run(weight) if whole else checkpoint(run, weight, use_reentrant=False)
+        output.square().sum().backward()  # type: ignore[union-attr]
+        found.append(weight.grad)
+    assert torch.equal(*found)
+
+
+def test_after_backward_the_input_is_not_kept() -> None:
+    problem = on_device(make(**SMALL), DEVICE)
+    x = problem.x.clone()
+    kept, weight = weakref.ref(x), problem.weight_in.clone().requires_grad_()
+    output = run_layer(replace(problem, x=x, weight_in=weight), "gpu").output
+    output.sum().backward()
+    del x
+    gc.collect()
+    assert kept() is None
+
+
+def test_under_autocast_a_layer_computes_in_its_own_precision() -> None:
+    problem = on_device(cast(make(**SMALL), torch.float32), DEVICE)
+    expected = run_layer(problem, "gpu").output
+    with torch.autocast(DEVICE, torch.bfloat16):
+        assert torch.equal(run_layer(problem, "gpu").output, expected)
 
 
 def test_without_gradients_nothing_is_kept() -> None:
@@ -239,8 +282,9 @@ def test_more_programs_that_wait_than_run_at_once_are_refused_before_their_launc
     kernel = Compiled()
     monkeypatch.setattr(plans, "persistent", lambda: True)
     monkeypatch.setattr(layer, "loops", SimpleNamespace(forward=kernel))
-    gpu = SimpleNamespace(multi_processor_count=4, regs_per_multiprocessor=1 << 16,
-                          shared_memory_per_multiprocessor=228 << 10, max_threads_per_multi_processor=2048)  # fmt: skip
+    gpu = SimpleNamespace(multi_processor_count=4, regs_per_multiprocessor=1 << 16, major=9, minor=0,
+                          shared_memory_per_multiprocessor=228 << 10, shared_memory_per_block_optin=227 << 10,
+                          max_threads_per_multi_processor=2048)  # fmt: skip
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
     blocks_of(monkeypatch, 16)
     with torch.no_grad():
@@ -273,76 +317,6 @@ def test_what_triton_does_not_compile_is_said(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(CannotCompile, match="cannot compile the neuron 'odd'"):
         run_layer(replace(problem, neuron=Odd()), "gpu")
-
-
-MUTATIONS = {
-    "forward: step 0 hears of a step before": ("before, t > 0, row", "before, t >= 0, row"),
-    "products: tiles hear of the first neurons": ("source + at + k + others", "source + at + others"),
-    "forward: spikes at a wrong threshold": ("tl.where(v > 0.0, 1.0, 0.0)", "tl.where(v >= 0.3, 1.0, 0.0)"),
-    "forward: the state moves on after the end": ("after = where_each(valid, after, state_now)", "pass"),
-    "forward: spikes after the end": ("shown = tl.where(valid, s, 0.0)", "pass"),
-    "forward: the current is not kept": ("if KEEP:", "if False:"),
-    "forward: a delay is a step short": ("emitted + at + around - delay * SIZE", "emitted + at + around - (delay - 1) * SIZE"),
-    "forward: what is not delayed is lost": ("tl.where(delay > 0, earlier, shown)", "earlier"),
-    "forward: the last neuron's weights are left out": ("(rows < SIZE) & (own < SIZE))", "(rows < SIZE) & (own < SIZE - 1))"),
-    "forward: the first step's spikes arrive nowhere": ("tl.minimum(depth, t + 1)", "tl.minimum(depth, t)"),
-    "learned delays: the last part is lost": ("while k < count:", "while k + 1 < count:"),
-    "learned delays: the first part is another one": ("here * tl.load(kernel + own,", "here * tl.load(kernel + SIZE + own,"),
-    "learned delays: each part is a step late": ("at + k * toward", "at + (k - 1) * toward"),
-    "backward: parts pass the end": ("tl.minimum(depth, steps - t)", "tl.minimum(depth, steps - t + 1)"),
-    "backward: the last step hears of one after it": ("after, t + 1 < steps, row", "after, t < steps, row"),
-    "backward: states of the step itself": ("(states, at - SIZE + around, inside)", "(states, at + around, inside)"),
-    "backward: a delay is a step short": ("around + delay * SIZE", "around + (delay - 1) * SIZE"),
-    "backward: a delay passes the end": ("there = inside & (delay > 0) & (t + delay < steps)", "there = inside & (delay > 0)"),
-    "backward: the state takes gradients after the end": ("where_each(valid, g[: n + 1], g_after)", "g[: n + 1]"),
-    "backward: the current takes gradients after the end": ("tl.where(valid, g[n + 1], 0.0)", "g[n + 1]"),
-    "backward: coefficients take gradients after the end": ("tl.where(valid, g[n + 2 + i], 0.0)", "g[n + 2 + i]"),
-    "backward: a launch forgets what those before summed": ("tl.load(g_coefficients[i] + block, mask=here, other=0.0) +", ""),
-    "backward: the last neuron's sums are not stored": ("total, mask=here)", "total, mask=here & (block % SIZE < SIZE - 1))"),
-    "backward: ReLU passes all": ("g_v = tl.where(v >= 0.0, g_s, 0.0)", "g_v = g_s"),
-    "backward: the membrane's gradient is lost": ("if g_membrane is not None:", "if False:"),
-    "float32: small pieces are left out": ("if i + j < max(PIECES, len(tiles)):", "if i + j < 1:"),
-    "float32: a piece twice": ("values = values - piece.to(values.dtype)", "pass"),
-}  # fmt: skip
-"""What is changed in the text of the loops, and must be noticed. Not noticed by an interpreter, which runs one program after the
-other, are changes of barriers: those are for a GPU."""
-
-
-def mutation_problems() -> list[LayerProblem]:
-    shape = {"batch": 17, "steps": 4, "size": 20}
-    return [
-        make(padded=True, longest=2, **shape), make(padded=True, longest=2, spread=True, **shape),
-        make(output="membrane", **shape), make(neuron="relu", padded=True, **shape),
-        cast(make(batch=4, steps=12, size=24), torch.float32),
-    ]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mutation", [None, *MUTATIONS])
-def test_mutations_of_the_loops_are_noticed(
-    mutation: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = Path(loops.__file__).read_text()
-    if mutation is not None:
-        before, after = MUTATIONS[mutation]
-        assert text.count(before) == 1
-        text = text.replace(before, after)
-    path = tmp_path / "loops.py"
-    path.write_text(text)
-    spec = importlib.util.spec_from_file_location("mutated_loops", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(layer, "loops", module)
-    blocks_of(monkeypatch, 16)
-    noticed = ""
-    for problem in mutation_problems():
-        try:
-            check(problem, tolerance=1e-9 if problem.weight_in.dtype == torch.float64 else 2e-5)
-        except (AssertionError, RuntimeWarning) as error:
-            noticed = str(error).splitlines()[0]
-            break
-    assert bool(noticed) == (mutation is not None), noticed
 
 
 @pytest.mark.slow

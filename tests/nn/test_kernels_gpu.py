@@ -10,9 +10,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from benchmarks.gpu import parts
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from srnn import SrnnError
@@ -61,6 +63,28 @@ def test_what_is_on_the_cpu_is_not_for_the_gpu(monkeypatch: pytest.MonkeyPatch) 
         run_layer(make(batch=1, steps=1, size=1), "gpu")
 
 
+def test_what_is_on_two_gpus_is_not_for_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would read memory of another one."""
+    monkeypatch.setattr(gpu, "no_triton", lambda: "")
+    with FakeTensorMode():
+        p = on_a_gpu()
+        elsewhere = tuple(torch.empty(part.shape, dtype=part.dtype, device="cuda:1") for part in p.state)
+        with pytest.raises(SrnnError, match="one of its tensors is on cuda:1, its weights on cuda:0"):
+            choose(replace(p, state=elsewhere), "gpu")
+
+
+def test_a_gpu_that_does_not_tell_its_shared_memory_has_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch for ROCm does not: "auto" ended there in an AttributeError."""
+    monkeypatch.setattr(gpu, "no_triton", lambda: "")
+    told = SimpleNamespace(major=9, minor=4)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (told.major, told.minor))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: told)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with FakeTensorMode():
+        assert choose(on_a_gpu()) == ("gpu", "the fastest that can")
+    assert plans.shared_memory(torch.device("cuda")) == 64 << 10
+
+
 def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(problem: LayerProblem) -> LayerResult:
         raise CannotCompile("Triton cannot compile the neuron 'alif' with 'linear' (no C compiler)")
@@ -90,6 +114,28 @@ def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu.no_triton.cache_clear()
 
 
+def test_a_triton_that_cannot_be_imported_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name is a package without a version; its libraries may be of another machine."""
+    monkeypatch.setattr(gpu, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace())
+    gpu.no_triton.cache_clear()
+    try:
+        assert "Triton cannot be imported" in gpu.no_triton()
+        assert gpu.info()["triton"].startswith("Triton cannot be imported")
+    finally:
+        gpu.no_triton.cache_clear()
+
+
+def test_gpus_whose_driver_is_too_old_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_old(place: int) -> str:
+        raise RuntimeError("The NVIDIA driver on your system is too old")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", too_old)
+    assert gpu.info()["gpus"] == "none"
+
+
 @pytest.mark.parametrize(
     ("size", "kilobytes", "columns"),
     [(1, 227, 16), (36, 227, 64), (64, 99, 64), (128, 227, 128), (128, 99, 64), (256, 227, 64), (400, 227, 64), (400, 163, 32),
@@ -98,6 +144,13 @@ def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_blocks_of_neurons_fit_shared_memory(size: int, kilobytes: int, columns: int | None) -> None:
     plan = plans.choose_plan(size, True, plans.Products(torch.bfloat16, 3, 2), kilobytes << 10)
     assert (plan and plan.columns) == columns
+
+
+@pytest.mark.parametrize("size", [1, 6, 16, 17, 64, 65])
+def test_at_least_as_many_spikes_are_multiplied_at_once_as_triton_lays_out(size: int) -> None:
+    """Bytes four side by side in each of four threads, twice; of fewer numbers its products may be wrong (Triton's #11691)."""
+    plan = plans.choose_plan(size, True, plans.Products(torch.bfloat16, 3, 2), 227 << 10)
+    assert plan is not None and plan.depth >= 4 * 4 * 2
 
 
 @pytest.mark.parametrize(
@@ -147,6 +200,26 @@ def test_without_a_gpu_its_benchmark_says_so_in_one_line() -> None:
         assert "No GPU" in done.stderr or "Triton is not installed" in done.stderr
 
 
+def part(tmp_path: Path, name: str, text: str, seconds: float = 60) -> dict[str, Any]:
+    """Outcome of a part of the benchmark on a GPU whose process runs this text; ``keep`` keeps something of it."""
+    begin = f"from pathlib import Path\nfrom benchmarks.gpu.parts import keep\nout = Path({str(tmp_path)!r})\n"
+    return parts.run(tmp_path, name, [sys.executable, "-c", begin + text], seconds, cwd=ROOT)
+
+
+def test_a_part_of_its_benchmark_that_hangs_or_crashes_costs_itself_alone(tmp_path: Path) -> None:
+    found = [
+        part(tmp_path, "a", "keep(out, 'a', {'ok': True, 'first': 1})"),
+        part(tmp_path, "b", "import os\nkeep(out, 'b', {'first': 2})\nprint('CUDA error', flush=True)\nos.abort()"),
+        part(tmp_path, "c", "import subprocess\nsubprocess.run(['sleep', '60'])", seconds=0.5),
+        part(tmp_path, "d", "keep(out, 'd', {'ok': False, 'said': 'nothing'})\nraise SystemExit(1)"),
+    ]
+    assert [outcome["ok"] for outcome in found] == [True, False, False, False]
+    assert found[1]["first"] == 2 and "exit code -6" in found[1]["why"] and "CUDA error" in found[1]["said"]
+    assert found[2]["why"] == "did not end in 0.5 seconds"
+    assert found[3]["said"] == "nothing" and "why" not in found[3]
+    assert list(parts.read(tmp_path).values()) == found
+
+
 needs_triton = pytest.mark.skipif(
     find_spec("triton") is None, reason="Triton is not installed (pip install 'srnn[gpu]')"
 )
@@ -163,11 +236,31 @@ def test_its_benchmarks_run(what: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
+FLOAT64 = """
+import torch
+from benchmarks.gpu.compiled import TARGETS, example, launches
+for launch in launches(example(size=20, dtype=torch.float64), TARGETS["sm_90"]):
+    print(launch.compile("sm_90").asm["ttgir"].count("kWidth = 1}"), launch.name)
+"""
+
+
+@pytest.mark.slow
+@needs_triton
+def test_float64_numbers_are_multiplied_one_by_one() -> None:
+    """Four at once, as bytes come, no Triton before 3.9 compiles: the tests of this backend would not run on a GPU."""
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "TRITON_INTERPRET": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", FLOAT64], cwd=ROOT, env=given, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line.split()[0] != "0" for line in done.stdout.splitlines()] == [True, True]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @needs_triton
 def test_by_tritons_interpreter() -> None:
-    """All of ``gpu_against_reference.py``, in a process in which Triton interprets the loops on the CPU."""
-    tests = "tests/nn/gpu_against_reference.py"
-    done = start("pytest", "-q", "-p", "no:cacheprovider", tests, "-m", "slow or not slow", TRITON_INTERPRET="1")
+    """All of ``gpu_against_reference.py`` and its mutations, where Triton interprets the loops on the CPU."""
+    tests = ("tests/nn/gpu_against_reference.py", "tests/nn/gpu_mutations.py")
+    done = start("pytest", "-q", "-p", "no:cacheprovider", *tests, "-m", "slow or not slow", TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stdout[-3000:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import operator
 import os
 import signal
@@ -176,6 +177,21 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     team.raise_if_broken(RuntimeError("connection closed by peer"), Path("run"))  # none of ours: says nothing
     with pytest.raises(SrnnError, match="does not offer: PyTorch finds none that it can use"):
         Team("cuda" if not torch.cuda.is_available() else "mps")
+
+
+def test_no_coarser_products_are_advised_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fabric does so, of every GPU with tensor cores; whether a neuron spikes hangs on the digits that they lose."""
+    from lightning_fabric.accelerators import cuda
+
+    logging.getLogger("lightning_fabric").setLevel(logging.INFO)  # as it sets it at its import
+    Team("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    cuda._check_cuda_matmul_precision(torch.device("cuda"))
+    assert not caplog.records
 
 
 def test_what_the_first_is_refused_it_alone_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

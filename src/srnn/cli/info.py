@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from importlib.util import find_spec
 from typing import Any
 
 from .show import tell
@@ -25,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..errors import SrnnError
     from ..nn.kernels import BACKENDS
     from ..nn.kernels.gpu import info as gpu_info
+    from ..nn.kernels.gpu import no_triton
     from ..nn.neurons import NEURONS
     from ..nn.surrogates import SURROGATES
     from ..training.runs import environment
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     without = why_no_numba()
     if without and arguments.warm:
         raise SrnnError(f"Nothing can be compiled ahead: {without}.")
-    cpu, lacking = {"off:": without}, set() if find_spec("triton") else {"gpu"}
+    cpu, lacking = {"off:": without}, {"gpu"} if no_triton() else set()
     if without:
         lacking.add("cpu")
     else:

@@ -76,6 +76,8 @@ class Team:
         strategy: Any = DDPStrategy(timeout=_TIMEOUT) if self.size > 1 else "auto"
         # Said outright: inside a cluster's job Fabric would take the job's tasks for processes of this training.
         place: Any = TorchElasticEnvironment() if self.size > 1 else LightningEnvironment()
+        # It advises coarser products of whoever has a GPU, with which other neurons spike.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         try:
             self.fabric = Fabric(
                 accelerator=device, devices=local, num_nodes=self.size // local, strategy=strategy, plugins=[place]
@@ -85,7 +87,6 @@ class Team:
             why = error if local > 1 else "PyTorch finds none that it can use. Take 'cpu', or 'auto' for what there is."
             raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
         if self.size > 1:
-            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
             # Left at the exit, when DDP's own objects are gone: one of these that drops the group last waits for it forever
             # (torch 2.13).
             if not torch.distributed.is_initialized():

@@ -153,6 +153,8 @@ def unfit(problem: LayerProblem, device: str) -> str:
         if tensor.device.type != device:
             whose = "the layer" if tensor is problem.weight_in else "one of its tensors"
             return f"{whose} is on {tensor.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
+        if tensor.device != problem.weight_in.device:  # a kernel would read another GPU's memory
+            return f"one of its tensors is on {tensor.device}, its weights on {problem.weight_in.device}"
     kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, Tensor)}
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"

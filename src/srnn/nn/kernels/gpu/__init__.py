@@ -30,7 +30,10 @@ def no_triton() -> str:
     """Why Triton cannot be used, in half a sentence; empty if it can."""
     if find_spec("triton") is None:
         return "Triton is not installed (pip install 'srnn[gpu]')"
-    version = importlib.import_module("triton").__version__
+    try:
+        version = importlib.import_module("triton").__version__
+    except Exception as error:  # built for another machine, or a folder of that name
+        return f"Triton cannot be imported ({error})"
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST:
         return f"Triton {version} is too old, {'.'.join(map(str, OLDEST))} or newer is needed"
     return ""
@@ -49,9 +52,12 @@ def why_not(problem: LayerProblem) -> str:
 
 def info() -> dict[str, str]:
     """What a report about this backend shows: Triton's version, and the GPUs."""
-    version = importlib.import_module("triton").__version__ if find_spec("triton") else "not installed"
-    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
-    return {"triton": version, "gpus": ", ".join(gpus) or "none"}
+    version = "not installed"
+    if find_spec("triton"):
+        version = no_triton() or importlib.import_module("triton").__version__
+    # They are counted without their driver, which may be too old to be asked anything else.
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {"triton": version, "gpus": ", ".join(map(torch.cuda.get_device_name, range(count))) or "none"}
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:

@@ -15,7 +15,11 @@ from ...equations import Record, Writer, equations, function, record
 from ...neurons import Neuron
 from ...surrogates import Surrogate
 
-_WORDS = {"exp": "tl.exp({})", "absolute": "tl.abs({})", "positive_part": "tl.maximum({}, 0.0)"}
+_WORDS = {
+    "exp": "tl.exp({})",
+    "absolute": "tl.abs({})",
+    "positive_part": "tl.maximum({}, 0.0, propagate_nan=tl.PropagateNan.ALL)",  # what has diverged is seen, as elsewhere
+}
 
 
 class TritonWriter(Writer):

@@ -37,7 +37,8 @@ class Loop:
     """What the autograd function needs besides tensors: the loops' constants, and how they are launched."""
 
     def __init__(self, problem: LayerProblem, device: torch.device) -> None:
-        p = self.problem = problem
+        p = problem  # not kept: as long as a result is, its graph keeps this, which would keep the input
+        self.neuron, self.surrogate, self.output = p.neuron, p.surrogate, p.output
         plan, size = plans.plan_of(p), len(p.weight_in)
         assert plan is not None, "why_not has been asked"
         self.batch, self.steps = p.x.shape[:2]
@@ -91,22 +92,22 @@ class _Run(torch.autograd.Function):
         ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None, kernel: Tensor | None,
         current: Tensor, weight_rec: Tensor | None, *tensors: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
-        p, like = loop.problem, {"dtype": current.dtype, "device": current.device}
-        n = len(p.neuron.coefficients)
+        neuron, like = loop.neuron, {"dtype": current.dtype, "device": current.device}
+        n = len(neuron.coefficients)
         coefficients, initial = ([tensor.contiguous() for tensor in part] for part in (tensors[:n], tensors[n:]))
         state = tuple(tensor.clone() for tensor in initial)
-        spiking = p.neuron.emission == "spike"
+        spiking = neuron.emission == "spike"
         emitted = torch.empty_like(current, dtype=torch.int8 if spiking else None)
         sent = emitted
         if delays is not None or kernel is not None:
             sent = torch.empty_like(emitted if kernel is None else current)
-        count = len(initial) - 1 if keep else int(p.output == "membrane")
+        count = len(initial) - 1 if keep else int(loop.output == "membrane")
         states = tuple(torch.empty(current.shape, **like) for _ in range(count))
         current = current.clone() if keep else current
         products = loop.products
         weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
         loop.launch(
-            loops.forward, loop.firsts, step_of(type(p.neuron)), current, weights, delays, kernel, loop.depth,
+            loops.forward, loop.firsts, step_of(type(neuron)), current, weights, delays, kernel, loop.depth,
             tuple(coefficients), state, lengths, emitted, sent, states, KEEP=keep,
             PIECES=1 if spiking and kernel is None else products.forward,
         )  # fmt: skip
@@ -116,7 +117,7 @@ class _Run(torch.autograd.Function):
             lengths, delays, kernel, weight_rec, current, emitted, sent, *coefficients, *initial, *states
         )
         membrane = None
-        if p.output == "membrane":
+        if loop.output == "membrane":
             membrane = states[0] if lengths is None else states[0] * valid_steps(lengths, loop.steps, loop.device)
         return emitted.to(current.dtype), membrane, *state
 
@@ -125,9 +126,9 @@ class _Run(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             raise SrnnError("The gpu backend has no second derivatives; use backend='reference'.")
         loop: Loop = ctx.loop
-        p, products = loop.problem, loop.products
+        neuron, products = loop.neuron, loop.products
         lengths, delays, kernel, weight_rec, current, emitted, sent, *tensors = ctx.saved_tensors
-        n, m = len(p.neuron.coefficients), len(p.neuron.State._fields)
+        n, m = len(neuron.coefficients), len(neuron.State._fields)
         coefficients, initial, states = tensors[:n], tensors[n : n + m], tensors[n + m :]
         g_emitted, g_membrane = (None if gradient is None else gradient.contiguous() for gradient in gradients[:2])
         g_state = tuple(
@@ -139,9 +140,9 @@ class _Run(torch.autograd.Function):
         wanted = tuple(ctx.needs_input_grad[7 : 7 + n])
         sums = tuple(current.new_zeros(loop.grid[0], current.shape[2]) for _ in coefficients)
         weights = None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
-        model = type(p.neuron)
+        model = type(neuron)
         loop.launch(
-            loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(p.surrogate),
+            loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(loop.surrogate),
             current, weights, delays, kernel, loop.depth, tuple(coefficients), tuple(initial),
             lengths, emitted, tuple(states), g_emitted, g_membrane, g_current, g_sent, g_state, sums,
             WANTED=wanted, PIECES=products.backward,
@@ -180,7 +181,8 @@ def _run(problem: LayerProblem) -> LayerResult:
         early = p.state[-1][:, None] if p.arriving is None else p.arriving
         early = F.linear(early[:, :steps], p.weight_rec)
         current = current + F.pad(early, (0, 0, 0, steps - early.shape[1]))
-    tensors = (lengths, p.delays, p.kernel, current.contiguous(), p.weight_rec, *p.coefficients, *p.state)
+    delays, kernel = (None if value is None else value.contiguous() for value in (p.delays, p.kernel))
+    tensors = (lengths, delays, kernel, current.contiguous(), p.weight_rec, *p.coefficients, *p.state)
     emission, membrane, *state = _Run.apply(Loop(p, device), p.wants_gradients, *tensors)
     arriving = None
     if p.arriving is not None:
@@ -214,6 +216,10 @@ def _tried(*kind: Any) -> list[str | None]:
     return []
 
 
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
 def precompile(problem: LayerProblem) -> None:
     """Compile the loops for a layer's kind and size, by running the smallest problem that takes them.
 
@@ -230,9 +236,12 @@ def precompile(problem: LayerProblem) -> None:
     if not outcome:
         outcome.append(None)
         try:
-            result = _run(_smallest(p))
-            if p.wants_gradients:
-                sum(part.sum() for part in (result.output, *result.state)).backward()  # type: ignore[union-attr]
+            with torch.autograd.graph.saved_tensors_hooks(
+                _itself, _itself
+            ):  # a checkpoint's would take it for the layer
+                result = _run(_smallest(p))
+                if p.wants_gradients:
+                    sum(part.sum() for part in (result.output, *result.state)).backward()  # type: ignore[union-attr]
             if p.weight_in.is_cuda:
                 torch.cuda.synchronize(p.weight_in.device)
         except torch.OutOfMemoryError:
@@ -248,5 +257,8 @@ def precompile(problem: LayerProblem) -> None:
 
 def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
-    precompile(problem)
-    return _run(problem)
+    with torch.autocast(
+        problem.weight_in.device.type, enabled=False
+    ):  # whether a neuron spikes hangs on more than 8 bits
+        precompile(problem)
+        return _run(problem)

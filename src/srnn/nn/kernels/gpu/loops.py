@@ -84,8 +84,14 @@ def add_product(
     part = tl.arange(0, DEPTH)[None, :]
     others = tl.arange(0, total.shape[0])[:, None] * steps * SIZE + part
     for k in tl.static_range(0, SIZE, DEPTH):
-        values = tl.load(source + at + k + others, mask=(row < batch) & (k + part < SIZE), other=0)
-        values = tl.where(known, values, 0).to(total.dtype)
+        place, there = source + at + k + others, (row < batch) & (k + part < SIZE)
+        if total.dtype == tl.float64:  # which Triton before 3.9 cannot multiply where it sees that they were int8
+            values = tl.zeros((total.shape[0], DEPTH), total.dtype)
+            if known:
+                values = tl.load(place, mask=there, other=0).to(total.dtype)
+        else:
+            values = tl.load(place, mask=there, other=0)
+            values = tl.where(known, values, 0).to(total.dtype)
         total = multiply(values, tiles[k // DEPTH], total, PIECES, PRECISION)
     return total
 
@@ -166,7 +172,7 @@ def forward(
         if EMISSION == "spike":
             s = tl.where(v > 0.0, 1.0, 0.0).to(now.dtype)
         elif EMISSION == "relu":
-            s = tl.maximum(v, 0.0)
+            s = tl.maximum(v, 0.0, propagate_nan=tl.PropagateNan.ALL)
         else:
             s = v
         after = result[:n] + (s,)

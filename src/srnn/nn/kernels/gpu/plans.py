@@ -14,8 +14,12 @@ from ..problem import LayerProblem, matmul_precision
 INTERPRETED = 227 << 10
 """Bytes of shared memory a program that Triton's interpreter is taken to have: an H100's."""
 
-DEEPEST = 64
-"""Neurons whose emissions are multiplied at once, at most: fewer take fewer registers."""
+LEAST = 64 << 10
+"""Where PyTorch does not tell (for ROCm): what all AMD GPUs have."""
+
+FLATTEST, DEEPEST = 32, 64
+"""Neurons whose emissions are multiplied at once, at least and at most. More take more registers. Of fewer, Triton (3.9.0 and
+before) may multiply bfloat16 numbers that come of int8 ones wrongly: it lays them out for 32."""
 
 SPARE = 12 << 10
 """Bytes of shared memory for all but weights, at most."""
@@ -83,9 +87,9 @@ class Plan:
 
 def shared_memory(device: torch.device) -> int:
     """Bytes of shared memory that a program may have."""
-    return (
-        torch.cuda.get_device_properties(device).shared_memory_per_block_optin if device.type == "cuda" else INTERPRETED
-    )
+    if device.type != "cuda":
+        return INTERPRETED
+    return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", LEAST)
 
 
 def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> Plan | None:
@@ -95,7 +99,7 @@ def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> 
     """
     if not recurrent:
         return Plan(4, 32, 1)
-    depth = min(DEEPEST, max(16, 1 << (size - 1).bit_length()))
+    depth = min(DEEPEST, max(FLATTEST, 1 << (size - 1).bit_length()))
     column = -(-size // depth) * depth * products.dtype.itemsize * max(products.forward, products.backward)
     for columns in (128, 64, 32, 16):
         wide = columns > 16 and (columns >= 2 * size or (columns == 128 and size > 128))

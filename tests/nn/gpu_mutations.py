@@ -1,0 +1,95 @@
+"""Changes of the GPU backend's loops that its comparison with the reference must notice, by Triton's interpreter.
+
+In a process of its own, as ``gpu_against_reference.py`` is. Not for a GPU: it would compile every changed text, some of which
+read beyond their arrays.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from srnn.nn.kernels import LayerProblem
+from srnn.nn.kernels.gpu import layer, loops, plans
+from support.gpu import blocks_of, check, show_unwritten
+from support.kernels import cast, make
+
+pytestmark = pytest.mark.skipif(not plans.interpreted(), reason="for Triton's interpreter (TRITON_INTERPRET=1)")
+
+
+@pytest.fixture(autouse=True)
+def unwritten_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    show_unwritten(monkeypatch)
+
+
+MUTATIONS = {
+    "forward: step 0 hears of a step before": ("before, t > 0, row", "before, t >= 0, row"),
+    "products: tiles hear of the first neurons": ("source + at + k + others", "source + at + others"),
+    "forward: spikes at a wrong threshold": ("tl.where(v > 0.0, 1.0, 0.0)", "tl.where(v >= 0.3, 1.0, 0.0)"),
+    "forward: the state moves on after the end": ("after = where_each(valid, after, state_now)", "pass"),
+    "forward: spikes after the end": ("shown = tl.where(valid, s, 0.0)", "pass"),
+    "forward: the current is not kept": ("if KEEP:", "if False:"),
+    "forward: a delay is a step short": ("emitted + at + around - delay * SIZE", "emitted + at + around - (delay - 1) * SIZE"),
+    "forward: what is not delayed is lost": ("tl.where(delay > 0, earlier, shown)", "earlier"),
+    "forward: the last neuron's weights are left out": ("(rows < SIZE) & (own < SIZE))", "(rows < SIZE) & (own < SIZE - 1))"),
+    "forward: the first step's spikes arrive nowhere": ("tl.minimum(depth, t + 1)", "tl.minimum(depth, t)"),
+    "learned delays: the last part is lost": ("while k < count:", "while k + 1 < count:"),
+    "learned delays: the first part is another one": ("here * tl.load(kernel + own,", "here * tl.load(kernel + SIZE + own,"),
+    "learned delays: each part is a step late": ("at + k * toward", "at + (k - 1) * toward"),
+    "backward: parts pass the end": ("tl.minimum(depth, steps - t)", "tl.minimum(depth, steps - t + 1)"),
+    "backward: the last step hears of one after it": ("after, t + 1 < steps, row", "after, t < steps, row"),
+    "backward: states of the step itself": ("(states, at - SIZE + around, inside)", "(states, at + around, inside)"),
+    "backward: a delay is a step short": ("around + delay * SIZE", "around + (delay - 1) * SIZE"),
+    "backward: a delay passes the end": ("there = inside & (delay > 0) & (t + delay < steps)", "there = inside & (delay > 0)"),
+    "backward: the state takes gradients after the end": ("where_each(valid, g[: n + 1], g_after)", "g[: n + 1]"),
+    "backward: the current takes gradients after the end": ("tl.where(valid, g[n + 1], 0.0)", "g[n + 1]"),
+    "backward: coefficients take gradients after the end": ("tl.where(valid, g[n + 2 + i], 0.0)", "g[n + 2 + i]"),
+    "backward: a launch forgets what those before summed": ("tl.load(g_coefficients[i] + block, mask=here, other=0.0) +", ""),
+    "backward: the last neuron's sums are not stored": ("total, mask=here)", "total, mask=here & (block % SIZE < SIZE - 1))"),
+    "backward: ReLU passes all": ("g_v = tl.where(v >= 0.0, g_s, 0.0)", "g_v = g_s"),
+    "backward: the membrane's gradient is lost": ("if g_membrane is not None:", "if False:"),
+    "float32: small pieces are left out": ("if i + j < max(PIECES, len(tiles)):", "if i + j < 1:"),
+    "float32: a piece twice": ("values = values - piece.to(values.dtype)", "pass"),
+}  # fmt: skip
+"""What is changed in the text of the loops, and must be noticed. Not noticed by an interpreter, which runs one program after the
+other, are changes of barriers: those are for a GPU."""
+
+
+def mutation_problems() -> list[LayerProblem]:
+    shape = {"batch": 17, "steps": 4, "size": 20}
+    return [
+        make(padded=True, longest=2, **shape), make(padded=True, longest=2, spread=True, **shape),
+        make(output="membrane", **shape), make(neuron="relu", padded=True, **shape),
+        cast(make(batch=4, steps=12, size=24), torch.float32),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", [None, *MUTATIONS])
+def test_mutations_of_the_loops_are_noticed(
+    mutation: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(loops.__file__).read_text()
+    if mutation is not None:
+        before, after = MUTATIONS[mutation]
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    path = tmp_path / "loops.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location("mutated_loops", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(layer, "loops", module)
+    blocks_of(monkeypatch, 16)
+    noticed = ""
+    for problem in mutation_problems():
+        try:
+            check(problem, tolerance=1e-9 if problem.weight_in.dtype == torch.float64 else 2e-5)
+        except (AssertionError, RuntimeWarning) as error:
+            noticed = str(error).splitlines()[0]
+            break
+    assert bool(noticed) == (mutation is not None), noticed
