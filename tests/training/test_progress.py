@@ -15,7 +15,9 @@ import pytest
 
 import srnn
 from srnn.errors import SrnnError
+from srnn.nn.kernels import LayerProblem
 from srnn.progress import BarReporter, LineReporter, Reporter, bar_line, epoch_line, header, reporter_for
+from srnn.training import preparing
 from srnn.training.loop import train
 from srnn.training.preparing import prepare
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -82,6 +84,16 @@ def test_a_description_is_of_the_data_and_the_network() -> None:
     assert (found["backend"], found["backend_reason"], found["compile_seconds"]) == ("reference", "as asked for", 0)
     assert found["network"] == "3-8-3, alif, integrator readout"
     assert prepare(tiny_recipe("--loss.name", "nll"), task=TinyStepTask()).description()["kind"] == "per_step"
+
+
+def test_a_backend_is_asked_about_layers_of_their_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's shared memory may be too small for one."""
+    asked: list[LayerProblem] = []
+    monkeypatch.setattr(preparing, "choose", lambda problem, _: asked.append(problem) or ("reference", ""))
+    prepare(tiny_recipe(), task=TinyTask()).description()
+    for problem in asked:
+        problem.require_fitting()
+    assert [(len(p.weight_in), p.weight_rec is not None) for p in asked] == [(8, True), (3, False)]
 
 
 class _Terminal:

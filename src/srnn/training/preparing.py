@@ -118,10 +118,13 @@ class Prepared:
         if not layers:
             return "torch", "PyTorch's own cells", 0
         dtype = layers[0].weight_in.dtype
-        choices = [
-            choose(LayerProblem.smallest(layer.dynamics()[0], layer.surrogate, dtype, device), layer.backend)
+        problems = (
+            LayerProblem.smallest(
+                layer.dynamics()[0], layer.surrogate, dtype, device, size=layer.size, recurrent=layer.recurrent
+            )
             for layer in layers
-        ]
+        )
+        choices = [choose(problem, layer.backend) for problem, layer in zip(problems, layers, strict=True)]
         compiled = [
             (layer.dynamics()[0], layer.surrogate)
             for layer, (name, _) in zip(layers, choices, strict=True)

@@ -103,19 +103,19 @@ class LayerProblem:
     @classmethod
     def smallest(
         cls, neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, device: torch.device | str = "cpu",
-        *, trained: bool = False,
+        *, size: int = 1, recurrent: bool = True, trained: bool = False,
     ) -> LayerProblem:  # fmt: skip
-        """One neuron, one sequence, one step: to ask a backend whether it can run such layers, or to compile for them."""
-        one = torch.ones(1, dtype=dtype, device=device, requires_grad=trained)
+        """One sequence, one step, one input: to ask a backend whether it can run such layers, or to compile for them."""
+        ones = torch.ones(size, dtype=dtype, device=device, requires_grad=trained)
         return cls(
             neuron=neuron,
             surrogate=surrogate,
             x=torch.zeros(1, 1, 1, dtype=dtype, device=device),
-            weight_in=one[None],
+            weight_in=ones[:, None],
             bias=None,
-            weight_rec=one[None],
-            coefficients=tuple(one for _ in neuron.coefficients),
-            state=tuple(torch.zeros(1, 1, dtype=dtype, device=device) for _ in neuron.State._fields),
+            weight_rec=ones.expand(size, size) if recurrent else None,
+            coefficients=tuple(ones for _ in neuron.coefficients),
+            state=tuple(torch.zeros(1, size, dtype=dtype, device=device) for _ in neuron.State._fields),
         )
 
 
