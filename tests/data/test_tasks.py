@@ -67,11 +67,16 @@ def test_ecg_is_the_papers_task() -> None:
     assert task.class_names == ("P", "PQ", "QR", "RS", "ST", "TP")
 
 
-@pytest.mark.parametrize("source", ["paper_split", "records"])
-def test_ecg_without_data_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any) -> None:
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [("paper_split", "from github"), ("records", r"with 'srnn data fetch qtdb', or from physionet\.org")],
+)
+def test_ecg_without_data_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any, how: str
+) -> None:
     monkeypatch.setenv("SRNN_DATA", str(tmp_path))
     for split in ("train", "validation", "test"):
-        with pytest.raises(SrnnError, match=r"not found.*get the data from (github|physionet).*--data-dir"):
+        with pytest.raises(SrnnError, match=rf"not found.*get the data {how}.*--data-dir"):
             ECGTask(source).load(split)  # type: ignore[arg-type]
 
 
