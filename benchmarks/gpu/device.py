@@ -300,6 +300,7 @@ def _paths() -> str:
 
 def run_part(out: Path, name: str, quick: bool, device: str) -> int:
     """One part, here; 1 if something is not as it should be."""
+    parts.keep(out, name, {})
     try:
         outcome = PARTS[name][0](device, quick, lambda found: parts.keep(out, name, found))
     except Exception as error:  # what it has kept is worth having

@@ -35,6 +35,7 @@ def run(out: Path, name: str, command: Sequence[str], seconds: float, **how: Any
     It and all that it has started are killed after so many seconds.
     """
     start = time.perf_counter()
+    keep(out, name, {})  # what an earlier run found is not this one's
     with tempfile.TemporaryFile() as said:  # a pipe would be held open by what the command has started
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, start_new_session=True, **how)
         try:

@@ -218,6 +218,10 @@ def test_a_part_of_its_benchmark_that_hangs_or_crashes_costs_itself_alone(tmp_pa
     assert found[2]["why"] == "did not end in 0.5 seconds"
     assert found[3]["said"] == "nothing" and "why" not in found[3]
     assert list(parts.read(tmp_path).values()) == found
+    again = part(
+        tmp_path, "a", "import a_module_that_is_not_there"
+    )  # ends with 1, as a part does that is not as it should be
+    assert again["ok"] is False and "first" not in again and "a_module_that_is_not_there" in again["said"]
 
 
 needs_triton = pytest.mark.skipif(
