@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not files:
         raise SrnnError(f"{', '.join(map(str, arguments.files))}: there are no recordings.")
     for_people = not (arguments.json or arguments.csv)
-    width = min(60, max(places(one_line(str(file))) for file in files))
+    width = min(60, max(places(one_line(str(file))) for file in files)) if for_people else 0
     results, table = list[dict[str, Any]](), csv.writer(sys.stdout, lineterminator="\n")
     if arguments.csv:
         table.writerow(["file", *(["step", "seconds"] if arguments.over_time else []), "label", "confidence"])
