@@ -19,10 +19,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..data.spikes import Spikes
 from ..errors import SrnnError, check_flag, check_whole, nearest
-from .kernels.problem import LayerResult, valid_steps
+from .kernels.problem import LayerResult, uncast, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
-from .network.inputs import Input, Lengths, checked, uncast
+from .network.inputs import Input, Lengths, checked
 from .network.srnn import each_layer
 
 Cell = Literal["rnn", "gru", "lstm"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -138,6 +139,17 @@ def matmul_precision() -> str:
         return torch.get_float32_matmul_precision()
     except RuntimeError:
         return "highest"
+
+
+def is_autocast(device: torch.device) -> bool:
+    """Whether torch.autocast rounds what is multiplied there."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def uncast(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it torch.autocast leaves products alone, which else lose all but 8 bits: whether a neuron spikes hangs on more of
+    them, and a norm's statistics on twice as many."""
+    return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
 
 
 def unfit(problem: LayerProblem, device: str) -> str:

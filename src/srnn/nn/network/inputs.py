@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from ...data.spikes import Spikes, transformed
 from ...errors import SrnnError
-from ..kernels.problem import FEW_INPUTS, valid_steps
+from ..kernels.problem import FEW_INPUTS, is_autocast, valid_steps
 
 Array = np.ndarray[Any, Any]
 Input = Tensor | Spikes | Array
@@ -66,7 +65,7 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
         return torch.from_numpy(copy).to(device, dtype)
     if isinstance(x, Spikes):
         return x
-    cast = x.is_floating_point() and x.dtype != torch.float64 and _is_autocast(device)
+    cast = x.is_floating_point() and x.dtype != torch.float64 and is_autocast(device)
     if (x.is_floating_point() or x.is_complex()) and x.dtype != dtype and not cast:
         raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
     packs = packs and x.ndim == 3 and x.device == device
@@ -79,16 +78,6 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     x = x if x.layout == torch.strided else x.to_dense()
     spikes = Spikes.in_dense(x) if packs else None
     return x.to(dtype) if spikes is None else spikes
-
-
-def _is_autocast(device: torch.device) -> bool:
-    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
-
-
-def uncast(device: torch.device) -> AbstractContextManager[Any]:
-    """Within it torch.autocast leaves products alone, which else lose all but 8 bits: whether a neuron spikes hangs on more of
-    them, and a norm's statistics on twice as many."""
-    return torch.autocast(device.type, enabled=False) if _is_autocast(device) else nullcontext()
 
 
 def checked(

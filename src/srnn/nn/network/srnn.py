@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole
 from ..delays import Delays
-from ..kernels.problem import LayerResult, without_padding
+from ..kernels.problem import LayerResult, uncast, without_padding
 from ..kernels.reference import recordable
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
@@ -22,7 +22,7 @@ from .bidirectional import BidirectionalLayer, Merge
 from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
 from .frozen import FrozenNetwork, freeze
-from .inputs import Input, Lengths, call, checked, uncast
+from .inputs import Input, Lengths, call, checked
 from .layer import Layer, WeightInit
 from .norm import Norm, NormSpec
 from .readout import Readout, as_readout

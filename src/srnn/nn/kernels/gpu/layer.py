@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import Spread, kernel_gradient, later, reached
-from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps, without_padding
+from ..problem import CannotCompile, LayerProblem, LayerResult, uncast, valid_steps, without_padding
 from . import loops, plans
 from .functions import adjoint_of, psi_of, step_of
 
@@ -236,9 +236,8 @@ def precompile(problem: LayerProblem) -> None:
     if not outcome:
         outcome.append(None)
         try:
-            with torch.autograd.graph.saved_tensors_hooks(
-                _itself, _itself
-            ):  # a checkpoint's would take it for the layer
+            # Without these hooks a checkpoint's own would take it for the layer.
+            with torch.autograd.graph.saved_tensors_hooks(_itself, _itself):
                 result = _run(_smallest(p))
                 if p.wants_gradients:
                     sum(part.sum() for part in (result.output, *result.state)).backward()  # type: ignore[union-attr]
@@ -257,8 +256,6 @@ def precompile(problem: LayerProblem) -> None:
 
 def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
-    with torch.autocast(
-        problem.weight_in.device.type, enabled=False
-    ):  # whether a neuron spikes hangs on more than 8 bits
+    with uncast(problem.weight_in.device):
         precompile(problem)
         return _run(problem)
