@@ -23,6 +23,7 @@ from srnn import SRNN, Spikes, SrnnError
 from srnn.nn.kernels import run_layer
 from srnn.nn.kernels.gpu import layer, plans
 from srnn.nn.kernels.problem import CannotCompile
+from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS, as_neuron
 from srnn.nn.neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from srnn.nn.surrogates import SURROGATES
@@ -180,10 +181,11 @@ def test_after_backward_the_input_is_not_kept() -> None:
 
 
 def test_under_autocast_a_layer_computes_in_its_own_precision() -> None:
-    problem = on_device(cast(make(**SMALL), torch.float32), DEVICE)
-    expected = run_layer(problem, "gpu").output
+    layer_of_few = Layer(3, 5, backend="gpu").to(DEVICE)
+    x = torch.rand(2, 6, 3, device=DEVICE)
+    expected = layer_of_few(x).output
     with torch.autocast(DEVICE, torch.bfloat16):
-        assert torch.equal(run_layer(problem, "gpu").output, expected)
+        assert torch.equal(layer_of_few(x).output, expected)
 
 
 def test_without_gradients_nothing_is_kept() -> None:

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 
 from srnn import SRNN, Spikes, SrnnError
 from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.network import Layer
 
 
 def make(dtype: torch.dtype = torch.float32, **options) -> SRNN:
@@ -74,6 +75,16 @@ def test_under_autocast_a_network_computes_in_its_own_precision_and_takes_what_o
         output.square().sum().backward()
         for a, b in zip(plain.parameters(), cast.parameters(), strict=True):
             assert (a.grad is None and b.grad is None) or same(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_under_autocast_a_layer_alone_computes_in_its_own_precision(norm) -> None:
+    x = torch.rand(4, 50, 3, generator=torch.Generator().manual_seed(2))
+    layer = Layer(3, 6, gain_in=4, norm=norm, backend="reference", generator=torch.Generator().manual_seed(0))
+    expected = layer(x).output
+    assert expected.any()
+    with torch.autocast("cpu"):
+        assert same(layer(x).output, expected)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

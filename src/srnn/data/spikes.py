@@ -51,9 +51,10 @@ class _Mask(torch.autograd.Function):
         return gradients[0] * keep[:, None, :].to(gradients[0].dtype), None
 
 
-def transformed() -> bool:
-    """Whether a function of ``torch.func`` (grad, vmap, jvp, ...) is what calls: its tensors have no memory to read."""
-    return torch._C._are_functorch_transforms_active()
+def traced() -> bool:
+    """Whether torch.compile, torch.export or a function of torch.func (grad, vmap, jvp, ...) is what calls: its tensors have
+    no values to read."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def packed(bits: Tensor) -> Tensor:
@@ -233,7 +234,7 @@ class Spikes:
         return self._unpacked(dtype or torch.get_default_dtype())
 
     def _unpacked(self, dtype: torch.dtype) -> Tensor:
-        if self.words.device.type != "cpu" or transformed():
+        if self.words.device.type != "cpu" or traced():
             return unpacked(self.words, self.size).to(dtype)
         octets = self.words.contiguous().numpy().view(np.uint8)
         bits = np.unpackbits(octets, axis=-1, count=self.size, bitorder="little")

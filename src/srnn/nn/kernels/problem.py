@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...data.spikes import Spikes, transformed
+from ...data.spikes import Spikes, traced
 from ...errors import SrnnError
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
@@ -154,10 +154,8 @@ def uncast(device: torch.device) -> AbstractContextManager[Any]:
 
 def unfit(problem: LayerProblem, device: str) -> str:
     """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
-    if torch.compiler.is_compiling():
-        return "torch.export and torch.compile can trace the reference only"
-    if transformed():
-        return "torch.func can transform the reference only"
+    if traced():
+        return "torch.export, torch.compile and torch.func can trace the reference only"
     if problem.record:
         return "traces are recorded by the reference"
     tensors = problem.tensors

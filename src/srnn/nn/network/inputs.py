@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ...data.spikes import Spikes, transformed
+from ...data.spikes import Spikes, traced
 from ...errors import SrnnError
 from ..kernels.problem import FEW_INPUTS, is_autocast, valid_steps
 
@@ -52,8 +52,7 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     if not isinstance(x, (Tensor, Spikes, np.ndarray)):
         raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
     # Few channels stay dense: a stream sums them as whole sequences do, to the bit, and nothing would be won.
-    packs = packs and device.type == "cpu" and x.shape[-1:] > (FEW_INPUTS,)
-    packs = packs and not (torch.compiler.is_compiling() or transformed())
+    packs = packs and device.type == "cpu" and x.shape[-1:] > (FEW_INPUTS,) and not traced()
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
             raise SrnnError(f"The input must be an array of numbers, not of {x.dtype}.")
@@ -107,8 +106,7 @@ def checked(
             _require_finite(x, None)
         return x, None
     lengths = _integers(lengths, x.shape[0])
-    traced = torch.compiler.is_compiling()  # by torch.export: there are no values to look at
-    if lengths.numel() and not traced and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+    if lengths.numel() and not traced() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
         raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
     if check:
         _require_finite(x, lengths)

@@ -13,7 +13,7 @@ from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole, is_number, require
 from .. import kernels
 from ..delays import Delays, delayed_input, depth_of, draw, reached, rounded, state_type, taps
-from ..kernels.problem import LayerProblem, LayerResult, Output
+from ..kernels.problem import LayerProblem, LayerResult, Output, uncast
 from ..neurons import Neuron, as_neuron
 from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
@@ -224,8 +224,17 @@ class Layer(nn.Module):
         gain: float = 1.0,
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult. ``gain`` is a factor of the input weights (``Dropout``)."""
-        if state is None:
-            state = self.initial_state(x.shape[0])
+        with uncast(self.weight_in.device):
+            return self._run(x, self.initial_state(x.shape[0]) if state is None else state, lengths, record, gain)
+
+    def _run(
+        self,
+        x: Tensor | Spikes,
+        state: tuple[Tensor, ...],
+        lengths: Tensor | None,
+        record: tuple[str, ...],
+        gain: float,
+    ) -> LayerResult:
         shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
         for name, part in zip(shapes, state, strict=False):
             if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:

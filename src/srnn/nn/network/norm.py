@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ... import threads
 from ...compiling import has_numba
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, traced
 from ...errors import SrnnError, check_flag, is_number, require
 from ...registry import check_settings
 from ..kernels.problem import valid_steps
@@ -140,7 +140,7 @@ class BatchNorm(nn.Module):
     def _sums(self, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool) -> Tensor:
         """Sums of the products of any two channels of x over its valid steps, of which one more is always 1: (I + 1, I + 1)."""
         if self.settings.detach:
-            on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+            on_cpu = x.device.type == "cpu" and not traced()
             if isinstance(x, Spikes) and compiled and on_cpu and has_numba():
                 from ..kernels.cpu.coincidences import coincidences
 

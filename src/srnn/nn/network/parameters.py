@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ...data.spikes import transformed
+from ...data.spikes import traced
 from ...errors import SrnnError
 from ..equations import equations
 from ..neurons.base import Neuron
@@ -33,7 +33,7 @@ def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
     if kind == "log":
         return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
     knee = floor + 1.0
-    if raw.device.type == "cpu" and not (torch.compiler.is_compiling() or transformed()):
+    if raw.device.type == "cpu" and not traced():
         low, high = raw.detach().aminmax()  # where looking costs nothing: nearly always unchanged
         if knee <= float(low) and float(high) < TAU_MAX:  # at the bound itself PyTorch 2.15's clamp has no gradient
             return raw

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole
 from ..delays import Delays
-from ..kernels.problem import LayerResult, uncast, without_padding
+from ..kernels.problem import LayerResult, without_padding
 from ..kernels.reference import recordable
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
@@ -219,16 +219,15 @@ class SRNN(nn.Module):
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
         gain, traced = 1.0, self._traced(record)
-        with uncast(self.readout.weight_in.device):
-            if self.encoder is not None and isinstance(x, Tensor):  # of NaN its threshold's gradient is NaN
-                x = without_padding(x, lengths)
-            x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
-            for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
-                results.append(layer(x, layer_state, hidden_lengths, traced[index], gain=gain))
-                x = results[-1].emitted
-                if dropout is not None:
-                    x, gain = dropout(index, x)
-            results.append(self.readout(self.pool(x), state[-1], lengths, traced[-1], gain=gain))
+        if self.encoder is not None and isinstance(x, Tensor):  # of NaN its threshold's gradient is NaN
+            x = without_padding(x, lengths)
+        x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
+        for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
+            results.append(layer(x, layer_state, hidden_lengths, traced[index], gain=gain))
+            x = results[-1].emitted
+            if dropout is not None:
+                x, gain = dropout(index, x)
+        results.append(self.readout(self.pool(x), state[-1], lengths, traced[-1], gain=gain))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import Spread, kernel_gradient, later, reached
-from ..problem import CannotCompile, LayerProblem, LayerResult, uncast, valid_steps, without_padding
+from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps, without_padding
 from . import loops, plans
 from .functions import adjoint_of, psi_of, step_of
 
@@ -256,6 +256,5 @@ def precompile(problem: LayerProblem) -> None:
 
 def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
-    with uncast(problem.weight_in.device):
-        precompile(problem)
-        return _run(problem)
+    precompile(problem)
+    return _run(problem)
