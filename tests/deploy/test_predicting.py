@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import srnn
-from srnn import SrnnError
+from srnn import SRNN, SrnnError, from_network
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath
@@ -148,6 +148,23 @@ def test_what_predict_takes(small: Path) -> None:
                          (np.array([["a", "b", "c"]]), "array of numbers")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
             model.predict(bad)
+
+
+def test_a_channel_in_another_unit_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
+    model = from_network(SRNN(2, [4], 2), ("a", "b"), signal=ScaledPath(2, 50.0, scale))
+    run, x = model.save(tmp_path / "model.safetensors"), np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
+    prediction = model.predict(x)
+    assert not isinstance(prediction, list) and not prediction.doubt and "unit" not in repr(prediction)
+    x[:, 1] = 9800
+    np.save(tmp_path / "x.npy", x)
+    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--json"]) == 0
+    printed, doubt = (
+        capsys.readouterr(),
+        "channel 1 lies 1.96e+04 of training's standard deviations from its mean there",
+    )
+    assert printed.err.startswith(f"srnn: {tmp_path / 'x.npy'}: {doubt}; is it in the same unit?")
+    assert json.loads(printed.out)["results"][0]["doubt"].startswith(doubt)
 
 
 def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:

@@ -157,6 +157,7 @@ def test_counts_and_multipliers() -> None:
         (lambda a, b, c: (operator.iadd(a, b), c), "in place; write u = u \\+ x"),
         (lambda a, b, c: (a + 1e400, c), "cannot use the number inf"),
         (lambda a, b, c: (a * (math.inf - math.inf), c), "cannot use the number nan"),
+        (lambda a, b, c: (a / (c - c), b / 0.0), "cannot divide by 0"),
         (lambda a, b, c: (a + 10**400, c), "cannot be recorded"),
         (lambda a, b, c: (a + 1 / 0, c), "cannot be recorded"),
         (lambda a, b, c: (np.maximum(a, 1.0), c), "positive_part"),

@@ -50,6 +50,8 @@ class Prediction:
     """Whether every step has a label of its own; else the last row is the decision."""
     step_seconds: float | None = None
     """From one step to the next; None: steps are not in time."""
+    doubt: str = ""
+    """Why the recording can hardly be like those of training, for people: such as a channel in another unit. Else empty."""
 
     @property
     def number(self) -> int:
@@ -91,7 +93,8 @@ class Prediction:
         ]
 
     def __repr__(self) -> str:
-        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps)"
+        doubt = f"; {self.doubt}" if self.doubt else ""
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps{doubt})"
 
 
 def predict(
@@ -118,6 +121,7 @@ def predict(
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
+    doubt = path.doubt(steps)
     # Of a step: its input, and of a class its score and its confidence, and what they take on the way.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
@@ -133,7 +137,7 @@ def predict(
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
     check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
-    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000)
+    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000, doubt)
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

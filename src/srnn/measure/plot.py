@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..text import counted
 from . import style
 from .analysis import Analysis, Anytime, ClassReport, TimeConstants
 from .analysis import time_constants as time_constants_of
@@ -78,7 +79,7 @@ def raster(
             if base:
                 axes.axhline(base - 0.5, color=style.LIGHT, lw=0.6)
             name = "readout" if index == len(result.layers) - 1 else f"layer {index}"
-            marks.append((base + (size - 1) / 2, f"{name}\n{size} neurons"))
+            marks.append((base + (size - 1) / 2, f"{name}\n{counted(size, 'neuron')}"))
             base += size
         axes.set_yticks([at for at, _ in marks], [text for _, text in marks])
         axes.tick_params(axis="y", length=0)

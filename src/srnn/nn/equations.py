@@ -65,6 +65,8 @@ class Node(NDArrayOperatorsMixin):
             if nodes[1].value != 0.0:
                 raise SrnnError("Equations can use the maximum only as max(0, x), written positive_part(x).")
             nodes = nodes[:1]
+        if operation == "divide" and nodes[1].value == 0.0:
+            raise SrnnError("Equations cannot divide by 0.")
         return Node(operation, tuple(nodes))
 
     def __bool__(self) -> bool:

@@ -88,6 +88,11 @@ class SignalPath(ABC):
         """The signal (samples, channels) that ``whole`` encoded as these steps, but for rounding; None: they do not tell it."""
         return None
 
+    def doubt(self, steps: Array) -> str:
+        """Why these steps (steps, inputs), as ``whole`` returns them, can hardly be of a signal like training's, for people; else
+        empty."""
+        return ""
+
     def check(self) -> None:  # noqa: B027 (most can)
         """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ...errors import SrnnError
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, known
+
+FAR = 10.0
+"""A channel whose root mean square, scaled, is above that is unlike training, where it is 1."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,16 @@ class ScaledPath(SignalPath):
 
     def stream(self) -> ScaleStream:
         return ScaleStream(*known(self.statistics, "A scaled signal"), "float32")
+
+    def doubt(self, steps: Array) -> str:
+        far = np.sqrt(np.einsum("tc,tc->c", steps, steps, dtype=np.float64) / len(steps))
+        channel = int(far.argmax())
+        if far[channel] < FAR:
+            return ""
+        return (
+            f"channel {channel} lies {far[channel]:.3g} of training's standard deviations from its mean there; is it in the "
+            "same unit?"
+        )
 
     def original(self, steps: Array) -> Array:
         mean, std = known(self.statistics, "A scaled signal")

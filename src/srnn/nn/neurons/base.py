@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError, check_choice, check_flag, is_number, nearest
+from ...errors import SrnnError, check_choice, check_flag, check_positive, is_number, nearest
 from ...registry import define, defined
 from ...text import brief
 from ..arithmetic import positive_part
@@ -166,6 +166,7 @@ class Neuron:
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
                 cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
+        check_positive(f"tau_min of {cls.__name__}", cls.tau_min)
         check_choice(f"The emission of {cls.__name__}", cls.emission, get_args(Emission))
         define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....data.signals import CrossingPath
+from ....text import counted
 from .arrays import DTYPES, Constant, number
 
 _RULES = {
@@ -127,7 +128,7 @@ class CrossingPlan(EncoderPlan):
         adds, multiplies = self.operations
         up, down = f"{encoder.crossing.up:g}", f"{encoder.crossing.down:g}"
         lines = [
-            f"/* From a signal of {self.channels} channels to the network's input:",
+            f"/* From a signal of {counted(self.channels, 'channel')} to the network's input:",
             " *",
             f" *     {name}_encoder_init(&encoder{'' if self.running else ', up, down'});",
             f" *     {name}_encoder_push(&encoder, signal);            each sample",

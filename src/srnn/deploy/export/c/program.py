@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from ....text import counted
 from .arrays import number
 from .encoder import CrossingPlan
 from .plan import Plan
@@ -311,6 +312,7 @@ static void run_signal(long steps{parameters})
 def _thresholds(plan: CrossingPlan) -> dict[str, str]:
     """What it has more when the encoder is told the deviations of its channels."""
     encoder, upper, ctype = plan.encoder, plan.name.upper(), plan.sample
+    channels = counted(plan.channels, "channel")
     told = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
     up, down = (
         f"rounded_up({value!r} * {encoder.denominator} * std)"
@@ -319,7 +321,7 @@ def _thresholds(plan: CrossingPlan) -> dict[str, str]:
         for value in (encoder.crossing.up, encoder.crossing.down)
     )
     return {
-        "usage": f""" *   --encode STD ...  the input is a signal of {plan.channels} channels with standard deviations{told}
+        "usage": f""" *   --encode STD ...  the input is a signal of {channels} with standard deviations{told}
 """,
         "functions": f"""\
 {_ROUNDED_UP if plan.integer else ""}/* Thresholds of the deviations that follow --encode; 0 if these are no positive numbers. */
