@@ -18,7 +18,7 @@ import srnn
 from srnn import SRNN, SrnnError, from_network
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
-from srnn.data.signals import ScaledPath
+from srnn.data.signals import ScaledPath, WindowPath
 from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
@@ -165,6 +165,15 @@ def test_a_channel_in_another_unit_is_named(tmp_path: Path, capsys: pytest.Captu
     )
     assert printed.err.startswith(f"srnn: {tmp_path / 'x.npy'}: {doubt}; is it in the same unit?")
     assert json.loads(printed.out)["results"][0]["doubt"].startswith(doubt)
+
+
+@pytest.mark.parametrize(
+    ("white", "brightest", "doubt"), [(1, 1, ""), (1, 16, "0 to 16"), (255, 255, ""), (255, 1, "0 to 1"), (255, 0, "")]
+)
+def test_images_of_another_white_are_named(white: float, brightest: float, doubt: str) -> None:
+    model = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3, white))
+    prediction = model.predict(np.linspace(0, brightest, 20))
+    assert not isinstance(prediction, list) and doubt in prediction.doubt and bool(prediction.doubt) == bool(doubt)
 
 
 def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:

@@ -53,6 +53,12 @@ class WindowPath(SignalPath):
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
 
+    def doubt(self, steps: Array) -> str:
+        low, high = (round(float(value) * self.white, 3) for value in (steps.min(), steps.max()))
+        if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
+            return ""
+        return f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in training?"
+
     def original(self, steps: Array) -> Array:
         return steps[:, :1] * np.float32(self.white)
 
