@@ -122,6 +122,16 @@ def test_events_without_their_archives_are_opened(capsys: pytest.CaptureFixture[
     )
 
 
+def test_recordings_are_counted_without_what_macos_hides_beside_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    layouts.write_spoken_digits(tmp_path)
+    count = len(list((tmp_path / "fsdd" / "recordings").iterdir()))
+    layouts.hide_beside(tmp_path)
+    code, out, _ = run(capsys, "verify", "fsdd", "--data-dir", str(tmp_path))
+    assert code == 1 and out.startswith(f"wrong     fsdd ({count} of 3,000 recordings are there)\n")
+
+
 def pack_digits(root: Path) -> Path:
     """The archive of fsdd as it is fetched, with its recordings in it."""
     layouts.write_spoken_digits(root / "made")

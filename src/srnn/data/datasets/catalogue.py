@@ -197,7 +197,7 @@ _DATA_SETS = (
             ),
         ),
         uses=(Use("gsc", {"version": 1}),),
-        recordings="[!_.]*/*.wav",
+        recordings="[!_.]*/[!.]*.wav",
         count=64_721,  # of words; six of background noise come with them
     ),
     DataSet(
@@ -216,7 +216,7 @@ _DATA_SETS = (
             ),
         ),
         uses=(Use("gsc"),),
-        recordings="[!_.]*/*.wav",
+        recordings="[!_.]*/[!.]*.wav",
         count=105_829,
     ),
     DataSet(
@@ -235,7 +235,7 @@ _DATA_SETS = (
             Use("gsc", {"test_set": "official"}, needs="speech_commands_v0.02/yes",
                 how="srnn data prepare speech-commands-v2 --data-dir {data}"),
         ),
-        recordings="[!.]*/*.wav",
+        recordings="[!.]*/[!.]*.wav",
     ),
     DataSet(
         name="fsdd",
@@ -258,7 +258,7 @@ _DATA_SETS = (
                 how="srnn encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
                 "--out {data}/fsdd/cochlea.h5"),
         ),
-        recordings="recordings/*.wav",
+        recordings="recordings/[!.]*.wav",
         count=3000,
     ),
     DataSet(
