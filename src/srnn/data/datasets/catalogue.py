@@ -225,7 +225,7 @@ _DATA_SETS = (
         folder="speech_commands_test_set_v0.02",
         licence="CC BY 4.0",
         citation=_WARDEN,
-        size="recordings of ten words, silence and unknown words",
+        size="4,890 recordings of ten words, silence and unknown words",
         homepage="https://arxiv.org/abs/1804.03209",
         unpack=True,
         files=(
@@ -236,6 +236,7 @@ _DATA_SETS = (
                 how="srnn data prepare speech-commands-v2 --data-dir {data}"),
         ),
         recordings="[!.]*/[!.]*.wav",
+        count=4890,
     ),
     DataSet(
         name="fsdd",
