@@ -14,6 +14,7 @@ from srnn.cli.main import main
 from srnn.data.datasets.catalogue import CATALOGUE
 from support import layouts
 from support.loopback import Server, md5, plain_network, server, zipped
+from support.sounds import tone, write_wav
 
 __all__ = ["plain_network", "server"]  # fixtures
 pytestmark = pytest.mark.usefixtures("plain_network")
@@ -120,6 +121,29 @@ def test_events_without_their_archives_are_opened(capsys: pytest.CaptureFixture[
         and out.startswith("wrong     shd_test.h5 (cannot be read as recordings in HDF5")
         and "1 of 2 files" in out
     )
+
+
+def test_recordings_are_counted_without_what_macos_hides_beside_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    layouts.write_spoken_digits(tmp_path)
+    count = len(list((tmp_path / "fsdd" / "recordings").iterdir()))
+    layouts.hide_beside(tmp_path)
+    code, out, _ = run(capsys, "verify", "fsdd", "--data-dir", str(tmp_path))
+    assert code == 1 and out.startswith(f"wrong     fsdd ({count} of 3,000 recordings are there)\n")
+
+
+def test_a_part_of_the_official_test_set_is_not_all_of_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / CATALOGUE["speech-commands-test-v2"].folder
+    for word in layouts.MINI:
+        write_wav(folder / word / "0_nohash_0.wav", tone(0.1))
+    code, out, _ = run(capsys, "verify", "speech-commands-test-v2", "--data-dir", str(tmp_path))
+    assert code == 1 and out.startswith(f"wrong     {folder.name} (12 of 4,890 recordings are there)\n")
+    states = {
+        row["name"]: row["state"]
+        for row in json.loads(run(capsys, "list", "--data-dir", str(tmp_path), "--json")[1])["data_sets"]
+    }
+    assert states["speech-commands-test-v2"] == "incomplete"
 
 
 def pack_digits(root: Path) -> Path:

@@ -27,6 +27,7 @@ from srnn.data.datasets.qtdb_records import (
 )
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.errors import SrnnError
+from support.layouts import hide_beside
 from support.waves import beats
 
 RECORDS = ECGTask("records")
@@ -158,6 +159,14 @@ def test_records_may_lie_in_qtdb_itself(small: Path, tmp_path: Path) -> None:
     expected = RECORDS.load("test", small)
     shutil.copytree(small / "qtdb" / "records", tmp_path / "flat" / "qtdb")
     np.testing.assert_array_equal(RECORDS.load("test", tmp_path / "flat").x, expected.x)
+
+
+def test_what_macos_hides_beside_files_is_no_record(small: Path) -> None:
+    """It would also move all others to another place in the alphabet, by which they are split."""
+    folder = small / "qtdb" / "records"
+    names = record_names(folder)
+    hide_beside(folder)
+    assert record_names(folder) == names
 
 
 def expect_one_line(small: Path, *words: str, name: str = "sel2") -> None:

@@ -261,6 +261,12 @@ def test_several_processes_at_once(folder: Path) -> None:
         ([([0.1], [7])], [0.5], "'labels' should be integers"),
         ([([0.1], [7])], [0, 1], "has 2 labels, but 'spikes/times' has the shape"),
         ([], np.zeros(0, np.int64), "contains no recordings"),
+        # In milliseconds, of which all but the first would be dropped as late.
+        (
+            [(range(2, 1000, 4), range(250)), ([0, 700], [7, 7])],
+            [0, 1],
+            "of 252 spikes, the last at 998 s, only 1 are within 250 steps of 4 ms; times must be in seconds",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, events: Any, labels: Any, message: str) -> None:

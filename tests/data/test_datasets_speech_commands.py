@@ -29,6 +29,7 @@ from srnn.data.encoders import SpeechFeatures, ternary
 from srnn.data.signals import SpeechPath
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
+from support.layouts import hide_beside
 from support.sounds import tone, write_wav
 
 SPEAKERS = [f"{k:08x}" for k in range(40)]
@@ -191,6 +192,14 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
     refuses("_background_noise_ contains no sound")
     shutil.rmtree(folder / "wow")
     refuses("lacks 1 of its 35 words, such as 'wow'", classes=35)
+
+
+@pytest.mark.parametrize("classes", [12, 35])
+def test_what_macos_hides_beside_files_is_not_read(root: Path, classes: int) -> None:
+    which = SpeechCommandsTask(classes=classes)
+    clips = [list_clips(split, root, which) for split in SPLITS]  # type: ignore[arg-type]
+    hide_beside(root)
+    assert [list_clips(split, root, which) for split in SPLITS] == clips  # type: ignore[arg-type]
 
 
 def test_the_official_test_set(root: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from srnn.data.datasets.spoken_digits import SPEAKERS, SpokenDigitsTask
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
+from support.layouts import hide_beside
 from support.sounds import tone, write_wav
 
 SPLITS = ("train", "validation", "test")
@@ -38,6 +39,12 @@ def test_the_official_split(root: Path) -> None:
     dense = splits[2].x.to_dense()  # type: ignore[union-attr]
     for row, length in zip(dense, splits[2].lengths, strict=True):
         assert not row[length:].any() and row[:length].any()
+
+
+def test_what_macos_hides_beside_files_is_not_read(root: Path) -> None:
+    clips = SpokenDigitsTask().clips(root)
+    hide_beside(root)
+    assert SpokenDigitsTask().clips(root) == clips
 
 
 def test_every_speaker_can_be_tested(root: Path) -> None:

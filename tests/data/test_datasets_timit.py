@@ -24,6 +24,7 @@ from srnn.data.datasets.timit import (
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
+from support.layouts import hide_beside
 from support.sounds import sphere, tone
 
 TRAINING = [f"{'fm'[k % 2]}aa{chr(97 + k)}0" for k in range(20)]
@@ -139,6 +140,14 @@ def test_names_in_small_letters_and_one_folder_deeper(root: Path) -> None:
     after = TIMITTask().load("test", root)
     np.testing.assert_array_equal(before.y, after.y)
     np.testing.assert_array_equal(before.x.to_dense(), after.x.to_dense())  # type: ignore[union-attr]
+
+
+def test_what_macos_hides_beside_files_is_not_read(root: Path) -> None:
+    folder = root / "timit"
+    clips = [list_sentences(folder, split, "standard") for split in SPLITS]  # type: ignore[arg-type]
+    hide_beside(folder)
+    (folder / "TRAIN" / "DR1" / ".AppleDouble").mkdir()
+    assert [list_sentences(folder, split, "standard") for split in SPLITS] == clips  # type: ignore[arg-type]
 
 
 def test_what_is_missing_is_one_line(root: Path, tmp_path: Path) -> None:

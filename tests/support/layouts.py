@@ -21,6 +21,12 @@ _V1 = (
 )
 
 
+def hide_beside(root: Path) -> None:
+    """Next to every file the hidden one that macOS keeps there on a disk of another system: ._NAME, which holds no data."""
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+
+
 def write_qtdb(root: Path) -> None:
     """The paper's training file: nine records of one or two windows, a window 1301 steps, the next 1000 later."""
     from scipy.io import savemat

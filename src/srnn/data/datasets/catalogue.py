@@ -197,7 +197,7 @@ _DATA_SETS = (
             ),
         ),
         uses=(Use("gsc", {"version": 1}),),
-        recordings="[!_.]*/*.wav",
+        recordings="[!_.]*/[!.]*.wav",
         count=64_721,  # of words; six of background noise come with them
     ),
     DataSet(
@@ -216,7 +216,7 @@ _DATA_SETS = (
             ),
         ),
         uses=(Use("gsc"),),
-        recordings="[!_.]*/*.wav",
+        recordings="[!_.]*/[!.]*.wav",
         count=105_829,
     ),
     DataSet(
@@ -225,7 +225,7 @@ _DATA_SETS = (
         folder="speech_commands_test_set_v0.02",
         licence="CC BY 4.0",
         citation=_WARDEN,
-        size="recordings of ten words, silence and unknown words",
+        size="4,890 recordings of ten words, silence and unknown words",
         homepage="https://arxiv.org/abs/1804.03209",
         unpack=True,
         files=(
@@ -235,7 +235,8 @@ _DATA_SETS = (
             Use("gsc", {"test_set": "official"}, needs="speech_commands_v0.02/yes",
                 how="srnn data prepare speech-commands-v2 --data-dir {data}"),
         ),
-        recordings="[!.]*/*.wav",
+        recordings="[!.]*/[!.]*.wav",
+        count=4890,
     ),
     DataSet(
         name="fsdd",
@@ -258,7 +259,7 @@ _DATA_SETS = (
                 how="srnn encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
                 "--out {data}/fsdd/cochlea.h5"),
         ),
-        recordings="recordings/*.wav",
+        recordings="recordings/[!.]*.wav",
         count=3000,
     ),
     DataSet(

@@ -28,8 +28,7 @@ def check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileRep
     opened = (_opened(path.relative_to(folder).as_posix(), path, read_audio) for path in paths)
     bad = [report for report in opened if not report.good]
     if len(paths) < data_set.count:
-        pattern = f"{folder.name}/{data_set.recordings}"
-        bad.insert(0, FileReport(pattern, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"))
+        bad.insert(0, FileReport(folder.name, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"))
     return bad or [FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")]
 
 
@@ -73,7 +72,7 @@ def check_timit(root: Path) -> list[FileReport]:
 
 def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
     name = speaker.relative_to(folder).as_posix()
-    paths = [path for path in sorted(speaker.iterdir()) if path.suffix.lower() == ".wav"]
+    paths = timit.list_sounds(speaker)
     sentences = {path.name.split(".")[0].lower() for path in paths}  # SA1.WAV may have a copy SA1.WAV.wav next to it
     if len(sentences) < timit.SENTENCES:
         yield FileReport(name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there")

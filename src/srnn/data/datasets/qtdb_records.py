@@ -93,14 +93,14 @@ def records_folder(data_dir: Path | None = None) -> Path:
     root = resolve_data_dir(data_dir)
     records = root / "qtdb" / "records"
     for folder in (records, records.parent):
-        if folder.is_dir() and any(folder.glob("*.hea")):
+        if folder.is_dir() and any(folder.glob("[!.]*.hea")):
             return folder
     raise not_found("QTDB's records were", root, SOURCE.format(folder=records))
 
 
 def record_names(folder: Path) -> list[str]:
     """Names of the records in a folder, in alphabetical order."""
-    return sorted(path.stem for path in folder.glob("*.hea"))
+    return sorted(path.stem for path in folder.glob("[!.]*.hea"))
 
 
 def split_records(names: list[str]) -> dict[str, list[str]]:

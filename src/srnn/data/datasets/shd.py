@@ -39,6 +39,7 @@ _FILES: dict[Name, dict[str, str]] = {
     "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
 }
 _WHAT = "recordings in HDF5; download it again"
+_LEAST = 0.01  # of a file's events that are within the steps: of times in ms it is less
 _CODE = 1  # incremented when the same file and options shall give another result
 
 
@@ -190,15 +191,22 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
 def _events(
     file: Hdf5, path: Path, binning: EventBinning
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """(step, channel) of the events of each recording."""
+    """(step, channel) of the events of each recording. SrnnError, too, where hardly any of all events is within the steps."""
     times, units = file["spikes/times"], file["spikes/units"]
     if times.dtype.kind != "f" or units.dtype.kind not in "iu":
         raise SrnnError(f"{path}: times should be floats and units integers, not {times.dtype} and {units.dtype}.")
+    count, kept, last, end = 0, 0, 0.0, np.float64(binning.steps * binning.bin_ms / 1000)
     for index, (time, unit) in enumerate(zip(times.lists(), units.lists(), strict=True)):
         try:
             yield binning(time, unit)
         except SrnnError as error:
             raise SrnnError(f"{path}, recording {index}: {error}.") from error
+        count, kept, last = count + len(time), kept + int((time < end).sum()), max(last, float(time.max(initial=0)))
+    if kept < _LEAST * count:
+        raise SrnnError(
+            f"{path}: of {count:,} spikes, the last at {last:g} s, only {kept:,} are within {binning.steps} steps of "
+            f"{binning.bin_ms:g} ms; times must be in seconds, or steps be more."
+        )
 
 
 def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:

@@ -152,7 +152,9 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
             f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it by "
             f"'srnn data prepare speech-commands-v{version}'."
         )
-    present = {path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("*.wav")}
+    present = {
+        path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav")
+    }
     if not present:
         raise SrnnError(f"{folder} contains no recordings; unpack it again.")
     listed: dict[SplitName, set[str]] = {}
@@ -190,7 +192,7 @@ def speaker_of(name: str) -> str | None:
 
 def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
     """``count`` pieces of background noise, of a second each, evenly over the split's part of each noise file."""
-    files = sorted((folder / "_background_noise_").glob("*.wav"))
+    files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
     if not files:
         raise SrnnError(f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is cut.")
     first, last = _NOISE_PARTS[split]
@@ -210,7 +212,7 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
     """All recordings of a folder that has one of its own for each of the 12 classes."""
     clips = []
     for word in KEYWORDS:
-        paths = sorted(p for p in (folder / word).glob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        paths = sorted(p for p in (folder / word).glob("[!.]*") if p.suffix.lower() in AUDIO_SUFFIXES)
         if not paths:
             raise SrnnError(
                 f"{folder / word} contains no recordings: {how}, or choose another data folder with --data-dir."

@@ -60,7 +60,7 @@ class _Recordings(Task):
         """The recordings of every split, in the order of their names. SrnnError where there are none."""
         root = resolve_data_dir(data_dir)
         folder = root / "fsdd" / "recordings"
-        paths = sorted(folder.glob("*.wav"))
+        paths = sorted(folder.glob("[!.]*.wav"))
         if not paths:
             how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
             raise not_found("Spoken digits (fsdd/recordings) were", root, how)

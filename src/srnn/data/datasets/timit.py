@@ -140,9 +140,7 @@ def glance(root: Path) -> bool:
         speakers = [list_speakers(find_corpus(root), part.lower()) for part in SPEAKERS]
     except SrnnError:
         return False
-    return all(
-        any(path.suffix.lower() == ".wav" for folder in of.values() for path in folder.iterdir()) for of in speakers
-    )
+    return all(any(map(list_sounds, of.values())) for of in speakers)
 
 
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:
@@ -164,14 +162,18 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
         wanted = frozenset(held if split == "validation" else set(order) - set(held))
     clips = []
     for speaker in sorted(wanted):
-        sentences = {path.name.split(".")[0].lower(): path for path in sorted(speakers[speaker].iterdir(), reverse=True)
-                     if path.suffix.lower() == ".wav"}  # fmt: skip
+        sentences = {path.name.split(".")[0].lower(): path for path in reversed(list_sounds(speakers[speaker]))}
         for name, path in sorted(sentences.items()):
             if not name.startswith("sa"):
                 clips.append(Item(path, path.relative_to(folder).as_posix(), "", speaker))
     if not clips:
         raise SrnnError(f"{folder} contains no sentences for the {split} split.")
     return clips
+
+
+def list_sounds(speaker: Path) -> list[Path]:
+    """The sound files in a speaker's folder, sorted; not what macOS hides next to them on other systems' disks (._SA1.WAV)."""
+    return sorted(p for p in speaker.iterdir() if p.suffix.lower() == ".wav" and not p.name.startswith("."))
 
 
 def find_phones(sound: Path) -> Path:
@@ -230,7 +232,7 @@ def list_speakers(folder: Path, part: str) -> dict[str, Path]:
     speakers = {
         path.name.lower(): path
         for dialect in dialects if dialect.is_dir() and dialect.name.lower().startswith("dr")
-        for path in sorted(dialect.iterdir()) if path.is_dir()
+        for path in sorted(dialect.iterdir()) if path.is_dir() and not path.name.startswith(".")
     }  # fmt: skip
     if not speakers:
         raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")
