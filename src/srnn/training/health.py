@@ -91,8 +91,9 @@ class Watch:
         if not isinstance(network, SRNN) or not hidden:
             return
         sequences, steps = hidden[0].emitted.shape[:2]
-        stride = max(1, sequences * steps // _SAMPLED)
-        places = np.arange(batch * 7919 % stride, sequences * steps, stride)  # a prime: other steps in every batch
+        total = sequences * steps
+        # At random: every so many-th would be the same few steps of all sequences, batch after batch, where they divide evenly.
+        places = np.arange(total) if total <= _SAMPLED else np.random.default_rng(batch).integers(total, size=_SAMPLED)
         if lengths is not None:
             places = places[places % steps < lengths.cpu().numpy()[places // steps]]
         self.steps += len(places)
