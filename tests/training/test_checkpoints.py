@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,8 @@ from safetensors.torch import save_file
 from srnn import SRNN, SrnnError
 from srnn.files import write_atomically
 from srnn.training.checkpoints import (
+    Checkpoint,
+    TrainingState,
     architecture,
     load_network,
     load_optimizer,
@@ -24,6 +29,7 @@ from srnn.training.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
+from srnn.training.health import Watch
 from srnn.training.optimisation import OPTIMIZERS
 
 
@@ -180,6 +186,35 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "bare", {"network.a": torch.zeros(1)}, {})
     with pytest.raises(SrnnError, match="another architecture"):
         load_network(_network(), read_checkpoint(tmp_path / "bare"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"skipped": -1}, {"best_epoch": 0.5}, {"restores": True}, {"metrics_size": 2**53}, {"best": [math.inf]},
+        {"inputs": [1.0]}, {"inputs": [1.0, math.nan]}, {"sums": {"loss": math.nan}}, {"mends": 1},
+        {"sick": [3.5]}, {"start": [1]}, {"watch": {"steps": 1}}, {"watch": {**asdict(Watch()), "fired": 3}},
+    ],
+)  # fmt: skip
+def test_a_state_that_no_training_writes_is_refused(change: dict[str, Any]) -> None:
+    good = TrainingState(epoch=2, step=1, sums={"loss": 1.0}, best=[0.5, -1.0], best_epoch=2, inputs=[0.0, 1.0])
+    assert TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good)})) == good
+    with pytest.raises(SrnnError, match=r"^last(: | cannot be read as a checkpoint of this version's training)"):
+        TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good) | change}))
+
+
+def test_what_is_copied_from_a_checkpoint_is_of_the_same_shape_and_kind() -> None:
+    own = {"mean": torch.zeros(2, 3), "count": torch.zeros((), dtype=torch.int64)}
+    good = {"mean": torch.ones(2, 3, dtype=torch.float64), "count": torch.tensor(5)}
+    Checkpoint(Path("last"), good, {}).copy_to(own, "mean")
+    assert own["mean"].sum() == 6 and own["count"] == 5
+    for damage in (
+        {"mean": torch.ones(3)},
+        {"mean": torch.ones(2, 3, dtype=torch.int64)},
+        {"count": torch.tensor(0.5)},
+    ):
+        with pytest.raises(SrnnError, match="checkpoint last has no mean of these"):
+            Checkpoint(Path("last"), good | damage, {}).copy_to(own, "mean of these")
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
