@@ -54,6 +54,10 @@ def test_round_trip_to_the_bit(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["c.safetensors"]
 
 
+def test_an_optimisers_name_is_its_class() -> None:
+    assert [optimizer.__name__.lower() for optimizer in OPTIMIZERS.values()] == list(OPTIMIZERS)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimiser_goes_on_as_if_never_stored(name: str, tmp_path: Path) -> None:
     def step(network: SRNN, optimizer: torch.optim.Optimizer, times: int) -> None:
@@ -146,6 +150,26 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
 
 
+@pytest.mark.parametrize("change", ["missing", "too many", "of another shape"])
+def test_weights_of_the_same_architecture_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
+    network, path = _network(), tmp_path / "forged.safetensors"
+    tensors = network_tensors(network)
+    if change == "missing":
+        del tensors["network.readout.bias"]
+    else:
+        tensors["network.more" if change == "too many" else "network.readout.bias"] = torch.zeros(5)
+    save_checkpoint(path, tensors, made_of(network))
+    with pytest.raises(SrnnError, match=r"another architecture: 'network\.\S+' does not fit"):
+        load_network(network, read_checkpoint(path))
+
+
+def test_weights_in_double_precision_are_taken(tmp_path: Path) -> None:
+    network, other = _network().double(), _network(seed=1)
+    _write(tmp_path / "double.safetensors", network)
+    load_network(other, read_checkpoint(tmp_path / "double.safetensors"))
+    assert torch.equal(other.readout.weight_in, network.readout.weight_in.float())
+
+
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.uint64, torch.bool])
 def test_delays_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
     network = _network(delays={"recurrent": 2})
@@ -183,6 +207,9 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "newer", {"network.a": torch.zeros(1)}, {"format": 99})
     with pytest.raises(SrnnError, match="format 99"):
         read_checkpoint(tmp_path / "newer")
+    save_checkpoint(tmp_path / "older", {"network.a": torch.zeros(1)}, {"format": 0})
+    with pytest.raises(SrnnError, match="format 0"):
+        read_checkpoint(tmp_path / "older")
     save_checkpoint(tmp_path / "bare", {"network.a": torch.zeros(1)}, {})
     with pytest.raises(SrnnError, match="another architecture"):
         load_network(_network(), read_checkpoint(tmp_path / "bare"))
