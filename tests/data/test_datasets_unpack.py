@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from srnn.data.datasets import unpack as unpacking
 from srnn.data.datasets.unpack import unpack, unpack_archives
 from srnn.errors import SrnnError
 from srnn.files import LIMITS, FormatLimits
+from srnn.files.unpacking import PART, inflate
+from srnn.files.zips import open_zip
 from support.archives import Entry, pax_record, tar_header, tar_member, zip_archive
 from support.loopback import CONTENT, zipped
 
@@ -298,6 +301,15 @@ def test_names_that_windows_cannot_have_are_refused_there() -> None:
         assert unpacking._place(name, Path("a.zip"), windows=False)
 
 
+def test_members_of_a_zip_archive_are_read_in_any_order_whatever_they_hold(tmp_path: Path) -> None:
+    """Long ones by turns, a part at a time; what looks like the directory of an archive is not counted as members."""
+    contents = [bytes(range(256)) * 2**12 + b"1234", b"PK\1\2" * 2**18 + b"x"]
+    (tmp_path / "a.zip").write_bytes(zip_archive(*(Entry(str(n), content) for n, content in enumerate(contents))))
+    with open_zip(tmp_path / "a.zip", "an archive", FormatLimits(2**30, 2**30, items=2)) as opened:
+        turns = list(zip(opened.parts("0"), opened.parts("1"), strict=True))
+    assert len(turns) == 2 and [b"".join(parts) for parts in zip(*turns, strict=True)] == contents
+
+
 def test_archives_at_their_limits_are_unpacked_and_one_beyond_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,3 +338,9 @@ def test_a_bomb_ends_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     refused(tmp_path / "a.gz", gzip.compress(bytes(2**24)), "bytes, the limit")
     refused(tmp_path / "a.tar.gz", gzip.compress(tar_member("a", bytes(2**24)) + END), "bytes, the limit")
     refused(tmp_path / "a.zip", zip_archive(Entry("a", bytes(2**24), deflated=True)), "bytes, the limit")
+
+
+def test_little_that_becomes_much_comes_in_small_parts() -> None:
+    """So that memory does not depend on it before anybody can count; what follows the stream is not a part of it."""
+    parts = list(inflate([zlib.compress(bytes(5 * PART)) + b"more"], None))
+    assert sum(map(len, parts)) == 5 * PART and max(map(len, parts)) <= PART
