@@ -186,7 +186,13 @@ def test_tar_archives_of_all_writers(tmp_path: Path) -> None:
     for style in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         with tarfile.open(tmp_path / "a.tar", "w", format=style) as archive:
             archive.add(tmp_path, "top/", recursive=False)
-            for name in ("top/a", "b" * 99, *(() if style == tarfile.USTAR_FORMAT else (long,)), "ä/ü"):
+            for name in (
+                "top/a",
+                "b" * 99,
+                "parted/" * 20 + "c",
+                *(() if style == tarfile.USTAR_FORMAT else (long,)),
+                "ä/ü",
+            ):
                 member = tarfile.TarInfo(name)
                 member.size = 2000
                 archive.addfile(member, io.BytesIO(bytes(range(200)) * 10))
@@ -204,6 +210,16 @@ def test_binary_sizes_and_extended_headers(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar_member("g", pax_record("comment", "c"), b"g") + sizes + extended + END)
     files = unpack(tmp_path / "a.tar", tmp_path / "in")
     assert [(path.name, path.read_bytes()) for path in files] == [("a", b"abc"), ("b", b"abc")]
+
+
+def test_what_a_header_says_ends_where_it_says_so_and_is_of_the_next_member_alone(tmp_path: Path) -> None:
+    """What fills its last block may be anything, or count as zeros of its own; a global header says nothing of names."""
+    padded = tar_header("x", 3, b"L") + b"top" + b"x" * 509 + tar_member("a")
+    zeros = tar_member("x", pax_record("path", "b") + bytes(8), b"x") + tar_member("a")
+    everywhere = tar_member("x", pax_record("path", "c") + pax_record("comment", "c" * 65_512), b"g") + tar_member("a")
+    assert int(everywhere[124:135], 8) == 2**16
+    (tmp_path / "a.tar").write_bytes(padded + zeros + everywhere + END)
+    assert [path.name for path in unpack(tmp_path / "a.tar", tmp_path / "in")] == ["top", "b", "a"]
 
 
 def test_gnus_and_old_headers_and_padded_streams(tmp_path: Path) -> None:
