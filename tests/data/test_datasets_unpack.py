@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from srnn.data.datasets import unpack as unpacking
 from srnn.data.datasets.unpack import unpack, unpack_archives
 from srnn.errors import SrnnError
 from srnn.files import LIMITS, FormatLimits
+from srnn.files.unpacking import PART, inflate
+from srnn.files.zips import open_zip
 from support.archives import Entry, pax_record, tar_header, tar_member, zip_archive
 from support.loopback import CONTENT, zipped
 
@@ -183,7 +186,13 @@ def test_tar_archives_of_all_writers(tmp_path: Path) -> None:
     for style in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         with tarfile.open(tmp_path / "a.tar", "w", format=style) as archive:
             archive.add(tmp_path, "top/", recursive=False)
-            for name in ("top/a", "b" * 99, *(() if style == tarfile.USTAR_FORMAT else (long,)), "ä/ü"):
+            for name in (
+                "top/a",
+                "b" * 99,
+                "parted/" * 20 + "c",
+                *(() if style == tarfile.USTAR_FORMAT else (long,)),
+                "ä/ü",
+            ):
                 member = tarfile.TarInfo(name)
                 member.size = 2000
                 archive.addfile(member, io.BytesIO(bytes(range(200)) * 10))
@@ -201,6 +210,16 @@ def test_binary_sizes_and_extended_headers(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar_member("g", pax_record("comment", "c"), b"g") + sizes + extended + END)
     files = unpack(tmp_path / "a.tar", tmp_path / "in")
     assert [(path.name, path.read_bytes()) for path in files] == [("a", b"abc"), ("b", b"abc")]
+
+
+def test_what_a_header_says_ends_where_it_says_so_and_is_of_the_next_member_alone(tmp_path: Path) -> None:
+    """What fills its last block may be anything, or count as zeros of its own; a global header says nothing of names."""
+    padded = tar_header("x", 3, b"L") + b"top" + b"x" * 509 + tar_member("a")
+    zeros = tar_member("x", pax_record("path", "b") + bytes(8), b"x") + tar_member("a")
+    everywhere = tar_member("x", pax_record("path", "c") + pax_record("comment", "c" * 65_512), b"g") + tar_member("a")
+    assert int(everywhere[124:135], 8) == 2**16
+    (tmp_path / "a.tar").write_bytes(padded + zeros + everywhere + END)
+    assert [path.name for path in unpack(tmp_path / "a.tar", tmp_path / "in")] == ["top", "b", "a"]
 
 
 def test_gnus_and_old_headers_and_padded_streams(tmp_path: Path) -> None:
@@ -298,6 +317,15 @@ def test_names_that_windows_cannot_have_are_refused_there() -> None:
         assert unpacking._place(name, Path("a.zip"), windows=False)
 
 
+def test_members_of_a_zip_archive_are_read_in_any_order_whatever_they_hold(tmp_path: Path) -> None:
+    """Long ones by turns, a part at a time; what looks like the directory of an archive is not counted as members."""
+    contents = [bytes(range(256)) * 2**12 + b"1234", b"PK\1\2" * 2**18 + b"x"]
+    (tmp_path / "a.zip").write_bytes(zip_archive(*(Entry(str(n), content) for n, content in enumerate(contents))))
+    with open_zip(tmp_path / "a.zip", "an archive", FormatLimits(2**30, 2**30, items=2)) as opened:
+        turns = list(zip(opened.parts("0"), opened.parts("1"), strict=True))
+    assert len(turns) == 2 and [b"".join(parts) for parts in zip(*turns, strict=True)] == contents
+
+
 def test_archives_at_their_limits_are_unpacked_and_one_beyond_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,3 +354,9 @@ def test_a_bomb_ends_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     refused(tmp_path / "a.gz", gzip.compress(bytes(2**24)), "bytes, the limit")
     refused(tmp_path / "a.tar.gz", gzip.compress(tar_member("a", bytes(2**24)) + END), "bytes, the limit")
     refused(tmp_path / "a.zip", zip_archive(Entry("a", bytes(2**24), deflated=True)), "bytes, the limit")
+
+
+def test_little_that_becomes_much_comes_in_small_parts() -> None:
+    """So that memory does not depend on it before anybody can count; what follows the stream is not a part of it."""
+    parts = list(inflate([zlib.compress(bytes(5 * PART)) + b"more"], None))
+    assert sum(map(len, parts)) == 5 * PART and max(map(len, parts)) <= PART

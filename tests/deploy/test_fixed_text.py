@@ -123,6 +123,12 @@ def test_what_is_known_is_not_computed() -> None:
     assert (state * (1 - spike)).text == "state * (1 - spike)"
     assert (state + state).text == "add(state, state)"
     assert counts == {"multiplies": 2, "adds": 2}
+    least = FixedText("least", 20, LIMIT, Counter(), (INT32_MIN, INT32_MIN))
+    assert (least + least).text == "add(least, least)"  # C has no number of type int for it
+    nearly_one = FixedText("nearly_one", 30, LIMIT, Counter(), (2**30, 2**30 + 1))
+    assert (state * nearly_one).text == "multiply(state, nearly_one, 30)"
+    sign = FixedText("sign", 0, LIMIT, Counter(), (-1, 0))
+    assert (sign.to(30).text, sign.to(31).text) == (f"sign * {2**30}", "rescale(sign, 31)")  # 2**31 is none either
 
 
 def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:

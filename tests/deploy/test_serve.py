@@ -24,7 +24,9 @@ from websockets.exceptions import ConnectionClosed
 from srnn import Stream
 from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
+from srnn.deploy.serve.messages import read_rows, read_samples, read_text
 from srnn.deploy.streaming import Decoder
+from srnn.errors import SrnnError
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
 from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
@@ -245,3 +247,27 @@ def test_recordings_are_kept_for_the_models_that_they_fit(
             {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False}
         ]
         assert running.ask("/v1/recordings/0") == (200, LEADS.tobytes())
+
+
+def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
+    x = np.array([[3, -1], [2**14, 0]], "<i2")
+    assert read_samples(x.tobytes(), 2, "int16", 2.0**14).tolist() == [[3 / 2**14, -1 / 2**14], [1, 0]]
+    assert read_samples(x.astype("<f4").tobytes(), 4, "float32", 2.0**14).tolist() == [[3, -1, 2**14, 0]]
+    for rows, channels, wanted in (
+        ([], 3, (0, 3)),
+        ([1, 2.5], 1, (2, 1)),
+        ([[1], [2]], 1, (2, 1)),
+        ([[1, 2]], 2, (1, 2)),
+    ):
+        found = read_rows(rows, channels)
+        assert found.shape == wanted and found.dtype == np.float32
+    for odd in ([1, 2], 5, [[[1, 2]]]):
+        with pytest.raises(SrnnError, match="rows of"):
+            read_rows(odd, 2)
+
+
+def test_a_text_at_its_limit_of_lists_and_objects_is_read() -> None:
+    text = '{"type": "samples", "samples": [[1], {}]}'
+    assert read_text(text, 5)["samples"] == [[1], {}] and read_text(text, 4)["type"] == "samples"
+    with pytest.raises(SrnnError, match="at most 3 rows"):
+        read_text(text, 3)

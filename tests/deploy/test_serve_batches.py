@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 import srnn
 from srnn.data.encoders import Statistics
 from srnn.deploy.predicting import predict
-from srnn.deploy.serve.batch import classify
+from srnn.deploy.serve.batch import classify, read_body
 from srnn.deploy.streaming import Decoder
 from support.runs import ECG, SPOKEN, make_run
 from support.serving import LEADS, Service, expected, serving
@@ -69,6 +69,16 @@ def test_a_batch_of_sound(tmp_path: Path) -> None:
         assert status == 422 and found["detail"].startswith("The body: the WAV file is cut off")
         status, found = running.ask("/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav")
         assert (status, found["detail"]) == (422, "The body: this is not a WAV file.")  # nor is it cut off
+
+
+def test_of_stereo_sound_the_mean_is_heard() -> None:
+    words = Decoder.of(srnn.load("speech-commands-mini"))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((2, 2, 8000, 0, "NONE", ""))
+        writer.writeframes(np.array([[2**14, 0], [0, -(2**14)]] * 200, "<i2").tobytes())
+    (sound,) = read_body(file.getvalue(), "Audio/WAV; codecs=1", words)
+    assert sound.shape[1] == 1 and 0.2 < sound.max() < 0.35 and sound.mean() == pytest.approx(0, abs=1e-3)
 
 
 def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[str, Decoder]) -> None:

@@ -38,12 +38,15 @@ BAD_STARTS: list[tuple[Any, str]] = [
     ('{"type": "start", "format": "int8"}', "'format' must be one of"),
     ('{"type": "start", "report": []}', "'report' must be one of"),
     ('{"type": "start", "trace": 1}', "true or false"),
+    ('{"type": "start", "probabilities": 1}', "true or false"),
     ('{"type": "start", "state_every": 0}', "must be an integer from 1"),
     ('{"type": "start", "state_every": 9007199254740992}', "must be an integer from 1"),
     ('{"type": "start", "state": {}}', "not a state"),
 ]
 BAD_MESSAGES: list[tuple[Any, str]] = [
     (b"\0" * 7, "ends within a sample of 8"),
+    (b"\0" * 4, "ends within a sample of 8"),
+    ('{"type": "samples", "samples": [[true, 1]]}', "rows of numbers"),
     (np.array([0, 1, np.nan, 1], "<f4").tobytes(), "Sample 6 is not finite in channel 0"),
     (np.array([1, -np.inf], "<f4").tobytes(), "Sample 5 is not finite in channel 1"),
     ('{"type": "samples", "samples": [[1, 2], [1, NaN]]}', "Sample 6 is not finite in channel 1"),

@@ -86,6 +86,9 @@ def test_all_versions_are_read_and_other_writers_headers(version: bytes) -> None
         (with_header(header((1,)).replace("1,", ",,"), bytes(4)), "is invalid"),
         (with_header(header((1,), "<M8[s]"), bytes(8)), "not one of numbers"),
         (with_header(header((1,), "V4"), bytes(4)), "not one of numbers"),
+        (with_header(header((1,), "f4,i4"), bytes(8)), "not one of numbers"),
+        (with_header(header((1,))[1:], bytes(4)), "not one of numbers"),
+        (with_header('{"descr": "<f4", "shape": (1,)}', bytes(4)), "not one of numbers"),
         (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "contains shape twice"),
         (with_header(header((1,))[:-1] + ", 'colour': 1}", bytes(4)), "not one of numbers"),
         (with_header("(" * 9000), "not one of numbers"),
@@ -111,6 +114,7 @@ def test_an_empty_array_and_a_file_at_their_limits_are_read_and_one_more_is_not(
         parse_npy(with_header(header((ITEMS + 1, 0))), "f")
     content = npy(np.zeros(3))
     assert len(parse_npy(content, "f", limits=FormatLimits(bytes=len(content)))) == 3
+    assert parse_npy(with_header(header((1,) * 32), bytes(4)), "f").ndim == 32
     with pytest.raises(SrnnError, match="bytes; at most"):
         parse_npy(content, "f", limits=FormatLimits(bytes=len(content) - 1))
 
@@ -147,7 +151,7 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
         assert "x" in opened and "x.npy" not in opened
         if save is np.savez:
             assert all((opened.mapped(name) == array).all() for name, array in arrays.items())
-            assert isinstance(opened.mapped("x"), np.memmap)
+            assert isinstance(opened.mapped("x"), np.memmap) and not opened.mapped("x").flags.writeable
         else:
             with pytest.raises(SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(it is compressed\)"):
                 opened.mapped("x")

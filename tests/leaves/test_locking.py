@@ -299,6 +299,23 @@ def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
     assert left.exists()  # nobody can tell whether it is being written
 
 
+def test_a_disk_that_is_full_keeps_nobody_from_locking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def taken(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")  # as some systems say it
+
+    monkeypatch.setattr(os, "write", full)
+    with locked(tmp_path):
+        monkeypatch.setattr(threading, "get_ident", lambda: 0)
+        with pytest.raises(FolderInUse, match="by another process"), locked(tmp_path):
+            pass
+        monkeypatch.undo()
+        monkeypatch.setattr(locking.fcntl, "flock", taken)
+        assert locking.try_lock(0) is False
+
+
 def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_is_being_written_stays(tmp_path: Path) -> None:
     code = (
         "with files.whole_file(Path(words[0]) / 'big') as file, files.whole_folder(Path(words[0]) / 'folder') as folder:\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from srnn.files.limits import GiB, KiB, memory_left
+from srnn.files import limits
+from srnn.files.limits import SMALL, GiB, KiB, memory_lack, memory_left
 
 MEMINFO = "MemTotal: 16777216 kB\nMemFree: 10 kB\nMemAvailable: 8388608 kB\nSwapFree: 1048576 kB\n"
 MACHINE = 9 * GiB
@@ -38,8 +39,9 @@ def test_a_machine_without_groups_has_what_is_available_and_swap_space(root: Pat
     write(root / "proc/self/cgroup", "0::/user.slice\n1:name=systemd:/\n")
     assert memory_left(root) == MACHINE
     assert memory_left(root / "elsewhere") is None
-    write(root / "proc/meminfo", "MemFree: 10 kB\n")
-    assert memory_left(root) is None
+    for odd in ("MemFree: 10 kB\n", "MemAvailable:\nSwapFree: 0 kB\n"):
+        write(root / "proc/meminfo", odd)
+        assert memory_left(root) is None
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,14 @@ def test_no_limit_is_no_limit(root: Path) -> None:
     group(root / "sys/fs/cgroup/a", V2, "max", used=GiB, cache=0)
     group(root / "sys/fs/cgroup/memory/a", V1, str(2**63 - 4096), used=GiB, cache=0)
     assert memory_left(root) == MACHINE
+
+
+def test_what_is_not_much_is_taken_without_a_look_and_more_as_far_as_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for left in (0, 2 * SMALL):
+        monkeypatch.setattr(limits, "memory_left", lambda left=left: left)
+        assert memory_lack(SMALL) == "" and memory_lack(2 * SMALL + 1).endswith("GiB are free")
+    assert memory_lack(2 * SMALL) == ""
+    monkeypatch.setattr(limits, "memory_left", lambda: None)
+    assert memory_lack(2 * SMALL) == ""

@@ -146,12 +146,21 @@ def test_counts_and_multipliers() -> None:
     assert own.multiplied() >= {"alpha", "rho", "beta"} and "threshold" not in own.multiplied()
     assert equations(NEURONS["integrator"]).used == {"u", "current", "alpha"}
 
+    def step(a: Any, b: Any, c: Any) -> tuple[Any, ...]:
+        total = a + b
+        return (total * c + (a - b) * total + (1.0 - b) * 0.5,)
+
+    assert record(step, NAMES).multiplied() == {"b", "c"}  # as a factor, or as 1 - b: no sum, no difference
+    assert record(step, NAMES).counts == {"add": 3, "subtract": 2, "multiply": 3}
+
 
 @pytest.mark.parametrize(
     ("step", "why"),
     [
         (lambda a, b, c: (a if a > b else b, c), "cannot branch"),
         (lambda a, b, c: (np.sin(a), c), "cannot use sin"),
+        (lambda a, b, c: (np.add.reduce(a), c), "cannot use add"),
+        (lambda a, b, c: (np.add(a, b, dtype=np.float32), c), "cannot use add"),
         (lambda a, b, c: (a * (b == 1.0), c), "cannot use equal"),  # which torch and numpy can
         (lambda a, b, c: (a * (b == c), c), "cannot use equal"),
         (lambda a, b, c: (operator.iadd(a, b), c), "in place; write u = u \\+ x"),
@@ -160,6 +169,7 @@ def test_counts_and_multipliers() -> None:
         (lambda a, b, c: (a / (c - c), b / 0.0), "cannot divide by 0"),
         (lambda a, b, c: (a + 10**400, c), "cannot be recorded"),
         (lambda a, b, c: (a + 1 / 0, c), "cannot be recorded"),
+        (lambda a, b, c: (a + math.sqrt(-1.0), c), "cannot be recorded"),
         (lambda a, b, c: (np.maximum(a, 1.0), c), "positive_part"),
         (lambda a, b, c: (torch.sigmoid(a), c), "cannot be recorded"),
         (lambda a, b, c: ("text", c), "cannot be recorded"),
@@ -170,6 +180,19 @@ def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> N
     with pytest.raises(SrnnError, match=why):
         record(step, NAMES)
     assert sys.gettrace() is None or "srnn" not in repr(sys.gettrace())
+
+
+def test_a_debugger_goes_on_after_a_record() -> None:
+    def debugger(*_: Any) -> None:
+        pass
+
+    before = sys.gettrace()
+    sys.settrace(debugger)
+    try:
+        record(lambda a: (a * a,), ("a",))
+        assert sys.gettrace() is debugger
+    finally:
+        sys.settrace(before)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,8 @@ from safetensors.torch import save_file
 from srnn import SRNN, SrnnError
 from srnn.files import write_atomically
 from srnn.training.checkpoints import (
+    Checkpoint,
+    TrainingState,
     architecture,
     load_network,
     load_optimizer,
@@ -24,6 +29,7 @@ from srnn.training.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
+from srnn.training.health import Watch
 from srnn.training.optimisation import OPTIMIZERS
 
 
@@ -46,6 +52,10 @@ def test_round_trip_to_the_bit(tmp_path: Path) -> None:
         assert torch.equal(a, b), name
     assert checkpoint.info["numbers"] == numbers
     assert os.listdir(tmp_path) == ["c.safetensors"]
+
+
+def test_an_optimisers_name_is_its_class() -> None:
+    assert [optimizer.__name__.lower() for optimizer in OPTIMIZERS.values()] == list(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -140,6 +150,26 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
 
 
+@pytest.mark.parametrize("change", ["missing", "too many", "of another shape"])
+def test_weights_of_the_same_architecture_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
+    network, path = _network(), tmp_path / "forged.safetensors"
+    tensors = network_tensors(network)
+    if change == "missing":
+        del tensors["network.readout.bias"]
+    else:
+        tensors["network.more" if change == "too many" else "network.readout.bias"] = torch.zeros(5)
+    save_checkpoint(path, tensors, made_of(network))
+    with pytest.raises(SrnnError, match=r"another architecture: 'network\.\S+' does not fit"):
+        load_network(network, read_checkpoint(path))
+
+
+def test_weights_in_double_precision_are_taken(tmp_path: Path) -> None:
+    network, other = _network().double(), _network(seed=1)
+    _write(tmp_path / "double.safetensors", network)
+    load_network(other, read_checkpoint(tmp_path / "double.safetensors"))
+    assert torch.equal(other.readout.weight_in, network.readout.weight_in.float())
+
+
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.uint64, torch.bool])
 def test_delays_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
     network = _network(delays={"recurrent": 2})
@@ -177,9 +207,41 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "newer", {"network.a": torch.zeros(1)}, {"format": 99})
     with pytest.raises(SrnnError, match="format 99"):
         read_checkpoint(tmp_path / "newer")
+    save_checkpoint(tmp_path / "older", {"network.a": torch.zeros(1)}, {"format": 0})
+    with pytest.raises(SrnnError, match="format 0"):
+        read_checkpoint(tmp_path / "older")
     save_checkpoint(tmp_path / "bare", {"network.a": torch.zeros(1)}, {})
     with pytest.raises(SrnnError, match="another architecture"):
         load_network(_network(), read_checkpoint(tmp_path / "bare"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"skipped": -1}, {"best_epoch": 0.5}, {"restores": True}, {"metrics_size": 2**53}, {"best": [math.inf]},
+        {"inputs": [1.0]}, {"inputs": [1.0, math.nan]}, {"sums": {"loss": math.nan}}, {"mends": 1},
+        {"sick": [3.5]}, {"start": [1]}, {"watch": {"steps": 1}}, {"watch": {**asdict(Watch()), "fired": 3}},
+    ],
+)  # fmt: skip
+def test_a_state_that_no_training_writes_is_refused(change: dict[str, Any]) -> None:
+    good = TrainingState(epoch=2, step=1, sums={"loss": 1.0}, best=[0.5, -1.0], best_epoch=2, inputs=[0.0, 1.0])
+    assert TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good)})) == good
+    with pytest.raises(SrnnError, match=r"^last(: | cannot be read as a checkpoint of this version's training)"):
+        TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good) | change}))
+
+
+def test_what_is_copied_from_a_checkpoint_is_of_the_same_shape_and_kind() -> None:
+    own = {"mean": torch.zeros(2, 3), "count": torch.zeros((), dtype=torch.int64)}
+    good = {"mean": torch.ones(2, 3, dtype=torch.float64), "count": torch.tensor(5)}
+    Checkpoint(Path("last"), good, {}).copy_to(own, "mean")
+    assert own["mean"].sum() == 6 and own["count"] == 5
+    for damage in (
+        {"mean": torch.ones(3)},
+        {"mean": torch.ones(2, 3, dtype=torch.int64)},
+        {"count": torch.tensor(0.5)},
+    ):
+        with pytest.raises(SrnnError, match="checkpoint last has no mean of these"):
+            Checkpoint(Path("last"), good | damage, {}).copy_to(own, "mean of these")
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:

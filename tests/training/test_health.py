@@ -227,6 +227,23 @@ def test_sampling_counts_what_is_there() -> None:
     assert found[0] == found[1]
 
 
+def test_no_step_is_overlooked_and_every_epoch_counts_anew() -> None:
+    """Batches of the digits' shape, of which one in four is sampled: each neuron spikes at a sixteenth of the steps, its own."""
+    x = torch.eye(16).repeat(32, 4, 1)  # (32, 64, 16)
+    network = tiny_recipe("--network.hidden=16").build_network(TinyTask(), 0)
+    watch = Watch()
+    for _ in range(2):
+        watch.begin_epoch()
+        for batch in range(0, 40, health.SAMPLED_EVERY):
+            watch.see(network, [LayerResult(x, ())], None, batch)
+        assert watch.steps == 10 * 512
+        counts = torch.tensor(watch.fired["layers.0"])
+        assert counts.sum() == watch.steps and ((counts - 320).abs() < 90).all()
+    watch.begin_epoch()
+    watch.see(network, [LayerResult(x[:3], ())], None, 0)  # so few that all are seen
+    assert watch.steps == 3 * 64 and watch.fired["layers.0"] == [12] * 16
+
+
 @pytest.mark.parametrize(
     ("fired", "exploded", "wrong"),
     [

@@ -211,10 +211,10 @@ def test_a_seed_that_a_run_cannot_keep_is_refused_before_anything_is_written(tmp
 
 
 def test_lr_scale_and_weight_decay_groups() -> None:
-    network = SRNN(3, [4], 2)
+    network = SRNN(3, [4], 2, norm="batch")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     config = OptimizerConfig("adamw", lr=1e-2, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-5)
-    optimizer = build_optimizer(network, config, {"layers.*.tau_*": 3.0, "readout.*.tau_*": 2.0})
+    optimizer = build_optimizer(network, config, {"layers.*.tau_*": 3.0, "readout.*.tau_*": 2.0, "*": 1.0})
     assert all((group["betas"], group["eps"]) == ((0.8, 0.95), 1e-5) for group in optimizer.param_groups)
     set_learning_rate(optimizer, 1e-2)
     found = {
@@ -226,6 +226,7 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     assert found["layers.0.params.tau_mem"] == found["layers.0.params.tau_adp"] == (pytest.approx(3e-2), 0.0)
     assert found["readout.params.tau_mem"] == (pytest.approx(2e-2), 0.0)
     assert found["layers.0.weight_rec"] == found["readout.bias"] == (1e-2, 0.1)
+    assert found["layers.0.norm.gamma"] == (1e-2, 0.0)
     with pytest.raises(SrnnError, match="no parameter matches"):
         build_optimizer(network, config, {"layer.*": 2.0})
 
@@ -238,6 +239,7 @@ def test_schedules() -> None:
     assert [at("linear", 0, done) for done in (0, 0.25, 1)] == [1, 0.75, 0]
     assert [at("cosine", 0, done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
     assert at("cosine", 0, 1.0, final=0.1) == pytest.approx(0.1)
+    assert at("linear", 0, 0.5, final=0.1) == pytest.approx(0.55)
     assert [at("one_cycle", 0, done) for done in (0, 0.15, 0.3, 1)] == pytest.approx([0.04, 0.52, 1, 0])
     assert at("constant", 9, 0.9) == 1
     assert [at("cosine", 0, done, warmup=0.1) for done in (0, 0.05, 0.1, 1)] == pytest.approx([0, 0.5, 1, 0])

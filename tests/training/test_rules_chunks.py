@@ -58,6 +58,12 @@ def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
         assert_equal(chunks_of(network, sizes, lengths, rule), by_rule(network, rule, lengths, StepByStep), 1e-9)
 
 
+def test_es_d_rtrl_takes_a_chunk_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srnn.training.rules.es_d_rtrl._BLOCK", 5)
+    network, rule = make([4, 3]), RULES["es-d-rtrl"]
+    assert_equal(chunks_of(network, [26], LENGTHS, rule), by_rule(network, rule, LENGTHS, StepByStep), 1e-9)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_a_learner_that_is_asked_after_each_step(name: str) -> None:
     network, rule = make([4, 3]), RULES[name]

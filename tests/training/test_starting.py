@@ -141,12 +141,23 @@ def test_one_seed_one_start_whatever_the_threads() -> None:
     try:
         for count, seed in ((1, 0), (2, 0), (1, 1)):
             torch.set_num_threads(count)
-            network = _network(_lif(THRESHOLDS["silent"]), backend="cpu", hidden=[40])
+            neuron = _lif(5.0) | {"initial": {"u": "uniform(0, 5)"}}
+            network = _network(neuron, backend="cpu", hidden=[40])
             measured_start(network, _train_set(), seed)
             found.append(network.state_dict()["layers.0.weight_in"])
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def test_with_batch_norm_its_gamma_is_scaled_and_its_statistics_are_left() -> None:
+    """A gain of the weights would cancel; and statistics are of training's own batches."""
+    data, network = _train_set(), _network(_lif(THRESHOLDS["silent"]), norm="batch", recurrent=False)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    found = measured_start(network, data, seed=0)
+    assert [layer.silent for layer in found] == [(12, 0), (10, 0)]
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"layers.0.norm.gamma", "layers.1.norm.gamma"}
 
 
 def test_training_starts_measured_unless_told_otherwise(tmp_path: Path) -> None:
@@ -177,3 +188,6 @@ def test_what_is_said_of_a_layer() -> None:
     layer = LayerStart("layers.0", 36, (0.0, 0.053), (36, 0), (0, 0), 36, (1.0, 38.1))
     assert str(layer) == "layers.0 rate 0.000 -> 0.053, gains 1 to 38.1, 36 -> 0 of 36 neurons silent"
     assert ", gain 38.1, " in str(replace(layer, gains=(38.1, 38.1)))  # it was "gains 38.1 to 38.1"
+    assert (
+        layer.was_sick and replace(layer, rates=(0.6, 0.1)).was_sick and not replace(layer, rates=(0.1, 0.6)).was_sick
+    )

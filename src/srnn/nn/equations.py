@@ -98,7 +98,7 @@ class Algebra:
         """One of ``OPERATIONS``. SrnnError for one that these operands do not support."""
         try:
             return _OPERATORS[operation](*operands)
-        except (KeyError, TypeError) as error:
+        except TypeError as error:
             raise SrnnError(f"'{operation}' in a neuron's equations is not supported here.") from error
 
     def named(self, name: str, value: Any) -> Any:
@@ -148,7 +148,7 @@ class Record:
                     visit(operand)
                 ordered[node] = None
 
-        for result in sorted(self.results, key=lambda node: node.operation == "argument"):
+        for result in self.results:
             visit(result)
         return tuple(ordered)
 

@@ -104,10 +104,10 @@ class TrainingState:
         with reading(checkpoint.path, "a checkpoint of this version's training"):
             state = cls(**checkpoint.info["state"])
             if not isinstance(state.watch, Watch):
-                state.watch = Watch.of(state.watch)
-            state.mends, state.sick = convert(bool, state.mends, "mends"), convert(list[str], state.sick, "sick")
-            state.inputs = convert(list[float], state.inputs, "inputs")
-            state.start = convert(list[dict[str, Any]], state.start, "start")
+                state.watch = Watch.of(state.watch, str(checkpoint.path))
+            types = {"mends": bool, "sick": list[str], "inputs": list[float], "start": list[dict[str, Any]]}
+            for name, hint in types.items():
+                setattr(state, name, convert(hint, getattr(state, name), f"{checkpoint.path}: {name}"))
             for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
                 if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
                     raise ValueError(f"{name} is {one_line(str(value), 200)}")

@@ -68,10 +68,10 @@ class Watch:
     """By layer, and of all together, the norms of the last batches, earlier epochs' too, where an adaptive bound needs them."""
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Watch:
-        """What a checkpoint says. SrnnError or ValueError for anything else than plain finite numbers."""
-        hints = get_type_hints(cls)
-        watch = cls(**{item.name: convert(hints[item.name], plain[item.name], item.name) for item in fields(cls)})
+    def of(cls, plain: Mapping[str, Any], source: str) -> Watch:
+        """What a checkpoint, the ``source``, says. SrnnError or ValueError for anything else than plain finite numbers."""
+        hints, names = get_type_hints(cls), [item.name for item in fields(cls)]
+        watch = cls(**{name: convert(hints[name], plain[name], f"{source}: {name}") for name in names})
         numbers = [number for group in (watch.norms, watch.recent) for row in group.values() for number in row]
         counts = [watch.steps, *(count for row in watch.fired.values() for count in row)]
         if (
@@ -91,8 +91,9 @@ class Watch:
         if not isinstance(network, SRNN) or not hidden:
             return
         sequences, steps = hidden[0].emitted.shape[:2]
-        stride = max(1, sequences * steps // _SAMPLED)
-        places = np.arange(batch * 7919 % stride, sequences * steps, stride)  # a prime: other steps in every batch
+        total = sequences * steps
+        # At random: every so many-th would be the same few steps of all sequences, batch after batch, where they divide evenly.
+        places = np.arange(total) if total <= _SAMPLED else np.random.default_rng(batch).integers(total, size=_SAMPLED)
         if lengths is not None:
             places = places[places % steps < lengths.cpu().numpy()[places // steps]]
         self.steps += len(places)

@@ -74,7 +74,7 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
             raise SrnnError(f"The body is not a .npy file of numbers. {error}") from error
         if array.dtype.kind not in "fiub":
             raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
-        if array.ndim != 3 or array.shape[2] != channels or not array.size:
+        if array.ndim != 3 or array.shape[2] != channels:  # an empty one has been refused
             raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
         _check_count(len(array), limits)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
