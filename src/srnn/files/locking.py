@@ -1,9 +1,9 @@
 """One writer per folder: a lock held while several files are written into a folder; it ends with its process.
 
-The lock is the operating system's (flock, or Windows' own) on FOLDER/.lock, so that nothing has to be cleaned up after a kill -9: the file may
-stay, the lock does not. The file's content only tells others who holds it. Readers need none, because every file is written
-atomically. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too; where a file system
-refuses to lock, that is said once and work proceeds without.
+The lock is the operating system's (flock, on Windows its own) on FOLDER/.lock, so that nothing has to be cleaned up after a
+kill -9: the file may stay, the lock does not. The file's content only tells others who holds it. Readers need none, because
+every file is written atomically. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too;
+where a file system refuses to lock, that is said once and work proceeds without.
 """
 
 from __future__ import annotations

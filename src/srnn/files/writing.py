@@ -90,7 +90,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 for name in names:
                     _sync(Path(folder) / name)
                 _sync(Path(folder))
-            if os.name != "posix" and target.is_dir():  # Windows puts no folder in the place of another, even of an empty one
+            if (
+                os.name != "posix" and target.is_dir()
+            ):  # Windows puts no folder in the place of another, even of an empty one
                 target.rmdir()
             os.replace(temporary, target)
         _sync(target.parent)
@@ -122,7 +124,9 @@ def append_line(path: Path, line: str) -> None:
     """
     content, new = line.encode() + b"\n", not path.exists()
     with _failing(path):
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)  # else Windows adds to each line's end
+        flags = (
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        )  # else Windows adds to each line's end
         handle = os.open(path, flags, 0o666)
         try:
             before = os.fstat(handle).st_size
