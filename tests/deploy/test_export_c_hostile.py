@@ -81,7 +81,7 @@ def test_no_description_ends_its_comment(about: str) -> None:
 
 BAD_NAMES = (
     "", "a-b", "1a", "_a", "a b", "a\n", "a;", "é", "a/b", "../a", "a" * 32, 'a"b', "a\0b", "a*/b", "int", "while",
-    "main", "Main", "Makefile", "count", "checked", "clean", "stdint",
+    "main", "Main", "Makefile", "count", "checked", "clean", "stdint", "Aux", "com1",
 )  # fmt: skip
 
 
@@ -315,6 +315,28 @@ def test_raw_states_and_raw_inputs(format: str, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none", Path("/dev/zero")):
         done = program.tried("--state", str(path), given="")
         assert done.returncode == 2 and done.stderr.count("\n") == 1, path
+
+
+WINDOWS = {
+    "fcntl.h": "#define _O_BINARY 32768\n",
+    "io.h": "#include <stdio.h>\n#define _fileno fileno\nint fileno(FILE *);\nint _setmode(int, int);\n",
+    "setmode.c": '#include "io.h"\nint _setmode(int file, int mode)\n{\n'
+    '    return fprintf(stderr, "%d %d;", file, mode);\n}\n',
+}
+"""Stand-ins for what Windows has of these."""
+
+
+@needs_compiler
+def test_raw_numbers_are_no_text_on_windows(tmp_path: Path) -> None:
+    export_c(NET, tmp_path, "net")
+    for name, content in WINDOWS.items():
+        (tmp_path / name).write_text(content)
+    sources = ["net_main.c", "net.c", "setmode.c"]
+    command = [COMPILERS[0], "-std=c99", "-Wall", "-Werror", "-D_WIN32", "-I.", "-o", "net", *sources]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for options, said in (([], b""), (["--binary"], b"0 32768;1 32768;")):
+        assert subprocess.run([tmp_path / "net", *options], input=b"", capture_output=True, check=True).stderr == said
 
 
 @needs_compiler

@@ -388,3 +388,5 @@ def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
     assert {"read", "read_count"} <= {path.name for path in tmp_path.iterdir()}
     told = subprocess.run([tmp_path / "read"], input="1,0\n0,1\n", capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[0].startswith("1\t") and told.count("\n") == 1
+    command = ["make", "-n", "-B", "read", "CFLAGS=-O3"]  # as an environment often has it
+    assert "-O3 -ffp-contract=off" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout

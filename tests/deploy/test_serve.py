@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from srnn import Stream
 from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.serve.messages import read_rows, read_samples, read_text
+from srnn.deploy.serve.server import make_server
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from srnn.training.recipes.schema import Recipe, TaskConfig
@@ -50,6 +52,12 @@ def test_streams_equal_the_decoder(service: Service, models: dict[str, Decoder],
     assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(range(800))
     assert np.allclose(np.sum(told(heard, "probabilities"), axis=1), 1, atol=1e-5)
     assert heard[-1] == {"type": "end", "samples": 800, "steps": 800} and told(heard, "final")[-1] is True
+
+
+def test_the_loop_tells_of_connections_on_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That which uvicorn takes there has no add_reader."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert make_server({}).config.get_loop_factory() is asyncio.SelectorEventLoop
 
 
 def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None:

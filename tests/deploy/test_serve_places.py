@@ -7,6 +7,7 @@ import errno
 import logging
 import resource
 import socket
+import sys
 import time
 from itertools import pairwise
 from typing import Any
@@ -192,6 +193,13 @@ def test_one_stream_is_enough_for_a_server(streams: int, monkeypatch: pytest.Mon
     else:
         with pytest.raises(SrnnError, match=f"'ulimit -n' allows {most} open files"):
             fit_descriptors(Limits())
+
+
+def test_as_many_streams_on_windows_as_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    limits, said = fit_descriptors(Limits())
+    assert 100 < limits.streams < 512 and "Windows waits for 512" in said
+    assert fit_descriptors(limits) == (limits, "")
 
 
 def test_more_streams_than_a_system_can_count(monkeypatch: pytest.MonkeyPatch) -> None:

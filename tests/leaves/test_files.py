@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import srnn
 from srnn import SrnnError
 from srnn.files import (
     LIMITS,
@@ -212,3 +213,9 @@ def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
     assert set(files_in(tmp_path)) == keep | {"target"}
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == keep | {"target", ".lock", named.name}
+
+
+def test_lines_end_alike_on_every_system() -> None:
+    """Windows writes what is given as text with other ends: C and Makefiles that another system is to read."""
+    source = Path(srnn.__file__).parent
+    assert not [path for path in source.rglob("*.py") if ".write_text(" in path.read_text(encoding="utf-8")]

@@ -209,6 +209,37 @@ def test_the_process_can_open_no_other_file(tmp_path: Path, monkeypatch: pytest.
     hdf5._end_idle()
 
 
+MACOS = """
+import resource, runpy, sys, h5py, numpy
+sys.platform, get, set = "darwin", resource.getrlimit, resource.setrlimit
+
+def limits(what):
+    return (256, resource.RLIM_INFINITY) if what == resource.RLIMIT_NOFILE else get(what)
+
+def limit(what, pair):
+    if what == resource.RLIMIT_AS or what == resource.RLIMIT_NOFILE and pair[0] == resource.RLIM_INFINITY:
+        raise ValueError("current limit exceeds maximum limit")
+    set(what, (pair[0], get(what)[1]))
+
+resource.getrlimit, resource.setrlimit = limits, limit
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+@unix
+def test_limits_that_macos_refuses_are_no_part_of_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes neither as many files as its hard limit, which is infinite, nor less memory than it has reserved."""
+    script = tmp_path / "macos.py"
+    script.write_text(MACOS.format(script=str(hdf5._SCRIPT)), encoding="utf-8")
+    monkeypatch.setattr(hdf5, "_SCRIPT", script)
+    hdf5._end_idle()
+    path = write(tmp_path / "a.h5", x=np.arange(3))
+    for _ in range(2):
+        with open_hdf5(path, "arrays") as file:
+            assert file["x"].read().tolist() == [0, 1, 2]
+    hdf5._end_idle()
+
+
 @unix
 def test_the_process_ends_when_it_is_idle_but_not_while_a_file_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from srnn.files.writing import temporary_beside
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
+from support.windows import files_of_windows
 
 pytestmark = pytest.mark.skipif(locking.fcntl is None, reason="needs flock")
 
@@ -383,3 +384,19 @@ def test_a_line_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SrnnError, match=f"Cannot write {path}: No space left"):
         append_line(path, "second")
     assert path.read_text() == "first\n"
+
+
+def test_on_windows_too_one_has_a_folder_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files_of_windows(monkeypatch)
+    with locked(tmp_path / "run"):
+        monkeypatch.setattr(threading, "get_ident", lambda: 0)
+        with pytest.raises(FolderInUse, match=f"process {os.getpid()}"), locked(tmp_path / "run"):
+            pass
+    temporary_beside(tmp_path / "file").touch()
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out") as folder, whole_file(folder / "one") as file:
+        file.write(b"1\n")
+    for line in ("1", "2"):
+        append_line(tmp_path / "log", line)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "out"]
+    assert (tmp_path / "out" / "one").read_bytes() == b"1\n" and (tmp_path / "log").read_bytes() == b"1\n2\n"

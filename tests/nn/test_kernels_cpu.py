@@ -347,10 +347,18 @@ def test_importing_the_library_imports_no_compiler() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(("has", "bits"), [("avx512f", 512), ("avx", 256), ("neon", 128)])
+def test_the_width_of_registers_is_that_of_the_processor(has: str, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: {has: True})
+    monkeypatch.setattr("srnn.nn.kernels.cpu.compiler.bf16_pairs", lambda: None)  # it would keep what it found
+    monkeypatch.setattr("numba.config.CPU_NAME", None)
+    assert info()["register_bits"] == bits
+
+
 @pytest.mark.slow
 def test_on_a_processor_without_avx512(tmp_path) -> None:
     """The same kernels compiled for AVX2 only, in another process; of neurons some, for LLVM splits all vectors alike."""
-    if info().get("register_bits") == 256:
+    if info().get("register_bits", 512) < 512:
         pytest.skip("this processor has no AVX-512: all other tests are on such a one")
     environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+popcnt,+bmi,+lzcnt",
                    "NUMBA_CACHE_DIR": str(tmp_path)}  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,6 +141,19 @@ def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("sqlalchemy.engine.create_engine", without_it)
     with pytest.raises(SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"):
         open_storage("postgresql://me@host/db", tmp_path)
+
+
+def test_where_links_need_a_privilege_the_journal_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+
+    def refused(*_: object) -> None:
+        raise OSError(22, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(os, "symlink", refused)
+    monkeypatch.setattr("srnn.studies.storage.os", SimpleNamespace(name="nt"), raising=False)
+    queue = queue_in(sweep_in(tmp_path), tmp_path / "out")
+    queue.fill()
+    assert states_of(queue) == ["waiting"] * 4
 
 
 def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

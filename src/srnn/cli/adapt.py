@@ -118,8 +118,8 @@ of a subject are of the same labels, behind the last that is learnt.
 {table}
 """
     with whole_folder(arguments.out) as folder:
-        (folder / "adaptation.md").write_text(about, encoding="utf-8")
-        (folder / "adaptation.json").write_text(json_text(report, indent=1) + "\n", encoding="utf-8")
+        (folder / "adaptation.md").write_bytes(about.encode())
+        (folder / "adaptation.json").write_bytes((json_text(report, indent=1) + "\n").encode())
     return tell(arguments, report, lambda: print(f"{table}\n\nwritten: {arguments.out}"))
 
 

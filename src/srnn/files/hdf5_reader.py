@@ -1,8 +1,9 @@
 """The process in which the HDF5 library reads untrusted files. Run as a script by ``hdf5.py``; it imports nothing of srnn.
 
 The library is a large one in C, which a damaged file can make crash, loop or take all memory. So the kernel limits this process:
-memory, CPU time a request, no files opened or written besides the one. What it is asked comes as a line of JSON on standard
-input; it answers on standard output with parts of numbers, each after a line of JSON with its size, and a last line of JSON.
+memory (not on macOS), CPU time a request, no files opened or written besides the one. What it is asked comes as a line of JSON on
+standard input; it answers on standard output with parts of numbers, each after a line of JSON with its size, and a last line of
+JSON.
 
 A file may hold groups and data sets of numbers, texts or lists of numbers. What points to other files or places (soft and
 external links, external storage, virtual data sets) is refused, and so are filters that would be loaded from elsewhere.
@@ -49,8 +50,9 @@ class Reader:
         """Open a file; what follows may take so much memory, in bytes."""
         self.close()
         if resource is not None:
-            _limit(resource.RLIMIT_NOFILE, None)
-            _limit(resource.RLIMIT_AS, memory)
+            _limit(resource.RLIMIT_NOFILE, 64)  # some: macOS refuses as many as its hard limit, which is infinite
+            if sys.platform != "darwin":  # it refuses less than it has reserved for a process: hundreds of GiB
+                _limit(resource.RLIMIT_AS, memory)
         self._file = h5py.File(path, "r")
         if resource is not None:
             _limit(resource.RLIMIT_NOFILE, 0)
@@ -144,10 +146,10 @@ def _kind(array: Any) -> tuple[str, Any]:
     return kind, dtype
 
 
-def _limit(what: int, soft: int | None) -> None:
-    """Limit this process; None: no more than from outside."""
+def _limit(what: int, soft: int) -> None:
+    """Limit this process, within what it is allowed from outside."""
     hard = resource.getrlimit(what)[1]
-    allowed = hard if soft is None else soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+    allowed = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(what, (allowed, hard))
 
 

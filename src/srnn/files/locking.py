@@ -1,9 +1,9 @@
 """One writer per folder: a lock held while several files are written into a folder; it ends with its process.
 
-The lock is the operating system's (flock) on FOLDER/.lock, so that nothing has to be cleaned up after a kill -9: the file may
-stay, the lock does not. The file's content only tells others who holds it. Readers need none, because every file is written
-atomically. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too; where a file system
-refuses to lock, that is said once and work proceeds without.
+The lock is the operating system's (flock, on Windows its own) on FOLDER/.lock, so that nothing has to be cleaned up after a
+kill -9: the file may stay, the lock does not. The file's content only tells others who holds it. Readers need none, because
+every file is written atomically. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too;
+where a file system refuses to lock, that is said once and work proceeds without.
 """
 
 from __future__ import annotations
@@ -25,15 +25,21 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..errors import SrnnError
 
+fcntl: Any
+msvcrt: Any
 try:
     import fcntl
-except ImportError:  # Windows: as a file system without locks
+except ImportError:  # Windows
+    import msvcrt
+
     fcntl = None
 
 P = ParamSpec("P")
 T = TypeVar("T")
 NAME = ".lock"
 _POLL = 0.05
+_FAR = 2**30
+"""The byte that is locked on Windows: nobody else may read it, and who holds a lock is to be read."""
 _held: dict[str, tuple[int, int]] = {}
 """Folders that this process has locked: by which process (a fork inherits this) and thread."""
 
@@ -81,10 +87,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             yield
         finally:
             del _held[key]
-            # While it is locked: a waiting process sees that it was removed, and creates another one.
-            with contextlib.suppress(OSError):
-                os.unlink(folder / NAME)
-            os.close(handle)
+            # A waiting process sees that it was removed, and creates another one.
+            remove_locked(handle, folder / NAME)
     finally:
         for place in made:
             with contextlib.suppress(OSError, ValueError):
@@ -115,13 +119,29 @@ def locks(
 
 def try_lock(handle: int) -> bool | None:
     """Lock an open file, or folder, until it is closed. False: another process has; None: its file system cannot lock."""
-    if fcntl is None:
-        return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            at = os.lseek(handle, 0, os.SEEK_CUR)
+            os.lseek(handle, _FAR, os.SEEK_SET)
+            try:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(handle, at, os.SEEK_SET)
     except OSError as error:
         return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
     return True
+
+
+def remove_locked(handle: int, path: Path) -> None:
+    """Remove a locked file, if it can be, and close it: in that order, where the system removes what is open (not Windows)."""
+    with contextlib.suppress(OSError):
+        if os.name != "posix":
+            os.close(handle)
+        os.unlink(path)
+    if os.name == "posix":
+        os.close(handle)
 
 
 def is_at(handle: int, path: Path) -> bool:

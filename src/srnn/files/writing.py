@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from ..errors import SrnnError
 from ..text import json_text
 from .locking import NAME as LOCK
-from .locking import is_at, try_lock
+from .locking import is_at, remove_locked, try_lock
 
 _OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
 """Names of what is not finished, of a writer that was killed or is at work."""
@@ -90,6 +90,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 for name in names:
                     _sync(Path(folder) / name)
                 _sync(Path(folder))
+            if (
+                os.name != "posix" and target.is_dir()
+            ):  # Windows puts no folder in the place of another, even of an empty one
+                target.rmdir()
             os.replace(temporary, target)
         _sync(target.parent)
 
@@ -120,7 +124,10 @@ def append_line(path: Path, line: str) -> None:
     """
     content, new = line.encode() + b"\n", not path.exists()
     with _failing(path):
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        flags = (
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        )  # else Windows adds to each line's end
+        handle = os.open(path, flags, 0o666)
         try:
             before = os.fstat(handle).st_size
             try:
@@ -160,11 +167,15 @@ def remove_leftovers(folder: Path) -> None:
 def _remove_unless_written(path: Path, is_folder: bool) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(path, (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
-        try:
-            if try_lock(handle) and is_at(handle, path):
-                shutil.rmtree(path) if is_folder else os.unlink(path)
-        finally:
+        if not try_lock(handle) or not is_at(handle, path):
             os.close(handle)
+        elif not is_folder:
+            remove_locked(handle, path)
+        else:
+            try:
+                shutil.rmtree(path)
+            finally:
+                os.close(handle)
 
 
 def _new_file(target: Path, mode: int) -> tuple[Path, BinaryIO]:

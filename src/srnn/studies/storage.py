@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import random
 import re
 import time
@@ -27,7 +28,12 @@ def open_storage(address: str | None, out: Path) -> Any:
     """
     import_optuna()
     if address is None:
-        from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+        from optuna.storages.journal import (
+            JournalFileBackend,
+            JournalFileOpenLock,
+            JournalFileSymlinkLock,
+            JournalStorage,
+        )
 
         path = (out / "journal.log").absolute()  # the lock links to it: a relative link would point elsewhere
 
@@ -40,7 +46,8 @@ def open_storage(address: str | None, out: Path) -> Any:
 
         try:
             out.mkdir(parents=True, exist_ok=True)
-            lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE)
+            kind = JournalFileSymlinkLock if os.name == "posix" else JournalFileOpenLock  # Windows lets few make links
+            lock = kind(str(path), grace_period=LOCK_GRACE)
             backend = Journal(str(path), lock)
             _mend(path, lock)
             storage = JournalStorage(backend)

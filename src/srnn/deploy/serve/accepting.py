@@ -24,6 +24,8 @@ BACKLOG = 2048
 """Connections that may wait in the kernel."""
 SPARE_CONNECTIONS = 64
 """Connections besides the streams: for the page, batches, and those that are being refused."""
+SELECTED = 512
+"""Sockets that Python can wait for on Windows."""
 OWN_DESCRIPTORS = 96
 """Descriptors for other purposes, and for connections that have just been accepted or closed."""
 
@@ -67,12 +69,14 @@ def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
 
     The soft limit is raised as far as the hard one allows. SrnnError if they allow no stream.
     """
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return limits, ""
     own = SPARE_CONNECTIONS + OWN_DESCRIPTORS + _open_descriptors()
     wanted = int(limits.streams) + own
+    try:
+        import resource
+    except ImportError:  # Windows
+        streams = SELECTED - own
+        fewer = f"at most {streams} streams instead of {int(limits.streams)}: Windows waits for {SELECTED} connections"
+        return (limits, "") if wanted <= SELECTED else (replace(limits, streams=streams), fewer)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     most = wanted if hard == unlimited else min(wanted, hard)

@@ -55,10 +55,12 @@ def make_server(
     places = Places(int(limits.streams) + SPARE_CONNECTIONS, limits.address_connections)
     aside = Aside(models, limits)
     app = create_app(models, aside, limits=limits, token=token, recordings=recordings)
+    # The loop: uvicorn's choice for Windows knows no readers, by which the Acceptor learns of connections.
     config = uvicorn.Config(
         app, host=host, port=port, http=guarded(GuardedHTTP, limits, places), ws=guarded(GuardedWebSocket, limits, places),
-        lifespan="off", loop="asyncio", log_level="error", access_log=False, server_header=False, proxy_headers=False,
-        ws_max_size=int(limits.message_bytes), ws_per_message_deflate=False,  # no small message becomes a large one
+        lifespan="off", loop="asyncio:SelectorEventLoop", log_level="error", access_log=False, server_header=False,
+        proxy_headers=False, ws_max_size=int(limits.message_bytes),
+        ws_per_message_deflate=False,  # no small message becomes a large one
         h11_max_incomplete_event_size=LARGEST_HEAD, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
 

@@ -19,6 +19,8 @@ _TAKEN = frozenset(
      "tgmath", "time", "wchar", "wctype")
 )  # fmt: skip
 """Files and targets beside the library's own, and the headers of C, which -I. would hide."""
+_DEVICES = re.compile(r"aux|con|nul|prn|(com|lpt)[0-9]", re.IGNORECASE)
+"""Names that no file can have on Windows, whatever its ending."""
 _WORDS = _KEYWORDS | frozenset(
     ("bool", "catch", "delete", "explicit", "export", "friend", "mutable", "namespace", "new", "operator", "private",
      "protected", "public", "template", "this", "throw", "typename", "using", "virtual",
@@ -37,8 +39,7 @@ def identifier(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
     name = name if name[:1].isalpha() else f"net_{name}".rstrip("_")
-    name = f"{name}_net" if name in _KEYWORDS or name.lower() in _TAKEN else name
-    return name[:_NAME_LENGTH]
+    return (f"{name}_net" if _is_taken(name) else name)[:_NAME_LENGTH]
 
 
 def check_name(name: str) -> None:
@@ -47,10 +48,15 @@ def check_name(name: str) -> None:
         raise SrnnError(
             f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, {_NAME_LENGTH} in all (--name)."
         )
-    if name in _KEYWORDS or name.lower() in _TAKEN:
+    if _is_taken(name):
         raise SrnnError(
-            f"A library cannot be called {name!r}: that is a word of C, or a file, target or header that it needs (--name)."
+            f"A library cannot be called {name!r}: that is a word of C, a device of Windows, or a file, target or header that it "
+            "needs (--name)."
         )
+
+
+def _is_taken(name: str) -> bool:
+    return name in _KEYWORDS or name.lower() in _TAKEN or bool(_DEVICES.fullmatch(name))
 
 
 def in_c(own: Record) -> Record:

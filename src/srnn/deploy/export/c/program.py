@@ -44,16 +44,18 @@ def makefile(plan: Plan) -> str:
 # make {name}_count     the same, counting operations
 # make {name}_checked   the same, with address and undefined-behaviour sanitizers
 CC ?= cc
-CFLAGS ?= -std=c99 -O2 -Wall -Wextra -ffp-contract=off
+CFLAGS ?= -std=c99 -O2 -Wall -Wextra
+# Whatever CFLAGS are: with it float32 gives the bits that it gives elsewhere.
+EXACT = -ffp-contract=off
 
 {name}: {name}_main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -o $@ {name}_main.c {name}.c{libraries}
+\t$(CC) $(CFLAGS) $(EXACT) -o $@ {name}_main.c {name}.c{libraries}
 
 {name}_count: {name}_main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -DSRNN_COUNT -o $@ {name}_main.c {name}.c{libraries}
+\t$(CC) $(CFLAGS) $(EXACT) -DSRNN_COUNT -o $@ {name}_main.c {name}.c{libraries}
 
 {name}_checked: {name}_main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ {name}_main.c {name}.c{libraries}
+\t$(CC) $(CFLAGS) $(EXACT) -g -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ {name}_main.c {name}.c{libraries}
 
 clean:
 \trm -f {name} {name}_count {name}_checked
@@ -87,6 +89,10 @@ def main_c(plan: Plan) -> str:
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#endif
 
 static {name}_state state, first;
 {declaration}\
@@ -154,6 +160,12 @@ int main(int argc, char **argv)
             return 2;
         }}
     }}
+#ifdef _WIN32
+    if (binary) {{ /* or raw numbers that look like ends of lines would be changed */
+        (void)_setmode(_fileno(stdin), _O_BINARY);
+        (void)_setmode(_fileno(stdout), _O_BINARY);
+    }}
+#endif
     {name}_init(&first);
 {initialisation}\
     if (state_file) {{

@@ -98,7 +98,7 @@ def export_c(
     with whole_folder(out) as folder:  # all files, or no folder
         for file, content in arranged(layout, plan, text, files).items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_text(content, encoding="utf-8")
+            (folder / file).write_bytes(content.encode())  # of text Windows changes the ends of lines
     return report
 
 

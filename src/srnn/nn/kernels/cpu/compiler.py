@@ -141,7 +141,8 @@ def info() -> dict[str, Any]:
     import numba
 
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
-    features = {} if named else {"register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") else 256}
+    has = llvm.get_host_cpu_features()
+    features = {} if named else {"register_bits": 512 if has.get("avx512f") else 256 if has.get("avx") else 128}
     return {
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
