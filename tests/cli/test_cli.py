@@ -21,6 +21,7 @@ from srnn.cli.main import COMMANDS, main, parse
 from srnn.cli.show import show_result
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
+from srnn.files import only_writer
 from srnn.nn.neurons import NEURONS, Neuron
 from srnn.nn.surrogates import SURROGATES, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
@@ -92,6 +93,20 @@ def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
     assert "another recipe" in fails(capsys, *again, "--resume", "--training.epochs", "3")
     assert "--out" in fails(capsys, "train", *QUICK, "--resume")
+
+
+@pytest.mark.parametrize(
+    "words", [("adapt", "m", "--out"), ("merge", "m", "m", "--out"), ("stream", "m", "x.csv", "--state")]
+)
+def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both worked to their end, and one result took the place of the other."""
+    with only_writer(tmp_path / "file"):
+        assert "is being written by another process" in fails(capsys, *words, tmp_path / "file")
+    (tmp_path / "file").touch()
+    if words[0] != "stream":
+        assert "exists; name a new file" in fails(capsys, *words, tmp_path / "file")
 
 
 def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

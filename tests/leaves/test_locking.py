@@ -16,7 +16,17 @@ from typing import Any
 import pytest
 
 from srnn import SrnnError
-from srnn.files import FolderInUse, append_line, locked, locking, locks, remove_leftovers, whole_file, whole_folder
+from srnn.files import (
+    FolderInUse,
+    append_line,
+    locked,
+    locking,
+    locks,
+    only_writer,
+    remove_leftovers,
+    whole_file,
+    whole_folder,
+)
 from srnn.files.writing import temporary_beside
 from srnn.training.loop import train
 from srnn.training.runs import Run
@@ -350,6 +360,18 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="Cannot write"), whole_folder(tmp_path / "a" / "out"):
         pass
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
+
+
+def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> None:
+    out, killed = tmp_path / "out", tmp_path / ".out-0123456789ab.tmp"
+    killed.mkdir()
+    with only_writer(out):
+        assert not killed.exists()
+        with pytest.raises(SrnnError, match="out is being written by another process; wait for it"), only_writer(out):
+            raise AssertionError
+        with only_writer(tmp_path / "out2"), whole_file(out) as file:
+            file.write(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_folder_that_is_taken_for_a_leftover_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,15 @@ def test_a_sign_of_life_is_as_old_as_the_watchers_own_clock_says(monkeypatch: py
         assert watcher.is_stale(1, {"beat": beat}) == stale
 
 
+def test_who_was_suspended_takes_nobody_for_dead_who_was_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that pauses wakes all workers at once; the first that looked gave the others' units away."""
+    clock, watcher = [0.0], Watcher(patience=60)
+    monkeypatch.setattr("srnn.studies.liveness.time.monotonic", lambda: clock[0])
+    for now, stale in ((0, False), (50, False), (3600, False), (3602, False), (3660, False), (3661, True)):
+        clock[0] = now
+        assert watcher.is_stale(1, {"beat": 1}) == stale
+
+
 def test_a_process_may_have_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = " ".join(map(str, range(100, 130)))
     for name in ("python", "a) Z (b", ") ) S 1"):

@@ -10,6 +10,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.cli.main import main
+from srnn.files import append_line
 from srnn.studies.storage import open_storage
 from srnn.studies.worker import work
 from srnn.training.recipes import dump_recipe
@@ -162,5 +163,18 @@ def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: py
     out = Path("out")  # relative, as on a command line
     queue = queue_in(sweep_in(tmp_path), out)
     os.symlink(str((out / "journal.log").absolute()), out / "journal.log.lock")
+    queue.fill()
+    assert states_of(queue) == ["waiting"] * 4
+
+
+def test_who_lost_the_lock_while_it_was_suspended_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its unit counted as failed."""
+    queue = queue_in(sweep_in(tmp_path), tmp_path / "out")
+
+    def suspended(path: Path, line: str) -> None:
+        append_line(path, line)
+        (tmp_path / "out" / "journal.log.lock").unlink()  # by another worker, which has released it since
+
+    monkeypatch.setattr("srnn.studies.storage.append_line", suspended)
     queue.fill()
     assert states_of(queue) == ["waiting"] * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -15,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from srnn.cli.main import main
 from srnn.studies import load_sweep
 from srnn.studies.queue import MAX_DEATHS, Claim, Lost, Queue
 from srnn.studies.results import write_results
@@ -57,6 +59,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import lightning_fabric, optuna, torch
 from support.tiny import TinyTask
+from srnn.cli.main import main
 from srnn.studies import load_sweep
 from srnn.studies.queue import Queue
 from srnn.studies.storage import open_storage
@@ -312,6 +315,32 @@ def test_an_interrupted_worker_gives_its_unit_back(tmp_path: Path, monkeypatch: 
             work(queue, tmp_path / "out", task=TinyTask())
     assert states_of(queue) == ["waiting"]
     assert work(queue_in(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask()) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_worker_that_is_ended_gives_its_unit_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three times the unit counted as one that kills its workers."""
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip(f"needs {name}")
+    sweep = sweep_in(tmp_path, "recipe: tiny.yaml\n")
+
+    def ended(*arguments: object, **options: object) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(signal.SIGTERM)  # by the parent, which was told as well
+
+    monkeypatch.setattr("srnn.training.loop.train", ended)
+    for _ in range(MAX_DEATHS):
+        kept = {one: signal.getsignal(one) for one in (number, signal.SIGTERM)}
+        try:
+            assert main(["sweep", str(tmp_path / "sweep.yaml"), "--as-worker", "--out", str(tmp_path / "out")]) == 130
+        finally:
+            for one, handler in kept.items():
+                signal.signal(one, handler)
+    queue = queue_in(sweep, tmp_path / "out")
+    assert states_of(queue) == ["waiting"] and not any("died" in trial.user_attrs for trial in queue.study.trials)
 
 
 @settings(max_examples=12, deadline=None)

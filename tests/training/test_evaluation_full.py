@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,15 @@ def test_a_task_that_holds_nothing_out(
     monkeypatch.setattr(DigitsTask, "load", without_validation)
     assert "(--no-exit skips the policy). Nothing is held out." in fails(capsys, run, "--full", "--split", "test")
     assert evaluated(capsys, run, "--full", "--split", "test", "--no-exit")["anytime"]["steps"] == 16
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_it_is_measured(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All was measured, and then nothing of it was said."""
+    monkeypatch.setattr("srnn.measure.analysis.analyse", lambda *arguments, **options: pytest.fail("was measured"))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode & os.W_OK == 0)
+    assert "no permission to write" in fails(capsys, run, "--full")
 
 
 def test_tables_for_people(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

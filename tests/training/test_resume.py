@@ -197,15 +197,20 @@ def test_a_run_that_began_before_data_were_compared_is_resumed(tmp_path: Path, m
     assert train(recipe, run, task=TinyTask(), resume=True) == first
 
 
+@pytest.mark.parametrize("which", ["train", "validation"])
 @pytest.mark.parametrize("what", ["y", "lengths", "groups", "x"])
-def test_other_data_of_the_same_size_are_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose labels, lengths, speakers or inputs differ; nothing in the run's folder changes."""
+def test_other_data_of_the_same_size_are_refused(
+    what: str, which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose labels, lengths, speakers or inputs differ; nothing in the run's folder changes. Validation chooses the epoch."""
     recipe, run, load = tiny_recipe("--training.epochs=1"), tmp_path / "run", TinyTask.load
     first = train(recipe, run, task=TinyTask())
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
     def other(self: TinyTask, split: Any, data_dir: Path | None = None) -> Split:
         data = load(self, split, data_dir)
+        if split != which:
+            return data
         changed = {"y": (data.y + 1) % 3, "lengths": np.full(len(data), 11), "groups": np.full(len(data), "a")}
         changed["x"] = data.x.copy()
         changed["x"][7, 3, 1] += 0.5

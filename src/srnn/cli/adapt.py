@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, require
 from ..text import json_text, markdown
-from .options import check_place
+from .options import place
 from .show import tell
 
 if TYPE_CHECKING:
@@ -71,21 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
     hidden = arguments.rule == "e-prop" and (arguments.train == "all" or arguments.curve)
     if arguments.feedback != "symmetric" and not hidden:
         raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
-    if arguments.out.exists():
-        raise SrnnError(f"{arguments.out} exists; name a new file.")
-    if not arguments.curve:  # a folder is made with those above it
-        check_place("--out", arguments.out)
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
-    models = [open_trained(path, arguments.data) for path in arguments.models]
-    if arguments.curve:
-        return _curve(arguments, models, config)
-    if len(models) > 1:
-        raise SrnnError(f"Of models there must be one without --curve, not {len(models)}.")
-    trained = models[0]
-    adapted, report = adapt(
-        trained, arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed
-    )
-    adapted.save(arguments.out)
+    if arguments.curve:  # a folder, which is made with those above it
+        if arguments.out.exists():
+            raise SrnnError(f"{arguments.out} exists; name a new folder.")
+        return _curve(arguments, [open_trained(path, arguments.data) for path in arguments.models], config)
+    with place("--out", arguments.out, new=True):
+        models = [open_trained(path, arguments.data) for path in arguments.models]
+        if len(models) > 1:
+            raise SrnnError(f"Of models there must be one without --curve, not {len(models)}.")
+        adapted, report = adapt(
+            models[0], arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed
+        )
+        adapted.save(arguments.out)
     return tell(arguments, {**report, "model": str(arguments.out)}, lambda: _show(report, arguments.out))
 
 

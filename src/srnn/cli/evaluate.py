@@ -116,9 +116,9 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
     own = SpottingRule.of(trained) if trained.spotting is not None else None
     split = trained.task.load(arguments.split, arguments.data_dir)
     if arguments.false_accepts is not None:
+        run = _own_run(arguments, trained)
         validation = split if arguments.split == "validation" else trained.task.load("validation", arguments.data_dir)
         own = choose(decoder, validation, arguments.false_accepts, trained.seed)
-        run = _own_run(arguments, trained)
         if run is not None:
             run.write_json("spotting.json", asdict(own))
     signal, clips = concatenated(split, decoder.signal.rate or 1.0, trained.seed, arguments.noise)
@@ -161,9 +161,8 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Netw
     policy, exit-policy.json."""
     from ..measure.analysis import analyse
 
-    options = analysis_options(arguments, trained)
+    options, run = analysis_options(arguments, trained), _own_run(arguments, trained)
     analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)
-    run = _own_run(arguments, trained)
     if run is not None:
         run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
         if analysis.exit is not None:
@@ -172,14 +171,18 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Netw
 
 
 def _own_run(arguments: argparse.Namespace, trained: Trained) -> Run | None:
-    """The run whose folder takes what was measured: that of the model, on its own data and with its own seed, for which all that
-    reads the folder takes it."""
+    """The run whose folder takes what will be measured: that of the model, on its own data and with its own seed, for which all
+    that reads the folder takes it. SrnnError where it cannot be written."""
+    from ..files import check_writable
     from ..training.runs import Run
 
     if not arguments.model.is_dir() or arguments.data is not None:
         return None
     run = Run.open(arguments.model)
-    return run if trained.seed == run.seed else None
+    if trained.seed != run.seed:
+        return None
+    check_writable(run.path)
+    return run
 
 
 def analysis_options(arguments: argparse.Namespace, trained: Trained) -> AnalysisOptions:

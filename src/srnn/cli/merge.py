@@ -20,22 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..errors import SrnnError
     from ..training.evaluation import evaluate
     from ..training.merging import merge
     from ..training.runs import open_trained
-    from .options import check_place
+    from .options import place
     from .show import tell
 
-    if arguments.out.exists():
-        raise SrnnError(f"{arguments.out} exists; name a new file.")
-    check_place("--out", arguments.out)
-    models = [open_trained(path) for path in arguments.models]
-    merged = merge(models)
-    of_each, of_all = ([
-        evaluate(model, arguments.split, data_dir=arguments.data_dir).report["accuracy"] for model in group
-    ] for group in (models, [merged]))  # fmt: skip
-    merged.save(arguments.out)
+    with place("--out", arguments.out, new=True):
+        models = [open_trained(path) for path in arguments.models]
+        merged = merge(models)
+        of_each, of_all = ([
+            evaluate(model, arguments.split, data_dir=arguments.data_dir).report["accuracy"] for model in group
+        ] for group in (models, [merged]))  # fmt: skip
+        merged.save(arguments.out)
     report = {"split": arguments.split, "merged": of_all[0], "accuracies": of_each, "model": str(arguments.out)}
 
     def show() -> None:

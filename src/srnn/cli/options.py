@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -146,11 +147,19 @@ def shared(*names: str) -> argparse.ArgumentParser:
     return parent
 
 
-def check_place(option: str, path: Path) -> None:
-    """SrnnError before anything runs, if no file could be written there at the end."""
+@contextlib.contextmanager
+def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
+    """Around what writes a file at its end. SrnnError before any of it runs, if no file could be written there, another process
+    is about to, or one that should be ``new`` exists."""
+    from ..files import only_writer
+
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SrnnError(f"{option}: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
+    with only_writer(path):
+        if new and path.exists():
+            raise SrnnError(f"{path} exists; name a new file.")
+        yield
 
 
 def given(arguments: argparse.Namespace, *names: str) -> list[str]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError, check_whole
 from ..text import counted, json_text
 from .decoding import add_decoder_arguments, load_decoder
-from .options import check_place
+from .options import place
 from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
@@ -70,16 +70,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..deploy.streaming import Session, Spotter
-    from ..training.runs import open_trained
-
     if arguments.block is not None:
         check_whole("--block", arguments.block, 1, 2**31 - 1)
     _check_source_options(arguments)
-    if arguments.state is not None:
-        if arguments.words:
-            raise SrnnError("--state keeps one sequence, and --words has several at a time; give one of them.")
-        _check_writable(arguments.state)
+    if arguments.state is None:
+        return _stream(arguments)
+    if arguments.words:
+        raise SrnnError("--state keeps one sequence, and --words has several at a time; give one of them.")
+    if arguments.state.exists() and not arguments.state.is_file():
+        raise SrnnError(f"--state: {arguments.state} is a folder, a pipe or a device; name a file.")
+    with place("--state", arguments.state):
+        return _stream(arguments)
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    from ..deploy.streaming import Session, Spotter
+    from ..training.runs import open_trained
+
     decoder = load_decoder(arguments, open_trained(arguments.model))
     if arguments.real_time and decoder.signal.rate is None:
         raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
@@ -128,13 +135,6 @@ def _check_source_options(arguments: argparse.Namespace) -> None:
         raise SrnnError("--channels is for files; what comes live has the network's channels.")
     if arguments.real_time and source in ("-", "mic"):
         raise SrnnError("--real-time is for files; what comes live has its own pace.")
-
-
-def _check_writable(path: Path) -> None:
-    """SrnnError before anything runs, if the file could not be written at the end."""
-    if path.exists() and not path.is_file():
-        raise SrnnError(f"--state: {path} is a folder, a pipe or a device; name a file.")
-    check_place("--state", path)
 
 
 def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:

@@ -18,9 +18,10 @@ import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, check_whole
 from .options import given
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise nothing
     queue = Queue(sweep, open_storage(arguments.storage, out), arguments.patience)
     if arguments.as_worker:
+        _when_ended(_interrupt())
         work(queue, out, data_dir=arguments.data_dir, say=lambda text: print(text, file=sys.stderr, flush=True))
         return 0
     code = 0
@@ -96,7 +98,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
     logs = out / "workers"
     logs.mkdir(parents=True, exist_ok=True)
     # Ended from outside, we end the workers too; they would continue by themselves.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _when_ended(lambda number, _: sys.exit(128 + number))
     watch = Watch(queue, arguments.json)
     workers: list[subprocess.Popen[bytes]] = []
     try:
@@ -114,11 +116,12 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
         print(f"srnn: stopped; the same command continues ({done} of {len(queue.units)} are done)", file=sys.stderr)
         return 130
     finally:
-        watch.stop()
         for worker in workers:
             if worker.poll() is None:
                 worker.terminate()
-                worker.wait()
+        for worker in workers:  # each gives back what it was training
+            worker.wait()
+        watch.stop()
     died = [worker for worker in workers if worker.returncode != 0]
     if died:
         codes = ", ".join(str(worker.returncode) for worker in died)
@@ -127,6 +130,26 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
             f"srnn: {len(died)} of {len(workers)} workers died (exit code {codes}; see {logs}); {what}", file=sys.stderr
         )
     return 0 if queue.finished() else 1
+
+
+def _when_ended(handle: Callable[[int, Any], Any]) -> None:
+    """What to do when a scheduler or a closed terminal ends this process. Once: workers are told by these and by us."""
+    both = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    numbers = [number for number in both if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+
+    def once(number: int, frame: Any) -> None:
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
+        handle(number, frame)
+
+    for number in numbers:
+        signal.signal(number, once)
+
+
+def _interrupt() -> Callable[[int, Any], Any]:
+    """What Ctrl-C does; also where it is ignored, as in a script's background job."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler if callable(handler) else signal.default_int_handler
 
 
 def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:

@@ -27,6 +27,7 @@ from .writing import (
     append_line,
     files_in,
     new_folder_beside,
+    only_writer,
     remove_leftovers,
     whole_file,
     whole_folder,
@@ -36,7 +37,7 @@ from .writing import (
 
 __all__ = [
     "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "check_memory",
-    "check_writable", "files_in", "locked", "locks", "new_folder_beside", "parse_json", "read_bytes", "read_json",
-    "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers", "whole_file",
-    "whole_folder", "write_atomically", "write_json",
+    "check_writable", "files_in", "locked", "locks", "new_folder_beside", "only_writer", "parse_json", "read_bytes",
+    "read_json", "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers",
+    "whole_file", "whole_folder", "write_atomically", "write_json",
 ]  # fmt: skip

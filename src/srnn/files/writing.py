@@ -5,6 +5,7 @@ that file locked: so what killed writers left is told from what is being written
 
     write_atomically, write_json    a file, from bytes or a value
     whole_file, whole_folder        a file or folder that is written piece by piece, or by another library
+    only_writer                     told at once who would write what another process is about to
     append_line                     a line, written completely or not at all
 """
 
@@ -116,6 +117,23 @@ def new_folder_beside(target: Path) -> Iterator[Path]:
         yield temporary
 
 
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """For a block that writes ``path`` at its end: SrnnError at its beginning where another is in such a block."""
+    with contextlib.ExitStack() as held:
+        with _failing(path):
+            target = _target(path)
+            remove_leftovers(target.parent)
+            own = held.enter_context(new_folder_beside(target))
+            for item in target.parent.iterdir():
+                same = (
+                    _OURS.fullmatch(item.name) and item.name[:-17] == own.name[:-17]
+                )  # but for the part drawn at random
+                if same and item != own and item.is_dir() and _is_written(item):
+                    raise SrnnError(f"{path} is being written by another process; wait for it, or name another.")
+        yield
+
+
 def append_line(path: Path, line: str) -> None:
     """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was, and a
     new one empty.
@@ -176,6 +194,16 @@ def _remove_unless_written(path: Path, is_folder: bool) -> None:
                 shutil.rmtree(path)
             finally:
                 os.close(handle)
+
+
+def _is_written(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            return try_lock(handle) is False
+        finally:
+            os.close(handle)
+    return False
 
 
 def _new_file(target: Path, mode: int) -> tuple[Path, BinaryIO]:

@@ -34,16 +34,24 @@ def is_gone(lease: dict[str, Any]) -> bool:
     return _started(int(lease["pid"])) != lease["started"]
 
 
+_ASLEEP = 10.0
+"""Seconds between two looks after which this process may have been suspended, and all others with it."""
+
+
 class Watcher:
     """Finds leases that have not changed for ``patience`` seconds, as observed by this process."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self._seen: dict[int, tuple[Any, float]] = {}
+        self._looked = time.monotonic()
 
     def is_stale(self, trial: int, lease: dict[str, Any]) -> bool:
         """Whether a lease is stale. Call it repeatedly; a lease is fresh when it is first seen, or has changed."""
         beat, now = lease.get("beat"), time.monotonic()
+        if now - self._looked > max(self.patience, _ASLEEP):  # who did not look then cannot say who was silent
+            self._seen.clear()
+        self._looked = now
         known = self._seen.get(trial)
         if known is None or known[0] != beat:
             self._seen[trial] = (beat, now)

@@ -96,7 +96,8 @@ def _open_database(address: str) -> Any:
 
 @contextlib.contextmanager
 def _holding(lock: Any, path: Path) -> Iterator[None]:
-    """Hold the journal's lock. SrnnError where it cannot be released (a full disk), for which optuna has a RuntimeError."""
+    """Hold the journal's lock. SrnnError where it cannot be released (a full disk), for which optuna has a RuntimeError; where
+    another has taken it over, because this process was suspended, nothing is left to release."""
     lock.acquire()
     try:
         yield
@@ -104,7 +105,8 @@ def _holding(lock: Any, path: Path) -> Iterator[None]:
         try:
             lock.release()
         except RuntimeError as error:
-            raise SrnnError(f"Cannot release the lock of {path}: {error.__context__ or error}.") from error
+            if not isinstance(error.__context__, FileNotFoundError):
+                raise SrnnError(f"Cannot release the lock of {path}: {error.__context__ or error}.") from error
 
 
 def _mend(path: Path, lock: Any) -> None:

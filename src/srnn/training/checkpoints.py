@@ -89,6 +89,10 @@ class TrainingState:
     """Digest of the training data's labels (``Sequences.digest``); empty in a run that began before they were compared."""
     inputs: list[float] = field(default_factory=list)
     """How large its inputs are (``size_of_inputs``); empty as ``data`` may be."""
+    validation_data: str = ""
+    """``data`` of the validation split, which chooses the epoch."""
+    validation_inputs: list[float] = field(default_factory=list)
+    """``inputs`` of the validation split."""
     mends: bool = False
     """Whether sick layers are mended; not in a run that began before they were looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)
@@ -105,20 +109,22 @@ class TrainingState:
             state = cls(**checkpoint.info["state"])
             if not isinstance(state.watch, Watch):
                 state.watch = Watch.of(state.watch, str(checkpoint.path))
-            types = {"mends": bool, "sick": list[str], "inputs": list[float], "start": list[dict[str, Any]]}
+            types = {"mends": bool, "sick": list[str], "start": list[dict[str, Any]]}
+            types |= dict.fromkeys(("inputs", "validation_inputs"), list[float])
             for name, hint in types.items():
                 setattr(state, name, convert(hint, getattr(state, name), f"{checkpoint.path}: {name}"))
             for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
                 if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
                     raise ValueError(f"{name} is {one_line(str(value), 200)}")
-            numbers = [*state.sums.values(), *state.inputs, state.seconds, *(state.best or []), state.lr_factor]
+            numbers = [*state.sums.values(), *state.inputs, *state.validation_inputs, state.seconds, state.lr_factor]
+            numbers += state.best or []
             if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
                 raise ValueError("sums, inputs, seconds, best and lr_factor should be finite numbers")
             if (
                 not 0 < state.lr_factor <= 1
                 or not isinstance(state.best, list | None)
                 or bool(state.sums) != bool(state.step)
-                or len(state.inputs) not in (0, 2)
+                or not {len(state.inputs), len(state.validation_inputs)} <= {0, 2}
             ):
                 raise ValueError("lr_factor, best, inputs or sums are not what training writes")
             return state

@@ -110,10 +110,13 @@ def train(
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
     data, inputs = train_set.digest(), size_of_inputs(train_set)
+    validation_data, validation_inputs = validation_set.digest(), size_of_inputs(validation_set)
     state, gradients = TrainingState(mends=config.mend, data=data, inputs=inputs), Gradients(network, config)
+    state.validation_data, state.validation_inputs = validation_data, validation_inputs
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
-        others = state.data not in ("", data) or (state.inputs and differ(state.inputs, inputs))
+        others = state.data not in ("", data) or state.validation_data not in ("", validation_data)
+        others |= differ(state.inputs, inputs) or differ(state.validation_inputs, validation_inputs)
         if others or state.step >= steps_per_epoch:
             raise SrnnError(
                 f"The checkpoint {run.last} was made with other data: sequences, labels, speakers or inputs are not the same. "
