@@ -84,8 +84,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
+    from ..data.datasets.catalogue import folder_of
     from ..data.datasets.fetch import address
-    from ..data.datasets.verifying import folder_of
 
     data_set: DataSet = arguments.data_set
     folder = folder_of(data_set, arguments.data_dir)
@@ -140,7 +140,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ..data.datasets.verifying import folder_of, verify
+    from ..data.datasets.catalogue import folder_of
+    from ..data.datasets.verifying import verify
 
     data_set: DataSet = arguments.data_set
     reports = verify(data_set, arguments.data_dir)
@@ -183,8 +184,8 @@ def _command(arguments: argparse.Namespace, part: str) -> str:
 def _prepare(arguments: argparse.Namespace) -> int:
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
+    from ..data.datasets.catalogue import folder_of
     from ..data.datasets.unpack import unpack_archives
-    from ..data.datasets.verifying import folder_of
     from ..data.tasks import create_task
 
     data_set: DataSet = arguments.data_set
