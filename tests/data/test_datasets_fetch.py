@@ -254,6 +254,10 @@ def test_files_listed_by_their_sums(server: Server, tmp_path: Path) -> None:
     paths = fetch(records, tmp_path)
     assert [path.name for path in paths] == ["sel1.dat", "sel1.hea"]
     assert [report.condition for report in verify(records, tmp_path)] == ["whole", "whole"]
+    assert state(records, tmp_path) == "there"
+    paths[1].unlink()
+    assert state(records, tmp_path) == "incomplete"
+    fetch(records, tmp_path)
     sums_file = tmp_path / "qtdb" / "records" / "SHA256SUMS"
     sums_file.rename(sums_file.with_suffix(".txt"))  # as PhysioNet calls it, in its archive and its mirror
     assert [report.condition for report in verify(records, tmp_path)] == ["whole", "whole"]

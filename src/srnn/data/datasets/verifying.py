@@ -82,9 +82,11 @@ def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
         return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
         return glance(root)
-    if data_set.name == "qtdb":  # the records, or the paper's arrays
-        paths = [*folder.glob("*.dat"), *root.glob("qtdb/paper_split/*.mat")]
-        return any(path.is_file() and path.stat().st_size > 0 for path in paths)
+    if data_set.sums is not None:  # QTDB's records, all that are listed, or the paper's arrays
+        sums = checksums(find_sums(folder, data_set.sums.name))
+        listed = [folder / name for name in sums if re.fullmatch(data_set.sums_pattern, name)]
+        records = any(map(begins_well, folder.glob("[!.]*.dat"))) and all(map(begins_well, listed))
+        return records or any(map(begins_well, root.glob("qtdb/paper_split/*.mat")))
     if data_set.name == "soli" and not any(begins_well(path) for path in folder.rglob("*_*_*.h5")):
         return False
     return all(
