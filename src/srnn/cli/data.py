@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from ..text import some
 from .options import Command, add_parts, given
 from .show import tell
 
@@ -167,10 +168,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
     """What to do about bad files."""
+    from ..data.datasets.unpack import is_unpacked, list_archives
+
     data_set: DataSet = arguments.data_set
     if not data_set.fetchable:
         return data_set.how_to_get.format(folder=folder)
     archives = {file.name for file in data_set.files if data_set.unpack}
+    others = [path.name for path in list_archives(folder) if path.name not in archives and not is_unpacked(path)]
+    if data_set.unpack and others:
+        return f"unpack what is there, {some(others)}: {_command(arguments, 'prepare')}"
     if not bad & archives and any((folder / name).is_file() for name in archives):
         return f"unpack it again: {_command(arguments, 'prepare')} --force"
     return f"fetch it: {_command(arguments, 'fetch')}"
