@@ -19,6 +19,7 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath
+from srnn.deploy.predicting import recordings
 from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
@@ -79,6 +80,17 @@ def test_labels_of_other_recordings_stand_beside_what_they_name(tmp_path: Path) 
     split = own.load("validation")
     assert np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
     assert (split.y[:, :late] == -1).all() and np.array_equal(split.y[:, late:], y)
+
+
+def test_texts_beside_sound_or_records_are_no_recordings(tmp_path: Path) -> None:
+    """As TIMIT has them beside its sentences, and PhysioNet beside its records."""
+    for name in ("a/SA1.TXT", "a/SA1.WAV", "b/RECORDS.txt", "b/sel1.hea", "c/1.txt", "c/2.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [
+        path.name for path in recordings([tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "a" / "SA1.TXT"])
+    ]
+    assert names == ["SA1.WAV", "sel1.hea", "1.txt", "2.csv", "SA1.TXT"]
 
 
 def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

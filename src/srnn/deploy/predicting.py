@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
-SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", ".wav", ".flac", ".sph", ".nist")
+SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
 """Endings of the recordings that a folder is searched for."""
 
 
@@ -137,12 +138,17 @@ def predict(
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The recordings among files and folders; folders are searched, in order of names, but for what is hidden (a cache)."""
+    """The recordings among files and folders; folders are searched, in order of names, but for what is hidden (a cache).
+
+    Where a folder holds sound or WFDB records, its texts are no tables of samples but transcripts, sums and notes.
+    """
     for path in paths:
-        if path.is_dir():
-            yield from (file for file in visible_files(path) if file.suffix.lower() in SUFFIXES)
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        found = {file: file.suffix.lower() for file in visible_files(path)}
+        certain = not {".hea", *AUDIO_SUFFIXES}.isdisjoint(found.values())
+        yield from (file for file, ending in found.items() if ending in SUFFIXES and not (certain and ending == ".txt"))
 
 
 def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
