@@ -89,6 +89,19 @@ def test_what_torchvision_fetched_is_read_and_verified_where_it_is(folder: Path,
     assert place in SequentialMNISTTask().origin(folder)
 
 
+def test_an_image_from_0_to_1_is_not_read_as_a_black_one() -> None:
+    """As torchvision's ToTensor gives it; a network of MNIST reads bytes, and divides them itself."""
+    task, image = SequentialMNISTTask(), np.zeros((784, 1), np.uint8)
+    image[300:400] = 255
+    expected = task.encode("x", image)
+    assert expected.max() == 1 and not task.encode("x", np.zeros_like(image)).any()
+    np.testing.assert_array_equal(task.encode("x", image.astype(np.float32)), expected)
+    with pytest.raises(
+        SrnnError, match=r"^x is from 0 to 1; this network reads pixels from 0 to 255: multiply it by 255\.$"
+    ):
+        task.encode("x", image / 255)
+
+
 def test_the_permutation_never_changes() -> None:
     order = permutation(0)
     np.testing.assert_array_equal(np.sort(order), np.arange(784))

@@ -134,6 +134,7 @@ class Task(ABC):
             signal = path.numbers(signal)
             for start in range(0, len(signal), BLOCK):
                 check_finite(name, signal[start : start + BLOCK].astype(np.float32, copy=False), start)
+            path.check_unit(name, signal)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it gives no step.")

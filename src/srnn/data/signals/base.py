@@ -80,6 +80,9 @@ class SignalPath(ABC):
         """An array of samples as the path counts them: as they are, but for sound in int16."""
         return samples
 
+    def check_unit(self, name: str, samples: Array) -> None:  # noqa: B027
+        """SrnnError, which begins with the ``name``, for a whole recording that is plainly in another unit."""
+
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         """``whole`` of each of several signals, to the same bits; faster where some of the work can be done for all at once."""
         return [self.whole(signal) for signal in signals]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import check_positive, check_whole
+from ...errors import SrnnError, check_positive, check_whole
 from ..encoders.sliding_window import WindowStream, sliding_window
 from .base import INT16_SCALE, Array, SignalPath
 
@@ -52,6 +52,10 @@ class WindowPath(SignalPath):
 
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
+
+    def check_unit(self, name: str, samples: Array) -> None:
+        if self.white > 1 and 0 < samples.max() <= 1:
+            raise SrnnError(f"{name} is from 0 to 1; this network reads {self.what}: multiply it by {self.white:g}.")
 
     def original(self, steps: Array) -> Array:
         return steps[:, :1] * np.float32(self.white)
