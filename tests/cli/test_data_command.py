@@ -159,6 +159,18 @@ def pack_digits(root: Path) -> Path:
     return archive
 
 
+def test_an_archive_by_another_name_is_to_be_unpacked_not_fetched_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    archive = pack_digits(tmp_path)
+    archive = archive.rename(archive.with_name("free-spoken-digit-dataset-1.0.10.zip"))  # as a browser calls it
+    where = ("--data-dir", str(tmp_path))
+    code, _, err = run(capsys, "verify", "fsdd", *where)
+    assert code == 1 and f"unpack what is there, {archive.name}: srnn data prepare fsdd" in err
+    assert run(capsys, "prepare", "fsdd", *where, "--json")[0] == 0
+    assert "fetch it: srnn data fetch fsdd" in run(capsys, "verify", "fsdd", *where)[2]  # the rest of the recordings
+
+
 def test_what_was_lost_is_unpacked_again_and_what_is_not_made_is_skipped(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -248,13 +248,21 @@ def test_files_listed_by_their_sums(server: Server, tmp_path: Path) -> None:
     lines = [f"{hashlib.sha256(name.encode()).hexdigest()} {name}" for name in ("sel1.dat", "sel1.hea", "sel1.xws")]
     server.files = {f"/db/{line.split()[1]}": line.split()[1].encode() for line in lines}
     server.files["/db/SHA256SUMS.txt"] = "\n".join([*lines, "short line", f"{'0' * 64} ../sel9.dat"]).encode()
-    sums = DataFile("records/SHA256SUMS", f"{server.url}/db/SHA256SUMS.txt")
+    sums = DataFile("SHA256SUMS", f"{server.url}/db/SHA256SUMS.txt")
     records = replace(find_data_set("qtdb"), sums=sums)
     assert [report.condition for report in verify(records, tmp_path)] == ["missing"]
     paths = fetch(records, tmp_path)
     assert [path.name for path in paths] == ["sel1.dat", "sel1.hea"]
     assert [report.condition for report in verify(records, tmp_path)] == ["whole", "whole"]
-    (tmp_path / "qtdb" / "records" / "SHA256SUMS").write_bytes(b"\xff\xfe<html>")
+    assert state(records, tmp_path) == "there"
+    paths[1].unlink()
+    assert state(records, tmp_path) == "incomplete"
+    fetch(records, tmp_path)
+    sums_file = tmp_path / "qtdb" / "records" / "SHA256SUMS"
+    sums_file.rename(sums_file.with_suffix(".txt"))  # as PhysioNet calls it, in its archive and its mirror
+    assert [report.condition for report in verify(records, tmp_path)] == ["whole", "whole"]
+    assert [path.name for path in fetch(records, tmp_path)] == ["sel1.dat", "sel1.hea"] and not sums_file.exists()
+    sums_file.write_bytes(b"\xff\xfe<html>")
     with pytest.raises(SrnnError, match="lists no files of qtdb"):
         fetch(records, tmp_path)
 

@@ -11,7 +11,9 @@ import pytest
 
 from srnn.data.batches import Sequences
 from srnn.data.datasets import WindowedArray
+from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.mnist import PermutedMNISTTask, SequentialMNISTTask, permutation, read_idx
+from srnn.data.datasets.verifying import state, verify
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.files import LIMITS, FormatLimits
@@ -63,6 +65,28 @@ def test_files_may_be_unpacked(folder: Path) -> None:
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
     np.testing.assert_array_equal(SequentialMNISTTask(1).load("test", folder).x, before)
+
+
+@pytest.mark.parametrize("other", ["train-images.idx3-ubyte", "train-images-idx3-ubyte/train-images-idx3-ubyte"])
+def test_other_programs_give_what_they_unpack_other_names(folder: Path, other: str) -> None:
+    packed, path = folder / "mnist" / f"{IMAGES}.gz", folder / "mnist" / other
+    before = np.asarray(SequentialMNISTTask(1, 10).load("train", folder).x)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    np.testing.assert_array_equal(SequentialMNISTTask(1, 10).load("train", folder).x, before)
+    assert state(CATALOGUE["mnist"], folder) == "there"
+
+
+@pytest.mark.parametrize("place", ["mnist/raw", "MNIST/raw"])
+def test_what_torchvision_fetched_is_read_and_verified_where_it_is(folder: Path, place: str) -> None:
+    (folder / "mnist").rename(folder / "files")
+    (folder / place).parent.mkdir()
+    (folder / "files").rename(folder / place)
+    assert len(SequentialMNISTTask(1, 10).load("train", folder)) == 20
+    assert state(CATALOGUE["mnist"], folder) == "there"
+    assert {report.condition for report in verify(CATALOGUE["mnist"], folder)} == {"wrong"}  # it is not the real one
+    assert place in SequentialMNISTTask().origin(folder)
 
 
 def test_the_permutation_never_changes() -> None:

@@ -16,6 +16,7 @@ import torch
 
 from srnn.data.augment_config import AugmentConfig
 from srnn.data.batches import Batch, Sequences
+from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
 from srnn.data.datasets.qtdb_records import (
@@ -25,6 +26,7 @@ from srnn.data.datasets.qtdb_records import (
     record_names,
     split_records,
 )
+from srnn.data.datasets.verifying import state
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.errors import SrnnError
 from support.layouts import hide_beside
@@ -155,10 +157,12 @@ def test_a_window_beyond_the_record_is_padded(small: Path) -> None:
         assert not x[length:].any() and (y[length:] == -1).all() and x[length - 50 : length].any()
 
 
-def test_records_may_lie_in_qtdb_itself(small: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["qtdb", "qtdb/1.0.0", "qtdb/qt-database-1.0.0"])
+def test_records_may_lie_where_physionets_archive_and_mirror_have_them(place: str, small: Path, tmp_path: Path) -> None:
     expected = RECORDS.load("test", small)
-    shutil.copytree(small / "qtdb" / "records", tmp_path / "flat" / "qtdb")
-    np.testing.assert_array_equal(RECORDS.load("test", tmp_path / "flat").x, expected.x)
+    shutil.copytree(small / "qtdb" / "records", tmp_path / "other" / place)
+    np.testing.assert_array_equal(RECORDS.load("test", tmp_path / "other").x, expected.x)
+    assert state(CATALOGUE["qtdb"], tmp_path / "other") == "there"
 
 
 def test_what_macos_hides_beside_files_is_no_record(small: Path) -> None:
@@ -259,11 +263,12 @@ def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str
         assert all(content in refused for content in spoilt[:25])
 
 
-def test_checksums_beside_the_records_are_compared(small: Path) -> None:
+@pytest.mark.parametrize("name", ["SHA256SUMS", "SHA256SUMS.txt"])
+def test_checksums_beside_the_records_are_compared(name: str, small: Path) -> None:
     folder = small / "qtdb" / "records"
     files = sorted(folder.glob("sel*.*"))
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
-    (folder / "SHA256SUMS").write_text("\n".join(lines), encoding="utf-8")
+    (folder / name).write_text("\n".join(lines), encoding="utf-8")
     RECORDS.load("validation", small)
     path = folder / "sel2.q1c"
     raw = bytearray(path.read_bytes())
@@ -274,12 +279,10 @@ def test_checksums_beside_the_records_are_compared(small: Path) -> None:
             RECORDS.load("validation", small)
         raw[at] ^= 1
     path.write_bytes(raw)
-    (folder / "SHA256SUMS").write_text(
-        f"{lines[0][:9]}  {path.name}", encoding="utf-8"
-    )  # of a damaged sum nothing follows
+    (folder / name).write_text(f"{lines[0][:9]}  {path.name}", encoding="utf-8")  # of a damaged sum nothing follows
     with pytest.raises(SrnnError, match="SHA256SUMS"):
         RECORDS.load("validation", small)
-    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
+    (folder / name).write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
     path.write_bytes(raw)
     RECORDS.load("validation", small)
 

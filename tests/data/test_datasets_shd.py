@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn.data.datasets import Split, cache
+from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.shd import SHDTask, SSCTask, read_recordings
+from srnn.data.datasets.verifying import state, verify
 from srnn.data.encoders import EventBinning
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
@@ -141,6 +143,14 @@ def test_the_splits(folder: Path) -> None:
             expected = as_the_authors_did(file["spikes/times"][index], file["spikes/units"][index])
             np.testing.assert_array_equal(np.asarray(test.x[index : index + 1])[0], expected)
         np.testing.assert_array_equal(test.y, file["labels"])
+
+
+def test_what_tonic_fetched_is_read_and_verified_where_it_is(folder: Path) -> None:
+    before = SHDTask().load("test", folder)
+    (folder / "shd").rename(folder / "SHD")
+    np.testing.assert_array_equal(SHDTask().load("test", folder).y, before.y)
+    assert state(CATALOGUE["shd"], folder) == "there"
+    assert [report.condition for report in verify(CATALOGUE["shd"], folder)] == ["readable"] * 2
 
 
 def test_who_is_held_out_can_be_said(folder: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.soli import SoliTask, cut
+from srnn.data.datasets.verifying import state, verify
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
@@ -73,6 +75,15 @@ def test_the_splits(folder: Path) -> None:
         np.testing.assert_array_equal(train.x[0], np.asarray(file["ch3"])[np.arange(40) % 12])
     sequence = create_task("soli_sequence").load("train", folder)
     np.testing.assert_array_equal(sequence.y, train.y[:, 0])
+
+
+def test_the_split_may_lie_with_the_recordings_in_dsp(folder: Path) -> None:
+    (folder / "soli").rename(folder / "dsp")
+    (folder / "soli").mkdir()
+    (folder / "dsp").rename(folder / "soli" / "dsp")
+    assert len(SoliTask().load("validation", folder)) == 9
+    assert state(CATALOGUE["soli"], folder) == "there"
+    assert all(report.good for report in verify(CATALOGUE["soli"], folder))
 
 
 def test_options(folder: Path) -> None:

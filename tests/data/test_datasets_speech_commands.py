@@ -171,6 +171,10 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
 
     refuses("srnn data fetch speech-commands-v1", version=1)
     refuses("test_set_v0.02.*srnn data fetch speech-commands-test-v2", test_set="official")
+    (root / "speech_commands_v0.01").symlink_to(folder)
+    refuses(
+        r"speech_commands_v0.01 is not of version 1, which has no 'backward' \(validation_list.txt lists", version=1
+    )
     refuses(
         "test_set_v0.01.*: it should contain", version=1, test_set="official"
     )  # 'srnn data fetch' has none of version 1

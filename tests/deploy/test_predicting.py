@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tracemalloc
@@ -19,6 +20,7 @@ from srnn import SRNN, SrnnError, from_network
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath, WindowPath
+from srnn.deploy.predicting import recordings
 from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
@@ -79,6 +81,17 @@ def test_labels_of_other_recordings_stand_beside_what_they_name(tmp_path: Path) 
     split = own.load("validation")
     assert np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
     assert (split.y[:, :late] == -1).all() and np.array_equal(split.y[:, late:], y)
+
+
+def test_texts_beside_sound_or_records_are_no_recordings(tmp_path: Path) -> None:
+    """As TIMIT has them beside its sentences, and PhysioNet beside its records."""
+    for name in ("a/SA1.TXT", "a/SA1.WAV", "b/RECORDS.txt", "b/sel1.hea", "c/1.txt", "c/2.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [
+        path.name for path in recordings([tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "a" / "SA1.TXT"])
+    ]
+    assert names == ["SA1.WAV", "sel1.hea", "1.txt", "2.csv", "SA1.TXT"]
 
 
 def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,30 +163,26 @@ def test_what_predict_takes(small: Path) -> None:
             model.predict(bad)
 
 
-def test_a_channel_in_another_unit_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_channel_in_another_unit_is_named() -> None:
     scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
     model = from_network(SRNN(2, [4], 2), ("a", "b"), signal=ScaledPath(2, 50.0, scale))
-    run, x = model.save(tmp_path / "model.safetensors"), np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
-    prediction = model.predict(x)
-    assert not isinstance(prediction, list) and not prediction.doubt and "unit" not in repr(prediction)
+    x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
+    model.predict(x)
     x[:, 1] = 9800
-    np.save(tmp_path / "x.npy", x)
-    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--json"]) == 0
-    printed, doubt = (
-        capsys.readouterr(),
-        "channel 1 lies 1.96e+04 of training's standard deviations from its mean there",
-    )
-    assert printed.err.startswith(f"srnn: {tmp_path / 'x.npy'}: {doubt}; is it in the same unit?")
-    assert json.loads(printed.out)["results"][0]["doubt"].startswith(doubt)
+    doubt = r"^The signal: channel 1 lies 1\.96e\+04 of training's standard deviations from its mean there; is it in the same"
+    with pytest.warns(RuntimeWarning, match=doubt):
+        model.predict(x)
 
 
 @pytest.mark.parametrize(
     ("white", "brightest", "doubt"), [(1, 1, ""), (1, 16, "0 to 16"), (255, 255, ""), (255, 1, "0 to 1"), (255, 0, "")]
 )
-def test_images_of_another_white_are_named(white: float, brightest: float, doubt: str) -> None:
-    model = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3, white))
-    prediction = model.predict(np.linspace(0, brightest, 20))
-    assert not isinstance(prediction, list) and doubt in prediction.doubt and bool(prediction.doubt) == bool(doubt)
+def test_images_of_another_white_are_named(white: float, brightest: float, doubt: str, tmp_path: Path) -> None:
+    model = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3, white)).save(tmp_path / "model.safetensors")
+    np.save(tmp_path / "x.npy", np.linspace(0, brightest, 20))
+    warned = pytest.warns(RuntimeWarning, match=doubt) if doubt else contextlib.nullcontext()
+    with warned:
+        assert main(["predict", str(model), str(tmp_path / "x.npy"), "--csv"]) == 0
 
 
 def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:

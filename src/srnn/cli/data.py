@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from ..text import some
 from .options import Command, add_parts, given
 from .show import tell
 
@@ -84,8 +85,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
+    from ..data.datasets.catalogue import folder_of
     from ..data.datasets.fetch import address
-    from ..data.datasets.verifying import folder_of
 
     data_set: DataSet = arguments.data_set
     folder = folder_of(data_set, arguments.data_dir)
@@ -140,7 +141,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ..data.datasets.verifying import folder_of, verify
+    from ..data.datasets.catalogue import folder_of
+    from ..data.datasets.verifying import verify
 
     data_set: DataSet = arguments.data_set
     reports = verify(data_set, arguments.data_dir)
@@ -166,10 +168,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
     """What to do about bad files."""
+    from ..data.datasets.unpack import is_unpacked, list_archives
+
     data_set: DataSet = arguments.data_set
     if not data_set.fetchable:
         return data_set.how_to_get.format(folder=folder)
     archives = {file.name for file in data_set.files if data_set.unpack}
+    others = [path.name for path in list_archives(folder) if path.name not in archives and not is_unpacked(path)]
+    if data_set.unpack and others:
+        return f"unpack what is there, {some(others)}: {_command(arguments, 'prepare')}"
     if not bad & archives and any((folder / name).is_file() for name in archives):
         return f"unpack it again: {_command(arguments, 'prepare')} --force"
     return f"fetch it: {_command(arguments, 'fetch')}"
@@ -183,8 +190,8 @@ def _command(arguments: argparse.Namespace, part: str) -> str:
 def _prepare(arguments: argparse.Namespace) -> int:
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
+    from ..data.datasets.catalogue import folder_of
     from ..data.datasets.unpack import unpack_archives
-    from ..data.datasets.verifying import folder_of
     from ..data.tasks import create_task
 
     data_set: DataSet = arguments.data_set

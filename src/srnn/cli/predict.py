@@ -55,8 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
             failed += 1
             print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)
         else:
-            if prediction.doubt:
-                print(f"srnn: {one_line(f'{file}: {prediction.doubt}')}", file=sys.stderr, flush=True)
             if arguments.json:
                 results.append(as_json(file, prediction, arguments.over_time))
             elif arguments.csv:
@@ -81,8 +79,6 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         "confidence": round(prediction.confidence, 6),
         "steps": len(prediction.scores),
     }
-    if prediction.doubt:
-        result["doubt"] = prediction.doubt
     if not prediction.per_step:
         result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
     if over_time:

@@ -163,13 +163,13 @@ class Task(ABC):
     def origin(self, data_dir: Path | None = None) -> str:
         """Where its data come from, for people: the data set's title (of one that is not in the catalogue what the task
         says of itself), and the folder."""
-        from .datasets.catalogue import data_set_of
+        from .datasets.catalogue import data_set_of, folder_of
 
         known = data_set_of(self.name, self.chosen())
         if known is None:
             says = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
             return f"{says} ({resolve_data_dir(data_dir)})"
-        return f"{known.title} ({resolve_data_dir(data_dir) / known.folder if known.folder else known.size})"
+        return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
 
     def reading(self, data: Path, hold_out: bool = False) -> DescribedTask:
         """The task with labelled recordings in the place of its own data.

@@ -10,6 +10,7 @@ steps of zeros are read. ``streaming`` does the same as the signal comes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
-SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", ".wav", ".flac", ".sph", ".nist")
+SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
 """Endings of the recordings that a folder is searched for."""
 
 
@@ -50,8 +52,6 @@ class Prediction:
     """Whether every step has a label of its own; else the last row is the decision."""
     step_seconds: float | None = None
     """From one step to the next; None: steps are not in time."""
-    doubt: str = ""
-    """Why the recording can hardly be like those of training, for people: such as a channel in another unit. Else empty."""
 
     @property
     def number(self) -> int:
@@ -93,8 +93,7 @@ class Prediction:
         ]
 
     def __repr__(self) -> str:
-        doubt = f"; {self.doubt}" if self.doubt else ""
-        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps{doubt})"
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps)"
 
 
 def predict(
@@ -109,7 +108,7 @@ def predict(
         channels: of a file, which of its channels to read, in this order, counted from 0; None: all.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
-    exceed the machine's memory.
+    exceed the machine's memory. A RuntimeWarning says where one is likely in another unit than training's.
     """
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
@@ -121,7 +120,8 @@ def predict(
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
-    doubt = path.doubt(steps)
+    if doubt := path.doubt(steps):
+        warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
     # Of a step: its input, and of a class its score and its confidence, and what they take on the way.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
@@ -137,16 +137,21 @@ def predict(
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
     check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
-    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000, doubt)
+    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000)
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The recordings among files and folders; folders are searched, in order of names, but for what is hidden (a cache)."""
+    """The recordings among files and folders; folders are searched, in order of names, but for what is hidden (a cache).
+
+    Where a folder holds sound or WFDB records, its texts are no tables of samples but transcripts, sums and notes.
+    """
     for path in paths:
-        if path.is_dir():
-            yield from (file for file in visible_files(path) if file.suffix.lower() in SUFFIXES)
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        found = {file: file.suffix.lower() for file in visible_files(path)}
+        certain = not {".hea", *AUDIO_SUFFIXES}.isdisjoint(found.values())
+        yield from (file for file, ending in found.items() if ending in SUFFIXES and not (certain and ending == ".txt"))
 
 
 def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:

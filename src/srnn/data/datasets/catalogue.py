@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ...errors import SrnnError, nearest
+from .base import resolve_data_dir
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,16 @@ class DataSet:
     name: str
     title: str
     folder: str
-    """Its folder under the data folder."""
+    """Its folder under the data folder, where ``fetch`` puts it."""
     licence: str
     citation: str
     size: str
     """Its size, as text for people."""
     homepage: str
+    elsewhere: tuple[str, ...] = ()
+    """Other folders where it is read: those of its archive, or of another library."""
+    sign: str = ""
+    """Pattern of the files, as ``Path.glob`` takes it, by which one of these folders is known."""
     files: tuple[DataFile, ...] = ()
     """What ``fetch`` downloads and ``verify`` checks."""
     unpack: bool = False
@@ -139,6 +144,8 @@ _DATA_SETS = (
         "Proc. IEEE 86 (1998) 2278-2324",
         size="11 MB, 60,000 training and 10,000 test images",
         homepage="http://yann.lecun.com/exdb/mnist/",
+        elsewhere=("mnist/raw", "MNIST/raw"),  # torchvision's
+        sign="t*-images?idx3-ubyte*",
         files=tuple(
             DataFile(name, _MNIST + name, checksum=f"md5:{packed}", content_checksum=f"md5:{content}")
             for name, packed, content in (
@@ -157,6 +164,8 @@ _DATA_SETS = (
         licence="CC BY 4.0",
         citation=_HEIDELBERG,
         size="8,156 training and 2,264 test recordings",
+        elsewhere=("SHD",),  # Tonic's
+        sign="shd_*.h5*",
         homepage="https://zenkelab.org/resources/spiking-heidelberg-datasets-shd/",
         unpack=True,
         files=(
@@ -172,6 +181,8 @@ _DATA_SETS = (
         licence="CC BY 4.0",
         citation=_HEIDELBERG,
         size="75,466 training, 9,981 validation and 20,382 test recordings",
+        elsewhere=("SSC",),
+        sign="ssc_*.h5*",
         homepage="https://zenkelab.org/resources/spiking-heidelberg-datasets-shd/",
         unpack=True,
         files=(
@@ -265,13 +276,15 @@ _DATA_SETS = (
     DataSet(
         name="qtdb",
         title="QT Database: two-lead electrocardiograms with marked waves",
-        folder="qtdb",
+        folder="qtdb/records",
         licence="Open Data Commons Attribution 1.0",
         citation="Laguna, Mark, Goldberger, Moody: A database for evaluation of algorithms for measurement of QT and "
         "other waveform intervals in the ECG. Computers in Cardiology 24 (1997) 673-676",
         size="105 records of 15 minutes; of their files, signals and the marks q1c",
         homepage="https://physionet.org/content/qtdb/1.0.0/",
-        sums=DataFile("records/SHA256SUMS", "https://physionet.org/files/qtdb/1.0.0/SHA256SUMS.txt"),
+        elsewhere=("qtdb", "qtdb/1.0.0", "qtdb/qt-database-1.0.0"),  # PhysioNet's, of its mirror and its archive
+        sign="[!.]*.hea",
+        sums=DataFile("SHA256SUMS", "https://physionet.org/files/qtdb/1.0.0/SHA256SUMS.txt"),
         sums_pattern=r"sel\w+\.(dat|hea|q1c)",
     ),
     DataSet(
@@ -282,6 +295,8 @@ _DATA_SETS = (
         citation="Wang, Song, Lien, Poupyrev, Hilliges: Interacting with Soli: exploring fine-grained dynamic gesture "
         "recognition in the radio-frequency spectrum. UIST (2016) 851-860",
         size="2,750 recordings",
+        elsewhere=("soli/dsp",),
+        sign="file_half.json",
         homepage="https://github.com/simonwsw/deep-soli",
         files=(
             DataFile("file_half.json",
@@ -326,3 +341,18 @@ def find_data_set(name: str) -> DataSet:
     if name not in CATALOGUE:
         raise SrnnError(f"There is no data set {name!r}.{nearest(name, CATALOGUE)}")
     return CATALOGUE[name]
+
+
+def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:
+    """The folder under the data folder where the data set is, or, where it is in none, its own."""
+    own, *others = (resolve_data_dir(data_dir) / name for name in (data_set.folder, *data_set.elsewhere))
+    return next((folder for folder in (own, *others) if others and any(folder.glob(data_set.sign))), own)
+
+
+def find_bare(folder: Path, name: str) -> Path | None:
+    """A file that was packed by itself, unpacked; None where it is not there.
+
+    Other programs than gzip give it the name that its archive remembers (MNIST's: a dot for a hyphen), or a folder of its own.
+    """
+    paths = (folder / name, folder / name.replace("-idx", ".idx"), folder / name / name)
+    return next((path for path in paths if path.is_file()), None)

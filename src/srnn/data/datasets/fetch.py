@@ -22,8 +22,8 @@ from typing import Any
 
 from ...errors import SrnnError
 from ...files import locked
-from .catalogue import DataFile, DataSet, FileReport
-from .verifying import check, folder_of, read_sums, usable
+from .catalogue import DataFile, DataSet, FileReport, folder_of
+from .verifying import check, find_sums, read_sums, usable
 
 _CHUNK = 1 << 20
 TIMEOUT = 30.0
@@ -68,7 +68,7 @@ def fetch(
             download(address(file, data_set, mirror), folder / file.name, file, watch)
 
         if data_set.sums is not None:
-            sums = folder / data_set.sums.name
+            sums = find_sums(folder, data_set.sums.name)
             if not sums.is_file():
                 get(data_set.sums)
             files += read_sums(data_set, sums)

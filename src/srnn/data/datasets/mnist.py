@@ -1,7 +1,7 @@
 """MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted order (docs/tasks/smnist.md).
 
     <data_dir>/mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz,
-    t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz)
+    t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz; or in <data_dir>/MNIST/raw, as torchvision has them)
 
 Pixels are divided by 255. Images stay bytes; a batch's windows are made when it is cut (``WindowedArray``).
 """
@@ -23,6 +23,7 @@ from ...files.unpacking import Allowance, file_parts, gunzip
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
+from .catalogue import CATALOGUE, find_bare, folder_of
 from .inputs import WindowedArray
 
 PIXELS = 784
@@ -125,12 +126,11 @@ def read_images(part: str, data_dir: Path | None = None) -> tuple[npt.NDArray[np
 
 def find_file(name: str, data_dir: Path | None = None) -> Path:
     """The path of the file, compressed or not. SrnnError, with how to get it, if it is missing."""
-    root = resolve_data_dir(data_dir)
-    for folder in (root / "mnist", root / "mnist" / "raw", root / "MNIST" / "raw"):
-        for path in (folder / f"{name}.gz", folder / name):
-            if path.is_file():
-                return path
-    raise not_found(f"{name}.gz was", root, "get it with 'srnn data fetch mnist'")
+    folder = folder_of(CATALOGUE["mnist"], data_dir)
+    packed = folder / f"{name}.gz"
+    if path := packed if packed.is_file() else find_bare(folder, name):
+        return path
+    raise not_found(f"{name}.gz was", resolve_data_dir(data_dir), "get it with 'srnn data fetch mnist'")
 
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:

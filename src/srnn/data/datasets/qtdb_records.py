@@ -1,6 +1,7 @@
 """ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here (docs/tasks/ecg.md).
 
-    <data_dir>/qtdb/records/ (or <data_dir>/qtdb/), with NAME.dat, NAME.hea and NAME.q1c for every record
+    <data_dir>/qtdb/records/ (or where PhysioNet's archive and mirror have them: ``catalogue``), with NAME.dat, NAME.hea and
+    NAME.q1c for every record
 
 With a running scale leads are smoothed only, and thresholds follow the signal from the record's beginning. Where a wave or a mark
 is missing, or the next P is more than 1.2 s off (a beat that was not annotated), a segment has no label: -1. Windows cover each
@@ -27,8 +28,9 @@ from ...files import LIMITS, read_bytes
 from ...files import wfdb_records as _wfdb
 from ..signals import CrossingPath
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
+from .catalogue import CATALOGUE, folder_of
 from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
-from .verifying import checksums
+from .verifying import checksums, find_sums
 
 MARGIN = 150
 """Samples before the first and after the last annotated wave that windows cover, as in the paper's files."""
@@ -60,7 +62,7 @@ def load_records(
     names = split_records(record_names(folder))[split]
     if not names:
         raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
-    sums = checksums(folder / "SHA256SUMS")
+    sums = checksums(find_sums(folder))
     xs, ys, lengths, groups, signals, starts = [], [], [], [], [], []
     before, after = (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
     for name in names:
@@ -90,12 +92,10 @@ class Record(NamedTuple):
 
 def records_folder(data_dir: Path | None = None) -> Path:
     """The folder of the records. SrnnError, with how to get them, if it is missing."""
-    root = resolve_data_dir(data_dir)
-    records = root / "qtdb" / "records"
-    for folder in (records, records.parent):
-        if folder.is_dir() and any(folder.glob("[!.]*.hea")):
-            return folder
-    raise not_found("QTDB's records were", root, SOURCE.format(folder=records))
+    folder = folder_of(CATALOGUE["qtdb"], data_dir)
+    if record_names(folder):
+        return folder
+    raise not_found("QTDB's records were", resolve_data_dir(data_dir), SOURCE.format(folder=folder))
 
 
 def record_names(folder: Path) -> list[str]:

@@ -28,6 +28,7 @@ from ..signals import CochleaPath
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
 from .cache import Arrays, cached
+from .catalogue import CATALOGUE, folder_of
 from .sparse import SpikeArray
 from .splitting import held_out
 
@@ -130,10 +131,10 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
     """The split's file. SrnnError, with how to get it, if it is missing."""
     root = resolve_data_dir(data_dir)
     file = _FILES[name][split]
-    for path in (root / name / file, root / file):
+    folder = folder_of(CATALOGUE[name], data_dir)
+    for path in (folder / file, root / file):
         if path.is_file():
             return path
-    folder = root / name
     for suffix in (".zip", ".gz"):
         if (folder / (file + suffix)).is_file():
             raise SrnnError(f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare {name}.")

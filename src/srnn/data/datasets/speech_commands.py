@@ -165,6 +165,10 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
                 read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
             )
             missing = sorted(listed[other] - present)
+            if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
+                raise SrnnError(
+                    f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({file} lists it)."
+                )
             if missing:
                 raise SrnnError(f"{folder} lacks {len(missing)} recordings that {file} lists, such as {missing[0]}.")
         else:

@@ -92,11 +92,8 @@ def unpack_archives(
     and raises SrnnError for one that must not be.
     """
     done = []
-    for archive in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not archive.is_file() or not archive.name.endswith(_ARCHIVES) or archive.name.startswith("."):
-            continue
-        note = Note.read(folder, archive.name)
-        if not force and note is not None and note.archive == state_of(archive) and not note.lost(folder):
+    for archive in list_archives(folder):
+        if not force and is_unpacked(archive):
             continue
         if check is not None:
             check(archive)
@@ -110,6 +107,18 @@ def unpack_archives(
         note.write(folder, archive.name)
         done.append(archive)
     return done
+
+
+def list_archives(folder: Path) -> list[Path]:
+    """The archives that lie in a folder, sorted."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else ()
+    return [p for p in paths if p.is_file() and p.name.endswith(_ARCHIVES) and not p.name.startswith(".")]
+
+
+def is_unpacked(archive: Path) -> bool:
+    """Whether an archive was unpacked as it is now, and its files are still there."""
+    note = Note.read(archive.parent, archive.name)
+    return note is not None and note.archive == state_of(archive) and not note.lost(archive.parent)
 
 
 @dataclass(frozen=True)

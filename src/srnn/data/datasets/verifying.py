@@ -14,7 +14,7 @@ from ...errors import SrnnError
 from ...files import LIMITS, files_in, read_json, read_text, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
 from .base import resolve_data_dir
-from .catalogue import DataFile, DataSet, FileReport
+from .catalogue import DataFile, DataSet, FileReport, find_bare, folder_of
 from .unpack import Note, read_through, state_of
 
 _MAGIC = {
@@ -27,9 +27,10 @@ _MAGIC = {
 State = Literal["built in", "there", "packed", "incomplete", "missing", "ask for it"]
 
 
-def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:
-    """The data set's folder under the data folder."""
-    return resolve_data_dir(data_dir) / data_set.folder
+def find_sums(folder: Path, name: str = "SHA256SUMS") -> Path:
+    """A folder's file of checksums: as ``fetch`` calls it, or with .txt, as PhysioNet does."""
+    own, official = folder / name, folder / f"{name}.txt"
+    return official if official.is_file() and not own.is_file() else own
 
 
 def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
@@ -39,7 +40,7 @@ def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
     folder = folder_of(data_set, data_dir)
     files = list(data_set.files)
     if data_set.sums is not None:
-        sums = folder / data_set.sums.name
+        sums = find_sums(folder, data_set.sums.name)
         if not sums.is_file():
             return [FileReport(data_set.sums.name, "missing")]
         files += read_sums(data_set, sums)
@@ -62,7 +63,7 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
     if not data_set.folder:
         return "built in"
     folder = folder_of(data_set, data_dir)
-    if _there(data_set, folder):
+    if _there(data_set, folder, resolve_data_dir(data_dir)):
         return "there"
     names = [file.name for file in data_set.files]
     if data_set.unpack and all(begins_well(folder / name) for name in names):
@@ -72,22 +73,25 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
     return "missing" if data_set.fetchable else "ask for it"
 
 
-def _there(data_set: DataSet, folder: Path) -> bool:
-    """Whether all that the tasks read is there, by its names and first bytes."""
+def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
+    """Whether all that the tasks read is there, by its names and first bytes. ``root``: the data folder."""
     from .timit import glance
 
     if data_set.recordings:
         paths = list(folder.glob(data_set.recordings))
         return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
-        return glance(folder.parent)
-    if data_set.name == "qtdb":  # the records, or the paper's arrays
-        paths = [*folder.glob("records/*.dat"), *folder.glob("paper_split/*.mat")]
-        return any(path.is_file() and path.stat().st_size > 0 for path in paths)
+        return glance(root)
+    if data_set.sums is not None:  # QTDB's records, all that are listed, or the paper's arrays
+        sums = checksums(find_sums(folder, data_set.sums.name))
+        listed = [folder / name for name in sums if re.fullmatch(data_set.sums_pattern, name)]
+        records = any(map(begins_well, folder.glob("[!.]*.dat"))) and all(map(begins_well, listed))
+        return records or any(map(begins_well, root.glob("qtdb/paper_split/*.mat")))
     if data_set.name == "soli" and not any(begins_well(path) for path in folder.rglob("*_*_*.h5")):
         return False
     return all(
-        begins_well(folder / Path(file.name).stem) or (not data_set.unpack and begins_well(folder / file.name))
+        begins_well(find_bare(folder, Path(file.name).stem) or folder)
+        or (not data_set.unpack and begins_well(folder / file.name))
         for file in data_set.files
     )
 
@@ -172,8 +176,8 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
     path = folder / file.name
     report = check(file, path)
     if not data_set.unpack:
-        bare = folder / Path(file.name).stem  # MNIST's are read unpacked too
-        if report.condition == "missing" and file.content_checksum and bare.is_file():
+        bare = find_bare(folder, Path(file.name).stem)  # MNIST's are read unpacked too
+        if report.condition == "missing" and file.content_checksum and bare:
             right = digest(bare, file.content_checksum) == file.content_checksum
             return [FileReport(bare.name, "whole" if right else "wrong", "" if right else "its checksum differs")]
         return [report]
