@@ -32,7 +32,9 @@ class SrnnError(Exception):
 def lacks_memory(error: BaseException) -> bool:
     """Whether it says that memory is not enough: a MemoryError, or torch's own, a RuntimeError that only its text tells."""
     words = ("allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
