@@ -11,7 +11,8 @@ from typing import Any, TypeGuard
 from .text import brief, one_line
 
 __all__ = [
-    "SrnnError", "check_choice", "check_flag", "check_positive", "check_whole", "is_number", "nearest", "need", "require",
+    "SrnnError", "check_choice", "check_flag", "check_positive", "check_whole", "is_number", "lacks_memory", "nearest", "need",
+    "require",
 ]  # fmt: skip
 
 
@@ -26,6 +27,14 @@ class SrnnError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(str(message)))
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it says that memory is not enough: a MemoryError, or torch's own, a RuntimeError that only its text tells."""
+    words = ("allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:

@@ -109,6 +109,16 @@ def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
         assert "exists; name a new file" in fails(capsys, *words, tmp_path / "file")
 
 
+def test_a_lack_of_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy has an error of its own for it; torch says it in a RuntimeError, which was a traceback."""
+    for large in (lambda *_: torch.empty(2**50), lambda *_: np.empty(2**55)):
+        monkeypatch.setattr("srnn.cli.recipes.show_names", large)
+        assert "not enough memory" in fails(capsys, "recipes")
+    monkeypatch.setattr("srnn.cli.recipes.show_names", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        main(["recipes"])
+
+
 def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "run"]
     assert "Did you mean 'train'?" in fails(capsys, "trian")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
@@ -19,7 +20,8 @@ from websockets.exceptions import InvalidStatus
 import srnn
 from srnn.data.encoders import Statistics
 from srnn.deploy.predicting import predict
-from srnn.deploy.serve.batch import classify, read_body
+from srnn.deploy.serve.batch import answer, classify, read_body
+from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder
 from support.runs import ECG, SPOKEN, make_run
 from support.serving import LEADS, Service, expected, serving
@@ -166,6 +168,13 @@ HUGE = NPY.getvalue().replace(b"(1, 20, 1)", b"(1 ,2**9,1)").replace(b"(1 ,2**9,
 def test_bad_batches(service: Service, kind: str, body: bytes, status: int, message: str) -> None:
     found, answer = service.ask("/v1/models/digits/classify", body, Content_Type=kind)
     assert found == status and message in answer["detail"]
+
+
+def test_a_batch_that_lacks_memory_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by torch, whose error for it is a RuntimeError."""
+    monkeypatch.setattr("srnn.deploy.serve.batch.read_body", lambda *_: torch.empty(2**50))
+    status, content = answer({"m": None}, Limits(), "m", "application/json", b"")  # type: ignore[dict-item]
+    assert status == 422 and b"too much memory" in content
 
 
 def test_routes_that_are_not_there(service: Service) -> None:

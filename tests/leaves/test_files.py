@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -219,3 +221,12 @@ def test_lines_end_alike_on_every_system() -> None:
     """Windows writes what is given as text with other ends: C and Makefiles that another system is to read."""
     source = Path(srnn.__file__).parent
     assert not [path for path in source.rglob("*.py") if ".write_text(" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere names are text")
+def test_a_name_that_the_locale_cannot_say_is_written(tmp_path: Path) -> None:
+    """In an old C locale the temporary name was none."""
+    code = "import sys, srnn.files as f; f.write_atomically(f.writing.Path(sys.argv[1]), b'1')"
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "größe")], check=True, env={**os.environ, **locale})
+    assert (tmp_path / "größe").read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1

@@ -288,7 +288,10 @@ def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Pat
     with locked(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "file").touch()
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
-    for name, why in (("x" * 300, ""), ("zero\0byte", ""), ("a/b/file", ".* it is a file; name a folder")):
+    (tmp_path / "link").symlink_to("nowhere")  # a folder in it was tried to be made for ever
+    for name, why in (("x" * 300, ""), ("zero\0byte", ""), ("a/b/file", ".* it is a file; name a folder"),
+                      ("a/b/file/c", ".*/a/b/file is a file"), ("link/a", ".*/link is a link that leads nowhere"),
+                      ("link", ".* it is a link that leads nowhere")):  # fmt: skip
         with pytest.raises(SrnnError, match=f"Cannot write{why}"), locked(tmp_path / name):
             pass
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from srnn import SrnnError
@@ -25,7 +26,7 @@ def test_spread() -> None:
     assert spread([1.0])["std"] is None
 
 
-def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path) -> None:
+def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe("--training.epochs=2")
     for seed in (0, 1):  # what a recipe says of itself is no setting
         train(replace(recipe, note=f"note {seed}"), tmp_path / f"s{seed}", seed=seed, task=TinyTask())
@@ -45,6 +46,10 @@ def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path) -> None:
     for wrong in ([], [folders[0], folders[0]], [folders[0], tmp_path / "other"], [tmp_path / "out"], [tmp_path]):
         with pytest.raises(SrnnError):
             summarise(wrong, tmp_path / "new", "tiny", "srnn train")
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):  # all files, or none
+        patch.setattr("srnn.measure.style.rendered", lambda *_: np.empty(2**55))
+        summarise(folders, tmp_path / "new", "tiny", "srnn train")
+    assert not (tmp_path / "new").exists()
     (tmp_path / "s0" / "result.json").unlink()
     with pytest.raises(SrnnError, match="no result yet"):
         summarise(folders, tmp_path / "new", "tiny", "srnn train")

@@ -205,6 +205,19 @@ def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path
     _once(queue)
 
 
+def test_a_training_that_lacks_memory_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended its worker, and the next."""
+    sweep, out = sweep_in(tmp_path, "recipe: tiny.yaml\nseeds: [0, 1]\n"), tmp_path / "out"
+
+    def large(*arguments: object, seed: int, **options: object) -> object:
+        return torch.empty(2**50) if seed == 0 else train(*arguments, seed=seed, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("srnn.training.loop.train", large)
+    assert work(queue_in(sweep, out), out, task=TinyTask()) == 2
+    queue = queue_in(sweep, out)
+    assert states_of(queue) == ["failed", "done"] and "not enough memory" in (queue.status()[0].error or "")
+
+
 def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path) -> None:
     """It is named as having lost a training, and is not the best, however good the other was."""
     text = "recipe: tiny.yaml\nseeds: [0, 1]\nsampler: random\ntrials: 2\nparameters: {training.batch_size: [4, 5]}\n"

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import SrnnError, nearest
+from ..errors import SrnnError, lacks_memory, nearest
 from ..terminal import plain_warnings, printable_output
 from ..text import one_line
 from .options import Command, Parser
@@ -149,7 +149,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # the reader of our output has closed it, as with | head
             _discard_output()
             return 0
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
             print("srnn: there is not enough memory for this", file=sys.stderr)
             return 2
         except OSError as error:  # of the machine: a name too long for it, a disk that is full or gone

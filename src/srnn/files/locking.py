@@ -49,9 +49,12 @@ class FolderInUse(SrnnError):
 
 
 def check_folder(folder: Path) -> None:
-    """SrnnError if the path of a folder to write is something else."""
-    if os.path.exists(folder) and not os.path.isdir(folder):  # false where pathlib raises: names that are too long
-        raise SrnnError(f"Cannot write the folder {folder}: it is a file; name a folder with --out.")
+    """SrnnError if the path of a folder to write, or what it is to be made in, is something else."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if os.path.lexists(there) and not os.path.isdir(there):  # false where pathlib raises: names that are too long
+        what = "a file" if os.path.exists(there) else "a link that leads nowhere"
+        which = "it" if there == folder else there
+        raise SrnnError(f"Cannot write the folder {folder}: {which} is {what}; name a folder with --out.")
 
 
 def check_writable(folder: Path) -> None:
@@ -158,8 +161,7 @@ def _make_and_acquire(folder: Path, until: float) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            if os.path.lexists(folder) and not os.path.isdir(folder):
-                raise
+            check_folder(folder)
             continue  # its holder, who had made it, removed it when one was about to see that it is a folder
         try:
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)

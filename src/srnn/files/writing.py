@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -164,7 +165,7 @@ def append_line(path: Path, line: str) -> None:
 
 def temporary_beside(target: Path) -> Path:
     """A name in the same folder that no other writer has; it begins as ``target``'s, so that one sees whose it is."""
-    name = os.fsencode(target.name)[:100].decode(errors="ignore")
+    name = os.fsencode(target.name)[:100].decode(sys.getfilesystemencoding(), errors="ignore")
     return target.with_name(f".{name}-{os.urandom(6).hex()}.tmp")
 
 

@@ -115,10 +115,11 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "environments": [run.environment for run in runs],
         "recipe": runs[-1].recipe.to_dict(),
     }
+    page, picture = _page(summary), _plot(summary)
     write_atomically(out / "recipe.yaml", dump_recipe(runs[-1].recipe).encode())
     write_atomically(out / "summary.json", (json_text(summary) + "\n").encode())
-    write_atomically(out / "summary.md", _page(summary).encode())
-    _plot(summary, out / "curves.svg")
+    write_atomically(out / "summary.md", page.encode())
+    write_atomically(out / "curves.svg", picture)
     return summary
 
 
@@ -159,7 +160,7 @@ def _page(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plot(summary: dict[str, Any], path: Path) -> None:
+def _plot(summary: dict[str, Any]) -> bytes:
     with style.context():
         from matplotlib.figure import Figure
 
@@ -173,5 +174,4 @@ def _plot(summary: dict[str, Any], path: Path) -> None:
         axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=one_line(summary["title"]))
         axes.grid()
         axes.legend(loc="lower right")
-        picture = style.rendered(figure, "svg")
-    write_atomically(path, picture)
+        return style.rendered(figure, "svg")

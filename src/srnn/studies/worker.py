@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.tasks import Task
-from ..errors import SrnnError
+from ..errors import SrnnError, lacks_memory
 from ..files import FolderInUse
 from ..progress import Reporter
 from ..training.runs import Run
@@ -42,8 +42,8 @@ def work(
         task: the task itself, where a recipe cannot name it.
         say: called with one line for each thing that happens.
 
-    A unit whose training ends with an SrnnError counts as failed, and the worker continues with the next. A worker that is
-    interrupted gives its unit back.
+    A unit whose training ends with an SrnnError, or lacks memory, counts as failed, and the worker continues with the next. A
+    worker that is interrupted gives its unit back.
     """
     done = 0
     while True:
@@ -98,9 +98,12 @@ def _do(claim: Claim, out: Path, data_dir: Path | None, task: Task | None, say: 
     except Lost:
         say(f"{name}: another worker has it now, because this one was silent for too long")
         return False
-    except SrnnError as error:
-        say(f"{name}: failed: {error}")
-        return claim.end("failed", error=str(error), results=results)
+    except Exception as error:
+        if not isinstance(error, SrnnError) and not lacks_memory(error):
+            raise
+        reason = str(error) if isinstance(error, SrnnError) else "there is not enough memory for it"
+        say(f"{name}: failed: {reason}")
+        return claim.end("failed", error=reason, results=results)
     except KeyboardInterrupt:
         claim.release()
         raise

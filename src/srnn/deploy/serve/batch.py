@@ -14,7 +14,7 @@ import numpy as np
 
 from ...data.datasets.audio import decode_wav
 from ...data.recordings import at_rate
-from ...errors import SrnnError
+from ...errors import SrnnError, lacks_memory
 from ...files import FormatLimits, reading
 from ...files.arrays import parse_npy
 from ..streaming import Decisions, Decoder
@@ -36,7 +36,9 @@ def answer(models: Mapping[str, Decoder], limits: Limits, name: str, kind: str, 
             except SrnnError as error:
                 raise SrnnError(f"Sequence {number}: {error}") from error
         return 200, finite_json({"model": name, "results": results}).encode()
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
         return 422, finite_json({"detail": "The body takes too much memory; send fewer sequences at a time."}).encode()
     except SrnnError as error:
         return 422, finite_json({"detail": str(error)}).encode()
