@@ -179,6 +179,15 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
         Team("cuda" if not torch.cuda.is_available() else "mps")
 
 
+def test_a_mac_trains_on_its_cpu_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its GPU has no float64, in which the inputs are measured: each training there would end with a traceback."""
+    from lightning_fabric.accelerators.mps import MPSAccelerator
+
+    monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Team("auto").fabric.device.type == "cpu"
+
+
 def test_no_coarser_products_are_advised_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,8 +90,14 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             yield
         finally:
             del _held[key]
-            # A waiting process sees that it was removed, and creates another one.
-            remove_locked(handle, folder / NAME)
+            # While it is locked: a waiting process sees that it was removed, and creates another one. Windows removes nothing
+            # that is open, and so neither what another has opened by then.
+            with contextlib.suppress(OSError):
+                if os.name != "posix":
+                    os.close(handle)
+                os.unlink(folder / NAME)
+            if os.name == "posix":
+                os.close(handle)
     finally:
         for place in made:
             with contextlib.suppress(OSError, ValueError):
@@ -135,16 +141,6 @@ def try_lock(handle: int) -> bool | None:
     except OSError as error:
         return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
     return True
-
-
-def remove_locked(handle: int, path: Path) -> None:
-    """Remove a locked file, if it can be, and close it: in that order, where the system removes what is open (not Windows)."""
-    with contextlib.suppress(OSError):
-        if os.name != "posix":
-            os.close(handle)
-        os.unlink(path)
-    if os.name == "posix":
-        os.close(handle)
 
 
 def is_at(handle: int, path: Path) -> bool:

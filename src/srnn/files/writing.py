@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from ..errors import SrnnError
 from ..text import json_text
 from .locking import NAME as LOCK
-from .locking import is_at, remove_locked, try_lock
+from .locking import is_at, try_lock
 
 _OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
 """Names of what is not finished, of a writer that was killed or is at work."""
@@ -185,16 +185,15 @@ def remove_leftovers(folder: Path) -> None:
 
 def _remove_unless_written(path: Path, is_folder: bool) -> None:
     with contextlib.suppress(OSError):
+        if os.name != "posix":  # Windows removes no file that is open; of a folder nobody can tell
+            os.unlink(path)
+            return
         handle = os.open(path, (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
-        if not try_lock(handle) or not is_at(handle, path):
+        try:
+            if try_lock(handle) and is_at(handle, path):
+                shutil.rmtree(path) if is_folder else os.unlink(path)
+        finally:
             os.close(handle)
-        elif not is_folder:
-            remove_locked(handle, path)
-        else:
-            try:
-                shutil.rmtree(path)
-            finally:
-                os.close(handle)
 
 
 def _is_written(folder: Path) -> bool:
@@ -214,8 +213,9 @@ def _new_file(target: Path, mode: int) -> tuple[Path, BinaryIO]:
     while True:
         temporary = temporary_beside(target)
         file = open(temporary, "x+b", opener=create)  # noqa: SIM115 - the caller closes it
-        # Between the two someone may have taken it for a leftover, in a moment that is too short to wait for.
-        if try_lock(file.fileno()) is not False and is_at(file.fileno(), temporary):
+        # Between the two someone may have taken it for a leftover, in a moment that is too short to wait for. Windows removes
+        # none that is open.
+        if os.name != "posix" or (try_lock(file.fileno()) is not False and is_at(file.fileno(), temporary)):
             return temporary, file
         file.close()
 

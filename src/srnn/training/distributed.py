@@ -78,6 +78,9 @@ class Team:
         place: Any = TorchElasticEnvironment() if self.size > 1 else LightningEnvironment()
         # It advises coarser products of whoever has a GPU, with which other neurons spike.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        # Fabric would take a Mac's GPU, for which nothing is compiled here, and which has no float64.
+        if device == "auto" and not torch.cuda.is_available():
+            device = "cpu"
         try:
             self.fabric = Fabric(
                 accelerator=device, devices=local, num_nodes=self.size // local, strategy=strategy, plugins=[place]

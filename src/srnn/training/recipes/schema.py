@@ -210,7 +210,7 @@ class TrainingConfig:
     """Whether a layer that is silent or saturated, or whose gradient has exploded for long, is mended as after a divergence
     (``training.health``); false: it is only reported, as in the first epoch of a start as drawn."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train; auto: a GPU when there is one."""
+    """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
     def __post_init__(self) -> None:
         require_count("training.epochs", self.epochs, 10_000_000)
