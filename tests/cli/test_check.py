@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from srnn.cli.main import main
 from srnn.nn.kernels.cpu import compile_time, compiler, layer
@@ -83,7 +84,7 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
         "labels all": [*QUICK, "--training.early_stopping.metric", "accuracy_labelled"],
         "training.augment.drop": [*QUICK, "--training.augment.drop", "0.5"],
         "training.quantise": [*QUICK, "--training.quantise", "int8", "--network.bidirectional", "true"],
-        "this machine": [*QUICK, "--device", "mps"],
+        **({} if torch.cuda.is_available() else {"this machine": [*QUICK, "--device", "cuda"]}),
         "recipe.yaml": [*QUICK, "--training.start_from", tmp_path],
     }.items():
         assert said in fails(capsys, "check", *words), said

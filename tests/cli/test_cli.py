@@ -137,7 +137,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "no recipe settings" in fails(capsys, "info", "--training.epochs", "3")
     assert "Did you mean 'window'" in fails(capsys, "train", "digits", *out, "--task.options", "{windwo: 3}")
     assert "task" in fails(capsys, "train", "digits", *out, "--task.name", "digitz")
-    assert "this machine" in fails(capsys, "train", "digits", *out, "--training.device", "mps")
+    assert "training.device" in fails(capsys, "train", "digits", *out, "--training.device", "mps")
     assert "no parameter matches" in fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
     assert "does not fit" in fails(capsys, "train", "digits", *out, "--loss.name", "nll")
     assert "no run" in fails(capsys, "evaluate", tmp_path)

@@ -127,7 +127,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     },
     "--device": {
         "action": _Setting, "const": "training.device", "metavar": "D", "dest": "overrides",
-        "help": "short for --training.device: auto, cpu, cuda or mps",
+        "help": "short for --training.device: auto, cpu or cuda",
     },
     "--data": {
         "metavar": "PATH", "type": _path,

@@ -209,7 +209,7 @@ class TrainingConfig:
     mend: bool = True
     """Whether a layer that is silent or saturated, or whose gradient has exploded for long, is mended as after a divergence
     (``training.health``); false: it is only reported, as in the first epoch of a start as drawn."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
     def __post_init__(self) -> None:
