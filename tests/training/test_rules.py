@@ -273,7 +273,7 @@ def test_what_is_learnt_of_a_step_adds_up_and_what_is_not_trained_gets_no_gradie
         network.layers[0].weight_in.requires_grad_(False)  # type: ignore[union-attr]
         network.layers[0].params.requires_grad_(False)  # type: ignore[union-attr, operator]
         learner = Learner(network, DRTRL(), 4)
-        for x in problem()[0].unbind(1):
+        for x in problem(steps=8)[0].unbind(1):
             output = learner.step(x)
             for _ in range(times):
                 learner.learn(torch.full_like(output, 2.0 / times))
