@@ -191,6 +191,8 @@ def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str)
     got = one.push(x[:, :3])[0], one.push(x[:, 3:11], active=np.array([True, False]))[0]
     one.push(x[:, 3:7], active=np.array([False, True]))
     one = pickle.loads(pickle.dumps(one))
+    other.push(x[:, :5])  # of which nothing may stay, nor the turn of its rings
+    last.push(x[0, :5])
     other.set_flat_state(one.flat_state(0), 1)
     other.check_flat_state(one.flat_state(0))
     last.state = one.get_state(1)
