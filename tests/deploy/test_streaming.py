@@ -204,6 +204,17 @@ def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str)
         assert all(torch.allclose(a[0], b[row], atol=1e-12) for a, b in parts)
 
 
+def test_a_state_has_nothing_under_way_beyond_a_delay() -> None:
+    net = make(delays={"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}, backend="cpu")
+    stream, layer = Stream(net), net.layers[0]
+    first, *others = stream.state
+    more = {name: torch.ones_like(getattr(first, name)) for name in ("arriving", "incoming")}
+    stream.state = (first._replace(**more), *others)
+    for name, longest in (("arriving", layer.delay_rec), ("incoming", layer.delay_in - 1)):  # type: ignore[operator]
+        found = getattr(stream.state[0], name)[0]
+        assert torch.equal(found, (torch.arange(len(found))[:, None] <= longest).to(found.dtype))
+
+
 @pytest.mark.parametrize("neuron", ["alif", "brf", "relu"])
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_a_part_of_the_state_is_read_alone(neuron: str, backend: str) -> None:
