@@ -311,3 +311,5 @@ def test_a_flat_state_of_another_size_is_refused() -> None:
         with pytest.raises(SrnnError, match=f"{len(before)} numbers, as flat_state gives them"):
             stream.set_flat_state(wrong)  # type: ignore[arg-type]
     assert np.array_equal(stream.flat_state(), before)
+    stream.push(signal(1, 5, 5)[0])
+    assert not np.array_equal(stream.flat_state(), before)  # a copy, not a view
