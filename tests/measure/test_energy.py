@@ -323,6 +323,13 @@ def test_what_lies_in_padding_costs_nothing(packed: bool) -> None:
     assert reports[0] == reports[1]
 
 
+def test_with_substeps_every_update_of_a_valid_step_is_counted() -> None:
+    net, x = small("lif", substeps=3), (torch.rand(1, 7, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float()
+    padded = torch.nn.functional.pad(x, (0, 0, 0, 5))
+    rates = [energy(net, *given)["firing_rate"] for given in ((x,), (padded, [7]))]
+    assert rates[0] == rates[1] and rates[0]["mean"] > 0
+
+
 @pytest.mark.parametrize("spikes", [True, False])
 def test_what_is_under_way_takes_memory_and_nothing_else(spikes: bool) -> None:
     """Of 5 neurons 8 steps at a bit; of 3 inputs 4 steps, at a bit or a word."""
