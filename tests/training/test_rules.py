@@ -270,8 +270,8 @@ def test_what_is_learnt_of_a_step_adds_up_and_what_is_not_trained_gets_no_gradie
     found = []
     for times in (1, 2):
         network = make([5])
-        network.layers[0].weight_in.requires_grad_(False)  # type: ignore[union-attr]
-        network.layers[0].params.requires_grad_(False)  # type: ignore[union-attr, operator]
+        network.layers[0].weight_in.requires_grad_(False)
+        network.layers[0].params.requires_grad_(False)
         learner = Learner(network, DRTRL(), 4)
         for x in problem(steps=8)[0].unbind(1):
             output = learner.step(x)
