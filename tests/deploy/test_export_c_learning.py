@@ -205,6 +205,20 @@ def test_c_learns_what_the_stream_learns(
     assert max(float(np.abs(single[name] - expected[name]).max()) for name in single) < 1e-3 * moved
 
 
+@pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+def test_labels_that_are_none_and_gradients_that_are_no_numbers_move_nothing(tmp_path: Path) -> None:
+    (x, told), own, found = stream(True), model("alif", "nll", torch.float32), []
+    spoilt, odd = x.copy(), told.copy()
+    spoilt[0] = np.nan  # so the traces of the first sequence are none; its outputs are, for no neuron spikes
+    none = np.flatnonzero(told[30:, 0] < 0) + 30
+    odd[none, 0] = np.resize([3, 1000, -7, 2**31 - 1, -(2**31)], len(none))
+    told[:30, 0] = -1
+    for name, signal, labels in (("spoilt", spoilt, odd), ("plain", x, told)):
+        found.append(learnt_in_c(tmp_path / name, own, "e-prop", signal, labels, Adaptation(lr=0.2), *SANITIZED)[2])
+    assert all((found[0][name] == value).all() for name, value in found[1].items())
+    assert (found[0]["layer0_from_self"] != own.network.layers[0].weight_rec.detach().numpy()).any()  # type: ignore[union-attr, operator]
+
+
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
     """Without traces, and after an update of rate 0, the scores are to the bit those of an export that does not learn."""
     x, told = stream(True)

@@ -142,6 +142,7 @@ def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:
 def test_a_number_fits_with_what_rounds_it() -> None:
     for largest, text in ((INT32_MAX - 512, "(a + 512) >> 10"), (INT32_MAX - 511, "rescale(a, -10)")):
         assert FixedText("a", 30, LIMIT, Counter(), (INT32_MIN, largest)).to(20).text == text
+    assert FixedText("a", 30, LIMIT, Counter(), (-512, 1536)).to(20).bounds == (0, 2)  # -.5 and 1.5, rounded half up
 
 
 CALLS = """\

@@ -191,6 +191,8 @@ def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str)
     got = one.push(x[:, :3])[0], one.push(x[:, 3:11], active=np.array([True, False]))[0]
     one.push(x[:, 3:7], active=np.array([False, True]))
     one = pickle.loads(pickle.dumps(one))
+    other.push(x[:, :5])  # of which nothing may stay, nor the turn of its rings
+    last.push(x[0, :5])
     other.set_flat_state(one.flat_state(0), 1)
     other.check_flat_state(one.flat_state(0))
     last.state = one.get_state(1)
@@ -200,6 +202,17 @@ def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str)
     for state, row in ((other.get_state(1), 0), (last.state, 1)):
         parts = [pair for a, b in zip(state, end, strict=True) for pair in zip(a, b, strict=True)]
         assert all(torch.allclose(a[0], b[row], atol=1e-12) for a, b in parts)
+
+
+def test_a_state_has_nothing_under_way_beyond_a_delay() -> None:
+    net = make(delays={"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}, backend="cpu")
+    stream, layer = Stream(net), net.layers[0]
+    first, *others = stream.state
+    more = {name: torch.ones_like(getattr(first, name)) for name in ("arriving", "incoming")}
+    stream.state = (first._replace(**more), *others)
+    for name, longest in (("arriving", layer.delay_rec), ("incoming", layer.delay_in - 1)):  # type: ignore[operator]
+        found = getattr(stream.state[0], name)[0]
+        assert torch.equal(found, (torch.arange(len(found))[:, None] <= longest).to(found.dtype))
 
 
 @pytest.mark.parametrize("neuron", ["alif", "brf", "relu"])
@@ -298,3 +311,5 @@ def test_a_flat_state_of_another_size_is_refused() -> None:
         with pytest.raises(SrnnError, match=f"{len(before)} numbers, as flat_state gives them"):
             stream.set_flat_state(wrong)  # type: ignore[arg-type]
     assert np.array_equal(stream.flat_state(), before)
+    stream.push(signal(1, 5, 5)[0])
+    assert not np.array_equal(stream.flat_state(), before)  # a copy, not a view

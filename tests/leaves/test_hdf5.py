@@ -87,7 +87,7 @@ def test_the_kinds_of_arrays_are_read_as_h5py_reads_them(tmp_path: Path, monkeyp
             [b"", b"c"],
         ]
         for found, same in zip(file["lists"].lists(), expected["lists"][:], strict=True):
-            assert found.dtype == np.float16 and np.array_equal(found, same)
+            assert found.dtype == np.float16 and np.array_equal(found, same) and not found.flags.writeable
         assert len(list(file["lists"].lists(250, 260))) == 10
         assert sorted(file) == sorted(expected) and "packed" in file and "lists/x" not in file and "none" not in file
         tree = file.tree("packed")
@@ -288,12 +288,20 @@ def test_numbers_that_were_never_written_are_not_made(tmp_path: Path) -> None:
 
 
 def test_as_much_as_the_limit_comes_of_a_file_and_no_byte_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.h5", x=np.zeros(100_000, "u1"), y=np.zeros(100_001, "u1"))
+    def fill(file: Any) -> None:
+        for name, more in (("lists", 0), ("longer", 1)):
+            lists = file.create_dataset(name, (2,), h5py.vlen_dtype(np.uint8))
+            lists[0], lists[1] = np.zeros(50_000, "u1"), np.zeros(49_984 + more, "u1")  # and 16 bytes of lengths
+
+    path = write(tmp_path / "a.h5", fill, x=np.zeros(100_000, "u1"), y=np.zeros(100_001, "u1"))
     monkeypatch.setitem(LIMITS, "hdf5", replace(LIMITS["hdf5"], unpacked=100_000, ratio=0))  # type: ignore[arg-type]
     with open_hdf5(path, "arrays") as file:
         assert len(file["x"].read()) == 100_000
-    with pytest.raises(SrnnError, match="expand to more than 100000 bytes"), open_hdf5(path, "arrays") as file:
-        file["y"].read()
+    with open_hdf5(path, "arrays") as file:
+        assert [len(one) for one in file["lists"].lists()] == [50_000, 49_984]
+    for read in (lambda file: file["y"].read(), lambda file: list(file["longer"].lists())):
+        with pytest.raises(SrnnError, match="expand to more than 100000 bytes"), open_hdf5(path, "arrays") as file:
+            read(file)
 
 
 def test_groups_as_many_and_deep_as_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,6 +270,19 @@ def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
     assert spikes > 0 and (told["per_step"], told["per_sequence"]) == pytest.approx((spikes / 18, spikes / 2))
 
 
+def test_only_spikes_are_told_as_spikes_and_all_tensors_take_memory() -> None:
+    """Of a layer that spikes above one that does not; the norm keeps statistics besides the parameters."""
+    net, x = small(["relu", "lif"], 3, [4, 5], norm=["batch", "none"]), torch.rand(2, 9, 3)
+    net.eval()
+    with torch.no_grad():
+        spikes = float(net.run(x).layers[1].output.sum())
+    found = energy(net, x)
+    assert found["spikes"]["per_step"] == pytest.approx(spikes / 18)
+    assert found["activation_sparsity"] == pytest.approx(1 - found["firing_rate"]["mean"])
+    kept = net.state_dict()
+    assert "layers.0.norm.variance" in kept and found["footprint_bytes"] == sum(t.nbytes for t in kept.values())
+
+
 def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
     found = count(describe_network(small(["relu", "lif"])), spiking(0.5, 0.25))
     assert (found[1].synaptic_macs, found[1].neuron_macs, found[1].synaptic_acs) == (20, 4, 0.25 * 16)
@@ -321,6 +334,13 @@ def test_what_lies_in_padding_costs_nothing(packed: bool) -> None:
     clean, noisy = x.masked_fill(padding, 0.0), x.masked_fill(padding, 1.0 if packed else 0.5)
     reports = [energy(net, Spikes.from_dense(one) if packed else one, lengths) for one in (clean, noisy)]
     assert reports[0] == reports[1]
+
+
+def test_with_substeps_every_update_of_a_valid_step_is_counted() -> None:
+    net, x = small("lif", substeps=3), (torch.rand(1, 7, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float()
+    padded = torch.nn.functional.pad(x, (0, 0, 0, 5))
+    rates = [energy(net, *given)["firing_rate"] for given in ((x,), (padded, [7]))]
+    assert rates[0] == rates[1] and rates[0]["mean"] > 0
 
 
 @pytest.mark.parametrize("spikes", [True, False])

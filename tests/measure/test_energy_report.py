@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,17 @@ def test_step_sequence_and_second() -> None:
     untimed = energy_report(small(), replace(ANALOG, rates=(0.1, 0.2)), load_technology(), None)
     assert untimed["models"]["paper"]["energy_pj"]["second"] is None
     assert untimed["models"]["paper"]["energy_pj"]["sequence"] is None
+
+
+def test_ratios_are_to_the_first_and_efficiency_is_their_product() -> None:
+    def report(accuracy: float, step: float) -> dict[str, Any]:
+        return {"name": "", "accuracy": accuracy, "models": {model: {"energy_pj": {"step": step}} for model in MODELS}}
+
+    first, other = compare([report(0.9, 10.0), report(0.6, 5.0)])
+    assert (first["energy"]["fp32"], first["error"], first["efficiency"]["fp32"]) == (1, 1, 1)
+    assert (other["energy"]["fp32"], other["error"]) == pytest.approx((0.5, 4))
+    assert other["efficiency"] == pytest.approx(dict.fromkeys(MODELS, 2.0))
+    assert compare([report(0.9, 0.0), report(0.6, 5.0)])[1]["energy"] == dict.fromkeys(MODELS)  # to nothing
 
 
 def test_a_first_network_without_errors_has_no_ratio() -> None:

@@ -27,6 +27,11 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
     path.write_text(GOOD + "[mac]\npj = 1.5\n")
     found = load_technology(path)
     assert (found.name, found.mac_pj, found.ac_pj) == ("mine", 1.5, 0.9)
+    path.write_text(
+        GOOD + "address = {pj = 0}\n[on_chip]\nbytes = [100]\npj = [2.0]\n"
+    )  # of one memory, whatever its size
+    found = load_technology(path)
+    assert found.address_pj == 0 and found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,7 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
         (GOOD + "[mac]\npj = inf", "mac.pj must be a number"),
         (GOOD + "[mac]\npj = true", "mac.pj must be a number"),
         (GOOD + "word_bits = 0", "integer of bits"),
+        (GOOD + "word_bits = true", "integer of bits"),
         (GOOD + 'weights = "moon"', "on_chip"),
         (GOOD + "[on_chip]\nbytes = [1, 2]", "must rise"),
         (GOOD + "[on_chip]\nbytes = [3, 2, 1]", "must rise"),

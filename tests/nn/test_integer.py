@@ -76,6 +76,12 @@ def test_kept_numbers_are_rounded_and_held(value: int, at: int, bits: int, width
     assert number.kept(at, 32).values.item() == number.values.item()
 
 
+def test_kept_numbers_reach_both_ends() -> None:
+    for width in (8, 16, 32):
+        ends = [int(fixed(value, 0).kept(0, width).values[0]) for value in (INT32_MIN, INT32_MAX)]
+        assert ends == [-(2 ** (width - 1)), 2 ** (width - 1) - 1]
+
+
 def test_constants_that_do_not_fit() -> None:
     with pytest.raises(SrnnError, match=r"0\.1"):
         fixed(1, 10) + 0.1

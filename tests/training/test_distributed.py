@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.nn.network.inputs import each_part
+from srnn.training import distributed
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.distributed import LOST, Share, Team, launch, world_size
 from srnn.training.loop import train
@@ -221,6 +222,20 @@ def test_what_the_first_is_refused_it_alone_says(tmp_path: Path, monkeypatch: py
     assert ended.value.code == 0 and told[1:] == ["", ""]
 
 
+def test_a_lost_connection_is_told_apart_from_other_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    team = Team("cpu")
+    team.rank, team.size = 1, 2
+    team.raise_if_broken(RuntimeError("The size of tensor a must match"), Path("run"))
+    for lost in ("[enforce fail] Gloo", "NCCL error", "Connection reset", "closed by peer"):
+        with pytest.raises(SrnnError, match=r"Process 1 of 2 has lost another one.* --out run --resume\."):
+            team.raise_if_broken(RuntimeError(lost), Path("run"))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "srnn")  # what started it says so
+    with pytest.raises(SystemExit) as ended:
+        team.raise_if_broken(RuntimeError("Connection reset"), Path("run"))
+    assert ended.value.code == LOST
+
+
 SEES_A_DEATH = """
 file = open({file!r}, "a+")
 if rank:
@@ -301,6 +316,18 @@ def test_several_machines_need_an_address(variables: dict[str, str], monkeypatch
         monkeypatch.setenv(name, value)
     with pytest.raises(SrnnError, match="NODE_RANK"):
         launch(["false"], 1, 2, "")
+
+
+def test_where_several_machines_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NODE_RANK", raising=False)
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    monkeypatch.setenv("MASTER_ADDR", "first")
+    monkeypatch.setenv("SLURM_NODEID", "1")
+    assert distributed._place(2) == (1, "first:29500")
+    monkeypatch.setenv("NODE_RANK", "0")
+    monkeypatch.setenv("MASTER_PORT", "77")
+    assert distributed._place(2) == (0, "first:77")
+    assert distributed._place(1)[0] == 0 and distributed._place(1)[1].startswith("127.0.0.1:")
 
 
 @pytest.mark.parametrize(

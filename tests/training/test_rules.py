@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations, prune
 
 from srnn import SRNN, SrnnError
 from srnn.nn.kernels.reference import spike
+from srnn.training.rules import create_rule
 from srnn.training.rules.d_rtrl import DRTRL
 from srnn.training.rules.e_prop import EProp
 from srnn.training.rules.es_d_rtrl import ESDRTRL
@@ -263,6 +264,34 @@ def test_a_step_is_learnt_before_its_gradients_are_given() -> None:
     learner.give()
     with pytest.raises(SrnnError, match="give after learn"):
         learner.learn(torch.ones(1, 2))
+
+
+def test_what_is_learnt_of_a_step_adds_up_and_what_is_not_trained_gets_no_gradient() -> None:
+    found = []
+    for times in (1, 2):
+        network = make([5])
+        network.layers[0].weight_in.requires_grad_(False)
+        network.layers[0].params.requires_grad_(False)
+        learner = Learner(network, DRTRL(), 4)
+        for x in problem(steps=8)[0].unbind(1):
+            output = learner.step(x)
+            for _ in range(times):
+                learner.learn(torch.full_like(output, 2.0 / times))
+        learner.give()
+        found.append(taken(network))
+    assert_equal(*found, 1e-12)
+    untrained = {"layers.0.weight_in", "layers.0.params.tau_mem", "layers.0.params.tau_adp"}
+    assert "layers.0.weight_rec" in found[0] and not untrained & found[0].keys()
+
+
+def test_a_rule_is_made_by_its_name_feedback_and_seed() -> None:
+    made = [create_rule(name) for name in ("bptt", "tbptt", "rtrl", "d-rtrl", "e-prop", "es-d-rtrl")]
+    assert made[:2] == [None, None]
+    assert [type(rule) for rule in made[2:]] == [RTRL, DRTRL, EProp, ESDRTRL]
+    assert create_rule("e-prop", "random", 3) == EProp("random", 3) != EProp("random")
+    mirrors = [torch.ones(2, 3)]
+    learned: Any = create_rule("e-prop", "learned", 3, mirrors)
+    assert learned.mirrors is mirrors and learned.feedback == "symmetric"
 
 
 @pytest.mark.parametrize(

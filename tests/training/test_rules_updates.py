@@ -72,6 +72,20 @@ def test_learned_feedback_takes_the_steps_of_the_weights_and_nears_them_by_the_d
     assert float((weights[1].detach() - start).norm()) > 0.1
 
 
+def test_feedback_goes_with_the_weights_that_it_follows_whatever_their_group() -> None:
+    network = make([5, 5])
+    above = [network.layers[1].weight_in, network.readout.weight_in]
+    optimizer = torch.optim.AdamW(
+        [{"params": [weight], "lr": 0.1 * number} for number, weight in enumerate(network.parameters())]
+    )
+    feedback = LearnedFeedback(network, optimizer, 7)
+    assert list(feedback.tensors()) == ["feedback.layers.1.weight_in", "feedback.readout.weight_in"]
+    for own, followed in zip(feedback.weights, above, strict=True):
+        (group,) = [group["params"] for group in optimizer.param_groups if any(p is own for p in group["params"])]
+        assert len(group) == 2 and group[0] is followed
+    assert LearnedFeedback(None, optimizer, 7).tensors() == {}
+
+
 def test_errors_go_down_through_learned_feedback() -> None:
     rule, feedback, _, weights = learned(0.0)
     network = make([5, 4])

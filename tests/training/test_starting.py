@@ -47,8 +47,9 @@ def _rates(network: SRNN, data: Sequences) -> list[torch.Tensor]:
     [
         {}, {"recurrent": False}, {"substeps": 2}, {"bidirectional": True, "merge": "concat"},
         {"bidirectional": True, "merge": "concat", "late": True}, {"backend": "cpu"},
+        {"encoder": "learned_ternary"},
     ],
-    ids=["recurrent", "feed-forward", "substeps", "bidirectional", "late", "cpu"],
+    ids=["recurrent", "feed-forward", "substeps", "bidirectional", "late", "cpu", "encoder"],
 )  # fmt: skip
 @pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
 def test_a_silent_network_spikes_and_no_neuron_is_silent(options: dict[str, Any], padded: bool) -> None:
