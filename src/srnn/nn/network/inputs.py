@@ -129,7 +129,7 @@ def _integers(lengths: Lengths, batch: int) -> Tensor:
 
 
 def _require_finite(x: Tensor | Spikes, lengths: Tensor | None) -> None:
-    """SrnnError, which names the first place, where x (B, T, C) is not finite within its lengths (B,)."""
+    """Raise SrnnError, naming the first place, if x (B, T, C) is not finite within its lengths (B,)."""
     if isinstance(x, Spikes):
         return
     wrong = ~torch.isfinite(x)
@@ -147,7 +147,7 @@ def call(
     """Run a network on a batch, a single sequence, or packed sequences: (output, final state) in the same form.
 
     x (B, T, inputs) gives (B, T, outputs); x (T, inputs), with a state without batch axis, gives (T, outputs) and such a state;
-    a PackedSequence gives one of the same sequences, and a state in their original order. ``lengths`` only with a batch.
+    a PackedSequence gives one of the same sequences, and a state in their original order. ``lengths`` are for a batch only.
     """
     if isinstance(x, PackedSequence):
         _no_lengths(lengths, "Packed sequences have their lengths")
@@ -176,7 +176,7 @@ def _no_lengths(lengths: Lengths | None, why: str) -> None:
 
 
 def each_part(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A network's state (nested tuples of tensors) with every tensor changed, its tuples of the same types. SrnnError for a
+    """A network's state (nested tuples of tensors) with every tensor changed, in tuples of the same types. SrnnError for a
     state that holds anything else."""
     if isinstance(state, Tensor):
         return change(state)
