@@ -28,7 +28,7 @@ is stable: then the gradient grows exponentially over the steps. So surrogates t
 ``detach_reset``, without which b psi does not arise (results/health).
 
 Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step from ours (theirs is
-updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling are drawn as theirs.
+updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling follow theirs.
 """
 
 from __future__ import annotations

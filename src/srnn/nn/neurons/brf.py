@@ -11,7 +11,7 @@
 
 omega is the angular frequency and b_offset the damping, both per unit of time; a step lasts dt units. Both are trained.
 Without damping and spikes keep^2 + turn^2 is 1, the boundary beyond which a membrane grows by itself (the paper's p(omega)); with
-any damping it is less. Because the input is multiplied by dt, weights must be large: from Xavier's a network starts silent.
+any damping it is less. As dt scales the input, weights must be large: with Xavier's a network is silent until it learns them.
 
 Source: Higuchi, Kairat, Bohte & Otte 2024 (arXiv 2402.14603), whose q is shifted by one step from ours (theirs is updated at
 the end of a step, ours at the start of the next: the same numbers), and who clamp neither omega nor b'. Values as for PS-MNIST.
@@ -46,7 +46,7 @@ def step(
 def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
     """Period and decay, in steps, of a linear map of the plane with this trace and determinant; infinite where it has none.
 
-    Both follow from its largest eigenvalue: a period is a full turn of its phase, ``tau_mem`` the time in which it falls to 1/e.
+    Both follow from the eigenvalue of largest modulus: a period is a full turn of phase, ``tau_mem`` the time of decay to 1/e.
     """
     half = trace.to(torch.complex128) / 2
     root = torch.sqrt(half * half - determinant)
