@@ -103,7 +103,7 @@ class IntegerLayer(FrozenLayer):
 
     def current(self, seen: Array, s: Array, saturated: list[int]) -> FixedArray:
         """seen (B, inputs), s (B, size) -> currents (B, size)."""
-        # In float64, whose products of such small integers are exact and fast.
+        # In float64, in which products of such small integers are exact and fast.
         sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
         if self.weight_rec is not None:
             own = s.astype(np.float64) @ self.weight_rec.T.astype(np.float64)

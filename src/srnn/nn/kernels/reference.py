@@ -52,7 +52,7 @@ def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
 
 
 def recordable(neuron: Neuron) -> tuple[str, ...]:
-    """The names of a neuron's variables that can be recorded."""
+    """The names of what can be recorded from a neuron."""
     return (*neuron.variables(), "s", "v", "current")
 
 

@@ -181,13 +181,13 @@ class FrozenNetwork:
     substeps: int = 1
     """Steps of the hidden layers for each step of input and readout; 1 without hidden layers."""
     threshold: Array | None = field(default=None, kw_only=True)
-    """The trained encoder's, (1,) or (inputs,): it turns the input into +1, 0 and -1. None: the layers read it as it is."""
+    """The trained encoder's threshold, (1,) or (inputs,): it turns the input into +1, 0 and -1. None: there is no encoder."""
     state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
     """How states are kept between two steps, if the network was trained for few bits."""
     signal: SignalPath | None = field(default=None, kw_only=True)
     """What turns a sensor's signal into the network's input, for C."""
     dtype: str = field(default="float32", kw_only=True)
-    """That of the network's weights; if it is neither float32 nor float64, the arrays here are float32."""
+    """The dtype of the network's weights; if it is neither float32 nor float64, the arrays here are float32."""
 
     def __repr__(self) -> str:
         layers = " -> ".join(f"{layer.size} {layer.neuron.name}" for layer in self.layers)

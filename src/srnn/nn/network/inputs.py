@@ -34,7 +34,7 @@ def as_numpy(x: Any) -> Any:
 
 
 def uncompiled(network: Any) -> Any:
-    """The network itself, out of what ``torch.compile`` may have wrapped around it."""
+    """The network itself, without the wrapper that ``torch.compile`` may have put around it."""
     return getattr(network, "_orig_mod", network)
 
 

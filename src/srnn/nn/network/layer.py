@@ -42,7 +42,7 @@ def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | No
 def _orthogonal(weight: Tensor, generator: torch.Generator | None) -> None:
     """A random (semi-)orthogonal matrix, as ``nn.init.orthogonal_`` draws it.
 
-    In double precision: the last digits of a QR decomposition depend on the number of threads, and may not reach the weights.
+    In double precision: the last digits of a QR decomposition depend on the number of threads, and must not reach the weights.
     """
     rows, columns = weight.shape
     wide = rows < columns

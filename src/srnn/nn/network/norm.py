@@ -168,7 +168,7 @@ def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
         rows = torch.where(valid, rows, 0)
     with threads.only_this_one():
         products, sums = _products(rows)
-        # Where a mean is large against the deviation, squares differ only in their last digits: sum around that mean.
+        # Where a mean is large compared with the deviation, squares differ only in their last digits: sum again, around it.
         mean = sums.detach() / max(steps, 1)
         variance = products.detach().diag() / max(steps, 1) - mean.square()
         origin = torch.where(mean.square() > 256 * variance, mean, 0).to(rows.dtype)

@@ -1,4 +1,4 @@
-"""Forms of a neuron model that training takes in its place, with the same parameters.
+"""Forms of a neuron model that training uses in its place, with the same parameters.
 
 Detached, for ``detach_reset``: no gradient passes through the neuron's own spike. The gradient of a reset, and of a jump
 of the adaptation, goes through the surrogate at every step, even in a neuron that never spikes; with a strong jump this
