@@ -1,6 +1,6 @@
-"""The way in, of ``srnn`` and ``python -m srnn``: whenever it is interrupted, that is one line and exit code 130.
+"""The entry point of ``srnn`` and ``python -m srnn``: an interrupt at any time gives one line and exit code 130.
 
-Imports as little as can be, for an interrupt before ``main`` has begun is Python's own affair.
+It imports as little as possible, because an interrupt before ``main`` begins is handled by Python itself.
 """
 
 import os
@@ -16,8 +16,8 @@ def _stop(*_: Any) -> NoReturn:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
-    """KeyboardInterrupt, for the command to clean up and say how to continue; the end at once while a module is imported: there
-    the exception may be swallowed, become another, or pass through C++ (torch's), which aborts."""
+    """Raise KeyboardInterrupt, so that the command can clean up and say how to continue; but end at once while a module is being
+    imported: there the exception may be swallowed, turned into another, or pass through torch's C++, which aborts."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             _stop()
@@ -36,7 +36,7 @@ def main() -> int:
         try:
             return run()
         finally:
-            if heeded:  # what is left to run is the interpreter's end, which would print the exception
+            if heeded:  # only the interpreter's shutdown is left, and it would print the exception
                 signal.signal(signal.SIGINT, _stop)
     except KeyboardInterrupt:
         _stop()

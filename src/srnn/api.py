@@ -7,7 +7,7 @@
     model.energy(x)["models"]["fp32"]["energy_pj"]["step"]
     model.export("ecg_c", format="int8")
 
-What does not fit is an SrnnError of one line. Reading a model's file runs nothing of it, and needs no data set.
+Anything that does not fit raises an SrnnError of one line. Reading a model's file runs no code from it and needs no data set.
 """
 
 # Nothing inside the package imports this file; what it calls is written in the wings.
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Model(Trained):
-    """A trained network with all that using it needs. ``load`` reads one, ``from_network`` makes one of a network of yours.
+    """A trained network with all that is needed to use it. ``load`` reads one; ``from_network`` makes one from your own network.
 
-    ``network`` is the torch module, ``classes`` the names of its outputs, ``task.signal()`` the path from a sensor's signal to
-    its input, ``recipe`` and ``about`` say how it was made.
+    ``network`` is the torch module, ``classes`` holds the names of its outputs, ``task.signal()`` is the path from a sensor's
+    signal to its input, and ``recipe`` and ``about`` say how it was made.
     """
 
     @classmethod
@@ -60,15 +60,15 @@ class Model(Trained):
     def predict(
         self, signal: str | Path | npt.ArrayLike | Sequence[npt.ArrayLike], form: Form = "auto"
     ) -> Prediction | list[Prediction]:
-        """What the network says of a recording.
+        """What the network predicts for a recording.
 
         Args:
             signal: a file, or an array (samples, channels), (samples,) for one channel. A list of recordings, or an array
                 (N, samples, channels), gives a list of predictions; a list of rows of several numbers is one recording.
-            form: "signal": what a sensor gives; "steps": the network's own input (steps, inputs); "auto": the signal, where
-                training data went the same way, else steps.
+            form: "signal": what a sensor gives; "steps": the network's own input (steps, inputs); "auto": "signal" if the
+                training data took the same path, otherwise "steps".
 
-        SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
+        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
         """
         from .deploy.predicting import predict
 
@@ -84,21 +84,21 @@ class Model(Trained):
 
         Args:
             options: those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn, data_dir. With
-                ``learn=Adaptation()`` the stream learns what it is told: ``learn(target)``.
+                ``learn=Adaptation()`` the stream learns from the targets it is given: ``learn(target)``.
 
-        SrnnError for a network that cannot be streamed (it says why).
+        Raises SrnnError for a network that cannot be streamed (it says why).
         """
         from .deploy.streaming import Decoder
 
         return Decoder.of(self, **options).open()
 
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
-        """What the network costs on an input, by four models: ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
+        """What the network costs on an input, according to four models: ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
 
         Args:
-            x: (B, T, inputs). Of a recording (samples, channels) it is ``model.task.encode("name", recording)[None]``.
+            x: (B, T, inputs). For a recording (samples, channels), use ``model.task.encode("name", recording)[None]``.
             lengths: (B,) valid steps of each sequence in a padded batch.
-            options: of ``srnn.energy``: technology, step_ms.
+            options: those of ``srnn.energy``: technology, step_ms.
         """
         from .measure.energy import energy
 
@@ -111,7 +111,7 @@ class Model(Trained):
 
         Args:
             path: a folder for C ("c": float32; "int8": integers only), a file for ONNX and NIR.
-            options: of ``srnn.deploy.export.model``'s function for the format.
+            options: those of the format's function in ``srnn.deploy.export.model``.
         """
         from .deploy.export.model import export
 
@@ -119,7 +119,7 @@ class Model(Trained):
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is one number: Python's, numpy's or a tensor's."""
+    """Whether the value is a single number: Python's, numpy's or a tensor's."""
     return isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0
 
 
@@ -139,19 +139,19 @@ def train(
     """Train a recipe, write a run folder, and return the model that validation chose.
 
     Args:
-        recipe: the name of a shipped recipe, a YAML file, a ``Recipe``; or data of your own, as the task "folder" reads them.
+        recipe: the name of a shipped recipe, a YAML file or a ``Recipe``; or data of your own that the task "folder" can read.
         out: the run's folder: new or empty, or with ``resume`` a run of the same recipe and seed.
         overrides: settings of the recipe by their dotted keys: {"training.epochs": 5, "network.hidden": [32, 32]}.
-        seed: of everything random; the same seed gives the same bits.
+        seed: the seed of everything random; the same seed gives the same bits.
         data_dir: where the task's files are.
-        task: the task itself, where it is none that a recipe can name.
-        reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody, but in a notebook or at Python's
-            prompt the reader, as ``srnn train`` does it.
+        task: the task itself, if it is one that a recipe cannot name.
+        reporter: what reports progress, such as ``srnn.progress.LineReporter()``; None: nothing is reported, except in a notebook
+            or at Python's prompt, where it is shown as by ``srnn train``.
         logger: where else each epoch's metrics go: "tensorboard", "wandb" or "mlflow"; None: nowhere.
-        examples: keep a few short recordings of the validation split in the folder, which ``srnn serve`` plays.
+        examples: keep in the folder a few short recordings of the validation split, which ``srnn serve`` plays.
 
-    The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
-    data or a folder that do not fit; and when training diverges for good.
+    The result on the validation split is in ``model.about["result"]``. Raises SrnnError, before anything is written, for a
+    recipe, data or a folder that does not fit; also when training diverges for good.
     """
     from .progress import reporter_for
     from .training.loop import train as train_run
@@ -186,9 +186,9 @@ def train(
 def load(source: Path | str) -> Model:
     """The model in a file (``model.safetensors``) or in a run folder, or the pretrained network of that name ("ecg").
 
-    A file or folder of that name comes first; ``srnn models`` lists the networks. SrnnError, in one line, for what is none.
+    A file or folder of that name takes precedence; ``srnn models`` lists the networks. Raises SrnnError for anything else.
 
-    Reading runs nothing of the file and needs no data set.
+    Reading runs no code from the file and needs no data set.
     """
     from .training.runs import open_trained
 
@@ -207,17 +207,17 @@ def from_network(
     name: str = "model",
     about: dict[str, Any] | None = None,
 ) -> Model:
-    """A model of a network that was trained in a loop of your own.
+    """A model made from a network that was trained in a loop of your own.
 
     Args:
-        network: an SRNN, compiled by torch or not, of which the model holds a copy, in evaluation mode.
+        network: an SRNN, compiled by torch or not; the model holds a copy of it, in evaluation mode.
         classes: names of its outputs; numbers become text.
         loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
         start: first step that counts.
-        signal: from a sensor's signal to the network's input; None: it reads steps that are encoded elsewhere.
-        step_ms: milliseconds per step; None: steps are not in time.
-        steps: of a training sequence, after which a stream decides.
-        name: of the task, for messages and exports.
+        signal: the path from a sensor's signal to the network's input; None: the network reads steps that are encoded elsewhere.
+        step_ms: milliseconds per step; None: steps are not units of time.
+        steps: the number of steps of a training sequence, after which a stream decides.
+        name: the name of the task, for messages and exports.
         about: provenance, as JSON values.
 
     Raises SrnnError for a network that a recipe cannot describe, or settings that do not fit it.
@@ -255,5 +255,5 @@ def from_network(
         raise SrnnError(f"Two classes have the same name: {some(names)}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
     model = Model(network, task, recipe, steps=steps, about=about or {})
-    model.check_recipe()  # before the copy, which torch cannot make of all that is refused here
+    model.check_recipe()  # before the copy, because torch cannot copy all that is refused here
     return replace(model, network=deepcopy(network).eval())

@@ -1,16 +1,16 @@
-"""From plain functions to machine code, by Numba, kept on disk for the next process.
+"""Compiles plain functions to machine code with Numba, and keeps it on disk for the next process.
 
-Numba's own disk cache unpickles whatever lies in its folder and runs the machine code in it: a damaged file is a crash at every
-start, and one that somebody else wrote is his code in our process. So it is not used. Here each compiled form of a function is a
-file of its own that begins with a digest of the rest, and
+Numba's own disk cache unpickles whatever lies in its folder and runs the machine code in it: a damaged file means a crash at
+every start, and a file from somebody else runs their code in our process. So it is not used. Here each compiled form of a
+function is a file of its own that begins with a digest of the rest, and
 
-- a file whose digest is not right counts as missing: the function is compiled again, and the file replaced;
-- nothing is read that others than this user and root may write: see ``trusted``;
-- a form that calls others (``part``) counts as missing where one of them is;
+- a file whose digest is wrong counts as missing: the function is compiled again, and the file replaced;
+- nothing is read that anyone but this user and root may write: see ``trusted``;
+- a form that calls others (``part``) counts as missing if one of them is;
 - what cannot be written is compiled in memory, and one warning says so.
 
-The files lie in ``__pycache__`` beside this one, or, where that cannot be written, in the user's cache folder; the environment
-variable NUMBA_CACHE_DIR names another place. Of the two the first is read also where it cannot be written: an administrator who
+The files lie in ``__pycache__`` beside this one, or, if that cannot be written, in the user's cache folder; the environment
+variable NUMBA_CACHE_DIR names another place. The first of the two is read even if it cannot be written: an administrator who
 installs srnn, and then calls ``srnn info --warm``, compiles for everyone.
 """
 
@@ -39,29 +39,29 @@ from .errors import SrnnError
 from .files import write_atomically
 
 KEPT = 256 * 2**20
-"""Bytes that a folder may hold; of more, the files written longest ago are removed. A form takes some hundred KiB."""
+"""Bytes that a folder may hold; beyond them, the files written longest ago are removed. A form takes some hundred KiB."""
 
 _SUFFIX = ".compiled"
 _only_kept = ContextVar("_only_kept", default=False)
 
 
 class _NotKept(Exception):
-    """What a call would have to compile first, where ``is_kept`` asks."""
+    """Raised while ``is_kept`` asks, if the call would have to compile something first."""
 
 
 def has_numba() -> bool:
-    """Whether Numba is there, and compiles. To be asked before it is imported."""
+    """Whether Numba is there and compiles; ask this before importing it."""
     return not why_no_numba()
 
 
 def why_no_numba() -> str:
     """Why Numba compiles nothing, in half a sentence; empty if it does.
 
-    SrnnError if the current folder would configure it: a file there is data of someone's (an unpacked archive, a clone), and
+    SrnnError if the current folder would configure it: a file there may come from anyone (an unpacked archive, a clone), and
     Numba's settings name files to be written and processors to compile for.
     """
     if "numba" in sys.modules:
-        numba: Any = import_module("numba")  # which waits where another thread is about to import it
+        numba: Any = import_module("numba")  # which waits if another thread is importing it
 
         return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else ""
     if os.path.isfile(".numba_config.yaml"):
@@ -75,11 +75,11 @@ def why_no_numba() -> str:
 
 
 def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any) -> Any:
-    """The compiled form of a function; ``options`` are those of ``numba.njit``. Compiled at its first call for each signature,
-    unless it is found on disk. ``depends_on``: a text that differs with what the machine code is made of besides the function's
-    own file and closure."""
+    """The compiled form of a function; ``options`` are those of ``numba.njit``. It is compiled at its first call for each
+    signature, unless it is found on disk. ``depends_on``: a text that changes with whatever the machine code depends on besides
+    the function's own file and closure."""
     why_no_numba()
-    import numba  # costs more than all else here
+    import numba  # costs more than everything else here
 
     dispatcher: Any = numba.njit(**options)(function)
     dispatcher._cache = _DiskCache(function, (depends_on, sorted(options.items())))
@@ -87,10 +87,10 @@ def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any)
 
 
 def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> Any:
-    """A function for compiled ones to call, that is compiled by itself: once for each signature, whoever calls it, and kept on
-    disk like them. Numba would compile it again into each of its callers, which takes long for a large one. See ``compiled``.
+    """A function that compiled ones call but that is compiled separately: once for each signature, whoever calls it, and kept on
+    disk like them. Numba would compile it again into each of its callers, which is slow for a large function. See ``compiled``.
 
-    It must not raise, for its callers do not ask, and takes positional arguments only.
+    It must not raise, because its callers do not check for that, and it takes positional arguments only.
     """
     from numba.core import cgutils
     from numba.extending import intrinsic
@@ -111,7 +111,7 @@ def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> 
 
         return form.signature, emit
 
-    # Numba reads off it what to do with arguments; of stars it would make a tuple.
+    # Numba reads from the signature what to do with arguments; starred ones would become a tuple.
     own, context = inspect.signature(function), inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     typing.__signature__ = own.replace(parameters=[context, *own.parameters.values()])
     return intrinsic(functools.update_wrapper(typing, function))
@@ -119,7 +119,7 @@ def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> 
 
 @functools.cache
 def loop(function: Callable[..., Any]) -> Any:
-    """The compiled form of a loop over arrays, made once in a process. It runs without the GIL, so that threads can work side
+    """The compiled form of a loop over arrays, made once per process. It runs without the GIL, so that threads can work side
     by side."""
     return compiled(function, nogil=True, error_model="numpy")
 
@@ -135,9 +135,9 @@ def folder_in_use() -> str | None:
 
 
 def is_kept(call: Callable[[], object]) -> bool:
-    """Whether all that a call runs is compiled already, in this process or on disk.
+    """Whether everything that a call runs is compiled already, in this process or on disk.
 
-    The call is made, and ended where it would compile; so let it be a small one.
+    The call is really made, and ends where it would compile; so let it be a small one.
     """
     token = _only_kept.set(True)
     try:
@@ -150,7 +150,7 @@ def is_kept(call: Callable[[], object]) -> bool:
 
 
 class _DiskCache:
-    """What Numba asks for compiled forms of one function and gives new ones to: the methods of its ``FunctionCache``."""
+    """Numba asks it for compiled forms of one function, and gives it new ones: the methods of its ``FunctionCache``."""
 
     def __init__(self, function: Any, depends_on: object) -> None:
         self._function, self._depends_on = function, depends_on
@@ -160,7 +160,7 @@ class _DiskCache:
         return folder_in_use()
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """The compiled form for a signature, None if there is none that can be trusted."""
+        """The compiled form for a signature; None if there is none that can be trusted."""
         target.refresh()
         form = _load(self.name(signature, target.codegen()), target)
         if form is None and _only_kept.get():
@@ -195,10 +195,10 @@ class _DiskCache:
         _say(reason)
 
     def flush(self) -> None:
-        """Numba's word for forgetting what is kept; ``recompile`` says it. New files replace old ones anyway."""
+        """Numba's ``recompile`` calls this to forget what is kept. New files replace old ones anyway."""
 
     def name(self, signature: Any, codegen: Any) -> str:
-        """Of the form for a signature: differs with all that the machine code depends on."""
+        """The name of the form for a signature: it changes with everything that the machine code depends on."""
         import llvmlite
         import numba
 
@@ -211,10 +211,10 @@ class _DiskCache:
 
 
 def _told(value: Any) -> object:
-    """What machine code depends on of a function, with all that its closure holds: of a text that is the same in every process.
+    """What machine code depends on in a function, with all that its closure holds; its text is the same in every process.
 
-    A pickle of a function is not: where it was compiled from its source, other names are one object than where it was read from
-    a .pyc, as by the second process, which would compile everything again.
+    A function's pickle is not: in one compiled from source, other names share an object than in one read from a .pyc, so the
+    second process would compile everything again.
     """
     if isinstance(value, FunctionType):
         held = (value.__code__, value.__defaults__, *(cell.cell_contents for cell in value.__closure__ or ()))
@@ -229,14 +229,14 @@ def _told(value: Any) -> object:
 
 
 _PART = re.compile(r"^declare .*@(\w+-[0-9a-f]{40})\(", re.MULTILINE)
-"""A part in the text of machine code that calls it."""
+"""The name of a part, in the text of machine code that calls it."""
 
 _published: dict[str, Any] = {}
-"""Parts that this process has, by name: what calls them holds their addresses, so they stay."""
+"""Parts that this process has, by name: their callers hold their addresses, so they stay."""
 
 
 def _publish(name: str, form: Any) -> None:
-    """Let machine code that is loaded from now on call a part by its name."""
+    """Let machine code that is loaded later call a part by its name."""
     import llvmlite.binding as llvm
 
     if name not in _published:
@@ -245,12 +245,12 @@ def _publish(name: str, form: Any) -> None:
 
 
 def _load(name: str, target: Any) -> Any:
-    """A kept form, after the parts that it calls; None if it, or one of them, is not there or not to be trusted."""
+    """A kept form, loaded after the parts that it calls; None if it, or one of them, is missing or cannot be trusted."""
     from numba.core.compiler import CompileResult
 
     for folder in _folders():
         content = _read(folder, name + _SUFFIX)
-        # The digest tells damage; what else may be wrong with a file (a Numba that was patched) is no reason to stop either.
+        # The digest reveals damage; nothing else that may be wrong with a file (a patched Numba) is a reason to stop, either.
         with contextlib.suppress(Exception):
             if content is not None:
                 parts, reduced = pickle.loads(content)
@@ -260,7 +260,7 @@ def _load(name: str, target: Any) -> Any:
 
 
 def _is_at_hand(name: str, target: Any) -> bool:
-    """Whether a part is published; if not, it is, should it be kept. A call of one that is not would end the process."""
+    """Whether a part is published; if it is not but is kept, publish it. Calling an unpublished part would end the process."""
     if name not in _published:
         form = _load(name, target)
         if form is None:
@@ -271,13 +271,13 @@ def _is_at_hand(name: str, target: Any) -> bool:
 
 @functools.cache
 def _source_digest(path: str) -> str:
-    """Of a file, or of the text of a function that was written here, which stands where debuggers look for it."""
+    """The digest of a file, or of the text of a generated function, which is kept where debuggers look for it."""
     text = "".join(linecache.getlines(path)).encode() if path.startswith("<") else Path(path).read_bytes()
     return hashlib.sha256(text).hexdigest()
 
 
 def _digest(name: str, content: Any) -> bytes:
-    """Of a file and its name, so that a file that came under another's name (another processor's) is a damaged one too."""
+    """The digest of a file and its name, so that a file under another's name (another processor's) counts as damaged, too."""
     digest = hashlib.sha256(name.encode())
     digest.update(content)
     return digest.digest()
@@ -301,7 +301,7 @@ def _forget_oldest(folder: Path) -> None:
     """Keep a folder within ``KEPT`` bytes."""
     files: list[tuple[float, int, Path]] = []
     for path in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(OSError):  # another process was faster
+        with contextlib.suppress(OSError):  # another process got there first
             files.append((path.stat().st_mtime, path.stat().st_size, path))
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
@@ -326,30 +326,30 @@ def _say(reason: str) -> None:
 
 
 def _folders() -> Iterator[Path]:
-    """Where machine code may lie, first the place that is preferred."""
+    """Where machine code may lie, the preferred place first."""
     named = os.environ.get("NUMBA_CACHE_DIR")  # not numba.config's, which a file in the current folder can set
     if named:
         yield Path(named) / "srnn"
         return
     yield Path(__file__).parent / "__pycache__"
-    with contextlib.suppress(RuntimeError):  # nobody's home
+    with contextlib.suppress(RuntimeError):  # there is no home folder
         local = os.environ.get("XDG_CACHE_HOME" if os.name == "posix" else "LOCALAPPDATA")
         yield (Path(local) if local else Path.home() / ".cache") / "srnn" / "compiled"
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, where they are not there, for nobody else to write to."""
+    """Make a folder and those above it, if they do not exist, so that nobody else can write to them."""
     for part in reversed((folder, *folder.parents)):
         if not part.is_dir():
             part.mkdir(0o755, exist_ok=True)
 
 
 def trusted(folder: Path) -> bool:
-    """Whether nobody but this user and root may put anything into a folder, or another folder into its place.
+    """Whether nobody but this user and root may put anything into a folder, or another folder in its place.
 
-    That is: they own it and every folder above, and nobody else may write to them; above, a folder to which all may write will
-    do if in it each may replace his own only (the sticky bit, as /tmp has it). A group that this user is alone in counts as the
-    user. Where permissions are not the system's (Windows), every folder is trusted. OSError: it cannot be looked at.
+    That is: they own it and every folder above, and nobody else may write to them; above it, a folder that all may write to is
+    allowed if in it users can replace only what is theirs (the sticky bit, as in /tmp). A group with this user as its only member
+    counts as the user. On systems with other permissions (Windows), every folder is trusted. OSError: it cannot be looked at.
     """
     above = {*folder.absolute().parents, *folder.resolve().parents}
     return _only_ours(os.stat(folder)) and all(_only_ours(status, sticky=True) for status in map(os.stat, above))
@@ -358,7 +358,7 @@ def trusted(folder: Path) -> bool:
 def _only_ours(status: os.stat_result, sticky: bool = False) -> bool:
     """Whether a file or folder belongs to this user or root, and no others may write to it.
 
-    ``sticky``: they may, to a folder in which they cannot touch what is not theirs.
+    ``sticky``: others may write to a folder in which they cannot touch what is not theirs.
     """
     if os.name != "posix":
         return True
@@ -372,7 +372,7 @@ def _only_ours(status: os.stat_result, sticky: bool = False) -> bool:
 
 @functools.cache
 def _alone(group: int) -> bool:
-    """Whether a group is the private one that many systems give each user: of the same name, and without other members."""
+    """Whether a group is the private one that many systems give each user: with the same name, and without other members."""
     import grp
     import pwd
 

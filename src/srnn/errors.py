@@ -30,7 +30,7 @@ class SrnnError(Exception):
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether it says that memory is not enough: a MemoryError, or torch's own, a RuntimeError that only its text tells."""
+    """Whether the error says that memory ran out: a MemoryError, or torch's RuntimeError, which only its text gives away."""
     words = ("allocate memory", "not enough memory", "out of memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in words)
@@ -43,7 +43,7 @@ def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
     Args:
         name: what the user wrote (anything; it is compared as text).
         candidates: the names that exist.
-        command: what lists them, where they are too many for a line.
+        command: the command that lists them, if there are too many for one line.
 
     Returns:
         ``" Did you mean 'x'?"`` when one of the candidates is close, otherwise ``" There are: a, b, c."``, or
@@ -62,7 +62,7 @@ def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
 
 
 def need(package: str, what: str, extra: str) -> Any:
-    """A package of an extra, imported. SrnnError, which says ``what`` it is for, where it is missing or does not work."""
+    """Import and return a package of an extra. SrnnError, which says ``what`` needs it, if it is missing or does not work."""
     try:
         return import_module(package)
     except ImportError as error:
@@ -72,13 +72,13 @@ def need(package: str, what: str, extra: str) -> Any:
 
 
 def require(condition: bool, key: str, rule: str, value: object) -> None:
-    """SrnnError, which names the key (with a dot: of a recipe) and the rule, unless the condition holds."""
+    """Raise SrnnError, naming the key (a recipe's if it has a dot) and the rule, unless the condition holds."""
     if not condition:
         raise SrnnError(f"{'Recipe key ' if '.' in key else ''}'{key}' must be {rule}, not {brief(value)}.")
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a real number that a float can hold, Python's or numpy's; truth values are none."""
+    """Whether a value is a real number that a float can hold, Python's or numpy's; truth values do not count."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     try:
@@ -89,14 +89,14 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
-    """SrnnError, which names it, unless ``value`` is a finite number above 0 and within the bound."""
+    """Raise SrnnError, which names the value, unless it is a finite number above 0 and within the bound."""
     if not is_number(value) or not 0 < value < math.inf or (maximum is not None and value > maximum):
         bound = "" if maximum is None else f", at most {maximum:,}"
         raise SrnnError(f"{name} must be a number above 0{bound}, not {brief(value)}.")
 
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
-    """The value itself; SrnnError, which names it, unless it is an integer within the bounds."""
+    """Return the value if it is an integer within the bounds; otherwise raise SrnnError, which names it."""
     whole = issubclass(type(value), Integral) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
@@ -105,11 +105,11 @@ def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None)
 
 
 def check_flag(name: str, value: Any) -> None:
-    """SrnnError, which names it, unless ``value`` is True or False."""
+    """Raise SrnnError, which names the value, unless it is True or False."""
     require(isinstance(value, bool), name, "true or false", value)
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
+    """Raise SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
     if value not in choices:
         raise SrnnError(f"{name} cannot be {brief(value)}.{nearest(value, choices)}")

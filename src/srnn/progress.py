@@ -1,4 +1,4 @@
-"""What a person sees while training: a header, then a progress bar in a terminal, one plain line an epoch elsewhere, or nothing.
+"""What people see during training: a header, then a progress bar in a terminal, one plain line per epoch elsewhere, or nothing.
 
 All of it is written to standard error; standard output belongs to results.
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _UNEQUAL = 1.5
-"""How many times its equal share a class may have before the header says what it would give to name no other."""
+"""How many times its equal share a class may have before the header says how often always choosing it would be right."""
 _NAMED = 12
-"""Classes that a header names."""
+"""The most classes that a header names."""
 _BAR = 5, 40
-"""Characters of the bar: at least, at most."""
+"""The fewest and the most characters of the bar."""
 
 
 class Reporter:
-    """Says nothing. The base of the others, and what a library user gets."""
+    """Says nothing; the base of the others, and what a library user gets."""
 
     def phase(self, text: str) -> None:
         """What is being done now, until the next step: reading the data, validating."""
@@ -47,13 +47,13 @@ class Reporter:
         """After an epoch, with its line of metrics.jsonl."""
 
     def note(self, text: str) -> None:
-        """Something that was found before the first step, below the header."""
+        """Something that was found out before the first step, shown below the header."""
 
     def event(self, text: str) -> None:
         """Something that a person should know."""
 
     def stop(self) -> None:
-        """Training has ended, in whatever way. May be called again."""
+        """Training has ended, however it ended. May be called again."""
 
 
 def rate_text(rate: float | None) -> str:
@@ -62,9 +62,9 @@ def rate_text(rate: float | None) -> str:
 
 
 def header(description: dict[str, Any], width: int | None = None) -> list[str]:
-    """Lines that say what will be trained, for people.
+    """Lines that tell people what will be trained.
 
-    description: ``Prepared.description``'s. width: of the terminal, to which lines are wrapped; None: a line each.
+    description: from ``Prepared.description``. width: the terminal's, to which lines are wrapped; None: no wrapping.
     """
     d = description
     classes, more = [one_line(name, 24) for name in d["classes"][:_NAMED]], len(d["classes"]) - _NAMED
@@ -99,13 +99,13 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
 
 
 def compiling(description: dict[str, Any]) -> str:
-    """That loops will be compiled, and for how long; "" if they need not be."""
+    """Says that loops will be compiled, and for how long; "" if they need not be."""
     seconds = description["compile_seconds"]
     return f"compiling once, about {seconds:.0f} s" if seconds else ""
 
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
-    """One epoch in one line, of at most ``width`` characters where that is given (and is 20 or more)."""
+    """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or more)."""
     validation = record["validation"]
     firing = validation["firing_rate"]
     accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)
@@ -122,7 +122,7 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
 
 
 class LineReporter(Reporter):
-    """The header, then one line an epoch, for logs."""
+    """The header, then one line per epoch, for logs."""
 
     def header(self, describe: Callable[[], dict[str, Any]]) -> None:
         for line in header(describe()):
@@ -139,10 +139,10 @@ class LineReporter(Reporter):
 
 
 def bar_line(width: int, fraction: float | None, parts: list[str]) -> tuple[str, int, str]:
-    """(before the bar, its characters, after it), together at most ``width`` characters.
+    """(text before the bar, length of the bar, text after it), together at most ``width`` characters.
 
     fraction: how much is done; None: not known yet, and there is no bar. parts: what to say, the most important first: the
-    first stands before the bar, those that fit after it.
+    first goes before the bar, and as many others as fit after it.
     """
     if fraction is None:
         return parts[0][:width], 0, ""
@@ -159,8 +159,8 @@ def bar_line(width: int, fraction: float | None, parts: list[str]) -> tuple[str,
 
 
 class BarReporter(Reporter):
-    """A line that is drawn anew ten times a second, from ``phase`` on: what is done, how far, how long it will take. The header
-    and the best epochs stay above it."""
+    """A line that is redrawn ten times a second, from the first ``phase`` on: what is being done, how far it is, and how long it
+    will take. The header and the best epochs stay above it."""
 
     def __init__(self) -> None:
         self._console: Console | None = None
@@ -182,7 +182,7 @@ class BarReporter(Reporter):
             self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self.picture, transient=True)
             self._live.start(refresh=True)
         else:
-            self._live.refresh()  # now: what it announces may keep the processor from drawing it
+            self._live.refresh()  # now, because what it announces may keep the processor too busy to draw it
 
     def header(self, describe: Callable[[], dict[str, Any]]) -> None:
         self.phase("looking for compiled loops")
@@ -195,12 +195,12 @@ class BarReporter(Reporter):
         self._epochs, self._numbers = epochs, {"epoch": done_steps // steps_per_epoch + 1}
         self._begun = self._done = done_steps
         self._clock = time.monotonic()
-        self._total = epochs * steps_per_epoch  # last: with it the thread that draws takes the others for given
+        self._total = epochs * steps_per_epoch  # last: once it is set, the drawing thread relies on the others
         self.phase(self._first or "first step")
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
         self._done, self._numbers, self._phase = done_steps, numbers, ""
-        if self._first:  # what was compiled is no measure of what is left
+        if self._first:  # time spent compiling says nothing about the time left
             self._first, self._begun, self._clock = "", done_steps, time.monotonic()
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -231,7 +231,7 @@ class BarReporter(Reporter):
         from rich.text import Text
 
         fraction = self._done / self._total if self._total else None
-        width = self._width - 1  # in the last column some terminals wrap
+        width = self._width - 1  # some terminals wrap in the last column
         before, size, after = bar_line(width, fraction, self._parts())
         utf = self._console is not None and self._console.encoding.startswith("utf")
         full, empty = ("━", "━") if utf else ("#", "-")

@@ -1,4 +1,4 @@
-"""Objects from what a user writes: a name, or a mapping with a name and fields. Wrong names get the nearest right one."""
+"""Objects from what a user writes: a name, or a mapping with a name and fields. For a wrong name, the nearest is suggested."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ...]) -> None:
-    """Enter a class that has a ``name`` of its own under it: for ``__init_subclass__``.
+    """Register a class under its own ``name``, if it has one; called from ``__init_subclass__``.
 
-    The names of classes of the module or package ``library`` stay theirs. Else one that is defined again, as in a notebook,
-    takes the place of the former; a class without a name is a form of another one. SrnnError for a name that C could not use,
-    and for a class without one of the ``needed`` functions.
+    Classes of the module or package ``library`` keep their names. Any other class that is defined again, as in a notebook,
+    replaces the earlier one; a class without a name is a form of another one. SrnnError for a name that C could not use, and
+    for a class that lacks one of the ``needed`` functions.
     """
     name = vars(cls).get("name")
     if name is None:
@@ -35,7 +35,7 @@ def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ..
 
 
 def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
-    """The name by which a class can be read back. SrnnError where it belongs to another one, which would then be read."""
+    """The name by which a class can be read back. SrnnError if it belongs to another class, which would be read instead."""
     name = cls.name
     if known.get(name) is not cls:
         raise SrnnError(
@@ -53,7 +53,7 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     """An instance of one of the registry's dataclasses.
 
     what: how to call it in messages ("neuron", "surrogate"). spec: ``"name"`` or ``{"name": ..., field: value}``.
-    hint: what else to say of an unknown name.
+    hint: what else to say about an unknown name.
     Raises SrnnError for an unknown name or field.
     """
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
@@ -69,7 +69,7 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
 
 
 def check_settings(whose: str, given: Iterable[object], known: Sequence[str]) -> None:
-    """SrnnError, which suggests the nearest one, for a setting that there is not. ``whose`` begins it: "The norm 'batch' has"."""
+    """Raise SrnnError, suggesting the nearest, for an unknown setting. ``whose`` begins the message: "The norm 'batch' has"."""
     for key in given:
         if key not in known:
             raise SrnnError(f"{whose} no setting '{key}'.{nearest(str(key), known)}")

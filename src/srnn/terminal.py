@@ -1,4 +1,4 @@
-"""What is written for people at a terminal: text of others (names, titles, class names) is shown there, never obeyed."""
+"""Output for people at a terminal: untrusted text (names, titles, class names) is shown there, never obeyed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Printable:
 
     def __init__(self, stream: TextIO) -> None:
         self.obedient = stream
-        """To it escape sequences can be written that are meant: rich's colours."""
+        """The stream itself, for escape sequences that are meant: rich's colours."""
 
     def write(self, text: str) -> int:
         return self.obedient.write(printable(text))
@@ -31,10 +31,10 @@ class _Printable:
 
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
-    """Within it, whatever is printed has no control characters, and none that the terminal's encoding lacks is an error.
+    """Within it, control characters are never printed, and a character that the terminal's encoding lacks is not an error.
 
-    Of a stream that is closed (>&-) Python has None, which no writer of tables takes, and what is printed to a None for
-    standard error comes on standard output: within it such a stream is one that nobody reads.
+    For a closed stream (>&-) Python has None, which nothing that writes tables accepts, and text printed to a standard error
+    that is None appears on standard output. Within it, such a stream swallows what is printed.
     """
     kept = sys.stdout, sys.stderr
     with contextlib.ExitStack() as closed:
@@ -51,7 +51,7 @@ def printable_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Within it a warning is one line for people, without the place in the code that Python puts before it and after."""
+    """Within it a warning is one line for people, without the location and the line of code that Python adds."""
     kept = warnings.formatwarning
     warnings.formatwarning = lambda message, *place, **more: f"srnn: note: {one_line(str(message))}\n"
     try:
@@ -61,8 +61,8 @@ def plain_warnings() -> Iterator[None]:
 
 
 def open_console(stderr: bool = False, **options: Any) -> Console:
-    """rich's Console on standard output or error. Text is no markup in it nor coloured by what it says, and control
-    characters are written out."""
+    """rich's Console on standard output or error. It does not read text as markup or colour it by its content, and
+    it writes out control characters."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -75,7 +75,7 @@ def open_console(stderr: bool = False, **options: Any) -> Console:
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
         def on_broken_pipe(self) -> None:
-            raise  # for the command line to end as it does of any output that nobody reads on; rich's ends with exit code 1
+            raise  # the command line ends as it does whenever nobody reads its output; rich would exit with code 1
 
     stream = sys.stderr if stderr else sys.stdout
     return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, highlight=False, **options)

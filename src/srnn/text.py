@@ -1,4 +1,4 @@
-"""Text of others (names, titles, a file's words) as it may stand in an error, a terminal, Markdown or a spreadsheet."""
+"""Untrusted text (names, titles, words from a file), made safe for an error, a terminal, Markdown or a spreadsheet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys instead of showing it, what turns the direction of writing, and halves of characters."""
+"""Characters that a terminal obeys instead of showing or that change the direction of writing, and halves of characters."""
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
 _LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
@@ -22,31 +22,31 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, most: int = 2000) -> str:
-    """Printable, without line breaks; from the middle of what is longer than ``most`` characters is left out."""
+    """The text, printable and without line breaks; if it is longer than ``most`` characters, part of its middle is left out."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= most else f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
 
 
 def places(line: str) -> int:
-    """How many places of a terminal a line takes: letters of East Asia two, accents that are characters none."""
+    """How many columns of a terminal a line takes: East Asian characters take two, combining accents none."""
     from rich.cells import cell_len
 
     return cell_len(line)
 
 
 def filled(line: str, width: int) -> str:
-    """A line as a column's entry: with blanks behind it, as many as it has places left."""
+    """The line, filled with blanks at its end up to ``width`` columns of a terminal."""
     return line + " " * (width - places(line))
 
 
 def file_name(text: str) -> str:
-    """The text as a part of a file's name, on every system: letters, digits and ``,=+-``; at most 100 bytes, perhaps none."""
+    """The text as part of a file name valid on every system: letters, digits and ``,=+-``; at most 100 bytes, perhaps none."""
     name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", text)).strip(".-")
     return name.encode()[:100].decode(errors="ignore")
 
 
 def brief(value: object) -> str:
-    """A value as a message quotes it: ``repr``, cut where it is long, without making the whole of it first."""
+    """A value as a message quotes it: ``repr``, shortened if it is long, without building all of it first."""
     return _BRIEF.repr(value)
 
 
@@ -56,12 +56,12 @@ def some(names: Sequence[str]) -> str:
 
 
 def counted(count: int, one: str, more: str = "") -> str:
-    """So many of something, in words: "1 step", "1,301 steps"; ``more``: its plural, where that is not with an s."""
+    """A number of things, in words: "1 step", "1,301 steps"; ``more``: the plural, if it is not formed with an s."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def plain(value: Any) -> Any:
-    """A value of which JSON can represent all: numbers that are not finite become None."""
+    """The value, so that JSON can represent all of it: numbers that are not finite become None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -72,10 +72,10 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON as every reader knows it: without NaN and Infinity, which Python would write; null is in their place."""
+    """JSON that every reader accepts: with null in place of NaN and Infinity, which Python would write."""
     try:
         return json.dumps(value, allow_nan=False, indent=indent)
-    except (TypeError, ValueError):  # a number that is not finite, a key that is no text
+    except (TypeError, ValueError):  # a number that is not finite, a key that is not text
         return json.dumps(plain(value), allow_nan=False, indent=indent)
 
 
@@ -91,7 +91,7 @@ def markdown(text: str) -> str:
 def code(text: str) -> str:
     """A span of code in Markdown that shows the text, in one line."""
     line = one_line(text, most=10_000)
-    if "|" in line:  # in a table it would end the cell, and in code no escape is sure to be one
+    if "|" in line:  # in a table it would end the cell, and in code not every reader obeys an escape
         return f"<code>{markdown(line)}</code>"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence}{line}{fence}" if len(fence) == 1 and line else f"{fence} {line} {fence}"

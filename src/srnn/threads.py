@@ -1,9 +1,9 @@
 """Threads for blocks of work, claimed one by one: torch's own where we can get at them, else threads that sleep when idle.
 
 Numba's own parallel loops would load a second OpenMP library next to torch's, and two pools of spinning workers fight for the
-same cores (a factor of ten, measured, on two cores). Threads of our own fare better, for they sleep; but torch's workers, when
-they have nothing to do, keep spinning for some milliseconds after each of torch's operations, on the cores that we want. So the
-blocks are worked on by those very workers: compiled code without the GIL, called back from a parallel region of torch's OpenMP
+same cores (ten times slower, measured on two cores). Threads of our own fare better because they sleep; but torch's workers,
+when they have nothing to do, keep spinning for some milliseconds after each of torch's operations, on the cores that we want. So
+those very workers do the blocks: compiled code without the GIL, called back from a parallel region of torch's OpenMP
 library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked children, which do not inherit their
 parent's workers, our own threads wait on a lock for work.
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _in_child = False
-"""Whether this process is a fork: its parent's threads do not exist in it, OpenMP's neither."""
+"""Whether this process is a fork: its parent's threads, including OpenMP's, do not exist in it."""
 _REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -93,7 +93,7 @@ def for_each(task: Callable[[int], None], count: int) -> None:
 
 
 def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
-    """work() on each thread of a parallel region of OpenMP's. No exception may leave one: the first is raised after it."""
+    """work() on each thread of a parallel region of OpenMP's. No exception may leave the region: the first is raised after it."""
     errors: list[BaseException] = []
 
     def caught(_: Any = None) -> None:
@@ -108,7 +108,7 @@ def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
 
 
 def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]) -> None:
-    """``for_each`` with scratch: task(i, what ``make`` gave), from ``unused`` and put there again; made if that is empty."""
+    """``for_each`` with scratch: task(i, scratch), where scratch comes from ``unused`` (or ``make``) and goes back there."""
 
     def work(index: int) -> None:
         try:
@@ -132,8 +132,8 @@ def on_each(task: Callable[[], object]) -> None:
 
 @contextmanager
 def only_this_one() -> Iterator[None]:
-    """Within it torch computes on the calling thread alone: products and sums whose order, and last bits, would otherwise depend
-    on the number of threads."""
+    """Within it torch computes on the calling thread alone: for products and sums whose order, and so last bits, would otherwise
+    depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Baselines that spiking networks are compared with on the same tasks: RNN (tanh), GRU and LSTM, uni- or bidirectional.
+"""Baselines to compare spiking networks with on the same tasks: RNN (tanh), GRU and LSTM, uni- or bidirectional.
 
 A ``ClassicalRNN`` is run, trained, evaluated and stored exactly as an ``SRNN``: the same ``run``, the same ``Result``, explicit
 state, padding that is never counted. Its cells are torch's. The other baselines (ReLU units, LIF neurons, no recurrence) are
@@ -27,7 +27,7 @@ from .network.srnn import each_layer
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
-"""(h,), of an LSTM (h, c): each (B, size) for one direction, (B, 2, size) if bidirectional; () of a dense layer."""
+"""(h,), or (h, c) for an LSTM: each (B, size) for one direction, (B, 2, size) if bidirectional; () for a dense layer."""
 
 CELLS: Mapping[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = MappingProxyType(
     {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -91,7 +91,7 @@ class CellLayer(nn.Module):
     def _ragged(self, x: Tensor, state: CellState, lengths: Tensor, suffix: str) -> tuple[Tensor, CellState]:
         """One direction over sequences of different lengths: those still running continue together, from end to end.
 
-        On a CPU torch runs packed sequences step by step, tens of times as slow. ``state`` and the final one are (B, units).
+        On a CPU torch runs packed sequences step by step, tens of times slower. ``state`` and the final one are (B, units).
         """
         lengths = lengths.to(x.device)
         order = lengths.argsort(descending=True, stable=True)
@@ -105,7 +105,7 @@ class CellLayer(nn.Module):
                 output, running_state = self._run_cell(piece[:running], running_state, suffix)
                 outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(x) - running)))
             running -= count
-            finals.append(tuple(part[running:] for part in running_state))  # these end here, the last of the order
+            finals.append(tuple(part[running:] for part in running_state))  # these, the last in the order, end here
             running_state = tuple(part[:running] for part in running_state)
         outputs.append(x.new_zeros(len(x), left, self.units))
         back = order.argsort()
@@ -127,7 +127,7 @@ class CellLayer(nn.Module):
 
     def _packed(self, x: Tensor, state: CellState, lengths: Tensor) -> LayerResult:
         """All steps at once, as torch's packed sequences, which a GPU runs fast."""
-        # torch packs no empty sequence: such a sequence is read for one step, and its output is dropped.
+        # torch cannot pack an empty sequence: one step of it is read, and its output is dropped.
         packed = pack_padded_sequence(x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False)
         packed_output, hidden = self.cell(packed, self._to_torch(state))
         output, _ = pad_packed_sequence(packed_output, batch_first=True, total_length=x.shape[1])
@@ -140,7 +140,7 @@ class CellLayer(nn.Module):
         return LayerResult(output, final)
 
     def _to_torch(self, state: CellState) -> Tensor | CellState:
-        """(B, units) or (B, 2, units) each -> torch's (directions, B, units), of an LSTM a pair."""
+        """(B, units) or (B, 2, units) each -> torch's (directions, B, units); for an LSTM, a pair."""
         parts = tuple(
             part.reshape(len(part), self.directions, self.units).transpose(0, 1).contiguous() for part in state
         )
@@ -155,7 +155,7 @@ class CellLayer(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """A dense layer at each step on its own: ReLU units within a network, linear ones as its readout."""
+    """A dense layer, applied to each step on its own: ReLU units within a network, linear ones as its readout."""
 
     def __init__(self, inputs: int, size: int, relu: bool, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -190,12 +190,12 @@ class ClassicalRNN(nn.Module):
         hidden: number of units in each hidden layer (and direction).
         outputs: number of classes.
         cell: "rnn" (tanh), "gru" or "lstm".
-        recurrent: False makes a hidden layer a dense one, ReLU units without memory; one answer for all, or a list.
+        recurrent: False makes a hidden layer dense: ReLU units without memory; one answer for all, or a list.
         bidirectional: read each recurrent layer's input forwards and backwards; the outputs are concatenated.
-        norm: "layer": each hidden layer's output is normalised over its units, step by step, with a gain and a bias of each unit
+        norm: "layer": each hidden layer's output is normalised over its units, step by step, with a gain and a bias per unit
             (layer normalisation, Ba et al. 2016, arXiv 1607.06450), before dropout and the layers above; its own recurrence
-            reads it as it was.
-        generator: draws the initial parameters (default: torch's global one), all uniform as torch's own.
+            reads the output as it was.
+        generator: draws the initial parameters (default: torch's global one), all uniform like torch's own.
 
     It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one line, for arguments or inputs
     that do not fit.
@@ -290,7 +290,7 @@ class ClassicalRNN(nn.Module):
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
-        """The input as the hidden layers see it: as it is."""
+        """The input as the hidden layers see it: unchanged."""
         return x
 
     def time_constants(self) -> dict[str, Tensor]:

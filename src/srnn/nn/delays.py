@@ -1,13 +1,13 @@
 """Delays: what a presynaptic neuron emits arrives some steps later, the same number at all of its synapses (axonal delays).
 
 Within a step a layer sees the layer below in the same step and itself one step earlier. With a delay of d >= 0 steps it sees
-x[t - d] of an input channel, s[t - 1 - d] of a neuron of its own. A constant recurrent delay of k - 1 is the skip recurrence
+x[t - d] of an input channel, s[t - 1 - d] of one of its own neurons. A constant recurrent delay of k - 1 is the skip recurrence
 s[t - k] (ASRC-SNN, arXiv 2505.11455); a delay of its own for each neuron, drawn once or learned, is DelRec's (arXiv 2509.24852).
 
 Learned delays are real numbers, which only training sees (``network/learned_delays.py``): in evaluation mode, and wherever a
 network is used, they are rounded, and the network is one with fixed delays.
 
-What is under way is state, beside the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
+What is under way is state, like the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
 from each of N presynaptic neurons. A neuron with delay d has no entries beyond d (recurrent) or d - 1 (input).
 """
 
@@ -30,22 +30,22 @@ from ..registry import check_settings
 from .neurons.base import Init
 
 LONGEST = 4095
-"""Steps of the longest delay: far beyond any in use, and no state takes all memory."""
+"""The longest delay, in steps: far beyond any in use, but too short for a state to take all memory."""
 
 
 @dataclass(frozen=True)
 class Delays:
     """The distributions of a hidden layer's delays, in (its own) steps; None: it has none there.
 
-    A drawn value is rounded to whole steps, one below 0 is taken without its sign: "normal(0, 12)" is DelRec's half-normal.
+    A drawn value is rounded to whole steps, and a negative one loses its sign: "normal(0, 12)" is DelRec's half-normal.
     """
 
     recurrent: Init | None = None
     input: Init | None = None
     learned: bool = False
-    """Whether they are trained; what is drawn, then not rounded, is where they start."""
+    """Whether they are trained; they then start at the drawn values, which are not rounded."""
     sigma: float = 10.0
-    """Of learned delays: steps by which the triangle is wider than the narrowest at the start."""
+    """For learned delays: by how many steps the triangle is wider at the start than the narrowest one."""
 
     def __post_init__(self) -> None:
         for name in ("recurrent", "input"):
@@ -90,7 +90,7 @@ def draw(how: Init, count: int, generator: torch.Generator | None = None, learne
 
 
 def rounded(delays: Tensor) -> Tensor:
-    """Delays in whole steps, (N,) int64, which may be learned ones. These are what is trained without its sign."""
+    """Delays, also learned ones, in whole steps, (N,) int64. A learned delay is the trained number without its sign."""
     if not delays.is_floating_point():
         return delays
     return delays.detach().abs().round().clamp(max=LONGEST).to(torch.int64)
@@ -103,8 +103,8 @@ def check_delays(delays: Tensor, what: str) -> None:
 
 
 def depth_of(delays: Tensor) -> int:
-    """Steps over which something can be under way in a layer with these recurrent delays: the longest, and one. SrnnError for
-    delays that there are not."""
+    """Steps over which something can be under way in a layer with these recurrent delays: the longest delay plus 1. SrnnError
+    for delays that are out of range."""
     check_delays(delays, "The layer's delays")
     return int(delays.max()) + 1
 
@@ -120,7 +120,7 @@ def taps(delays: Tensor, depth: int, like: Tensor) -> Tensor:
 
 
 def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
-    """What of (B, depth, N) has still not arrived after ``steps`` steps, or after each sequence's ``lengths``; same shape."""
+    """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's ``lengths``; same shape."""
     depth = under_way.shape[1]
     padded = F.pad(under_way, (0, 0, 0, depth))
     if lengths is None:
@@ -133,7 +133,7 @@ def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
 def delayed_input(
     x: Tensor | Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None
 ) -> tuple[Tensor | Spikes, Tensor]:
-    """(x as it arrives, what is then under way): x (B, T, I) delayed by ``delays`` (I,) steps, behind ``incoming`` (B, D, I).
+    """(x as it arrives, what is then under way): x (B, T, I) delayed by ``delays`` (I,) steps, after ``incoming`` (B, D, I).
 
     Spikes stay bits where ``incoming`` is spikes too. ``lengths`` (B,): x is not looked at beyond them.
     """
@@ -146,12 +146,12 @@ def delayed_input(
             return _delayed_bits(x, delays, incoming, lengths)
         x = x.dense(incoming.dtype)
     steps = x.shape[1]
-    # All that arrives at any step, also after the last: (B, T + depth, I).
+    # Everything that arrives at any step, even after the last: (B, T + depth, I).
     sent = torch.arange(steps + depth, device=x.device)[:, None] - delays + depth
     arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
     arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
     after = arrivals.gather(1, indices_after(lengths, steps, incoming))
-    # Beyond a neuron's delay stands what lies beyond the sequence: 0 times NaN would be NaN.
+    # Entries beyond a neuron's delay come from beyond the sequence and may be NaN; times 0 that would stay NaN.
     return arrivals[:, :steps], torch.where(reached(delays - 1, depth), after, 0)
 
 
@@ -201,7 +201,7 @@ def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor |
 
 
 class Spread(torch.autograd.Function):
-    """x (B, T, N), kernel (D + 1, N) -> (B, T + D, N): the sum over k of x, k steps later, times kernel[k]. Step by step, for
+    """x (B, T, N), kernel (D + 1, N) -> (B, T + D, N): the sum over k of x, k steps later, times kernel[k]. Step by step, because
     autograd would keep D + 1 copies of x."""
 
     @staticmethod
@@ -224,14 +224,14 @@ class Spread(torch.autograd.Function):
 
 
 def kernel_gradient(x: Tensor, arrived: Tensor, depth: int) -> Tensor:
-    """(depth, N) of x (B, T, N) that was spread over so many steps, by the gradient of what arrived, (B, T + depth - 1, N)."""
-    with threads.only_this_one():  # sums to the same bits whatever their number
+    """The kernel's gradient (depth, N), from x (B, T, N) and the gradient of what arrived, (B, T + depth - 1, N)."""
+    with threads.only_this_one():  # sums to the same bits, whatever the number of threads
         return torch.stack([(x * arrived[:, k : k + x.shape[1]]).sum((0, 1)) for k in range(depth)])
 
 
 @functools.cache
 def state_type(neuron_state: Any, more: tuple[str, ...]) -> Any:
-    """A neuron's State with further fields behind its own; it can be pickled."""
+    """A neuron's State with further fields after its own; it can be pickled."""
     if not more:
         return neuron_state
     kind: Any = namedtuple(f"Delayed{neuron_state.__name__}", (*neuron_state._fields, *more))

@@ -1,7 +1,7 @@
 """Derivatives of a neuron's equations: the adjoint (reverse mode) and the Jacobian of one step, as plain functions.
 
-Both come from the record of ``step`` by the chain rule, node by node, and read much as one would write them: what one gradient
-multiplies is added up first, a factor of 1 and a sum with 0 are left out, nothing is computed twice.
+Both come from the record of ``step`` by the chain rule, node by node, and read much as if written by hand: the factors of a
+gradient are added up first, a factor of 1 and a sum with 0 are left out, and nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
 def jacobian_record(model: Any) -> Record:
     """The partial derivatives of ``step`` as a record of its arguments.
 
-    First those of the first result (a new state variable; v is the last) by each argument in order, then those of the second, ...
-    A derivative that is 0 everywhere is the number 0.0.
+    First those of the first result (a new state variable; v is the last) with respect to each argument in order, then those of
+    the second, ... A derivative that is 0 everywhere is the number 0.0.
     """
     own, rows, graph = equations(model), [], _Graph()
     for place in range(len(own.results)):
@@ -73,7 +73,7 @@ class _Term:
 
 
 def _reverse(own: Record, seeds: Sequence[Node], graph: _Graph) -> list[Node | None]:
-    """The gradient of each argument; None: it is 0."""
+    """The gradient of each argument; None if it is 0."""
     terms = {node: list[_Term]() for node in own.nodes}
     for result, seed in zip(own.results, seeds, strict=True):
         if seed.value != 0.0:  # in a Jacobian's row, all but one are
@@ -115,13 +115,13 @@ def _partials(graph: _Graph, node: Node) -> list[tuple[Node, int, Node | None]]:
         case "absolute":
             zero = as_node(0.0)
             return [(a, 1, graph.make("greater", a, zero)), (a, -1, graph.make("less", a, zero))]
-        case "positive_part":  # at 0, where it has no derivative, 1: as torch's clamp
+        case "positive_part":  # 1 at 0, where it has no derivative, as in torch's clamp
             return [(a, 1, graph.make("at_least", a, as_node(0.0)))]
     return []  # comparisons are constant almost everywhere
 
 
 class _Graph:
-    """New nodes, each made once however often it is asked for; sums and products with 0 and 1 are simplified."""
+    """New nodes, each made only once, however often it is asked for; sums and products with 0 and 1 are simplified."""
 
     def __init__(self) -> None:
         self._made: dict[Any, Node] = {}
@@ -132,7 +132,7 @@ class _Graph:
         key = (operation, *((o.operation, o.value) if o.operation == "constant" else o for o in operands))
         if operation == "multiply":
             a, b = operands
-            # A comparison is a mask in some backends, and a number only once it is multiplied by one.
+            # In some backends a comparison is a mask, which becomes a number only when multiplied by one.
             if a.value == 1.0 and b.operation not in COMPARISONS:
                 return b
             if b.value == 1.0 and a.operation not in COMPARISONS:
@@ -151,15 +151,13 @@ class _Graph:
             gradient = self.make("multiply", term.factor, gradient)
             gradient.name = gradient.name or name
         if factor.operation in COMPARISONS:  # masks are multiplied by numbers only, never added to each other
-            if (
-                gradient.operation == "constant"
-            ):  # torch has float32 for a mask times a number: one of the right type instead
+            if gradient.operation == "constant":  # torch makes a mask times a number float32: use one of the right type
                 gradient = self.make("add", gradient, self.make("multiply", as_node(0.0), factor.operands[0]))
             return _Term(sign * term.sign, None, self.make("multiply", gradient, factor))
         return _Term(sign * term.sign, factor, gradient)
 
     def sum(self, terms: Sequence[_Term]) -> Node | None:
-        """The sum of some terms, with those of one gradient collected: a g - b g is (a - b) g. None if nothing is left."""
+        """The sum of some terms, those of the same gradient collected: a g - b g is (a - b) g. None if nothing is left."""
         by_gradient: dict[Node, list[tuple[int, Node]]] = {}
         for term in terms:
             by_gradient.setdefault(term.gradient, []).append(

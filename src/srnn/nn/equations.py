@@ -1,10 +1,10 @@
-"""A neuron's equations, recorded once: from the record come adjoint, Jacobian, cost, and the text in other languages.
+"""A neuron's equations, recorded once: the adjoint, Jacobian, cost and text in other languages come from the record.
 
 A neuron's ``step`` is plain arithmetic. Called once with ``Node`` operands it writes itself down: every operation, in order,
 under the names that its author gave. Everything else is derived from that ``Record``:
 
     record.run(algebra, values)   the same operations on anything: fixed-point numbers, C text, ONNX nodes, intervals
-    record.counts                 how many of which operation one step of one neuron takes
+    record.counts                 how many operations of each kind one step of one neuron takes
     function(name, record)        the record as a Python function of its own; ``derivatives.py`` makes adjoints and Jacobians
 
 Derived functions are ordinary Python text: a debugger shows them, and a compiler takes them like any other.
@@ -74,7 +74,7 @@ class Node(NDArrayOperatorsMixin):
             "Equations cannot branch: no 'if', 'and', 'or' on their numbers; multiply by a comparison instead."
         )
 
-    def __hash__(self) -> int:  # == is no operation, so it is refused as others are: a node is found by identity
+    def __hash__(self) -> int:  # == is not an operation and is refused like others: a node is found by identity
         return id(self)
 
 
@@ -88,7 +88,7 @@ def as_node(value: Any) -> Node:
 
 
 class Algebra:
-    """What the operations mean. This one leaves that to the operands' own operators: arrays, tensors, fixed-point numbers."""
+    """What the operations mean; here that is left to the operands' own operators: arrays, tensors, fixed-point numbers."""
 
     def constant(self, value: float) -> Any:
         """A constant of the equations."""
@@ -102,12 +102,12 @@ class Algebra:
             raise SrnnError(f"'{operation}' in a neuron's equations is not supported here.") from error
 
     def named(self, name: str, value: Any) -> Any:
-        """Called for a value that is used again or that the author named; returns what stands for it from now on."""
+        """Called for a value that is used again or that the author named; returns what replaces it from then on."""
         return value
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it if it is taken; taken from now on."""
+    """The name, with a number after it if it is taken; from then on it is taken."""
     free = next(n for n in (name, *(f"{name}_{again}" for again in range(2, len(taken) + 3))) if n not in taken)
     taken.add(free)
     return free
@@ -130,12 +130,12 @@ class _Digests(Algebra):
 
 @dataclass(frozen=True)
 class Record:
-    """The operations of a function of named arguments, in order."""
+    """The operations, in order, of a function of named arguments."""
 
     arguments: tuple[str, ...]
     results: tuple[Node, ...]
     all_named: bool = True
-    """Whether ``run`` names all that its author named, or only what is used more than once."""
+    """Whether ``run`` names all values that the author named, or only those that are used more than once."""
 
     @functools.cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -163,7 +163,7 @@ class Record:
         return Counter(node.operation for node in self.nodes if node.operands)
 
     def multiplied(self) -> frozenset[str]:
-        """The arguments that are a factor of a product, by themselves or as 1 - x."""
+        """The arguments that are factors of a product, by themselves or as 1 - x."""
         factors: set[str] = set()
         for node in self.nodes:
             if node.operation == "multiply":
@@ -174,12 +174,12 @@ class Record:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Equal for equal operations on equal constants, whatever the author calls them and however often he writes them."""
+        """Equal for equal operations on equal constants, whatever the author calls them and however often they are written."""
         return digest_of(*self.run(_Digests(), map(str, range(len(self.arguments)))))
 
     @functools.cached_property
     def names(self) -> Mapping[Node, str]:
-        """A name of its own for each node that is used more than once, or that its author named: see ``all_named``."""
+        """A unique name for each node that is used more than once, or that its author named: see ``all_named``."""
         uses = Counter(operand for node in self.nodes for operand in node.operands) + Counter(self.results)
         taken = {*self.arguments, *FUNCTIONS}
         return {
@@ -189,7 +189,7 @@ class Record:
         }
 
     def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
-        """The results for these values of the arguments, as the algebra has it."""
+        """The algebra's results for these values of the arguments."""
         values_of = dict(zip(self.arguments, values, strict=True))
         made: dict[Node, Any] = {}
         for node in self.nodes:
@@ -230,7 +230,7 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
 
 
 def _numbers(node: Node) -> bool:
-    """Whether the node takes comparisons only where all backends do: they are booleans to some, and numbers to others."""
+    """Whether the node uses comparisons only where all backends can: to some they are booleans, to others numbers."""
     operations = [operand.operation for operand in node.operands]
     factors = [operation for operation in operations if operation not in (*COMPARISONS, "constant")]
     none = not any(operation in COMPARISONS for operation in operations)
@@ -244,7 +244,7 @@ def arguments_of(model: Any) -> tuple[str, ...]:
 
 @functools.cache
 def equations(model: Any) -> Record:
-    """The record of a neuron model's ``step``; its results are the new state and the drive v. SrnnError for one that is none."""
+    """The record of a neuron model's ``step``; its results are the new state and the drive v. SrnnError if it is not valid."""
     own = record(model.step, arguments_of(model))
     if any(node.operation in COMPARISONS for node in own.results) or not all(map(_numbers, own.nodes)):
         raise SrnnError(
@@ -328,19 +328,19 @@ class Writer(Algebra):
 def function(
     name: str, own: Record, writer: Writer | None = None, words: Mapping[str, Any] | None = None
 ) -> Callable[..., tuple[Any, ...]]:
-    """The record as a Python function of its arguments, which returns a tuple. Its text is where debuggers look for it.
+    """The record as a Python function of its arguments, which returns a tuple. Debuggers find its text.
 
-    ``writer``, and the ``words`` that its text uses: for a compiler that reads Python but has words of its own.
+    ``writer`` and the ``words`` that its text uses are for a compiler that reads Python but has words of its own.
     """
     words = words or {key: getattr(arithmetic, key) for key in FUNCTIONS}
     writer, taken = writer or Writer(), set(words)
-    arguments = [unused(argument, taken) for argument in own.arguments]  # one may be called as a function is
+    arguments = [unused(argument, taken) for argument in own.arguments]  # one may have a function's name
     results = own.run(writer, map(Text, arguments))
     lines = [f"def {name}({', '.join(arguments)}):"]
     lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
     lines += ["    return (", *(f"        {result.text}," for result in results), "    )"]
     text = "\n".join(lines) + "\n"
-    place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have one name
+    place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have the same name
     made: dict[str, Any] = {}
     exec(compile(text, place, "exec"), {**words, "__name__": __name__}, made)
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)

@@ -1,4 +1,4 @@
-"""How outputs become class scores and a loss: the settings of ``losses``. Apart, so that recipes are read without torch."""
+"""How outputs become class scores and a loss: the settings of ``losses``, apart so that recipes can be read without torch."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class LossConfig:
     """How the readout's output over time becomes class scores, and their loss. See ``srnn.nn.losses``."""
 
     name: LossName = "ce_mean"
-    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output; ce_steps: on that of
-    each step, with the label of the sequence, while the mean decides."""
+    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output; ce_steps: on the
+    output of each step, with the label of the sequence, while the mean decides the class."""
     start: int = 0
     """First step that counts; earlier ones are left to settle."""
     reduction: Literal["sum", "mean"] = "mean"
@@ -64,8 +64,8 @@ class LossConfig:
 
     @property
     def scoring(self) -> LossName:
-        """The loss by whose scores a class is chosen: all that a decision has to know. Every step's log-softmax differs from the
-        output by a number that is the same for all classes, so the mean of either chooses the same class."""
+        """The loss whose scores choose the class, which is all that a decision needs to know. At every step the log-softmax
+        differs from the output by the same number for all classes, so the means of both choose the same class."""
         return "ce_mean" if self.name == "ce_steps" else self.name
 
 
@@ -80,7 +80,7 @@ class DecisionRule:
 
     @property
     def per_step(self) -> bool:
-        """Whether every step has a class of its own; else one a sequence."""
+        """Whether every step has a class of its own, instead of one per sequence."""
         return self.loss.name == "nll"
 
     def check(self, outputs: int) -> None:

@@ -5,11 +5,11 @@ prediction, so that what is minimised is what is measured.
     ce_mean         scores = mean of the output over time                                                 (SSC, GSC)
     ce_last         scores = output of the last valid step
     ce_sum_softmax  scores = sum over time of softmax(output); then cross-entropy, so a double softmax    (SHD)
-    ce_spike_count  scores = sum over time of the output, where the output are the readout's spikes       (S-MNIST)
+    ce_spike_count  scores = sum over time of the output, where the output is the readout's spikes        (S-MNIST)
     ce_steps        scores = mean of the output over time; but the loss is cross-entropy at every step    (BRF on PS-MNIST)
 
 Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. ``lengths`` (B,) are the valid
-steps; steps after them are not counted. Steps before ``start`` are not counted either (``ce_last`` has no use for it).
+steps; steps after them are not counted. Steps before ``start`` are not counted either (``ce_last`` ignores it).
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Loss:
 
     Args:
         config: the recipe's ``loss`` section.
-        per_step: the task has a label at every step; else one a sequence.
-        unlabelled_class: the class as which the task's unlabelled steps may be counted; None: the task has none.
+        per_step: whether the task has a label at every step instead of one per sequence.
+        unlabelled_class: the class that the task's unlabelled steps may be counted as; None: the task has none.
 
-    Raises SrnnError where the loss does not fit the task.
+    Raises SrnnError if the loss does not fit the task.
     """
 
     def __init__(self, config: LossConfig, per_step: bool, unlabelled_class: int | None = None) -> None:
@@ -75,7 +75,7 @@ class Loss:
 
     @property
     def sums(self) -> bool:
-        """Whether it is the sum over a sequence's steps, averaged over sequences: those of its windows add up to it."""
+        """Whether the loss sums a sequence's steps and averages over sequences: then the losses of its windows add up to it."""
         return self.config.reduction == "sum" and self.config.name in ("nll", "ce_steps")
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -95,7 +95,7 @@ class Loss:
         return total / steps.sum(1).clamp(min=1) if name == "ce_mean" else total
 
     def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0) -> Tensor:
-        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` still has its last step.
+        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` keeps its last step.
 
         ``first``: the step that the output begins with.
         """
@@ -117,10 +117,10 @@ class Loss:
         return target.masked_fill(lengths.to(target.device) <= begin, -1)
 
     def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0) -> Scored:
-        """``begin``: of sequences cut into windows, the first step of this one; output and target are those of all steps so far,
-        for nll of the window's.
+        """The loss of one batch; ``begin`` is the first step of this window, for sequences cut into windows. Output and target
+        cover all steps so far, or for nll only those of the window.
 
-        Losses of single steps (nll, ce_steps) are then of the window's. Others are of the sequence as if it ended with the
+        Losses of single steps (nll, ce_steps) then cover the window's steps. Others treat the sequence as if it ended with the
         window, unless it has ended before.
         """
         scores = self.scores(output, None if lengths is None else lengths.clamp(max=output.shape[1]))

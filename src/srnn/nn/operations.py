@@ -1,8 +1,8 @@
 """How many multiplications a neuron's equations take, counted from their record.
 
-Not every product of the text is one for a device: what is multiplied by a spike is taken or left out, products of constants are
-made once, a constant factor of the summed input is part of the weights. So counted, the paper's rules for its neurons (LIF and
-integrator 1, ALIF 3, or 2 where beta is 0) come out of their equations, and every other neuron is counted in the same way.
+Not every product in the text is one for a device: a number times a spike is taken or left out, products of constants are
+computed once, a constant factor of the summed input is part of the weights. Counted like this, equations agree with the paper's
+rules for its neurons (LIF and integrator 1, ALIF 3, or 2 where beta is 0), and every other neuron is counted in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .neurons import Neuron
 
 FIXED, CHOSEN, CURRENT, STATE = range(4)
-"""What a value depends on: coefficients; these and spikes; also the summed input; also the state."""
+"""What a value depends on: coefficients; also spikes; also the summed input; also the state."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Term:
 
     depends: int
     value: Any = None
-    """Of a fixed one that training does not change: a number, or an array of one a neuron."""
+    """For a fixed value that training does not change: a number, or an array with one per neuron."""
     spike: bool = False
     """Whether it is 0 or 1."""
     complement: Term | None = None
@@ -39,22 +39,22 @@ class Term:
     cost: int = 0
     """... and in how many neurons that was a multiplication."""
     key: Any = None
-    """Of a fixed one: equal where the values are."""
+    """For a fixed value: equal keys mean equal values."""
 
 
 class Multiplications(Algebra):
-    """Counts the products of ``size`` neurons that a device has to make.
+    """Counts the products of ``size`` neurons that a device has to compute.
 
-    Free are: what is multiplied by a spike; coefficients among themselves, or times a spike; one coefficient times the summed
-    input, which is part of the weights (where several multiply it, or where it is also used as it is, all but one cost); a
-    coefficient that is not trained and is 0 (counted neuron by neuron), or 1 or -1 in all neurons; and the second product of
-    a x + (1 - a) y, which is y + a (x - y). A division counts as a product, also that of 1 by something.
+    These products are free: anything times a spike; coefficients times each other, or a spike; one coefficient times the summed
+    input, which is part of the weights (where several multiply it, or where it is also used as it is, all but one cost); products
+    by an untrained coefficient that is 0 (counted neuron by neuron), or 1 or -1 in all neurons; and the second product of
+    a x + (1 - a) y, which is y + a (x - y). A division counts as a product, even that of 1 by something.
     """
 
     def __init__(self, size: int, current: Term) -> None:
         self.size, self.current, self._products = size, current, 0
         self._scaled: dict[Any, int] = {}
-        """What the products of the summed input by coefficients cost, each coefficient once; None: it is used as it is."""
+        """The cost of the summed input times each coefficient, counted once per coefficient; key None: it is used as it is."""
 
     @property
     def total(self) -> int:
@@ -108,7 +108,7 @@ class Multiplications(Algebra):
         return factor.value is not None and bool((np.abs(np.broadcast_to(factor.value, self.size)) == 1).all())
 
     def _cost(self, factor: Term) -> int:
-        """In how many neurons a product by it is a multiplication."""
+        """In how many neurons a product with this factor is a multiplication."""
         if factor.value is None:
             return self.size
         return 0 if self._is_one(factor) else int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
@@ -117,8 +117,8 @@ class Multiplications(Algebra):
 def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:
     """Multiplications in one update of ``size`` neurons, by the rules of ``Multiplications``.
 
-    ``coefficients``: those of the neuron's ``step``, arrays (size,). One that is made of trained parameters may come to have any
-    value, and costs.
+    ``coefficients``: those of the neuron's ``step``, arrays (size,). One that depends on trained parameters may take any value,
+    so it costs.
     """
     algebra = Multiplications(size, current := Term(CURRENT))
     values = [Term(STATE) for _ in neuron.variables()]

@@ -7,7 +7,7 @@ as plain arithmetic, written once for torch, numpy and every compiled kernel.
 All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper omits it; so do not
 compare learning rates with a library that has gamma = 1 without setting it here).
 
-One of your own is a dataclass, as below. Once it is defined, recipes know it by its name:
+A surrogate of your own is a dataclass, as below. Once it is defined, recipes know it by its name:
 
     @dataclass(frozen=True)
     class Cauchy(Surrogate):
@@ -71,11 +71,11 @@ class Surrogate:
                 raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
 
     def digest(self) -> str:
-        """Of its equation."""
+        """The digest of its equation."""
         return derivative_record(type(self)).digest
 
     def describe(self) -> dict[str, Any]:
-        """As a mapping that ``as_surrogate`` reads back. SrnnError for a class whose name belongs to another."""
+        """The surrogate as a mapping that ``as_surrogate`` reads back. SrnnError for a class whose name belongs to another."""
         return {"name": defined(DEFINED, type(self), "surrogate"), **asdict(self)}
 
     def __call__(self, v: Any) -> Any:
@@ -190,7 +190,7 @@ def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
 
 @functools.cache
 def derivative_record(model: type[Surrogate]) -> Record:
-    """The record of psi, of (v, *parameters), which is its one result. SrnnError for what compiled kernels could not take."""
+    """The record of psi(v, *parameters), whose only result is psi. SrnnError for what compiled kernels could not use."""
 
     def psi(*arguments: Any) -> tuple[Any]:
         return (model.derivative(*arguments),)

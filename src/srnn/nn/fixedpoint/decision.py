@@ -1,6 +1,6 @@
-"""Decisions in integers: what ``NAME_decide`` of an int8 C library makes of the readout's outputs, to the bit.
+"""Decisions in integers: what an int8 C library's ``NAME_decide`` computes from the readout's outputs, to the bit.
 
-Sums of outputs are exact. The softmax is computed with 30 fractional bits, within 2**-22 of the real one:
+Sums of outputs are exact. The softmax is computed with 30 fractional bits, to within 2**-22 of the real one:
 
     exp(-d) = 2**-(d / ln 2) = 2**-whole * 2**-fraction,  2**-f ~ 1 - f (a1 - f (a2 - f (a3 - f (a4 - f a5))))
 """
@@ -18,13 +18,13 @@ ONE_BITS = 30
 """Fractional bits of a probability."""
 PER_LN2 = round(2**ONE_BITS / math.log(2))
 POWER = (744258157, 257898518, 59395847, 9908896, 1024386)
-"""a1 ... a5, with 30 fractional bits: the polynomial that is nearest to 2**-f on 0 ... 1, within 2**-24, and 1 at f = 0."""
+"""a1 ... a5, with 30 fractional bits: the polynomial nearest to 2**-f on 0 ... 1, to within 2**-24, and 1 at f = 0."""
 VANISHES = 21
 """exp(-21) is less than the last bit."""
 
 
 def vanishing(bits: int) -> int:
-    """The distance from the largest output, outputs having so many fractional bits, from which exp is taken as 0."""
+    """The distance from the largest output at which exp becomes 0, if outputs have ``bits`` fractional bits."""
     return min(math.ceil(math.ldexp(VANISHES, bits)), 2**32)  # no two int32 are that far apart
 
 
@@ -39,16 +39,16 @@ def exponential(distance: Array, bits: int) -> Array:
 
 
 def softmax(output: Array, bits: int) -> Array:
-    """Softmax along the last axis of integers with so many fractional bits: int64 with 30 fractional bits."""
+    """Softmax along the last axis of integers with ``bits`` fractional bits: int64 with 30 fractional bits."""
     parts = exponential(output.max(-1, keepdims=True) - output, bits)
     return parts * (2 ** (2 * ONE_BITS + 2) // parts.sum(-1, keepdims=True)) >> ONE_BITS + 2
 
 
 def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
-    """The scores after every step of one sequence, (T, classes) int64; a mean is left as its sum, whose order is the same.
+    """The scores after every step of one sequence, (T, classes) int64; a mean is left as a sum, which ranks the classes alike.
 
     Args:
-        output: the integer readout's, (T, classes).
+        output: the integer readout's output, (T, classes).
         bits: its fractional bits (``IntegerNetwork.output_bits``).
     """
     x = np.asarray(output, np.int64)

@@ -2,8 +2,8 @@
 
 A network on a device is event-driven. The current of a neuron starts at its bias; then every presynaptic neuron whose output is
 not zero adds its weight times its output, in ascending order: first the layer below (or the input), then the layer itself one
-step ago. What is elementwise is the neuron's own ``step``. ``run_float32`` is that order in numpy, operation by operation in
-float32: the exact model of the float32 C.
+step ago. Everything elementwise is the neuron's own ``step``. ``run_float32`` follows that order in numpy, operation by operation
+in float32: the exact model of the float32 C.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ...data.signals import SignalPath
 
 States = Sequence[Mapping[str, Array]]
-"""One mapping a layer: the neuron's variables and ``s``, each (B, size)."""
+"""One mapping per layer: the neuron's variables and ``s``, each (B, size)."""
 Step = Callable[[int, Mapping[str, Array], tuple[Array, Array]], tuple[Sequence[Array], Array]]
 """A layer's step: its number, the state before it, (what arrives from below, and from the layer itself) -> the variables after
-it, and what is emitted, (B, size) each."""
+it, and what the layer emits, (B, size) each."""
 
 
 def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNetwork:
@@ -42,7 +42,7 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
 
 
 def sent(under_way: Array, delays: Array, values: Array) -> Array:
-    """What is under way (B, depth, N) with one more entry, and each of the values (B, N) in that of its delay."""
+    """What is under way (B, depth, N) with one more entry, and with each of the values (B, N) added at its delay."""
     entries = np.concatenate([under_way, np.zeros_like(values)[:, None]], 1)
     entries[:, delays, np.arange(len(delays))] += values
     return entries

@@ -1,14 +1,14 @@
-"""Fixed-point numbers: what a neuron's ``step`` becomes on a device that only counts in integers.
+"""Fixed-point numbers: what a neuron's ``step`` uses on a device that computes only in integers.
 
-A number is an int32 n and stands for n / 2**bits. ``bits`` is known beforehand, for every operation, so that it costs nothing.
+A number is an int32 n and stands for n / 2**bits. ``bits`` is known beforehand for every operation, so it costs nothing.
 The rules, with F = ``limit``, the bits of a layer's state:
 
     a * b   the 64-bit product, rounded (half up) to at most F bits
-    a + b   both are brought to the finer of their formats, but to no more than F bits, first
+    a + b   both are first brought to the finer of their formats, but to no more than F bits
     1 - a   a constant takes the format of its partner, which must hold it exactly
     always  the result saturates at the bounds of int32, and never wraps around
 
-Written once, for two kinds of numbers: arrays (``FixedArray``: the integer model), and texts (``FixedText`` in
+The rules are written once, for two kinds of numbers: arrays (``FixedArray``: the integer model), and texts (``FixedText`` in
 ``c/translate.py``: the C of the same operations).
 """
 
@@ -65,14 +65,14 @@ class Fixed(ABC):
         return self if bits == self.bits else self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
-        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32: as any other number)."""
+        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32: like any other number)."""
         if width == 32:
             return self.to(bits)
         finer = self if self.bits >= bits else self.to(bits)
         return finer._narrowed(-possible_shift(bits - finer.bits), bits, width)
 
     def _partner(self, other: Any) -> Self:
-        """A plain number of the step's text as one of this format."""
+        """A plain number in the step's text as a number of this format."""
         if isinstance(other, Fixed):
             return other  # type: ignore[return-value]
         value = float(other) * 2**self.bits
@@ -123,7 +123,7 @@ class Fixed(ABC):
 
 
 def possible_shift(shift: int) -> int:
-    """``shift`` itself. SrnnError if the result cannot fit 64 bits: the network's numbers then differ beyond anything useful."""
+    """``shift`` itself. SrnnError if the result cannot fit in 64 bits: the network's numbers then differ by far too much."""
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
         raise SrnnError(
             f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its time constants, thresholds or "
@@ -133,7 +133,7 @@ def possible_shift(shift: int) -> int:
 
 
 def bounds_of(width: int) -> tuple[int, int]:
-    """The lowest and the highest integer of so many bits."""
+    """The lowest and the highest integer of ``width`` bits."""
     return -(2 ** (width - 1)), 2 ** (width - 1) - 1
 
 

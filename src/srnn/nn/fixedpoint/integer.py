@@ -1,11 +1,11 @@
 """The integer model: a network with int8 weights that computes in integers only, bit for bit as the int8 C does.
 
-    weights      q = round(w / scale), -127..127; a scale for each neuron; that of its recurrent weights is 2**k times that of its
-                 input weights, with one k a layer, so that a shift is all that it takes to add their sums
+    weights      q = round(w / scale), -127..127; one scale per neuron; for its recurrent weights it is 2**k times as large as for
+                 its input weights, with one k per layer, so that a shift is enough to add their sums
     sums         int32: the q of each synapse times its presynaptic neuron's output (a spike: 1)
     currents     sum x multiplier / 2**shift + bias, where multiplier / 2**shift is the neuron's scale in the layer's format
     state        int32 with F fractional bits; F is chosen for each layer so that its largest possible state fits;
-                 between two steps kept so, or in 16 or 8 bits (``state_format.py``)
+                 between two steps it is kept like this, or in 16 or 8 bits (``state_format.py``)
     coefficients int32: multipliers (time constants among them) as fine as 31 bits allow, thresholds in the layer's format
     inputs       integers as they are (int8), or int16 with as many fractional bits as their range allows
 
@@ -32,7 +32,7 @@ from .fixed import INT32_MAX, FixedArray, rounded_shift
 
 LEVELS = 127
 """Largest quantised weight."""
-_STATE_BITS = 24  # more would resolve less than float32 does
+_STATE_BITS = 24  # more would be finer than float32
 _COEFFICIENT_BITS = 30
 _LARGEST_LIFT = 8
 _LONG = 1000  # steps until a state has settled
@@ -65,7 +65,7 @@ class InputFormat:
 
     @property
     def bound(self) -> int:
-        """The largest absolute value that can be sent: that of int8 or int16."""
+        """The largest absolute value that can be sent: int8's or int16's."""
         return 128 if self.bits == 0 and self.largest <= LEVELS else 2**15
 
     def encode(self, x: Array) -> Array:
@@ -90,20 +90,20 @@ class IntegerLayer(FrozenLayer):
     """(size,)."""
     shift: int
     lift: int
-    """By how many bits recurrent sums are finer than those from below; negative: coarser. The coarser are summed first, then
-    multiplied by 2**abs(lift), then the finer are added."""
+    """By how many bits recurrent sums are finer than those from below; negative: coarser. The coarser ones are summed first and
+    multiplied by 2**abs(lift), then the finer ones are added."""
     largest_sum: Array
     """(size,), whatever arrives."""
 
     @property
     def largest_current(self) -> int:
-        """Its absolute value, whatever arrives and without saturation."""
+        """The largest absolute value of a current, whatever arrives and without saturation."""
         scaled = rounded_shift(self.largest_sum * self.multiplier, self.shift)
         return int((scaled + np.abs(self.bias)).max())
 
     def current(self, seen: Array, s: Array, saturated: list[int]) -> FixedArray:
         """seen (B, inputs), s (B, size) -> currents (B, size)."""
-        # In float64, whose products of such small integers are exact and fast.
+        # In float64, in which products of such small integers are exact and fast.
         sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
         if self.weight_rec is not None:
             own = s.astype(np.float64) @ self.weight_rec.T.astype(np.float64)
@@ -133,7 +133,7 @@ class IntegerNetwork(FrozenNetwork):
 
     @property
     def output_bits(self) -> int:
-        """Scores are integers: the real ones times 2**output_bits (spikes: 0 bits)."""
+        """Fractional bits of the scores, which are the real ones times 2**output_bits as integers (spikes: 0 bits)."""
         readout = self.layers[-1]
         return readout.kept_bits[readout.neuron.variables()[0]] if readout.output == "membrane" else 0
 
@@ -181,8 +181,8 @@ def quantise(
 
 
 def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
-    """What one step of the int8 input weights of each neuron stands for, (size,) float64, and k: one step of its recurrent
-    weights stands for 2**k times as much. 0 for a neuron without weights."""
+    """The value of one step of each neuron's int8 input weights, (size,) float64, and k: one step of its recurrent weights is
+    2**k times as large. 0 for a neuron without weights."""
     steps = np.abs(weight_in.astype(np.float64)).max(1) / LEVELS
     if weight_rec is None:
         return steps, 0
@@ -200,14 +200,14 @@ def rounded(matrix: Array, scales: Array) -> Array:
 
 @functools.cache
 def _every_number(model: type) -> Callable[..., tuple[Any, ...]]:
-    """The step of a neuron model that returns, after the new state and the drive, the result of each of its operations."""
+    """A neuron model's step that also returns, after the new state and the drive, the result of each of its operations."""
     own = equations(model)
     everything = (*own.results, *(node for node in own.nodes if node.operands))
     return function(f"every_number_of_{model.__name__}", Record(own.arguments, everything))
 
 
 def largest_number(layer: FrozenLayer, largest_input: float) -> float:
-    """How large a number of a layer's step can become: under the strongest current of either sign, for long; with a margin.
+    """How large any number in a layer's step can become under a long, strongest current of either sign; with a margin.
 
     A current that changes sign can drive a resonating neuron somewhat further; int32 saturates there, and the integer model
     counts it.
@@ -224,7 +224,7 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     step, peaks, halfway = _every_number(type(neuron)), itertools.repeat(0.0), 0.0
 
     def largest() -> float:
-        # numpy's max: Python's passes over NaN, which is what a state becomes that has grown beyond all numbers.
+        # numpy's max, because Python's passes over NaN, which a state becomes once it has grown beyond all numbers.
         return float(np.max([reach.max(initial=0), 2.0**-6, *added, *started, *map(np.max, peaks)]))
 
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
@@ -284,7 +284,7 @@ def _fixed(value: Array, bits: int) -> Array:
 
 
 def measure_states(network: FrozenNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
-    """The format for states of ``width`` bits, by the ranges that they have on example inputs x (B, T, inputs), real numbers.
+    """The format for states of ``width`` bits, from their ranges on example inputs x (B, T, inputs), real numbers.
 
     Raises SrnnError for networks that int8 cannot represent.
     """
@@ -294,7 +294,7 @@ def measure_states(network: FrozenNetwork, x: Array, width: int, inputs_as: Inpu
 def measure_ranges(
     network: FrozenNetwork, x: Array, inputs_as: InputFormat | None = None
 ) -> tuple[dict[str, float], ...]:
-    """Per layer, the largest absolute value of each state variable that the integer model with states of 32 bits has on inputs.
+    """Per layer, the largest absolute value of each state variable in the integer model with 32-bit states, on example inputs.
 
     x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot represent.
     """

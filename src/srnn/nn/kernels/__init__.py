@@ -20,7 +20,7 @@ BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType
 
 
 def check_backend(name: str) -> str:
-    """The name itself if it is "auto" or a backend's; else SrnnError that suggests the nearest one."""
+    """The name itself if it is "auto" or a backend's; otherwise SrnnError, which suggests the nearest one."""
     if name not in (known := ("auto", *BACKENDS)):
         raise SrnnError(f"Unknown backend {name!r}.{nearest(name, known)}")
     return name
@@ -33,9 +33,9 @@ def warn_slow(reason: str) -> None:
 
 
 def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
-    """(name, reason): the backend that runs such a layer where ``backend`` is asked for, and why "auto" chose it.
+    """(name, reason): the backend that runs such a layer if ``backend`` is asked for, and the reason for that choice.
 
-    SrnnError for a backend asked for by name that is not known or cannot.
+    SrnnError for a backend asked for by name that is unknown or cannot run the layer.
     """
     name = check_backend(backend)
     if name == "reference":
@@ -52,8 +52,8 @@ def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     """Run one layer over its sequences on the named backend, or on the fastest that can ("auto").
 
-    "auto" falls back to the reference, with one warning for each reason; without one to record traces, which is the
-    reference's task. A backend asked for by name raises SrnnError if it cannot.
+    "auto" falls back to the reference, with one warning for each reason, but with none if it is to record traces,
+    which only the reference does. A backend asked for by name raises SrnnError if it cannot run the layer.
     """
     if not torch.compiler.is_compiling():
         problem.require_fitting()

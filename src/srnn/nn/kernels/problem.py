@@ -17,8 +17,8 @@ from ..surrogates import Surrogate
 
 Output = Literal["emission", "membrane"]
 FEW_INPUTS = 8
-"""Up to so many dense channels the CPU backend adds up step by step, zeros skipped, as a stream does, to the bit; more go through
-a matrix product, some steps at once."""
+"""Up to this many dense channels the CPU backend adds up step by step, skipping zeros, to the same bits as a stream; more go
+through a matrix product, some steps at once."""
 _DTYPES = (torch.float32, torch.float64)
 
 
@@ -30,8 +30,8 @@ class CannotCompile(SrnnError):
 class LayerProblem:
     """One layer to be run. B sequences, T steps, I inputs, H neurons; all floats of one dtype on one device.
 
-    The kernels' own contract: live tensors, which gradients go through, and what one call asks for. A ``FrozenLayer`` is what is
-    left of a layer when nothing is trained any more: arrays, without an input.
+    The kernels' own contract: live tensors, through which gradients go, and what one call asks for. A ``FrozenLayer`` is what
+    remains of a layer when nothing is trained any more: arrays, without an input.
     """
 
     neuron: Neuron
@@ -49,11 +49,11 @@ class LayerProblem:
     state: tuple[Tensor, ...]
     """Initial (*state variables, s), each (B, H)."""
     delays: Tensor | None = None
-    """Further steps until what each neuron emits arrives at the layer itself, (H,) int64 (``nn/delays.py``); None: a layer
+    """Additional steps until what each neuron emits arrives at the layer itself, (H,) int64 (``nn/delays.py``); None: a layer
     without such delays."""
     kernel: Tensor | None = None
-    """In place of ``delays``, (depth, H): how much of what each neuron emits arrives after how many further steps. Of delays that
-    are being learned, which spread over several."""
+    """In place of ``delays``, (depth, H): entry k is how much of what each neuron emits arrives after k additional steps. For
+    delays that are being learned, which spread over several steps."""
     arriving: Tensor | None = None
     """With delays, what is under way at the start: (B, depth, H), entry k arrives at step k; nothing beyond a neuron's delay."""
     lengths: Tensor | None = None
@@ -68,7 +68,7 @@ class LayerProblem:
 
     @property
     def tensors(self) -> list[Tensor | Spikes]:
-        """All that may be differentiated, as far as it is there."""
+        """All tensors here that may be differentiated."""
         parts = (self.weight_in, self.x, *self.coefficients, *self.state)
         return [
             *parts,
@@ -77,7 +77,7 @@ class LayerProblem:
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether anything of this run will be differentiated."""
+        """Whether anything in this run will be differentiated."""
         parts = (part.carrier if isinstance(part, Spikes) else part for part in self.tensors)
         return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
 
@@ -121,19 +121,19 @@ class LayerProblem:
 
 
 def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
-    """(B, steps, 1) booleans: which steps are no padding."""
+    """(B, steps, 1) booleans: which steps are not padding."""
     return (torch.arange(steps, device=device) < lengths.to(device)[:, None])[..., None]
 
 
 def without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x (B, T, size) with zeros in place of what lies beyond each sequence's length: 0 times NaN would be NaN."""
+    """x (B, T, size) with zeros beyond each sequence's length, where multiplying by 0 would leave a NaN."""
     return x if lengths is None else torch.where(valid_steps(lengths, x.shape[1], x.device), x, 0)
 
 
 def matmul_precision() -> str:
-    """How exact products of float32 numbers have to be, as ``torch.set_float32_matmul_precision`` was told.
+    """How exact products of float32 numbers have to be, as set by ``torch.set_float32_matmul_precision``.
 
-    "highest" where torch's newer settings, one for each of its own backends, are in use: beside them it does not say.
+    "highest" if torch's newer settings, one for each of its own backends, are in use: torch then does not say.
     """
     try:
         return torch.get_float32_matmul_precision()
@@ -147,8 +147,8 @@ def is_autocast(device: torch.device) -> bool:
 
 
 def uncast(device: torch.device) -> AbstractContextManager[Any]:
-    """Within it torch.autocast leaves products alone, which else lose all but 8 bits: whether a neuron spikes hangs on more of
-    them, and a norm's statistics on twice as many."""
+    """Within it torch.autocast leaves products alone, which would otherwise lose all but 8 bits: whether a neuron spikes depends
+    on more of them, and a norm's statistics on twice as many."""
     return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
 
 
@@ -178,7 +178,7 @@ class LayerResult:
     """What running a layer returns."""
 
     emitted: Tensor | Spikes
-    """(B, T, H) what the layer passes on, zero after a sequence's length: for the next layer, bits if the backend has them."""
+    """(B, T, H): what the layer passes on, zero after a sequence's length; for the next layer, bits if the backend has them."""
     state: tuple[Tensor, ...]
     """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid step."""
     traces: dict[str, Tensor] = field(default_factory=dict)

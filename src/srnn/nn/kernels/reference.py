@@ -21,7 +21,7 @@ from .problem import LayerProblem, LayerResult, valid_steps
 
 
 class _Spike(torch.autograd.Function):
-    """1 where v > 0; the surrogate's psi(v) stands for the derivative, in both directions and under ``torch.func``."""
+    """1 where v > 0; the surrogate's psi(v) replaces the derivative, in both directions and under ``torch.func``."""
 
     generate_vmap_rule = True
 
@@ -52,7 +52,7 @@ def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
 
 
 def recordable(neuron: Neuron) -> tuple[str, ...]:
-    """Names of what can be recorded of a neuron."""
+    """The names of what can be recorded from a neuron."""
     return (*neuron.variables(), "s", "v", "current")
 
 
@@ -65,17 +65,17 @@ def run_layer(problem: LayerProblem) -> LayerResult:
             raise SrnnError(f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}")
     x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
     steps, lengths = x.shape[1], p.lengths
-    if steps == 0:  # a step that is not valid, cut off at the end: through it backward finds all that needs a gradient
+    if steps == 0:  # an invalid step, cut off at the end, through which backward reaches all that needs a gradient
         x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
-    # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
+    # A sequence shorter than the batch's longest keeps its state after its last valid step and emits nothing.
     valid = None
     if lengths is not None:
         valid = valid_steps(lengths, x.shape[1], x.device)
         x = torch.where(valid, x, 0)  # whatever lies there: 0 times NaN would be NaN
         valid = valid.transpose(0, 1)
-    # All steps at once for training. Else step by step: on some processors a product of many rows rounds otherwise than one of
-    # few, and a sequence shall give the same bits however it is cut. Unbound: the way back through an index of one step fills the
-    # gradient of all of them, so that T steps would take T squared.
+    # All steps at once for training. Otherwise step by step: on some processors a product of many rows rounds differently from
+    # one of few, and a sequence must give the same bits however it is cut. Unbound: the gradient of an index of one step fills a
+    # tensor of all steps, so T steps would take time T squared.
     currents = F.linear(x, p.weight_in, p.bias).unbind(1) if torch.is_grad_enabled() else None
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
 

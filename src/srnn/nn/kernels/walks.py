@@ -1,6 +1,6 @@
 """A layer forwards over time, keeping every state, and back through each of its neurons alone: what online rules need.
 
-Here in plain torch, for any device, and the choice of the compiled loops of ``cpu/walks.py`` where these can.
+In plain torch here, for any device; or by the compiled loops of ``cpu/walks.py``, where these can do it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = tuple[Tensor, ...]
 
 
 def emission_slope(neuron: Neuron, surrogate: Surrogate, v: Tensor) -> Tensor:
-    """What stands for the derivative of the emission by v."""
+    """What stands for the derivative of the emission with respect to v."""
     if neuron.emission == "spike":
         return surrogate(v)
     return (v >= 0).to(v.dtype) if neuron.emission == "relu" else torch.ones_like(v)
@@ -39,11 +39,11 @@ def forth(
     Args:
         currents: the input's part of the currents, bias included, (B, T, H).
         weight_rec: (H, H), from neuron j (column) to neuron i (row); None: a feed-forward layer.
-        coefficients: of the neuron's step, (H,) each.
+        coefficients: those of the neuron's step, (H,) each.
         state: before the first step, (B, H) each.
-        lengths: valid steps of each sequence, (B,) integers; the state stays what it is from there on.
+        lengths: valid steps of each sequence, (B,) integers; from there on the state does not change.
 
-    Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables, s) in the end, (B, H) each.
+    Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables, s) at the end, (B, H) each.
     """
     if _compiled(currents):
         from .cpu import walks
@@ -74,11 +74,11 @@ def back(
         membrane: whether the layer passes on its membrane, not its emission.
         own_weight: each neuron's recurrent weight to itself, (H,).
         states, currents: as ``forth`` returns them.
-        signal: the derivative of the loss by each step's output, (B, T, H).
-        seed: that by (*variables, s) in the end, (B, H) each.
+        signal: the derivative of the loss with respect to each step's output, (B, T, H).
+        seed: the derivative with respect to (*variables, s) at the end, (B, H) each.
 
-    Returns the derivatives by each step's current (B, T, H), by the coefficients (B, H) each, and by (*variables, s) in the
-    beginning, (B, H) each.
+    Returns the derivatives with respect to each step's current (B, T, H), the coefficients (B, H) each, and (*variables, s) at
+    the beginning, (B, H) each.
     """
     if _compiled(currents):
         from .cpu import walks

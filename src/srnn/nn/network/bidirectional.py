@@ -16,7 +16,7 @@ Merge = Literal["mean", "concat"]
 
 
 def reverse_time(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x (B, T, ...) with the valid part of each sequence reversed; padding stays behind it."""
+    """x (B, T, ...) with the valid part of each sequence reversed; padding stays after it."""
     if lengths is None:
         return x.flip(1)
     steps = torch.arange(x.shape[1], device=x.device)[None, :]
@@ -26,11 +26,11 @@ def reverse_time(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 class BidirectionalLayer(nn.Module):
-    """A layer for each direction; outputs averaged (the paper) or concatenated.
+    """A layer for each direction; outputs are averaged (the paper) or concatenated.
 
-    The state is a pair. Only the forward half means something when a sequence is cut: the backward half has read the future.
+    The state is a pair. If a sequence is cut, only the forward half is meaningful: the backward half has read the future.
     ``late``: the backward direction sees the first step first, and then, one step late, the last, the last but one, ... (as
-    the published TIMIT network does).
+    in the published TIMIT network).
     """
 
     def __init__(

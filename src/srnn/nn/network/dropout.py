@@ -28,7 +28,7 @@ class Dropout:
 
     @classmethod
     def draw(cls, sizes: Sequence[int], batch: int, p: float, generator: torch.Generator) -> Dropout | None:
-        """For ``batch`` sequences and hidden layers of these sizes; ``p`` is the probability to be dropped. None for p = 0."""
+        """For ``batch`` sequences and hidden layers of these sizes; ``p`` is the probability of being dropped. None for p = 0."""
         if not 0 <= p < 1:
             raise SrnnError(f"Dropout's probability must be in [0, 1), not {p!r}.")
         if p == 0:

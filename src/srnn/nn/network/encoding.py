@@ -18,14 +18,14 @@ from ..surrogates import Surrogate, as_surrogate
 class LearnedTernary(nn.Module):
     """x -> +1 where x > theta, -1 where x < -theta, else 0; theta is learnt, for all channels or one for each.
 
-    s = spike(x - theta) - spike(-x - theta). On the way back the surrogate's psi stands for the derivative of either
+    s = spike(x - theta) - spike(-x - theta). On the way back the surrogate's psi stands for the derivative of each
     spike: ds/dx = psi(x - theta) + psi(-x - theta), ds/dtheta = -psi(x - theta) + psi(-x - theta). theta = exp(parameter), so
     no optimiser step can make it negative. With a fixed theta this is ``srnn.data.encoders.ternary``.
 
     Args:
-        channels: one theta for each of so many channels; None: one for all.
+        channels: the number of channels that each have a theta of their own; None: one theta for all.
         threshold: theta at the start (the authors' 0.05).
-        surrogate: what stands for the derivative; wide ones reach more of the input.
+        surrogate: what replaces the derivative; wide ones reach more of the input.
 
     Raises SrnnError for a bad threshold, number or surrogate.
     """
@@ -52,10 +52,10 @@ class LearnedTernary(nn.Module):
 
 
 def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int) -> LearnedTernary | None:
-    """A network's trained encoder for so many input channels, from its name or ``{"name": "learned_ternary", ...}``.
+    """A network's trained encoder for its number of inputs, from its name or ``{"name": "learned_ternary", ...}``.
 
     Settings: ``threshold`` at the start, ``surrogate``, and ``per_channel``, a threshold for each channel (default: one for
-    all). None: none. SrnnError for another name or setting, and for an encoder of another number of channels.
+    all). None: no encoder. SrnnError for another name or setting, and for an encoder with another number of channels.
     """
     if spec is None:
         return None

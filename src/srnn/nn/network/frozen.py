@@ -1,4 +1,4 @@
-"""A trained network as arrays: what everything reads that streams, exports, quantises, prunes or counts one.
+"""A trained network as arrays, read by everything that streams, exports, quantises, prunes or counts one.
 
     frozen = network.freeze()
     frozen.require("NIR")            itself; SrnnError, in one line, for what NIR cannot represent
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _BUFFERS = {"arriving": "delay_rec", "incoming": "delay_in"}
-"""Where a ``Layer`` has its delays."""
+"""Where a ``Layer`` keeps its delays."""
 _ON_A_DEVICE = frozenset(("bidirectional", "encoder", "substeps", "membrane", "not finite"))
 CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -55,15 +55,15 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "A model": frozenset(("dtype",)),
     }
 )
-"""What uses a frozen network, and which of a network's ``features`` it cannot represent."""
+"""Each user of frozen networks, and which of a network's ``features`` it cannot represent."""
 
 
 @dataclass(frozen=True, repr=False)
 class FrozenLayer:
-    """One layer: H neurons that read I channels. All arrays are of the network's dtype (of an ``IntegerLayer`` integers)."""
+    """One layer: H neurons that read I channels. All arrays are of the network's dtype (integers in an ``IntegerLayer``)."""
 
     name: str
-    """As in the network: "layers.0", ..., "readout"; of a backward direction "layers.0.backward_layer"."""
+    """As in the network: "layers.0", ..., "readout"; for a backward direction "layers.0.backward_layer"."""
     neuron: Neuron
     weight_in: Array
     """(H, I)."""
@@ -82,14 +82,14 @@ class FrozenLayer:
     """The neuron's parameters by name, each (H,), as they are trained and stored (``NeuronParameters``)."""
     has_bias: bool = True
     delays: Mapping[str, Array] = field(default_factory=dict)
-    """Delays in steps, int64, by the name of the state of what is under way: "arriving" (H,) of its own emissions, "incoming"
-    (I,) of its input (``nn/delays.py``). A connection without delays is missing."""
+    """Delays in steps, int64, by the name of the state that they need: "arriving" (H,) for its own emissions, "incoming" (I,)
+    for its input (``nn/delays.py``). A connection without delays is missing."""
     backward: FrozenLayer | None = None
     """The neurons that read the sequence from its end; None: the layer reads forwards only."""
     merge: Merge = "mean"
     """How the outputs of both directions become one."""
     surrogate: Surrogate | None = None
-    """Of a layer that was trained; what learns on a device needs it."""
+    """The surrogate that the layer was trained with, which learning on a device needs."""
     late: bool = False
     """Whether the backward direction is one step late (``BidirectionalLayer``)."""
 
@@ -175,19 +175,19 @@ class FrozenLayer:
 
 @dataclass(frozen=True, repr=False)
 class FrozenNetwork:
-    """Layers in their order, the readout last, and what stands around them."""
+    """Layers in order, the readout last, and what surrounds them."""
 
     layers: tuple[FrozenLayer, ...]
     substeps: int = 1
     """Steps of the hidden layers for each step of input and readout; 1 without hidden layers."""
     threshold: Array | None = field(default=None, kw_only=True)
-    """Of the trained encoder, (1,) or (inputs,): it makes +1, 0 and -1 of the input. None: the layers read it as it is."""
+    """The trained encoder's threshold, (1,) or (inputs,): it turns the input into +1, 0 and -1. None: there is no encoder."""
     state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
     """How states are kept between two steps, if the network was trained for few bits."""
     signal: SignalPath | None = field(default=None, kw_only=True)
     """What turns a sensor's signal into the network's input, for C."""
     dtype: str = field(default="float32", kw_only=True)
-    """Of the network's weights; arrays of one that is neither float32 nor float64 are float32."""
+    """The dtype of the network's weights; if it is neither float32 nor float64, the arrays here are float32."""
 
     def __repr__(self) -> str:
         layers = " -> ".join(f"{layer.size} {layer.neuron.name}" for layer in self.layers)
@@ -212,8 +212,8 @@ class FrozenNetwork:
 
     @torch.no_grad()
     def into(self, network: nn.Module) -> None:
-        """Give a network of the same layers these weights, biases and parameters. SrnnError, before anything is changed, where it
-        has others, or a layer is of another shape."""
+        """Give a network with the same layers these weights, biases and parameters. SrnnError, before anything is changed, if it
+        has other layers, or one of another shape."""
         copies: list[tuple[Tensor, Array]] = []
         others = [name for name, module in network.named_modules() if isinstance(module, Layer)]
         if {*others} != {*self.directions}:
@@ -246,7 +246,7 @@ class FrozenNetwork:
         return in_form(layer.neuron, rounded_model), coefficients + rounding
 
     def features(self) -> Iterator[tuple[str, str, str]]:
-        """(feature, where it is, what to do) of all that not every consumer can represent."""
+        """(feature, where it is, what to do) for everything that some consumer cannot represent."""
         hidden, readout = self.layers[:-1], self.layers[-1]
         without = "train a network without {}; ONNX and srnn stream take this one".format
         for layer in hidden:
@@ -286,7 +286,7 @@ class FrozenNetwork:
                 yield "not finite", f"{name} has weights or time constants that are not finite", "train it again"
 
     def why_not(self, consumer: str, neurons: Container[str] | None = None) -> tuple[str, str] | None:
-        """(what of the network that consumer cannot represent, what to do about it); None if it can take all of it.
+        """(what that consumer cannot represent in the network, what to do about it); None if it can take all of it.
 
         ``neurons``: names of the neurons that it knows; None: all of them.
         """
@@ -299,7 +299,7 @@ class FrozenNetwork:
         return None
 
     def require(self, consumer: str, neurons: Container[str] | None = None) -> Self:
-        """The network itself. SrnnError, naming layer and way out, where that consumer cannot take it (see ``why_not``)."""
+        """The network itself. SrnnError, naming layer and way out, if that consumer cannot take it (see ``why_not``)."""
         reason = self.why_not(consumer, neurons)
         if reason is not None:
             raise SrnnError(f"{consumer} cannot take this network: {reason[0]}; {reason[1]}.")
@@ -307,7 +307,7 @@ class FrozenNetwork:
 
 
 def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | None = None) -> FrozenNetwork:
-    """An SRNN as arrays; for a consumer, which may know some neurons only: checked by ``require``.
+    """An SRNN as arrays; if for a consumer, which may know only some ``neurons``, it is checked by ``require``.
 
     Raises SrnnError for anything but an SRNN, and for what the consumer cannot represent.
     """

@@ -19,12 +19,12 @@ Input = Tensor | Spikes | Array
 Lengths = Tensor | Array | Sequence[int]
 
 _TORCH = ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")
-"""Dtypes of numpy's that torch calculates with."""
+"""Numpy's dtypes that torch can calculate with."""
 
 
 def as_numpy(x: Any) -> Any:
-    """A tensor, on any device, of any dtype and layout, as a numpy array without gradients (bfloat16, which numpy lacks, in
-    float32); anything else as it is. SrnnError for one without numbers."""
+    """A tensor, on any device, of any dtype and layout, as a numpy array without gradients (bfloat16, which numpy lacks, as
+    float32); anything else as it is. SrnnError for a tensor without numbers."""
     if not isinstance(x, Tensor):
         return x
     if x.is_meta:
@@ -34,7 +34,7 @@ def as_numpy(x: Any) -> Any:
 
 
 def uncompiled(network: Any) -> Any:
-    """The network itself, of one that ``torch.compile`` may have wrapped."""
+    """The network itself, without the wrapper that ``torch.compile`` may have put around it."""
     return getattr(network, "_orig_mod", network)
 
 
@@ -42,8 +42,8 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     """An input as a tensor of the network's dtype, or as ``Spikes``.
 
     Booleans and integers are converted, spikes becoming 0.0 and 1.0. So is every numpy array, whose default, float64, says
-    nothing about what was meant; it is copied to the network's device. A tensor of another float dtype is refused, as torch
-    does, and converted where torch does, under autocast. Raises SrnnError for it, and for what is not an array of numbers.
+    nothing about what was meant; it is copied to the network's device. A tensor of another float dtype is refused, as in
+    torch, but converted under autocast, also as in torch. Raises SrnnError for it, and for what is not an array of numbers.
 
     ``packs``: a batch of zeros and ones becomes ``Spikes``, and so does a sparse tensor (COO or CSR) of ones; other sparse
     tensors become dense.
@@ -51,7 +51,7 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     dtype, device = net.readout.weight_in.dtype, net.readout.weight_in.device
     if not isinstance(x, (Tensor, Spikes, np.ndarray)):
         raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
-    # Few channels stay dense: a stream sums them as whole sequences do, to the bit, and nothing would be won.
+    # Few channels stay dense: streams and whole sequences then sum them to the same bits, and packing would gain nothing.
     packs = packs and device.type == "cpu" and x.shape[-1:] > (FEW_INPUTS,) and not traced()
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
@@ -84,7 +84,7 @@ def checked(
 ) -> tuple[Tensor | Spikes, Tensor | None]:
     """(input (B, T, net.inputs) as the layers read it, lengths (B,)), both as tensors; ``packs``: see ``as_input``.
 
-    Raises SrnnError unless input, state (one entry a layer and the readout) and lengths fit the network, and, with ``check``,
+    Raises SrnnError unless input, state (one entry per layer and the readout's) and lengths fit the network, and, with ``check``,
     for an input that is not finite.
     """
     x = as_input(net, x, packs)
@@ -98,7 +98,7 @@ def checked(
                 raise SrnnError(f"The state is {part.dtype}, the network {dtype}; convert one of them with .to().")
             return part
 
-        each_part(state, fitting)  # which refuses what is no state
+        each_part(state, fitting)  # which refuses what is not a state
         if len(state) != len(net.layers) + 1:
             raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
     if lengths is None:
@@ -114,7 +114,7 @@ def checked(
 
 
 def _integers(lengths: Lengths, batch: int) -> Tensor:
-    """lengths as int64, which no arithmetic with them leaves. SrnnError unless they are ``batch`` integers."""
+    """lengths as int64, in which no arithmetic with them overflows. SrnnError unless they are ``batch`` integers."""
     if not isinstance(lengths, Tensor):
         try:
             array = np.asarray(lengths)
@@ -129,7 +129,7 @@ def _integers(lengths: Lengths, batch: int) -> Tensor:
 
 
 def _require_finite(x: Tensor | Spikes, lengths: Tensor | None) -> None:
-    """SrnnError, which names the first place, where x (B, T, C) is not finite within its lengths (B,)."""
+    """Raise SrnnError, naming the first place, if x (B, T, C) is not finite within its lengths (B,)."""
     if isinstance(x, Spikes):
         return
     wrong = ~torch.isfinite(x)
@@ -147,7 +147,7 @@ def call(
     """Run a network on a batch, a single sequence, or packed sequences: (output, final state) in the same form.
 
     x (B, T, inputs) gives (B, T, outputs); x (T, inputs), with a state without batch axis, gives (T, outputs) and such a state;
-    a PackedSequence gives one of the same sequences, and a state in their original order. ``lengths`` only with a batch.
+    a PackedSequence gives one of the same sequences, and a state in their original order. ``lengths`` are for a batch only.
     """
     if isinstance(x, PackedSequence):
         _no_lengths(lengths, "Packed sequences have their lengths")
@@ -176,7 +176,7 @@ def _no_lengths(lengths: Lengths | None, why: str) -> None:
 
 
 def each_part(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A network's state (nested tuples of tensors) with every tensor changed, its tuples of the same types. SrnnError for a
+    """A network's state (nested tuples of tensors) with every tensor changed, in tuples of the same types. SrnnError for a
     state that holds anything else."""
     if isinstance(state, Tensor):
         return change(state)

@@ -42,7 +42,7 @@ def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | No
 def _orthogonal(weight: Tensor, generator: torch.Generator | None) -> None:
     """A random (semi-)orthogonal matrix, as ``nn.init.orthogonal_`` draws it.
 
-    In double precision: the last digits of a QR decomposition depend on the number of threads, and may not reach the weights.
+    In double precision: the last digits of a QR decomposition depend on the number of threads, and must not reach the weights.
     """
     rows, columns = weight.shape
     wide = rows < columns
@@ -56,11 +56,11 @@ class Layer(nn.Module):
     """A layer of ``size`` neurons, recurrent or feed-forward.
 
     Parameters
-        weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``; those
-        of batch norm of the current from below in ``norm``, if it has one (``norm.py``).
+        weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``; if the
+        layer has batch norm of the current from below, that norm's in ``norm`` (``norm.py``).
         All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
         With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once; learned ones
-        are parameters, which are spread over steps in training mode, as ``sigma`` says, and else rounded (``delay_steps``).
+        are parameters, which are spread over steps in training mode, by ``sigma``, and otherwise rounded (``delay_steps``).
 
     Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T, size), final state, traces.
     The layer keeps nothing between calls.
@@ -122,11 +122,11 @@ class Layer(nn.Module):
             else:
                 self.register_buffer(name, drawn)
         self.sigma: float | None = self.delays.sigma
-        """Of learned delays, in steps: training lets it shrink, and rounds them at last (``narrow_delays``)."""
+        """The spread of learned delays, in steps: training lets it shrink, and finally rounds them (``narrow_delays``)."""
         self.kept: KeptState | None = None
         """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
         self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
-        """What the layer computes with in place of (weight_in, weight_rec): in training for int8 rounded ones; None: these."""
+        """Maps (weight_in, weight_rec) to what the layer computes with: in training for int8, rounded ones; None: no change."""
 
     @property
     def recurrent(self) -> bool:
@@ -145,7 +145,7 @@ class Layer(nn.Module):
 
     @property
     def delay_steps(self) -> dict[str, Tensor]:
-        """The delays, (size,) and (inputs,) int64, by the state that they make: "arriving" and "incoming"; without, empty."""
+        """The delays, (size,) and (inputs,) int64, by the state they need: "arriving" and "incoming"; empty if there are none."""
         named = {"arriving": self.delay_rec, "incoming": self.delay_in}
         return {name: rounded(delays) for name, delays in named.items() if delays is not None}
 
@@ -162,8 +162,8 @@ class Layer(nn.Module):
         return state_type(own, tuple(name for name in values if name not in own._fields))(**values)
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """State before the first step, each variable (batch, size), drawn as the neuron's ``initial`` says; what is under way is
-        the drawn s, and nothing of the input."""
+        """State before the first step, each variable (batch, size), drawn as the neuron's ``initial`` says; the drawn s is under
+        way, and nothing of the input."""
         like = {"dtype": self.weight_in.dtype, "device": self.weight_in.device}
         initial = dict(self.neuron.initial)
         state: dict[str, Tensor] = {}
@@ -200,7 +200,7 @@ class Layer(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Give up the norm, and take its running statistics into weights and bias (there is one from now on)."""
+        """Remove the norm and fold its running statistics into weights and bias (from now on there is a bias)."""
         if self.norm is not None:
             trained = self.weight_in.requires_grad
             weight_in, bias = self.norm.folded(self.weight_in, self.bias)
@@ -223,7 +223,7 @@ class Layer(nn.Module):
         record: tuple[str, ...] = (),
         gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult. ``gain`` is a factor of the input weights (``Dropout``)."""
+        """x (B, T, inputs) -> LayerResult. ``gain`` multiplies the input weights (``Dropout``)."""
         with uncast(self.weight_in.device):
             return self._run(x, self.initial_state(x.shape[0]) if state is None else state, lengths, record, gain)
 
@@ -257,7 +257,7 @@ class Layer(nn.Module):
         neuron, coefficients = self.dynamics()
         weight_in, weight_rec = self.weights()
         weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
-        if self.norm is not None:  # after the gain, which would else cancel
+        if self.norm is not None:  # after the gain, which would otherwise cancel
             weight_in, bias = self.norm(weight_in, bias, x, lengths, self.backend != "reference")
         problem = LayerProblem(
             neuron=neuron,
@@ -293,8 +293,8 @@ class Layer(nn.Module):
 
 
 def narrow_delays(network: nn.Module, done: float) -> None:
-    """Set sigma of all learned delays for when the fraction ``done`` of a training is: 0.95 to the power of 100 done of the
-    first one (DelRec's schedule), until they are rounded for the last fifth."""
+    """Set sigma of all learned delays after the fraction ``done`` of a training: 0.95 to the power of 100 done, times the initial
+    sigma (DelRec's schedule); for the last fifth delays are rounded."""
     for module in network.modules():
         if isinstance(module, Layer):
             module.sigma = module.delays.sigma * 0.95 ** (100 * done) if done < ROUNDED_FROM else None

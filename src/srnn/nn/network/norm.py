@@ -3,11 +3,11 @@
     current = gamma (W x - mean) / std + bias          mean, std: of W x over the batch and its valid steps, per neuron
             = W' x + b',    W' = gamma / std W,    b' = bias - gamma / std mean
 
-So a kernel runs as ever, with other weights and another bias; and in evaluation, where mean and std are constants, a network
+So a kernel runs as usual, with other weights and another bias; and in evaluation, where mean and std are constants, a network
 with norm IS the ordinary one with these weights (``SRNN.fold``), to the bit. The layer's bias is the norm's shift.
 
 Mean and variance of W x follow from the input's own moments, whatever the number of neurons: with m the mean of x and C its
-covariance they are W m and diag(W C W^T). Of spikes these moments are counted from the bits.
+covariance they are W m and diag(W C W^T). For spikes these moments are counted from the bits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ...registry import check_settings
 from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
-"""Added to a variance, so that the current of a neuron that receives nothing is divided by something."""
+"""Added to a variance, so that the current of a neuron that receives nothing is not divided by 0."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Norm:
     """The settings of a layer's batch norm."""
 
     gamma: float = 3.0
-    """The standard deviation of the current at the start, for every neuron; trained. Beside a threshold of 1."""
+    """The standard deviation of the current at the start, for every neuron; trained. For a threshold of 1."""
     momentum: float = 0.1
     """Weight of a new batch in the running statistics. The first batches are averaged evenly, up to that weight."""
     detach: bool = True
-    """Statistics are constants for the layers below, whose spikes they are made of: a third cheaper, and nothing is lost."""
+    """Whether statistics are constants for the layers below, whose spikes they come from: a third cheaper, at no loss."""
 
     def __post_init__(self) -> None:
         for name in ("gamma", "momentum"):
@@ -50,7 +50,7 @@ class Norm:
         check_flag("network.norm.detach", self.detach)
 
     def describe(self) -> dict[str, Any]:
-        """As a recipe has it."""
+        """The settings as in a recipe."""
         return {"name": "batch", **asdict(self)}
 
 
@@ -77,10 +77,10 @@ def as_norm(spec: NormSpec) -> Norm | None:
 class BatchNorm(nn.Module):
     """Batch norm for ``size`` neurons: what scales a layer's weights and shifts its bias.
 
-    In training mode with the statistics of the batch, which the running ones take up; in evaluation mode with those. A batch
-    of fewer than two valid steps has no variance: it is normed as in evaluation.
+    Training mode uses the statistics of the batch and updates the running ones with them; evaluation mode uses the running ones.
+    A batch of fewer than two valid steps has no variance: it is normed as in evaluation.
 
-    Buffers: mean, variance (size,) of the current W x, and batches, how many they are made of.
+    Buffers: mean and variance (size,) of the current W x, and batches, the number of batches they come from.
     """
 
     mean: Tensor
@@ -95,7 +95,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(size))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         self.joined: Callable[[Tensor], Tensor] | None = None
-        """Sums moments over all processes that train together; None: there is one."""
+        """Sums moments over all processes that train together; None: there is only one."""
 
     def forward(
         self, weight: Tensor, bias: Tensor | None, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool = True
@@ -120,7 +120,7 @@ class BatchNorm(nn.Module):
         return self._scaled(weight, bias, mean, variance)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The weights and the bias of a layer without norm that computes as this one does in evaluation."""
+        """The weights and bias with which a layer without norm computes the same as this one does in evaluation."""
         wide = _wide(self.mean)
         return self._scaled(weight, bias, self.mean.to(wide), self.variance.to(wide))
 
@@ -131,14 +131,14 @@ class BatchNorm(nn.Module):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Take up a batch's statistics; the variance is that of a population of which the batch is a sample."""
+        """Take a batch's statistics into the running ones; the variance is that of the population that the batch samples."""
         self.batches += 1
         part = (1 / self.batches.to(self.mean.dtype)).clamp(min=self.settings.momentum)
         self.mean.lerp_(mean.to(self.mean.dtype), part)
         self.variance.lerp_(variance.to(self.variance.dtype), part)
 
     def _sums(self, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool) -> Tensor:
-        """Sums of the products of any two channels of x over its valid steps, of which one more is always 1: (I + 1, I + 1)."""
+        """Sums over the valid steps of the products of any two channels of x and of a further one, always 1: (I + 1, I + 1)."""
         if self.settings.detach:
             on_cpu = x.device.type == "cpu" and not traced()
             if isinstance(x, Spikes) and compiled and on_cpu and has_numba():
@@ -158,7 +158,7 @@ def has_norm(network: nn.Module) -> bool:
 
 
 def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Sums over all valid steps of the products of any two channels of x (B, T, I), of which one more is always 1.
+    """Sums over all valid steps of the products of any two channels of x (B, T, I) and of a further one, which is always 1.
 
     Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last element the number of steps.
     """
@@ -168,7 +168,7 @@ def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
         rows = torch.where(valid, rows, 0)
     with threads.only_this_one():
         products, sums = _products(rows)
-        # Where a mean is far from 0 beside the deviation, squares differ in their last digits only: again, from that mean.
+        # Where a mean is large compared with the deviation, squares differ only in their last digits: sum again, around it.
         mean = sums.detach() / max(steps, 1)
         variance = products.detach().diag() / max(steps, 1) - mean.square()
         origin = torch.where(mean.square() > 256 * variance, mean, 0).to(rows.dtype)
@@ -189,5 +189,5 @@ def _products(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _wide(like: Tensor) -> torch.dtype:
-    """The dtype of statistics: where there is one, double precision, as differences of large sums need it."""
+    """The dtype of statistics: double precision where the device has it, because differences of large sums need it."""
     return torch.float32 if like.device.type == "mps" else torch.float64

@@ -34,7 +34,7 @@ def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
         return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
     knee = floor + 1.0
     if raw.device.type == "cpu" and not traced():
-        low, high = raw.detach().aminmax()  # where looking costs nothing: nearly always unchanged
+        low, high = raw.detach().aminmax()  # where looking is cheap: values are nearly always unchanged
         if knee <= float(low) and float(high) < TAU_MAX:  # at the bound itself PyTorch 2.15's clamp has no gradient
             return raw
     below = floor + torch.exp(raw.clamp(max=knee) - knee)

@@ -4,7 +4,7 @@
     alif          spiking ALIF neurons; the score is their membrane (ECG: the reset lets it change its mind quickly)
     spike_count   spiking ALIF neurons; the score is their spikes, to be summed over time ((P)S-MNIST)
 
-Readouts are feed-forward layers like any other; this file only says which neuron and what of it is read.
+Readouts are feed-forward layers like any other; this file only says which neurons they have and what is read from them.
 """
 
 from __future__ import annotations

@@ -30,12 +30,12 @@ from .readout import Readout, as_readout
 NeuronSpec = str | Mapping[str, Any] | Neuron
 DelaysSpec = Delays | Mapping[str, Any] | None
 State = tuple[Any, ...]
-"""One entry a layer, the readout's last; each of the neuron's State type (a pair of them for a bidirectional layer)."""
+"""One entry per layer, the readout's last; each is of the neuron's State type (for a bidirectional layer, a pair of them)."""
 
 
 def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[type, ...]) -> list[Any]:
-    """What is given for the hidden layers, by layer: a single one, of type ``one``, is for all. SrnnError for another number,
-    or for neither one nor a list."""
+    """What is given for the hidden layers, as a list with one entry per layer; a single value, of type ``one``, serves all.
+    SrnnError for a list of another length, or for anything else."""
     if not isinstance(given, (Iterable, one)):
         raise SrnnError(f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for each.")
     values = [given] * len(sizes) if isinstance(given, one) else list(given)
@@ -46,10 +46,10 @@ def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[ty
 
 
 def copied(net: SRNN) -> SRNN:
-    """A copy that shares nothing with it. SrnnError where torch cannot make one."""
+    """A copy of the network that shares nothing with it. SrnnError if torch cannot make one."""
     try:
         return copy.deepcopy(net)
-    except RuntimeError as error:  # of torch.nn.utils.prune, whose products are no parameters
+    except RuntimeError as error:  # from torch.nn.utils.prune, whose products are not parameters
         raise SrnnError(
             "A network that torch cannot copy: make weight_norm, pruning and other parametrizations permanent first "
             "(torch.nn.utils)."
@@ -58,15 +58,15 @@ def copied(net: SRNN) -> SRNN:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """All that a run of the network gives."""
+    """Everything that a run of the network returns."""
 
     output: Tensor
     """(B, T, outputs): the readout's membrane, or its spikes; zero after a sequence's length."""
     state: State
     """Final state; pass it to the next call to go on where this one ended."""
     layers: tuple[LayerResult, ...]
-    """What each layer gave, the readout last: ``layers[0].output`` are the first layer's spikes (B, T, size); with substeps,
-    those of a hidden layer are (B, T * substeps, size)."""
+    """The result of each layer, the readout's last: ``layers[0].output`` holds the first layer's spikes (B, T, size); with
+    substeps, a hidden layer's are (B, T * substeps, size)."""
 
     def __repr__(self) -> str:
         sizes = ", ".join(str(layer.emitted.shape[-1]) for layer in self.layers)
@@ -80,36 +80,36 @@ class SRNN(nn.Module):
         out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
         out, state = net(more, state)      # continues where the first call ended
 
-    As ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``; and numpy
-    arrays, booleans and integers, which are converted to the network's dtype. The output is always a tensor.
+    Like ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``. Numpy
+    arrays, booleans and integers are converted to the network's dtype; the output is always a tensor.
 
     Args:
         inputs: number of input channels.
-        hidden: number of neurons in each hidden layer; a number for one layer.
+        hidden: number of neurons in each hidden layer; a single number for one layer.
         outputs: number of classes.
-        neuron: a model's name ("alif", "adlif", ...: ``srnn.nn.neurons``), a model object, or a list with one of these a layer.
+        neuron: a model's name ("alif", "adlif", ...: ``srnn.nn.neurons``), a model object, or a list with one per layer.
         readout: "integrator", "alif", "spike_count", a neuron, or a ``Readout``.
         surrogate: name or object of the surrogate gradient.
         recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
         bidirectional: read every hidden layer's input from both ends.
         merge: how the outputs of both directions are combined, "mean" (the paper) or "concat".
         late: the backward direction sees everything one step late (the published TIMIT network).
-        delays: how many further steps spikes are under way, a mapping such as {"recurrent": "uniform(0, 20)", "input": 3}
-            (``nn/delays.py``), one for all hidden layers or a list with one (or None) a layer; recurrent delays are for the
-            layers that are recurrent. In steps of the hidden layers.
+        delays: additional steps until spikes arrive, as a mapping such as {"recurrent": "uniform(0, 20)", "input": 3}
+            (``nn/delays.py``); one for all hidden layers, or a list with one (or None) per layer. Recurrent delays apply only
+            to recurrent layers. All are in steps of the hidden layers.
         substeps: steps of the hidden layers for each step of the input, which is held meanwhile; the readout takes one step,
-            with the mean of what the last hidden layer emitted (the published TIMIT network: 5 a frame).
-        encoder: makes spikes of an analog input, with thresholds that are trained: "learned_ternary", or a mapping with its
-            settings (``encoding.as_encoder``); None: the first layer reads the input as it is.
+            on the mean of what the last hidden layer emitted (5 per frame in the published TIMIT network).
+        encoder: turns an analog input into spikes, with trained thresholds: "learned_ternary", or a mapping with its settings
+            (``encoding.as_encoder``); None: the first layer reads the input as it is.
         norm: batch norm of the current that each hidden layer receives from below: "batch", or a mapping with its settings
             (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
-            batch and updates the running ones, which it uses after ``eval()``. "none": without.
+            batch and updates the running ones, which are used after ``eval()``. "none": no norm.
         init_in: initialisation of feed-forward weights, "xavier", "orthogonal", "kaiming" or "zero".
         init_rec: initialisation of recurrent weights, likewise.
         gain_in: factor of the hidden layers' initial feed-forward weights.
         bias: whether the hidden layers have one; one answer for all, or a list.
         backend: what runs the layers: "cpu", "gpu", "reference" (plain torch), or "auto": the fastest that can.
-        recompute: computes currents again for the gradient instead of storing them, to the same bits (for long sequences).
+        recompute: compute currents again for the gradient, to the same bits, instead of storing them (for long sequences).
         generator: draws the initial parameters (default: torch's global one).
 
     Within a step each layer sees the layer below in the SAME step and itself one step earlier. Nothing is kept between calls.
@@ -206,11 +206,11 @@ class SRNN(nn.Module):
                 holds zeros and ones only; or (binary) ``Spikes``.
             state: as an earlier run returned it; None: the initial state.
             lengths: (B,) integers, the valid steps of each sequence in a padded batch.
-            record: names of variables, or one, whose traces (B, T, size) each layer that has them shall return, such as
-                ("s", "u", "v", "current", "e").
+            record: one or more variables, such as ("s", "u", "v", "current", "e"), whose traces (B, T, size) are returned by
+                each layer that has them.
             generator: draws a random initial state where no ``state`` is given.
-            dropout: which neurons the layers above hear, in training.
-            check: refuse an input that is not finite, and name the place: one pass over it.
+            dropout: decides which neurons the layers above receive, in training.
+            check: refuse an input that is not finite, and say where; this costs one pass over it.
         """
         record = (record,) if isinstance(record, str) else tuple(record or ())
         packs = self.encoder is None and self.readout.backend != "reference" and not record
@@ -219,7 +219,7 @@ class SRNN(nn.Module):
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
         gain, traced = 1.0, self._traced(record)
-        if self.encoder is not None and isinstance(x, Tensor):  # of NaN its threshold's gradient is NaN
+        if self.encoder is not None and isinstance(x, Tensor):  # NaN would make its threshold's gradient NaN
             x = without_padding(x, lengths)
         x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
         for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
@@ -231,7 +231,7 @@ class SRNN(nn.Module):
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Of the names to record, those that each layer has, the readout last; what none has is for the first one to refuse."""
+        """The names to record that each layer has, the readout's last; a name that none has is left for the first to refuse."""
         if not record:  # as nearly always
             return [()] * (len(self.layers) + 1)
         own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
@@ -247,7 +247,7 @@ class SRNN(nn.Module):
 
     def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
         """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
-        if self.substeps == 1 or not self.layers:  # the readout takes one step, whatever is before it
+        if self.substeps == 1 or not self.layers:  # the readout takes one step, whatever comes before it
             return x
         if isinstance(x, Spikes) and x.carrier is None:
             return Spikes(x.words.repeat_interleave(self.substeps, 1), x.size)
@@ -274,19 +274,19 @@ class SRNN(nn.Module):
     ) -> tuple[Tensor | PackedSequence, State]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
 
-        ``check``: refuse an input that is not finite, which names the place; else NaN spreads as far as the
-        neurons that receive it: they fall silent, and the output may look sound.
+        ``check``: refuse an input that is not finite, and say where. Otherwise NaN spreads to the neurons that
+        receive it: they fall silent, and the output may look sound.
         """
         return call(self, x, state, lengths, check)
 
     def freeze(self) -> FrozenNetwork:
-        """A copy of the network as arrays, for all that uses it without training it; see ``FrozenNetwork.require``."""
+        """A copy of the network as arrays, for everything that uses it without training it; see ``FrozenNetwork.require``."""
         return freeze(self)
 
     def fold(self) -> SRNN:
-        """A copy without norm, which computes to the same bits as this network after ``eval()``: its running statistics are taken
-        into weights and biases. What is frozen, streamed or exported is folded anyway. SrnnError where something else computes
-        the weights that are scaled."""
+        """A copy without norm, which computes the same bits as this network after ``eval()``: the running statistics are folded
+        into weights and biases. Frozen, streamed and exported networks are folded anyway. SrnnError if the weights to be scaled
+        are computed by something else."""
         normed = [layer for layer in self.modules() if isinstance(layer, Layer) and layer.norm is not None]
         if not all(isinstance(part, nn.Parameter | None) for one in normed for part in (one.weight_in, one.bias)):
             raise SrnnError(

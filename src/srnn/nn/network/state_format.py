@@ -2,8 +2,8 @@
 
 A step computes in int32 with a layer's F fractional bits, whatever the width. What it passes on to the next step is then rounded
 (half up) to as many fractional bits as the variable's largest value leaves of the width, and clamped to it. So narrow states save
-memory (RAM, and its traffic), not arithmetic; and they lose what is below their last bit: a membrane near 0 that should leak less
-than half of it per step does not leak at all.
+memory (RAM, and its traffic), not arithmetic; and they lose what is below their last bit: a membrane near 0 that should leak by
+less than half of that bit per step does not leak at all.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class StateFormat:
 
     @classmethod
     def of_ranges(cls, width: int, ranges: Sequence[Mapping[str, float]]) -> StateFormat:
-        """The format for states of ``width`` bits whose variables have these largest absolute values, a mapping a layer."""
+        """The format for states of ``width`` bits whose variables have these largest absolute values, one mapping per layer."""
         if width == 32:
             return cls()
         check_width(width)

@@ -5,10 +5,10 @@
     u_t      = alpha u'_{t-1} + (1 - alpha) (I_t - w)                  membrane
     s_t      = 1 if u_t - threshold > 0 else 0
 
-Which w the membrane feels is the discretisation. "symplectic": the new w_t, which already knows the last membrane and spike; the
-two variables are updated in turn, which keeps oscillations stable. "euler": the old w_{t-1} (Euler-forward).
+The discretisation decides which w the membrane feels. "symplectic": the new w_t, which already reflects the last membrane and
+spike; the two variables are updated in turn, which keeps oscillations stable. "euler": the old w_{t-1} (Euler-forward).
 
-    u is recorded before the reset by its own step's spike.
+    u is recorded before the reset by the spike of the same step.
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps.
     a = coupling a', b = coupling b' with a' clamped to [0, 1] and b' to [0, 2]; a', b' are trained.
 
@@ -18,17 +18,17 @@ the unit circle. With d = det M and t = trace M that means |d| < 1 and |t| < 1 +
     symplectic  d = alpha rho,  t = alpha + rho - (1 - alpha)(1 - rho) a:  a < (1 + alpha)(1 + rho) / ((1 - alpha)(1 - rho))
     euler       d = alpha rho + (1 - alpha)(1 - rho) a,  t = alpha + rho:  a < (1 - alpha rho) / ((1 - alpha)(1 - rho))
 
-and a > -1 in both. Training can reach these bounds by short time constants, so a is clamped: of euler to its bound; of
+and a > -1 in both. Training can reach these bounds with short time constants, so a is clamped: for euler to its bound; for
 symplectic to (alpha + rho) / ((1 - alpha)(1 - rho)), about half of it, where t is 0 and the membrane rings with a period of
-four steps. Faster ringing changes its sign from step to step, and gradients grow in a neuron that spikes with it: that was the
-end of one training of `ecg` in fourteen (results/health). The gradient goes back through M', in which the surrogate psi stands
-for the spike: there a is replaced by a (1 - s) + (b - a u) psi. Of a neuron that does not spike this is about a + b psi, and
+four steps. Faster ringing changes its sign from step to step, and gradients grow in a neuron that spikes with it: that ended
+one in fourteen trainings of `ecg` (results/health). The gradient goes back through M', in which the surrogate psi stands for
+the spike: there a is replaced by a (1 - s) + (b - a u) psi. For a neuron that does not spike this is about a + b psi, and
 where psi is negative (the lobes of the multi-Gaussian, down to -.016; b is up to 240) it can lie below -1 although the neuron
 is stable: then the gradient grows exponentially over the steps. So surrogates that are never negative suit this neuron, or
 ``detach_reset``, without which b psi does not arise (results/health).
 
-Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step against ours (theirs is
-updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling as they draw them.
+Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step from ours (theirs is
+updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling follow theirs.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class AdLIF(Neuron):
     Args:
         tau_mem: time constant of the membrane, in time steps.
         tau_adp: time constant of the adaptation, in time steps.
-        a: how strongly the membrane drives the adaptation, kept in [0, 1], and lower where the neuron would not be stable.
-        b: how strongly spikes do, kept in [0, 2].
-        coupling: factor of both: 120 in its paper, 30 in our recipes with steps of 10 ms.
+        a: how strongly the membrane drives the adaptation, kept in [0, 1], and lower where the neuron would be unstable.
+        b: how strongly spikes drive the adaptation, kept in [0, 2].
+        coupling: factor of both: 120 in the neuron's paper, 30 in our recipes with steps of 10 ms.
         threshold: a constant input of 1, without adaptation, brings a membrane to 1.
-        discretisation: which adaptation the membrane feels, "symplectic": the new one, or "euler": the last one.
+        discretisation: which adaptation the membrane feels: the new one ("symplectic") or the last one ("euler").
     """
 
     name: ClassVar[str] = "adlif"
@@ -94,8 +94,8 @@ class AdLIF(Neuron):
         return alpha, rho, self._stable(a, alpha, rho), b, p["threshold"], symplectic
 
     def _stable(self, a: Tensor, alpha: Tensor, rho: Tensor) -> Tensor:
-        """``a`` itself where the neuron is stable and rings no faster than in four steps, else the bound; its gradient is that of
-        the identity."""
+        """``a`` itself where the neuron is stable and rings with a period of at least four steps, else the bound; its gradient is
+        that of the identity."""
         top = alpha + rho if self.discretisation == "symplectic" else 1.0 - alpha * rho
         bound = top / ((1.0 - alpha) * (1.0 - rho)).clamp(min=1e-30)
         return a + (torch.minimum(a, bound) - a).detach()

@@ -7,7 +7,7 @@ In the order in which the published networks compute them (the reset uses the ne
     u_t     = alpha u_{t-1} + (1 - alpha) I_t - theta_t s_{t-1}  (5)  membrane, soft reset
     s_t     = 1 if u_t - theta_t > 0 else 0                    (8)
 
-    alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps, one a neuron, trained.
+    alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps, one per neuron, trained.
 
 Source: Yin, Corradi & Bohte 2021, Methods. Nothing is detached: the gradient also flows through reset and threshold.
 """
@@ -36,9 +36,9 @@ class ALIF(Neuron):
     Args:
         tau_mem: time constant of the membrane, in time steps.
         tau_adp: time constant of the adaptation, in time steps.
-        beta: by how much the threshold rises, in the end, if a neuron spikes at every step; 0 switches the adaptation off (the
+        beta: how far the threshold finally rises if a neuron spikes at every step; 0 switches the adaptation off (as in the
             published ECG network's hidden layer).
-        threshold: at rest, the paper's b_0. A constant input of 1 brings a membrane to 1.
+        threshold: the threshold at rest, the paper's b_0. A constant input of 1 brings a membrane to 1.
     """
 
     name: ClassVar[str] = "alif"

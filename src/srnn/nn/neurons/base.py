@@ -39,7 +39,7 @@ class Init:
     """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for initial states).
 
     ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)", "constant(value)". SrnnError
-    for numbers that make no distribution.
+    for numbers that do not make a distribution.
 
     Args:
         distribution: "constant", "normal" or "uniform".
@@ -94,13 +94,13 @@ class Init:
 
 
 def _all_digits(number: float) -> str:
-    """The number as ``Init.parse`` reads it back, in six digits where these are all it has."""
+    """The number as ``Init.parse`` reads it back, in six digits where those are enough."""
     short = f"{number:g}"
     return short if float(short) == number else repr(float(number))
 
 
 _INIT_TYPES = (Init, "Init", "srnn.Init")
-"""How a field says that it is a parameter; as text where the module evaluates annotations later."""
+"""The annotations that make a field a parameter; text where the module postpones their evaluation."""
 
 
 DEFINED: dict[str, type[Neuron]] = {}
@@ -113,20 +113,20 @@ class Neuron:
 
     Args:
         trained: names of the parameters that the optimiser may change; the others stay as drawn.
-        initial: distributions of the initial state by variable name (state variables and ``s``), a mapping, drawn per
-            sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (as the
-            published ECG and SHD networks start, with u and s the same tensor).
+        initial: a mapping from variable names (state variables and ``s``) to distributions of the initial state, drawn per
+            sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (the
+            published ECG and SHD networks start like this, with u and s the same tensor).
         time_constants: how a trained time constant is kept valid: "linear" (equal to the parameter itself from one step
-            upwards), "log" (the parameter is the logarithm), or "unconstrained" (as the published networks; may go wrong).
-        detach_reset: the gradient does not pass through ``step``'s argument ``s``: through the reset, and what else a neuron's
-            own spike does to it (a jump of its adaptation). Values stay the same. Through recurrent weights it passes.
+            upwards), "log" (the parameter is the logarithm), or "unconstrained" (as in the published networks; may go wrong).
+        detach_reset: whether to block the gradient through ``step``'s argument ``s``: through the reset, and whatever else a
+            neuron's own spike does to it (a jump of its adaptation). Values stay the same. Recurrent weights still pass it.
     """
 
     name: ClassVar[str] = ""
     State: ClassVar[Any]
     """NamedTuple of (*state variables, s), each (B, size): the arguments of ``step`` before ``current``."""
     coefficients: ClassVar[tuple[str, ...]]
-    """Names of the per-neuron constants, in order: the arguments of ``step`` behind ``current``."""
+    """Names of the per-neuron constants, in order: the arguments of ``step`` after ``current``."""
     emission: ClassVar[Emission] = "spike"
     taus: ClassVar[tuple[str, ...]] = ("tau_mem",)
     """Which parameter fields are time constants, in time steps."""
@@ -134,10 +134,10 @@ class Neuron:
     """No trained time constant falls below this many steps."""
     step: ClassVar[Callable[..., Any]]
     derive: ClassVar[Callable[..., tuple[Tensor, ...]]]
-    """A method: coefficients of ``step`` from the parameters' values by name, each of shape (size,), in the order of
-    ``coefficients``."""
+    """A method that returns the coefficients of ``step``, given the parameters' values by name: each of shape (size,), in the
+    order of ``coefficients``."""
     detached: ClassVar[bool] = False
-    """Whether the derivatives of ``step`` by ``s`` are 0: see ``forms.py``, which makes such models."""
+    """Whether the derivatives of ``step`` with respect to ``s`` are 0: see ``forms.py``, which makes such models."""
 
     trained: tuple[str, ...] = field(default=("tau_mem",), kw_only=True)
     initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)
@@ -233,19 +233,19 @@ class Neuron:
     def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:
         """The time constants that describe how the model moves, by name, each (size,) in time steps; infinite if it has none.
 
-        Here the parameters that are time constants. A model whose dynamics follow from other parameters derives them.
+        By default these are the parameters in ``taus``. A model whose dynamics follow from other parameters derives them.
         """
         return {name: parameters[name] for name in self.taus}
 
     @classmethod
     def emit(cls, v: Any) -> Any:
-        """What neurons of drive v, a tensor or an array, emit, of its dtype; without a gradient where that is spikes."""
+        """What neurons with drive v, a tensor or an array, emit, in the dtype of v; spikes carry no gradient."""
         if cls.emission == "spike":
             return (v > 0).to(v.dtype) if isinstance(v, Tensor) else (v > 0).astype(v.dtype)
         return positive_part(v) if cls.emission == "relu" else v
 
     def digest(self) -> str:
-        """Of all that it computes: its equations, and what ``derive`` makes of some values, in digits that machines agree on."""
+        """The digest of all it computes: its equations, and ``derive`` of some values, in as many digits as machines agree on."""
         numbers: list[str] = []
         for value in (0.4, 3.0):  # one neuron each: what derive holds for all of them itself is broadcast
             places = enumerate(self.parameters())
@@ -256,7 +256,7 @@ class Neuron:
     def describe(self) -> dict[str, Any]:
         """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints).
 
-        SrnnError for a class whose name belongs to another: what reads the mapping would take that one's equations.
+        SrnnError for a class whose name belongs to another: reading the mapping back would give that class's equations.
         """
         name = defined(DEFINED, type(self), "neuron")
         values = {item.name: getattr(self, item.name) for item in fields(self)}

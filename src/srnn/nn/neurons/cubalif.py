@@ -8,20 +8,20 @@
     k = gain (1 - alpha) resistance (1 - beta): with both at 1 a constant input of 1 brings the membrane to 1. i is what the
     current adds to the membrane in one step.
 
-Simulators agree on this and differ in when things happen, which three settings say:
+Simulators agree on this, but differ in the reset and in when things happen; three settings choose between them:
 
-    reset_kind     "soft": threshold - reset is subtracted. "hard": to the value ``reset``, as NIR has it; it trains far worse.
+    reset_kind     "soft": threshold - reset is subtracted. "hard": u becomes ``reset``, as in NIR; this trains far worse.
     reset_step     "same": right after the spike, before the membrane leaks: NIR, Norse, snnTorch with reset_delay=False.
-                   "next": in the following step, after leak and current; a hard reset so loses that step's current:
+                   "next": in the following step, after leak and current; a hard reset then loses that step's current:
                    u_t = (1 - s_{t-1}) (beta u_{t-1} + i_t) + reset s_{t-1}; snnTorch's default, and SpyTorch.
     synapse_step   "same": an input spike reaches the membrane in its own step: snnTorch. "next": one step later, i_{t-1} in place
                    of i_t (forward Euler): SpyTorch.
 
-    The recorded u is the membrane before the reset of its own step's spike.
+    The recorded u is the membrane before the reset by the spike of the same step.
 
 In other libraries' words (with their weights as they are):
 
-    snnTorch's Synaptic    gain = 1/(1 - alpha), resistance = 1/(1 - beta), alpha and beta as there; reset_mechanism "subtract" is
+    snnTorch's Synaptic    gain = 1/(1 - alpha), resistance = 1/(1 - beta), the same alpha and beta; reset_mechanism "subtract" is
                            soft, "zero" hard; reset_delay (the default) is reset_step "next"
     NIR's CubaLIF          gain = w_in, resistance = r; the membrane is measured from v_leak
     SpyTorch               as snnTorch's Synaptic: hard, reset_step "next", synapse_step "next"
@@ -54,7 +54,7 @@ def step(
 
 
 def _lost(tau: Tensor) -> Tensor:
-    """1 - exp(-1/tau), as exact for long time constants."""
+    """1 - exp(-1/tau), just as exact for long time constants."""
     return -torch.expm1(-tau.reciprocal())
 
 
@@ -70,9 +70,9 @@ class CubaLIF(Neuron):
         gain: factor of the input current.
         resistance: factor of the synaptic current; with both at 1 a constant input of 1 brings a membrane to 1.
         threshold: of the membrane.
-        reset: where the membrane starts again.
+        reset: where the membrane starts again after a spike.
         reset_kind: "soft": a spike subtracts threshold - reset; "hard": the membrane becomes reset.
-        reset_step: when it does, in the "same" step or the "next".
+        reset_step: when that happens, in the "same" step or the "next".
         synapse_step: when an input spike reaches the membrane, in the "same" step or the "next".
     """
 
@@ -107,7 +107,7 @@ class CubaLIF(Neuron):
         gain = p["gain"] * _lost(p["tau_syn"]) * (p["resistance"] * _lost(p["tau_mem"]))
         hard, next_step = self.reset_kind == "hard", self.reset_step == "next"
         jump = p["reset"] if hard else p["reset"] - p["threshold"]
-        if not next_step:  # what is changed before the leak, leaks
+        if not next_step:  # a change before the leak leaks, too
             jump = beta * jump
         switches = [torch.full_like(alpha, float(on)) for on in (hard, hard and next_step, self.synapse_step == "next")]
         return alpha, beta, gain, p["threshold"], jump, *switches

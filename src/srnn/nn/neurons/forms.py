@@ -1,14 +1,14 @@
-"""Forms of a neuron model that training takes in its place, with the same parameters.
+"""Forms of a neuron model that training uses in its place, with the same parameters.
 
-Detached, for ``detach_reset``: no gradient passes through the neuron's own spike. That of a reset, and of a jump of the
-adaptation, goes through the surrogate at every step, also of a neuron that never spikes; with a strong jump that recursion can
-grow from step to step although the neuron itself is stable (``adlif.py``).
+Detached, for ``detach_reset``: no gradient passes through the neuron's own spike. The gradient of a reset, and of a jump
+of the adaptation, goes through the surrogate at every step, even in a neuron that never spikes; with a strong jump this
+recursion can grow from step to step although the neuron itself is stable (``adlif.py``).
 
 Rounded, for states that are stored in few bits: after every step the state is rounded and clamped to its range. A number plus
 1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no room for more than ``bits`` fractional bits;
-that constant taken off again leaves the number rounded. As plain arithmetic this runs on every backend, compiled into the loops
-as any neuron's step is, and its derivative is 1: the straight-through estimator comes with it. Where a number is clamped its
-derivative is 0. The drive, and so the spike, is of the exact state, as in the integer model.
+subtracting that constant again leaves the number rounded. As plain arithmetic this runs on every backend, compiled into the
+loops like any neuron's step, and its derivative is 1, which makes it a straight-through estimator. Where a number is clamped
+its derivative is 0. The drive, and so the spike, comes from the exact state, as in the integer model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FRACTION = {torch.float32: 23, torch.float64: 52}
 
 @functools.cache
 def detached_model(model: type[Neuron]) -> type[Neuron]:
-    """The model with the same values, whose derivatives by ``s`` are 0."""
+    """The model with the same values, whose derivatives with respect to ``s`` are 0."""
     doc = f"{model.__name__} through whose own spike no gradient passes."
     return type(f"Detached{model.__name__}", (model,), {"detached": True, "__doc__": doc})
 
@@ -50,7 +50,7 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
             state[place] = (clamped + grid) - grid
         return *state, v
 
-    # Recorded and written out, for compilers want functions with as many arguments as the model has variables and coefficients.
+    # Recorded and written out: compilers want a function with one argument for each variable and coefficient of the model.
     step = function(f"rounded_{model.name}", record(rounded_step, (*own, *coefficients)))
     own_attributes = {
         "coefficients": (*model.coefficients, *coefficients),
@@ -70,7 +70,7 @@ class KeptState:
 
 @functools.cache
 def in_form(neuron: Neuron, form: Callable[[type[Neuron]], type[Neuron]]) -> Neuron:
-    """A neuron of its model in that form (``detached_model`` or ``rounded_model``), with the same parameters."""
+    """The neuron with its model in a form (``detached_model`` or ``rounded_model``), and the same parameters."""
     return form(type(neuron))(**{item.name: getattr(neuron, item.name) for item in fields(neuron)})
 
 

@@ -4,7 +4,7 @@
     u_t      = u'_{t-1} (1 - 1/tau_mem) + resistance I_t / tau_mem  (3)
     s_t      = 1 if u_t - threshold > 0 else 0                 (4)
 
-    u is recorded before the reset by its own step's spike.
+    u is recorded before the reset by the spike of the same step.
     tau_mem in time steps, at least 1 (below, the forward-Euler factor 1 - 1/tau_mem would turn negative).
 
 The network of the paper's "LIF" ablation computes u = .618 u + I with threshold .5 and nothing trained:
@@ -35,7 +35,7 @@ class LIF(Neuron):
         tau_mem: time constant of the membrane, in time steps, at least 1.
         threshold: of the membrane.
         resistance: factor of the current; with 1 a constant input of 1 brings a membrane to 1.
-        reset: where the membrane starts again.
+        reset: where the membrane starts again after a spike.
     """
 
     name: ClassVar[str] = "lif"

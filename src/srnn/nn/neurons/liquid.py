@@ -1,17 +1,17 @@
 """Liquid ALIF: an ALIF neuron whose time constants depend, step by step, on its input and its state.
 
-    rho_t   = sigmoid(logit(rho) + adp_current I_t + adp_state e_{t-1})       adaptation keeps so much
+    rho_t   = sigmoid(logit(rho) + adp_current I_t + adp_state e_{t-1})       what the adaptation keeps
     e_t     = rho_t e_{t-1} + (1 - rho_t) s_{t-1}
     theta_t = threshold + beta e_t
-    alpha_t = sigmoid(logit(alpha) + mem_current I_t + mem_state u_{t-1})     the membrane keeps so much
+    alpha_t = sigmoid(logit(alpha) + mem_current I_t + mem_state u_{t-1})     what the membrane keeps
     u_t     = alpha_t u_{t-1} + (1 - alpha_t) I_t - theta_t s_{t-1}
     s_t     = 1 if u_t - theta_t > 0 else 0
 
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp): the time constants at rest, in time steps. With gates of 0 it is ``alif``.
 
 I_t is the neuron's own summed current: a gate sees the network's input through the weights of its neuron, and has three trained
-numbers. The authors' gates have weights of their own from the currents and states of all neurons of the layer (2 H^2 a gate).
-Made for FPTT, whose short windows leave long memory to the neuron; every rule trains it.
+numbers. The authors' gates have weights of their own from the currents and states of all neurons of the layer (2 H^2 per gate).
+It was made for FPTT, whose short windows leave long memory to the neuron; every learning rule can train it.
 
 Source: Yin, Corradi & Bohte 2023 (Nature Machine Intelligence, arXiv 2112.11231).
 """
@@ -50,17 +50,17 @@ def logit_of_decay(tau: Tensor) -> Tensor:
 class LiquidALIF(Neuron):
     """Adaptive LIF whose time constants depend on input and state in each step. Equations: ``srnn.nn.neurons.liquid``.
 
-    With gates of 0, the four parameters after the time constants, it is ``ALIF``.
+    With gates of 0 (the four parameters after the time constants) it is the same as ``ALIF``.
 
     Args:
         tau_mem: time constant of the membrane at rest, in time steps.
         tau_adp: time constant of the adaptation at rest, in time steps.
         mem_current: how far the current shifts the logit of the factor by which the membrane decays.
-        mem_state: how far the membrane does.
+        mem_state: how far the membrane shifts it.
         adp_current: how far the current shifts the logit of the factor by which the adaptation decays.
-        adp_state: how far the adaptation does.
-        beta: as of ``ALIF``.
-        threshold: as of ``ALIF``.
+        adp_state: how far the adaptation shifts it.
+        beta: as in ``ALIF``.
+        threshold: as in ``ALIF``.
     """
 
     name: ClassVar[str] = "liquid"

@@ -18,7 +18,7 @@ from .integrator import Integrator
 
 @dataclass(frozen=True)
 class ReLU(Integrator):
-    """The paper's non-spiking unit: a leaky membrane, as ``Integrator`` has it with the same tau_mem, which emits max(0, u)."""
+    """The paper's non-spiking unit: the leaky membrane of ``Integrator``, with the same tau_mem, which emits max(0, u)."""
 
     name: ClassVar[str] = "relu"
     emission: ClassVar[Emission] = "relu"
