@@ -238,8 +238,7 @@ class ChunkLearner:
     def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
         """Run a window x (B, T, I) with the current parameters. Returns its result, and a function to call once to learn it.
 
-        That takes the derivative of the loss by the output. Memory: the outputs, a bit for each spike, and a chunk's states. A
-        window longer than a chunk runs again as it is learnt.
+        That takes the derivative by the output. Memory: outputs, a bit per spike, a chunk's states; a longer window runs twice.
         """
         self.refresh()
         dtype, begins, state = self.layers[0].weight_in.dtype, range(0, x.shape[1], CHUNK), list(self.state)
