@@ -52,7 +52,7 @@ class Adaptation:
     lr: float = 1e-3
     """Learning rate; the optimiser takes one step per sequence or, on a stream, per call of ``learn``."""
     bound: float = 0.1
-    """Each parameter tensor stays within this fraction of its initial norm from where it started."""
+    """Largest distance of each parameter tensor from its initial value, as a fraction of its initial norm."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd: the delta rule, as in exported C; adam keeps two more numbers per parameter."""
     window: int = 4096

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOST = 75
-"""Exit code of a process that has lost another one; ``launch``, which started it, reports the loss."""
+"""Exit code of a process that has lost another one; ``launch``, which started it, reports this."""
 _OURS = "srnn"
 _TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others: they wait while the first one validates."""

@@ -157,7 +157,7 @@ class Watch:
 
 @torch.no_grad()
 def calm(network: Network, layers: Collection[str], times: int) -> dict[str, float]:
-    """Multiply the layers' recurrent weights by ``CALMER``, so many ``times``; the factor, by layer that has such weights.
+    """Multiply the layers' recurrent weights by ``CALMER`` to the power of ``times``; the factor by layer with such weights.
 
     If recurrent weights are too large, a gradient that goes back through them grows with every step. A smaller learning rate
     does not help against this: the batches after the checkpoint would overflow as they did before.

@@ -182,7 +182,7 @@ def train(
                         objective = objective * scored.weight
                         weight = scored.weight if loss.sums else weight + scored.weight
                     fabric.backward(objective)
-                    # A summed loss has the number of sequences as its weight, even if none of their steps counts: then it is 0.
+                    # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss is then 0.
                     counts = bool(scored.loss != 0) if loss.sums else scored.weight
                     updates = window.last if config.update == "sequence" else counts or config.window is None
                     if not updates:

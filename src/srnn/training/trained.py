@@ -62,7 +62,7 @@ class Trained:
     folder: Path | None = None
     """The run or file from which it was read; None: it was not read from one."""
     steps: int | None = None
-    """Steps of a training sequence: a stream of sequences with one label each decides after so many. None: not known."""
+    """Number of steps in a training sequence, after which a stream with one label per sequence decides. None: not known."""
     inputs_as: InputFormat | None = None
     """What training inputs are like, for int8; None: not known."""
     state_ranges: tuple[Mapping[str, float], ...] | None = None

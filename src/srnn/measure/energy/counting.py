@@ -374,7 +374,7 @@ def _multiplied(macs: float, weights: float, values: float) -> LayerCounts:
 def _in_paper(layer: LayerShape, before: LayerShape | None, rate: float, analog_input: bool) -> tuple[float, float]:
     """(MACs, ACs) by the paper's rules: one rate stands for every synapse, the input's included.
 
-    A layer after a bidirectional one reads as many inputs as one direction of that has units, whether or not the directions
+    A layer after a bidirectional one reads as many inputs as there are units in one direction, whether or not the directions
     are concatenated.
     """
     inputs = layer.inputs if before is None else before.units

@@ -90,7 +90,7 @@ def pretrained_names() -> list[str]:
 
 
 def find_model(path: Path | str) -> Path:
-    """The path of a model or run: itself where it exists, else the file of the pretrained network of that name.
+    """The path of a model or run: itself if it exists, else the file of the pretrained network of that name.
 
     SrnnError, which lists the names, for anything else.
     """

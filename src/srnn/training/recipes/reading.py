@@ -217,7 +217,7 @@ def _names(cls: Any) -> list[str]:
 
 
 def _sections(cls: Any) -> dict[str, Any]:
-    """Field names of a configuration dataclass, with the inner dataclass where the field is one, else None."""
+    """Field names of a configuration dataclass, each with its inner dataclass, or None if the field is not one."""
     hints = _types(cls)
     return {name: hints[name] if is_dataclass(hints[name]) else None for name in _names(cls)}
 
