@@ -182,7 +182,7 @@ class Adapter:
         kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
         self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]
         self.seen = self.right = self.scored = 0
-        """Sequences seen (on a stream: labels told); of their labels (one each, or one per step), how many were predicted
+        """Sequences seen (on a stream: calls of ``tell``); of their labels (one each, or one per step), how many were predicted
         correctly before they were learnt; the number of all labels."""
         self.forget()
 

@@ -124,7 +124,7 @@ class Trained:
         return self.recipe.build_network(self.task, self.seed)
 
     def folded(self) -> Self:
-        """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; the same if it has none."""
+        """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
         from ..nn.network import has_norm
 
         network: Any = self.network

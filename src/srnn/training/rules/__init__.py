@@ -1,7 +1,7 @@
 """Learning rules: how the gradient of a loss over time is computed. One file per rule; ``bptt`` and ``tbptt`` need none.
 
     bptt       backpropagation through time: autograd, or the compiled loops, through the whole sequence
-    tbptt      the same through windows of the sequence, with the state carried on; every rule can use windows (``windows.py``)
+    tbptt      the same within windows, with the state carried on; every rule can use windows (``training.windows``)
     rtrl       the same gradient forwards in time; memory grows with neurons x parameters          (rtrl.py)
     d-rtrl     each neuron's own derivatives, forwards in time; nothing through recurrent weights    (d_rtrl.py)
     e-prop     the same, filtered as the readout remembers, and with a choice of feedback            (e_prop.py)

@@ -3,7 +3,7 @@
     e_t   = kappa e_{t-1} + d s_t / d W     the derivative of a neuron's spike by its parameters (as in D-RTRL), filtered
     dE/dW = sum_t L_t e_t                   L_t: the outputs' errors, through feedback weights
 
-kappa is the fraction of its membrane that the readout keeps in a step, or the mean over outputs if it differs. With symmetric
+kappa is the fraction of its membrane that the readout keeps in a step, or its mean if outputs differ in it. With symmetric
 feedback, one kappa for all outputs and one hidden layer without recurrent weights, this is the exact gradient. It ignores what
 a spike does through recurrent weights, and the memory of hidden layers above the lowest.
 
