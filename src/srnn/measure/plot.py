@@ -1,4 +1,4 @@
-"""Pictures of a result or a model: each function draws into matplotlib axes, new ones unless some are given, and returns them.
+"""Pictures of a result or a model: each function draws into the matplotlib axes given, or into new ones, and returns them.
 
     result = net.run(x, record=("u", "v"))
     srnn.plot.raster(result)
@@ -55,10 +55,10 @@ def _drawing(axes: Axes | None, height: float) -> Iterator[Axes]:
 def raster(
     result: Result, axes: Axes | None = None, *, sequence: int = 0, step_ms: float | None = None, readout: bool = False
 ) -> Axes:
-    """The spikes of every neuron over time, layer upon layer; of neurons that do not spike, where their output is not 0.
+    """The spikes of every neuron over time, layer upon layer; for neurons that do not spike, where their output is not 0.
 
     Args:
-        result: of ``net.run(x)``, of whose batch one ``sequence`` is drawn.
+        result: what ``net.run(x)`` returned; one ``sequence`` of its batch is drawn.
         step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a step.
         readout: draw the readout too, whose spikes are of interest where it counts them.
     """
@@ -96,16 +96,16 @@ def membranes(
     result: Result, axes: Axes | None = None, *, layer: int = 0, neurons: Sequence[int] = (0, 1, 2), sequence: int = 0,
     step_ms: float | None = None,
 ) -> Axes:  # fmt: skip
-    """Membrane potentials of some neurons of a layer over time, a band each on its own scale, with their spikes.
+    """Membrane potentials of some neurons of a layer over time, each in a band with its own scale, with their spikes.
 
     Args:
-        result: of ``net.run(x, record=("u",))``; with ``record=("u", "v")`` thresholds are drawn too, moving ones included: a
-            neuron spikes where v = u - threshold is above 0. Of a bidirectional layer the forward direction is drawn.
+        result: from ``net.run(x, record=("u",))``; with ``record=("u", "v")`` thresholds are drawn too, moving ones included: a
+            neuron spikes where v = u - threshold is above 0. Only the forward direction of a bidirectional layer is drawn.
         layer: a hidden layer's number; -1: the readout.
-        neurons: their numbers, from the bottom to the top.
+        neurons: the neurons' numbers, drawn from bottom to top.
         step_ms: milliseconds per step, for an axis in time; None: in steps.
 
-    SrnnError where the result has no trace of u, or the layer no such neuron.
+    SrnnError if the result has no trace of u, or the layer has no such neuron.
     """
     _check_result(result)
     if not -len(result.layers) <= layer < len(result.layers):
@@ -138,9 +138,9 @@ def membranes(
 def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Axes | None = None) -> Axes:
     """Histograms of the hidden layers' time constants now (filled) and before training (lines), on a logarithmic axis.
 
-    The first kind (tau_mem) goes upwards, others (tau_adp) downwards. ``source``: a model, whose untrained network its recipe
-    gives if it had one; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
-    SrnnError where there are none that are positive numbers.
+    Bars of the first kind (tau_mem) point upwards, those of others (tau_adp) downwards. ``source``: a model, whose recipe gives
+    the untrained network if there was one; a network, which does not know its past; or the result of
+    ``measure.analysis.time_constants``. SrnnError if no time constant is a positive number.
     """
     if not isinstance(source, Sequence) or isinstance(source, str):
         network, initial, step_ms = source, None, None
@@ -165,7 +165,7 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
         for (kind, sign), colour in zip(signs.items(), style.CYCLE, strict=False):
             now, before = kinds[kind]
             both = np.concatenate(kinds[kind])
-            edges = np.geomspace(both.min() / 1.001, both.max() * 1.001, _BINS + 1)  # a rounded outer edge loses nobody
+            edges = np.geomspace(both.min() / 1.001, both.max() * 1.001, _BINS + 1)  # a rounded edge loses no neuron
             counts, start = (np.histogram(values, edges)[0] for values in (now, before))
             symbol = _SYMBOLS.get(kind, kind)
             axes.stairs(sign * counts, edges, fill=True, color=colour, alpha=0.75, label=f"{symbol} after")
@@ -184,7 +184,7 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-        for text in style.legend_below(axes, 2, fontsize=6.5).get_texts():  # of the symbols, which are ours
+        for text in style.legend_below(axes, 2, fontsize=6.5).get_texts():  # only the symbols, which are ours
             text.set_parse_math(True)
         return axes
 
@@ -200,9 +200,9 @@ def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = N
     """Accuracy over time: what it would be if the signal ended at that step.
 
     Args:
-        curves: of ``measure.analysis.analyse``, or its ``anytime``, or fractions by step (None where nothing counts yet); or
-            several of them by name. Where steps without a label count, the accuracy of the labelled ones is drawn.
-        relative: the time axis in percent of each curve's length, for sequences of different tasks.
+        curves: what ``measure.analysis.analyse`` returns, or its ``anytime``, or fractions by step (None where nothing counts
+            yet); or several of these by name. Where steps without a label count, the accuracy of the labelled ones is drawn.
+        relative: show time in percent of each curve's length, for sequences of different tasks.
     """
     named = curves if isinstance(curves, Mapping) else {"": curves}
     with _drawing(axes, 2.6) as axes:
@@ -218,9 +218,9 @@ def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = N
 
 
 def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
-    """The confusion matrix: a row a true class, coloured by the fraction of it that was predicted as each class.
+    """The confusion matrix: one row per true class, coloured by the fraction of it that was predicted as each class.
 
-    Of few classes each field shows its count.
+    With few classes, each field shows its count.
     """
     classes = report.classes if isinstance(report, Analysis) else report
     if not isinstance(classes, ClassReport):
@@ -253,14 +253,14 @@ def _array(tensor: Any) -> Array:
 
 
 def _emitted(layer: LayerResult, sequence: int) -> Array:
-    """(T, size) what a layer passed on, of one sequence. SrnnError where the batch has no such one."""
+    """(T, size) what a layer passed on for one sequence. SrnnError if the batch has no such sequence."""
     if not -len(layer.output) <= sequence < len(layer.output):
         raise SrnnError(f"There is no sequence {sequence}: the batch has {len(layer.output)}.")
     return _array(layer.output[sequence])
 
 
 def _per_step(values: Array, steps: int, step_ms: float | None) -> float:
-    """From one row of a layer's values to the next, on the time axis; hidden layers may take several for each step."""
+    """Distance on the time axis between two rows of a layer's values; hidden layers may have several rows for each step."""
     return (1.0 if step_ms is None else step_ms) * steps / max(len(values), 1)
 
 

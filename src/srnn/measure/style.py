@@ -1,6 +1,6 @@
 """One look for all figures of the paper: as wide as a page, readable at that size, for colour-blind readers and in grey.
 
-Colours are those of Okabe & Ito (2008). Lines that may be confused also differ in dash, points in shape.
+Colours are those of Okabe & Ito (2008). Lines that might be confused also differ in dash, points in shape.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ SHEET: dict[Any, Any] = {
     "legend.borderaxespad": 0.2, "legend.labelspacing": 0.3, "image.cmap": "cividis", "savefig.dpi": 200,
     "text.parse_math": False, "svg.hashsalt": "srnn", "svg.fonttype": "path", "pdf.fonttype": 42, "pdf.compression": 6,
 }  # fmt: skip
-"""matplotlib's settings; the salt makes the same picture, byte for byte, of the same numbers."""
+"""matplotlib's settings; the salt makes the same numbers give the same picture, byte for byte."""
 
 
 @contextlib.contextmanager
 def context() -> Iterator[None]:
     """``with context():`` around everything that draws or saves: ``SHEET`` over matplotlib's own defaults.
 
-    A ``matplotlibrc`` in the current folder, which may be anybody's, has no say: its ``text.usetex`` would run LaTeX on text of
-    its own. Import matplotlib within. SrnnError where such a file keeps matplotlib from being imported.
+    A ``matplotlibrc`` in the current folder, which may be anybody's, is ignored: its ``text.usetex`` would run LaTeX on text of
+    its own. Import matplotlib within. SrnnError if such a file keeps matplotlib from being imported.
     """
     with reading("matplotlibrc", "settings of matplotlib"):
         import matplotlib
@@ -66,7 +66,7 @@ def context() -> Iterator[None]:
 
 
 def check_formats(formats: list[str]) -> list[str]:
-    """The formats, each once. SrnnError for one that is not known."""
+    """The formats, each once. SrnnError for an unknown one."""
     for name in formats:
         if name not in FORMATS:
             raise SrnnError(f"There is no picture format '{name}'.{nearest(name, FORMATS)}")
@@ -96,16 +96,16 @@ def title(axes: Axes, text: str) -> None:
 
 
 def frame(axes: Axes) -> None:
-    """The frame of a panel that only says what is missing."""
+    """The frame for a panel that only says what is missing."""
     axes.set(xticks=[], yticks=[], facecolor="#f6f6f4")
     for spine in axes.spines.values():
         spine.set(visible=True, linestyle=(0, (3, 2)), color=GREY, linewidth=0.6)
 
 
 def note(axes: Axes, text: str, command: str | None = None) -> None:
-    """Say in words what would stand here, and the command that would make it; after the figure's layout is known.
+    """Say in words what is missing here, and the command that would make it; call it once the figure's layout is known.
 
-    All of it stands in the middle of the panel, in smaller letters where there is little room.
+    The text is in the middle of the panel, in smaller letters if there is little room.
     """
     import textwrap
 
@@ -137,7 +137,7 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
 def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any) -> Legend:
     """A legend under the panel's axis label, wherever the layout puts that.
 
-    centre: in shares of the axes' width; left of the middle where names on the left leave more room there.
+    centre: as a fraction of the axes' width; left of the middle if names on the left leave more room there.
     """
     from matplotlib.transforms import ScaledTranslation
 
@@ -159,7 +159,7 @@ def heat_map(
 
 
 def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:
-    """Make these axes logarithmic, with powers of ten in plain letters: no text of a figure is read as mathematics."""
+    """Make these axes logarithmic, with powers of ten as plain text: no text in a figure is read as mathematics."""
     from matplotlib.ticker import LogFormatterSciNotation
 
     class Plain(LogFormatterSciNotation):

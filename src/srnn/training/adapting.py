@@ -1,13 +1,13 @@
-"""A trained network goes on learning: to one patient, one speaker, one machine.
+"""A trained network goes on learning: it adapts to one patient, one speaker, one machine.
 
     adapter = Adapter(trained, Adaptation("all", lr=3e-3))
     for x, y in sequences:
         guess = adapter.learn(x, y)        # what it predicted before it was told
     adapted = adapter.trained()
 
-Each sequence is seen once and then dropped; ``listening.Listener`` is told of a stream. Nothing moves further from where it
-started than ``bound`` allows, which is what keeps a network from forgetting the others: the most that it can lose is known
-beforehand.
+Each sequence is seen once and then dropped; ``listening.Listener`` does the same on a stream. No parameter moves further from
+its initial value than ``bound`` allows. This keeps a network from forgetting other patients or speakers: the most it can lose
+is known beforehand.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ class Adaptation:
     train: Literal["readout", "all"] = "readout"
     """What learns: the readout alone, or every trained parameter."""
     rule: Literal["e-prop", "d-rtrl", "bptt"] = "e-prop"
-    """See ``training.rules``; for the readout alone all are the same."""
+    """See ``training.rules``; for the readout alone they are all the same."""
     feedback: Feedback = "symmetric"
     """e-prop: how errors reach hidden layers."""
     lr: float = 1e-3
-    """Learning rate, one step of the optimiser per sequence, or of a stream per call of ``learn``."""
+    """Learning rate; the optimiser takes one step per sequence or, on a stream, per call of ``learn``."""
     bound: float = 0.1
-    """Each parameter tensor stays within this fraction of its initial norm from where it started."""
+    """Largest distance of each parameter tensor from its initial value, as a fraction of its initial norm."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    """sgd: the delta rule, as exported C has it; adam keeps two more numbers per parameter."""
+    """sgd: the delta rule, as in exported C; adam keeps two more numbers per parameter."""
     window: int = 4096
-    """On a stream, a label reaches back at least so many steps if none came before; memory grows with it."""
+    """On a stream, a label reaches back at least this many steps, or to the previous label; memory grows with it."""
 
     def __post_init__(self) -> None:
         check_choice("train", self.train, ("readout", "all"))
@@ -65,17 +65,17 @@ class Adaptation:
         check_positive("bound", self.bound)
         check_whole("window", self.window, 1, 2**20)
         check_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        EProp(self.feedback)  # its own check
+        EProp(self.feedback)  # makes its own check
 
 
 class Course:
-    """What a network is in the middle of: the state of its sequences and, for a rule that goes forwards, its traces.
+    """Where a network is in its sequences: its state and, for a rule that runs forwards in time, the rule's traces.
 
     Args:
         network, layers: the network and, for a rule other than bptt, its ``local_layers``.
-        rule: None: bptt, through the steps of one call.
+        rule: the learning rule; None: bptt, through the steps of one call.
         first: the lowest layer that learns; those below only run.
-        state: of the network, before the first step.
+        state: the network's state before the first step.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Course:
         self._network, self._types = network, [type(part) for part in state]
         self.state: list[tuple[Tensor, ...]] = [tuple(part) for part in state]
         self.learner = None if rule is None else rule.in_chunks(layers, state)
-        if self.learner is not None:  # whose state this is
+        if self.learner is not None:  # the state is the learner's
             self.learner.first, self.state = first, self.learner.state
 
     def run(self, x: Tensor, lengths: Tensor | None, scored: Callable[[Tensor], Scored] | None, last: bool) -> Tensor:
         """Run steps x (B, T, inputs), and return the outputs (B, T, outputs).
 
         ``scored`` gives their loss, whose gradients are added to the parameters' ``.grad``; None: nothing is learnt. ``last``: no
-        more steps follow.
+        steps follow these.
         """
         if self.learner is None:
             state = self.whole_state()
@@ -123,7 +123,7 @@ class Course:
             traces.clear()
 
     def _traces(self) -> Iterator[tuple[str, list[Tensor], list[tuple[int, ...]]]]:
-        """The traces by name, a list that is empty before the first step; the shapes that it has afterwards."""
+        """For each kind of trace: its name, the list of its tensors (empty before the first step), and their shapes."""
         learner = self.learner
         if learner is None:
             return
@@ -182,8 +182,8 @@ class Adapter:
         kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
         self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]
         self.seen = self.right = self.scored = 0
-        """Sequences, or times that it was told; of their labels (one each, or one per step), those predicted before they were
-        learnt; all of them."""
+        """Sequences seen (on a stream: calls of ``tell``); of their labels (one each, or one per step), how many were predicted
+        correctly before they were learnt; the number of all labels."""
         self.forget()
 
     def learn(self, x: Tensor | Spikes, y: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -195,7 +195,7 @@ class Adapter:
         return self.step(self.course(len(y)), dense, y, lengths, self.start.loss, last=True)
 
     def forget(self) -> None:
-        """Back to the network as it was trained: its parameters, and an optimiser and traces that know of nothing."""
+        """Go back to the network as it was trained: its parameters, with a new optimiser and new traces."""
         with torch.no_grad():
             for parameter, initial in zip(self.parameters, self._initial, strict=True):
                 parameter.copy_(initial)
@@ -204,16 +204,16 @@ class Adapter:
         self.refresh()
 
     def accuracy(self) -> float:
-        """Of the labels so far, the fraction predicted before they were learnt."""
+        """The fraction of the labels so far that were predicted correctly before they were learnt."""
         return self.right / max(self.scored, 1)
 
     def trained(self) -> Trained:
-        """The network as it is now, with the task, the signal path and the decision that it had."""
+        """The network as it is now, with the same task, signal path and decision as before."""
         about = {**self.start.about, "adapted": {**asdict(self.config), "sequences": self.seen}}
         return replace(self.start, network=deepcopy(self.network).requires_grad_(True), folder=None, about=about)
 
     def course(self, batch: int) -> Course:
-        """``batch`` sequences at their beginning."""
+        """A course for ``batch`` sequences, at their beginning."""
         state = self.network.initial_state(batch, torch.Generator().manual_seed(self.start.seed))
         first = max(len(self.layers) - 1, 0) if self.config.train == "readout" else 0
         return Course(self.network, self.layers, self._rule, first, state)
@@ -236,8 +236,8 @@ class Adapter:
 
     @torch.no_grad()
     def _step(self) -> None:
-        """One step of the optimiser, and back into the bounds. A gradient that is not finite is dropped, and one of a pruned
-        weight, which is 0 and stays it."""
+        """Take one step of the optimiser, unless a gradient is not finite, then return into the bounds. Gradients of pruned
+        weights are dropped, so that these stay 0."""
         for parameter, pruned in self._pruned:
             if parameter.grad is not None:
                 parameter.grad.masked_fill_(pruned, 0.0)
@@ -253,7 +253,7 @@ class Adapter:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take the parameters as they are now."""
+        """Let the layers take up the parameters as they are now."""
         for layer in self.layers:
             layer.refresh()
 
@@ -264,8 +264,8 @@ def adapt(
 ) -> tuple[Trained, dict[str, Any]]:  # fmt: skip
     """Adapt to the sequences of a split of the task's data, one after the other, in an order drawn from ``seed``.
 
-    limit: sequences at most; None: all. Returns the adapted network, and a report: how many sequences, accuracy of the network
-    as it was and of the one that learns (on each sequence before it is told), one for each sequence.
+    limit: sequences at most; None: all. Returns the adapted network, and a report: numbers of sequences and labels, the accuracy
+    of the network as it was and of the one that learns (on each sequence before its label is told), and the configuration.
     """
     sequences, adapter = Sequences(trained.task, split, data_dir), Adapter(trained, config)
     network = trained.spiking("adapted").eval()

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights over training (Polyak & Juditsky 1992): less noisy than those of the last step."""
+"""An exponential moving average of the weights over training (Polyak & Juditsky 1992): less noisy than the last weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PREFIX = "average."
 
 
 class Average:
-    """The averaged network of a training, which is validated and saved as the model; without a decay the trained one itself.
+    """The averaged network, which is validated and saved as the model; without a decay it is the trained network itself.
 
-    Its history is a part of the last checkpoint (``average.<parameter>``). Statistics of batch norm are averaged as weights are.
+    Its history is a part of the last checkpoint (``average.<parameter>``). Statistics of batch norm are averaged like weights.
 
     Args:
-        source: the network that is trained, as it is computed with (rounded for int8, on its device).
+        source: the network that is trained, in the form that computes (rounded for int8, on its device).
         decay: weight of the past in the average, such as 0.995; None: no average.
     """
 
@@ -30,8 +30,8 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take up the weights after step number ``step`` (from 1). At first the decay is (1 + step) / (10 + step), if that is
-        less, so that the initial weights are soon forgotten."""
+        """Take up the weights after step number ``step`` (from 1). The decay is at most (1 + step) / (10 + step), so that the
+        initial weights are soon forgotten."""
         if self.decay is None:
             return
         decay = min(self.decay, (1 + step) / (10 + step))
@@ -43,18 +43,18 @@ class Average:
         StateFormat.of_network(self.source).into(self.network)
 
     def restart(self) -> None:
-        """Begin from the weights as they are now."""
+        """Begin again from the weights as they are now."""
         if self.decay is not None:
             self.network.load_state_dict(self.source.state_dict())
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the last checkpoint has of it."""
+        """The average's tensors for the last checkpoint."""
         if self.decay is None:
             return {}
         return {f"{_PREFIX}{name}": tensor for name, tensor in self.network.state_dict().items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a last checkpoint. SrnnError where it has no such average."""
+        """Continue from a last checkpoint. SrnnError if it has no such average."""
         if self.decay is None:
             return
         checkpoint.copy_to(self.tensors(), "average of this network's weights")

@@ -1,7 +1,7 @@
-"""The batches that a training learns from: sequences changed at random as ``training.augment`` says.
+"""The batches from which a network learns: sequences changed at random as ``training.augment`` says.
 
-A sequence's own changes are drawn from its seed, made of (seed, epoch, index); how a batch is mixed, from one made of (seed,
-epoch, step). So a batch is the same for any number of processes, of which each takes its part, and after an interruption.
+A sequence's own changes are drawn from a seed made of (seed, epoch, index), the mixing of a batch from one made of (seed, epoch,
+step). So a batch is the same for any number of processes, each of which takes its part, and after an interruption.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Indices = npt.NDArray[np.integer]
 
 
 def size_of_inputs(sequences: Sequences) -> list[float]:
-    """Mean and root mean square of a split's inputs, which tell them from others; between machines they differ in bits alone."""
+    """Mean and root mean square of a split's inputs, which identify them; between machines they differ in last bits only."""
     total, squares, count = 0.0, 0.0, 0
     for batch in sequences.batches(128):
         x = batch.x.counts().double() if isinstance(batch.x, Spikes) else batch.x.double()
@@ -36,17 +36,17 @@ def size_of_inputs(sequences: Sequences) -> list[float]:
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two results of ``size_of_inputs`` are of other values, not merely of another machine's; not where one is empty."""
+    """Whether two results of ``size_of_inputs`` differ by more than two machines would; never if one of them is empty."""
     return any(abs(a - b) > 1e-5 * one[-1] for a, b in zip(one, other, strict=False))
 
 
 class TrainingBatches:
-    """Batches of the training split, changed as ``config`` says, by one seed.
+    """Batches of the training split, changed as ``config`` says, at random by one seed.
 
     Args:
-        path: from a raw signal to steps, which only changes of raw signals need.
+        path: the path from a raw signal to steps, needed only for changes of raw signals.
 
-    Raises SrnnError where the changes do not fit the sequences.
+    Raises SrnnError if the changes do not fit the sequences.
     """
 
     def __init__(self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int) -> None:
@@ -59,7 +59,7 @@ class TrainingBatches:
             check(config, self._events, task.channel_blocks, sequences.x.shape, task.pixel_order is not None)
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
-        """Of a whole batch, the sequences at ``indices``, the ``part`` that is to be learnt by this process."""
+        """From a whole batch, the sequences at ``indices``, the ``part`` that this process is to learn."""
         seeds = self._seeds(indices[part], epoch)
         batch = self._changed(indices[part], seeds)
         if not self.config.mix:
@@ -67,12 +67,12 @@ class TrainingBatches:
         generator = np.random.default_rng(derive_seed(self.seed, "mix", epoch, step))
         others = generator.permutation(len(indices))[part]
         share = generator.beta(self.config.mix, self.config.mix)
-        whole = len(others) == len(indices)  # then the others have been changed already
+        whole = len(others) == len(indices)  # then the others have already been changed
         other = batch[others] if whole else self._changed(indices[others], self._seeds(indices[others], epoch))
         return mix(batch, other, self._events, max(share, 1 - share), seeds)
 
     def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
-        """Sequences, each with the changes that its seed draws."""
+        """The sequences, each with the changes drawn from its seed."""
         task = self.task
         batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
         return augment(batch, self.config, self._events, task.channel_blocks, seeds, task.pixel_order, task.lag())

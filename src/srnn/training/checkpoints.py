@@ -1,6 +1,6 @@
-"""Checkpoints: one safetensors file, its tensors beside a JSON text; written whole or not at all, and never believed unread.
+"""Checkpoints: one safetensors file, tensors beside a JSON text; written whole or not at all, and never trusted unchecked.
 
-The JSON (epoch, metrics so far, the optimiser's settings, ...) lies in the header's metadata as ``srnn``, next to ``sha256``:
+The JSON (epoch, metrics so far, the optimiser's settings, ...) is in the header's metadata as ``srnn``, next to ``sha256``:
 the digest of the whole file with 64 zeros in the digest's own place. A file that is cut, flipped or swapped is refused before
 anything is taken from it. Nothing is pickled.
 
@@ -55,7 +55,7 @@ class Checkpoint:
 
     @torch.no_grad()
     def copy_to(self, own: Mapping[str, Tensor], what: str) -> None:
-        """Copy the tensors of these names into those given. SrnnError, which says ``what`` they are, where one does not fit."""
+        """Copy the tensors with these names into those given. SrnnError, which says ``what`` they are, if one does not fit."""
         for name, tensor in own.items():
             saved = self.tensors.get(name)
             if saved is None or saved.shape != tensor.shape or saved.is_floating_point() != tensor.is_floating_point():
@@ -65,7 +65,7 @@ class Checkpoint:
 
 @dataclass
 class TrainingState:
-    """How far a training is: what a checkpoint keeps besides tensors. Plain numbers, so that JSON holds it exactly."""
+    """How far training has got: what a checkpoint keeps besides tensors. Plain numbers, which JSON holds exactly."""
 
     epoch: int = 0
     """Finished epochs."""
@@ -74,7 +74,7 @@ class TrainingState:
     sums: dict[str, float] = field(default_factory=dict)
     """Running sums over the current epoch: loss, weight, correct, counted, steps, rate.<layer>."""
     skipped: int = 0
-    """Batches of the current epoch that went without a step."""
+    """Batches of the current epoch after which no step was made."""
     seconds: float = 0.0
     """Time spent training and validating so far."""
     best: list[float] | None = None
@@ -86,15 +86,15 @@ class TrainingState:
     metrics_size: int = 0
     """Length of metrics.jsonl at this point."""
     data: str = ""
-    """Digest of the training data's labels (``Sequences.digest``); empty in a run that began before they were compared."""
+    """Digest of the training data's labels (``Sequences.digest``); empty in a run from before labels were compared."""
     inputs: list[float] = field(default_factory=list)
-    """How large its inputs are (``size_of_inputs``); empty as ``data`` may be."""
+    """How large the training data's inputs are (``size_of_inputs``); may be empty for the same reason."""
     validation_data: str = ""
-    """``data`` of the validation split, which chooses the epoch."""
+    """The same as ``data`` for the validation split, which chooses the epoch."""
     validation_inputs: list[float] = field(default_factory=list)
-    """``inputs`` of the validation split."""
+    """The same as ``inputs`` for the validation split."""
     mends: bool = False
-    """Whether sick layers are mended; not in a run that began before they were looked for, so that it ends as it would have."""
+    """Whether sick layers are mended; not in a run from before they were looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)
     """What was seen of the layers in the current epoch."""
     sick: list[str] = field(default_factory=list)
@@ -104,7 +104,7 @@ class TrainingState:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> TrainingState:
-        """What a last checkpoint says. SrnnError unless it is what training writes."""
+        """The state in a last checkpoint. SrnnError unless it is one that training writes."""
         with reading(checkpoint.path, "a checkpoint of this version's training"):
             state = cls(**checkpoint.info["state"])
             if not isinstance(state.watch, Watch):
@@ -130,7 +130,7 @@ class TrainingState:
             return state
 
     def finished(self, recipe: Recipe) -> bool:
-        """All epochs are done, or patience is at its end."""
+        """Whether all epochs are done, or patience is at its end."""
         config = recipe.training
         patience = config.early_stopping.patience
         waited = self.epoch - max(self.best_epoch, config.prune.last_epoch(config.epochs))
@@ -158,11 +158,11 @@ class TrainingState:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically. SrnnError when the folder cannot be written."""
     text = json.dumps({"format": FORMAT, **info})
-    # Copies: a file has a place for each name, also where layers share a tensor.
+    # Copies: a file has a place for each name, even if layers share a tensor.
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     content = tensors_to_bytes(on_cpu, {"srnn": text})
-    # The digest's place is made here: safetensors writes two texts in an order drawn anew, and a model saved twice should be
-    # the same bytes. With the spaces it is 80 bytes long, so that tensors stay aligned to 8.
+    # The digest's place is made here: safetensors writes two texts in a random order, and a model saved twice should have
+    # the same bytes. With its spaces the place is 80 bytes long, so that tensors stay aligned to 8.
     at = content.index(b'{"srnn":') + 1
     length = (int.from_bytes(content[:8], "little") + 80).to_bytes(8, "little")
     head, tail = length + content[8:at], (b",    ", memoryview(content)[at:])
@@ -175,7 +175,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify a checkpoint. SrnnError when it is missing, damaged, or no checkpoint of this library."""
+    """Read and verify a checkpoint. SrnnError if it is missing, damaged, or not a checkpoint of this library."""
     if not path.is_file():
         raise SrnnError(f"Cannot read the checkpoint {path}: there is no such file.")
     content = read_bytes(path, "a checkpoint", LIMITS["checkpoint"])
@@ -183,13 +183,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     match = _DIGEST.search(content, 8, min(header_end, len(content)))
     if match is None:
         raise SrnnError(f"{path} is no checkpoint of srnn, or it is damaged.")
-    view = memoryview(content)  # without a copy of it
+    view = memoryview(content)  # avoids a copy
     digest = hashlib.sha256(view[: match.start()])
     digest.update(_ZEROS)
     digest.update(view[match.end() :])
     if digest.hexdigest().encode() != match[1]:
         raise SrnnError(f"The checkpoint {path} is damaged (its checksum does not fit); use another one.")
-    # Whoever can write the file can make the checksum fit: from here on, too, nothing is believed unread.
+    # Whoever can write the file can make the checksum fit: nothing is trusted unchecked from here on, either.
     with reading(path, "a checkpoint of srnn"):
         info = parse_json(read_metadata(content, path, "a checkpoint of srnn")["srnn"], path)
         tensors = tensors_from_bytes(content)
@@ -201,12 +201,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def architecture(network: Network) -> list[str]:
-    """What must agree between a checkpoint and the network that takes it, one line a layer."""
+    """What must agree between a checkpoint and the network that takes it, one line per layer."""
     lines = []
     for name, module in network.named_modules():
         if isinstance(module, Layer):
             recurrent = "recurrent" if module.recurrent else "feed-forward"
-            lines.append(  # not the module's repr, for files must be read for ever
+            lines.append(  # not the module's repr: files must stay readable for ever
                 f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, {module.surrogate.name}, "
                 f"output={module.output}, {module.neuron.time_constants} time constants"
                 + "".join(f", {name} delays" for name in module.delays.drawn)
@@ -222,7 +222,7 @@ def architecture(network: Network) -> list[str]:
 
 
 def own_equations(network: Network) -> dict[str, str]:
-    """Digests of the neurons and surrogates of one's own, by layer: a name says nothing of what their author has edited since."""
+    """Digests of neurons and surrogates from outside the library, by layer: their authors may edit them and keep the name."""
     return {
         f"{name}: {what} {model.name}": model.digest()
         for name, module in network.named_modules()
@@ -233,7 +233,7 @@ def own_equations(network: Network) -> dict[str, str]:
 
 
 def made_of(network: Network) -> dict[str, Any]:
-    """What a checkpoint's JSON says of its network, for ``load_network``."""
+    """What a checkpoint's JSON says about its network, for ``load_network``."""
     own = own_equations(network)
     return {"architecture": architecture(network), **({"equations": own} if own else {})}
 
@@ -244,13 +244,13 @@ def network_tensors(network: Network) -> dict[str, Tensor]:
 
 
 def model_tensors(network: Network) -> dict[str, Tensor]:
-    """``network_tensors`` of a network that is to be used: learned delays are whole steps, and it says how states are kept."""
+    """``network_tensors`` for a network to be used: learned delays as whole steps, and with the format of its states."""
     tensors = network_tensors(network) | StateFormat.of_network(network).tensors()
     return tensors | {name: rounded(tensor) for name, tensor in tensors.items() if name.endswith(_DELAYS)}
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into the network. SrnnError when it is another architecture's."""
+    """Put a checkpoint's weights into the network. SrnnError if the checkpoint is of another architecture."""
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:
         pairs = zip(map(str, theirs), own, strict=False) if isinstance(theirs, list) else []
@@ -272,7 +272,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         fits = (
             a is not None and b is not None and a.shape == b.shape
             and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point())
-                 or (name.endswith(_DELAYS) and a.dtype == torch.int64))  # learned ones go on
+                 or (name.endswith(_DELAYS) and a.dtype == torch.int64))  # whole delays may be learned further
         )  # fmt: skip
         if not fits:
             raise SrnnError(
@@ -297,7 +297,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError where they are not its own."""
+    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError if they are not its own."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     with reading(checkpoint.path, "a checkpoint of the recipe's optimiser"):
@@ -320,7 +320,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
 
 
 def _quantities(kind: Any) -> dict[str, bool]:
-    """What an optimiser remembers of a parameter once it has made a step: by name, whether it is one number."""
+    """What an optimiser remembers about a parameter after a step: for each quantity's name, whether it is a single number."""
     parameter = torch.zeros(2, requires_grad=True)
     parameter.grad = torch.zeros(2)
     optimizer = kind([parameter])

@@ -1,13 +1,13 @@
 """The norms of gradients, layer by layer, and how they are bounded.
 
     network  the gradients of the whole network are scaled by one factor: their direction stays, but one layer whose gradient has
-             exploded takes the step from all others
-    layer    each layer's gradients are scaled on their own: the others keep their step
+             exploded leaves the others almost no step
+    layer    each layer's gradients are scaled on their own: the other layers keep their step
 
-The bound is ``clip_norm``, or adapts: ``clip_quantile`` of the norms of the last batches (AutoClip, Seetharaman et al. 2020,
+The bound is ``clip_norm``, or it adapts: ``clip_quantile`` of the norms of the last batches (AutoClip, Seetharaman et al. 2020,
 arXiv 2007.14469), so that a recipe need not know how large its gradients are. Adaptive gradient clipping (AGC, Brock et al. 2021,
-arXiv 2102.06171) bounds them by the norms of the weights instead; these say little here, where a layer's weights may start forty
-times larger than another's (``starting.py``) and time constants are counted in steps.
+arXiv 2102.06171) bounds them by the weights' norms instead. These say little here: a layer's weights may start forty times
+larger than another's (``starting.py``), and time constants are counted in steps.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from torch import nn
 from .recipes.schema import TrainingConfig
 
 REMEMBERED = 200
-"""Batches whose norms an adaptive bound looks back on."""
+"""Number of past batches whose norms determine an adaptive bound."""
 FEWEST = 10
-"""Batches before a bound adapts; until then it is ``clip_norm``."""
+"""Number of batches before a bound adapts; until then it is ``clip_norm``."""
 WHOLE = "network"
-"""Name of the norm of all gradients together."""
+"""Name for the norm of all gradients together."""
 
 
 class Gradients:
@@ -46,7 +46,7 @@ class Gradients:
             parameter.grad.div_(number)  # type: ignore[union-attr]
 
     def norms(self) -> dict[str, float]:
-        """The norm of each layer's gradients, now."""
+        """The current norm of each layer's gradients."""
         norms = dict.fromkeys(self._groups, 0.0)
         own = [(name, p.grad) for name, group in self._groups.items() for p in group if p.grad is not None]
         each = torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in own]).tolist() if own else []
@@ -55,9 +55,9 @@ class Gradients:
         return norms
 
     def clip(self, fabric: Any, module: Any, optimizer: Any, norms: Mapping[str, float], recent: Any) -> float:
-        """Scale the gradients in place, as the recipe says; the norm of all of them before, which may not be finite.
+        """Scale the gradients in place, as the recipe says. Returns the norm of all before scaling, which may not be finite.
 
-        norms: each layer's (``norms``). recent: the last norms of each, of ``Watch``, which adaptive bounds follow.
+        norms: from ``norms``, each layer's. recent: from ``Watch``, each layer's last norms, which adaptive bounds follow.
         """
         config = self._config
         whole = config.clip == "network"
@@ -74,7 +74,7 @@ class Gradients:
         return total
 
     def _bound(self, recent: Any) -> float:
-        """The largest norm that a gradient may keep; infinite: any."""
+        """The largest norm that a gradient may keep; infinite: no limit."""
         config = self._config
         fixed = math.inf if config.clip_norm is None else config.clip_norm
         if config.clip_quantile is None or len(recent) < FEWEST:

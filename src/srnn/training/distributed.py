@@ -1,13 +1,13 @@
 """Distributed training: how work is divided among processes, and how results are combined.
 
-The batch of a step is the same as one process would take. Each process trains on its part of it, and Lightning Fabric's DDP
-averages the gradients. For the result to be that of the joint batch, everything that depends on it combines all parts: random
-initial states are drawn for all and then cut, losses count by their sequences or steps, firing rates by their steps.
+A step's batch is the same as for a single process. Each process trains on its part of the batch, and Lightning Fabric's DDP
+averages the gradients. So that the result is that of the joint batch, whatever depends on the batch combines all parts: random
+initial states are drawn for all and then cut, losses are weighted by their sequences or steps, firing rates by their steps.
 
 Only the first process writes, validates and prints. All others follow: they have the same weights and the same numbers.
 
-Processes find each other as torchrun says (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them with the agent that
-torchrun uses, which monitors them, and reports in one line what happened.
+Processes find each other by torchrun's variables (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them with torchrun's
+own agent, which monitors them, and reports in one line what happened.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOST = 75
-"""Exit code of a process that has lost another one; ``launch``, which started it, reports that."""
+"""Exit code of a process that has lost another one; ``launch``, which started it, reports this."""
 _OURS = "srnn"
 _TIMEOUT = timedelta(hours=2)
-"""How long a process waits for the others: the first one validates meanwhile."""
+"""How long a process waits for the others: they wait while the first one validates."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which sequences of a batch are this process's."""
+    """Which sequences of a batch belong to this process."""
 
     part: slice
     total: int
@@ -58,9 +58,9 @@ class Share:
 
 
 class Team:
-    """The processes of a training, of which this is one; usually the only one, and then nothing here changes anything.
+    """The processes that train together, including this one, which is usually alone: then nothing here changes anything.
 
-    Raises SrnnError when the recipe's device does not exist.
+    Raises SrnnError if the recipe's device does not exist.
     """
 
     def __init__(self, device: str) -> None:
@@ -74,9 +74,9 @@ class Team:
         self.first = self.rank == 0
         local = int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
         strategy: Any = DDPStrategy(timeout=_TIMEOUT) if self.size > 1 else "auto"
-        # Said outright: inside a cluster's job Fabric would take the job's tasks for processes of this training.
+        # Set explicitly: inside a cluster's job Fabric would take the job's tasks for processes of this training.
         place: Any = TorchElasticEnvironment() if self.size > 1 else LightningEnvironment()
-        # It advises coarser products of whoever has a GPU, with which other neurons spike.
+        # On a GPU, Fabric advises matrix products of lower precision, with which other neurons would spike.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         # Fabric would take a Mac's GPU, for which nothing is compiled here, and which has no float64.
         if device == "auto" and not torch.cuda.is_available():
@@ -90,7 +90,7 @@ class Team:
             why = error if local > 1 else "PyTorch finds none that it can use. Take 'cpu', or 'auto' for what there is."
             raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
         if self.size > 1:
-            # Left at the exit, when DDP's own objects are gone: one of these that drops the group last waits for it forever
+            # The group is left at exit, when DDP's own objects are gone: if one of them drops the group last, it waits forever
             # (torch 2.13).
             if not torch.distributed.is_initialized():
                 atexit.register(_leave)
@@ -101,9 +101,9 @@ class Team:
                 raise SrnnError(f"The {self.size} processes cannot reach each other at {address}: {error}") from error
 
     def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
-        """The run, which the first process starts or resumes; for the others one that writes nothing.
+        """The run, which the first process starts or resumes; the others get one that writes nothing.
 
-        What the first is refused, all are, for they wait for it: SrnnError; where ``launch`` started them only the first says it.
+        SrnnError in all processes if the first is refused, since they wait for it; after ``launch`` only the first reports it.
         """
         run, refused = Onlooker(out, recipe, seed), ""
         if self.first:
@@ -118,18 +118,18 @@ class Team:
         return run
 
     def share(self, total: int) -> Share:
-        """This process's part of a batch of ``total`` sequences: neighbours, as evenly as it goes."""
+        """This process's part of a batch of ``total`` sequences: consecutive ones, divided as evenly as possible."""
         begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
         return Share(slice(begin, end), total) if end > begin else Share(slice(0, 1), total, counts=False)
 
     def initial_state(self, network: Network, share: Share, generator: torch.Generator) -> tuple[Any, ...]:
-        """The state before the first step, drawn for the whole batch, of this process's part."""
+        """The state of this process's part before the first step, drawn for the whole batch."""
         if self.size == 1:
             return network.initial_state(share.total, generator)
         return each_part(network.initial_state(share.total, generator), lambda part: part[share.part])
 
     def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:
-        """Which neurons dropout keeps, drawn for the whole batch, for this process's part."""
+        """Which neurons dropout keeps in this process's part, drawn for the whole batch."""
         sizes = [layer.size for layer in network.layers]
         drawn = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
         return None if drawn is None else drawn.part(share.part)
@@ -139,7 +139,7 @@ class Team:
         if self.size == 1:
             return
 
-        def joined(sums: Tensor) -> Tensor:  # of a share that counts nothing: zeros
+        def joined(sums: Tensor) -> Tensor:  # zeros for a share that counts nothing
             return _Summed.apply(sums * share.counts, self._add_up)
 
         for module in network.modules():
@@ -151,7 +151,7 @@ class Team:
     ) -> tuple[Scored, int, list[float]]:
         """Loss, valid steps and firing rates of this process's part -> those of the whole batch.
 
-        The loss has the value of the joint one. Its gradient is this part's times the number of processes, by which DDP divides.
+        The loss has the joint value. Its gradient is this part's, times the number of processes because DDP divides by that.
         """
         if self.size == 1:
             return scored, steps, rates
@@ -169,7 +169,7 @@ class Team:
     def join_layers(
         self, config: RateConfig, share: Share, layers: Sequence[LayerResult], lengths: Tensor | None
     ) -> tuple[Sequence[LayerResult], Tensor | None]:
-        """Hidden layers and their lengths for the firing-rate regulariser: as they are, or with the rates of the whole batch."""
+        """Hidden layers and their lengths for the firing-rate regulariser: unchanged, or with the rates of the whole batch."""
         if self.size == 1 or config.weight == 0 or not layers:
             return layers, lengths
         output = layers[0].output
@@ -181,7 +181,7 @@ class Team:
             own = neuron_rates(layer.output, lengths) * scale
             part = own * self.size
             rates = part + (self._add_up(own) - part).detach()
-            joined.append(LayerResult(rates[None, None], ()))  # one sequence of one step, whose rates these are
+            joined.append(LayerResult(rates[None, None], ()))  # as one sequence of one step, with these rates
         return joined, None
 
     def from_first(self, make: Callable[[], T]) -> T:
@@ -199,9 +199,9 @@ class Team:
                 torch.distributed.broadcast(tensor, 0)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """An error of the connection between processes means that another one has ended: SrnnError that says how to resume.
+        """If the connection between processes failed, another one has ended: raise SrnnError, which says how to resume.
 
-        SystemExit, with LOST, where ``launch`` started this process.
+        SystemExit, with LOST, if ``launch`` started this process.
         """
         if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
             if _launched():
@@ -220,7 +220,7 @@ class Team:
 
 
 class _Summed(torch.autograd.Function):
-    """A tensor summed over all processes. All losses depend on it, so its gradient is the sum of theirs."""
+    """A tensor summed over all processes. All losses depend on the sum, so its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, add_up: Callable[[Tensor], Tensor]) -> Tensor:
@@ -233,7 +233,7 @@ class _Summed(torch.autograd.Function):
 
 
 class Onlooker(Run):
-    """The run as the processes see it that do not write it."""
+    """The run as seen by the processes that do not write it."""
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """The first process does."""
@@ -256,7 +256,7 @@ def world_size() -> int:
 
 
 def _launched() -> bool:
-    """Whether ``launch`` started this process, and not torchrun."""
+    """Whether ``launch`` started this process, rather than torchrun."""
     return os.environ.get("TORCHELASTIC_RUN_ID") == _OURS
 
 
@@ -268,10 +268,10 @@ def is_first() -> bool:
 def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int:
     """Run a command as ``devices`` processes here that train together, under torchrun's agent; returns its exit code.
 
-    With several ``nodes`` the same is done on each; MASTER_ADDR, the first one's address, and NODE_RANK (or SLURM_NODEID) tell
-    them apart. When a process dies, the others are ended; a signal to this process reaches all.
+    With several ``nodes``, call it on each of them; MASTER_ADDR gives the first node's address, NODE_RANK (or SLURM_NODEID) this
+    node's number. When a process dies, the others are ended; a signal to this process reaches all.
 
-    Raises SrnnError for a missing variable, when the nodes cannot reach each other, and when a process died: with its exit code
+    Raises SrnnError for a missing variable, if the nodes cannot reach each other, and if a process died: with its exit code
     or signal, and ``advice``.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
@@ -280,7 +280,7 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
 
     node, address = _place(nodes)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
-    agent = logging.getLogger("torch.distributed.elastic")  # what happens is reported here, in one line
+    agent = logging.getLogger("torch.distributed.elastic")  # this function reports what happens, in one line
     agent.propagate, agent.handlers = False, [logging.NullHandler()]
     with tempfile.TemporaryDirectory(prefix="srnn-") as folder:
         silent = {local: Std.ERR for local in range(devices) if node or local}  # the first process prints for all
@@ -289,7 +289,7 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
             rdzv_timeout=int(_TIMEOUT.total_seconds()), max_restarts=0, logs_specs=DefaultLogsSpecs(folder, silent),
         )  # fmt: skip
         names = [name for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-        # Not what we were told to ignore, as nohup does.
+        # Leave out signals that we were told to ignore, for example by nohup.
         heeded = [name for name in names if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN]
         config.signals_to_handle = ",".join(heeded)
         try:
@@ -301,7 +301,7 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
             raise SrnnError(f"The {nodes} machines cannot reach each other at {address}: {error}") from error
         except ChildFailedError as error:
             codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-            # The first that died, unless it only lost another one; those that were ended for it come last.
+            # The first that died, unless it only lost another one; processes that were ended because of it come last.
             rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
             code = codes[rank]
             if code == LOST:
@@ -316,7 +316,7 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
 
 
 def _place(nodes: int) -> tuple[int, str]:
-    """Number of this machine, and where the first one listens."""
+    """The number of this machine, and the address where the first one listens."""
     if nodes == 1:
         from torch.distributed.elastic.utils.distributed import get_free_port
 

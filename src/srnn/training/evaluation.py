@@ -30,8 +30,8 @@ class Evaluation:
     """The result of an evaluation."""
 
     report: dict[str, Any]
-    """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only where the task has
-    unlabelled steps), accuracy_without_silence (only where it has a class for silence), firing_rate (None for a network
+    """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only if the task has
+    unlabelled steps), accuracy_without_silence (only if it has a class for silence), firing_rate (None for a network
     without spikes), parameters, seed."""
     loss: float
     """The recipe's loss, without the regulariser."""
@@ -44,10 +44,10 @@ def evaluate(
 ) -> Evaluation:
     """Measure a network on a split of its task.
 
-    Accuracy of a task with a label at every step is over all steps from the loss's ``start``; unlabelled ones count as the
-    class that the task names for them (as the paper counts), ``accuracy_labelled`` leaves them out.
-    Its seed draws random initial states, in batches of ``batch_size``: the same two give the same numbers.
-    Raises SrnnError for data that are missing or do not fit, and where outputs are not finite.
+    If the task has a label at every step, accuracy is taken over all steps from the loss's ``start``; unlabelled ones count as
+    the class that the task names for them (as the paper counts), and ``accuracy_labelled`` leaves them out.
+    The model's seed draws random initial states, in batches of ``batch_size``: the same seed and size give the same numbers.
+    Raises SrnnError for data that are missing or do not fit, and if outputs are not finite.
     """
     sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
     return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
@@ -56,7 +56,7 @@ def evaluate(
 def evaluate_sequences(
     trained: Trained, sequences: Sequences, split: SplitName, *, batch_size: int = 128, finite: bool = True
 ) -> Evaluation:
-    """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not are an error."""
+    """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not finite are an error."""
     tally = Tally(trained, finite)
     for batch, result in run_batches(trained.network, sequences.batches(batch_size), seed=trained.seed):
         tally.add(batch, result)
@@ -65,8 +65,8 @@ def evaluate_sequences(
 
 @contextmanager
 def evaluating(network: Network) -> Iterator[None]:
-    """Within it the network is in evaluation mode; afterwards each of its modules is in the mode it was in, as a norm whose
-    statistics are no longer to change."""
+    """Put the network into evaluation mode within the block; afterwards each module returns to its own mode, which may differ,
+    as for a norm whose statistics no longer change."""
     training = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -82,7 +82,7 @@ def run_batches(
     """Run the network over batches, in order, without gradients: every measurement sees the same numbers.
 
     ``seed`` draws random initial states, ``record`` names traces as for ``network.run``. The network is in evaluation mode
-    meanwhile, and afterwards in the mode it was in.
+    meanwhile, and returns to its own mode afterwards.
     """
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
     with evaluating(network):
@@ -93,7 +93,7 @@ def run_batches(
 
 
 class Tally:
-    """The counts of an evaluation, accumulated batch by batch. ``finite``: whether outputs that are not are an SrnnError."""
+    """The counts of an evaluation, accumulated batch by batch. ``finite``: outputs that are not finite raise an SrnnError."""
 
     def __init__(self, trained: Trained, finite: bool = True) -> None:
         self.trained, self.finite, classes = trained, finite, trained.task.outputs
@@ -153,7 +153,7 @@ class Tally:
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
-    """Accuracy over the labelled steps whose true class is another than ``left_out``, from counts (classes, classes)."""
+    """Accuracy over the labelled steps whose true class is not ``left_out``, from counts (classes, classes)."""
     total = int(confusion.sum()) - int(confusion[left_out].sum())
     return (int(confusion.trace()) - int(confusion[left_out, left_out])) / max(total, 1)
 
@@ -161,7 +161,7 @@ def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
 def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
     """Mean firing rate of each hidden layer, spikes per neuron and valid step, from the outputs of the hidden layers.
 
-    For an SRNN's layer that does not spike: the fraction of outputs that are not 0. Empty for other networks.
+    For a layer of an SRNN that does not spike: the fraction of outputs that are not 0. Empty for other networks.
     """
     rates: list[float] = []
     if not isinstance(network, SRNN):
@@ -169,7 +169,7 @@ def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor
     lengths = network.hidden_lengths(lengths)
     for layer, result in zip(network.layers, hidden, strict=True):
         if isinstance(layer, BidirectionalLayer) and layer.neuron.emission == "spike":
-            # The directions' spikes may have been averaged: then they are halves and ones, whose mean is the rate.
+            # The spikes of two directions may have been averaged: then they are halves and ones, whose mean is the rate.
             rates.append(float(neuron_rates(result.output.detach(), lengths).mean()))
         else:
             rates.append(result.rate(lengths))
@@ -177,7 +177,7 @@ def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor
 
 
 def rate_report(network: Network, rates: list[float]) -> dict[str, Any] | None:
-    """Rates by hidden layer, and their mean over all hidden neurons; None for a network that has none."""
+    """Rates by hidden layer, and their mean over all hidden neurons; None for a network without rates."""
     if not rates:
         return None
     sizes = [int(layer.size) for layer in network.layers]  # type: ignore[arg-type]

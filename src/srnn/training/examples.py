@@ -1,9 +1,9 @@
-"""A few recordings that a run keeps, so that its live page has something to play where no data are.
+"""A few recordings that a run keeps, so that its live page has something to play where the data set is missing.
 
     examples/1-yes.npy     the first, of the class "yes": (samples, channels), as a stream of the network takes them
 
-They are of the validation split, spread evenly over its classes, and read like any recording (``data/recordings.py``).
-They are no part of the model; where they must not be passed on, the folder is deleted.
+They come from the validation split, spread evenly over its classes, and are read like any recording (``data/recordings.py``).
+They are not part of the model; if they must not be passed on, delete the folder.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .pretrained import FOLDER as PRETRAINED
 FOLDER = "examples"
 EXAMPLES = 3
 BYTES = 2**18
-"""Of all examples of a run together; longer ones are cut."""
+"""Most bytes of all examples of a run together; longer ones are cut."""
 
 
 def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
-    """Write some of a split's sequences into a folder of the run, if the task's networks can be fed with them as they come.
+    """Write some of a split's sequences into a folder of the run, if the task's networks can read them as a stream.
 
-    ``task``: with the statistics of its signal path. SrnnError where the folder cannot be written.
+    ``task``: with the statistics of its signal path. SrnnError if the folder cannot be written.
     """
     room = BYTES // EXAMPLES
     for number, index in enumerate(evenly_spread(sequences.y, EXAMPLES).tolist(), 1):
@@ -44,8 +44,8 @@ def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
 
 
 def kept_examples(run: Path) -> list[Path]:
-    """The recordings that a run keeps, in their order; of a pretrained network the one beside it, of another file none. What is
-    larger than any ever kept is left out."""
+    """The recordings that a run keeps, in order; for a pretrained network, the one beside it; for any other file, none. Files
+    larger than any that a run keeps are left out."""
     paths = sorted((run / FOLDER).glob("[0-9]*.npy")) if run.is_dir() else []
     if run.parent == PRETRAINED:
         paths = [run.with_suffix(".npy")]
@@ -53,10 +53,10 @@ def kept_examples(run: Path) -> list[Path]:
 
 
 def _signal(task: Task, sequences: Sequences, index: int) -> npt.NDArray[Any] | None:
-    """What a stream of the task's networks is given for one sequence, in few bytes; None where it is not known."""
+    """The signal that a stream of the task's networks reads for one sequence, in few bytes; None if it is not known."""
     try:
         path = task.live()
-    except SrnnError:  # they cannot be fed as the signal comes
+    except SrnnError:  # the networks cannot read a stream
         return None
     signal = sequences.signal_of(index, path)
     if signal is None:

@@ -1,18 +1,18 @@
 """Whether a training is healthy: what each layer did in the current epoch, and what is wrong with it.
 
-Of every fourth batch some steps are sampled (spikes are bits, so this costs little), of every batch the norms of the gradients.
+Some steps of every fourth batch are sampled (spikes are bits, so this costs little), and the gradients' norms of every batch.
 A layer is
 
     silent     at least ``SILENT`` of its neurons emitted nothing at any sampled step of the epoch
-    saturated  at least ``SATURATED`` of its neurons spiked at more than ``ALWAYS`` of them
+    saturated  at least ``SATURATED`` of its neurons spiked at more than ``ALWAYS`` of these steps
     exploded   the norm of its gradients was above ``EXPLODED`` in at least ``LONG`` of the batches
 
 ``examine`` names such layers; the training loop goes back to its last checkpoint, which was healthy, and lowers the learning
-rate, or scales the layer's weights where it was sick from the start. A layer whose gradients exploded has smaller recurrent
-weights from there on (``calm``). Silence of a start as drawn is given the first tenth of the
-epochs to end by itself, through the surrogate's gradients: scaling such layers of `ecg` and `ecg-records` in epoch 2 cost them
-one point and three (results/health). What is counted is part of the last checkpoint, so that a
-resumed training sees, and does, the same.
+rate, or scales the layer's weights if it was sick from the start. A layer whose gradients exploded has smaller recurrent
+weights from there on (``calm``). If weights start as drawn, silent layers have the first tenth of the epochs to wake by
+themselves, through the surrogate's gradients: scaling such layers of `ecg` and `ecg-records` in epoch 2 cost one point and
+three points of accuracy (results/health). The counts are part of the last checkpoint, so that a resumed training sees, and
+does, the same.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 SILENT, SATURATED, ALWAYS = 0.9, 0.5, 0.95
 """Fractions of a layer's neurons, and of steps."""
 EXPLODED, LONG, FEWEST = 1e5, 0.25, 4
-"""Norm of a layer's gradients, and the fraction and the number of an epoch's batches from which on it counts. Healthy norms are
-around 1, with losses that are summed over steps around 1,000."""
+"""Norm of a layer's gradients, and the least fraction and number of an epoch's batches that make it count. Healthy norms are
+around 1, or around 1,000 with losses that are summed over steps."""
 WAITS = 0.1
-"""Fraction of the epochs, at least one, in which a start as drawn may be silent."""
+"""Fraction of the epochs, at least one epoch, in which layers may be silent if weights start as drawn."""
 CALMER = 0.9
-"""Factor of an exploded layer's recurrent weights, each time that training goes back."""
+"""Factor applied to an exploded layer's recurrent weights each time that training goes back."""
 EVERY = 200
-"""Batches of a long epoch after which it is examined."""
+"""Number of batches after which a long epoch is examined."""
 SAMPLED_EVERY = 4
-"""Batches of which one is sampled, the first of an epoch always."""
+"""One of so many batches is sampled, always including the first of an epoch."""
 _SAMPLED = 512
-"""Steps of it that are."""
+"""Number of steps sampled from such a batch."""
 _TINY = 1e-30
-"""In place of a norm of 0, whose logarithm is not finite."""
+"""Stands for a norm of 0, whose logarithm is not finite."""
 
 
 @dataclass
@@ -61,15 +61,15 @@ class Watch:
     steps: int = 0
     """Sampled steps."""
     fired: dict[str, list[int]] = field(default_factory=dict)
-    """By hidden layer, at how many of them each neuron's output was not 0."""
+    """By hidden layer: at how many sampled steps each neuron's output was not 0."""
     norms: dict[str, list[float]] = field(default_factory=dict)
-    """By layer, of its gradients' norms: [batches, sum of logarithms, largest, batches above ``EXPLODED``]."""
+    """By layer, about its gradients' norms: [batches, sum of logarithms, largest, batches above ``EXPLODED``]."""
     recent: dict[str, list[float]] = field(default_factory=dict)
-    """By layer, and of all together, the norms of the last batches, earlier epochs' too, where an adaptive bound needs them."""
+    """The last batches' gradient norms, by layer and of all layers together, across epochs, if an adaptive bound needs them."""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], source: str) -> Watch:
-        """What a checkpoint, the ``source``, says. SrnnError or ValueError for anything else than plain finite numbers."""
+        """The watch in a checkpoint, the ``source``. SrnnError or ValueError for anything but plain finite numbers."""
         hints, names = get_type_hints(cls), [item.name for item in fields(cls)]
         watch = cls(**{name: convert(hints[name], plain[name], f"{source}: {name}") for name in names})
         numbers = [number for group in (watch.norms, watch.recent) for row in group.values() for number in row]
@@ -87,12 +87,12 @@ class Watch:
         self.steps, self.fired, self.norms = 0, {}, {}
 
     def see(self, network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None, batch: int) -> None:
-        """Sample one batch's outputs of the hidden layers; ``lengths`` as these see them, ``batch`` its number."""
+        """Sample the hidden layers' outputs in one batch; ``lengths`` as these layers see them, ``batch``: its number."""
         if not isinstance(network, SRNN) or not hidden:
             return
         sequences, steps = hidden[0].emitted.shape[:2]
         total = sequences * steps
-        # At random: every so many-th would be the same few steps of all sequences, batch after batch, where they divide evenly.
+        # At random: an even spacing that divides the number of steps would pick the same few steps of all sequences every time.
         places = np.arange(total) if total <= _SAMPLED else np.random.default_rng(batch).integers(total, size=_SAMPLED)
         if lengths is not None:
             places = places[places % steps < lengths.cpu().numpy()[places // steps]]
@@ -103,7 +103,7 @@ class Watch:
             self.fired[name] = (counts if before is None else counts + np.array(before)).tolist()
 
     def add_norms(self, norms: Mapping[str, float], total: float, remember: bool) -> None:
-        """Count the norms of one batch's gradients: each layer's, and that of all together."""
+        """Count the norms of one batch's gradients: the norm of each layer, and of all layers together."""
         for name, norm in norms.items():
             batches, logs, largest, exploded = self.norms.get(name, (0, 0.0, 0.0, 0))
             finite = norm if math.isfinite(norm) else 1e38
@@ -115,8 +115,8 @@ class Watch:
                 self.recent[name] = [*self.recent.get(name, ()), norm][-REMEMBERED:]
 
     def report(self, network: Network) -> dict[str, dict[str, Any]]:
-        """By layer: fractions of silent and saturated neurons (of hidden layers that spike), geometric mean and maximum of its
-        gradients' norms."""
+        """By layer: the fractions of silent and saturated neurons (for hidden layers that spike), and the geometric mean and the
+        maximum of its gradients' norms."""
         reports: dict[str, dict[str, Any]] = {}
         for name, (batches, logs, largest, _) in self.norms.items():
             reports[name] = {"gradient_norm": math.exp(logs / max(batches, 1)), "largest_gradient_norm": largest}
@@ -128,13 +128,13 @@ class Watch:
         return reports
 
     def exploded(self) -> set[str]:
-        """The layers whose gradients were too large in so many of the epoch's batches that it is no accident."""
+        """The layers whose gradients were too large in more of the epoch's batches than chance explains."""
         return {name for name, (batches, _, _, count) in self.norms.items() if count >= max(FEWEST, LONG * batches)}
 
     def examine(self, network: Network, waits: bool = False) -> tuple[dict[str, str], dict[str, str]]:
-        """What is wrong, by layer, and that of it which is to be mended now; empty for a healthy training.
+        """What is wrong, by layer, and the part of it to be mended now; both empty for a healthy training.
 
-        ``waits``: layers that are silent may still wake by themselves.
+        ``waits``: silent layers may still wake by themselves.
         """
         wrong: dict[str, str] = {}
         silent: set[str] = set()
@@ -157,10 +157,10 @@ class Watch:
 
 @torch.no_grad()
 def calm(network: Network, layers: Collection[str], times: int) -> dict[str, float]:
-    """Multiply the recurrent weights of these layers by ``CALMER``, so many times; by layer that has such weights, the factor.
+    """Multiply the layers' recurrent weights by ``CALMER`` to the power of ``times``; the factor by layer with such weights.
 
-    A gradient that goes back through the recurrent weights grows with every step where these are too large, and by nothing that a
-    smaller learning rate could undo: the batches after the checkpoint overflow as those before it did.
+    If recurrent weights are too large, a gradient that goes back through them grows with every step. A smaller learning rate
+    does not help against this: the batches after the checkpoint would overflow as they did before.
     """
     if not isinstance(network, SRNN):
         return {}
@@ -176,7 +176,7 @@ def calm(network: Network, layers: Collection[str], times: int) -> dict[str, flo
 
 
 def _counts(emitted: Tensor | Spikes, places: np.ndarray) -> np.ndarray:
-    """At how many of these places, step + steps x sequence, each channel of (B, T, N) is not 0: (N,)."""
+    """At how many of these places (step + steps x sequence) each channel of (B, T, N) is not 0: (N,)."""
     if isinstance(emitted, Spikes):
         words = emitted.words.reshape(-1, emitted.words.shape[2])
         return Spikes(words[torch.from_numpy(places).to(words.device)][None], emitted.size).totals().numpy()

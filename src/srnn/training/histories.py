@@ -1,4 +1,4 @@
-"""All that a training has a history of besides network, optimiser and counters: what happens around the optimiser's steps.
+"""All parts of training with a history besides network, optimiser and counters: what happens around the optimiser's steps.
 
 Each part writes its tensors into the last checkpoint, and continues from them to the same bits.
 """
@@ -18,7 +18,7 @@ from .rules.fptt import RunningMean
 
 @dataclass(frozen=True)
 class Histories:
-    """Those of one training; a part that the recipe does not ask for does nothing."""
+    """The histories of one training; a part that the recipe does not ask for does nothing."""
 
     compression: Compression
     average: Average
@@ -32,21 +32,21 @@ class Histories:
         self.running_mean.update()
 
     def end_epoch(self) -> None:
-        """What becomes of the weights after an epoch's last step."""
+        """Change the weights as needed after an epoch's last step."""
         self.running_mean.settle()
         self.compression.after_step()
 
     def restart(self) -> None:
-        """Begin from the weights as they are now."""
+        """Begin again from the weights as they are now."""
         self.average.restart()
         self.running_mean.restart()
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the last checkpoint has of them."""
+        """The tensors of all parts for the last checkpoint."""
         parts = (self.compression, self.average, self.running_mean, self.feedback)
         return {name: tensor for part in parts for name, tensor in part.tensors().items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a last checkpoint. SrnnError where it does not fit."""
+        """Continue from a last checkpoint. SrnnError if it does not fit."""
         for part in (self.compression, self.average, self.running_mean, self.feedback):
             part.load(checkpoint)

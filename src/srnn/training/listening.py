@@ -1,11 +1,11 @@
-"""A trained network that learns from a stream: it is told of what was just heard, whenever somebody knows.
+"""A trained network that learns from a stream: it is told what it just heard, whenever somebody knows.
 
     listener = Listener(trained, Adaptation())
     listener.hear(steps)                   # (T, inputs), any number of times
-    listener.tell(label)                   # of all steps since the last call, or one for each of them
+    listener.tell(label)                   # one for all steps since the last call, or one for each of them
 
-The network's state and the rule's traces go on over what was learnt. Memory does not grow with the stream: what is kept is the
-steps that no label was told of yet, at most two windows of them, and the traces. ``deploy.streaming`` has streams that learn so.
+The network's state and the rule's traces carry on past each label. Memory does not grow with the stream: only the traces and
+the steps without a label yet, at most two windows of them, are kept. ``deploy.streaming`` has streams that learn like this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Listener(Adapter):
-    """An ``Adapter`` of one stream."""
+    """An ``Adapter`` for one stream."""
 
     def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
         super().__init__(trained, config)
@@ -53,21 +53,21 @@ class Listener(Adapter):
         return None if self._ended else self._course.whole_state()
 
     def end(self) -> None:
-        """The sequence is over, and the next one starts anew. Until its first step, labels are still of the one before."""
+        """End the sequence; the next one starts anew. Until its first step, labels still belong to the ended one."""
         self._ended = True
 
     def reset(self) -> None:
-        """A new sequence, from the initial state; what was heard and not learnt is dropped. What was learnt stays."""
+        """Begin a new sequence from the initial state; what was heard but not learnt is dropped. What was learnt stays."""
         self._begin()
 
     def forget(self) -> None:
-        """Back to the network as it was trained. The sequence goes on, its traces start anew."""
+        """Go back to the network as it was trained. The sequence goes on; its traces start anew."""
         super().forget()
         if hasattr(self, "_course"):
             self._course.clear()
 
     def hear(self, x: npt.ArrayLike) -> None:
-        """Steps (T, inputs) of the sequence, of which the next label will be."""
+        """Take steps (T, inputs) of the sequence, to which the next label will belong."""
         if self._ended:
             self._begin()
         steps, window = np.concatenate([self._pending, np.asarray(x, self._dtype)]), self.config.window
@@ -77,10 +77,10 @@ class Listener(Adapter):
         self._pending = steps.copy()
 
     def tell(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Learn the label of all steps since the last one or the sequence's beginning, by one step of the optimiser.
+        """Learn the label of all steps since the last label or the start of the sequence, with one step of the optimiser.
 
         Args:
-            label: a class number; for a network that labels every step also one for each of them, (T,), -1 where it is not known.
+            label: a class number; for a network that labels every step also one for each step, (T,), -1 where it is not known.
 
         Returns the class predicted beforehand, () or (T,); -1 for steps so long ago (``window``) that they were dropped.
         SrnnError for a label that does not fit, or if nothing was heard.
@@ -107,14 +107,14 @@ class Listener(Adapter):
     # ---- saved ------------------------------------------------------------------------------------------------------
 
     def arrays(self) -> Arrays:
-        """All that it has learnt and is in the middle of, from which ``restore`` continues to the same bits."""
+        """All it has learnt, and where it is in the sequence: ``restore`` continues from this to the same bits."""
         tensors = network_tensors(self.network) | optimizer_tensors(self.optimizer) | self._course.tensors()
         counts = (self.seen, self.right, self.scored, self._ended, self._learnt, self._dropped)
         numbers = {"pending": self._pending.copy(), "counts": np.array(counts, np.int64)}
         return {name: value.detach().numpy().copy() for name, value in tensors.items()} | numbers
 
     def restore(self, arrays: Arrays) -> None:
-        """Continue from ``arrays``. SrnnError, and nothing has changed, if they do not fit."""
+        """Continue from ``arrays``. SrnnError if they do not fit; nothing has changed then."""
         before = self.arrays()
         try:
             self._restore(arrays)

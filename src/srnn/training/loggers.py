@@ -1,7 +1,7 @@
 """Where else each epoch's numbers go: TensorBoard, Weights & Biases, MLflow. A run's own record is its metrics.jsonl.
 
-A resumed training continues the same record: the two services name theirs by an id, which the run keeps in ``logger.json``.
-What a package of theirs raises is anything: it refuses a training that has not begun, and ends none that has.
+A resumed training continues the same record: the last two identify it by an id, which the run keeps in ``logger.json``.
+Their packages may raise any exception: it prevents a training that has not begun, but never ends one that has.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def service(name: LoggerName) -> Any:
 
 
 class Logger:
-    """Gives the record of an epoch to a service: ``log`` for each epoch, ``close`` at the end.
+    """Gives each epoch's record to a service: call ``log`` for each epoch, ``close`` at the end.
 
-    Where the service fails, a RuntimeWarning says which epoch it lacks.
+    If the service fails, a RuntimeWarning says which epoch it lacks.
     """
 
     def __init__(self, name: LoggerName, run: Run, epoch: int) -> None:
-        """``epoch``: the last one that the run has; the record continues behind it. SrnnError if that fails."""
+        """``epoch``: the last one that the run has; the record continues after it. SrnnError if that fails."""
         self._name = name
         try:
             opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](service(name), run, epoch)
@@ -44,7 +44,7 @@ class Logger:
         self._write, self._close = opened
 
     def log(self, record: dict[str, Any]) -> None:
-        """The record of an epoch, as metrics.jsonl has it; what is None (the firing rate of what does not spike) is left out."""
+        """Log an epoch's record, as in metrics.jsonl; values of None (the firing rate of what does not spike) are left out."""
         scalars = {
             f"{name}/{part}": value["mean"] if name == "firing_rate" else value
             for part in ("train", "validation")
@@ -54,7 +54,7 @@ class Logger:
         self._try(f"epoch {record['epoch']}", lambda: self._write({**scalars, "lr": record["lr"]}, record["epoch"]))
 
     def close(self) -> None:
-        """Ends the record."""
+        """End the record."""
         self._try("the end", self._close)
 
     def _try(self, what: str, write: Callable[[], None]) -> None:
@@ -66,7 +66,7 @@ class Logger:
 
 
 Opened = tuple[Callable[[dict[str, float], int], None], Callable[[], None]]
-"""What writes an epoch's numbers, and what ends."""
+"""A function that writes an epoch's numbers, and one that ends the record."""
 
 
 def _tensorboard(module: Any, run: Run, epoch: int) -> Opened:
@@ -99,6 +99,6 @@ def _mlflow(module: Any, run: Run, epoch: int) -> Opened:
 
 
 def _known(run: Run) -> dict[str, Any]:
-    """The ids under which services know the run, by their names."""
+    """The ids by which services know the run, by service name."""
     path = run.path / _FILE
     return read_object(path) if path.is_file() else {}

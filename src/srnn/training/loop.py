@@ -1,10 +1,10 @@
 """Training: one loop, from data to result, top to bottom in ``train``.
 
-Two things make a run reproducible to the bit, also when it was killed and resumed. Whatever is random (the order of an
+Two things make a run reproducible to the bit, even if it was killed and resumed. Whatever is random (the order of an
 epoch, the initial states of a batch) is drawn from a seed made of (seed, epoch, step), so no generator has a history. And
-whatever has a history (weights, moments, counters, sums so far) is written in one atomic checkpoint.
+whatever has a history (weights, moments, counters, sums so far) is written to one atomic checkpoint.
 
-Several processes may train together (``distributed.py``). Alone, a ``Team`` of one hands on what it is given.
+Several processes may train together (``distributed.py``). A process that trains alone is a ``Team`` of one: nothing changes.
 """
 
 from __future__ import annotations
@@ -67,21 +67,21 @@ def train(
     """Train a recipe and write a run.
 
     Args:
-        out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which goes on to the same
+        out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which continues to the same
             bits as if it had never stopped. Nobody else can train in it meanwhile.
-        seed: of the initial weights, the order of the data and the initial states.
-        task: the task itself, where it is none that the recipe can name.
-        reporter: what a person sees meanwhile.
+        seed: determines the initial weights, the order of the data and the initial states.
+        task: the task itself, if the recipe cannot name it.
+        reporter: shows progress to a person.
         logger: where else each epoch's metrics go (``loggers.py``); None: nowhere.
         examples: also keep a few recordings of the validation split in the folder (``examples.py``).
 
     Returns:
-        What is in result.json: ``evaluate``'s report of the best checkpoint on the validation split, and its loss; its epoch, and
-        all epochs; seconds; run.
+        The content of result.json: ``evaluate``'s report of the best checkpoint on the validation split, and its loss; its epoch,
+        and the number of all epochs; seconds; run.
 
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
-    # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
+    # 1. What is trained, on which data, to which end. Nothing is written until all of this is known to be right.
     config, seed = recipe.training, int(check_whole("seed", seed, 0, 2**63 - 1))
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
@@ -107,7 +107,7 @@ def train(
     reporter.header(ready.description)
     generator = torch.Generator(fabric.device)
 
-    # 2. Where it starts: from the run's last checkpoint, or from the beginning.
+    # 2. Where training starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
     data, inputs = train_set.digest(), size_of_inputs(train_set)
     validation_data, validation_inputs = validation_set.digest(), size_of_inputs(validation_set)
@@ -182,7 +182,7 @@ def train(
                         objective = objective * scored.weight
                         weight = scored.weight if loss.sums else weight + scored.weight
                     fabric.backward(objective)
-                    # A sum weighs as much as there are sequences, also where no step of them counts: then it is 0.
+                    # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss is then 0.
                     counts = bool(scored.loss != 0) if loss.sums else scored.weight
                     updates = window.last if config.update == "sequence" else counts or config.window is None
                     if not updates:
@@ -241,7 +241,7 @@ def train(
             state.seconds = seconds_before + time.perf_counter() - clock
             train_loss, train_accuracy, rates = state.means()
             score = selection_score(validation, config.early_stopping.metric)
-            # An epoch that has pruned is the best so far: earlier networks still have what is gone.
+            # An epoch that has pruned is the best so far: earlier networks still have the weights that are gone.
             best = state.best is None or score > state.best or compression.prunes(state.epoch)
             state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
             if best:
@@ -260,7 +260,7 @@ def train(
                 "samples_per_s": round(samples_per_s, 1),
                 "best": best,
             }
-            # The last checkpoint is written last: killed before it, the whole epoch is done again, to the same numbers.
+            # The last checkpoint is written last: if killed before it, the run repeats the whole epoch, with the same numbers.
             run.log(record)
             state.metrics_size = run.metrics_size()
             if best:
@@ -279,7 +279,7 @@ def train(
         if log is not None:
             log.close()
 
-    # 4. The result is the checkpoint that validation chose; its model is complete with what int8 needs of the training data.
+    # 4. The result is the checkpoint that validation chose; what int8 needs from the training data completes its model.
     best_checkpoint = checkpoints.read_checkpoint(run.best) if team.first else None
     if best_checkpoint is not None:
         checkpoints.load_network(network, best_checkpoint)
@@ -305,7 +305,7 @@ def train(
 
 
 def selection_score(validation: Evaluation, metric: str) -> list[float]:
-    """How good an epoch is; to be compared from left to right, greater is better."""
+    """How good an epoch is: scores to be compared from left to right; greater is better."""
     if metric == "loss":
         return [-validation.loss]
     return [validation.report[metric], -validation.loss]
@@ -314,7 +314,7 @@ def selection_score(validation: Evaluation, metric: str) -> list[float]:
 def _save(
     run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, histories: Histories
 ) -> None:  # fmt: skip
-    """Write the last checkpoint; without the optimiser, from which nothing can resume, the best network as a model."""
+    """Write the last checkpoint or, without an optimiser, the best network as a model, from which nothing can resume."""
     if isinstance(run, Onlooker):
         return
     network = trained.network
@@ -338,7 +338,7 @@ def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, historie
 
 
 def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporter) -> None:
-    """A gradient through many steps may overflow for one batch of sequences and for no other."""
+    """Report a skipped batch: a gradient through many steps may overflow for one batch of sequences and for no other."""
     where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
     run.log({"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"})
     reporter.event(f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made")
@@ -348,10 +348,10 @@ def _restore(
     run: Run, ready: Prepared, state: TrainingState, histories: Histories, diverged: str, sick: dict[str, str],
     reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
-    """After a loss that is not finite, too many such gradients, or an epoch with sick layers: the last checkpoint again.
+    """Return to the last checkpoint, after a loss that is not finite, too many such gradients, or an epoch with sick layers.
 
-    The learning rate is halved; not where weights are scaled instead: those of a layer that was sick in the checkpoint, too, and
-    the first time after a checkpoint the recurrent ones through which gradients exploded, which shrink more each time. Merely
+    The learning rate is halved unless weights are scaled instead: those of a layer that was already sick in the checkpoint, and,
+    the first time after a checkpoint, the recurrent weights through which gradients exploded (they shrink more each time). Merely
     skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are
     used up.
     """
@@ -370,7 +370,7 @@ def _restore(
         )
     restored = _load(run, ready.network, ready.optimizer, histories)
     scaled = [layer for layer in ready.measured_start(sick) if layer.scaled] if not diverged else []
-    times = restores - restored.restores  # that training has come back to this checkpoint
+    times = restores - restored.restores  # how often training has come back to this checkpoint
     calmed = calm(ready.network, state.watch.exploded(), times)
     if scaled or calmed:
         histories.restart()

@@ -1,13 +1,13 @@
-"""An ensemble as one network: several trainings of a recipe, whose mean output an ordinary network computes.
+"""An ensemble as one network: an ordinary network computes the mean output of several trainings of a recipe.
 
 The hidden neurons of all stand side by side; recurrent weights, and feed-forward ones between hidden layers, are block-diagonal,
-so that no network hears another. The readout is linear in its input (integrators), hence the mean of the outputs is the output of
-one readout with the weights divided by the number of networks, provided that all have the same time constants there
-(``network.readout.neuron``: ``trained: []``, and numbers, which no seed draws). What is left is a network like any other: it
-streams, is exported and counted as one.
+so that no network hears another. The readout is linear in its input (integrators), so the mean of the outputs is the output of
+one readout with the weights divided by the number of networks, provided that all readouts have the same time constants
+(``network.readout.neuron``: ``trained: []``, and numbers, which no seed draws). The result is a network like any other: it
+is streamed, exported and counted as one.
 
 Averaging the class scores of networks that start from different seeds removes what each has learnt by chance (Hansen & Salamon
-1990; Lakshminarayanan et al. 2017); it costs as many neurons as they have together.
+1990; Lakshminarayanan et al. 2017); the cost is as many neurons as all have together.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .trained import Trained
 
 
 def merge(models: Sequence[Trained]) -> Trained:
-    """One model whose output is the mean of the models' outputs, up to rounding; its hidden layers are all of theirs together.
+    """One model whose output is the mean of the models' outputs, up to rounding; its hidden layers hold all their neurons.
 
     Batch norm is folded. ``about`` says what was merged; a policy of early exit has to be chosen anew.
 
-    SrnnError unless there are at least two, of one task and one architecture, with an integrator as readout whose time constants
-    agree, without an encoder and states of few bits, whose formats differ, and with equal delays of the network's input, if any.
+    SrnnError unless there are at least two, of one task and one architecture, with integrators as readouts whose time constants
+    agree, no encoder, no states of few bits (their formats differ), and equal delays of the networks' inputs, if any.
     """
     if len(models) < 2:
         raise SrnnError("Name at least two networks to merge.")
@@ -61,8 +61,8 @@ def merge(models: Sequence[Trained]) -> Trained:
 
 
 def _side_by_side(networks: Sequence[FrozenNetwork]) -> FrozenNetwork:
-    """The hidden layers of all, and one readout, whose membrane is the mean of theirs."""
-    places = [np.arange(networks[0].inputs)] * len(networks)  # of what each network reads, in the layer below
+    """The hidden layers of all, and one readout, whose membrane is the mean of all readouts' membranes."""
+    places = [np.arange(networks[0].inputs)] * len(networks)  # of each network's inputs, in the layer below
     layers: list[FrozenLayer] = []
     *hidden, readouts = zip(*(network.layers for network in networks), strict=True)
     for of_all in hidden:
@@ -74,7 +74,7 @@ def _side_by_side(networks: Sequence[FrozenNetwork]) -> FrozenNetwork:
 
 
 def _places(layers: Sequence[FrozenLayer]) -> list[Array]:
-    """Where the outputs of each of ``layers`` are in those of all: first of all forward directions, then of the backward ones."""
+    """Where each layer's outputs are in the joint output: first those of all forward directions, then the backward ones."""
     first, count = layers[0], len(layers)
     sides = 2 if first.backward is not None and first.merge == "concat" else 1
     places = np.arange(sides * count * first.size).reshape(sides, count, first.size)
@@ -82,7 +82,7 @@ def _places(layers: Sequence[FrozenLayer]) -> list[Array]:
 
 
 def _join(layers: Sequence[FrozenLayer], places: Sequence[Array]) -> FrozenLayer:
-    """The neurons of ``layers``, each a network's and of one direction, side by side; ``places``: of what each of them reads."""
+    """The neurons of ``layers``, one per network and of one direction, side by side; ``places``: where each one's inputs are."""
     first = layers[0]
     own = np.split(np.arange(len(layers) * first.size), len(layers))
     recurrent = [layer.weight_rec for layer in layers if layer.weight_rec is not None]
@@ -107,7 +107,7 @@ def _join(layers: Sequence[FrozenLayer], places: Sequence[Array]) -> FrozenLayer
 
 
 def _block(weights: Sequence[Array], rows: Sequence[Array], columns: Sequence[Array]) -> Array:
-    """Each network's weights at its rows and columns, and 0 between two networks."""
+    """Each network's weights at its own rows and columns, and 0 between two networks."""
     joined = np.zeros((1 + np.max(rows), 1 + np.max(columns)), weights[0].dtype)
     for one, row, column in zip(weights, rows, columns, strict=True):
         joined[np.ix_(row, column)] = one

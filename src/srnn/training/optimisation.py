@@ -55,7 +55,7 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig, lr_scale: dict[
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the base learning rate; each group multiplies it with its own scale."""
+    """Set the base learning rate; each group multiplies it by its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]
 
@@ -78,7 +78,7 @@ def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
 
 @contextmanager
 def subnormals_as_zero() -> Iterator[None]:
-    """Within it, numbers below 1e-38 (float32) are flushed to 0, on all of torch's threads on the CPU.
+    """Within the block, numbers below 1e-38 (float32) are flushed to 0, on all of torch's threads on the CPU.
 
     A gradient that fades on its way back through hundreds of steps is full of such numbers, and a processor takes up to a hundred
     times as long for each: an LSTM that learns from S-MNIST's last rows took nine times as long for a training step.
@@ -87,7 +87,7 @@ def subnormals_as_zero() -> Iterator[None]:
     before = float(smallest * 1) == 0
     threads.on_each(lambda: torch.set_flush_denormal(True))
     try:
-        with warnings.catch_warnings():  # NumPy's until 2.3, whose tables have numbers that are 0 now
+        with warnings.catch_warnings():  # of NumPy up to 2.3, whose tables hold numbers that are now 0
             warnings.filterwarnings("ignore", "The value of the smallest subnormal")
             yield
     finally:

@@ -1,4 +1,4 @@
-"""All that a training needs before its first step, checked: ``train`` continues from it, ``srnn check`` tells it and stops."""
+"""All that training needs before its first step, checked: ``train`` continues from it, ``srnn check`` shows it and stops."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Prepared:
     train_set: Sequences
     validation_set: Sequences
     batches: TrainingBatches
-    """Of the training split, changed as the recipe says."""
+    """Batches of the training split, changed as the recipe says."""
     origin: str
     """Where the data come from, for people."""
     feedback: LearnedFeedback
-    """Weights that take errors down and learn, in the optimiser; none unless the recipe asks for them."""
+    """Learned weights that carry errors down, also in the optimiser; empty unless the recipe asks for them."""
 
     @property
     def network(self) -> Network:
@@ -65,7 +65,7 @@ class Prepared:
         return create_rule(config.rule, config.feedback, self.trained.seed, self.feedback.weights)
 
     def measured_start(self, only: Collection[str] | None = None) -> list[LayerStart]:
-        """Scale the layers, all or only those named, that would start silent or saturated; none where the recipe has the weights
+        """Scale the layers, all or only those named, that would start silent or saturated; none if the recipe takes its weights
         from another run or, unless layers are named, keeps them as drawn."""
         config = self.trained.recipe.training
         if config.start_from is not None or (config.start == "drawn" if only is None else not only):
@@ -77,7 +77,7 @@ class Prepared:
         return Compression(self.network, self.trained.recipe.training, self.train_set)
 
     def description(self) -> dict[str, Any]:
-        """What will be trained, on what and where, as JSON values; ``progress.header`` shows it to people."""
+        """What will be trained, on which data and where, as JSON values; ``progress.header`` shows it to people."""
         task, config, train, network = self.trained.task, self.trained.recipe.training, self.train_set, self.network
         device = torch.device(train.device)
         backend, reason, seconds = self._backend(device)
@@ -106,14 +106,14 @@ class Prepared:
         }
 
     def _largest_class(self) -> dict[str, Any]:
-        """The class with most labels in the validation split, and their fraction: the accuracy of always saying it."""
+        """The class with most labels in the validation split, and their fraction: the accuracy of always predicting it."""
         y = self.validation_set.y
         counts = np.bincount(y[y >= 0], minlength=len(self.trained.task.class_names))
         name = self.trained.task.class_names[int(counts.argmax())]
         return {"name": name, "fraction": round(float(counts.max() / max(int(counts.sum()), 1)), 4)}
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
-        """(name, why this one, about how many seconds it will compile first); of several, one after the other."""
+        """(name, why this one, about how many seconds it first compiles); several names, or reasons, are listed."""
         layers = [module for module in self.network.modules() if isinstance(module, Layer)]
         if not layers:
             return "torch", "PyTorch's own cells", 0
@@ -132,7 +132,7 @@ class Prepared:
         ]
         seconds = 0.0
         if compiled:
-            from ..nn.kernels.cpu.compile_time import seconds_to_compile  # here, as it needs Numba
+            from ..nn.kernels.cpu.compile_time import seconds_to_compile  # imported here because it needs Numba
 
             seconds = seconds_to_compile(compiled, dtype)
         names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))
@@ -157,9 +157,9 @@ def prepare(
     task: Task | None = None,
     device: torch.device | str = "cpu",
 ) -> Prepared:
-    """Read the data and build the network, and refuse all that training would refuse.
+    """Read the data and build the network, and refuse everything that training would refuse.
 
-    ``seed`` draws the initial weights. ``task``: the task itself, where the recipe cannot name it. SrnnError for data that are
+    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it. SrnnError for data that are
     missing or do not fit, and for settings that do not fit the task, the network, or each other.
     """
     config = recipe.training
@@ -178,7 +178,7 @@ def prepare(
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
     trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
-    _ = trained.loss  # SrnnError where it does not fit
+    _ = trained.loss  # SrnnError if the loss does not fit
     if config.start_from is not None:
         start_from(network, Path(config.start_from), task, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
@@ -191,7 +191,7 @@ def prepare(
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:
-    """The task's signal path, with the statistics of its training data where it scales by them."""
+    """The task's signal path, with the statistics of its training data if it scales by them."""
     path, statistics = task.signal(), train_set.statistics
     return path if statistics is None or "statistics" not in path.settings else path.calibrated(statistics=statistics)
 

@@ -1,15 +1,15 @@
-"""A run is a folder. What lies where, and the rules for starting and resuming one.
+"""A run is a folder: its contents, and the rules for starting and resuming a run.
 
     recipe.yaml        the resolved recipe: every default written out
     environment.json   versions, processor, threads, seed, git commit
-    metrics.jsonl      one JSON object an epoch (or event)
+    metrics.jsonl      one JSON object per epoch (or event)
     checkpoints/       last.safetensors, from which training resumes
-    model.safetensors  the best network as a model (``trained.py``): all that using it needs
+    model.safetensors  the best network as a model (``trained.py``): all that is needed to use it
     result.json        what training ended with
     examples/          a few recordings of the validation split (``examples.py``), for the live page
 
-Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains it holds its lock
-(``files.locked``); who reads it needs none, for every file is written whole and metrics.jsonl grows by whole lines.
+Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains in it holds its lock
+(``files.locked``); readers need none, because every file is written whole and metrics.jsonl grows by whole lines.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ from .trained import Trained
 
 
 def open_trained(path: Path | str, data: Path | None = None) -> Trained:
-    """The network of a run folder, of a model's file, or of a pretrained network's name. SrnnError for what is none of them.
+    """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError for anything else.
 
-    ``data``: labelled recordings that its task shall load in the place of its own (``data.datasets.labelled``).
+    ``data``: labelled recordings that its task loads in place of its own data (``data.datasets.labelled``).
     """
     path = find_model(path)
     trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
@@ -59,7 +59,7 @@ def open_trained(path: Path | str, data: Path | None = None) -> Trained:
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
-    """runs/<recipe>-s<seed>-<date and time>; what a folder cannot be called, or not everywhere, is left out of the name."""
+    """runs/<recipe>-s<seed>-<date and time>; characters that folder names cannot have everywhere are left out."""
     name = recipe_name.removesuffix(Path(recipe_name).suffix) if Path(recipe_name).name else recipe_name
     return Path("runs") / f"{file_name(name) or 'run'}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
@@ -90,7 +90,7 @@ class Run:
     def check(cls, path: Path, resume: bool | None) -> None:
         """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing.
 
-        ``resume``: whether what is there is to be continued; None: by a command that cannot.
+        ``resume``: whether to continue a run that is there; None: the command cannot continue one.
         """
         check_folder(path)
         if not resume and files_in(path):
@@ -100,10 +100,10 @@ class Run:
 
     @classmethod
     def start(cls, path: Path, recipe: Recipe, seed: int, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
-        """A new run in a new or empty folder; ``about`` it is written into environment.json, too."""
+        """A new run in a new or empty folder; the entries of ``about`` are added to environment.json."""
         cls.check(path, resume=None)
         text = dump_recipe(recipe)
-        parse_recipe(text)  # what no recipe can hold, such as a name that is no text, is refused before the training
+        parse_recipe(text)  # refuses what no recipe can hold, such as a name that is not a text, before training
         try:
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,9 +115,9 @@ class Run:
 
     @classmethod
     def hold(cls, path: Path, trained: Trained, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
-        """A new run of a network that was not trained there: its recipe and its checkpoint, without a history.
+        """A new run for a network that was not trained there: its recipe and its checkpoint, without a history.
 
-        ``about``: {"imported": {...}} says where it comes from. SrnnError where the recipe builds another network.
+        ``about``: {"imported": {...}} says where it comes from. SrnnError if the recipe builds another network.
         """
         trained.check_recipe()
         with locked(path):
@@ -127,7 +127,7 @@ class Run:
 
     @classmethod
     def resume(cls, path: Path, recipe: Recipe, seed: int) -> Run:
-        """The run in the folder if it is one, of this recipe and seed; a new one if training never got as far."""
+        """The run of this recipe and seed in the folder, to be continued; a new run if training never got that far."""
         cls.check(path, resume=True)
         if not (path / "recipe.yaml").is_file():
             if set(files_in(path)) - {"environment.json", "checkpoints"}:
@@ -148,7 +148,7 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
-        """An existing run, to be read. SrnnError when the folder is none."""
+        """An existing run, to be read. SrnnError if the folder is not a run."""
         path = Path(path)
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(f"{path} is no run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
@@ -176,7 +176,7 @@ class Run:
         write_json(self.path / name, content)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl, on disk when this returns: the checkpoint that counts it comes later."""
+        """Append a line to metrics.jsonl; it is on disk when this returns, before the checkpoint that counts it."""
         append_line(self.metrics, json_text(record))
 
     def result(self) -> dict[str, Any]:
@@ -188,20 +188,20 @@ class Run:
         return read_object(self.outcome, "a run's result")
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl that are of an epoch."""
+        """The records of epochs in metrics.jsonl."""
         return self._records("epoch")
 
     def events(self) -> list[dict[str, Any]]:
-        """Those of what was done about a training that was ill: steps that were skipped, returns to the last checkpoint."""
+        """The records of what was done when training went wrong: skipped steps, returns to the last checkpoint."""
         return self._records("event")
 
     def _records(self, key: str) -> list[dict[str, Any]]:
-        """The records with that key, whole lines only: the run may still be written, or be torn."""
+        """The records with that key, from whole lines only: the last line may be unfinished or torn."""
         records = read_json_lines(self.metrics, "a run's metrics") if self.metrics.is_file() else []
         return [record for record in records if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:
-        """Bytes in metrics.jsonl, so that a checkpoint can say how far it had got."""
+        """Bytes in metrics.jsonl, so that a checkpoint can say how far the file had got."""
         return self.metrics.stat().st_size if self.metrics.exists() else 0
 
     def truncate_metrics(self, size: int) -> None:
@@ -214,7 +214,7 @@ class Run:
 
 
 def environment(seed: int) -> dict[str, Any]:
-    """What a result may depend on besides recipe and data."""
+    """What a result may depend on, besides recipe and data."""
     import torch
 
     from ..nn.kernels import matmul_precision
@@ -252,7 +252,7 @@ def _cpu() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of the source tree that this package runs from, with "-dirty" after it; None for an installed one."""
+    """The commit of the source tree from which this package runs, "-dirty" if changed; None for an installed package."""
     folder = Path(__file__).parent
     if "site-packages" in folder.parts:
         return None
@@ -267,7 +267,7 @@ def _git_commit() -> str | None:
 
 
 def _clear(path: Path) -> None:
-    """Remove what a run left that was stopped before it had a recipe."""
+    """Remove what is left of a run that was stopped before it had a recipe."""
     try:
         (path / "environment.json").unlink(missing_ok=True)
         if (path / "checkpoints").is_dir() and not files_in(path / "checkpoints"):
@@ -277,7 +277,7 @@ def _clear(path: Path) -> None:
 
 
 def _difference(ours: Any, theirs: Any, key: str = "") -> str:
-    """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty when none does."""
+    """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty if none differs."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in [*ours, *(name for name in theirs if name not in ours)]:
             difference = _difference(ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name))

@@ -1,4 +1,4 @@
-"""Seeds of all that is random in a training, made of (seed, place): no generator has a history."""
+"""Seeds for everything random in a training, made of (seed, place): no generator has a history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def derive_seed(seed: int, *place: str | int) -> int:
-    """A seed for one place in a run, such as ("batch", epoch, step): unlike for all places, and without a history."""
+    """A seed for one place in a run, such as ("batch", epoch, step): different for every place, and without a history."""
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 

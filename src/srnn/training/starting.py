@@ -1,17 +1,17 @@
-"""A measured start: before the first step of a training, every layer spikes, and no neuron is silent or saturated throughout.
+"""A measured start: before the first training step, every layer spikes, and no neuron is silent or saturated throughout.
 
-A few training sequences run through the network, layer by layer. Where a layer's mean rate lies outside ``LAYER_RATES``, its
-input weights are multiplied by one gain; then each neuron whose own rate lies outside ``NEURON_RATES`` gets a gain of its own.
-What lies within the bounds keeps its weights to the bit. A layer sees the layers below as they were scaled.
+A few training sequences run through the network, layer by layer. If a layer's mean rate is outside ``LAYER_RATES``, its
+input weights are multiplied by one gain; then each neuron whose own rate is outside ``NEURON_RATES`` gets a gain of its own.
+Layers and neurons within the bounds keep their weights to the bit. A layer sees the layers below as they were scaled.
 
-- Gains are factors of a neuron's input weights, with batch norm of its gamma; where one must fall, of its recurrent weights as
-  well.
-- A neuron that stays silent whatever the gain has weights whose current never rises (its inputs are mostly excitatory, and its
-  weights happened to be negative): their sign is turned, which is as likely a draw.
+- Gains are factors of a neuron's input weights or, with batch norm, of its gamma; a gain below 1 also applies to its recurrent
+  weights.
+- If a neuron stays silent at every gain, its weights never let the current rise (its inputs are mostly excitatory, and its
+  weights happened to be negative): their sign is turned, which gives weights that were just as likely to be drawn.
 - Neurons that do not spike, and readouts whose membrane is read, are left alone: their output is graded, and so is the gradient.
 
-Scaling layer by layer on data is LSUV (Mishkin & Matas 2016, arXiv 1511.06422); that spiking layers need a membrane that
-fluctuates around its threshold from the start, Rossbroich, Gygax & Zenke 2022 (arXiv 2206.10226).
+Scaling layer by layer on data is LSUV (Mishkin & Matas 2016, arXiv 1511.06422). Spiking layers need a membrane that
+fluctuates around its threshold from the start: Rossbroich, Gygax & Zenke 2022 (arXiv 2206.10226).
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
     from ..nn.baselines import Network
 
 SEQUENCES = 128
-"""Training sequences that are measured, at most."""
+"""Most training sequences that are measured."""
 LAYER_RATES = 0.005, 0.5
 """Bounds of a layer's mean rate, spikes per neuron and step."""
 NEURON_RATES = 0.001, 0.9
 """Bounds of a neuron's rate: below it is silent, above it is saturated."""
 TARGET = 0.05
-"""Mean rate that a layer outside the bounds is brought to."""
+"""Mean rate to which a layer outside the bounds is brought."""
 _OCTAVES = 20
-"""By so many powers of two a layer's gain may differ from 1."""
+"""A layer's gain may differ from 1 by at most so many powers of two."""
 _TURN = 6
-"""After so many doublings a neuron that is still silent has its sign turned; then it may rise by ``_OCTAVES``."""
+"""If a neuron is still silent after so many doublings, its sign is turned; then its gain may rise by ``_OCTAVES``."""
 _ROUNDS = 30
-"""Times that single neurons are corrected; each changes what the others see."""
+"""How often single neurons are corrected: each correction changes what the others see."""
 
 
 @dataclass(frozen=True)
 class LayerStart:
-    """What the measurement found in a layer, and made of it."""
+    """What the measurement found in a layer, and what it changed."""
 
     name: str
     size: int
@@ -86,8 +86,8 @@ def measured_start(
 ) -> list[LayerStart]:
     """Measure the hidden layers (and a readout whose spikes are read), and scale the weights of those out of bounds, in place.
 
-    ``only``: names of the layers to measure ("layers.0", "readout"); None: all. The same seed gives the same bits, whatever the
-    threads. Returns what was done, one entry a layer of spiking neurons, each direction for itself; nothing for networks of
+    ``only``: names of the layers to measure ("layers.0", "readout"); None: all. The same seed gives the same bits with any
+    number of threads. Returns what was done, one entry per layer of spiking neurons and per direction; nothing for networks of
     torch's cells.
     """
     if not isinstance(network, SRNN):
@@ -107,7 +107,7 @@ def measured_start(
         x = layer(x, layer_state, lengths).emitted
     if network.readout.output == "emission" and (only is None or "readout" in only):
         starts += _start("readout", network.readout, network.pool(x), state[-1], batch.lengths)
-    for name, tensor in norms.items():  # statistics are of training's own batches
+    for name, tensor in norms.items():  # statistics should come from training's own batches
         network.get_buffer(name).copy_(tensor)
     return starts
 
@@ -115,7 +115,7 @@ def measured_start(
 def _directions(
     name: str, layer: Any, x: Tensor | Spikes, state: Any, lengths: Tensor | None
 ) -> Iterator[tuple[str, Layer, Tensor | Spikes, tuple[Tensor, ...]]]:
-    """The layers that one of the network consists of, each with its input and state."""
+    """The single-direction layers of which a layer consists, each with its input and state."""
     if isinstance(layer, BidirectionalLayer):
         signals = layer.signals(x, lengths)
         halves = (layer.forward_layer, layer.backward_layer)
@@ -128,7 +128,7 @@ def _directions(
 def _start(
     name: str, layer: Layer, x: Tensor | Spikes, state: tuple[Tensor, ...], lengths: Tensor | None
 ) -> list[LayerStart]:
-    """Measure and scale one layer; nothing for one that does not spike."""
+    """Measure and scale one layer; do nothing if it does not spike."""
     if layer.neuron.emission != "spike":
         return []
     scaling = _Scaling(layer, lambda: channel_rates(layer(x, state, lengths).emitted, lengths))
@@ -161,16 +161,16 @@ class _Scaling:
 
     def __init__(self, layer: Layer, measure: Callable[[], Tensor]) -> None:
         self._layer, self._measure = layer, measure
-        # With batch norm a gain of the weights would cancel: the current is scaled after it.
+        # Batch norm would cancel a gain of the weights, so the current is scaled after it.
         self._scaled = layer.weight_in if layer.norm is None else layer.norm.gamma
         self._drawn = self._scaled.detach().clone()
         self._weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach().clone()
         self.gains = torch.ones(layer.size, dtype=torch.float64)
-        """Of the input weights; negative: the sign was turned. Below 1 the recurrent weights have the same gain."""
+        """Gains of the input weights; negative: the sign was turned. Below 1, the recurrent weights have the same gain."""
         self.rates = measure()
 
     def _set(self, gains: Tensor) -> Tensor:
-        """Give the layer these gains; its rates with them."""
+        """Give the layer these gains; returns its rates with them."""
         like = {"device": self._drawn.device, "dtype": self._drawn.dtype}
         own = gains.to(**like)
         self._scaled.copy_(self._drawn * (own if self._drawn.ndim == 1 else own[:, None]))
@@ -191,7 +191,7 @@ class _Scaling:
             if (float(self._set(ones * 2**octave).mean()) > TARGET) == rising:
                 break
         else:
-            self._set(ones)  # no gain does it: no input, or an input that no gain can hold down
+            self._set(ones)  # no gain helps: there is no input, or one that no gain can hold down
             return
         low, high = sorted((octave, octave - (1 if rising else -1)))
         for _ in range(3):
@@ -200,7 +200,7 @@ class _Scaling:
         self._set(ones * 2**high)
 
     def single(self) -> None:
-        """A gain for each neuron that is silent or saturated. Those that nothing makes spike keep what they had."""
+        """A gain for each neuron that is silent or saturated. Neurons that no gain makes spike keep the gain they had."""
         basis, gains = self.gains.clone(), self.gains.clone()
         turned, lost = torch.zeros_like(gains, dtype=torch.bool), torch.zeros_like(gains, dtype=torch.bool)
         for _ in range(_ROUNDS):

@@ -1,17 +1,17 @@
-"""A trained network with all that using it needs, and its file. Evaluation, streaming, exports, pruning and pages take one.
+"""A trained network with everything needed to use it, and its file. Evaluation, streaming, exports, pruning and pages take one.
 
 The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``,
 
-    version      of this description: 1
+    version      the version of this description: 1
     recipe       how the network was made: architecture, loss, training; as in recipe.yaml
     task         name, classes, step, whether labels belong to sequences or steps, and the signal path with its statistics
     seed         draws the initial states that are random
-    steps        of a training sequence; None: not known
+    steps        the length of a training sequence; None: not known
     inputs       int8: the largest absolute input of the training data, and whether all were integers; None: not known
     states       int8: per layer, the largest absolute value of each state variable on training data; None: not known
     policy       early exit, if one was chosen; else None
-    spotting     when a word in a stream is detected, if that was chosen; else None, or not there
-    about        provenance: the results that training ended with, where the network comes from
+    spotting     when a word in a stream is detected, if that was chosen; else None, or missing
+    about        provenance: the results that training ended with, and where the network comes from
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
 """
@@ -60,9 +60,9 @@ class Trained:
     seed: int = 0
     """Draws the initial states that are random."""
     folder: Path | None = None
-    """The run, or the file, that it was read from; None: none."""
+    """The run or file from which it was read; None: it was not read from one."""
     steps: int | None = None
-    """Steps of a training sequence: after so many a stream of sequences with one label each decides. None: not known."""
+    """Number of steps in a training sequence, after which a stream with one label per sequence decides. None: not known."""
     inputs_as: InputFormat | None = None
     """What training inputs are like, for int8; None: not known."""
     state_ranges: tuple[Mapping[str, float], ...] | None = None
@@ -70,13 +70,13 @@ class Trained:
     policy: Mapping[str, Any] | None = None
     """An early-exit policy, as ``ExitPolicy.to_dict`` gives it; None: none was chosen."""
     spotting: Mapping[str, Any] | None = None
-    """When a word in a stream is detected, as a ``SpottingRule`` in a mapping; None: that was not chosen."""
+    """When a word in a stream is detected: a ``SpottingRule`` as a mapping; None: none was chosen."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: results, licence, origin."""
 
     @cached_property
     def loss(self) -> Loss:
-        """How outputs are scored. SrnnError where the recipe's loss does not fit the task."""
+        """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""
         from ..nn.losses import Loss
 
         return Loss.for_task(self.recipe.loss, self.task)
@@ -88,26 +88,26 @@ class Trained:
 
     @property
     def decision(self) -> DecisionRule:
-        """How outputs become a class, for what is exported."""
+        """How outputs become a class, for exports."""
         from ..nn.loss_config import DecisionRule
 
         return DecisionRule(self.recipe.loss, self.classes)
 
     @property
     def file(self) -> Path | None:
-        """The model's file; None: it has none."""
+        """The model's file; None if it has none."""
         if self.folder is None or not self.folder.is_dir():
             return self.folder
         return self.folder / "model.safetensors"
 
     @property
     def name(self) -> str:
-        """Name of the run or file that it was read from, else of its task."""
+        """Name of the run or file from which it was read, else of its task."""
         name = self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
-        return one_line(name)  # a file's may be no text
+        return one_line(name)  # a file's may not be a text
 
     def spiking(self, done: str) -> SRNN:
-        """The network, if it is an SRNN. SrnnError if not: only such networks are ``done`` ("exported", "streamed")."""
+        """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
         from ..nn.network import SRNN
 
         if not isinstance(self.network, SRNN):
@@ -118,7 +118,7 @@ class Trained:
         return self.network
 
     def untrained(self) -> Network | None:
-        """The network as it was drawn before training; None of one that was trained elsewhere, or began as another's weights."""
+        """The network as it was drawn before training; None if it was trained elsewhere, or began as another network."""
         if {"imported", "merged"} & self.about.keys() or self.recipe.training.start_from is not None:
             return None
         return self.recipe.build_network(self.task, self.seed)
@@ -134,9 +134,9 @@ class Trained:
         return replace(self, network=network.fold(), recipe=recipe)
 
     def fitted(self, data_dir: Path | None = None) -> Trained:
-        """The model with the statistics of its training data, for one that has none, such as a network of other authors.
+        """The model with the statistics of its training data, if it lacks them, as a network of other authors does.
 
-        They are read this once: the model's file keeps them. SrnnError where the data are missing.
+        The data are read only this once: the model's file keeps the statistics. SrnnError if the data are missing.
         """
         try:
             statistics = self.task.statistics(data_dir)
@@ -147,12 +147,12 @@ class Trained:
         path = self.task.signal().calibrated(statistics=statistics)
         fitted = replace(self, task=self.task.described(path))
         if self.file is not None:
-            with suppress(SrnnError):  # of a folder that cannot be written they are read again next time
+            with suppress(SrnnError):  # if the folder cannot be written, the data are read again next time
                 fitted.save(self.file)
         return fitted
 
     def state_format(self, width: int) -> StateFormat | None:
-        """How states of ``width`` bits are kept in int8, by the ranges of training; None: these are not known."""
+        """How states of ``width`` bits are kept in int8, from their ranges in training; None: these are not known."""
         from ..nn.network.state_format import StateFormat
 
         if width < 32 and self.state_ranges is None:
@@ -162,7 +162,7 @@ class Trained:
     # ---- the file ---------------------------------------------------------------------------------------------------
 
     def header(self) -> dict[str, Any]:
-        """What a checkpoint's JSON has under ``model``, see above."""
+        """What a checkpoint's JSON has under ``model``; see above."""
         return {
             "version": VERSION,
             "recipe": self.recipe.to_dict(),
@@ -193,7 +193,7 @@ class Trained:
             )
 
     def save(self, path: Path | str) -> Path:
-        """Write the model's file, whole or not at all. SrnnError where it cannot be written, or not be read back."""
+        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back."""
         from .checkpoints import made_of, model_tensors, save_checkpoint
 
         self.check_recipe()
@@ -208,9 +208,9 @@ class Trained:
 
     @classmethod
     def read(cls, path: Path | str, folder: Path | None = None) -> Self:
-        """The model in a file. ``folder``: the run that it belongs to, for messages.
+        """The model in a file. ``folder``: the run to which it belongs, for messages.
 
-        SrnnError, which names the file, for what is damaged, of a newer version, or no model.
+        SrnnError, which names the file, if that is damaged, of a newer version, or not a model.
         """
         try:
             return cls._read(Path(path), folder)
@@ -248,7 +248,7 @@ class Trained:
             ranges = None
             if states is not None:
                 ranges = tuple(convert(list[dict[str, float]], states, "states"))
-                StateFormat.of_ranges(16, ranges)  # SrnnError for numbers that are none
+                StateFormat.of_ranges(16, ranges)  # SrnnError for values that are not numbers
             policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
             if not all(isinstance(one, dict | None) for one in (policy, spotting)) or not isinstance(about, dict):
                 raise ValueError("policy, spotting and about should be mappings")
@@ -261,8 +261,8 @@ class Trained:
                 f"{path} holds fewer weights than the network that it describes has."
             )  # before memory is taken
         if described.model == "srnn":
-            # Nothing is drawn that the file's weights replace: orthogonal ones take a while. And what trained it need not be
-            # here: a network that a GPU has trained is used on a laptop.
+            # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
+            # network need not be here: a network trained on a GPU is used on a laptop.
             backend = "reference" if described.backend == "reference" else "auto"
             described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(recipe, network=described).build_network(task, seed)

@@ -1,13 +1,13 @@
-"""Sequences cut into windows, each of which is learnt before the next is read; and the network as it runs over one of them.
+"""Sequences cut into windows, each of which is learnt before the next is read; and the network as it runs over a window.
 
     bptt         one window, the whole sequence
     tbptt        the gradient goes back to the window's first step; the state is carried on
     online       state and traces are carried on (``rules``)
 
-A window's loss is that of the sequence as if it ended with the window, so that scores that are summed over time have all steps so
-far; its gradient goes through the outputs of the window's own steps (the published code of PS-MNIST: bptt in windows of 100
-steps, sums of the outputs carried on, a step of the optimiser after each). Where every step has a loss of its own, it is that of
-the window's steps.
+A window's loss is the loss of the sequence as if it ended with the window, so that scores summed over time include all steps so
+far; its gradient goes through the outputs of the window's own steps (as in the published code of PS-MNIST: bptt in windows of
+100 steps, sums of the outputs carried on, a step of the optimiser after each). If every step has its own loss, the window's loss
+is that of its own steps.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Window:
     """Some steps of a batch of sequences."""
 
     batch: Batch
-    """The whole of them."""
+    """The whole batch, with all steps."""
     begin: int
     end: int
 
     @classmethod
     def cut(cls, batch: Batch, size: int | None) -> Iterator[Window]:
-        """The windows of a batch, of ``size`` steps each but the last; None: one."""
+        """The windows of a batch, of ``size`` steps each except the last; None: a single window."""
         steps = batch.x.shape[1]
         for begin in range(0, steps, size or steps):
             yield cls(batch, begin, min(begin + (size or steps), steps))
@@ -52,25 +52,25 @@ class Window:
 
     @property
     def x(self) -> Tensor | Spikes:
-        """Its input, (B, steps, inputs)."""
+        """The window's input, (B, steps, inputs)."""
         return self.batch.x if self.begin == 0 and self.last else self.batch.x[:, self.begin : self.end]
 
     @property
     def lengths(self) -> Tensor | None:
-        """Valid steps of it, (B,), 0 for a sequence that has ended before; None: all."""
+        """Valid steps in the window, (B,), 0 for a sequence that ended before it; None: all are valid."""
         lengths = self.batch.lengths
         return None if lengths is None else (lengths - self.begin).clamp(0, self.end - self.begin)
 
     @property
     def steps(self) -> int:
-        """Valid steps of it, of all sequences together."""
+        """Valid steps in the window, of all sequences together."""
         lengths = self.lengths
         return len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
 
     def score(self, loss: Loss, outputs: Tensor) -> Scored:
-        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own where each has a label.
+        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own steps if each has a label.
 
-        Of a mixed batch: by all labels, each as its share is; what is correct and what the loss is an average over is by y.
+        For a mixed batch, both labels enter the loss by their shares; only y decides what is correct, and what is averaged over.
         """
         scored = self._score(loss, outputs, self.batch.y)
         if self.batch.mixed is None:
@@ -91,11 +91,11 @@ class Window:
 
 
 class Ran:
-    """What a window gave besides its output; a class of its own, which Fabric does not copy: spikes stay bits."""
+    """What a window gave besides its output; in a class of its own because Fabric does not copy that: spikes stay bits."""
 
     def __init__(self, layers: Sequence[LayerResult], past: Any) -> None:
         self.layers, self.past = layers, past
-        """Of the hidden layers; and where the next window begins."""
+        """The results of the hidden layers, and the past from which the next window begins."""
 
 
 class Trainee(nn.Module):
@@ -103,8 +103,8 @@ class Trainee(nn.Module):
 
     Args:
         network: what is trained.
-        rule: by which it learns; None: backpropagation through time.
-        feedback: parameters that learn with it and are no part of it (``rules.feedback``).
+        rule: the rule by which it learns; None: backpropagation through time.
+        feedback: parameters that learn with the network and are not part of it (``rules.feedback``).
     """
 
     def __init__(self, network: Network, rule: OnlineRule | None, feedback: Sequence[nn.Parameter] = ()) -> None:

@@ -32,7 +32,7 @@ class AnalysisOptions:
     """Options of an analysis. SrnnError for values out of range."""
 
     early_exit: bool = True
-    """Choose an exit policy where one applies; needs a validation split."""
+    """Choose an exit policy if one applies; needs a validation split."""
     exit_loss: float = 0.005
     """Accuracy that early decisions may cost on validation, as a fraction: 0.005 is half a percentage point."""
     exit_patience: int | None = None
@@ -40,7 +40,7 @@ class AnalysisOptions:
     exit_margin: float = 0.0
     """Margin of the exit policy."""
     tolerance_ms: float = 150.0
-    """Delineation: max distance of a border from the cardiologist's."""
+    """Delineation: largest distance of a border from the cardiologist's."""
     saturated_above: float = SATURATED
     """Spikes per step above which a neuron counts as saturated."""
 
@@ -61,11 +61,11 @@ class Analysis:
     evaluation: Evaluation
     classes: ClassReport
     anytime: Anytime | None
-    """None for one decision per sequence by a bidirectional network, which cannot decide early."""
+    """None if a bidirectional network makes one decision per sequence: it cannot decide early."""
     exit: EarlyExit | None
-    """For one decision per sequence."""
+    """For tasks with one decision per sequence."""
     change_times: ChangeTimes | None
-    """Time to decision after changes of the true class, for a decision at every step."""
+    """Time to decision after changes of the true class, for tasks with a decision at every step."""
     delineation: Delineation | None
     """For the six segments of the ECG."""
     activity: Activity | None
@@ -111,10 +111,10 @@ def analyse(
 
     Args:
         split, data_dir, batch_size: as for ``evaluate``; the report is identical, to the last digit.
-        initial: the network before training, to compare its time constants with.
+        initial: the network before training, for comparing its time constants.
         options: see ``AnalysisOptions``.
 
-    Where an exit policy applies, it is chosen on validation, which is then read as well; no other split is read. Memory does
+    If an exit policy applies, it is chosen on validation, which is then read as well; no other split is read. Memory does
     not grow with the number of sequences. Raises SrnnError for missing data or data that do not fit.
     """
     network, task, loss = trained.network, trained.task, trained.loss
@@ -123,7 +123,7 @@ def analyse(
     constants = time_constants(network, initial, task.step_ms)
     exiting = options.early_exit and can_exit(trained)
     chooser = None
-    if exiting and split != "validation":  # first, for it may fail: a task need not hold out anything
+    if exiting and split != "validation":  # first, because it may fail: a task need not hold out anything
         try:
             chooser = exit_counts(trained, data_dir=data_dir, batch_size=batch_size, options=options)
         except SrnnError as error:

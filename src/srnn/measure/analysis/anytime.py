@@ -27,9 +27,9 @@ class Prefixes:
     confidence: npt.NDArray[np.float64]
     """(B, T) confidence in that class."""
     margin: npt.NDArray[np.float64]
-    """(B, T) difference between the confidence and that of the second-best class."""
+    """(B, T) difference between the confidences in this class and in the second-best class."""
     last: Counts
-    """(B,) last valid step."""
+    """(B,) the last valid step."""
 
 
 def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
@@ -51,8 +51,8 @@ class Anytime:
     """Accuracy over time, counted by step, batch by batch.
 
     Args:
-        steps: T, of the longest sequence.
-        unlabelled_class: class assigned to steps without a label; None: they do not count. Where they do, labelled steps are
+        steps: T, the length of the longest sequence.
+        unlabelled_class: class assigned to steps without a label; None: they do not count. If they do, labelled steps are
             also counted separately: an unlabelled stretch is right or wrong by convention only.
         online: whether every decision uses the past alone. False for a bidirectional network.
     """
@@ -68,9 +68,9 @@ class Anytime:
         self.loss, self.steps, self.unlabelled_class = loss, steps, unlabelled_class
         self.step_ms, self.online = step_ms, online
         self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-        """(T,) decisions at each step. With one per sequence, sequences that have ended keep their last one."""
+        """(T,) decisions at each step. With one per sequence, sequences that have ended keep their last decision."""
         self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-        """(T,) of labelled steps only, where there is a decision at every step."""
+        """(T,) the same for labelled steps only, if there is a decision at every step."""
         self._first: dict[int, int] = {}
         """The first step (0, 1, ...) at which each class occurs as a label."""
         self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
@@ -104,12 +104,12 @@ class Anytime:
 
     @property
     def per_step(self) -> bool:
-        """Whether there is a decision at every step; else one per sequence, which could be made early."""
+        """Whether there is a decision at every step, rather than one per sequence, which could be made early."""
         return self.loss.per_step
 
     @property
     def labelled_from(self) -> int | None:
-        """The first step (1, 2, ...) by which labels of two classes have occurred; None where the task counts no unlabelled ones.
+        """The first step (1, 2, ...) by which labels of two classes have occurred; None if the task counts no unlabelled steps.
 
         Until then all labels are equal (the paper's ECG windows are filled up like this), and a network that always predicts that
         class is right.
@@ -121,8 +121,8 @@ class Anytime:
 
     @property
     def accuracy(self) -> list[float | None]:
-        """(T,) the accuracy if the signal ended at this step: of the decisions at this step or, with a decision at every step,
-        of all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
+        """(T,) the accuracy if the signal ended at this step: over the decisions at this step or, with a decision at every step,
+        over all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
         if self.per_step:
             return ratios(self.right.cumsum(), self.counted.cumsum())
         return self.at_step
@@ -134,14 +134,14 @@ class Anytime:
 
     @property
     def accuracy_labelled(self) -> list[float | None] | None:
-        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None where the task counts no unlabelled ones,
-        as ``accuracy`` then already is that."""
+        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None if the task counts no unlabelled steps,
+        since that is then ``accuracy`` itself."""
         labelled = self._labelled()
         return None if labelled is None else ratios(labelled[0].cumsum(), labelled[1].cumsum())
 
     @property
     def at_step_labelled(self) -> list[float | None] | None:
-        """(T,) accuracy of the decisions at this step only, where it is labelled; None as for ``accuracy_labelled``."""
+        """(T,) accuracy of the decisions at this step only, if it is labelled; None as for ``accuracy_labelled``."""
         labelled = self._labelled()
         return None if labelled is None else ratios(*labelled)
 
@@ -160,7 +160,7 @@ class Anytime:
     @property
     def settled_steps(self) -> int | None:
         """The number of steps after which the accuracy stays at most a percentage point below its last value; None: no decisions.
-        Where unlabelled steps count too, the accuracy of the labelled ones is used."""
+        If unlabelled steps count too, the accuracy of the labelled ones is used."""
         accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
         values = np.array([np.nan if value is None else value for value in accuracy])
         if not len(values) or np.isnan(values[-1]):
@@ -175,7 +175,7 @@ class Anytime:
 
 
 def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:
-    """Add which of (B, T) decisions count, and which are right, to the sums by step."""
+    """Add to the sums by step which of (B, T) decisions count, and which are right."""
     steps = counts.shape[1]
     rights[:steps] += (counts & right).sum(0)
     counted[:steps] += counts.sum(0)

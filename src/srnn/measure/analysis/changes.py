@@ -1,4 +1,4 @@
-"""Time to decision with a decision at every step: how long after a change of the true class the network becomes sure.
+"""Time to decision, if there is a decision at every step: how long after a change of the true class the network becomes sure.
 
 A stretch begins where the true class changes between two labelled steps, and ends at the next change or at the last of
 consecutive labelled steps. Within it two waits are counted for every confidence, in steps since the change (0: at the change):
@@ -25,7 +25,7 @@ CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
 def since_change(true: Counts) -> tuple[Counts, Flags]:
     """True classes (B, T), -1 where nothing counts -> steps since the class changed, and whether that change was seen, (B, T).
 
-    At the start of a sequence and after a gap no change was seen: it is unknown when the class there began.
+    At the start of a sequence and after a gap no change was seen: it is not known when that class began.
     """
     step = np.arange(true.shape[1])
     differs = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)), constant_values=True)
@@ -57,9 +57,9 @@ class ChangeTimes:
     """Time to decision after changes of the true class, counted batch by batch.
 
     Args:
-        steps: of the longest sequence.
+        steps: the length of the longest sequence.
         online: whether every decision uses the past alone.
-        confidences: ascending.
+        confidences: the confidences to count, ascending.
         label_lag: steps by which labels, and so their changes, come after what they name.
     """
 
@@ -73,7 +73,7 @@ class ChangeTimes:
     ) -> None:
         self.step_ms, self.online, self.confidences, self.label_lag = step_ms, online, confidences, label_lag
         self.changes = 0
-        """Number of stretches that began with a change that was seen."""
+        """Number of stretches that began with a visible change."""
         self.sure = np.zeros((len(confidences), steps), np.int64)  # stretches by steps since the change
         self.right = np.zeros((len(confidences), steps), np.int64)
         self.sure_right = np.zeros(len(confidences), np.int64)
@@ -84,7 +84,7 @@ class ChangeTimes:
         self.changes += int((known & (since == 0)).sum())
         is_right = believed.argmax(-1) == true
         in_true = np.take_along_axis(believed, np.maximum(true, 0)[..., None], axis=-1)[..., 0]
-        stretch = np.arange(true.size).reshape(true.shape) - since  # the flat place of its first step
+        stretch = np.arange(true.size).reshape(true.shape) - since  # the flat index of its first step
         for i, confidence in enumerate(self.confidences):
             first = _first(stretch, known & (believed.max(-1) >= confidence))
             self.sure[i] += np.bincount(since.ravel()[first], minlength=self.sure.shape[1])
@@ -119,7 +119,7 @@ class ChangeTimes:
 
 def _first(stretch: Counts, chosen: Flags) -> Counts:
     """The flat index of each stretch's first chosen step."""
-    places = np.flatnonzero(chosen)  # in the order of time within a stretch
+    places = np.flatnonzero(chosen)  # in temporal order within a stretch
     return places[np.unique(stretch.ravel()[places], return_index=True)[1]]
 
 

@@ -21,7 +21,7 @@ class ClassReport:
     """(classes, classes) counts: row = true class, column = predicted."""
     per_step: bool
     silence: int | None = None
-    """The class of silence, where there is one."""
+    """The class of silence, if there is one."""
 
     @property
     def support(self) -> list[int]:
@@ -55,7 +55,7 @@ class ClassReport:
 
     @property
     def accuracy_without_silence(self) -> float | None:
-        """Accuracy where the true class is not silence; None where the task has no such class."""
+        """Accuracy where the true class is not silence; None if the task has no such class."""
         return None if self.silence is None else accuracy_without(self.confusion, self.silence)
 
     def to_dict(self) -> dict[str, Any]:

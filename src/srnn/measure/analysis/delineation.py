@@ -1,7 +1,7 @@
 """How well step labels of an ECG delineate its waves: which borders are found, and their distance from the cardiologist's.
 
-Six step labels (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex a run of QR and RS; ST runs from the
-end of the QRS to the end of the T wave, so it gives the T wave's offset, but no onset (none is labelled).
+Six step labels (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex is a run of QR and RS; ST runs from
+the end of the QRS to the end of the T wave, so it gives the T wave's offset, but no onset (none is labelled).
 
 Rules
     - Only labelled stretches count; predictions elsewhere, before the loss's ``start`` and after a sequence's length
@@ -9,12 +9,12 @@ Rules
     - Predictions flicker. Two predicted runs of a wave less than ``gap_ms`` apart are one wave; then predicted runs
       shorter than ``shortest_ms`` are dropped. Reference labels are left unchanged.
     - Predicted and reference waves are paired one to one, nearest first. A reference border is found if the paired wave has
-      its border within ``tolerance_ms``; else it is missed. A predicted border that matches none is extra.
+      this border within ``tolerance_ms``; else it is missed. A predicted border that matches no reference border is extra.
     - sensitivity = found / reference borders, ppv = found / predicted borders; errors (predicted - reference, so late is
-      positive) are over the found ones. A wave is found when all its borders are found in one predicted wave.
+      positive) are taken over the found borders. A wave is found if all its borders are found in one predicted wave.
 
 The tolerance of 150 ms is the match window of ANSI/AAMI EC57 for beats, which papers on delineation use for every border.
-``CSE_TOLERANCE_MS``: twice the standard deviation among experts (CSE Working Party, Eur. Heart J. 6, 1985, as
+``CSE_TOLERANCE_MS`` is twice the standard deviation among experts (CSE Working Party, Eur. Heart J. 6, 1985, as
 given by Martinez et al., IEEE Trans. Biomed. Eng. 51, 2004); an algorithm's standard deviation is compared with it.
 """
 
@@ -47,7 +47,7 @@ CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = MappingProxyType(
 
 
 def has_waves(task: Task) -> bool:
-    """Whether a task labels each step, of some milliseconds, with the segments of which waves consist."""
+    """Whether a task labels each step with a segment of which waves consist, and says how long a step lasts."""
     return task.kind == "per_step" and tuple(task.class_names) == CLASS_NAMES and task.step_ms is not None
 
 
@@ -58,18 +58,18 @@ class Run(NamedTuple):
     offset: int
 
     def sees(self, border: Border, length: int) -> bool:
-        """Whether the run begins, or ends, within a stretch of ``length`` steps."""
+        """Whether the run has this border within a stretch of ``length`` steps, so that it begins, or ends, there."""
         return 0 < getattr(self, border) < length
 
 
 @dataclass
 class _Matched:
-    """Waves, or borders of one kind, over all sequences so far."""
+    """Counts of waves, or of borders of one kind, over all sequences so far."""
 
     reference: int = 0
-    """In the labels; waves whose borders are all visible."""
+    """How many are in the labels; of waves, only those whose borders are all visible."""
     predicted: int = 0
-    """In the predictions; waves without those paired with a reference wave whose borders are not all visible."""
+    """How many are in the predictions; without waves paired with a reference wave whose borders are not all visible."""
     found: int = 0
 
     @property
@@ -92,7 +92,7 @@ class BorderReport(_Matched):
 
     cse_tolerance_ms: float
     errors_ms: list[float] = field(default_factory=list)
-    """Predicted - reference, of those found."""
+    """Predicted - reference, for the borders found."""
 
     @property
     def mean_ms(self) -> float | None:
@@ -145,7 +145,7 @@ class Delineation:
         }  # fmt: skip
 
     def _compare(self, wave: str, true: Labels, predicted: Labels) -> None:
-        """One labelled stretch, one wave."""
+        """Count one kind of wave in one labelled stretch."""
         classes, borders = WAVES[wave]
         length, report = len(true), self.waves[wave]
         references = _runs(np.isin(true, classes))
@@ -156,7 +156,7 @@ class Delineation:
             guess = guesses[partner[i]] if i in partner else None
             seen: list[Border] = [border for border in borders if reference.sees(border, length)]
             found = 0
-            for border in seen:  # of the others the guess's border is neither right nor wrong
+            for border in seen:  # at other borders a guess is neither right nor wrong
                 count = report.borders[border]
                 count.reference += 1
                 if guess is not None and guess.sees(border, length):

@@ -1,7 +1,7 @@
 """Choosing an exit policy: accuracy against latency for a grid of confidences, patiences and first steps.
 
-A policy (``policy.py``) is chosen on the validation split: of all whose accuracy there is at most the allowed loss below
-that of waiting for the end, the one that decides earliest on average. Counting is done batch by batch; no sequence is kept.
+A policy (``policy.py``) is chosen on the validation split: the one that decides earliest on average, of all that lose at most
+the allowed accuracy there against waiting for the end. Counting is done batch by batch; no sequence is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONFIDENCES = (
 PATIENCES = (1, 2, 4, 8, 16)
 """Numbers of consecutive steps that are tried."""
 EARLIEST = (1, 16, 32, 64, 128, 256, 512)
-"""First steps that are tried, together with the first that the loss counts: training ignores the output before it."""
+"""First steps that are tried, together with the first step that the loss counts: training ignores the output before that."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ExitPoint:
     exited: float
     """Fraction of the sequences that the policy decides, before their end or at it."""
     accuracy_exited: float | None
-    """Of these."""
+    """Accuracy over these sequences."""
     mean_steps: float
     """Steps read before the decision, over all sequences."""
     median_steps: float
@@ -53,7 +53,7 @@ class ExitPoint:
 class ExitCounts:
     """Counts the outcome of every confidence, patience and earliest step, with one margin.
 
-    ``steps``: of the longest sequence.
+    ``steps``: the length of the longest sequence.
     """
 
     def __init__(self, loss: Loss, steps: int, patiences: Sequence[int] = PATIENCES, margin: float = 0.0) -> None:
@@ -124,7 +124,7 @@ class ExitCounts:
         return [self.point(self._policy(confidence, patience, earliest)) for confidence in CONFIDENCES]
 
     def choose(self, allowed_loss: float, split: str) -> ExitPolicy:
-        """The policy that decides earliest on average among those that lose at most ``allowed_loss`` accuracy (0.005: half a
+        """The policy that decides earliest on average, of those that lose at most ``allowed_loss`` of accuracy (0.005: half a
         percentage point)."""
         least = self.full_right - allowed_loss * int(self.full_at.sum()) - 1e-9
         steps = self.at @ np.arange(self.at.shape[-1])
@@ -154,15 +154,15 @@ class EarlyExit:
     policy: ExitPolicy
     split: str
     waiting: ExitPoint
-    """On the split, always deciding at the end."""
+    """Results on the split, always deciding at the end."""
     result: ExitPoint
-    """On the split, with the policy."""
+    """Results on the split, with the policy."""
     validation: ExitPoint
-    """On validation, with the policy."""
+    """Results on validation, with the policy."""
     curve: list[ExitPoint]
-    """On the split, for every confidence, with the policy's patience, margin and earliest step."""
+    """Results on the split for every confidence, with the policy's patience, margin and earliest step."""
     first_reached: list[ExitPoint]
-    """On the split, for every confidence with patience 1, from the first step that the loss counts: the time to decision."""
+    """The time to decision: results on the split for every confidence, with patience 1, from the first step the loss counts."""
 
     @classmethod
     def chosen_on(cls, validation: ExitCounts, counts: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:

@@ -1,7 +1,7 @@
 """Activity of the hidden neurons on a split: firing rates, dead and saturated neurons, synaptic operations.
 
 A synaptic operation (SOP) is one spike that arrives at one synapse: a neuron's spike counts once for each neuron that it
-reaches over a non-zero weight: those of its own layer over recurrent weights (in the next step) and those of the next layer.
+reaches over a non-zero weight, in its own layer over recurrent weights (in the next step) and in the next layer.
 Non-zero inputs are counted separately, as they need not be spikes; with substeps they are repeated, and count in each.
 Operations within a neuron (leak, threshold, adaptation) are not SOPs. Analog neurons (ReLU) do not spike: their rate is the
 fraction of their outputs that are not 0, and such an output is multiplied at each synapse, whereas a spike is added.
@@ -35,7 +35,7 @@ class LayerActivity:
     emission: str
     """"spike", or the emission of an analog neuron: "relu", "identity"."""
     rates: Rates
-    """(size,) spikes per (sub)step of each neuron; of an analog one the fraction of (sub)steps in which its output is not 0."""
+    """(size,) spikes per (sub)step of each neuron; for analog ones the fraction of (sub)steps with an output other than 0."""
     sops: int
     """Synaptic operations of its spikes, over the whole split."""
 
@@ -59,7 +59,7 @@ class Activity:
     input_events: int
     """Number of inputs that are not 0."""
     input_sops: int
-    """Of these."""
+    """Synaptic operations of these inputs."""
     saturated_above: float = SATURATED
 
     @property

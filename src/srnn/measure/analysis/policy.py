@@ -5,7 +5,7 @@
     deciding = policy.begin()                   # one step at a time, with a srnn.Stream
     while (decision := deciding.push(stream.push(x_t))) is None: ...
 
-``exits.py`` chooses one.
+``exits.py`` chooses a policy.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Decisions(NamedTuple):
 
 @dataclass(frozen=True)
 class ExitPolicy:
-    """When to decide. Holds all that is needed to apply it to a network's output, and its origin; stored as a small JSON file."""
+    """When to decide. Holds all that is needed to apply it to a network's output, and its origin; saved as a small JSON file."""
 
     loss: str
     """The recipe's loss, which says how the output becomes scores."""
@@ -45,15 +45,15 @@ class ExitPolicy:
     confidence: float | None = None
     """Decide when the confidence in a class is at least this; None: never before the end."""
     margin: float = 0.0
-    """Min difference between that confidence and the confidence in any other class."""
+    """Least difference between that confidence and the confidence in any other class."""
     patience: int = 1
-    """Number of consecutive steps for which the same class must satisfy both."""
+    """Number of consecutive steps for which the same class must satisfy both conditions."""
     earliest: int = 1
-    """Min number of steps to read before deciding; of these only the last one counts towards the patience."""
+    """Least number of steps to read before deciding; of these only the last one counts towards the patience."""
     chosen_on: str | None = None
     """The split on which it was chosen."""
     allowed_loss: float | None = None
-    """Accuracy that it was allowed to lose there."""
+    """Accuracy that the policy was allowed to lose there."""
 
     def __post_init__(self) -> None:
         def require(good: bool, name: str, rule: str) -> None:
@@ -69,7 +69,7 @@ class ExitPolicy:
         require(self.allowed_loss is None or _share(self.allowed_loss), "allowed_loss", "a number from 0 to 1")
 
     def decide(self, output: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Decisions:
-        """The network's output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> decisions."""
+        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> the decisions."""
         x = np.asarray(output, np.float64)
         one = x.ndim == 2
         x = x[None] if one else x
@@ -133,12 +133,12 @@ class ExitPolicy:
         return cls.from_dict(read_json(Path(path), "an exit policy"), str(path))
 
     def save(self, path: Path | str) -> None:
-        """Write it as JSON, atomically."""
+        """Write the policy as JSON, atomically."""
         write_json(Path(path), self.to_dict())
 
 
 class Deciding:
-    """A policy applied to streams, one step after another. Made by ``ExitPolicy.begin``."""
+    """A policy applied to streams, step by step. Made by ``ExitPolicy.begin``."""
 
     def __init__(self, policy: ExitPolicy, streams: int | None) -> None:
         if streams is not None and not _whole(streams, 1):
@@ -148,9 +148,9 @@ class Deciding:
         self._scores: RunningScores | None = None
         self._before, self._row = np.full(count, -1), np.zeros(count, np.int64)
         self.classes = np.full(count, -1)
-        """(streams,) the class that each stream has decided, -1 while undecided."""
+        """(streams,) the class decided for each stream, -1 while undecided."""
         self.guesses = np.full(count, -1)
-        """(streams,) the class that each would decide now."""
+        """(streams,) the class that would be decided for each stream now."""
 
     def push(self, output: npt.ArrayLike, active: npt.ArrayLike | None = None) -> Any:
         """The network's output at the next step: (C,) -> the class once it is decided, else None.
@@ -183,7 +183,7 @@ class Deciding:
         return self.classes.copy()
 
     def reset(self, active: npt.ArrayLike | None = None) -> None:
-        """Begin a new sequence in all streams, or in those of a mask (n,)."""
+        """Begin a new sequence in all streams, or where a mask (n,) is True."""
         which = np.arange(len(self.classes)) if active is None else np.flatnonzero(np.asarray(active))
         self._before[which], self._row[which], self.classes[which], self.guesses[which] = -1, 0, -1, -1
         if self._scores is not None:
@@ -199,8 +199,8 @@ def in_a_row(
     """(B, T): for how many consecutive steps the same class has been sure.
 
     Args:
-        predicted, sure: (B, T) the class at each step, and whether it is sure.
-        before, count: (B,) the same of the step before: its class, and its number of such steps (0 before a sequence).
+        predicted, sure: (B, T) the class at each step, and whether the network is sure of it.
+        before, count: (B,) for the step before: its class, and the number of such steps up to it (0 before a sequence).
     """
     step = np.arange(predicted.shape[1])
     held = np.column_stack([count > 0, sure[:, :-1]])

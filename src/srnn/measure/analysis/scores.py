@@ -4,8 +4,8 @@
     ce_sum_softmax  sum of softmax(output) from ``start`` on      ce_spike_count   sum of the output from ``start`` on
     nll             the output itself
 
-Before ``start`` a prefix is scored by its last step alone, as ``srnn.nn.losses`` scores a sequence that ends there. Computed in
-numpy and float64, so that step by step gives the same bits as the whole sequence at once.
+Before ``start`` a prefix is scored by its last step alone, as ``srnn.nn.losses`` scores a sequence that ends there. Scores are
+computed in numpy and float64, so that step by step gives the same bits as the whole sequence at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVERY = slice(None)
 def softmax(x: npt.NDArray[Any]) -> Scores:
     """Softmax along the last axis."""
     e = x - x.max(-1, keepdims=True)
-    np.exp(e, out=e)  # in place: of a long recording each copy counts
+    np.exp(e, out=e)  # in place: with a long recording, each copy counts
     e /= e.sum(-1, keepdims=True)
     return e
 
@@ -41,17 +41,17 @@ def running_scores(output: npt.NDArray[Any], loss: str, start: int = 0) -> Score
 
 
 class RunningScores:
-    """``running_scores`` as the steps come, for n streams that may begin at different times; the state is ``steps, total``."""
+    """``running_scores`` as steps arrive, for n streams that may begin at different times; the state is ``steps, total``."""
 
     def __init__(self, loss: str, start: int, streams: int, classes: int) -> None:
         self.loss, self.start = loss, start
         self.steps = np.zeros(streams, np.int64)
         """Number of steps that each stream has read."""
         self.total = np.zeros((streams, classes))
-        """Sums of those from ``start`` on."""
+        """Sums over the steps from ``start`` on."""
 
     def push(self, output: npt.NDArray[Any], which: npt.NDArray[np.int64] | slice = EVERY) -> Scores:
-        """Output (m, T, C) at the next T steps of the streams ``which`` (m,) -> their scores (m, T, C)."""
+        """The output (m, T, C) at the next T steps of the streams ``which`` (m,) -> their scores (m, T, C)."""
         x = np.asarray(output, np.float64)
         read = self.steps[which].copy()
         self.steps[which] = read + x.shape[1]
@@ -63,7 +63,7 @@ class RunningScores:
         late = (number >= 0)[..., None]
         total = np.where(late, x, 0.0)
         total[:, 0] += self.total[which]
-        np.cumsum(total, axis=1, out=total)  # step by step, so that no bit depends on how the steps come in blocks
+        np.cumsum(total, axis=1, out=total)  # step by step, so that no bit depends on how the steps are cut into blocks
         self.total[which] = total[:, -1]
         if self.loss == "ce_mean":
             total /= np.maximum(number + 1, 1)[..., None]
@@ -78,8 +78,8 @@ class RunningScores:
 def confidences(scores: Scores, loss: str) -> Scores:
     """Scores (..., C) -> confidence in each class, (..., C), summing to 1; the ranking of the classes is kept.
 
-    softmax(scores) for means and single steps. Sums grow with time, and so would the confidence of their softmax: for them it
-    is the mean of the steps' softmax (ce_sum_softmax), or the fractions of the spikes after adding one per class
+    softmax(scores) for means and single steps. Sums grow with time, and so would the confidence of their softmax: for sums it
+    is the mean of the steps' softmax (ce_sum_softmax), or the fraction of the spikes after adding one per class
     (ce_spike_count).
     """
     if loss == "ce_sum_softmax":
@@ -90,8 +90,8 @@ def confidences(scores: Scores, loss: str) -> Scores:
 
 
 def check_confidences(believed: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output") -> None:
-    """SrnnError, which names the first such of the ``steps`` (T,), where confidences (T, C) are not finite: no class would be
-    meant."""
+    """SrnnError, which names the first of the ``steps`` (T,) concerned, if confidences (T, C) are not finite: they would mean
+    no class."""
     if not np.isfinite(believed).all():
         step = int(steps[~np.isfinite(believed).all(-1)][0])
         raise SrnnError(

@@ -16,14 +16,14 @@ from ...nn.neurons import Neuron
 
 Values = npt.NDArray[np.float64]
 WIDE = 20.0
-"""Ratio of the longest to the shortest time constant above which bins grow by a constant factor."""
+"""Ratio of the longest to the shortest time constant above which histogram bins grow by a constant factor."""
 
 
 class Histogram(NamedTuple):
     """Histogram of the time constants of a layer's neurons, as JSON values."""
 
     log: bool
-    """Whether bins grow by a constant factor, because the range is wide; else all have the same width."""
+    """Whether bins grow by a constant factor, because the range is wide; otherwise all have the same width."""
     edges: list[float]
     """(bins + 1,) in steps."""
     now: list[int]
@@ -47,7 +47,7 @@ class TimeConstants:
 
     @property
     def rms_change(self) -> float | None:
-        """Root-mean-square change, in steps, of the neurons for which it is finite."""
+        """Root-mean-square change, in steps, over the neurons for which it is finite."""
         if self.initial is None:
             return None
         both = np.isfinite(self.values) & np.isfinite(self.initial)
@@ -60,7 +60,7 @@ class TimeConstants:
         edges = np.geomspace(both.min(), both.max(), bins + 1) if log else np.histogram_bin_edges(both, bins)
 
         def counts(values: Values) -> list[int]:
-            inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded outer edge loses nobody
+            inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded edge loses no neuron
             return np.histogram(inside, edges)[0].tolist()
 
         initial = None if self.initial is None else counts(self.initial)
@@ -108,7 +108,7 @@ def trained_time_constants(neuron: Neuron) -> set[str]:
 
 
 def _finite(values: Values) -> Values:
-    """The finite values: some published time constants are not finite, and a neuron that turns no more has no period."""
+    """The finite values: some published time constants are not finite, and a neuron that no longer turns has no period."""
     return values[np.isfinite(values)]
 
 

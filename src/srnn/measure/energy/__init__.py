@@ -2,7 +2,7 @@
 
 energy(net, x)["models"]["fp32"]["energy_pj"]["step"]        measured on an input
 
-layers = describe_network(net)                               or step by step, with given rates:
+layers = describe_network(net)                               or step by step, with rates that you give:
 counts = count(layers, Activity(spikes=True, density=0.1, rates=(0.3,)))
 picojoules(total(counts), FP32)
 """

@@ -25,14 +25,14 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What happens in a network at a step. A number stands for all channels or neurons, an array gives each its own."""
+    """What happens in a network in a step. A number stands for all channels or neurons; an array has one for each."""
 
     spikes: bool
     """Whether every value of the input is 0 or 1 (or -1, a spike of the other sign); otherwise the input is analog."""
     density: float | Array
-    """(inputs,): fraction of the input's values that are not 0; of spikes, how many come per step."""
+    """(inputs,): fraction of the input's values that are not 0; for spikes, how many arrive per step."""
     rates: tuple[float | Array, ...] | None = None
-    """For each hidden layer (units of all directions,): how often a neuron emits something other than 0, per update. None: not
+    """For each hidden layer (units of all directions,): how often per update a neuron emits something other than 0. None: not
     measured."""
     steps: float | None = None
     """Mean length of a sequence in steps; None: not known."""
@@ -57,20 +57,20 @@ def _within(rate: float | Array) -> bool:
 class ActivityTally:
     """Counts what a network reads and what its hidden neurons emit, batch by batch; padding is left out.
 
-    Run an SRNN with ``record=recorded(network)``: the spikes of two directions cannot be told from their mean.
+    Run an SRNN with ``record=recorded(network)``: the spikes of two directions do not follow from their mean.
     """
 
     def __init__(self, network: Network | None) -> None:
         self.network = network
         self.sequences = self.steps = 0
         self.events: Any = 0
-        """(inputs,): values that are not 0, behind the network's trained encoder if it has one."""
+        """(inputs,): values that are not 0, after the network's trained encoder if it has one."""
         self.fired: list[Array] = []
-        """Of each hidden layer (units of all directions,): in how many updates a neuron emitted something other than 0."""
+        """For each hidden layer (units of all directions,): in how many updates a neuron emitted something other than 0."""
         self.spikes = True
 
     def add(self, batch: Batch, result: Result | None = None) -> None:
-        """Count a batch's input and, with what the network gave for it, its hidden neurons. Classical networks have none."""
+        """Count a batch's input and, from the network's ``result`` for it, the hidden neurons. Classical networks have none."""
         import torch
 
         from ...nn.network import SRNN
@@ -107,7 +107,7 @@ def recorded(network: Network) -> tuple[str, ...]:
 
 
 def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
-    """What a split's inputs are; without rates."""
+    """The activity of a split's inputs, without rates."""
     tally = ActivityTally(None)
     for batch in sequences.batches(batch_size):
         tally.add(batch)
@@ -115,7 +115,7 @@ def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
 
 
 def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) -> tuple[Evaluation, Activity]:
-    """How good a network is on a split, and what happens in it, in one pass."""
+    """How good a network is on a split, and its activity there, in one pass."""
     from ...training.evaluation import Tally, run_batches
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
@@ -127,7 +127,7 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
 
 
 def within(values: Tensor | Spikes, lengths: Tensor | None) -> Tensor | Spikes:
-    """(B, T, size) with zeros in place of what is beyond each sequence's length: nothing reads it, whatever it is."""
+    """(B, T, size) with zeros beyond each sequence's length: nothing reads those steps, whatever they hold."""
     from ...data.spikes import Spikes
     from ...nn.kernels.problem import without_padding
 

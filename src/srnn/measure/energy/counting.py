@@ -1,7 +1,7 @@
-"""The one count of operations: of every layer, in one step of the network's input. Price lists (``prices.py``) apply to it.
+"""The one count of operations, for every layer and one step of the network's input. Price lists (``prices.py``) apply to it.
 
     layers = describe_network(net)                 sizes, weights that are not 0, multiplications of the neurons' equations
-    counts = count(layers, activity)               a ``LayerCounts`` each, for what arrives and what the neurons emit
+    counts = count(layers, activity)               one ``LayerCounts`` each, for what arrives and what the neurons emit
 
 A spike adds its weights where it arrives; any other value is multiplied. A weight that is 0 costs nothing, except in the paper's
 count. What a neuron multiplies is read off the record of its own equations, so that any neuron is counted alike.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """A unit of torch's, whose equations are not ours: what it takes by the paper's rules."""
+    """A unit of a torch cell, whose equations are not ours: its operations by the paper's rules."""
 
     gates: int
     """Weights from each source to each unit."""
@@ -49,51 +49,51 @@ class Cell:
     products: int
     """Products of gates and states in a unit, which NeuroBench counts as synaptic operations."""
     biases: int
-    """Torch's two are one where only their sum counts."""
+    """Biases of a unit; torch's two are one where only their sum counts."""
     variables: int
 
 
 CELLS = {"rnn": Cell(1, 2, 4, 0, 1, 0), "gru": Cell(3, 3, 12, 3, 4, 0), "lstm": Cell(4, 4, 17, 3, 4, 1)}
 _BITS = 32
-"""Spikes that a word keeps until they arrive."""
+"""How many spikes a word keeps until they arrive."""
 RELU_IN_PAPER = 5
-"""Multiplications of a ReLU unit by the paper's rule, which gives a spiking neuron only what its equations take."""
+"""Multiplications of a ReLU unit by the paper's rule, which counts for a spiking neuron only those in its equations."""
 
 
 @dataclass(frozen=True)
 class LayerShape:
-    """One layer, the readout too, as far as its cost depends on it. Counts are those of all directions.
+    """What the cost of one layer, or of the readout, depends on. Counts include all directions.
 
-    Unlike a ``FrozenLayer`` it is of torch's cells and of dense layers too: what the operations of all kinds are counted from.
+    Unlike a ``FrozenLayer`` it also describes torch's cells and dense layers, so that all kinds are counted from it.
     """
 
     name: str
-    """As in the network: "layers.0", ..., "readout"."""
+    """The name in the network: "layers.0", ..., "readout"."""
     kind: str
     """The neuron's name, the cell's ("rnn", "gru", "lstm") or "dense". For people; nothing is decided by it."""
     emission: str
     """"spike", "relu" or "identity"; "cell" for torch's cells, "dense" for dense layers."""
     inputs: int
     units: int
-    """Of one direction."""
+    """Units of one direction."""
     directions: int
     fan_in: Array
     """(inputs,): weights that are not 0 from each input."""
     fan_own: Array
     """(units of all directions,): the same from each unit to its own layer; () if it is not recurrent."""
     updates: float
-    """For one step of the network's input: more than 1 with substeps."""
+    """Updates for one step of the network's input: more than 1 with substeps."""
     neuron_macs: int
-    """Multiplications of an update of all units, without those of weights."""
+    """Multiplications in an update of all units, without those by weights."""
     variables: int
-    """Of a unit: state that is kept from step to step, without what it emits."""
+    """State that a unit keeps from step to step, without what it emits."""
     constants: int
-    """Of a unit: what an update reads (decays, threshold, ...)."""
+    """Constants of a unit that an update reads (decays, threshold, ...)."""
     cell: Cell
     waiting_in: int = 0
-    """With delays, values of the input that are kept until they arrive; of all directions, as is the next."""
+    """With delays, values of the input that are kept until they arrive; for all directions, like ``waiting_own``."""
     waiting_own: int = 0
-    """The same of what the layer itself emits."""
+    """The same for what the layer itself emits."""
 
     @property
     def cells(self) -> int:
@@ -106,7 +106,7 @@ class LayerShape:
 
     @property
     def event_driven(self) -> bool:
-        """Whether an input spike adds a weight where it arrives; other layers multiply all that comes, spikes and zeros too."""
+        """Whether an input spike adds a weight where it arrives; other layers multiply every input, even spikes and zeros."""
         return self.emission in ("spike", "identity")
 
     @property
@@ -193,13 +193,13 @@ def _classical(name: str, layer: Any) -> LayerShape:
 
 
 def _normed(layer: LayerShape) -> LayerShape:
-    """With layer normalisation of its output: of each unit the square, the division by the deviation, and the gain; its gain and
-    bias are read."""
+    """The layer with layer normalisation of its output: per unit, a square, a division by the deviation and a gain; the gain
+    and the bias are read."""
     return replace(layer, neuron_macs=layer.neuron_macs + 3 * layer.cells, constants=layer.constants + 2)
 
 
 def _fan(weights: Sequence[Array]) -> Array:
-    """(presynaptic,): weights (postsynaptic, presynaptic) that are not 0, of all matrices together; () of none."""
+    """(presynaptic,): weights (postsynaptic, presynaptic) that are not 0, of all matrices together; () without matrices."""
     return np.concatenate(weights).astype(bool).sum(0, dtype=float) if weights else np.zeros(0)
 
 
@@ -208,25 +208,25 @@ class LayerCounts:
     """Operations and memory accesses of one layer (or, summed, of a network) in one step of the network's input."""
 
     synaptic_macs: float = 0.0
-    """Values that are no spikes times weights, zeros among the values too."""
+    """Products of weights and values that are not spikes, including values of zero."""
     synaptic_acs: float = 0.0
     """Weights that spikes add."""
     neuron_macs: float = 0.0
     """Multiplications within the units."""
     effective_macs: float = 0.0
-    """NeuroBench's: only of values that are not 0; neurons for nothing, but products of gates and states."""
+    """NeuroBench's MACs: only of values that are not 0; neurons are free, but products of gates and states count."""
     effective_acs: float = 0.0
     dense: float = 0.0
-    """NeuroBench's: of all weights and values."""
+    """NeuroBench's dense operations: of all weights and values."""
     paper_macs: float = 0.0
-    """The paper's, at its one average rate."""
+    """The paper's MACs, at its one average rate."""
     paper_acs: float = 0.0
     additions: float = 0.0
-    """Of biases, and of each spike's reset."""
+    """Additions of biases, and one for each spike's reset."""
     rescalings: float = 0.0
-    """Updates of a neuron: in int8 each takes one multiplication, which makes a current of a sum."""
+    """Updates of a neuron: in int8 each takes one multiplication, which turns a sum into a current."""
     weight_reads: float = 0.0
-    """Words: weights, biases and constants."""
+    """Words read: weights, biases and constants."""
     state_accesses: float = 0.0
     """Words read or written: state variables, and membranes to which a spike is added."""
     signal_accesses: float = 0.0
@@ -248,7 +248,7 @@ def total(counts: Sequence[LayerCounts]) -> LayerCounts:
 
 
 def spiking(layers: Sequence[LayerShape]) -> bool:
-    """Whether a hidden layer spikes: all then depends on its rate."""
+    """Whether a hidden layer spikes: then everything depends on its rate."""
     return any(layer.spiking for layer in layers[:-1])
 
 
@@ -258,13 +258,13 @@ def graded(layers: Sequence[LayerShape]) -> bool:
 
 
 def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
-    """Mean over all hidden neurons, as the evaluation reports it; None where it was not measured."""
+    """Mean rate over all hidden neurons, as the evaluation reports it; None if it was not measured."""
     sizes, rates = [layer.cells for layer in layers[:-1]], activity.layer_rates
     return None if rates is None else float(np.dot(rates, sizes)) / sum(sizes)
 
 
 def rates_of(layers: Sequence[LayerShape], rates: Sequence[float]) -> tuple[float, ...]:
-    """One rate for all hidden layers or one for each, as one for each. SrnnError for another number of them."""
+    """One rate for each hidden layer, from one for all or one for each. SrnnError for any other number of rates."""
     hidden = len(layers) - 1
     if len(rates) not in (1, hidden):
         raise SrnnError(f"This network has {hidden} hidden layers; give one rate for all or one for each.")
@@ -272,16 +272,16 @@ def rates_of(layers: Sequence[LayerShape], rates: Sequence[float]) -> tuple[floa
 
 
 def count(layers: Sequence[LayerShape], activity: Activity, analog_in_paper: bool = False) -> tuple[LayerCounts, ...]:
-    """What each layer of a network takes, in order.
+    """The operations and memory accesses of each layer of a network, in order.
 
     Args:
         layers: from ``describe_network``.
         activity: what arrives, and how often each hidden neuron emits something. Rates of layers that do not spike may be
-            missing; they then count as never 0. An input that is held (substeps) arrives at each update; each spike of a
-            bidirectional layer is delivered on its own, also where the directions are averaged.
-        analog_in_paper: whether the paper's count takes the analog input into a spiking first layer also as MACs.
+            missing; their outputs then count as never 0. An input that is held (substeps) arrives at each update; each spike of
+            a bidirectional layer is delivered on its own, even if the directions are averaged.
+        analog_in_paper: whether the paper's count also takes the analog input into a spiking first layer as MACs.
 
-    Raises SrnnError where a spiking layer's rate is missing, or there are more or fewer rates than hidden layers.
+    Raises SrnnError if a spiking layer's rate is missing, or there are more or fewer rates than hidden layers.
     """
     rates = _rates(layers, activity)
     mean = mean_rate(layers, activity) or 0.0
@@ -299,14 +299,14 @@ def count(layers: Sequence[LayerShape], activity: Activity, analog_in_paper: boo
 
 
 def fan_out(layers: Sequence[LayerShape], index: int) -> Array:
-    """(units of all directions,): synapses, of weights that are not 0, that an output of hidden layer ``index`` reaches."""
+    """(units of all directions,): how many synapses, with weights other than 0, an output of hidden layer ``index`` reaches."""
     layer, following = layers[index], layers[index + 1].fan_in
     own = layer.fan_own if len(layer.fan_own) else 0
     return own + (following if len(following) == layer.cells else np.tile(following, layer.directions))
 
 
 def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
-    """(cells,) of each layer; the readout is not recurrent, and its spikes go nowhere."""
+    """The rates (cells,) of each layer; 0 for the readout, which is not recurrent and whose spikes go nowhere."""
     if activity.rates is None and spiking(layers):
         raise SrnnError("The firing rates of this network were not measured.")
     hidden = activity.rates or [1.0] * len(layers[:-1])
@@ -316,7 +316,7 @@ def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
 
 
 def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
-    """What arrives at each input of the following layer: events of spiking layers, else values that are not 0."""
+    """What arrives at each input of the following layer: events from spiking layers, else values that are not 0."""
     updates = layer.updates if layer.spiking else following.updates
     if following.inputs == layer.cells:
         return rate * updates
@@ -325,7 +325,7 @@ def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
 
 
 def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> LayerCounts:
-    """A layer's counts but the paper's. ``arriving`` (inputs,): events, or values that are not 0, in the step."""
+    """A layer's counts except the paper's. ``arriving`` (inputs,): events, or values that are not 0, in the step."""
     updates, cells = layer.updates, layer.cells * layer.updates
     stored_in, stored_own = layer.fan_in.sum(), layer.fan_own.sum()
     active_in = float(arriving @ layer.fan_in)
@@ -360,22 +360,22 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
 
 
 def _added(synapses: float, events: float) -> LayerCounts:
-    """Events are read; at each target a weight is read, and the membrane read and written."""
+    """Counts of added weights: events are read; at each target a weight is read, and the membrane read and written."""
     return LayerCounts(
         synaptic_acs=synapses, weight_reads=synapses, state_accesses=2 * synapses, signal_accesses=events, addresses=synapses
     )  # fmt: skip
 
 
 def _multiplied(macs: float, weights: float, values: float) -> LayerCounts:
-    """Each weight is read, each value once for the layer; sums stay in a register."""
+    """Counts of multiplied weights: each weight is read, each value once for the layer; sums stay in a register."""
     return LayerCounts(synaptic_macs=macs, weight_reads=weights, signal_accesses=values, addresses=weights)
 
 
 def _in_paper(layer: LayerShape, before: LayerShape | None, rate: float, analog_input: bool) -> tuple[float, float]:
     """(MACs, ACs) by the paper's rules: one rate stands for every synapse, the input's included.
 
-    A layer after a bidirectional one reads as many inputs as that has units in one direction, whether or not the directions are
-    concatenated.
+    A layer after a bidirectional one reads as many inputs as there are units in one direction, whether or not the directions
+    are concatenated.
     """
     inputs = layer.inputs if before is None else before.units
     synapses, own = layer.cell.gates * inputs * layer.cells, layer.weights_own * layer.cell.own / layer.cell.gates

@@ -45,10 +45,10 @@ def energy(
     from ...training.evaluation import evaluating
 
     network = uncompiled(network)
-    describe_network(network)  # SrnnError for what is none
+    describe_network(network)  # SrnnError for anything that is not a network
     if step_ms is not None:
         check_positive("step_ms", step_ms)
-    x, lengths = checked(network, x, None, lengths, check=True)  # NaN would be the energy of a network that is silent
+    x, lengths = checked(network, x, None, lengths, check=True)  # NaN would cost as little as a silent network
     if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
         raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
     tally = ActivityTally(network)
@@ -69,19 +69,19 @@ def energy_report(
     accuracy: float | None = None,
     note: str = "",
 ) -> dict[str, Any]:
-    """All about one network, as plain numbers for JSON: energies in pJ, counts for one step.
+    """The energy report of one network, as plain numbers for JSON: energies in pJ, counts for one step.
 
     Args:
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
         analog_in_paper: whether the paper's model counts this task's input as analog.
         name, accuracy, note: passed on; the accuracy is None for a network that is not trained.
 
-    Where a rate that matters was not measured, counts and models are None.
+    Counts and models are None where a rate that they depend on was not measured.
     """
     layers, rates, steps = describe_network(network), activity.layer_rates, activity.steps
     mean = mean_rate(layers, activity)
     tensors = [*network.parameters(), *network.buffers()]
-    # Where a hidden layer spikes, all depends on its rate; zeros of ReLU units only matter to NeuroBench's counts.
+    # Where a hidden layer spikes, everything depends on its rate; zeros of ReLU units only matter to NeuroBench's counts.
     missing = rates is None and spiking(layers)
     counts = () if missing else count(layers, activity, analog_in_paper)
     sums, spikes = total(counts), None
@@ -114,7 +114,7 @@ def energy_report(
 
 
 def price_lists(counts: LayerCounts, technology: Technology) -> dict[str, Prices]:
-    """The prices of each model, for a network of these counts."""
+    """The prices of each model, for a network with these counts."""
     return dict(zip(MODELS, (PAPER, FP32, NEUROBENCH, technology.prices(counts)), strict=True))
 
 
@@ -146,17 +146,17 @@ def break_even(
     analog_in_paper: bool = False,
     dense_activity: Activity | None = None,
 ) -> dict[str, float]:
-    """The firing rate from which on a spiking network costs at least as much as a dense one, by each model.
+    """The firing rate at which a spiking network starts to cost at least as much as a dense one, by each model.
 
-    In every model the energy is a straight line over a rate that all hidden neurons share, so that two rates tell all. The answer
+    In every model the energy is linear in a rate that all hidden neurons share, so that two rates determine it. The answer
     may lie above 1 (spiking costs less at every rate) or below 0 (it never does); it is infinite where spikes cost nothing. The
     input stays as it is, except in the paper's model, whose one rate is also the input's.
 
     Args:
-        layers: of the spiking network, from ``describe_network``.
-        activity: what its input is; the rates are not used.
+        layers: the layers of the spiking network, from ``describe_network``.
+        activity: describes its input; the rates are not used.
         dense: the layers of the other network; whatever its hidden units emit counts as not 0.
-        dense_activity: what its input is; None: the same. A spiking network may read its own behind a trained encoder.
+        dense_activity: describes its input; None: the same. The spiking network may read its input behind a trained encoder.
     """
 
     def costs(of: Sequence[LayerShape], rate: float, given: Activity = activity) -> dict[str, float]:
@@ -174,8 +174,8 @@ def break_even(
 def compare(reports: list[dict]) -> list[dict[str, Any]]:
     """Each network against the first: energy ratio by each model, error ratio, and their product, the efficiency.
 
-    As in the paper's Table S2: above 1, the first network is better. None where something was not measured, or the first makes
-    no error.
+    As in the paper's Table S2: above 1, the first network is better. None where something was not measured, or the first network
+    makes no error.
     """
     first = reports[0]
     rows = []

@@ -1,4 +1,4 @@
-"""What ``srnn energy --out`` writes: networks compared with the first, seeds of one recipe as one row, with a spread."""
+"""What ``srnn energy --out`` writes: networks compared with the first; seeds of one recipe in one row, with a spread."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .prices import MODELS
 
 HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
 NOTHING = "-"
-"""Not measured, or without meaning here."""
+"""Stands for a value that was not measured, or means nothing here."""
 _SEED = re.compile(r"(s|seed)[-_.]*\d+")
-"""The name of a folder that only says the seed, as in a sweep."""
+"""The name of a folder that only gives the seed, as in a sweep."""
 
 
 def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     """One row for each group of ``comparison["networks"]`` that differ in nothing but the seed.
 
-    Each: name, seeds, parameters, and lists over the seeds: accuracy, firing_rate, energy (nJ a step, by model); then, of their
-    means, what ``compare`` has: ratio (by model), error, efficiency (by model). What is not known is None.
+    Each has name, seeds, parameters, and lists over the seeds: accuracy, firing_rate, energy (nJ per step, by model); then, from
+    their means, the values of ``compare``: ratio (by model), error, efficiency (by model). What is not known is None.
     """
     rows: list[dict[str, Any]] = []
     for group in dict.fromkeys(report["group"] for report in comparison["networks"]):
@@ -56,7 +56,7 @@ def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def markdown(comparison: dict[str, Any], command: str) -> str:
-    """The page: energies of a step, what they are compared with the first network's, and break-even rates."""
+    """The page: energies per step, their ratios to the first network's, and break-even rates."""
     rows, signal = seeds_together(comparison), comparison["input"]
     own = md(rows[0]["name"])
     kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
@@ -128,7 +128,7 @@ def markdown(comparison: dict[str, Any], command: str) -> str:
 
 
 def word(network: str) -> str:
-    """What a network is called in a command: its folder or file; of a run of a sweep POINT/sSEED."""
+    """What a network is called in a command: its folder or file; for a run of a sweep, POINT/sSEED."""
     path = Path(network)
     if not path.exists():  # a recipe's name, or a pretrained network's
         return network
@@ -136,7 +136,7 @@ def word(network: str) -> str:
 
 
 def _name(networks: Sequence[str]) -> str:
-    """Of runs ecg-lstm-s0, ecg-lstm-s1: ecg-lstm; of a sweep's POINT/s0, POINT/s1: POINT."""
+    """For runs ecg-lstm-s0, ecg-lstm-s1: ecg-lstm; for a sweep's POINT/s0, POINT/s1: POINT."""
     first = Path(networks[0])
     if _SEED.fullmatch(first.name):
         return first.resolve().parent.name or first.name
@@ -161,5 +161,5 @@ def times(value: float | None) -> str:
 
 
 def digits(value: float) -> str:
-    """Three digits, or all of a number of more, never as 1e+03."""
+    """Three digits, or all digits of larger numbers, never in the form 1e+03."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,14 +1,14 @@
 """What operations cost: each model is a list of prices that applies to the one record of counts (``counting.py``).
 
-paper        the paper's rules and prices (3.1 / 0.1 pJ), one average rate: to compare with its tables
+paper        the paper's rules and prices (3.1 / 0.1 pJ), one average rate: for comparison with its tables
 fp32         each layer's own rates, float32 (4.6 / 0.9 pJ), analog input as MACs
 neurobench   NeuroBench's effective operations at the float32 prices
 memory       operations, memory traffic and addressing, by a technology
 
-All in 45 nm (Horowitz 2014). The paper takes an int32 multiplication alone as its MAC.
+All are for 45 nm (Horowitz 2014). The paper's MAC is an int32 multiplication alone.
 
-Technologies are small TOML files, each number with its source. A file of the user's own may start from a shipped one and say only
-what differs::
+Technologies are small TOML files, each number with its source. Your own file may start from a shipped one and give only what
+differs::
 
     base = "horowitz-45nm"
     name = "int8 weights, 45 nm"
@@ -30,7 +30,7 @@ from ...text import brief
 from .counting import LayerCounts
 
 Prices = Mapping[str, float]
-"""pJ of one, by the name of the count."""
+"""pJ per operation or access, by the name of its count."""
 
 PAPER_MAC_PJ, PAPER_AC_PJ = 3.1, 0.1
 FP32_MAC_PJ, FP32_AC_PJ = 4.6, 0.9
@@ -39,7 +39,7 @@ PAPER: Prices = {"paper_macs": PAPER_MAC_PJ, "paper_acs": PAPER_AC_PJ}
 FP32: Prices = {"synaptic_macs": FP32_MAC_PJ, "neuron_macs": FP32_MAC_PJ, "synaptic_acs": FP32_AC_PJ}
 NEUROBENCH: Prices = {"effective_macs": FP32_MAC_PJ, "effective_acs": FP32_AC_PJ}
 INT8: Prices = {"synaptic_macs": 3.2, "neuron_macs": 3.2, "rescalings": 3.2, "synaptic_acs": 0.1}
-"""Of int8 weights whose sums and states are int32; a multiply-add is both. Not one of the models: ``srnn prune`` has it."""
+"""For int8 weights, int32 sums and states; a MAC is a multiplication plus an addition. Used by ``srnn prune``, not a model."""
 
 MODELS = ("paper", "fp32", "neurobench", "memory")
 
@@ -76,7 +76,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "mac.pj": _AMOUNT, "ac.pj": _AMOUNT, "address.pj": _AMOUNT, "on_chip.bytes": _AMOUNTS, "on_chip.pj": _AMOUNTS,
     "on_chip.access_bits": _BITS, "off_chip.pj": _AMOUNT, "off_chip.access_bits": _BITS,
 }  # fmt: skip
-"""What each setting must be; those of a table by its name and theirs."""
+"""What each setting must be; settings in a table by the table's name and their own."""
 _SECTIONS = tuple(dict.fromkeys(key.partition(".")[0] for key in _SETTINGS if "." in key))
 _KNOWN = {**_SETTINGS, "base": _TEXT, **{f"{section}.source": _TEXT for section in _SECTIONS}}
 
@@ -89,18 +89,18 @@ class Technology:
     word_bits: int
     """Bits of a weight, a state variable, a constant or an event."""
     weights: Literal["on_chip", "off_chip"]
-    """Where weights, biases and constants lie; states and events are always on the chip."""
+    """Where weights, biases and constants are; states and events are always on the chip."""
     mac_pj: float
     ac_pj: float
     address_pj: float
     """The addition that finds the next address."""
     on_chip_bytes: tuple[float, ...]
-    """Capacities for which an access's energy is known, rising."""
+    """Capacities for which the energy of an access is known, ascending."""
     on_chip_pj: tuple[float, ...]
-    """Of one access of ``on_chip_access_bits`` bits at each of them."""
+    """Energy of one access of ``on_chip_access_bits`` bits, for each of these capacities."""
     on_chip_access_bits: int
     off_chip_pj: float
-    """Of one access of ``off_chip_access_bits`` bits."""
+    """Energy of one access of ``off_chip_access_bits`` bits."""
     off_chip_access_bits: int
     sources: Mapping[str, str]
     """Where each number comes from."""
@@ -116,7 +116,7 @@ class Technology:
     def on_chip_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.
 
-        Straight lines between the known capacities; below the smallest its energy, above the largest the last line continues.
+        Linear between the known capacities; constant below the smallest; above the largest, the last line continues.
         """
         size, known, energy = words * self.word_bits / 8, self.on_chip_bytes, self.on_chip_pj
         if size <= known[0] or len(known) == 1:
@@ -135,7 +135,7 @@ class Technology:
 
 
 def technologies() -> list[str]:
-    """Names of the shipped ones."""
+    """Names of the shipped technologies."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
@@ -156,7 +156,7 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
 
 
 def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The file's settings over those of its base."""
+    """The settings of the file, on top of those of its base."""
     shipped = FOLDER / f"{spec}.toml"
     path = shipped if str(spec) in technologies() else Path(spec)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The networks whose energy shall be told: trained runs, recipes, and baselines of the same sizes; their activity measured."""
+"""The networks whose energy is reported: trained runs, recipes, and baselines of the same sizes; their activity is measured."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def compare_energy(
     Args:
         networks: run folders, names of pretrained networks, and recipes (names or files), all of one task; the others are
             compared with the first. With ``rates`` a name is a recipe's.
-        baselines: names of baselines of the first one's sizes, untrained, put after them.
-        split: on which the rates are measured.
-        data: labelled recordings to measure trained networks on instead of their task's own data.
-        rates: firing rates to be taken for granted, one or one for each hidden layer, of a single recipe; nothing is then
+        baselines: names of untrained baselines with the first network's sizes, listed after the networks.
+        split: the split on which the rates are measured.
+        data: labelled recordings on which to measure trained networks, instead of their task's own data.
+        rates: firing rates to assume, one for all hidden layers or one for each, for a single recipe; nothing is then
             measured and no data are needed.
         input_rate: with ``rates``: spikes per channel and step of the input; None: the input is analog.
 
@@ -95,7 +95,7 @@ def compare_energy(
     at_input, encoded = replace(at_input, rates=None), replace(encoded, rates=None)
 
     def read_by(network: Network) -> Activity:
-        """The input, behind the first network's trained encoder for one that has such, too."""
+        """The input; for a network with a trained encoder, after the first network's encoder."""
         return at_input if getattr(network, "encoder", None) is None else encoded
 
     for name in baselines:
@@ -135,8 +135,8 @@ def _task(trained: Trained) -> str:
 
 
 def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) -> Trained:
-    """The network of that run or model, the pretrained one of that name (with given rates: none), or a new one of that recipe
-    (seed 0)."""
+    """The network of that run or model, the pretrained one of that name (not with given ``rates``), or a new one from that
+    recipe (seed 0)."""
     from ...training.pretrained import pretrained_names
     from ...training.runs import open_trained
     from ...training.trained import Trained

@@ -24,7 +24,7 @@ def comparison_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two, or runs of different tasks."""
+    """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two runs, or different tasks."""
     if len(folders) < 2:
         raise SrnnError("Name at least two run folders to compare; for a single run use srnn report RUN.")
     runs = [Run.open(folder) for folder in folders]
@@ -69,7 +69,7 @@ def comparison_content(
 
 
 def measures(name: str, analysis: Analysis, energy: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """The numbers by which runs are compared, ``result`` of them those of the training; None where one does not apply to a run.
+    """The numbers by which runs are compared; those of training come from ``result``. None where one does not apply to a run.
 
     Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0, and
     ``analog_operations_per_step`` how often such an output, or an input, is multiplied at a synapse. Neither is comparable with

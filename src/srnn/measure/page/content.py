@@ -22,7 +22,7 @@ from .samples import kind_of, take_samples
 SAMPLES = 6
 HISTOGRAM_BINS = 24
 MOST_PAIRS = 8
-"""Channels of a signal whose rises and falls have a track each; of more, all inputs share one."""
+"""Most channels of a signal whose rises and falls have a track each; with more, all inputs share one."""
 
 
 def report_content(
@@ -35,13 +35,13 @@ def report_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Collect all about a run, or a model's file. Reads the split, and validation where an exit policy has to be chosen.
+    """Collect everything about a run, or a model's file. Reads the split, and validation if an exit policy has to be chosen.
 
     Args:
         samples: number of real sequences that can be watched step by step.
-        baselines: networks to compare the energy with: run folders, and names of untrained baselines of the same sizes. None:
+        baselines: networks whose energy is compared: run folders, and names of untrained baselines of the same sizes. None:
             an LSTM, unless the run itself is a network of torch's cells.
-        data: labelled recordings to measure on instead of the task's own data.
+        data: labelled recordings on which to measure, instead of the task's own data.
         options: options of the analysis.
 
     Raises SrnnError for a folder that is not a trained run, and for missing data.
@@ -136,12 +136,12 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 
 def training(run: Run) -> dict[str, Any]:
-    """The values that training logged for each epoch, what it did where it was ill, and the epoch that validation chose."""
+    """The values that training logged for each epoch, what it did when it went wrong, and the epoch that validation chose."""
     epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
     result = run.result() if run.outcome.is_file() else None
     if result is not None:
-        result.pop("run", None)  # where it lies is nobody's business
+        result.pop("run", None)  # the run's location is private
     return {
         "epochs": epochs, "events": run.events(), "best_epoch": best[-1] if best else None, "result": result,
     }  # fmt: skip

@@ -31,7 +31,7 @@ def page(content: dict[str, Any]) -> str:
         "data": to_json(content).replace("<", "\\u003c"),
     }
     text = _asset("page.html")
-    for name, part in parts.items():  # the data last: nothing in them is looked at again
+    for name, part in parts.items():  # the data last, so that no placeholder in them is replaced
         text = text.replace(f"<!-- {name} -->", part, 1)
     return text
 
@@ -42,8 +42,8 @@ def to_json(content: dict[str, Any]) -> str:
 
 
 def check_page(path: Path | str) -> None:
-    """SrnnError for a folder, where no page can be, or within one that is not to be written; to be known before anything is
-    measured for it."""
+    """SrnnError if the path is a folder, or is in a folder that cannot be written; to be called before anything is measured
+    for the page."""
     if Path(path).is_dir():
         raise SrnnError(f"{path} is a folder; name a file with --out.")
     check_writable(Path(path).parent)

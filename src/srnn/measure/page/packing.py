@@ -5,7 +5,7 @@
     {"type": "levels", "shape": [T, N], "low": a, "high": b, "data": ""}  a + (b - a) * byte / 255
     {"type": "fine", "shape": [T, N], "low": a, "high": b, "data": ""}    as "levels", with two bytes, little-endian, and 65535
 
-Levels are for plots only. Every number that is printed on a page is a number in the JSON.
+Levels are for plots only. Every number printed on a page is a number in the JSON.
 """
 
 from __future__ import annotations

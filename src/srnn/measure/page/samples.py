@@ -1,6 +1,6 @@
 """Real sequences of a split, step by step: the input, the activity of the neurons, the probabilities of the classes.
 
-They are spread evenly over the split, ordered by class where a sequence has one, whatever the network's accuracy on them.
+They are spread evenly over the split, ordered by class if sequences have one, whatever the network's accuracy on them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BUDGET = 1_500_000
 MOST_STEPS = 4000
 """Max steps of a sequence that are shown: no screen can show more."""
 MOST_LINES = 16
-"""Analog channels that are drawn as lines, each on its own scale; of more (spectra) a picture is drawn."""
+"""Most analog channels that are drawn as lines, each on its own scale; more (spectra) are drawn as a picture."""
 WATCHED = 3
 """Number of neurons of each hidden layer whose membrane potential is shown."""
 
@@ -46,7 +46,7 @@ def take_samples(
     """The content of the page's player: ``watched`` neurons of each hidden layer, and the ``sequences``.
 
     Args:
-        activity: rates on the split, by which neurons are chosen: the most active, the median, and the least active that fires.
+        activity: rates on the split, which choose the neurons: the most active, the median, and the least active that fires.
         policy: marks where the network would decide early.
     """
     network, loss = trained.network, trained.loss
@@ -80,7 +80,7 @@ def take_samples(
 
 
 def _traces(network: Network) -> tuple[str, ...]:
-    """Membrane and drive; nothing where a neuron of one's own calls its membrane something else."""
+    """Membrane and drive; none if a user's own neuron has another name for its membrane."""
     if not isinstance(network, SRNN):
         return ()
     neurons: list[Any] = [layer.neuron for layer in (*network.layers, network.readout)]
@@ -88,7 +88,7 @@ def _traces(network: Network) -> tuple[str, ...]:
 
 
 def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
-    """(B, T, C): probabilities of the classes, at each step from the steps read so far."""
+    """(B, T, C): probabilities of the classes at each step, from the steps read so far."""
     output = outputs.double().numpy()
     if loss.per_step or network.bidirectional:
         return softmax(output)
@@ -126,7 +126,7 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
 
 
 def kind_of(layer: nn.Module) -> str:
-    """What the units of a hidden layer are called: as its neuron or its cell, else relu."""
+    """What the units of a hidden layer are called: the name of its neuron or its cell, else relu."""
     one = getattr(layer, "forward_layer", layer)
     return getattr(getattr(one, "neuron", one), "name", "relu")
 
@@ -145,7 +145,7 @@ def _arrays(
     network: Network, loss: Loss, batch: Batch, result: Result, believed: Array, watched: list[dict[str, Any]], row: int,
     steps: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """The first ``steps`` steps of what a sequence gave, packed."""
+    """The first ``steps`` steps of a sequence's results, packed."""
     sample: dict[str, Any] = {"probabilities": pack_levels(believed[:steps], fine=True)}
     if loss.per_step:
         sample["labels"] = pack_numbers(batch.y[row, :steps].numpy())
@@ -169,7 +169,7 @@ def _arrays(
 
 
 def _input(x: Array) -> dict[str, Any]:
-    """Events as bits, those of either sign separately; else levels, of few channels each between its own min and max."""
+    """Events as bits, the two signs separately; else as levels: if there are few channels, each between its own min and max."""
     if not bool(((x == 0) | (np.abs(x) == 1)).all()):
         if x.shape[1] <= MOST_LINES:
             return {"kind": "lines", "values": [pack_levels(channel) for channel in x.T]}

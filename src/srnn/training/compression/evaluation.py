@@ -27,28 +27,28 @@ if TYPE_CHECKING:
     from ...data.datasets import SplitName
     from ..trained import Trained
 
-_MEASURED = 1000  # sequences, of inputs
-_WATCHED = 64  # of states: these are run
+_MEASURED = 1000  # sequences on which inputs are measured
+_WATCHED = 64  # sequences that are run to measure states
 _BATCH = 128
-_STEPS = 2**19  # of a batch at most: what each neuron emits in each of them is kept
+_STEPS = 2**19  # most steps in a batch: what each neuron emits in each of them is kept
 
 
 def measure_inputs(sequences: Sequences) -> InputFormat:
-    """The format of a split's inputs (usually the training split's), measured on sequences of it."""
+    """The format of a split's inputs (usually the training split's), measured on some of its sequences."""
     rows = evenly_spread(sequences.y, _MEASURED)
     parts = [InputFormat.measure(_inputs(sequences, part)) for part in np.split(rows, range(_BATCH, len(rows), _BATCH))]
     return InputFormat(max(part.largest for part in parts), all(part.whole for part in parts))
 
 
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
-    """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like (unless it is given), and the
-    ranges of the states. SrnnError for inputs that are too large for int8."""
+    """What int8 needs to know about the training split, as fields of ``Trained``: what inputs are like (unless that is given),
+    and the ranges of the states. SrnnError for inputs that are too large for int8."""
     return _known(trained, inputs_as or measure_inputs(sequences), watched(sequences))
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
-    """``measure_int8`` of a network that may know what its inputs are like; nothing where they are too large for int8."""
-    x = watched(sequences)  # data that cannot be read any more are an error, unlike data that are too large
+    """``measure_int8`` for a network that may know what its inputs are like; empty if they are too large for int8."""
+    x = watched(sequences)  # data that can no longer be read are an error, unlike data that are too large
     try:
         inputs_as = trained.inputs_as or measure_inputs(sequences)
     except SrnnError:
@@ -59,13 +59,13 @@ def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
 def _known(trained: Trained, inputs_as: InputFormat, x: np.ndarray[Any, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"inputs_as": inputs_as}
     if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
-        with suppress(SrnnError):  # its weights may have no int8 form, as sums might overflow: there is nothing to know
+        with suppress(SrnnError):  # there may be no int8 form, as sums might overflow: there is nothing to know
             known["state_ranges"] = measure_ranges(device, x, inputs_as)
     return known
 
 
 def watched(sequences: Sequences) -> np.ndarray[Any, Any]:
-    """The inputs on which states are measured: of some sequences (N, T, inputs) of all classes, as data are often sorted by
+    """The inputs on which states are measured: some sequences (N, T, inputs) from all classes, since data are often sorted by
     class."""
     return _inputs(sequences, evenly_spread(sequences.y, _WATCHED))
 
@@ -86,9 +86,9 @@ def evaluate_int8(
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
 
     It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured on the training split.
-    ``state_as``: the format of states; None: as the network was trained for, or 32 bits. ``most``: only the split's first so many
-    sequences are measured. Besides the usual numbers the report has ``saturated``: how many results were too large and were
-    clamped to their range.
+    ``state_as``: the format of states; None: the one the network was trained for, or 32 bits. ``most``: measure only so many
+    sequences, the split's first. Besides the usual numbers the report has ``saturated``: how many results were too large and
+    were clamped to their range.
     """
     device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:
@@ -105,7 +105,7 @@ def evaluate_int8(
 
 
 def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
-    """The integer model in place of a network: real inputs in, real scores out; and how often something saturated."""
+    """The integer model in place of a network: real inputs in, real scores out; and how often a value saturated."""
     x = _dense(batch.x)
     outcome = model.run(model.inputs_as.encode(x))
     valid = np.ones(x.shape[:2], bool)
@@ -113,7 +113,7 @@ def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
         valid = np.arange(x.shape[1]) < batch.lengths.cpu().numpy()[:, None]
 
     def real(values: np.ndarray[Any, Any], bits: int) -> Tensor:
-        numbers = values.astype(np.float32)  # in place: of long sequences each copy counts
+        numbers = values.astype(np.float32)  # in place: with long sequences, each copy counts
         numbers *= valid[:, :, None]
         numbers *= 2.0**-bits
         return torch.from_numpy(numbers)

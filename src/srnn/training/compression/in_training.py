@@ -1,4 +1,4 @@
-"""Compression during training: which network it starts from, which weights are pruned when, and int8.
+"""Compression during training: the network from which it starts, which weights are pruned when, and int8.
 
 Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resumed training continues to the same bits.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def start_from(network: Network, folder: Path, task: Task, train_set: Sequences, device: torch.device) -> None:
     """Put the best network of the run ``folder`` into ``network``.
 
-    Where its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
+    If its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
     SrnnError for a run that does not fit.
     """
     try:
@@ -55,11 +55,11 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
 
 
 class Compression:
-    """The pruning and rounding of one training; does nothing where the recipe has neither.
+    """The pruning and rounding of one training; does nothing if the recipe asks for neither.
 
     Args:
         network: the initial network, on the training device; for int8 its layers will compute with rounded weights.
-        config: of the training.
+        config: the settings of the training.
         train_set: the data on which the ranges of states are measured, if they are stored in few bits.
 
     Raises SrnnError for a network that int8 cannot represent.
@@ -77,7 +77,7 @@ class Compression:
                     matrix.register_hook(lambda gradient, name=name: self._of_kept(name, gradient))
         if config.quantise == "int8":
             try:
-                # One step of it: a neuron of one's own may take what integers have not.
+                # Run one step: a user's own neuron may need operations that integers lack.
                 quantise(device_network(network)).run(np.zeros((1, 1, network.inputs), np.int64))
                 train_as_int8(network)
             except SrnnError as error:
@@ -85,7 +85,7 @@ class Compression:
         self._examples = train_set
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
-        """Keep only the gradient of the remaining weights: pruned ones count in no norm and in no moment."""
+        """Keep only the gradient of the remaining weights: pruned weights count in no norm and no moment."""
         return gradient * self.masks[name] if name in self.masks else gradient
 
     def prunes(self, epoch: int) -> bool:
@@ -94,7 +94,7 @@ class Compression:
         return self._share(epoch) > before
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prune as the recipe says for this epoch (from 0), pruned weights stay pruned; and measure the format of states."""
+        """Prune as the recipe says for this epoch (from 0), keeping pruned weights pruned; and measure the format of states."""
         if self.prunes(epoch):
             masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
             self.masks = {name: mask & self.masks.get(name, mask) for name, mask in masks.items()}
@@ -109,7 +109,7 @@ class Compression:
 
     @torch.no_grad()
     def after_step(self, average: Network | None = None) -> None:
-        """Set pruned weights to 0 again: the optimiser still had moments of them, and the average earlier values."""
+        """Set pruned weights to 0 again: the optimiser still had their moments, and the average their earlier values."""
         for name, mask in self.masks.items():
             self._matrices[name].mul_(mask)
             if average is not None:
@@ -133,8 +133,8 @@ class Compression:
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)
 
     def best_tensors(self, network: Network) -> dict[str, Tensor]:
-        """The trained network, or its average, as it computes, for the best checkpoint: its weights rounded where the training is
-        for int8, and how its states were kept, as a device is to keep them."""
+        """The trained network, or its average, as it computes, for the best checkpoint: its weights, rounded if trained for int8,
+        and the format in which it kept its states, which a device is to use too."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
         return model_tensors(network) | rounded
 
@@ -143,7 +143,7 @@ class Compression:
         return measure_inputs(self._examples)
 
     def finish(self, best: Checkpoint | None) -> None:
-        """Let the layers be ordinary ones, which keep states as the ``best`` checkpoint says; its rounded weights are loaded."""
+        """Make the layers ordinary again, with states kept as the ``best`` checkpoint says; its rounded weights are loaded."""
         ordinary(self.network)
         if best is not None:
             StateFormat.from_tensors(best.tensors).into(self.network)

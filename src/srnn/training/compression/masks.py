@@ -1,7 +1,7 @@
 """Magnitude pruning: the smallest weights become 0 and stay 0.
 
-A mask is stored in the weights themselves: a weight of 0 whose gradient is always 0 is changed by no optimiser of this library
-(Adam's moments of it are 0; weight decay of 0 is 0). So masks survive checkpoints without being stored in them.
+A mask is stored in the weights themselves: no optimiser of this library changes a weight of 0 whose gradient is always 0
+(its moments in Adam are 0; weight decay of 0 is 0). So masks survive checkpoints without being stored in them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _largest(values: Tensor, sparsity: float) -> Tensor:
 @torch.no_grad()
 def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
     """Set the weights that the masks prune (by name, True: kept) to 0, permanently: they have no gradient from now on. SrnnError
-    for other masks."""
+    for masks that do not fit."""
     matrices = dict(weight_matrices(network))
     for name, mask in masks.items():
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:

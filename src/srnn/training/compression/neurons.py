@@ -1,7 +1,7 @@
 """Structured pruning: whole neurons are removed, and the network becomes smaller.
 
 Neurons that never spike are dead: without them every other neuron computes the very same sums (``dead_neurons`` finds them on
-a split, and only there it is known). Others are ranked by use: rate times the size of their outgoing
+a split; they are known to be dead only there). Other neurons are ranked by use: rate times the size of their outgoing
 weights.
 """
 
@@ -37,7 +37,7 @@ def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[li
 
 
 def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Tensor]:
-    """Which hidden neurons never spike over a split: booleans (size,), a layer each.
+    """Which hidden neurons never spike over a split: booleans (size,), one tensor per layer.
 
     A neuron whose initial ``s`` is not 0 affects others before it ever spikes: in such a layer no neuron counts as dead.
     """
@@ -47,7 +47,7 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
 
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
-    """How many neurons of layers of these sizes that fraction is; never all."""
+    """How many neurons the fraction ``share`` is in layers of these sizes; never all of a layer."""
     check_share("fraction of neurons", share)
     return [min(round(share * size), size - 1) for size in sizes]
 
@@ -100,9 +100,9 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
 def same_on(
     network: SRNN, smaller: SRNN, removed: Sequence[Tensor], sequences: Sequences, seed: int = 0
 ) -> tuple[int, float]:
-    """How the two differ over a split: (different spikes of the neurons that both have, maximal difference of the output).
+    """How the two differ over a split: (different spikes of the neurons that both have, largest difference of the output).
 
-    Both begin at the same state, drawn for the larger one.
+    Both begin from the same state, drawn for the larger one.
     """
     different, greatest, generator = 0, 0.0, torch.Generator().manual_seed(seed)
     for batch in sequences.batches(128):

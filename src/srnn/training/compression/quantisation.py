@@ -1,10 +1,10 @@
 """Quantisation-aware training: the network computes with rounded weights, and training updates the exact ones.
 
-If int8 shall store states in 16 or 8 bits, they are rounded as well, after every step (``neurons/forms.py``).
+If int8 is to store states in 16 or 8 bits, they are rounded as well, after every step (``neurons/forms.py``).
 
-Rounding has no useful gradient; the straight-through estimator takes that of the identity (Bengio, Leonard & Courville 2013,
+Rounding has no useful gradient; the straight-through estimator uses the identity's instead (Bengio, Leonard & Courville 2013,
 arXiv 1308.3432). Scales are those of the int8 export, recomputed at every step. The last checkpoint of such a training contains
-the exact weights, from which it resumes; the best one the rounded weights, which the int8 export has too.
+the exact weights, from which it resumes; the best one contains the rounded weights, which the int8 export has too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @torch.no_grad()
 def as_int8(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """A layer's weights (size, inputs) and (size, size), rounded to values that int8 represents (but still floats)."""
+    """A layer's weights (size, inputs) and (size, size), rounded to values that int8 can represent (but still floats)."""
     below = weight_in.cpu().numpy()
     own = None if weight_rec is None else weight_rec.cpu().numpy()
     scales, k = row_scales(below, own)
@@ -42,8 +42,8 @@ def straight_through(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tens
 
 
 def train_as_int8(network: Net) -> Net:
-    """Let the layers compute with rounded weights; parameters, checkpoints and optimiser have the exact ones. Returns the
-    network. SrnnError for one with batch norm, which would scale the rounded weights."""
+    """Let the layers compute with rounded weights; parameters, checkpoints and optimiser keep the exact ones. Returns the
+    network. SrnnError for a network with batch norm, which would scale the rounded weights."""
     if has_norm(network):
         raise SrnnError(
             "int8 rounds weights, which batch norm would then scale: train with the norm first, and fine-tune that run "
@@ -61,7 +61,7 @@ def ordinary(network: nn.Module) -> None:
 
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The rounded weights that the layers compute with, by parameter name."""
+    """The rounded weights with which the layers compute, by parameter name."""
     matrices: dict[str, Tensor] = {}
     for name, layer in _layers(network).items():
         if layer.weights_as is not None:

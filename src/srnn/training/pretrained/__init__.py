@@ -1,10 +1,10 @@
-"""Pretrained networks: what the package ships beside this file, and where a model's name is looked up.
+"""Pretrained networks: the models shipped beside this file, and the lookup of a model by its name.
 
     NAME.safetensors    the model (``training.trained``), in float32; int8 is derived from it wherever it is exported
     NAME.yaml           its card: what it hears, how well, how it was made, what it must not be used for
-    NAME.npy            a recording of its validation split to try it on, of the data set and licence that the card names
+    NAME.npy            a recording from its validation split to try it on; the card names the data set and the licence
 
-``release/pretrained.py`` makes all three of finished runs.
+``release/pretrained.py`` makes all three from finished runs.
 """
 
 from __future__ import annotations
@@ -21,55 +21,55 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Card:
-    """What is to be known of a pretrained network. Accuracies are fractions, energies nJ."""
+    """What you should know about a pretrained network. Accuracies are fractions, energies are in nJ."""
 
     hears: str
-    """What it reads and what it says, in a line."""
+    """What it reads and what it answers, in one line."""
     signal: str
-    """Of a recording: sampling rate, channels, units."""
+    """The signal in a recording: sampling rate, channels, units."""
     rate: float | None
-    """Samples per second of that signal; None: not in time."""
+    """Samples per second of that signal; None: the signal is not in time."""
     decides: str
     """When: at every step, or after how long."""
     data: str
     """Title of the data set."""
     licence: str
     attribution: str
-    """Of the data, and so of the example."""
+    """Attribution of the data, and so of the example."""
     split: str
     """How validation and test were held out."""
     selected_by: str
     """Which set chose settings, epoch and seed."""
     seeds: dict[str, float]
-    """Accuracy on validation by seed; the median's network is shipped."""
+    """Accuracy on validation by seed; the network with the median accuracy is shipped."""
     seed: int
-    """Of the shipped network."""
+    """Seed of the shipped network."""
     metric: str
-    """The accuracy that all accuracies here are."""
+    """Which kind of accuracy all accuracies here are."""
     validation: float
     validation_int8: float | None
-    """By the integer model, which the int8 C equals, on at most 1,000 sequences; None: it has no int8 form."""
+    """Accuracy of the integer model, which the int8 C equals, on at most 1,000 sequences; None: there is no int8 form."""
     test: float | None
-    """Read once, of the shipped network; None: ``split`` says why not."""
+    """Test accuracy of the shipped network, read once; None: ``split`` says why not."""
     others: str
-    """Other speakers, records or data sets that it was tried on, with results; "none"."""
+    """Other speakers, records or data sets that it was tried on, with results; or "none"."""
     parameters: int
     bytes: dict[str, int]
-    """Of the model's file, and of the flash that the C export takes in float32 and int8, where it has these forms."""
+    """Size of the model's file, and of the flash that the C export takes in float32 and int8, where it has these forms."""
     energy_nj: dict[str, dict[str, float]]
-    """By each model of ``srnn energy``, on validation: of a step, and of a decision."""
+    """By each model of ``srnn energy``, on validation: energy per step, and per decision."""
     not_for: str
     """What it must not be used for."""
     made_by: list[str]
-    """The commands."""
+    """The commands that made it."""
     live: dict[str, dict[str, float]] | None = None
-    """Words of one long signal (``srnn evaluate --live``) by the rule that the model's file holds. By split and noise, such as
-    "validation, 20 dB of noise": the fraction understood, false_accepts an hour, those without_a_word, the median delay in
+    """Words in one long signal (``srnn evaluate --live``), detected by the rule in the model's file. By split and noise, such as
+    "validation, 20 dB of noise": the fraction understood, false_accepts per hour, those without_a_word, the median delay in
     seconds. None: not measured."""
 
     @property
     def live_in_words(self) -> list[str]:
-        """``live``, a line for each split and noise."""
+        """``live`` as text, one line for each split and noise."""
         return [
             f"{name}: {one['understood']:.1%} of the words understood, {one['false_accepts']:.0f} false accepts an hour, "
             f"{one['without_a_word']:.0f} of them where no word is; {one['delay']:.2f} s after a clip's beginning"
@@ -78,7 +78,7 @@ class Card:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the accuracy on validation over the seeds; 0 of a single one."""
+        """Standard deviation of the validation accuracy over the seeds; 0 for a single seed."""
         from statistics import stdev
 
         return stdev(self.seeds.values()) if len(self.seeds) > 1 else 0.0
@@ -90,9 +90,9 @@ def pretrained_names() -> list[str]:
 
 
 def find_model(path: Path | str) -> Path:
-    """The path of a model or run: itself where it exists, else the file of the pretrained network of that name.
+    """The path of a model or run: itself if it exists, else the file of the pretrained network of that name.
 
-    SrnnError, which lists the names, for what is neither.
+    SrnnError, which lists the names, for anything else.
     """
     path = Path(path)
     if path.exists():
@@ -114,9 +114,9 @@ def read_card(name: str) -> Card:
 
 
 def example(name: str) -> Path:
-    """A short recording to try a pretrained network on: an array (samples, channels) in an .npy file, as ``predict`` takes it.
+    """A short recording to try a pretrained network on: an array (samples, channels) in an .npy file that ``predict`` takes.
 
-    SrnnError, with the nearest name, for a network that is not there.
+    SrnnError, with the nearest name, for an unknown network.
     """
     read_card(name)
     return FOLDER / f"{name}.npy"

@@ -1,4 +1,4 @@
-"""Any recipe as one of the baselines: the same task, splits, sizes, loss and training, another kind of network.
+"""Any recipe as one of the baselines: the same task, splits, sizes, loss and training, but another kind of network.
 
     srnn train paper/shd --baseline lstm
 
@@ -8,14 +8,14 @@
     lif              the authors' "LIF": u = .618 u + I, threshold .5, hard reset, no time constant trained
     feedforward      the spiking network without recurrent weights
 
-Settings without effect on the new network are removed: the neurons', learning-rate multipliers that match no parameter (for
-rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike, and of
+Settings without effect on the new network are removed: those of neurons, learning-rate multipliers that match no parameter (for
+rnn to bilstm all of them, since they were chosen for spiking neurons), the firing-rate regulariser if nothing spikes, and for
 torch's cells pruning, int8 and every learning rule but backpropagation through whole sequences. Spike counts become means over
-time where there are no spikes. Everything else stays, the learning rate too: set ``--training.optimizer.lr`` where a baseline
+time if there are no spikes. Everything else stays, including the learning rate: set ``--training.optimizer.lr`` if a baseline
 needs another one.
 
-Torch's cells are in every layer, also where the recipe has a feed-forward one: "LSTM 128 + 128" is two layers of LSTM cells. A
-mix with dense ReLU layers is made only where it is asked for: ``--network.recurrent "[false, true]"``.
+Torch's cells are in every layer, even if it is feed-forward in the recipe: "LSTM 128 + 128" is two layers of LSTM cells. A
+mix with dense ReLU layers is made only on request: ``--network.recurrent "[false, true]"``.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ LIF: Mapping[str, Any] = MappingProxyType(
 
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
     """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an SRNN's."""
-    if name not in list(BASELINES):  # a sweep's file may say anything, a list too
+    if name not in list(BASELINES):  # a sweep's file may say anything, even a list
         raise SrnnError(f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}")
     if recipe.network.model != "srnn":
         raise SrnnError(
             f"--baseline turns a spiking network's recipe into another one; this one is a baseline itself "
             f"(network.model: {recipe.network.model})."
         )
-    _parameters(recipe.network)  # SrnnError for neurons that are none, before their settings are taken over
+    _parameters(recipe.network)  # SrnnError for invalid neurons, before their settings are taken over
     made = BASELINES[name](recipe)
     names = _parameters(made.network)
     scales = {
@@ -60,7 +60,7 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
 
 
 def _parameters(network: NetworkConfig) -> list[str]:
-    """The names of a network's parameters, which the smallest one of its kind has as well."""
+    """The names of a network's parameters, taken from the smallest network of its kind, which has the same."""
     smallest = replace(network, hidden=[1] * len(network.hidden))
     return [key for key, _ in smallest.build(1, 1, seed=0).named_parameters()]
 
@@ -94,7 +94,7 @@ def _relu(recipe: Recipe) -> Recipe:
 
 
 def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A membrane without spikes in the place of a spiking neuron: only its leak and its initial membrane remain."""
+    """A membrane without spikes in place of a spiking neuron, of which only the leak and the initial membrane remain."""
     settings = neuron if isinstance(neuron, Mapping) else {}
     kept = {key: settings[key] for key in ("tau_mem", "time_constants") if key in settings}
     if "trained" in settings:

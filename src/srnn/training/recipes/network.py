@@ -1,4 +1,4 @@
-"""A recipe's section ``network``: which layers, of which neurons. See ``schema.py``, of which it is a part."""
+"""A recipe's section ``network``: its layers and their neurons. A part of ``schema.py``, see there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def require_count(key: str, value: int, most: int) -> None:
-    """Check a quantity that takes memory or time in proportion: at least 1, and at most far more than any training needs."""
+    """Check a quantity that costs memory or time in proportion: at least 1, and at most ``most``, more than training needs."""
     require(1 <= value <= most, key, "at least 1" if value < 1 else f"at most {most:,}", value)
 
 
 MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
-"""In a network, in a layer of it, and between all of its hidden neurons: 1 GiB in float32."""
+"""Layers in a network, neurons in a layer, and weights between all hidden neurons: 1 GiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NetworkConfig:
     hidden: list[int] = field(default_factory=lambda: [64])
     """Neurons in each hidden layer."""
     neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
-    """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these a layer."""
+    """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these per layer."""
     readout: str | dict[str, Any] = "integrator"
     """integrator, alif, spike_count, or a mapping {name: ..., neuron: {...}, output: membrane | emission}."""
     surrogate: str | dict[str, Any] = "multi_gaussian"
@@ -44,9 +44,9 @@ class NetworkConfig:
     late: bool = False
     """Bidirectional layers: the backward direction runs one step late, as in the published TIMIT network."""
     delays: dict[str, Any] | list[dict[str, Any]] | None = None
-    """Further steps that spikes are under way, {recurrent: ..., input: ..., learned: false, sigma: 10}: distributions, from which
-    each presynaptic neuron's (or input channel's) is drawn once; one for all hidden layers, or a list with one a layer ({}: none
-    there). learned: they are trained from there, see ``nn/delays.py``."""
+    """Additional steps until spikes arrive, {recurrent: ..., input: ..., learned: false, sigma: 10}: distributions from which the
+    delay of each presynaptic neuron (or input channel) is drawn once; one for all hidden layers, or a list with one per layer
+    ({}: none there). learned: delays are trained from there, see ``nn/delays.py``."""
     substeps: int = 1
     """Steps of the hidden layers for each step of the input, which is held constant."""
     encoder: str | dict[str, Any] | None = None
@@ -54,14 +54,14 @@ class NetworkConfig:
     input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
     norm: str | dict[str, Any] | list[str | dict[str, Any]] = "none"
     """none, batch, or a mapping {name: batch, gamma: 3, momentum: 0.1, detach: true}: batch norm of the current that the hidden
-    layers receive from below; one for all, or a list. Of torch's cells: none, or layer, which normalises each hidden layer's
+    layers receive from below; one for all, or a list. With torch's cells: none, or layer, which normalises each hidden layer's
     output over its units, step by step."""
     init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
     """Initial feed-forward weights."""
     init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
     """Initial recurrent weights."""
     gain_in: float = 1.0
-    """Factor of the hidden layers' initial feed-forward weights."""
+    """Factor for the hidden layers' initial feed-forward weights."""
     bias: bool | list[bool] = True
     """Whether the hidden layers have biases; one answer for all, or a list."""
     backend: str = "auto"
@@ -96,7 +96,7 @@ class NetworkConfig:
         return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
 
     def each(self, name: str) -> list[Any]:
-        """A setting of the hidden layers, which is one for all of them or a list, for each layer."""
+        """A setting of the hidden layers (one for all of them, or a list) as a list with one value per layer."""
         value = getattr(self, name)
         return value if isinstance(value, list) else [value] * len(self.hidden)
 

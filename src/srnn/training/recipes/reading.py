@@ -4,7 +4,7 @@
 
 A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
 Names are checked here, so that an error suggests the nearest one; ``conversion.py`` checks values
-against the types of the dataclasses of ``schema.py``. A recipe is data: nothing of it is imported, called or opened as a file.
+against the types of the dataclasses of ``schema.py``. A recipe is data: nothing in it is imported, called or opened as a file.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def _is_data(name: str) -> bool:
 
 
 def _own_recipe(path: str) -> dict[str, Any]:
-    """The recipe of data that have none. SrnnError where they are not as the task "folder" reads them."""
+    """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
     from ...data.datasets.folder import FolderTask
 
     task = FolderTask(path=path)
     options: dict[str, Any] = {"path": path}
     if task.content.form == "sound":
-        options |= {"normalise": "training", "high_hz": None}  # which can be streamed, and hears all there is
+        options |= {"normalise": "training", "high_hz": None}  # can be streamed, and keeps all frequencies
     return {
         "task": {"name": "folder", "options": options},
         "network": {"neuron": "adlif"},
@@ -81,15 +81,15 @@ def load_recipe(name: str, overrides: Overrides = (), baseline: str | None = Non
     """The named recipe with overrides. SrnnError names file and key.
 
     Args:
-        name: a shipped recipe's, or a file's path; or data of one's own (a folder, .csv, .npz, .h5), which get a plain recipe.
+        name: a shipped recipe, the path of a recipe file, or your own data (a folder, .csv, .npz, .h5), which get a plain recipe.
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
-        baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
+        baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
     return make_recipe(recipe_content(name), name, overrides, baseline)
 
 
 def recipe_content(name: str) -> dict[str, Any]:
-    """What the file of a recipe says, or the plain recipe of data: all that ``make_recipe`` needs, should the file be edited."""
+    """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited."""
     if _is_data(name):
         return _own_recipe(name)
     return _read(read_text(recipe_path(name), "a recipe", LIMITS["yaml"]), name)
@@ -98,7 +98,7 @@ def recipe_content(name: str) -> dict[str, Any]:
 def make_recipe(
     content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
 ) -> Recipe:
-    """As ``load_recipe``, of a recipe that has been read."""
+    """Like ``load_recipe``, for a recipe that has already been read."""
     if baseline is None:
         return build(Recipe, apply_overrides(content, overrides), name)
     recipe = as_baseline(build(Recipe, apply_overrides(content, ()), name), baseline)
@@ -168,7 +168,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
         for depth, part in enumerate(path):
             inner: Any = section.get(part)
             if part in ("neuron", "readout", "surrogate"):
-                # --network.neuron.beta 0 refines one given by its name, or by default.
+                # --network.neuron.beta 0 refines a neuron given by its name alone, or by default.
                 if inner is None and path[:depth] == ["network"]:
                     inner = getattr(NetworkConfig(), part)
                 elif inner is None and path[:depth] == ["network", "readout"]:
@@ -185,7 +185,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
 
 def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of each ``--dotted.key value`` or ``--dotted.key=value``; values are YAML."""
-    if isinstance(words, str):  # whose words would be its letters
+    if isinstance(words, str):  # its letters would be taken for words
         raise SrnnError(
             f"Settings are words in a list, or values by their keys: {{'training.epochs': 5}}, not {words!r}."
         )
@@ -199,7 +199,7 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
             if following is None:
                 raise SrnnError(f"The recipe setting --{key} needs a value.")
             text = following
-        # A pattern of names, {speaker}-{index}, or a mapping? To YAML the first is a mapping with something behind it.
+        # A pattern of names, {speaker}-{index}, or a mapping? YAML reads the first as a mapping with something after it.
         pattern = ":" not in text and re.search(r"{\w+}", text)
         yield key, text if pattern else parse_yaml(text, f"The value of --{key}")
 
@@ -217,7 +217,7 @@ def _names(cls: Any) -> list[str]:
 
 
 def _sections(cls: Any) -> dict[str, Any]:
-    """Field names of a configuration dataclass, with the inner dataclass where the field is one, else None."""
+    """Field names of a configuration dataclass, each with its inner dataclass, or None if the field is not one."""
     hints = _types(cls)
     return {name: hints[name] if is_dataclass(hints[name]) else None for name in _names(cls)}
 

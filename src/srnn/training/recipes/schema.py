@@ -5,8 +5,8 @@
     loss      how the readout's output over time is scored
     training  optimiser, learning rates, schedule, when to stop
 
-Seed and folders are not part of a recipe: they are given to the command. This file imports nothing heavy, so that
-``srnn recipes`` and ``--help`` answer at once.
+Seed and folders are not part of a recipe: the command takes them. This file imports nothing heavy, so that ``srnn recipes``
+and ``--help`` answer at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TaskConfig:
 
 
 LARGEST = 1_000_000
-"""Of numbers of an optimiser: far beyond any that trains, and small enough for their products in float32."""
+"""Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products in float32."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), to delays,
-    nor to the scale of a norm."""
+    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), to
+    delays, or to the scale of a norm."""
 
     def __post_init__(self) -> None:
         for key, value in (("lr", self.lr), ("eps", self.eps)):
@@ -94,7 +94,7 @@ class EarlyStoppingConfig:
     metric: Literal["accuracy", "accuracy_labelled", "loss"] = "accuracy"
     """On the validation split; a tie in accuracy goes to the lower loss."""
     patience: int | None = None
-    """Stop after this many epochs without a better one; null: never."""
+    """Stop after this many epochs without a better one; null: never stop early."""
 
     def __post_init__(self) -> None:
         require(self.patience is None or self.patience >= 1, "training.early_stopping.patience",
@@ -108,11 +108,11 @@ class PruneConfig:
     sparsity: float = 0.0
     """Fraction of all weights that is pruned at the end; 0: no pruning."""
     scope: Literal["network", "layer"] = "network"
-    """The fraction is of all weights together, or of every matrix."""
+    """Whether the fraction applies to all weights together, or to every matrix."""
     begin: float = 0.1
     """When pruning begins, as a fraction of the training."""
     end: float = 0.6
-    """When pruning ends; the rest of the training is without the pruned weights."""
+    """When pruning ends; the rest of the training runs without the pruned weights."""
 
     def __post_init__(self) -> None:
         require(0 <= self.sparsity < 1, "training.prune.sparsity", "in [0, 1)", self.sparsity)
@@ -120,7 +120,7 @@ class PruneConfig:
         require(0 <= self.begin <= self.end, "training.prune.begin", "between 0 and 'end'", self.begin)
 
     def last_epoch(self, epochs: int) -> int:
-        """The epoch (from 0) from whose start on all pruning is done; never after the last one."""
+        """The epoch (from 0) at whose start pruning is complete; at the latest the last epoch."""
         return int(self.end * epochs) if self.sparsity > 0 else 0
 
     def share(self, epoch: int, epochs: int) -> float:
@@ -136,8 +136,8 @@ class PruneConfig:
 
 @dataclass(frozen=True)
 class FPTTConfig:
-    """Forward propagation through time: each window's update stays close to a running mean (``rules.fptt``), with any rule that
-    has windows."""
+    """Forward propagation through time: each window's update stays close to a running mean (``rules.fptt``). It works with any
+    rule that has windows."""
 
     alpha: float = 0.0
     """Strength of the regulariser (published: 0.1 to 0.5); 0: no FPTT."""
@@ -160,22 +160,22 @@ class TrainingConfig:
     batch_size: int = 64
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     lr_scale: dict[str, float] = field(default_factory=dict)
-    """Multipliers of the learning rate by parameter name, a pattern with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
+    """Multipliers of the learning rate by parameter name, patterns with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
     The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     rule: Literal["bptt", "tbptt", "rtrl", "d-rtrl", "e-prop", "es-d-rtrl"] = "bptt"
-    """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of them, or one that goes forwards
-    in time (``srnn.training.rules``)."""
+    """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of them, or a rule that runs
+    forwards in time (``srnn.training.rules``)."""
     window: int | None = None
-    """Steps after which a sequence's loss is learnt, all rules but bptt; state and traces are carried into the next window. null:
+    """All rules but bptt: steps after which a sequence's loss is learnt; state and traces are carried into the next window. null:
     whole sequences."""
     update: Literal["window", "sequence"] = "window"
-    """The optimiser makes a step after each window, or after the last of a batch by the gradients of all."""
+    """Whether the optimiser takes a step after each window, or one after a batch's last window, with the gradients of all."""
     fptt: FPTTConfig = field(default_factory=FPTTConfig)
     feedback: Literal["symmetric", "random", "learned"] = "symmetric"
-    """rule: e-prop only. How errors reach hidden layers: by the weights above them, by fixed random ones, or by others that learn
-    with these and need weight decay to resemble them."""
+    """rule: e-prop only. How errors reach hidden layers: through the weights above them, through fixed random weights, or through
+    separate weights that learn with those above and need weight decay to resemble them."""
     dropout: float = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
     average: float | None = None
@@ -184,31 +184,31 @@ class TrainingConfig:
     clip_norm: float | None = None
     """Gradients whose norm is larger are scaled down to it; null: no clipping."""
     clip: Literal["network", "layer"] = "network"
-    """Whether the norm is that of all gradients together, or each layer's gradients are scaled by their own."""
+    """Whether all gradients are scaled by their joint norm, or each layer's gradients by their own."""
     clip_quantile: float | None = None
-    """Also scale gradients down to this quantile of the norms of the last batches (AutoClip); null: no."""
+    """Also scale gradients down to this quantile of the last batches' norms (AutoClip); null: no."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     start: Literal["measured", "drawn"] = "measured"
     """measured: before the first step, weights of layers that would be silent or saturated are scaled until they spike
     (``training.starting``); drawn: the network stays as drawn."""
     start_from: str | None = None
-    """Folder of a run whose best network this training starts from; null: new weights. Its weights that are 0 stay 0; where its
-    hidden layers are larger, the neurons used least are removed."""
+    """Folder of a run: this training starts from its best network; null: new weights. Weights of 0 in it stay 0; if its hidden
+    layers are larger, the neurons used least are removed."""
     prune: PruneConfig = field(default_factory=PruneConfig)
     quantise: Literal["none", "int8"] = "none"
     """int8: the network computes with weights rounded to int8, and the best checkpoint contains such weights."""
     state_bits: Literal[32, 16, 8] = 32
-    """quantise: int8 only. 16 or 8: states, too, are rounded after every step, to so many bits over their range."""
+    """quantise: int8 only. 16 or 8: states, too, are rounded after every step, to that many bits over their range."""
     checkpoint_every: int | None = None
-    """Also write the last checkpoint every this many optimiser steps, for long epochs; null: after each epoch."""
+    """Also write the last checkpoint after every so many optimiser steps, for long epochs; null: only after each epoch."""
     max_skipped: int = 10
     """Batches per epoch that may be skipped because their gradient, but not their loss, overflowed."""
     max_restores: int = 5
-    """After a loss that is not finite, or more such gradients, go back to the last checkpoint and halve the learning rate, so
-    often."""
+    """How often training may go back to the last checkpoint and halve the learning rate, after a loss that is not finite or more
+    than ``max_skipped`` such batches."""
     mend: bool = True
-    """Whether a layer that is silent or saturated, or whose gradient has exploded for long, is mended as after a divergence
-    (``training.health``); false: it is only reported, as in the first epoch of a start as drawn."""
+    """Whether to mend a layer that is silent or saturated, or whose gradient has long been exploding, as after a divergence
+    (``training.health``); false: only report it, as in the first epoch if weights start as drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
@@ -241,7 +241,7 @@ class TrainingConfig:
 
     @property
     def online(self) -> bool:
-        """Whether the rule goes forwards in time."""
+        """Whether the rule runs forwards in time."""
         return self.rule not in ("bptt", "tbptt")
 
 
@@ -288,7 +288,7 @@ class Recipe:
     def build_network(self, task: Task, seed: int) -> Network:
         """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
         network = self.network.build(task.inputs, task.outputs, seed)
-        network.float()  # as the data are, whatever torch's default
+        network.float()  # like the data, whatever torch's default
         counts = getattr(network, "readout_spec", None)
         if self.loss.name == "ce_spike_count" and (counts is None or counts.output != "emission"):
             raise SrnnError(

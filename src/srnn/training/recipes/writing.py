@@ -1,4 +1,4 @@
-"""The recipe's network section of a network that exists: of one from another library, or trained in a loop of one's own."""
+"""A recipe's network section for an existing network, for example from another library, or trained in a loop of your own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def network_config(network: SRNN) -> NetworkConfig:
-    """The section that builds a network of the same architecture. SrnnError for one without hidden layers."""
+    """The section that builds a network of the same architecture. SrnnError for a network without hidden layers."""
     if not len(network.layers):
         raise SrnnError("A recipe describes networks with at least one hidden layer; use this one from Python.")
     layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]

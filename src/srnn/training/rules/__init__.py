@@ -1,13 +1,13 @@
 """Learning rules: how the gradient of a loss over time is computed. One file per rule; ``bptt`` and ``tbptt`` need none.
 
     bptt       backpropagation through time: autograd, or the compiled loops, through the whole sequence
-    tbptt      the same through windows of it, with the state carried on; windows are for every rule (``training.windows``)
+    tbptt      the same within windows, with the state carried on; every rule can use windows (``training.windows``)
     rtrl       the same gradient forwards in time; memory grows with neurons x parameters          (rtrl.py)
     d-rtrl     each neuron's own derivatives, forwards in time; nothing through recurrent weights    (d_rtrl.py)
     e-prop     the same, filtered as the readout remembers, and with a choice of feedback            (e_prop.py)
     es-d-rtrl  d-rtrl with one trace per input and one per neuron, instead of one per synapse         (es_d_rtrl.py)
 
-All of them are made from the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every neuron has every rule.
+All online rules use the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every rule works for every neuron.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from .rtrl import RTRL
 def create_rule(
     name: str, feedback: Feedback | Literal["learned"] = "symmetric", seed: int = 0, mirrors: Sequence[Tensor] = ()
 ) -> OnlineRule | None:
-    """A rule by its name in recipes; None for bptt and tbptt. ``feedback`` is e-prop's, drawn from ``seed`` if random, and
+    """A rule by its name in recipes; None for bptt and tbptt. ``feedback`` is for e-prop: drawn from ``seed`` if random,
     ``mirrors`` if learned."""
     if name in ("bptt", "tbptt"):
         return None

@@ -1,14 +1,14 @@
 """D-RTRL and e-prop several steps at a time, on the compiled loops.
 
-Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step t is found backwards, each
-neuron on its own (``kernels.walks.back``), and the gradient is one product of matrices; so are the traces at the chunk's end:
+Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step t is computed backwards, each
+neuron on its own (``kernels.walks.back``); the gradient is one product of matrices, and so are the traces at the chunk's end:
 
     S_t = M_t S_{t-1} + d_t z_t                a neuron's sensitivities; z_t is what arrives at its synapses
     a_t = M_{t+1}' a_{t+1} + g_t               g_t: the learning signal at its output
     dE/dW = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0
     S_T[k] = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0      where a_T is 1 for variable k, and g is 0
 
-Where a chunk is a whole sequence, nothing of S is ever made. Memory grows with a chunk's steps, not with a sequence's.
+If a chunk is a whole sequence, S is never computed at all. Memory grows with a chunk's steps, not with a sequence's.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Chunk:
     """(*variables, s) before each step, (B, T, H) each."""
     currents: Tensor
     last: tuple[Tensor, ...]
-    """(*variables, s) in the end, (B, H) each."""
+    """(*variables, s) at the end, (B, H) each."""
     lengths: Tensor
-    """Steps of it that each sequence has, (B,)."""
+    """How many of the steps each sequence has, (B,)."""
 
     @classmethod
     def run(cls, layer: LocalLayer, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor) -> Chunk:
@@ -60,19 +60,19 @@ class Chunk:
 
     @property
     def output(self) -> Tensor:
-        """(B, T, H), after a sequence's end as at its end."""
+        """(B, T, H); after a sequence's end it stays as it was there."""
         row = self.layer.output_row()
         return torch.cat([self.states[row][:, 1:], self.last[row][:, None]], 1)
 
     def emitted(self) -> Tensor | Spikes:
-        """The output, zero after a sequence's end; as bits if it is spikes."""
+        """The output, zero after a sequence's end; as bits if it consists of spikes."""
         output = self.output * valid_steps(self.lengths, self.x.shape[1], self.x.device)
         spikes = self.layer.neuron.emission == "spike" and self.layer.layer.output == "emission"
         return Spikes.from_dense(output) if spikes else output
 
     def back(self, signal: Tensor, seed: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """What a signal (B, T, H) and a seed ask of the chunk, see ``walks.back``: by current (B, T, H), by bias and
-        coefficients (B, H, 1 + C), by the first state."""
+        """What a signal (B, T, H) and a seed ask of the chunk (see ``walks.back``): of currents (B, T, H), of bias and
+        coefficients (B, H, 1 + C), and of the first state."""
         layer = self.layer
         weights = layer.weight_rec
         own_weight = signal.new_zeros(signal.shape[-1]) if weights is None else weights.diagonal().contiguous()
@@ -96,7 +96,7 @@ class ChunkTraces:
         self.by_own: Tensor | float = 0.0
 
     def learn(self, chunk: Chunk, signal: Tensor, kept: Tensor | None, last: bool) -> None:
-        """Add a chunk's gradients; ``signal`` (B, T, H) is the derivative of the loss by the layer's output in each step.
+        """Add a chunk's gradients; ``signal`` (B, T, H): the derivative of the loss by the layer's output at each step.
 
         ``kept`` (B, T): what the filter F_t = kept_t F_{t-1} + S_t keeps in a step; None: no filter. ``last``: nothing follows.
         """
@@ -115,13 +115,13 @@ class ChunkTraces:
             self._move(chunk, kept, none)
 
     def learn_synapses(self, chunk: Chunk, signal: Tensor, by_current: Tensor, factors: Sequence[Tensor]) -> None:
-        """The part of weights: from the signal, what it asks of the chunk's currents, and of the traces before the chunk."""
+        """Add the gradients of weights, from what the signal asks of the chunk's currents and of the traces before it."""
         self.by_synapse += by_current.flatten(0, 1).t() @ chunk.presynaptic.flatten(0, 1)
         for factor, synapses in zip(factors, self.synapses, strict=False):
             self.by_synapse += torch.einsum("bh,bhw->hw", factor, synapses)
 
     def move_synapses(self, chunk: Chunk, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> None:
-        """Their traces at the chunk's end, from what each asks of the chunk's currents and of the traces before it."""
+        """Move the synapses' traces to the chunk's end; each has what it asks of the chunk's currents and the traces before."""
         moved, presynaptic = [], chunk.presynaptic
         for by_current, factors in asked:
             trace = by_current.transpose(1, 2) @ presynaptic
@@ -131,13 +131,13 @@ class ChunkTraces:
         self.synapses = moved
 
     def _move(self, chunk: Chunk, kept: Tensor | None, none: tuple[Tensor, ...]) -> None:
-        """The traces at the chunk's end."""
+        """Move the traces to the chunk's end."""
         silence = torch.zeros_like(chunk.currents)
         asked = []
         for number in range(len(none)):
             seed = tuple(torch.ones_like(part) if k == number else part for k, part in enumerate(none))
             asked.append((silence, seed, None))
-        if kept is not None:  # the product of what later steps keep; and of all
+        if kept is not None:  # the product of what later steps keep, and of what all keep
             products = kept.flip(1).cumprod(1).flip(1)
             later = torch.cat([products[:, 1:], torch.ones_like(products[:, :1])], 1)
             asked.append((later[:, :, None].expand_as(silence).contiguous(), none, products[:, :1].expand_as(none[0])))
@@ -173,12 +173,12 @@ class ChunkLearner:
     """A network that runs chunk by chunk without a graph, and D-RTRL, ES-D-RTRL or e-prop, which follows it.
 
     Args:
-        layers: the network's, the readout last.
-        state: where it starts.
+        layers: the network's layers, the readout last.
+        state: the state from which it starts.
         filtered: whether hidden layers' traces are filtered as the readout remembers (e-prop).
         feedback: weights (outputs, H) from the outputs to each hidden layer; None: errors go down from layer to layer.
-        mirrors: by what weights, one matrix for each layer above the first; None: the layers' own.
-        traces: makes those of a layer.
+        mirrors: the weights by which they do, one matrix for each layer above the first; None: the layers' own.
+        traces: makes the traces of a layer.
     """
 
     def __init__(
@@ -195,10 +195,10 @@ class ChunkLearner:
     def run(
         self, x: Tensor, error: Callable[[Tensor], Tensor], lengths: Tensor | None = None, last: bool = True
     ) -> list[Tensor]:
-        """Run a chunk x (B, T, I), learn from it, and return every layer's output (B, T, H), the readout last.
+        """Run a chunk x (B, T, I), learn from it, and return every layer's output (B, T, H), the readout's last.
 
-        ``error`` gives the derivative of the loss by the outputs (B, T, outputs) from these; ``lengths`` (B,): the steps of the
-        chunk that each sequence has, none to all; ``last``: no chunk follows.
+        ``error`` maps the outputs (B, T, outputs) to the derivative of the loss by them; ``lengths`` (B,): how many steps of the
+        chunk each sequence has, from none to all; ``last``: no chunk follows.
         """
         chunks = self.forward(x, torch.full((len(x),), x.shape[1]) if lengths is None else lengths)
         outputs = [chunk.output for chunk in chunks]
@@ -236,9 +236,9 @@ class ChunkLearner:
             traces.learn(chunk, signal, None if chunk is end else kept, last)
 
     def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
-        """Run a window x (B, T, I) by the parameters as they are now; how to learn it, once, from the derivative by its output.
+        """Run a window x (B, T, I) with the current parameters. Returns its result, and a function to call once to learn it.
 
-        Memory: the outputs, a bit for each spike, and a chunk's states. A longer window runs again as it is learnt.
+        That takes the derivative by the output. Memory: outputs, a bit per spike, a chunk's states; a longer window runs twice.
         """
         self.refresh()
         dtype, begins, state = self.layers[0].weight_in.dtype, range(0, x.shape[1], CHUNK), list(self.state)
@@ -272,13 +272,13 @@ class ChunkLearner:
             traces.give()
 
     def refresh(self) -> None:
-        """Take the parameters as they are now, after an optimiser's step."""
+        """Take up the parameters as they are now, after a step of the optimiser."""
         for layer in self.layers:
             layer.refresh()
 
 
 def _joined(parts: Sequence[Tensor | Spikes]) -> Tensor | Spikes:
-    """One after the other, in time."""
+    """The parts one after the other, in time."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], Spikes):

@@ -3,12 +3,12 @@
     eps_t = D_t eps_{t-1} + d_t x_t        D_t: how a neuron's new state depends on its last one; d_t: on its current
     dE/dW = sum_t (dE_t/ds_t) eps_t
 
-Exact for a layer without recurrent weights, or with those of neurons to themselves alone, that is the last or whose upper layers
-have no memory. What it is blind to: what a spike does through the other recurrent weights, and through the memory of the layers
-above (the leaky readout's too): the error of a step reaches the layers below within that step only.
+Exact for a layer that is the last, or below layers without memory, if it has no recurrent weights except those of neurons to
+themselves. It ignores what a spike does through other recurrent weights, and through the memory of the layers above (including
+the leaky readout's): the error of a step reaches the layers below within that step only.
 
-Source: Wang et al. 2024 (braintrace), diagonal approximation; with time constants of each neuron's own it needs a trace per
-synapse. Cost a step: O((I + H) H) operations and numbers a sequence.
+Source: Wang et al. 2024 (braintrace), diagonal approximation; if each neuron has its own time constants, it needs a trace per
+synapse. Cost per step: O((I + H) H) operations and numbers per sequence.
 """
 
 from __future__ import annotations

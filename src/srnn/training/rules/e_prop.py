@@ -1,18 +1,18 @@
 """e-prop: eligibility traces filtered as the readout remembers, and a learning signal broadcast from the outputs.
 
-    e_t   = kappa e_{t-1} + d s_t / d W     the derivative of a neuron's spike by its parameters (as D-RTRL has it), filtered
+    e_t   = kappa e_{t-1} + d s_t / d W     the derivative of a neuron's spike by its parameters (as in D-RTRL), filtered
     dE/dW = sum_t L_t e_t                   L_t: the outputs' errors, through feedback weights
 
-kappa is what the readout keeps of its membrane in a step; where that differs between outputs, its mean. With symmetric feedback,
-one kappa for all outputs and one hidden layer without recurrent weights this is the exact gradient. What it is blind to: what a
-spike does through recurrent weights, and the memory of hidden layers above the lowest.
+kappa is the fraction of its membrane that the readout keeps in a step, or its mean if outputs differ in it. With symmetric
+feedback, one kappa for all outputs and one hidden layer without recurrent weights, this is the exact gradient. It ignores what
+a spike does through recurrent weights, and the memory of hidden layers above the lowest.
 
 Feedback
     symmetric   the transposed weights of the layers above
     random      fixed random weights from the outputs to each hidden layer
-    learned     weights beside those of the layers above, which learn with them (feedback.py)
+    learned     separate weights that learn together with those of the layers above (feedback.py)
 
-Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian has it.
+Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian includes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class EProp(OnlineRule):
     feedback: Feedback = "symmetric"
     seed: int = 0
     mirrors: Sequence[Tensor] | None = None
-    """Learned feedback: in the place of the input weights of each layer above the first. What moves them is not this rule."""
+    """Learned feedback, used in place of the input weights of each layer above the first. This rule does not change them."""
 
     def __post_init__(self) -> None:
         require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)

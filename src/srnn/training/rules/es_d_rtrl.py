@@ -1,11 +1,11 @@
-"""ES-D-RTRL: D-RTRL whose trace of a synapse is the product of one trace per input and one per neuron, for long streams.
+"""ES-D-RTRL: D-RTRL with a synapse's trace as the product of one trace per input and one per neuron, for long streams.
 
     eps_x = a eps_x + x                    what arrived
     eps_f = a D eps_f + (1 - a) d          how the neuron responds
     dE/dW_ij = sum_t (dE_t/ds_i,t) eps_f,i eps_x,j
 
-An approximation of D-RTRL (bias, time constants and other parameters of a neuron are still exact to it), whose memory grows with
-inputs plus neurons, not with synapses.
+An approximation of D-RTRL (a neuron's bias, time constants and other parameters still learn exactly as in D-RTRL); its memory
+grows with inputs plus neurons, not with synapses.
 
 Source: Wang et al. 2024 (braintrace), pp_prop.
 """
@@ -28,9 +28,9 @@ _BLOCK = 50
 
 
 class FactorChunkTraces(ChunkTraces):
-    """Traces whose synapses' part is a product: derivatives and gradients of all steps at once, the two traces step by step.
+    """Synapses' traces as products: derivatives and gradients are computed for all steps at once, the two traces step by step.
 
-    ``synapses`` are the responses (B, H) of each of (*variables, s), and last what arrived (B, W).
+    ``synapses`` holds the responses (B, H) of each of (*variables, s), and last what arrived (B, W).
     """
 
     def __init__(self, layer: LocalLayer, smoothing: float) -> None:
@@ -60,12 +60,12 @@ class FactorChunkTraces(ChunkTraces):
         self.synapses = [*response, arrived]
 
     def move_synapses(self, chunk: Chunk, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> None:
-        """They moved as they learnt."""
+        """Do nothing: the traces have moved while learning."""
 
 
 @dataclass(frozen=True)
 class ESDRTRL(OnlineRule):
-    """See the file. ``smoothing`` is a, the part of both traces that a step keeps."""
+    """See the file. ``smoothing`` is a, the fraction of both traces that a step keeps."""
 
     smoothing: float = 0.9
 

@@ -5,11 +5,11 @@
     mean   <- (1 - beta) mean + beta (theta - lambda / alpha)
 
 lambda stands for the gradients of the steps that a window cannot see. After each epoch the weights become the mean. Memory: two
-copies of the parameters. It makes no gradient better; it keeps many updates within a sequence from undoing each other.
+copies of the parameters. FPTT improves no gradient; it keeps many updates within a sequence from undoing each other.
 
 Sources: Kag & Saligrama 2021 (ICML); Yin, Corradi & Bohte 2023 (Nature Machine Intelligence) and their published code, whose
-losses also pull early windows towards estimated distributions of the classes, which is not here. Their neurons, whose time
-constants depend on input and state, are ``nn.neurons.liquid``.
+losses also pull early windows towards estimated distributions of the classes; that is left out here. Their neurons, whose time
+constants depend on input and state, are in ``nn.neurons.liquid``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PREFIX = "fptt."
 
 
 class RunningMean:
-    """Mean and lambda of each trained parameter of a network; does nothing where ``config.alpha`` is 0.
+    """Mean and lambda of each trained parameter of a network; does nothing if ``config.alpha`` is 0.
 
     Its history is a part of the last checkpoint (``fptt.mean.<parameter>``, ``fptt.lambda.<parameter>``).
     """
@@ -38,7 +38,7 @@ class RunningMean:
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Begin from the weights as they are now."""
+        """Begin again from the weights as they are now."""
         self.mean = {name: parameter.clone() for name, parameter in self.parameters.items()}
         self.past = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
 
@@ -63,7 +63,7 @@ class RunningMean:
             parameter.copy_(self.mean[name])
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the last checkpoint has of it."""
+        """Means and lambdas by name, for the last checkpoint."""
         return {
             f"{_PREFIX}{what}.{name}": tensor
             for what, tensors in (("mean", self.mean), ("lambda", self.past))
@@ -71,5 +71,5 @@ class RunningMean:
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a last checkpoint. SrnnError where it has no such means."""
+        """Continue from a last checkpoint. SrnnError if it has no such means."""
         checkpoint.copy_to(self.tensors(), "running mean of this network for training.fptt")

@@ -1,4 +1,4 @@
-"""Learning forwards in time: a network that runs step by step, and gradients that are known after every step.
+"""Learning forwards in time: a network runs step by step, and gradients are known after every step.
 
     learner = Learner(network, DRTRL(), batch=8)
     for t in range(steps):
@@ -34,11 +34,11 @@ class OnlineRule(ABC):
 
     @abstractmethod
     def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
-        """What runs these layers of a network, the readout last, from a state, and learns by this rule."""
+        """A learner that runs these layers of a network, the readout last, from a state, and learns by this rule."""
 
 
 def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLayer]:
-    """The layers of a network that can learn forwards in time, the readout last. SrnnError for another one."""
+    """The layers of a network that can learn forwards in time, the readout last. SrnnError for any other network."""
     layers = [*network.layers, network.readout]
     reasons = {
         "is bidirectional": any(not isinstance(layer, Layer) for layer in layers),
@@ -56,16 +56,16 @@ def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLay
 
 
 class Learner:
-    """A network, run step by step without a graph, and a rule that follows it.
+    """A network that runs step by step without a graph, and a rule that follows it.
 
     Args:
         network: an SRNN; its parameters are read, and get gradients.
         batch: how many sequences it follows.
-        state: where the network starts, as ``Learner.state`` was; None: its own initial state.
+        state: the state from which the network starts, as from ``Learner.state``; None: its own initial state.
         dropout: which neurons the layers above do not hear.
 
-    Raises SrnnError for what is none of these, and for a network that cannot learn forwards in time: a bidirectional one,
-    substeps, a trained encoder, delays, batch norm, rounded weights or states.
+    Raises SrnnError for arguments that do not fit, and for a network that cannot learn forwards in time: a bidirectional one, or
+    one with substeps, a trained encoder, delays, batch norm, rounded weights or states.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Learner:
 
     @property
     def state(self) -> list[tuple[Tensor, ...]]:
-        """The network's, after the last step."""
+        """The network's state after the last step."""
         return self._learner.state
 
     def step(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are over keep their state.
 
-        SrnnError, and nothing has changed, for what does not fit the network or the batch.
+        SrnnError if x or ``valid`` does not fit the network or the batch; nothing has changed then.
         """
         if x.ndim != 2 or len(x) != self._batch:
             raise SrnnError(f"A step is of {self._batch} sequences, (batch, inputs), not {tuple(x.shape)}.")
@@ -108,7 +108,7 @@ class Learner:
         self._error += error
 
     def _leave_step(self) -> None:
-        """Learn from the last step, if that has not been done, and move the traces behind it."""
+        """Learn from the last step, if that has not been done, and move the traces past it."""
         if self._chunks:
             self._learner.learn(self._chunks, self._error[:, None], last=False)
             self._chunks = []
@@ -119,7 +119,7 @@ class Learner:
         self._learner.give()
 
     def refresh(self) -> None:
-        """Take the parameters as they are now, after an optimiser's step."""
+        """Take up the parameters as they are now, after a step of the optimiser."""
         self._learner.refresh()
 
 
@@ -140,14 +140,14 @@ class _Learnt(torch.autograd.Function):
 def follow(
     network: SRNN, rule: OnlineRule, state: Sequence[tuple[Tensor, ...]], dropout: Dropout | None = None
 ) -> ChunkLearner:
-    """A learner by a rule for the sequences of a state. SrnnError as ``Learner``."""
+    """A learner that follows the sequences of a state by a rule. SrnnError as for ``Learner``."""
     return rule.in_chunks(local_layers(network, dropout), state)
 
 
 def run_window(learner: ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True) -> Result:
-    """Run the next steps x (B, T, inputs) of sequences, where ``backward`` of a loss of the output learns from them.
+    """Run the next steps x (B, T, inputs) of sequences; ``backward`` on a loss of the output then learns from them.
 
-    That must be called before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing follows. The gradients
+    Call it before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing follows. The gradients
     are those of the learner's rule; the outputs of hidden layers have none.
     """
     lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths.to(torch.int64)

@@ -1,4 +1,4 @@
-"""One layer, one step, without autograd: what it does, and the derivatives of what it does."""
+"""One layer, one step, without autograd: what the step does, and its derivatives."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ...nn.network.layer import Layer
 
 @dataclass(frozen=True)
 class Derivatives:
-    """Of one step of a layer: V state variables and then the emission, which is a result of its own.
+    """The derivatives of one step of a layer: V state variables and then the emission, which is a result of its own.
 
-    ``by_state``, ``by_current`` and ``by_coefficient`` are those of (*new variables, drive v), the last row being v's;
-    ``emission`` is what stands for the derivative of the emission by v: the surrogate's psi(v), for a spiking neuron.
+    ``by_state``, ``by_current`` and ``by_coefficient`` are derivatives of (*new variables, drive v), the last row being v's;
+    ``emission`` stands for the derivative of the emission by v: the surrogate's psi(v) for a spiking neuron.
     """
 
     by_state: Tensor
-    """(V + 1, V + 1, B, H): by (*variables, s) of the step before; by s as the neuron's own reset and adaptation see it."""
+    """(V + 1, V + 1, B, H): by (*variables, s) of the previous step; by s as the neuron's own reset and adaptation see it."""
     by_current: Tensor
     """(V + 1, B, H)."""
     by_coefficient: Tensor
@@ -32,7 +32,7 @@ class Derivatives:
     """(B, H)."""
 
     def with_own_weight(self, weight_rec: Tensor | None) -> Self:
-        """The derivatives where a neuron's recurrent weight to itself, on the diagonal of (H, H), counts as the neuron's."""
+        """The derivatives if a neuron's recurrent weight to itself, on the diagonal of (H, H), counts as part of the neuron."""
         if weight_rec is None:
             return self
         by_state = self.by_state.clone()
@@ -42,7 +42,7 @@ class Derivatives:
     def push(self, sensitivity: Tensor, direct: Tensor) -> Tensor:
         """The sensitivity (V + 1, B, H, P) of (*variables, s) to P parameters, one step on.
 
-        ``direct`` (V + 1, B, H, P): how the parameters act within this very step.
+        ``direct`` (V + 1, B, H, P): how the parameters act within this step itself.
         """
         pushed = torch.einsum("kmbh,mbhp->kbhp", self.by_state, sensitivity) + direct
         pushed[-1] *= self.emission[:, :, None]
@@ -50,9 +50,9 @@ class Derivatives:
 
 
 class LocalLayer:
-    """A layer to be run without a graph. Reads the layer's parameters anew after ``refresh``.
+    """A layer to be run without a graph. Takes up changed parameters of the layer with ``refresh``.
 
-    ``passes`` (B, H): dropout's factors of what the layers above receive of its output; None: no dropout.
+    ``passes`` (B, H): the factors with which dropout passes its output to the layers above; None: no dropout.
     """
 
     def __init__(self, layer: Layer, passes: Tensor | None = None) -> None:
@@ -72,7 +72,7 @@ class LocalLayer:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take the parameters as they are now."""
+        """Take up the parameters as they are now."""
         layer = self.layer
         self.weight_in = layer.weight_in.detach()
         self.weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach()
@@ -80,7 +80,7 @@ class LocalLayer:
         self.coefficients = tuple(value.detach() for value in layer.params.coefficients())
 
     def derivatives(self, state: tuple[Tensor, ...], current: Tensor, *, coefficients: bool = True) -> Derivatives:
-        """Those of steps from (*variables, s) by a current, of any leading shape (..., H); ``coefficients``: by them, too."""
+        """Derivatives of steps from (*variables, s) with a current, of any shape (..., H); ``coefficients``: by these, too."""
         count, jacobian = len(state), self.jacobian(*state, current, *self.coefficients)
         width = count + 1 + len(self.coefficients)
         partials = [
@@ -94,11 +94,11 @@ class LocalLayer:
         return Derivatives(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
 
     def passed(self, output: Tensor) -> Tensor:
-        """Of an output (B, H) or (B, T, H) what the layers above receive; of their errors, what reaches the output."""
+        """What the layers above receive of an output (B, H) or (B, T, H), or what the output receives of their errors."""
         return output if self.passes is None else output * self.passes.view(len(output), *[1] * (output.ndim - 2), -1)
 
     def output_row(self) -> int:
-        """Which row of a sensitivity is that of the output."""
+        """Which row of a sensitivity belongs to the output."""
         return 0 if self.layer.output == "membrane" else -1
 
     def slope(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class LocalLayer:
         return adjoint(type(self.neuron))(*seeds, *arguments)[len(states)].expand_as(current)
 
     def kept(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
-        """What the membrane, the first variable, keeps of itself in a step: its derivative by itself before, (..., H)."""
+        """What the membrane, the first variable, keeps of itself in a step: its derivative by its last value, (..., H)."""
         none = current.new_zeros(())
         seeds = [none + 1, *[none] * (len(states) - 1)]
         return adjoint(type(self.neuron))(*seeds, *states, current, *self.coefficients)[0].expand_as(current)
@@ -139,7 +139,7 @@ class LocalLayer:
 
 
 def draw_weights(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random weights (Xavier) of the shape, type and place of others."""
+    """Random weights (Xavier) with the shape, type and device of others."""
     weight = torch.empty(like.shape, dtype=torch.float64)
     torch.nn.init.xavier_uniform_(weight, generator=generator)
     return weight.to(like.detach())

@@ -2,8 +2,8 @@
 
     S_t = J_t S_{t-1} + d_t        S: the derivative of every state variable of every layer by every parameter of the network
 
-equals what backpropagation through time computes, for any loss that is a sum over steps. Memory is (states x parameters) a
-sequence, O(H^3) for one recurrent layer, operations O(H^4): for small networks only.
+It equals what backpropagation through time computes, for any loss that is a sum over steps. Memory is (states x parameters) per
+sequence, O(H^3) for one recurrent layer; operations are O(H^4): for small networks only.
 
 Source: Williams & Zipser 1989.
 """
@@ -25,7 +25,7 @@ MOST = 2**27
 
 
 class FullLearner(ChunkLearner):
-    """Sensitivities of all layers to all parameters: per layer (V + 1, B, H, P), P counting those of the whole network."""
+    """Sensitivities of all layers to all parameters: per layer (V + 1, B, H, P), with P parameters in the whole network."""
 
     def __init__(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> None:
         super().__init__(layers, state)
@@ -33,7 +33,7 @@ class FullLearner(ChunkLearner):
             (len(layer.weight_in), layer.weight_in.shape[1] + (0 if layer.weight_rec is None else len(layer.weight_in)))
             for layer in layers
         ]
-        """Of each layer, neurons and synapses per neuron."""
+        """For each layer, the numbers of neurons and of synapses per neuron."""
         own = [1 + len(layer.neuron.coefficients) for layer in layers]
         sizes = [size * (width + more) for (size, width), more in zip(self.shapes, own, strict=True)]
         self.ends, batch = torch.tensor(sizes).cumsum(0).tolist(), len(self.state[0][0])
@@ -71,7 +71,7 @@ class FullLearner(ChunkLearner):
             self.gradient += torch.einsum("bo,bop->p", error[:, t], below)
 
     def _add_own(self, direct: Tensor, number: int, of_step: Derivatives, arrived: Tensor) -> None:
-        """How a layer's own parameters act within the step: a neuron's on that neuron alone."""
+        """Add how a layer's own parameters act within the step: a neuron's parameters act on that neuron alone."""
         size, width = self.shapes[number]
         neurons = range(size)
         part = direct[..., self.ends[number] - size * (width + 1 + of_step.by_coefficient.shape[1]) : self.ends[number]]
