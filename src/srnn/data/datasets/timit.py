@@ -41,9 +41,9 @@ _DEVELOPMENT = (
 CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
 TRAINING_SHARE = 0.1
 SPEAKERS = {"TRAIN": 462, "TEST": 168}
-"""How many there are in each folder."""
+"""Number of speakers in each folder."""
 SENTENCES = 10
-"""Of each speaker."""
+"""Number of sentences of each speaker."""
 _ALL_PHONES = (
     "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv ih ix iy jh k kcl l m "
     "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
