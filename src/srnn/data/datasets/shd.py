@@ -1,11 +1,11 @@
-"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or one's own.
+"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or your own.
 
     <data_dir>/shd/shd_train.h5, shd_test.h5          <data_dir>/ssc/ssc_train.h5, ssc_valid.h5, ssc_test.h5
 
     spikes/times   (N,) each float16 or float32 (events,), seconds
     spikes/units   (N,) each uint16 (events,), 0 to 699
     labels         (N,) integers
-    extra/speaker  (N,) integers (SHD; files of one's own may do without)
+    extra/speaker  (N,) integers (SHD; optional in your own files)
 
 Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
 <data_dir>/NAME/.cache. Events themselves are never all in memory. Who is held out for validation: docs/tasks/shd.md.
