@@ -48,7 +48,7 @@ class AugmentConfig:
     """Raw signals of several channels only: each, in units of its standard deviation, becomes a mixture of all, by the matrix
     1 + U, U uniform in +- channel_mix: what electrodes placed elsewhere, or a rotated sensor, would give."""
     noise: tuple[float, float] | None = None
-    """Raw signals only: noise is added, its level in this range of decibels below the training signals' mean power; [5, 50]."""
+    """Raw signals only: noise is added; [5, 50] puts it 5 to 50 decibels below the mean power of the training signals."""
     stream: float = 0.0
     """Sounds with one label only: this fraction of the sequences is read from a window that moves along a stream of clips and
     silence. Where the window does not hold the word, its class is _silence_."""

@@ -3,7 +3,7 @@
     predict(trained, "clip.wav").label
     predict(trained, signal).labels                  # one per step, where the network labels steps
 
-A recording is treated as training data were: resampled, cut or filled to the clips' length, encoded as a whole, and scored by
+A recording is treated as training data were: resampled, cut or padded to the clips' length, encoded as a whole, and scored by
 the network's own loss. Where labels come late (a task's ``lag``), each step still gets its own label: that many steps of zeros
 are read after the recording. ``streaming`` does the same as the signal arrives.
 """
@@ -67,7 +67,7 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        """Confidence in ``label``: its probability after the last step or, where steps are labelled, the fraction with it."""
+        """Confidence in ``label``: its probability after the last step or, of labelled steps, the fraction that has it."""
         if self.per_step:
             return float((self.numbers == self.number).mean())
         return float(self.probabilities[-1, self.number])

@@ -160,7 +160,7 @@ class Recordings(NamedTuple):
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
     """All recordings of a file of this layout, binned, cached in the folder .cache next to it.
 
-    Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
+    Raises SrnnError, naming the file and the recording, for anything wrong with it.
     """
     options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
 
@@ -211,7 +211,7 @@ def _events(
 
 
 def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
-    """(N,) the labels of a file that has as many lists of times and units."""
+    """(N,) the labels of a file, which must have equally many lists of times and of units."""
     for name in ("labels", "spikes/times", "spikes/units"):
         if name not in file:
             raise SrnnError(f"{path} has no '{name}': it does not have the layout of SHD and SSC.")

@@ -144,7 +144,7 @@ def glance(root: Path) -> bool:
 
 
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:
-    """The sentences of a split, without SA, in the order of their speakers' names."""
+    """The sentences of a split, without SA, in order of their speakers' names."""
     tested = split == "test" or (split, validation) == ("validation", "standard")
     speakers = list_speakers(folder, "test" if tested else "train")
     if tested:
@@ -186,7 +186,7 @@ def find_phones(sound: Path) -> Path:
 
 
 def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """Which phone is spoken at given samples, by ``number``; -1 outside all. SrnnError if the file is corrupt."""
+    """A function from samples to the ``number`` of the phone spoken there; -1 outside all. SrnnError if the file is corrupt."""
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
         lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()

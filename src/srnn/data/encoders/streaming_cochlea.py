@@ -3,7 +3,7 @@
     sound (gained) -> basilar membrane, frame by frame -> hair cells -> bushy cells -> time bins
 
 The membrane is a linear filter, so the sound is filtered in overlapping frames (overlap and save), with the transfer functions
-used for whole clips. In the model as the converter behind SHD has it, a place moves *before* its tone, by up to 15 ms near the
+used for whole clips. As the converter behind SHD implements the model, a place moves *before* its tone, by up to 15 ms near the
 apex, and rings on both sides: frames look ``AHEAD`` ahead. Hair and bushy cells run from step to step; their state is explicit.
 
 Frames lie at fixed times, so that blocks of any size give the same bits. Firing probabilities (of up to .02) differ from the
