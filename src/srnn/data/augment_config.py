@@ -1,4 +1,4 @@
-"""The settings of ``augmentation``. A file of its own, so that recipes are read without torch."""
+"""The settings of ``augmentation``. They have a file of their own, so that recipes are read without torch."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ _RAW = ("gain", "speed", "channel_mix", "noise", "stream")
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How training sequences are changed at random, anew in every epoch. See ``srnn.data.augmentation``, and for what is done to
-    raw signals ``srnn.data.raw_augmentation``."""
+    """How training sequences are changed at random, anew in every epoch. See ``srnn.data.augmentation`` and, for changes to raw
+    signals, ``srnn.data.raw_augmentation``."""
 
     time_shift: int = 0
-    """Up to so many steps, earlier or later."""
+    """Sequences are shifted by up to this many steps, earlier or later."""
     stretch: float = 0.0
-    """Time is multiplied by exp(u), u uniform in +- stretch."""
+    """Time is multiplied by exp(u), with u uniform in +- stretch."""
     channel_shift: int = 0
-    """Events only: up to so many channels, up or down."""
+    """Events only: shifted by up to this many channels, up or down."""
     drop: float = 0.0
     """Events only: up to this fraction of the events is dropped."""
     channel_warp: float = 0.0
-    """Values only: the position of a channel is multiplied by exp(u), u uniform in +- channel_warp: on mel bands, a longer or
-    shorter vocal tract (Jaitly & Hinton 2013)."""
+    """Values only: the position of a channel is multiplied by exp(u), with u uniform in +- channel_warp; on mel bands this mimics
+    a longer or shorter vocal tract (Jaitly & Hinton 2013)."""
     channel_mask: int = 0
-    """Values only: twice, up to so many neighbouring channels are set to zero."""
+    """Values only: twice, up to this many neighbouring channels are set to zero."""
     time_mask: int = 0
-    """Values only: twice, up to so many neighbouring steps are set to zero."""
+    """Values only: twice, up to this many neighbouring steps are set to zero."""
     image_shift: float = 0.0
-    """Images read pixel by pixel only: both coordinates of the image move by up to so many pixels."""
+    """Images read pixel by pixel only: both coordinates of the image are shifted by up to this many pixels."""
     image_warp: float = 0.0
-    """Images read pixel by pixel only: turned, sheared and scaled by the matrix 1 + U, U (2, 2) uniform in +- image_warp."""
+    """Images read pixel by pixel only: rotated, sheared and scaled by the matrix 1 + U, U (2, 2) uniform in +- image_warp."""
 
     mix: float = 0.0
-    """Each sequence is mixed with another one of its batch (mixup, Zhang et al. 2018), whose label counts by its share: one drawn
-    for each batch from Beta(mix, mix), the smaller part of the two. Values are averaged; of events each is kept with the
-    probability of its sequence's share. 0.4: often a little, at times half."""
+    """Each sequence is mixed with another of its batch (mixup, Zhang et al. 2018), whose label counts by its share: the smaller
+    of the two parts drawn for each batch from Beta(mix, mix). Values are averaged; each event is kept with a probability equal to
+    its sequence's share. 0.4: usually a little, sometimes half."""
 
     gain: float = 0.0
-    """Raw signals only: up to so many decibels louder or softer."""
+    """Raw signals only: up to this many decibels louder or softer."""
     speed: float = 0.0
-    """Raw signals only: played faster by exp(u), u uniform in +- speed, about their middle (of sound the pitch changes, too:
+    """Raw signals only: played faster by exp(u), with u uniform in +- speed, about their middle (the pitch of sound changes, too:
     speed perturbation, Ko et al. 2015)."""
     channel_mix: float = 0.0
-    """Raw signals of several channels only: each, in its standard deviations, becomes a mixture of all, by the matrix 1 + U, U
-    uniform in +- channel_mix: what electrodes elsewhere, or a sensor that is turned, would give."""
+    """Raw signals of several channels only: each, in units of its standard deviation, becomes a mixture of all, by the matrix
+    1 + U, U uniform in +- channel_mix: what electrodes placed elsewhere, or a rotated sensor, would give."""
     noise: tuple[float, float] | None = None
-    """Raw signals only: noise is added, between so many decibels below the mean power of the training signals; [5, 50]."""
+    """Raw signals only: noise is added; [5, 50] puts it 5 to 50 decibels below the mean power of the training signals."""
     stream: float = 0.0
-    """Sounds with one label only: so large a part of the sequences is read from a window that moves along a stream of clips and
-    silence. Where it does not hold the word, its class is _silence_."""
+    """Sounds with one label only: this fraction of the sequences is read from a window that moves along a stream of clips and
+    silence. Where the window does not hold the word, its class is _silence_."""
 
     def __post_init__(self) -> None:
         require(0 <= self.gain <= 60, "training.augment.gain", "from 0 to 60 decibels", self.gain)

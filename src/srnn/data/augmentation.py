@@ -1,15 +1,15 @@
-"""Augmentation: random changes of training sequences, which their classes should not depend on. Never of other splits.
+"""Augmentation: random changes, on which the classes should not depend, to training sequences only, never to other splits.
 
-Three kinds. A moved event is still one event, but an interpolated one is not; and an image does not move along the order in
-which its pixels are read:
+There are three kinds of sequences. A moved event is still one event, but an interpolated one is not; and an image does not move
+along the order in which its pixels are read:
 
     events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are dropped
     values         the whole sequence moves in time, by a shift and a stretch, and over channels by a stretch; neighbouring
                    channels, or neighbouring steps, are set to zero
-    images         read pixel by pixel, in any order: the image itself is shifted, turned, sheared and scaled, and read again
+    images         read pixel by pixel, in any order: the image itself is shifted, rotated, sheared and scaled, and read again
 
-Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it. Sequences
-that have been changed may be mixed with others (``mix``).
+Every sequence has its own seed, so that neither the batch it is in nor an interruption of the training affects it. Sequences
+that have been changed may then be mixed with others (``mix``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MIX = 14
 
 
 def are_events(batches: Iterable[Batch]) -> bool:
-    """Whether all values of a split are events. One batch does not tell: counts, or silence, may be 0 and 1 in it by chance."""
+    """Whether all values of a split are events. One batch does not tell: counts or silence in it may be 0 and 1 by chance."""
     return all(isinstance(batch.x, Spikes) or bool(((batch.x == 0) | (batch.x == 1)).all()) for batch in batches)
 
 
@@ -54,12 +54,12 @@ def augment(
 
     Args:
         batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original lose their label.
-        config: what ``check`` lets pass.
+        config: settings that ``check`` accepts.
         events: ``are_events`` of the split.
-        blocks: groups of as many channels each that belong together, such as features and their derivatives: a masked
-            channel is masked in all.
-        seeds: one a sequence, of every random choice.
-        pixel_order: ``Task.pixel_order``; None: the sequences are no images.
+        blocks: number of equal groups of channels that belong together, such as features and their derivatives: a masked
+            channel is masked in all of them.
+        seeds: one per sequence, for every random choice.
+        pixel_order: ``Task.pixel_order``; None: the sequences are not images.
         lag: steps by which labels of steps are late, however a sequence is stretched.
     """
     if not config.active:
@@ -81,17 +81,17 @@ def augment(
 
 
 def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[int]) -> Batch:
-    """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): each sequence with the other batch's in its place.
+    """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): each sequence with the one in its place in ``other``.
 
-    Values are averaged by share. Each event stays with the probability of its sequence's share: events they still are, and as
-    many as before where both sequences have as many.
+    Values are averaged by share. Each event is kept with a probability equal to its sequence's share, so that events remain
+    events, and their number stays the same where both sequences have equally many.
 
     Args:
-        batch: gives lengths: another sequence's steps beyond them are cut off.
+        batch: determines lengths: steps of the other sequences beyond them are cut off.
         other: as many sequences.
         events: ``are_events`` of the split.
-        share: of ``batch``; its labels stay the batch's, the other's count by ``1 - share``.
-        seeds: one a sequence, of which events stay.
+        share: the share of ``batch``, whose labels stay; the other labels count by ``1 - share``.
+        seeds: one per sequence, to draw which events are kept.
     """
     steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
     own, others = (one.x.dense() if isinstance(one.x, Spikes) else one.x for one in (batch, other))
@@ -108,15 +108,15 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
 
 
 def _fitted(x: Tensor, steps: int, padding: int) -> Tensor:
-    """x (B, T, ...) cut, or padded, to so many steps."""
+    """x (B, T, ...) cut or padded to this many steps."""
     x = x[:, :steps]
     missing = x.new_full((len(x), steps - x.shape[1], *x.shape[2:]), padding)
     return torch.cat([x, missing], 1) if missing.numel() else x
 
 
 def check(config: AugmentConfig, events: bool, blocks: int, shape: Sequence[int], images: bool) -> None:
-    """SrnnError where a setting has no effect on the inputs of a split, of this shape, or is too large for them; ``images``:
-    whether they are read pixel by pixel."""
+    """SrnnError where a setting has no effect on a split's inputs of this shape, or is too large for them; ``images``: whether
+    they are images read pixel by pixel."""
     if (config.image_shift or config.image_warp) and not images:
         raise SrnnError(
             "training.augment.image_shift and image_warp apply only to images read pixel by pixel; remove them."
@@ -147,7 +147,7 @@ def _change_events(
     at, channel = np.nonzero(x)
     at, channel = (at * factor).astype(np.int64) + shift, channel + aside
     kept = (at >= 0) & (at < steps) & (channel >= 0) & (channel < channels)
-    if config.drop:  # how many is drawn for each sequence, so that it meets all strengths
+    if config.drop:  # the fraction is drawn for each sequence, so that all strengths occur
         kept &= generator.random(len(at)) >= generator.uniform(0, config.drop)
     moved = np.zeros_like(x)
     moved[at[kept], channel[kept]] = 1
@@ -163,7 +163,7 @@ def _change_values(
     steps, channels = x.shape
     source = np.arange(steps) - int(generator.integers(-config.time_shift, config.time_shift + 1))
     factor = 1.0
-    if config.stretch:  # drawn only where it is asked for, so that recipes without it keep their numbers
+    if config.stretch:  # drawn only where enabled, so that recipes without it keep their random numbers
         factor = math.exp(generator.uniform(-config.stretch, config.stretch))
     moved = at_places(x, source / factor)
     if labels is not None:
@@ -172,7 +172,7 @@ def _change_values(
     if config.channel_warp:
         source = np.arange(width) / math.exp(generator.uniform(-config.channel_warp, config.channel_warp))
         moved = np.concatenate([at_places(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1)
-    for _ in range(2):  # two masks of each kind, as SpecAugment (Park et al. 2019) has them
+    for _ in range(2):  # two masks of each kind, as in SpecAugment (Park et al. 2019)
         size = int(generator.integers(config.channel_mask + 1))
         first = int(generator.integers(width - size + 1))
         for block in range(blocks):
@@ -199,8 +199,8 @@ def _move_image(x: Array, order: npt.NDArray[np.intp], config: AugmentConfig, ge
 
 
 def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
-    """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its ends it stands still: zero
-    would be a loud click in log-mel."""
+    """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its ends x stays constant:
+    zeros would be a loud click in log-mel."""
     places = places.clip(0, len(x) - 1)
     before = places.astype(np.int64)
     moved, part = x[before], (places - before).astype(x.dtype)
@@ -210,7 +210,7 @@ def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
 
 
 def move_labels(labels: Labels, source: npt.NDArray[np.floating], lag: int) -> None:
-    """Step t takes the label, ``lag`` steps late, of what was at the (whole) step source[t]; none where that lies outside."""
+    """Give step t the label, ``lag`` steps late, of what was at the (whole) step source[t]; none where that lies outside."""
     at = source.astype(np.int64) + lag
     inside = (at >= 0) & (at < len(labels))
     labels[:] = np.where(inside, labels[at.clip(0, len(labels) - 1)], -1)

@@ -34,7 +34,7 @@ class Batch:
     lengths: Tensor | None
     """(B,) int64: valid steps; None: all."""
     mixed: tuple[Tensor, float] | None = None
-    """Other labels, of y's shape, of what has been mixed into x, and y's own share, 0.5 to 1; None: y alone."""
+    """Labels, of y's shape, of what has been mixed into x, and the share of y itself, 0.5 to 1; None: only y counts."""
 
     def __getitem__(self, rows: npt.NDArray[np.integer]) -> Batch:
         """The sequences at ``rows``, which have not been mixed."""
@@ -43,7 +43,7 @@ class Batch:
 
     @property
     def steps(self) -> int:
-        """Valid steps of all its sequences together."""
+        """Valid steps of all sequences together."""
         return self.x.shape[0] * self.x.shape[1] if self.lengths is None else int(self.lengths.sum())
 
 
@@ -83,7 +83,7 @@ class Sequences:
                 raise SrnnError(f"{what} should have {len(self.x)} lengths; they are {self.lengths.shape}.")
             if self.lengths.min() < 1 or self.lengths.max() > self.x.shape[1]:
                 raise SrnnError(f"{what} has a length outside 1 to {self.x.shape[1]}.")
-        # One at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
+        # One sequence at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
         for index, sequence in enumerate(() if isinstance(self.x, Inputs) else self.x):
             if not np.isfinite(sequence).all():
                 step, channel = np.argwhere(~np.isfinite(sequence))[0]
@@ -96,16 +96,16 @@ class Sequences:
         return len(self.x)
 
     def digest(self) -> str:
-        """Of labels, lengths and groups: what tells these sequences from others, on any machine (features may differ in bits)."""
+        """A digest of labels, lengths and groups: it identifies the sequences on any machine (features may differ in bits)."""
         told = hashlib.sha256(repr(self.x.shape).encode())
-        groups = None if self.groups is None else self.groups.astype(str)  # of objects the bytes would be addresses
+        groups = None if self.groups is None else self.groups.astype(str)  # the bytes of objects would be addresses
         for known in (self.y, self.lengths, groups):
             told.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
         return told.hexdigest()
 
     @property
     def typical_length(self) -> int:
-        """Steps of a sequence; the median where they differ."""
+        """Steps per sequence; the median where they differ."""
         return self.x.shape[1] if self.lengths is None else int(np.median(self.lengths))
 
     def length_of(self, index: int) -> int:
@@ -117,7 +117,7 @@ class Sequences:
         return np.asarray(self.x[[index]], np.float32)[0, : self.length_of(index)]
 
     def signal_of(self, index: int, path: SignalPath) -> npt.NDArray[np.float32] | None:
-        """What a stream through the path is given for one sequence, (samples, channels); None where it is not known."""
+        """What to feed a stream through the path for one sequence, (samples, channels); None where it is not known."""
         if self.signals is not None and path.form == "signal":
             signal = self.signals[index][self.place_of(index)]
         else:
@@ -131,7 +131,7 @@ class Sequences:
         return slice(int(self.starts[index]), int(self.starts[index]) + self.length_of(index))
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The batch of the sequences at ``indices``, no longer than the longest of them."""
+        """The sequences at ``indices`` as a batch, no longer than the longest of them."""
         y, lengths = self.y[indices], None
         longest = self.x.shape[1]
         if self.lengths is not None:
@@ -143,7 +143,7 @@ class Sequences:
         return Batch(self._inputs(indices, longest), y, lengths)
 
     def batches(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """All sequences, or the first ``most`` of them, in their order. SrnnError for a size that is no number of sequences."""
+        """All sequences, or the first ``most`` of them, in order. SrnnError if ``size`` is not a number of sequences."""
         check_whole("batch_size", size, 1)
         count = min(len(self), most or len(self))
         for start in range(0, count, size):

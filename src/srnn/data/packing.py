@@ -1,4 +1,4 @@
-"""The bits of zeros and ones in a dense array, 64 at a time, at the speed of memory."""
+"""Packing zeros and ones of a dense array into bits, 64 at a time, at the speed of memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..compiling import loop
 Array = np.ndarray[Any, Any]
 
 _SHARE = 1 << 16
-"""Numbers that are packed sooner than another thread is called to help."""
+"""Numbers that can be packed in less time than it takes to call another thread to help."""
 
 
 def _emitted(typing: Any, array: Any, index: Any) -> Any:
-    """Of array[index : index + 64], flat: (bits of those that are 1, bits of those that are neither 0 nor 1)."""
+    """For array[index : index + 64], flat: (bits of the values that are 1, bits of those that are neither 0 nor 1)."""
     pair = types.UniTuple(types.uint64, 2)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -43,7 +43,7 @@ _bits: Any = intrinsic(_emitted)
 
 
 def _pack(first, last, x, channels, words, other):
-    """Rows first ... last - 1 of x (rows, channels), flat, into words; ends early, with other[0] = 1, where a row has others."""
+    """Pack rows first ... last - 1 of x (rows, channels), flat, into words; stop with other[0] = 1 at a row with other values."""
     count = (channels + 63) // 64
     for row in range(first, last):
         wrong = np.uint64(0)
@@ -51,7 +51,7 @@ def _pack(first, last, x, channels, words, other):
             at = row * channels + 64 * w
             size = min(64, channels - 64 * w)
             start = at + size - 64
-            if start >= 0:  # the last 64 numbers, of which those before ``at`` are shifted out
+            if start >= 0:  # the last 64 numbers; those before ``at`` are shifted out
                 ones, others = _bits(x, start)
                 ones >>= np.uint64(64 - size)
                 wrong |= others >> np.uint64(64 - size)

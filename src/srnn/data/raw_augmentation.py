@@ -1,16 +1,16 @@
 """Augmentation of raw signals, before they are encoded: what a microphone in a room adds, and what a clip leaves out.
 
     stream     the window in which the sequence is read moves along a stream of clips: it holds all of the sequence's clip, or
-               only its beginning or its end, silence, and a piece of another one. Where it holds no word it is background
+               only its beginning or end, silence, and a piece of another clip. Where it holds no word, it is background
     noise      white to pink noise (power falling with frequency to the power 0 to 1), or a training sequence of the background
-    gain       all of it louder or softer
-    speed      all of it faster or slower, labels of its steps with it
-    mixture    each channel has a part of the others: what electrodes elsewhere, or a sensor that is turned, would give
+    gain       the whole signal louder or softer
+    speed      the whole signal faster or slower, and labels of its steps with it
+    mixture    each channel has a part of the others: what electrodes placed elsewhere, or a rotated sensor, would give
 
-One order: a window of the stream, speed, mixture, noise all over it, gain. The signal so changed goes the task's own signal path,
-so the network reads what it would read of such a recording. Where the path remembers more than the sequence (a running scale), so
-much of the recording around it is changed along (``Split.starts``). As in ``augmentation`` a sequence's seed alone decides what
-becomes of it.
+The order is fixed: a window of the stream, speed, mixture, noise over all of it, gain. The changed signal takes the task's own
+signal path, so the network reads what it would read from such a recording. Where the path remembers more than the sequence (a
+running scale), that much of the recording around it is changed, too (``Split.starts``). As in ``augmentation``, only a sequence's
+seed decides how it is changed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .signals import SignalPath
 
 Array = npt.NDArray[np.float32]
 WITHIN, BEYOND, FARTHEST = 0.2, 0.4, 1.2
-"""How far a window may move against its clip, in lengths of it: to there it holds the word; from here to there it does not."""
+"""How far a window may move from its clip, in clip lengths: up to the first it holds the word; between the others it does not."""
 _KEPT = 2**29
-"""Bytes of signals that are kept in memory; others are read again in each epoch."""
+"""Bytes of signals kept in memory; the rest are read again in each epoch."""
 _MEASURED = 256
-"""Sequences from which the power of the signals is taken."""
+"""Number of sequences from which the power of the signals is measured."""
 _STREAM, _NOISE, _GAIN, _SPEED, _CHANNELS = 11, 12, 13, 15, 16
 """Keys of the generators, so that one kind of change does not alter the draws of another, nor ``augmentation``'s (14)."""
 
@@ -46,11 +46,11 @@ class RawAugmentation:
         sequences: the training split, with its signals or a path that undoes its encoding.
         path: from signal to steps, with its statistics.
         config: the changes; ``config.raw`` is true.
-        background: the class of what holds nothing to be recognised; None: the task has none.
+        background: the class for signals with nothing to recognise; None: the task has none.
         lag: steps by which labels of steps are late, whatever the speed.
 
-    SrnnError where there are no raw signals, where the path alone does not make the sequences of them, for ``stream`` where no
-    class says that a window holds no word, and for ``channel_mix`` where there is one channel.
+    SrnnError where there are no raw signals, where the path alone does not turn them into the sequences, for ``stream`` where no
+    class says that a window holds no word, and for ``channel_mix`` where there is only one channel.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class RawAugmentation:
         for index in evenly_spread(sequences.y, 3).tolist():
             known = sequences.steps_of(index)
             steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[self.sequences.place_of(index)]
-            made, waiting = known[: len(steps)], known[len(steps) :]  # for late labels, of zeros
+            made, waiting = known[: len(steps)], known[len(steps) :]  # zeros, for late labels
             if steps.shape != made.shape or waiting.any() or not np.allclose(steps, made, atol=1e-3):
                 raise SrnnError(
                     f"{asked}: sequences of this task are not made of their raw signals alone (a scale of the whole recording, "
@@ -83,12 +83,12 @@ class RawAugmentation:
 
     @cached_property
     def power(self) -> npt.NDArray[np.float64]:
-        """(channels,) the mean power of a signal: that to which ``noise`` relates."""
+        """(channels,) the mean power of a signal, to which ``noise`` is relative."""
         chosen = evenly_spread(self.sequences.y, _MEASURED).tolist()
         return np.asarray(np.mean([self.signal(index).var(0, dtype=np.float64) for index in chosen], 0))
 
     def take(self, indices: npt.NDArray[np.integer], seeds: Sequence[int]) -> Batch:
-        """As ``Sequences.take``, of changed signals. ``seeds``: one a sequence, of every random choice."""
+        """As ``Sequences.take``, of changed signals. ``seeds``: one per sequence, for every random choice."""
         sequences = self.sequences
         y = sequences.y[indices]
         lengths = None if sequences.lengths is None else sequences.lengths[indices]
@@ -105,14 +105,14 @@ class RawAugmentation:
             x[row, : len(one)] = one
             if y.ndim == 2 and self.config.speed:
                 late = y[row, : sequences.length_of(index)]
-                samples = np.arange(len(late)) - self.lag  # that they are labels of
+                samples = np.arange(len(late)) - self.lag  # the samples that the labels are of
                 move_labels(late, np.rint(self._places(samples, len(one), seed)), self.lag)
         valid = None if lengths is None else torch.as_tensor(lengths, device=sequences.device)
         labels = torch.from_numpy(y if y.ndim == 1 else y[:, :steps].copy())
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
 
     def changed(self, index: int, seed: int) -> tuple[Array, bool]:
-        """The changed signal (samples, channels) of one sequence, and whether its label still holds: else it is background."""
+        """The changed signal (samples, channels) of one sequence, and whether its label still holds; if not, it is background."""
         config, signal, holds = self.config, self.signal(index), True
         if config.stream:
             signal, holds = self._window(index, np.random.default_rng([seed, _STREAM]))
@@ -137,7 +137,7 @@ class RawAugmentation:
         return signal, holds
 
     def signal(self, index: int) -> Array:
-        """(samples, channels) of a sequence as it is, with what is around it where that decides its encoding."""
+        """The unchanged signal (samples, channels) of a sequence, with what is around it where that affects its encoding."""
         known = self._signals.get(index)
         if known is not None:
             return known
@@ -150,24 +150,24 @@ class RawAugmentation:
         return signal
 
     def _places(self, places: npt.NDArray[np.integer], length: int, seed: int) -> npt.NDArray[np.float64]:
-        """Whence the ``places`` of a sequence of some ``length`` come at the seed's speed."""
+        """Where the ``places`` of a sequence of this ``length`` come from at the seed's speed."""
         speed, middle = self.config.speed, (length - 1) / 2
         factor = np.exp(np.random.default_rng([seed, _SPEED]).uniform(-speed, speed))
         return middle + (places - middle) * factor
 
     def _window(self, index: int, rng: np.random.Generator) -> tuple[Array, bool]:
-        """As long as the clip, from somewhere in a stream of it and another one; and whether it holds the clip's word."""
+        """A window as long as the clip, from a stream of the clip and another one; and whether it holds the clip's word."""
         clip = self.signal(index)
         if rng.random() >= self.config.stream:
             return clip, True
         length, whole = len(clip), bool(rng.random() < 0.5)
         move = rng.uniform(0, WITHIN) if whole else rng.uniform(BEYOND, FARTHEST)
-        # Between the clips at least so much silence that the window does not hold the other one's word.
+        # At least enough silence between the clips that the window does not hold the other one's word.
         gap = max(rng.uniform(0, 1), BEYOND - 1 + move)
         drawn = int(rng.integers(len(self.sequences)))
         other = self.signal(drawn)
         onwards = bool(rng.random() < 0.5) or drawn == index
-        first, second = (clip, other) if onwards else (other, clip)  # it moves towards the other one
+        first, second = (clip, other) if onwards else (other, clip)  # the window moves towards the other
         silence = np.zeros((round(gap * length), clip.shape[1]), np.float32)
         ahead = np.zeros((length * 2, clip.shape[1]), np.float32)
         stream = np.concatenate([ahead, first, silence, second, ahead])
@@ -176,7 +176,7 @@ class RawAugmentation:
         return stream[start : start + length], whole
 
     def _noise(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """(samples, channels) of power 1."""
+        """Noise (samples, channels) of power 1."""
         samples = shape[0]
         if len(self._noises) and rng.random() < 0.5:
             recorded = self.signal(int(rng.choice(self._noises))).astype(np.float64)
@@ -184,7 +184,7 @@ class RawAugmentation:
             noise = recorded - recorded.mean(0)
         else:
             noise = np.zeros(shape)
-        silent = noise.std(0) < 1e-6  # digital silence has no noise to give
+        silent = noise.std(0) < 1e-6  # digital silence contains no noise
         if silent.any():
             spectrum = np.fft.rfft(rng.standard_normal(shape), axis=0)
             colour = np.maximum(np.arange(len(spectrum)), 1.0) ** (-rng.uniform(0, 1) / 2)

@@ -1,13 +1,13 @@
 """A recording in a file -> its samples: one reader per format, for data sets, streams and predictions alike.
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
-    .csv .txt                a row per sample, channels between commas, semicolons or tabs (then a comma is a decimal one) or
-                             blanks, in quotes or not; "#" begins a comment. A first row of names is skipped; if its first
-                             name is that of time (``time_unit``), that column is no channel but gives the rate
+    .csv .txt                a row per sample, its channels separated by commas, blanks, or semicolons or tabs (commas are then
+                             decimal), in quotes or not; "#" begins a comment. A first row of names is skipped; if its first
+                             name is one for time (``time_unit``), that column is not a channel but gives the rate
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
     .hea .dat                a WFDB record, in its physical unit
 
-numpy only; a signal of another rate than the one that is wanted is resampled by ``at_rate`` and nowhere else.
+numpy only; a signal with a rate other than the wanted one is resampled by ``at_rate`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .datasets.audio import AUDIO_SUFFIXES, at_rate, check_samples, read_channel
 Array = npt.NDArray[Any]
 TABLE_SUFFIXES = (".csv", ".txt")
 SENSOR_SUFFIXES = (".csv", ".npy", ".npz")
-"""Endings of the sensors' files that folders are searched for, in small letters."""
+"""Suffixes, in lower case, of the sensor files for which folders are searched."""
 _UNITS = {
     unit: seconds
     for names, seconds in (
@@ -40,14 +40,14 @@ _UNITS = {
     )
     for unit in names.split()
 }  # fmt: skip
-_IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # that name a column alone
+_IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # names by themselves
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
 _GAP, _FILLED = 1.5, 10
-"""From how many times the usual distance on two samples have a gap between them; how many samples may come of one, at most."""
-_SECONDS_AT_MOST = 1e11  # 3,000 years: beyond are other units, since 1970
+"""How many times the usual distance makes a gap between two samples; how many times longer a recording may become by filling."""
+_SECONDS_AT_MOST = 1e11  # 3,000 years: times above it are in other units, since 1970
 _LINE_AT_MOST = 2**20
 _NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
-_BLOCK = 4096  # rows of a table that are lists of numbers at a time
+_BLOCK = 4096  # rows of a table held as lists of numbers at a time
 
 
 def read_signal(
@@ -57,10 +57,10 @@ def read_signal(
     """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
 
     Args:
-        channels: how many it must have (None: any); sound of several is averaged where one is wanted, as in training.
-        rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
+        channels: how many it must have (None: any); several channels of sound are averaged where one is wanted, as in training.
+        rate: samples per second that are wanted; a recording that states another rate is resampled. None: not in time.
         chosen: which of its channels to read, in this order, counted from 0; None: all.
-        numbers: how the samples of an array are counted (``SignalPath.numbers``); None: as they are.
+        numbers: brings an array's samples to the path's unit (``SignalPath.numbers``); None: they stay as they are.
 
     SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another format, channels or rate.
     """
@@ -86,11 +86,11 @@ class Recording(NamedTuple):
     rate: float | None
     """Hz; None where it does not state one."""
     names: tuple[str, ...] = ()
-    """Of its channels, in small letters, where it is a table whose first row says them."""
+    """Names of its channels, in lower case, where it is a table whose first row gives them."""
 
 
 def read_recording(path: Path) -> Recording:
-    """A recording as it is. SrnnError as ``read_signal``."""
+    """A recording as it is. SrnnError as for ``read_signal``."""
     suffix, name = path.suffix.lower(), str(path)
     if suffix in (".hea", ".dat") or (not suffix and path.name and os.path.isfile(path.with_suffix(".hea"))):
         read = _read_record(path.with_suffix(""))
@@ -115,8 +115,8 @@ def read_recording(path: Path) -> Recording:
 def table_blocks(path: Path, channels: int, block: int) -> Iterator[Array] | None:
     """The rows of a table as they are read, ``block`` of them (samples, channels) at a time.
 
-    None where the first column is time: the rate is known, and the table can be resampled, only as a whole. SrnnError as
-    ``read_signal``, of the first rows at once and of others when they are reached.
+    None where the first column is time: only from the whole table is the rate known, and only as a whole can it be resampled.
+    SrnnError as for ``read_signal``: at once for the first rows, and for others when they are reached.
     """
     _check_file(path)
     blocks = _untimed_blocks(path, channels, block)
@@ -137,9 +137,9 @@ def _untimed_blocks(path: Path, channels: int, block: int) -> Iterator[Array]:
 def time_unit(title: str) -> float | None:
     """Seconds in the unit of a table's first column, if its name says that it is time; None where it does not.
 
-    "time" and "t" are in seconds, and in the unit that follows: time_ms, Time (ms), t [s]; "seconds", "millis", ... too.
-    SrnnError for a name of time whose unit is not known, such as timestamp: read as a channel, it would tell a network when
-    something was recorded.
+    "time" and "t" are in seconds, or in the unit that follows: time_ms, Time (ms), t [s]; "seconds", "millis", ... count, too.
+    SrnnError for a name for time without a known unit, such as timestamp: read as a channel, that column would tell a network
+    when something was recorded.
     """
     words = re.findall(r"[^\W\d_]+", title.lower())
     if words in (["time"], ["t"]):
@@ -157,7 +157,7 @@ def time_unit(title: str) -> float | None:
 
 
 def _check_file(path: Path) -> None:
-    if not os.path.isfile(path):  # false, where pathlib raises: names that are too long
+    if not os.path.isfile(path):  # False where pathlib would raise: for names that are too long
         there = "is a folder" if os.path.isdir(path) else "is a pipe or a device, which srnn stream reads as -"
         what = there if os.path.exists(path) else "was not found"
         raise SrnnError(f"{path} {what}. {_NAME_ONE}")
@@ -175,7 +175,7 @@ def fit_length(samples: Array, length: int) -> Array:
 
 
 def check_channels(name: str, count: int, channels: int, samples: int | None = None) -> None:
-    """SrnnError unless the numbers are equal. samples: where all of them are known, those of an array that may be transposed."""
+    """SrnnError unless the numbers are equal. samples: the array's number of samples, if known: it may be transposed."""
     if count != channels:
         fix = ": choose some of a file's, by --channels of srnn predict and srnn stream" if count > channels else ""
         if count > channels == samples:
@@ -184,7 +184,7 @@ def check_channels(name: str, count: int, channels: int, samples: int | None = N
 
 
 def check_finite(name: str, x: Array, start: int) -> Array:
-    """The samples, of which the first is number ``start``. SrnnError, which names the first that is not finite."""
+    """The samples, the first being number ``start``. SrnnError, which names the first that is not finite."""
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise SrnnError(f"{name}: sample {start + row} is not finite in channel {column} ({x[row, column]}).")
@@ -192,7 +192,7 @@ def check_finite(name: str, x: Array, start: int) -> Array:
 
 
 class Rows:
-    """A table as it comes: blocks of rows (rows, columns), float64, as many columns in all.
+    """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of columns.
 
     ``name``: what messages begin with. ``channels``: how many there must be; None: as many as the first row has.
     """
@@ -200,18 +200,18 @@ class Rows:
     def __init__(self, stream: IO[bytes], name: str, channels: int | None, block: int) -> None:
         self._stream, self._name, self._channels, self._block = stream, name, channels, block
         self.unit: float | None = None
-        """Seconds that the first column counts in; None: it is not time. Known from the first block on."""
+        """The first column's unit of time, in seconds; None: it is not time. Known from the first block on."""
         self.leading = 0
-        """Columns before the channels: 1 where the first is time, or numbers the rows."""
+        """Columns before the channels: 1 where the first column is time or numbers the rows."""
         self.names: tuple[str, ...] = ()
-        """Of the channels, in small letters, where the first row says them."""
+        """Names of the channels, in lower case, where the first row gives them."""
 
     def __iter__(self) -> Iterator[Array]:
         rows: list[list[float]] = []
         lines: list[int] = []
         name, count, width = self._name, 0, 0
-        first, titles = True, 0  # of the rows that are not comments; columns that are named
-        quoted = True  # whether numbers may be: not under names that are such numbers, and so perhaps the first values
+        first, titles = True, 0  # whether no row but comments has come; number of named columns
+        quoted = True  # whether numbers may be: not under names that are quoted numbers, perhaps the first values
         for number, line in enumerate(self._lines(), 1):
             if len(line) >= _LINE_AT_MOST:
                 raise SrnnError(
@@ -229,7 +229,7 @@ class Rows:
             missing = next((place for place, field in enumerate(fields, 1) if not field.strip()), 0)
             try:
                 if "_" in text or (names and len(fields) > 2 and fields == [*map(str, range(len(fields)))]):
-                    raise ValueError  # Python takes 1_1 for 11; and 0, 1, 2 are how pandas names columns without names
+                    raise ValueError  # Python reads 1_1 as 11; and pandas names unnamed columns 0, 1, 2
                 row = [float(field) for field in fields]
             except ValueError:
                 if missing and (not names or (missing > 1 and all(map(_is_number, filter(str.strip, fields))))):
@@ -237,7 +237,7 @@ class Rows:
                         f"{name}, line {number}: nothing is in column {missing} of {len(fields)}; fill the value in, or remove "
                         "the line or the column."
                     ) from None
-                if names and not ("#" in text and _is_number(fields[0])):  # else numbers, and a comment behind them
+                if names and not ("#" in text and _is_number(fields[0])):  # else numbers followed by a comment
                     titles, called = len(fields), [field.strip().strip("\"'") for field in fields]
                     quoted = not all(map(_is_number, map(_unquoted, fields)))
                     try:
@@ -272,7 +272,7 @@ class Rows:
             raise SrnnError(f"{name} holds no samples.")
 
     def _lines(self) -> Iterator[bytes]:
-        """What ends with LF, CR LF, or a CR alone, as on old Macs; of a line that is too long only so much as tells."""
+        """Lines that end with LF, CR LF, or a CR alone, as on old Macs; of a line that is too long only enough to tell."""
         rest, read = b"", self._stream.readline
         while piece := read(_LINE_AT_MOST):
             if not rest and piece[-1:] == b"\n" and b"\r" not in piece[:-2]:  # one line, as almost always
@@ -286,7 +286,7 @@ class Rows:
             yield rest
 
     def _finite(self, rows: list[list[float]], lines: list[int], count: int) -> Array:
-        """The rows, of which the first is number ``count``. SrnnError, which names the line, where one is not finite."""
+        """The rows, the first being number ``count``. SrnnError, which names the line, where one is not finite."""
         x = np.array(rows)
         for row in np.flatnonzero(~np.isfinite(x).all(1)).tolist():
             name = f"{self._name}, line {lines[row]}"
@@ -301,8 +301,8 @@ class Rows:
 
 
 def _fields(text: str) -> list[str]:
-    """The columns of a line, between semicolons or tabs if it has any: then a comma is a decimal one, as in German tables."""
-    if '"' in text:  # a name may have any of them, and a number a decimal comma
+    """The columns of a line, separated by semicolons or tabs if it has any; commas are then decimal, as in German tables."""
+    if '"' in text:  # a quoted name may contain any of these, and a quoted number a decimal comma
         between = re.sub('"[^"]*"', "", text)
         others = r"[;\t]" if ";" in between or "\t" in between else r"[,;\t]"
         text = re.sub('"[^"]*"', lambda name: re.sub(others, " ", name[0]), text)
@@ -314,7 +314,7 @@ def _fields(text: str) -> list[str]:
 
 
 def _unquoted(field: str) -> str:
-    """What is in a field's quotes, if it has them: some programs put all values between quotes."""
+    """A field without its quotes, if it has any: some programs put all values in quotes."""
     field = field.strip()
     return field[1:-1] if len(field) > 1 and field[0] == field[-1] == '"' else field
 
@@ -352,7 +352,7 @@ def _read_table(path: Path) -> Recording:
 
 
 def _filled(name: str, seconds: Array, x: Array, step: float) -> Array:
-    """Samples ``step`` seconds apart, on the lines between those that there are. SrnnError for a gap that nothing can fill."""
+    """Samples ``step`` seconds apart, on lines between the existing ones. SrnnError where gaps are too long to be filled."""
     count = float(seconds[-1] - seconds[0]) / step
     if count > _FILLED * len(x):
         row = int(np.argmax(np.diff(seconds)))
@@ -377,7 +377,7 @@ def _read_numpy(path: Path) -> Recording:
 
 
 def read_rate(path: Path, arrays: Any) -> float | None:
-    """Samples per second, as a file of arrays states them under "rate"; None where it does not."""
+    """Samples per second that a file of arrays states under "rate"; None where it does not."""
     if "rate" not in arrays:
         return None
     with reading(f"{path}, array 'rate',", "samples per second"):

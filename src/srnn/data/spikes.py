@@ -1,4 +1,4 @@
-"""Spikes as bits: what layers pass to each other, and what a binary data set passes to the first of them."""
+"""Spikes as bits: what layers pass to each other, and what a binary data set passes to the first layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNPACKED = 1 << 14
 """Steps whose bits are unpacked at once."""
 
 _LOOK = 64
-"""Values of which one that is neither 0 nor 1 tells at once that a dense input is not binary."""
+"""Leading values that are checked first: one that is neither 0 nor 1 tells at once that a dense input is not binary."""
 
 _PACKED = (torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, torch.int32, torch.int64)
 """Dtypes that compiled code packs."""
@@ -38,7 +38,7 @@ class _Unpack(torch.autograd.Function):
 
 
 class _Mask(torch.autograd.Function):
-    """The carrier of spikes of which some channels are silenced: these take no gradient."""
+    """The carrier of spikes with some channels silenced: these channels receive no gradient."""
 
     @staticmethod
     def forward(ctx: Any, carrier: Tensor, keep: Tensor) -> Tensor:
@@ -52,14 +52,14 @@ class _Mask(torch.autograd.Function):
 
 
 def traced() -> bool:
-    """Whether torch.compile, torch.export or a function of torch.func (grad, vmap, jvp, ...) is what calls: its tensors have
+    """Whether the caller is torch.compile, torch.export or a function of torch.func (grad, vmap, jvp, ...), whose tensors have
     no values to read."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def packed(bits: Tensor) -> Tensor:
-    """The words of booleans (B, T, N), on their own device."""
-    if not bits.shape[-1]:  # bytes of which torch makes no words
+    """The words that hold booleans (B, T, N), on the same device."""
+    if not bits.shape[-1]:  # torch cannot view empty bytes as words
         return torch.zeros(bits.shape, dtype=torch.int64, device=bits.device)
     octets = F.pad(bits.to(torch.uint8), (0, -bits.shape[-1] % 64)).unflatten(-1, (-1, 8))
     places = torch.arange(8, dtype=torch.uint8, device=bits.device)
@@ -67,14 +67,14 @@ def packed(bits: Tensor) -> Tensor:
 
 
 def unpacked(words: Tensor, size: int) -> Tensor:
-    """The bits of words as 0 or 1, (B, T, size) uint8, on their own device; numpy unpacks faster on the CPU."""
+    """The bits of words as 0 or 1, (B, T, size) uint8, on the same device; numpy unpacks faster on the CPU."""
     places = torch.arange(8, dtype=torch.uint8, device=words.device)
     octets = words.contiguous().view(torch.uint8)
     return (octets[..., None] >> places & 1).flatten(-2)[..., :size]
 
 
 def _integers(places: ArrayLike) -> np.ndarray[Any, Any]:
-    """Of events, int64. SrnnError for others: times in seconds would all become step 0."""
+    """Steps or channels of events as int64. SrnnError for other numbers: times in seconds would all become step 0."""
     numbers = np.asarray(places)
     if numbers.size and numbers.dtype.kind not in "iu":
         raise SrnnError(f"Steps and channels of events are integers, not {numbers.dtype}; count time in steps.")
@@ -121,7 +121,7 @@ class Spikes:
 
     @classmethod
     def in_dense(cls, x: Tensor) -> Spikes | None:
-        """``from_dense``, or None where x has other values, which its first ones mostly tell. Gradients reach x."""
+        """``from_dense``, or None where x has other values, which its first ones usually show. Gradients reach x."""
         first = x.detach()[:1, :1].reshape(-1)[:_LOOK]
         if not bool(((first == 0) | (first == 1)).all()):
             return None
@@ -141,7 +141,7 @@ class Spikes:
     def from_events(cls, sequences: Iterable[Iterable[ArrayLike]], steps: int, channels: int) -> Spikes:
         """From (step of each event, channel of each event) for every sequence, in any order: ``csr.nonzero()`` of a matrix.
 
-        Several events of one step and channel are one. SrnnError for an event outside ``steps`` x ``channels``, or between them.
+        Several events at one step and channel count as one. SrnnError for events outside ``steps`` x ``channels`` or not integer.
         """
         check_whole("steps", steps, 0)
         check_whole("channels", channels, 0)
@@ -174,7 +174,7 @@ class Spikes:
         return self.words.device
 
     def __getitem__(self, index: Any) -> Spikes:
-        """A part of the batch (and of time): sequences by slice, index array or mask, as with a tensor; detached."""
+        """A part of the batch (and of time): sequences by slice, index array or mask, as for a tensor; detached."""
         words = self.words[index]
         if words.ndim != 3:
             raise SrnnError("Index spikes so that batch and time remain, as in spikes[3:4].")
@@ -185,13 +185,13 @@ class Spikes:
         return Spikes(self.words.to(device), self.size)
 
     def kept(self, keep: Tensor) -> Spikes:
-        """The spikes of the channels where ``keep`` (B, N) is true; the others are silent, and take no gradient."""
+        """The spikes of the channels where ``keep`` (B, N) is true; the others are silenced, and receive no gradient."""
         mask = Spikes.from_dense(keep[:, None, :])
         carrier: Any = None if self.carrier is None else _Mask.apply(self.carrier, keep)
         return Spikes(self.words & mask.words, self.size, carrier)
 
     def bits(self) -> np.ndarray[Any, Any]:
-        """The words for compiled code, which believes them: (B, T, ceil(N / 64)) uint64, contiguous, of spikes on the CPU.
+        """The words for compiled code, which trusts them: (B, T, ceil(N / 64)) uint64, contiguous; the spikes are on the CPU.
 
         SrnnError for a bit beyond the last channel.
         """
@@ -228,7 +228,7 @@ class Spikes:
         return float(self.counts().sum()) / max(1, steps * self.size)
 
     def dense(self, dtype: torch.dtype | None = None) -> Tensor:
-        """Zeros and ones (B, T, N); through them gradients reach whatever made the spikes."""
+        """Zeros and ones (B, T, N), through which gradients reach whatever made the spikes."""
         if self.carrier is not None and dtype in (None, self.carrier.dtype):
             return _Unpack.apply(self.carrier, self)
         return self._unpacked(dtype or torch.get_default_dtype())

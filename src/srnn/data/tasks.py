@@ -1,10 +1,10 @@
-"""Tasks: a data set with its signal path, its classes, and whether a sequence or every step of it has one.
+"""Tasks: a data set with its signal path, its classes, and whether each sequence or each step of it has a class.
 
     task = create_task("ecg", validation_fraction=0.2)
     train = task.load("train", data_dir)          # a Split: x (N, T, inputs), y (N,) or (N, T), lengths, groups
 
 A task does not define how a network's output is scored: the recipe does. Each task is in its data set's file and is
-``register``ed there; docs/add-a-dataset.md walks through one. Nothing here imports a data library; ``load`` does.
+``register``ed there; docs/add-a-dataset.md walks through an example. Nothing here imports a data library; ``load`` does.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from .signals.base import BLOCK, LONGEST_CALIBRATION
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
-"""Name of the class of signals in which there is nothing to be recognised, in data sets that have one."""
+"""Name of the class for signals with nothing to recognise, in data sets that have one."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """What every task has. Its fields are the task's options, checked when it is made."""
+    """What every task has. The fields of a task are its options, checked when it is made."""
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
@@ -46,29 +46,29 @@ class Task(ABC):
     step_ms: ClassVar[float | None] = None
     """Milliseconds that one time step lasts; None: the steps are not in time."""
     unlabelled_class: ClassVar[int | None] = None
-    """Class as which the original work counted steps without a label; None: it has none. y keeps -1 for them."""
+    """Class that the original work gave to steps without a label; None: there is none. y keeps -1 for them."""
     silence_class: ClassVar[int | None] = None
     """Class that accuracy may leave out, such as silence; None: there is none."""
     clip_seconds: ClassVar[float | None] = None
-    """Sound: seconds that clips are cut or padded to with silence; None: each stays as long as it is."""
+    """Sound: length in seconds to which clips are cut, or padded with silence; None: each keeps its length."""
     analog_in_paper: ClassVar[bool] = False
-    """Whether the paper's tables count the task's analog input as MACs; the inputs of its other tasks count as spikes there."""
+    """Whether the paper's tables count the task's analog input as MACs; they count the inputs of the other tasks as spikes."""
     channel_blocks: ClassVar[int] = 1
     """Number of equal groups of channels that describe the same quantities: 3 for features with two derivatives."""
 
     @property
     def pixel_order(self) -> npt.NDArray[np.intp] | None:
-        """Square images read pixel by pixel: (T,) the place, counted row by row, of every step's pixel; None: no images."""
+        """Square images read pixel by pixel: (T,) the place of each step's pixel, counted row by row; None: no images."""
         return None
 
     @property
     def background_class(self) -> int | None:
-        """The class of signals in which there is nothing to be recognised; None: there is none."""
+        """The class for signals with nothing to recognise; None: there is none."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
 
     def lag(self, form: PathForm = "signal") -> int:
-        """Steps by which labels come later than what they name, so that a network has seen what follows it: in the signal, or in
-        encoded steps as the task's files have them, whose own labels may be late already."""
+        """Steps by which labels come later than what they name, so that a network has seen what follows it: for the signal, or
+        for encoded steps as in the task's files, whose labels may already be late."""
         return 0
 
     @property
@@ -82,7 +82,7 @@ class Task(ABC):
         return len(self.class_names)
 
     def signal(self) -> SignalPath:
-        """How a raw signal becomes what the task's networks read: whole, as it comes, and in C where that is small.
+        """How a raw signal becomes what the task's networks read: as a whole, as it arrives, and in C where that is small.
 
         The default is ``Steps`` with the task's ``inputs``.
         """
@@ -91,10 +91,10 @@ class Task(ABC):
         return Steps(self.inputs, self.step_ms)
 
     def live(self, form: Form = "auto") -> SignalPath:
-        """How the task's networks are fed as the signal comes.
+        """How the task's networks are fed as the signal arrives.
 
         Args:
-            form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere; or "auto": the signal,
+            form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere; or "auto": the signal
                 where training data were encoded the same way.
 
         SrnnError, with the reason, where the form is not possible.
@@ -110,16 +110,16 @@ class Task(ABC):
         return path
 
     def whole_path(self, form: Form = "auto") -> SignalPath:
-        """How whole recordings are read. "auto": as the signal where training data went the same way, also where a stream could
-        not be encoded so; else as steps that were encoded elsewhere."""
+        """How whole recordings are read. "auto": as the signal where training data were encoded the same way, even if a stream
+        cannot be; else as steps that were encoded elsewhere."""
         path = self.signal()
         return path if form == "auto" and path.as_trained else self.live("steps" if form == "auto" else form)
 
     def encode(self, name: str, signal: npt.NDArray[Any], form: Form = "auto") -> npt.NDArray[np.float32]:
         """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at least one step.
 
-        "auto": one of as many columns as the network has inputs, and the signal has not, is steps. SrnnError, which begins with
-        the ``name``, where it does not fit.
+        "auto": a recording with as many columns as the network has inputs, if the signal has another number, is steps.
+        SrnnError, which begins with the ``name``, where it does not fit.
         """
         path, columns = self.whole_path(form), signal.shape[1]
         if form == "auto" and columns == self.inputs != path.channels:
@@ -130,7 +130,7 @@ class Task(ABC):
                 f"{name} has {columns} channel{'' if columns == 1 else 's'}; this network reads {path.what}."
                 f"{' Give it as (samples, channels), x.T.' if turned else ''}"
             )
-        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a network's numbers is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # values too large for float32 become infinite
             signal = path.numbers(signal)
             for start in range(0, len(signal), BLOCK):
                 check_finite(name, signal[start : start + BLOCK].astype(np.float32, copy=False), start)
@@ -142,7 +142,7 @@ class Task(ABC):
         return steps
 
     def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
-        """A whole recording (samples, channels) for the path, as long as the clips of training where these have one length."""
+        """A whole recording (samples, channels) for the path, as long as training's clips where all of these have one length."""
         if path.form == "steps" or self.clip_seconds is None or path.rate is None:
             return signal
         return fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
@@ -156,13 +156,13 @@ class Task(ABC):
         return DescribedTask(**values, path=path or self.signal(), options=self.chosen())
 
     def chosen(self) -> dict[str, Any]:
-        """The options with which it was made, as ``create_task`` takes them."""
+        """The options with which the task was made, as ``create_task`` takes them."""
         values = {option.name: getattr(self, option.name) for option in fields(self)}
         return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
     def origin(self, data_dir: Path | None = None) -> str:
-        """Where its data come from, for people: the data set's title (of one that is not in the catalogue what the task
-        says of itself), and the folder."""
+        """Where its data come from, for people: the data set's title (if it is not in the catalogue, the first line of the
+        task's docstring), and the folder."""
         from .datasets.catalogue import data_set_of, folder_of
 
         known = data_set_of(self.name, self.chosen())
@@ -172,9 +172,9 @@ class Task(ABC):
         return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
 
     def reading(self, data: Path, hold_out: bool = False) -> DescribedTask:
-        """The task with labelled recordings in the place of its own data.
+        """The task with labelled recordings in place of its own data.
 
-        ``hold_out``: where these name no splits, some are held out for validation and testing (else any split is all of them).
+        ``hold_out``: where these name no splits, hold some out for validation and testing (else every split is all of them).
         """
         return replace(self.described(), data=data, hold_out=hold_out)
 
@@ -187,7 +187,7 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """The encoded split, checked. ``data_dir``: where data lie; None: SRNN_DATA, else ~/.cache/srnn.
+        """The encoded split, checked. ``data_dir``: where data are; None: SRNN_DATA, else ~/.cache/srnn.
 
         Raises SrnnError when the data are missing (it says how to get them) or damaged.
         """
@@ -196,27 +196,27 @@ class Task(ABC):
 DATA_SETS = ("digits", "ecg", "shd", "mnist", "soli", "speech_commands", "timit", "spoken_digits", "folder")
 """The files in ``datasets/`` that register tasks."""
 PLUGINS = "srnn.tasks"
-"""Group of the entry points by which installed packages name modules that register tasks."""
+"""Group of entry points in which installed packages name modules that register tasks."""
 _tasks: dict[str, type[Task]] = {}
 _Task = TypeVar("_Task", bound=type[Task])
 
 
 def register(task: _Task) -> _Task:
-    """A decorator that makes a task known by its name. SrnnError where another class has that name, or it says too little."""
+    """A decorator that makes a task known by its name. SrnnError if another class has that name, or if it states too little."""
     for told in ("name", "kind", "class_names"):
         if not hasattr(task, told):
             raise SrnnError(f"The task {task.__qualname__} has no {told}, which every task needs.")
-    if isinstance(task.kind, str):  # else a property: it depends on the task's options
+    if isinstance(task.kind, str):  # otherwise it is a property: it depends on the task's options
         check_choice(f"The kind of task '{task.name}'", task.kind, get_args(Kind))
     other = _tasks.setdefault(task.name, task)
     if (other.__module__, other.__qualname__) != (task.__module__, task.__qualname__):
         raise SrnnError(f"There are two tasks '{task.name}': {other.__qualname__} and {task.__qualname__}.")
-    _tasks[task.name] = task  # of the same place, run once more
+    _tasks[task.name] = task  # the same class, if its module is run again
     return task
 
 
 def known_tasks() -> Mapping[str, type[Task]]:
-    """Every registered task by its name, those of this library among them."""
+    """Every registered task by its name, including those of this library."""
     for name in DATA_SETS:
         import_module(f"{__package__}.datasets.{name}")
     return MappingProxyType(_tasks)
@@ -258,7 +258,7 @@ _PLAIN: Mapping[str, Any] = {
 class DescribedTask(Task):
     """Classes, steps and signal path of a task. Its data are looked for only when they are loaded.
 
-    SrnnError for what is beyond what a model's file may say.
+    SrnnError for values beyond what a model's file may contain.
     """
 
     name: str  # type: ignore[misc]
@@ -272,14 +272,14 @@ class DescribedTask(Task):
     channel_blocks: int = 1  # type: ignore[misc]
     clip_seconds: float | None = None  # type: ignore[misc]
     options: Mapping[str, Any] = field(default_factory=dict)
-    """With which its data are loaded."""
+    """The task's options, with which its data are loaded."""
     data: Path | None = None
-    """Labelled recordings to use in the place of its own data; see ``datasets.labelled``."""
+    """Labelled recordings to use in place of its own data; see ``datasets.labelled``."""
     hold_out: bool = False
-    """Where ``data`` name no splits: whether some are held out for validation and testing, or any split is all of them."""
+    """Where ``data`` name no splits: whether some are held out for validation and testing, or every split is all of them."""
 
     def __post_init__(self) -> None:
-        # Here, so that none is trained whose file could not be opened.
+        # Checked here, so that no network is trained whose file could not be opened.
         path, classes = self.path, len(self.class_names)
         sizes = {
             "classes": (classes, CLASSES), "ms a step (step_ms)": (self.step_ms, _LONGEST_MS),
@@ -311,7 +311,7 @@ class DescribedTask(Task):
         if self.data is not None:
             from .datasets.labelled import load_labelled
 
-            # As the task itself does it: of the same files the same ones.
+            # As the task itself does it: the same files give the same split.
             shares = Shares.of(self.options) if self.hold_out else None
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
             path = self.whole_path()
@@ -325,7 +325,7 @@ class DescribedTask(Task):
         return original.load(split, data_dir)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values; ``restored`` reads them."""
+        """The task as JSON values; ``restored`` reads them."""
         values = {name: getattr(self, name) for name in _PLAIN}
         return {
             **values,
@@ -345,16 +345,16 @@ class DescribedTask(Task):
 
     @classmethod
     def restored(cls, plain: Any, source: str) -> Self:
-        """From what ``plain`` gave. SrnnError, which names the ``source``, for anything else."""
+        """The task from what ``plain`` gave. SrnnError, which names the ``source``, for anything else."""
         with reading(source, "a model's task"):
-            plain = {"analog_in_paper": False, **plain}  # the first files of version 1 do not say it
+            plain = {"analog_in_paper": False, **plain}  # missing from the first files of version 1
             values = {name: convert(hint, plain[name], name) for name, hint in _PLAIN.items()}
             values["class_names"] = shown(values["class_names"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
             own = known_tasks().get(values["name"], cls).__module__.startswith(f"{__package__}.datasets.")
-            if signal is None and own:  # to make it again may read the data, wherever the options say that they are
+            if signal is None and own:  # making it again may read data, wherever the options say they are
                 raise ValueError("it does not describe its signal")
-        # A path of another package: that makes it again.
+        # A path of another package: that package makes it again.
         path = create_task(values["name"], **options).signal() if signal is None else restore(signal, source)
         try:
             return cls(**values, path=path, options=options)

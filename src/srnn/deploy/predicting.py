@@ -1,11 +1,11 @@
-"""What a trained network says of a whole recording: the class, its confidence, and the same at every step.
+"""What a trained network says about a whole recording: the class and its confidence, overall and at every step.
 
     predict(trained, "clip.wav").label
     predict(trained, signal).labels                  # one per step, where the network labels steps
 
-A recording goes the way that training data went: resampled, cut or filled to the clips' length, encoded as a whole, scored by
-the network's own loss. Where labels come late (a task's ``lag``), a step has that which names it: after the recording as many
-steps of zeros are read. ``streaming`` does the same as the signal comes.
+A recording is treated as training data were: resampled, cut or padded to the clips' length, encoded as a whole, and scored by
+the network's own loss. Where labels come late (a task's ``lag``), each step still gets its own label: that many steps of zeros
+are read after the recording. ``streaming`` does the same as the signal arrives.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
-"""Endings of the recordings that a folder is searched for."""
+"""Suffixes of the files that count as recordings when a folder is searched."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one recording: ``label``, ``confidence``, and scores after each of its T steps."""
+    """What a network says about one recording: ``label``, ``confidence``, and scores after each of its T steps."""
 
     classes: tuple[str, ...]
     scores: Array
-    """(T, classes) float64: class scores after each step, were the recording to end there; a network that labels steps scores
-    each by itself."""
+    """(T, classes) float64: class scores after each step, as if the recording ended there; a network that labels steps scores
+    each step by itself."""
     probabilities: Array
     """(T, classes): confidence in each class after each step, summing to 1."""
     per_step: bool
-    """Whether every step has a label of its own; else the last row is the decision."""
+    """Whether every step has a label of its own; if not, the last row is the decision."""
     step_seconds: float | None = None
-    """From one step to the next; None: steps are not in time."""
+    """Seconds from one step to the next; None: steps are not in time."""
 
     @property
     def number(self) -> int:
-        """The class that is predicted, as a number: after the last step; of labelled steps the most frequent."""
+        """The number of the predicted class: that after the last step or, where steps are labelled, the most frequent one."""
         if self.per_step:
             return int(np.bincount(self.numbers, minlength=len(self.classes)).argmax())
         return int(self.scores[-1].argmax())
 
     @property
     def label(self) -> str:
-        """The name of the class that is predicted."""
+        """The name of the predicted class."""
         return self.classes[self.number]
 
     @property
     def confidence(self) -> float:
-        """Confidence in ``label``: its probability after the last step; of labelled steps the fraction that has it."""
+        """Confidence in ``label``: its probability after the last step or, of labelled steps, the fraction that has it."""
         if self.per_step:
             return float((self.numbers == self.number).mean())
         return float(self.probabilities[-1, self.number])
@@ -99,16 +99,16 @@ class Prediction:
 def predict(
     trained: Trained, signal: str | Path | npt.ArrayLike, form: Form = "auto", channels: Sequence[int] | None = None
 ) -> Prediction:
-    """What a trained network says of one recording.
+    """What a trained network says about one recording.
 
     Args:
-        signal: a file, or an array (samples, channels), (samples,) for one channel; of encoded steps (steps, inputs).
-        form: "signal", "steps", or "auto": the signal where training data went the same way, else steps; an array of as many
-            columns as the network has inputs, and the signal has not, is steps.
-        channels: of a file, which of its channels to read, in this order, counted from 0; None: all.
+        signal: a file, or an array (samples, channels), (samples,) for one channel; for encoded steps, (steps, inputs).
+        form: "signal", "steps", or "auto": the signal where training data were encoded the same way, else steps; an array with as
+            many columns as the network has inputs, if the signal has another number of channels, is steps.
+        channels: which channels of a file to read, in this order, counted from 0; None: all.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
-    exceed the machine's memory. A RuntimeWarning says where one is likely in another unit than training's.
+    exceed the machine's memory. A RuntimeWarning says where one is probably not in the unit used in training.
     """
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
@@ -122,7 +122,7 @@ def predict(
     steps = task.encode(name, x, form)
     if doubt := path.doubt(steps):
         warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
-    # Of a step: its input, and of a class its score and its confidence, and what they take on the way.
+    # For each step: its input, each class's score and confidence, and what is needed in between.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
@@ -131,7 +131,7 @@ def predict(
     with torch.no_grad():
         result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)
     scores = np.asarray(result.output[0, lag:].cpu().numpy(), np.float64)
-    del steps, result  # of a long recording each is as large as what is returned
+    del steps, result  # for a long recording, each is as large as what is returned
     per_step = task.kind == "per_step"
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
@@ -141,9 +141,9 @@ def predict(
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The recordings among files and folders; folders are searched, in order of names, but for what is hidden (a cache).
+    """The recordings among files and folders; folders are searched in order of names, skipping what is hidden (a cache).
 
-    Where a folder holds sound or WFDB records, its texts are no tables of samples but transcripts, sums and notes.
+    Where a folder holds sound or WFDB records, its text files are not tables of samples but transcripts, checksums and notes.
     """
     for path in paths:
         if not path.is_dir():

@@ -1,4 +1,4 @@
-"""Data sets, one a file: the official layout on disk -> a ``Split`` of arrays. Importable without torch."""
+"""Data sets, one per file: the official layout on disk -> a ``Split`` of arrays. Importable without torch."""
 
 from .base import SPLITS, Split, SplitName, resolve_data_dir
 from .inputs import Inputs, WindowedArray

@@ -1,4 +1,4 @@
-"""Arrays of one's own: sequences in one .npz or HDF5 file, or a sensor's recording in each file of a folder or table."""
+"""Your own arrays: sequences in one .npz or HDF5 file, or a sensor's recording in each file of a folder or table."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from .splitting import Shares, split_items
 from .survey import list_shared, say, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
-_CODE = 1  # counts up when the same files shall give other statistics
+_CODE = 1  # incremented when the same files shall give other statistics
 
 
 class Description(NamedTuple):
-    """What is there, without reading all of it."""
+    """What a source contains, found without reading all of it."""
 
     form: Form
     class_names: tuple[str, ...]
     per_step: bool = False
     """Whether every step has a label."""
     channels: int | None = None
-    """Of arrays; None for sound, whose channels the encoder decides."""
+    """Number of channels of arrays; None for sound, where the encoder decides."""
     rate: float | None = None
-    """Of arrays, Hz, as their file states it (of several files the first); None: it does not."""
+    """Hz, as the arrays' file (the first of several) states it; None: it does not."""
     splits: bool = False
-    """Whether it names the split of its sequences."""
+    """Whether the source names the split of its sequences."""
     items: tuple[Item, ...] = ()
     """The files of a folder or table."""
     names: tuple[str, ...] = ()
-    """Of the channels of the first of several files, where it says them."""
+    """Names of the channels in the first of several files, where it gives them."""
 
 
 def describe(source: Path, speaker: str = "") -> Description:
-    """Classes, channels and rate of a source. SrnnError where it is not of the layout."""
+    """Classes, channels and rate of a source. SrnnError where it does not have the layout."""
     if source.is_dir() or source.suffix.lower() == ".csv":
         items = list_items(source, speaker)
         about = Description(
@@ -74,8 +74,8 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
     Args:
         source: a folder or table of sensor files, or an .npz or HDF5 file.
         shares: how much is held out where no split is given.
-        about: what ``describe`` said of the source.
-        rate: Hz; files that state another are resampled. None: each as it is.
+        about: what ``describe`` said about the source.
+        rate: Hz; files that state another rate are resampled. None: each stays as it is.
     """
     check_split(split)
     if not about.items:
@@ -108,7 +108,7 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
 
 
 def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None) -> Split:
-    """As ``load_arrays``, but every channel scaled by its mean and standard deviation over the training split's valid steps.
+    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps.
 
     The statistics are computed once and kept in a file beside the source.
     """
@@ -124,7 +124,7 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
     files = [item.path for item in about.items] or [source]
     statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
     x = np.asarray(unscaled.x)
-    for index, row in enumerate(x):  # in place: of much data each copy counts
+    for index, row in enumerate(x):  # in place: with much data, every copy counts
         row[:] = scale(row, statistics)
         if unscaled.lengths is not None:
             row[unscaled.lengths[index] :] = 0
@@ -148,7 +148,7 @@ def fit_scale(name: str, train: Split) -> Statistics:
 def load_file(
     split: SplitName, source: Path, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
 ) -> tuple[Description, Split]:
-    """What ``describe`` says of an .npz or HDF5 file, and one split of it as ``load_arrays`` gives it.
+    """What ``describe`` says about an .npz or HDF5 file, and one split of it as ``load_arrays`` gives it.
 
     ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
     """
@@ -204,7 +204,7 @@ def load_file(
 
 @contextlib.contextmanager
 def _open(source: Path) -> Iterator[Any]:
-    """A mapping of arrays: an .npz, or an HDF5 file whose parts are read when they are asked for."""
+    """A mapping of arrays: an .npz, or an HDF5 file whose parts are read on demand."""
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     if source.stat().st_size == 0:
         raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
@@ -220,7 +220,7 @@ def _open(source: Path) -> Iterator[Any]:
 
 
 def _x(source: Path, content: Any) -> Any:
-    """The inputs, (N, T, C) numbers; an array, or what stands for one in an HDF5 file."""
+    """The inputs, (N, T, C) numbers: an array, or an HDF5 dataset in its place."""
     x = content["x"]
     if x.ndim != 3:
         raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
@@ -237,7 +237,7 @@ def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:
 
 
 def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """Names of the classes; y (N,) or (N, T), a class each, -1 for none. The names of text are its own, sorted."""
+    """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are their own names, sorted."""
     y = np.asarray(content["y"])
     if not y.size:
         raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
@@ -273,7 +273,7 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
 
 
 def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = None) -> npt.NDArray[np.float32]:
-    """SrnnError, which says where, for what float32 cannot hold. ``rows``: which of its source's these are."""
+    """x in float32; SrnnError, which says where, for what this cannot hold. ``rows``: numbers of these rows in their source."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.asarray(x, np.float32)
     if not np.isfinite(values).all():
@@ -286,7 +286,7 @@ def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = Non
 
 
 def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
-    """A RuntimeWarning, once, for channels that rise all through every recording: a network would learn when it was made."""
+    """A RuntimeWarning, once, for channels that rise throughout every recording: a network would learn when it was made."""
     channels = np.flatnonzero(np.all(rises, axis=0)) if len(rises) >= 3 else ()
     if len(channels):
         say(
@@ -296,7 +296,7 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
 
 
 def _say_names(source: Path, named: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
-    """A RuntimeWarning, once, where two tables do not call their channels the same."""
+    """A RuntimeWarning, once, where two tables give their channels different names."""
     first, *others = [one for one in named if one[1]] or named
     different = next((one for one in others if one[1] != first[1]), None)
     if different is not None:
@@ -307,7 +307,7 @@ def _say_names(source: Path, named: Sequence[tuple[Path, tuple[str, ...]]]) -> N
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:
-    """A RuntimeWarning, once, for few steps of so many channels that the two axes are likely the wrong way round."""
+    """A RuntimeWarning, once, for so few steps of so many channels that the two axes are probably swapped."""
     steps, channels = shape[-2:]
     if channels > 64 and 8 * steps <= channels:
         say(f"{name} has {steps} steps of {channels} channels; if these are {channels} steps, give {fix}.")

@@ -1,6 +1,6 @@
 """Sound files -> mono samples: WAV (PCM of 8 to 32 bits, floats), NIST SPHERE (TIMIT), FLAC (with the extra ``audio``).
 
-The format is told by the file's first bytes, not by its name: TIMIT's .WAV are SPHERE, and many copies of it are not.
+The format is told by the file's first bytes, not by its name: TIMIT's .WAV files are SPHERE, but many copies of them are not.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ FASTEST = 768_000
 ODDEST = 2**17
 """Largest numerator and denominator of the ratio between two rates."""
 _NOT_KNOWN = 2**31 - 2**16
-"""Bytes from which on the size of a chunk of samples is what programs write that write to a pipe (sox, arecord, ffmpeg): it goes
-on to the end."""
+"""From this many bytes on, the size of a chunk of samples is a dummy, from a program that wrote to a pipe (sox, arecord, ffmpeg):
+the chunk extends to the end."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
-"""Endings of the sound files that folders are searched for, in small letters."""
+"""Suffixes, in lower case, of the sound files for which folders are searched."""
 _SAME = {True: 1e-6, False: 0.01}
-"""By which fraction rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
+"""Fraction by which rates may differ and still count as equal: for sound, and for sensors, whose clocks are not exact."""
 Samples = npt.NDArray[np.float32]
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
 def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
-    """Samples of a sound file, and their number a second.
+    """Samples of a sound file, and their number per second.
 
     Several channels are averaged, so that a voice in one of two channels keeps its shape and loses half its level.
 
-    ``rate``: samples per second that are wanted, to which others are brought by a polyphase filter; None: as the file has them.
+    ``rate``: samples per second that are wanted; other rates are resampled by a polyphase filter; None: the file's own rate.
 
     Returns samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz. SrnnError for a missing, empty, truncated or
     compressed file, one of another format, and values that are not finite.
@@ -52,7 +52,7 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
 
 
 def read_channels(path: Path) -> tuple[Samples, int]:
-    """The samples (N >= 1, channels) of a sound file, as ``read_audio`` but of each channel, at the file's rate."""
+    """The samples (N >= 1, channels) of a sound file, as for ``read_audio`` but of each channel, at the file's rate."""
     with reading(path, "sound"):
         there = os.stat(path)
         if not stat.S_ISREG(there.st_mode):  # such as a pipe, which would block
@@ -72,12 +72,12 @@ def read_channels(path: Path) -> tuple[Samples, int]:
 
 
 def at_rate(name: str, x: npt.NDArray[Any], own: float | None, wanted: float | None, sound: bool) -> npt.NDArray[Any]:
-    """The signal (samples, channels) at the rate that is wanted; itself where the rates agree (a sensor's to 1 %), or one is
+    """The signal (samples, channels) at the rate ``wanted``; unchanged where the rates agree (a sensor's to 1 %), or one is
     not known.
 
-    A zero-phase polyphase filter (``resampled``). Before and after sound is silence; other signals, which may be far
-    from 0, continue along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
-    cannot be resampled.
+    A zero-phase polyphase filter is used (``resampled``). Sound is taken to be surrounded by silence; other signals, which may
+    be far from 0, continue along the line from their first to their last sample. SrnnError, which begins with ``name``, where a
+    rate cannot be resampled.
     """
     if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
         return x
@@ -92,21 +92,21 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
     """(N, ...) samples at ``rate`` -> (ceil(N wanted / rate), ...) at ``wanted``, by a zero-phase polyphase filter (scipy's).
 
     Rates may be fractions with denominators up to 1000. ``padding``: what is assumed before and after: "constant", silence;
-    "line", a line through the first and last sample; "mean", that of all. SrnnError for rates above 768,000, whose filter is as
-    long, and where the result would exceed LIMITS["audio"].
+    "line", a line through the first and last sample; "mean", the mean of all. SrnnError for rates above 768,000, whose filter
+    would be as long, and where the result would exceed LIMITS["audio"].
     """
     from scipy.signal import resample_poly
 
     if max(rate, wanted) > FASTEST:
         raise SrnnError(f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.")
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
-    up, down = (above / below).as_integer_ratio() if below else (0, 1)  # a rate so low is counted as none
+    up, down = (above / below).as_integer_ratio() if below else (0, 1)  # a rate this low counts as none
     if not up:
         raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to resample.")
     check_samples(samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second")
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to resample.")
-    if samples.dtype.char in "eg":  # the filter would be as coarse as half floats; it takes no long ones
+    if samples.dtype.char in "eg":  # with half floats the filter would be as coarse; it takes no long ones
         samples = samples.astype(np.float64)
     with np.errstate(over="ignore"):  # what is too large for float32 is not finite
         return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
@@ -134,7 +134,7 @@ def decode_wav(content: bytes) -> tuple[Samples, int]:
         if chunks > _LIMITS.items:
             raise SrnnError(f"the WAV file has more than {_LIMITS.items} chunks.")
         name, size = content[position : position + 4], struct.unpack_from("<I", content, position + 4)[0]
-        start, position = position + 8, position + 8 + size + size % 2  # chunks begin at even places
+        start, position = position + 8, position + 8 + size + size % 2  # chunks begin at even offsets
         if name == b"fmt ":
             if size < 16 or start + size > len(content):
                 raise SrnnError("the WAV header is damaged.")
@@ -196,7 +196,7 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
                 ("sample_count", ""), ("channel_count", "1"), ("sample_rate", ""), ("sample_n_bytes", "2"),
             )
         ]  # fmt: skip
-        if max(numbers) >= 10**100:  # a header may have so many digits that no float or text is made of them
+        if max(numbers) >= 10**100:  # a header may have too many digits for a float or text
             raise ValueError("a number that no file can have")
     except ValueError as error:
         raise SrnnError("the SPHERE header is damaged.") from error
@@ -234,7 +234,7 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
 
 
 def check_samples(count: int, size: int, what: str) -> None:
-    """SrnnError where so few bytes would expand to more samples (of four bytes) than LIMITS["audio"] allow."""
+    """SrnnError where ``size`` bytes would expand to more samples (of four bytes) than LIMITS["audio"] allow."""
     maximum = max(_LIMITS.unpacked, _LIMITS.ratio * size) // 4
     if count > maximum:
         raise SrnnError(f"{what}, which would become {count} samples; at most {maximum} are allowed.")

@@ -1,4 +1,4 @@
-"""``Split``, the form in which every data set is loaded; and where data lie on disk."""
+"""``Split``, the form in which every data set is loaded; and where data are on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
-_PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may take whatever their own; above, times their own
+_PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may always take; or so many times their own
 UNLABELLED = -1
 """The label of a step (or sequence) that has none."""
 
@@ -37,13 +37,13 @@ class Split:
     groups: npt.NDArray[np.str_] | None = None
     """(N,) the record, speaker or subject that a sequence comes from, for splitting and for statistics."""
     signals: Sequence[npt.NDArray[Any]] | None = None
-    """N raw signals (samples, channels), of which the sequences were encoded; None: not at hand, or not needed, because the
+    """N raw signals (samples, channels) from which the sequences were encoded; None: not at hand, or not needed, because the
     signal path can undo its encoding (``SignalPath.original``)."""
     starts: npt.NDArray[np.int64] | None = None
-    """(N,) the sample of its signal at which each sequence begins, a sample a step, where signals hold what is around a sequence,
-    too, because that decides its encoding (a running scale); None: they are the sequences' own."""
+    """(N,) the sample of its signal at which each sequence begins, one sample per step, where signals also hold what is around a
+    sequence, because this affects its encoding (a running scale); None: each signal is just its sequence's."""
     statistics: Statistics | None = None
-    """Of the training set, by which x was scaled; None: it was not."""
+    """Statistics of the training set by which x was scaled; None: it was not."""
 
     def __post_init__(self) -> None:
         for name, value in (("x", self.x), ("y", self.y), ("lengths", self.lengths), ("groups", self.groups)):
@@ -65,8 +65,8 @@ class Split:
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
         """Check the split and return it. ``where``: what to name in the message, a file or a data set.
 
-        SrnnError: no sequences, wrong shapes or dtypes, inputs that are not finite, labels or lengths out of range; labels from
-        ``classes`` on, or another number of channels than ``inputs``, where these are given.
+        SrnnError: no sequences, wrong shapes or dtypes, inputs that are not finite, labels or lengths out of range; labels not
+        below ``classes``, or a number of channels other than ``inputs``, where these are given.
         """
 
         def require(good: object, problem: str) -> None:
@@ -98,7 +98,7 @@ class Split:
 
 
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """The folder under which data sets lie: the argument, else the variable SRNN_DATA, else ~/.cache/srnn.
+    """The folder that holds the data sets: the argument, else the variable SRNN_DATA, else ~/.cache/srnn.
 
     The folder need not exist; a data set whose files are missing says so, and how to get them.
     """
@@ -109,7 +109,7 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def not_found(what: str, root: Path, how: str) -> SrnnError:
-    """To be raised where data are missing: ``what`` was not found under the data folder, and ``how`` to get it."""
+    """The error to raise where data are missing: ``what`` was not found under the data folder, and ``how`` to get it."""
     return SrnnError(
         f"{what} not found under {root}: {how}, or choose another data folder with --data-dir or SRNN_DATA."
     )
@@ -134,7 +134,7 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
 def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Sequences (T_i, C) of one dtype, padded with zeros to the longest: (N, T, C), and their lengths (N,).
 
-    SrnnError, which names ``where`` they are from, as ``check_padding``.
+    SrnnError as for ``check_padding``; it names ``where`` they are from.
     """
     lengths, first = np.array([len(sequence) for sequence in sequences], np.int64), sequences[0]
     check_padding(where, lengths, first.dtype.itemsize * first.shape[1])
@@ -145,12 +145,12 @@ def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArr
 
 
 def shown(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of classes as a model's file gives them again: those of folders may hold anything."""
+    """Names of classes as a model's file restores them: names of folders may hold anything."""
     return tuple(one_line(name, 200) for name in names)
 
 
 def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
-    """Labels (N, T) of steps -> (N, T + steps), each so many steps later: a network has then seen as much of what follows."""
+    """Labels (N, T) -> (N, T + steps), each ``steps`` steps later: by then a network has seen that much of what follows."""
     return np.pad(labels, ((0, 0), (steps, 0)), constant_values=UNLABELLED)
 
 
@@ -161,7 +161,7 @@ def check_fraction(name: str, value: Any) -> None:
 
 
 def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
-    """None, or a list of integers of at least 0 (a recipe's) as a tuple. SrnnError for something else."""
+    """None, or a recipe's list of integers of at least 0 as a tuple. SrnnError for anything else."""
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):

@@ -1,8 +1,8 @@
 """A cache of arrays that are slow to compute: a file next to the data, which is memory-mapped.
 
 The file is a plain .npz, whose parts carry checksums. Its name contains a hash of everything that it depends on: the options,
-and the sources' names, sizes and modification times. So it never has to be updated: another option or file has another hash. It
-is written under a temporary name and renamed when complete, so that neither a crash, a full disk nor a second process that
+and the sources' names, sizes and modification times. So it never has to be updated: another option or file has another hash. The
+file is written under a temporary name and renamed when complete, so that neither a crash, a full disk nor a second process that
 writes the same file can leave a partial one. A file that is damaged nevertheless is recomputed.
 """
 
@@ -38,8 +38,8 @@ def cached(
 
     Args:
         folder: where the cache file lies; made when needed.
-        name: how its name begins.
-        options: everything besides the sources that the arrays depend on, a version of the code included; JSON values.
+        name: beginning of the file's name.
+        options: everything besides the sources that the arrays depend on, including a version of the code; JSON values.
         sources: the files that ``build`` reads.
         build: computes the arrays; only called when the cache does not contain them.
         use: takes the arrays, read-only memory maps (``build``'s own where the folder cannot be written: read-only, disk full),
@@ -48,7 +48,7 @@ def cached(
     path = folder / f"{name}-{_key(options, sources)}.npz"
     arrays = read_arrays(path)
     if arrays is not None:
-        with contextlib.suppress(Exception):  # a complete file, but not ours
+        with contextlib.suppress(Exception):  # the file is complete, but not ours
             return use(arrays)
     made = build()
     try:
@@ -64,7 +64,7 @@ def cache_of(source: Path) -> Path:
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write a .npz, whole or not at all. SrnnError if it cannot."""
+    """Write a .npz, whole or not at all. SrnnError if this is not possible."""
     with whole_file(path, parents=True) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 

@@ -1,8 +1,8 @@
-"""The catalogue of data sets: their sources, licences and files, and how to verify these.
+"""The catalogue of data sets: their sources, licences and files, and how to verify the files.
 
 A checksum is listed only where it is known for certain (published by the source, or carried by widely used loaders);
 a file without one is checked by its size if that is known, or by being readable. ``fetch.py`` downloads and verifies.
-To add one: an entry in ``CATALOGUE``.
+To add a data set, add an entry to ``CATALOGUE``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DataFile:
     name: str
     """Its path relative to the data set's folder."""
     url: str
-    """Its official one."""
+    """Its official address."""
     bytes: int | None = None
     """Its size, where known."""
     checksum: str | None = None
@@ -57,7 +57,7 @@ class Use:
     options: dict[str, Any] = field(default_factory=dict)
     """The options with which it reads this data set; the others have their defaults."""
     needs: str = ""
-    """A further file or folder under the data folder that it reads, and that is not part of this data set."""
+    """Another file or folder under the data folder that it reads, and that is not part of this data set."""
     how: str = ""
     """The command that creates it; {data} is the data folder."""
 
@@ -82,9 +82,9 @@ class DataSet:
     """Its size, as text for people."""
     homepage: str
     elsewhere: tuple[str, ...] = ()
-    """Other folders where it is read: those of its archive, or of another library."""
+    """Other folders from which it is read: those of its archive, or of another library."""
     sign: str = ""
-    """Pattern of the files, as ``Path.glob`` takes it, by which one of these folders is known."""
+    """Pattern of the files, as ``Path.glob`` takes it, by which one of these folders is recognised."""
     files: tuple[DataFile, ...] = ()
     """What ``fetch`` downloads and ``verify`` checks."""
     unpack: bool = False
@@ -100,7 +100,7 @@ class DataSet:
     uses: tuple[Use, ...] = ()
     """The tasks that read it; ``prepare`` loads each once."""
     recordings: str = ""
-    """Of sound: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
+    """Sound: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
     count: int = 0
     """Minimal number of recordings."""
 
@@ -111,7 +111,7 @@ class DataSet:
 
     @property
     def fetchable(self) -> bool:
-        """Whether ``fetch`` gets all of it."""
+        """Whether ``fetch`` can get all of it."""
         return not self.how_to_get
 
 
@@ -326,7 +326,7 @@ CATALOGUE: Mapping[str, DataSet] = MappingProxyType({data_set.name: data_set for
 
 
 def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:
-    """The data set that a task reads with these options, the one that names most of them; None: not of the catalogue."""
+    """The data set that a task reads with these options, the one that names most of them; None: not in the catalogue."""
     fitting = [
         (len(use.options), data_set)
         for data_set in _DATA_SETS
@@ -344,15 +344,15 @@ def find_data_set(name: str) -> DataSet:
 
 
 def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:
-    """The folder under the data folder where the data set is, or, where it is in none, its own."""
+    """The folder under the data folder where the data set is, or, if it is in none, where it belongs."""
     own, *others = (resolve_data_dir(data_dir) / name for name in (data_set.folder, *data_set.elsewhere))
     return next((folder for folder in (own, *others) if others and any(folder.glob(data_set.sign))), own)
 
 
 def find_bare(folder: Path, name: str) -> Path | None:
-    """A file that was packed by itself, unpacked; None where it is not there.
+    """The unpacked form of a file that was packed by itself; None if it is not there.
 
-    Other programs than gzip give it the name that its archive remembers (MNIST's: a dot for a hyphen), or a folder of its own.
+    Programs other than gzip give it the name stored in its archive (MNIST's: a dot for a hyphen), or a folder of its own.
     """
     paths = (folder / name, folder / name.replace("-idx", ".idx"), folder / name / name)
     return next((path for path in paths if path.is_file()), None)

@@ -1,7 +1,7 @@
 """Handwritten digits, 8x8 pixels, 1,797 of them: they come with scikit-learn and need no download.
 
-A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white) to 1 (the file's 16). Two splits, fixed and free
-of chance, of which docs/tasks/digits.md says more:
+A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white) to 1 (the file's 16). There are two kinds of
+splits, both fixed and without chance (more in docs/tasks/digits.md):
 
     stratified  every fifth sample of each class, in file order, is for testing; validation is spread evenly over the rest
     contiguous  the last 360 samples of the file are for testing; validation is the last ones of each class before them
@@ -35,11 +35,11 @@ class DigitsTask(Task):
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     window: int = 8
-    """Pixels that the network sees at a step: this one and the next window - 1. 8 is a row of the image."""
+    """Pixels that the network sees at a step: its own and the next window - 1. 8 is a row of the image."""
     validation_fraction: float = 0.15
-    """Fraction of each class's samples not for testing that is held out."""
+    """Fraction held out of each class's samples that are not for testing."""
     splitting: DigitsSplit = "stratified"
-    """How samples are divided, see above."""
+    """How samples are divided; see above."""
 
     def __post_init__(self) -> None:
         check_whole("window", self.window, 1, 64)
@@ -52,7 +52,7 @@ class DigitsTask(Task):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 64, window) in 0..1, y (N,) the digit. ``data_dir`` is not used."""
         check_split(split)
-        from sklearn.datasets import load_digits  # here, as it takes a second to import
+        from sklearn.datasets import load_digits  # imported here because it takes a second
 
         pixels, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
         where = split_indices(labels, self.validation_fraction, self.splitting)[split]

@@ -18,8 +18,8 @@ from .qtdb_records import PAPER_LABEL_LAG, load_records
 HORIZON = 5.0
 """Seconds of the running scale."""
 CHANGES = 12
-"""Mean changes from one smoothed sample to the next in a lead's standard deviation: the median over the training records (5 % of
-leads have below 8, 5 % above 23)."""
+"""How many mean changes from one smoothed sample to the next make a lead's standard deviation: the median over the training
+records (5 % of leads have less than 8, 5 % more than 23)."""
 
 
 @register
@@ -40,7 +40,7 @@ class ECGTask(Task):
     validation_blocks: int = 4
     """paper_split: contiguous blocks that are held out, spread over the file, the last at its end. 0: nothing is held out."""
     scale: Literal["record", "running"] = "record"
-    """records: what thresholds refer to: a lead's deviation over its whole record, or its last seconds, as a stream has them."""
+    """records: what thresholds refer to: a lead's deviation over its whole record, or its last seconds, as in a stream."""
     rule: Rule = "difference"
     """records: the level-crossing rule."""
     threshold_up: float = 0.1
@@ -54,8 +54,8 @@ class ECGTask(Task):
     stride: int = 1000
     """records: steps from one window to the next."""
     label_lag: int = 0
-    """Steps by which labels are delayed, so that a network has seen as much of what follows. records: after their samples; 19
-    gives the look-ahead of the paper's files. paper_split: further than in the files."""
+    """Steps by which labels are delayed, so that a network has seen that much of what follows. records: after their samples; 19
+    gives the look-ahead of the paper's files. paper_split: in addition to the files' own delay."""
 
     def __post_init__(self) -> None:
         check_choice("source", self.source, ("paper_split", "records"))
@@ -80,7 +80,7 @@ class ECGTask(Task):
     def signal(self) -> CrossingPath:
         """The encoder of the records. How the paper's own arrays were encoded is not known exactly; the default comes closest."""
         running = self.scale == "running"
-        crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)  # SrnnError says what was given
+        crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)  # its SrnnError says what was given
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)
         return CrossingPath(

@@ -1,4 +1,4 @@
-"""Features of sound files: computed once, stored as float16, and completed when a batch is cut; and the options that tasks on
+"""Features of sound files, computed once, stored as float16, and completed when a batch is cut; and the options that tasks on
 sound share."""
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _CLIPS_AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class FeatureArray(Inputs):
-    """Features (N, T, C) of N clips; derivatives and scaling are made from the stored frames when asked for."""
+    """Features (N, T, C) of N clips; derivatives and scaling are computed from the stored frames on demand."""
 
     frames: npt.NDArray[np.float16]
     """(N, T, front channels), zero from a clip's end on."""
     lengths: npt.NDArray[np.int64]
     """(N,) frames of each clip."""
     path: SpeechPath
-    """With the training set's statistics."""
+    """The path from sound to features, with the training set's statistics."""
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
@@ -48,7 +48,7 @@ class FeatureArray(Inputs):
         return FeatureArray(part, self.lengths[index], self.path)
 
     def longer(self, steps: int) -> FeatureArray:
-        """With so many more steps at the end, of zeros: the training set's mean where features are scaled by it."""
+        """With ``steps`` more steps of zeros at the end: the training set's mean, where features are scaled by it."""
         return replace(self, frames=np.pad(self.frames, ((0, 0), (0, steps), (0, 0))))
 
     def to_dense(self) -> npt.NDArray[np.float32]:
@@ -66,7 +66,7 @@ class Sounds(Sequence[npt.NDArray[Any]]):
     clips: Sequence[Item]
     rate: int
     length: int | None = None
-    """Samples that clips are cut or padded to; None: each as long as it is."""
+    """Samples to which clips are cut or padded; None: each keeps its length."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -88,13 +88,13 @@ class AudioTask(Task):
     mels: int = SpeechFeatures.mels
     """log_mel: bands from 20 Hz up to ``high_hz``."""
     high_hz: float | None = SpeechFeatures.high_hz
-    """log_mel: where the highest band ends; above the published 4000 lies what tells s from f. None: at half the rate."""
+    """log_mel: where the highest band ends; what tells s from f lies above the published 4000. None: half the rate."""
     derivatives: int = SpeechFeatures.derivatives
-    """How many derivatives over time follow the features."""
+    """Number of derivatives over time that follow the features."""
     normalise: Normalisation = SpeechFeatures.normalise
-    """clip: within each clip, as in the published networks. training: by the training set only, which can be streamed."""
+    """clip: within each clip, as in the published networks. training: only by the training set, which allows streaming."""
     ternary: float | None = None
-    """Threshold above which features are +1, and below its negative -1; else 0. None: they are not rounded."""
+    """Threshold above which features become +1, and below whose negative -1; otherwise 0. None: they stay as they are."""
 
     def __post_init__(self) -> None:
         self.sound  # noqa: B018 (SrnnError for a bad option)
@@ -102,7 +102,7 @@ class AudioTask(Task):
     @property
     def sound(self) -> SpeechPath:
         """From sound to features."""
-        rate = AudioTask.rate if self.rate is None else self.rate  # a subclass may have it as an option
+        rate = AudioTask.rate if self.rate is None else self.rate  # in a subclass it may be an option
         features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz)
         return SpeechPath(features, self.ternary)
 
@@ -111,7 +111,7 @@ class AudioTask(Task):
 
     @property
     def channel_blocks(self) -> int:  # type: ignore[override]
-        """The features and each of their derivatives."""
+        """A block for the features, and one for each of their derivatives."""
         return 1 + self.derivatives
 
 
@@ -143,8 +143,8 @@ def load_features(
 
     Args:
         clips: returns the clips of a split; also called for "train" where statistics are needed.
-        folder: the data's, in which the cache lies.
-        length: samples that clips are cut or padded to (``fit_length``); None: each as long as it is.
+        folder: the data's folder, in which the cache lies.
+        length: samples to which clips are cut or padded (``fit_length``); None: each keeps its length.
 
     SrnnError for a file that cannot be read, with its name.
     """
@@ -166,7 +166,7 @@ def load_clips(
     split: SplitName, clips: Callable[[SplitName], Sequence[Item]], folder: Path, path: SpeechPath, classes: Sequence[str],
     length: int | None = None,
 ) -> Split:  # fmt: skip
-    """``split_of`` the clips of one split, a class each. Arguments and errors as of ``load_features``; ``classes``: names."""
+    """``split_of`` the clips of one split, one class each. Arguments and errors as for ``load_features``; ``classes``: names."""
     chosen, x = clips(split), load_features(split, clips, folder, path, length)
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[clip.label] for clip in chosen], np.int64)
@@ -176,8 +176,8 @@ def load_clips(
 def split_of(
     x: FeatureArray, labels: npt.NDArray[np.int64], clips: Sequence[Item], length: int | None = None, lag: int = 0
 ) -> Split:
-    """Features (N, T, C) and labels (N,) or (N, T) with lengths, where clips have not all one ``length``, who speaks, where all
-    say it, and the sounds. ``lag``: steps by which labels of steps are late; all is longer by as many."""
+    """Features (N, T, C) and labels (N,) or (N, T), with lengths where clips do not all have one ``length``, speakers where all
+    are known, and the sounds. ``lag``: steps by which labels of steps are late; sequences are longer by as many."""
     if lag:
         x, labels = x.longer(lag), later(labels, lag)
     lengths = None if length is not None else x.lengths + lag
@@ -224,7 +224,7 @@ def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:
 def _expanded(
     frames: npt.NDArray[np.float16], lengths: npt.NDArray[np.int64], encoder: SpeechFeatures
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Features before scaling, some clips at a time: of as many frames each, in the clips' order otherwise."""
+    """Features before scaling, some clips at a time: those with equally many frames, otherwise in the clips' order."""
     for length in np.unique(lengths):
         same = np.flatnonzero(lengths == length)
         for first in range(0, len(same), _CLIPS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Downloads: resumable, verified before use, with one clear line for what went wrong.
+"""Downloads: resumable, verified before use, with one clear line if something goes wrong.
 
 A file is written to NAME.part, and renamed only when it is complete: of the announced size, and of the known checksum. An
 interrupted download leaves NAME.part, from which the next one resumes (HTTP Range); a server that cannot do that is asked
@@ -29,9 +29,9 @@ _CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without data after which a connection counts as lost."""
 MOST = 2**36
-"""Maximal bytes of a file whose size is not known: a server may send without end."""
+"""Maximal bytes of a file whose size is not known: a server may never stop sending."""
 ATTEMPTS = 5
-"""A download ends after so many broken connections in a row that brought nothing new."""
+"""A download gives up after this many broken connections in a row that brought nothing new."""
 Watcher = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes received so far, and the total if that is known."""
 
@@ -56,15 +56,15 @@ def fetch(
 
     An archive that was deleted once it was unpacked is not downloaded again while its unpacked files are there.
 
-    Raises SrnnError: no network, not found, disk full, wrong checksum; another process downloads it; or a data set that only its
-    owner provides, none of whose own files are there.
+    Raises SrnnError: no network, not found, disk full, wrong checksum; another process is downloading it; or a data set that only
+    its owner provides, none of whose own files are there.
     """
     folder = folder_of(data_set, data_dir)
     files, done = list(data_set.files), []
     with contextlib.ExitStack() as held:
 
         def get(file: DataFile) -> None:
-            held.enter_context(locked(folder))  # two that write one NAME.part would mix their bytes
+            held.enter_context(locked(folder))  # two processes that write one NAME.part would mix their bytes
             download(address(file, data_set, mirror), folder / file.name, file, watch)
 
         if data_set.sums is not None:
@@ -88,8 +88,8 @@ def fetch(
 def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None) -> None:
     """Download one file, resuming from PATH.part if that exists.
 
-    After a broken connection it waits a second, twice as long after each that brought nothing. SrnnError says what went wrong;
-    PATH.part stays, unless its content was wrong.
+    After a broken connection it waits a second, twice as long after each one that brought nothing. SrnnError says what went
+    wrong; PATH.part stays, unless its content was wrong.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -170,7 +170,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
 
 
 def _received(ask: Callable[[], Any]) -> Any:
-    """What the network gives. _Interrupted where it breaks off, however it does: any other OSError is then the disk's."""
+    """What the network gives. _Interrupted if it breaks off in any way, so that any other OSError is the disk's."""
     try:
         return ask()
     except (urllib.error.URLError, http.client.InvalidURL):

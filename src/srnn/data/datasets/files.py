@@ -1,4 +1,4 @@
-"""Which files a folder or a table of one's own data names, with their labels; and which of a folder's are not read."""
+"""Which files a folder or table of your own data names, with their labels; and which files of a folder are not read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .base import SplitName
 Form = Literal["sound", "arrays"]
 HDF5 = (".h5", ".hdf5")
 ARRAY_FILES = (".npz", *HDF5)
-"""Endings of files that hold a whole data set."""
+"""Suffixes of files that hold a whole data set."""
 _OTHER_SENSORS = (".txt", ".hea", ".dat")  # which a table may name
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
 _COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
@@ -35,31 +35,31 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a folder or a table, or a clip among others."""
+    """One file of a folder or table, or one clip of a file."""
 
     path: Path
     name: str
     """Path relative to the data's folder."""
     label: str
     group: str = ""
-    """Who or what it is of; "" where it is not known."""
+    """Whom or what it is of; "" where this is not known."""
     split: str = ""
     start: int | None = None
-    """Of a piece of a sound file: its first sample; None: it is all of the file."""
+    """For a piece of a sound file: its first sample; None: it is all of the file."""
 
     @property
     def form(self) -> Form:
-        """Of an unknown ending: sound, whose format the first bytes tell."""
+        """Its form by its suffix; with an unknown suffix it is sound, whose format the first bytes tell."""
         return "arrays" if self.path.suffix.lower() in SENSOR_SUFFIXES + _OTHER_SENSORS else "sound"
 
 
 class NamePattern:
-    """What files' names say, such as '{label}_{speaker}_{index}', for sound that is converted and for one's own folders.
+    """What file names tell, such as '{label}_{speaker}_{index}', for sound that is converted and for your own folders.
 
     A field stands for at least one character; {index} matches what is ignored. A pattern has each field at most once, so that
     a name of 255 characters has at most some ten thousand possible matches: no pattern is slow, as a regular expression can be.
 
-    SrnnError for unknown fields, one that occurs twice, or without any of the ``needed`` ones.
+    SrnnError for unknown fields, a field that occurs twice, or a pattern without any of the ``needed`` ones.
     """
 
     def __init__(self, pattern: str, needed: tuple[str, ...] = ("label", "speaker")) -> None:
@@ -79,7 +79,7 @@ class NamePattern:
         self._expression = re.compile(text, re.DOTALL)
 
     def read(self, name: str) -> dict[str, str] | None:
-        """The fields of a name without its suffix, none of which holds the text after it; None where the name does not match."""
+        """The fields of a name without its suffix, none containing the text that follows it; None if the name does not match."""
         match = self._expression.fullmatch(name) if len(name) <= 255 else None
         return None if match is None else match.groupdict()
 
@@ -88,7 +88,7 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
     """The files of a folder or table, sorted by name (a table's in its order), all of one form.
 
     speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does not give; with "/" also of the
-    folders that they are in, below that of their class.
+    folders that they are in, below their class's folder.
     """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)
@@ -114,7 +114,7 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
 
 
 def _folders(source: Path) -> list[Item]:
-    """The files in a folder of one for each class; or of one for each split, in which are those of the classes."""
+    """The files in a folder that has one folder for each class, or one for each split with those of the classes in it."""
     paths = {path: path.relative_to(source) for path in visible_files(source) if path.parent != source}
     paths = {path: name for path, name in paths.items() if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES}
     for path in paths:
@@ -134,7 +134,7 @@ def _folders(source: Path) -> list[Item]:
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """The different names, integers by value before others."""
-    # Of a number of thousands of digits Python makes no int.
+    # Python makes no int of a number with thousands of digits.
     return tuple(sorted(set(names), key=lambda n: (not n.isdecimal(), int(n[:1000]) if n.isdecimal() else 0, n)))
 
 
@@ -162,7 +162,7 @@ def _table(source: Path) -> list[Item]:
         if text.count("\n") > LIMITS["table"].items:
             raise ValueError(f"it has more than {LIMITS['table'].items} rows")
         first = text.partition("\n")[0]
-        between = ";" if ";" in first and "," not in first else ","  # as German spreadsheets write
+        between = ";" if ";" in first and "," not in first else ","  # as in German spreadsheets
         table = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=between)
         names = table.fieldnames or ()
         if len(names) > _COLUMNS_AT_MOST:
@@ -195,7 +195,7 @@ def _table(source: Path) -> list[Item]:
 
 
 def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
-    """What lies in a folder and is none of its items: a line for each kind, with counts. Nothing for a table."""
+    """What is in a folder but not among its items: a line for each kind, with counts. Nothing for a table."""
     if not source.is_dir():
         return []
     used = {item.name.partition("/")[0] for item in items}
@@ -241,7 +241,7 @@ def visible_files(source: Path) -> list[Path]:
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As ``os.walk``, without what is hidden: a folder, and the names of the folders and files in it."""
+    """As ``os.walk``, without hidden ones: a folder, and the names of the folders and files in it."""
     for folder, folders, names in os.walk(source):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield Path(folder), folders, [name for name in names if not name.startswith(".")]

@@ -1,4 +1,4 @@
-"""Data of one's own: a folder of files for each class, a table of files, or arrays in one file.
+"""Data of your own: a folder of files for each class, a table of files, or arrays in one file.
 
     words/{class}/*.wav                        a folder with one folder of sound files for each class,
     gestures/{class}/*.csv                     or of sensor files: .csv, .npy, .npz (``recordings.py``), (T, C) each
@@ -6,8 +6,8 @@
     gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none;
                                                optional: lengths (N,), groups (N,), split (N,), class_names, rate
 
-Who goes where: by ``split`` (train, validation, test) where it is given; else by groups (speakers, subjects), whole; else the
-same fractions of every class. No chance is involved, and the answer is the same on every machine.
+Splits are made by ``split`` (train, validation, test) where it is given; else by whole groups (speakers, subjects); else by the
+same fractions of every class. No chance is involved, and the result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class FolderTask(AudioTask):
     name: ClassVar[str] = "folder"
 
     path: str = ""
-    """The folder, .csv, .npz or .h5 file; here, or under the data folder."""
+    """The folder, .csv, .npz or .h5 file; a path as it stands, or under the data folder."""
     seconds: float | None = 1.0
-    """Sound: clips are cut or filled up with silence to it, at both ends; None: each stays as long as it is."""
+    """Sound: length to which clips are cut, or padded with silence, at both ends; None: each keeps its length."""
     speaker: str = ""
-    """Pattern of the files' names, without their suffix, which says who or what a file is of: "{speaker}_{index}"; {index} stands
-    for anything else."""
+    """Pattern of file names, without their suffix, that tells whom or what a file is of: "{speaker}_{index}"; {index} stands for
+    anything else."""
     validation_fraction: float = Shares().validation
     """Fraction held out for validation where no split is given, of the groups or of each class."""
     test_fraction: float = Shares().test
     """Fraction held out for testing where no split is given, of the groups or of each class."""
     rate: float | None = None  # type: ignore[misc, assignment]
-    """Samples per second (Hz), to which files of another rate are resampled. None: sound 16000; arrays as their file states it
-    (of several files the first), else steps are not in time."""
+    """Samples per second (Hz), to which files of another rate are resampled. None: 16000 for sound; for arrays the rate that
+    their file states (the first of several files), else steps are not in time."""
     scale: Scale = "training"
     """Arrays: training, each channel minus its mean and divided by its deviation over the training split, which the signal path
-    keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what was scaled already."""
+    keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what is already scaled."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -85,7 +85,7 @@ class FolderTask(AudioTask):
 
     @cached_property
     def content(self) -> Description:
-        """What was there when this was first asked for."""
+        """What was in the source when this was first asked for."""
         return describe(find_source(self.path), self.speaker)
 
     @property
@@ -121,7 +121,7 @@ class FolderTask(AudioTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used.
 
-        What of sound is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.
+        A RuntimeWarning says once which sounds are cut, padded, silent or not read at all.
         """
         source, shares = find_source(self.path), Shares(self.validation_fraction, self.test_fraction)
         if self.content.form == "arrays":
@@ -141,9 +141,9 @@ class FolderTask(AudioTask):
 
 
 def find_source(path: str) -> Path:
-    """The folder or file, as it is named, or under the data folder. SrnnError if it is not there."""
+    """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in neither place."""
     for place in (Path(os.path.expanduser(path)), resolve_data_dir() / path):  # which leaves ~NOBODY as it is
-        if os.path.exists(place):  # false, where pathlib raises: names that are too long
+        if os.path.exists(place):  # False where pathlib would raise: for names that are too long
             return place
     raise SrnnError(
         f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path', or for a trained "

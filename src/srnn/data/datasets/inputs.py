@@ -16,9 +16,8 @@ from ..encoders import sliding_window
 class Inputs(ABC):
     """N sequences (N, T, C) that stand for an array of float32: ``Split.x`` is an array, or one of these.
 
-    What a split may ask of both: ``shape``, ``ndim``, ``len``, and ``x[index]`` with a slice, integers or a mask. An index
-    returns the same kind of object, cheaply; ``to_dense`` makes the floats, so call it on a small part. Values
-    are finite, by construction.
+    Both have ``shape``, ``ndim``, ``len``, and ``x[index]`` with a slice, integers or a mask. Indexing returns the same kind
+    of object, cheaply; ``to_dense`` makes the floats, so call it on a small part. Values are finite, by construction.
     """
 
     shape: tuple[int, int, int]
@@ -46,7 +45,7 @@ class Inputs(ABC):
 
 @dataclass(frozen=True, eq=False)
 class WindowedArray(Inputs):
-    """Windows (N, T, width) of signals of one channel, by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
+    """Windows (N, T, width) of one-channel signals, made by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
 
     signals: npt.NDArray[Any]
     """(N, T) integers, such as pixels."""

@@ -30,16 +30,16 @@ def load_labelled(
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
     Args:
-        split: which, where the source names splits, or ``shares`` are given.
-        classes: names, among which those of the source are looked up (SrnnError for another one).
+        split: which one, where the source names splits or ``shares`` are given.
+        classes: the network's, among which the source's names are looked up (SrnnError for any other name).
         path: says what channels and rate the files must have.
         encode: (name for messages, signal (samples, channels)) -> steps (T, inputs).
-        shares: how much is held out where the source names no splits, which a RuntimeWarning then says; None: nothing, and any
+        shares: how much is held out where the source names no splits (a RuntimeWarning then says so); None: nothing, and every
             split is all of it.
         speaker: as for ``list_items``.
-        lag: steps by which the network names things late: labels of steps, which stand at what they name, come so much later.
+        lag: steps by which the network names things late: labels of steps, given at what they name, are moved later by as much.
     """
-    if not os.path.exists(source):  # false, where pathlib raises: names that are too long
+    if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     groups: Array | None
     if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
@@ -80,8 +80,8 @@ def load_labelled(
         raise SrnnError(
             f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
         )
-    del signals  # of much data each copy counts
-    if y.ndim == 2:  # of steps, which may end before their array does
+    del signals  # with much data, every copy counts
+    if y.ndim == 2:  # labels of steps, which may end before their array does
         y, steps = later(y[:, : max(map(len, steps))], lag), [np.pad(one, ((0, lag), (0, 0))) for one in steps]
     x, lengths = padded(str(source), steps)
     return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)

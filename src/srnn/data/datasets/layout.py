@@ -51,7 +51,7 @@ def check_soli(root: Path) -> list[FileReport]:
 
 
 def check_timit(root: Path) -> list[FileReport]:
-    """The folders TRAIN and TEST: how many speakers they contain; and every corrupt sentence."""
+    """The folders TRAIN and TEST: their number of speakers, and every corrupt sentence."""
     try:
         folder = timit.find_corpus(root)
     except SrnnError:
@@ -86,7 +86,7 @@ def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
 
 
 def _opened(name: str, path: Path, read: Callable[[Path], object], note: str = "") -> FileReport:
-    """Whether a file can be read; ``note`` is what to say of a good one, with what ``read`` returned."""
+    """Whether a file can be read; ``note`` is what to say about a good one, with what ``read`` returned."""
     try:
         return FileReport(name, "readable", note.format(read(path)))
     except SrnnError as error:
@@ -94,9 +94,9 @@ def _opened(name: str, path: Path, read: Callable[[Path], object], note: str = "
 
 
 def _why(error: SrnnError, path: Path) -> str:
-    """The message of an error, without the file's name, which stands before it, and without the full stop."""
+    """The message of an error, without the file's name before it and without the full stop."""
     return str(error).removeprefix(f"{path}").lstrip(": ").rstrip(".")
 
 
 LAYOUTS: Mapping[str, Callable[[Path], list[FileReport]]] = MappingProxyType({"soli": check_soli, "timit": check_timit})
-"""What to look at, besides the files of the catalogue, under the data folder, by the data set's name."""
+"""What to check under the data folder, besides the files of the catalogue, by the data set's name."""

@@ -1,13 +1,13 @@
 """Numeric arrays from a MATLAB 5 to 7 .mat file that may be damaged.
 
-Read here and not by scipy.io.loadmat, which ends the whole process (segmentation fault) on some damaged files, and does
-not compare the checksums of compressed variables, so that a flipped bit may change numbers unnoticed. Dense arrays of
-real numbers are all that data sets need; anything else in the file is skipped.
+They are read here and not by scipy.io.loadmat, which crashes the whole process (segmentation fault) on some damaged files,
+and does not compare the checksums of compressed variables, so that a flipped bit may change numbers unnoticed. Data sets need
+only dense arrays of real numbers; anything else in the file is skipped.
 
 The format: 128 bytes of header, the last two of which tell the byte order, then elements: type and size (4 bytes each),
-content, padding to 8 bytes. A compressed element (type 15) holds another one in zlib's format. An array (type 14) holds
-four elements: flags and class, dimensions, name, numbers in column-major order. Up to 4 bytes of content may stand in
-the place of the size, which then stands in the upper half of the type. ("MAT-File Format", The MathWorks.)
+content, padding to 8 bytes. A compressed element (type 15) holds another element in zlib's format. An array (type 14) holds
+four elements: flags and class, dimensions, name, numbers in column-major order. Up to 4 bytes of content may take the place
+of the size, which is then in the upper half of the type. ("MAT-File Format", The MathWorks.)
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _variables(raw: bytes) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
 def _elements(data: memoryview, order: str, padded: bool = True) -> Iterator[tuple[int, memoryview]]:
     """Type and content of the consecutive elements in ``data``.
 
-    padded: whether contents are filled up to 8 bytes. Compressed ones at the top of a file are not.
+    padded: whether contents are padded to 8 bytes. Compressed ones at the top level of a file are not.
     """
     at = 0
     while at < len(data):

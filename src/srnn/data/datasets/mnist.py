@@ -1,7 +1,7 @@
 """MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted order (docs/tasks/smnist.md).
 
     <data_dir>/mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz,
-    t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz; or in <data_dir>/MNIST/raw, as torchvision has them)
+    t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz; or in <data_dir>/MNIST/raw, where torchvision puts them)
 
 Pixels are divided by 255. Images stay bytes; a batch's windows are made when it is cut (``WindowedArray``).
 """
@@ -43,11 +43,11 @@ class SequentialMNISTTask(Task):
     analog_in_paper: ClassVar[bool] = True
 
     window: int = 8
-    """Pixels that the network sees at a step: this one and the next window - 1. 8: the published network; 1: the paper."""
+    """Pixels that the network sees at a step: its own and the next window - 1. 8: the published network; 1: the paper."""
     validation_size: int = 10_000
     """Number of the last training images that are held out; 0: none."""
     training_size: int | None = None
-    """Number of the first images that are trained on, for short trials; null: all that are not held out."""
+    """Train on only this many images, the first ones, for short trials; null: all that are not held out."""
 
     def __post_init__(self) -> None:
         check_whole("window", self.window, 1, PIXELS)
@@ -89,7 +89,7 @@ class PermutedMNISTTask(SequentialMNISTTask):
     name: ClassVar[str] = "psmnist"
 
     window: int = 4
-    """Pixels that the network sees at a step: this one and the next window - 1, in the permuted order."""
+    """Pixels that the network sees at a step: its own and the next window - 1, in the permuted order."""
     permutation_seed: int = 0
     """Seed of the order. The paper's own order is not published."""
 
@@ -106,7 +106,7 @@ class PermutedMNISTTask(SequentialMNISTTask):
 
 
 def permutation(seed: int) -> npt.NDArray[np.intp]:
-    """(784,) the order in which pixels are read. From numpy's legacy generator, whose stream is guaranteed never to change."""
+    """(784,) the order in which pixels are read, from numpy's legacy generator, whose stream is guaranteed never to change."""
     check_whole("permutation_seed", seed, 0, 2**32 - 1)
     return np.random.RandomState(seed).permutation(PIXELS)
 
@@ -147,7 +147,7 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
             f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download it again."
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
-    if 0 in shape:  # numpy takes no shape whose other sizes are beyond its counting
+    if 0 in shape:  # numpy rejects such a shape if its other sizes are too large
         raise SrnnError(f"{path} is empty: it contains no items.")
     if len(content) - start != math.prod(shape):
         raise SrnnError(f"{path} should contain {shape} bytes, but has {len(content) - start}; download it again.")

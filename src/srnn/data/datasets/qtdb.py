@@ -8,7 +8,7 @@ RS, ST, TP, or all zero where there is no label. The arrays are returned as they
 A record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps apart, so neighbours of one
 record share 301 steps of signal. Records lie in the file one after the other, without names. Their borders are found from the
 labels: within a record a window's steps 1038..1300 have exactly the labels of the next window's steps 38..300 (the first 38 are
-filled up, because labels are late); over a border never half of them.
+padded, because labels are late); across a border, never half of them agree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STEPS = 1301
 STRIDE = 1000
 SAMPLE_RATE = 250
 """Hz: a step is 4 ms."""
-_FILLED = 38  # label steps at a window's start that are the window's, not the record's
+_FILLED = 38  # label steps at a window's start that belong to the window, not the record
 SOURCE = "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put them into {folder}"
 
 
@@ -41,8 +41,8 @@ def load_paper_split(
     """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records ("record-00", ...).
 
     Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``); test is
-    QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files; sequences are longer by as many, at their
-    beginnings without labels, at their ends without spikes. SrnnError for a file that is missing or damaged.
+    QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files; sequences are longer by as many, without
+    labels at their beginning and without spikes at their end. SrnnError for a file that is missing or damaged.
     """
     check_split(split)
     path = find_mat("QTDB_test.mat" if split == "test" else "QTDB_train.mat", data_dir)
@@ -93,15 +93,15 @@ def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 def record_numbers(y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """(N, 1301) labels in file order -> (N,) the number of the record that each sequence is from, 0, 1, 2, ..."""
     before, after = y[:-1, STRIDE + _FILLED :], y[1:, _FILLED : STEPS - STRIDE]
-    border = (before == after).mean(-1) < 0.9  # measured: 1 within a record, below .5 over a border
+    border = (before == after).mean(-1) < 0.9  # measured: 1 within a record, below .5 across a border
     return np.concatenate([[0], np.cumsum(border)]).astype(np.int64)
 
 
 def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int) -> npt.NDArray[np.bool_]:
     """Which sequences are held out: contiguous blocks of whole records, spread over the file.
 
-    The file is cut into ``blocks`` stretches of about as many sequences; the last records of each, as many as come
-    nearest to ``fraction`` of its sequences, are held out. So every source database has its part, and so has the
+    The file is cut into ``blocks`` stretches of about equally many sequences; the last records of each, as many as come
+    nearest to ``fraction`` of its sequences, are held out. So every source database is represented, and so is the
     end of the file, which is most like the test file. No chance is involved.
 
     ``records``: (N,) record number of each sequence, ascending. SrnnError for too few records to hold some out and keep some in
@@ -115,7 +115,7 @@ def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int
             "lower validation_blocks."
         )
     least = 2 * np.arange(blocks + 1)  # records before each edge, at least, so that every stretch has two
-    edges = np.searchsorted(starts, np.arange(blocks + 1) * total / blocks)  # record with which a stretch begins
+    edges = np.searchsorted(starts, np.arange(blocks + 1) * total / blocks)  # first record of each stretch
     edges = least + np.maximum.accumulate(np.clip(edges - least, 0, len(starts) - 2 * blocks))
     ends = np.append(starts, total)
     mask = np.zeros(total, bool)

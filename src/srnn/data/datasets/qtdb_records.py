@@ -3,12 +3,12 @@
     <data_dir>/qtdb/records/ (or where PhysioNet's archive and mirror have them: ``catalogue``), with NAME.dat, NAME.hea and
     NAME.q1c for every record
 
-With a running scale leads are smoothed only, and thresholds follow the signal from the record's beginning. Where a wave or a mark
+With a running scale, leads are only smoothed, and thresholds follow the signal from the record's beginning. Where a wave or mark
 is missing, or the next P is more than 1.2 s off (a beat that was not annotated), a segment has no label: -1. Windows cover each
-annotated stretch and 150 samples on either side. One that would run over the record's end is padded (``lengths``); one without
-any label is left out.
+annotated stretch and 150 samples on either side. A window that would run past the record's end is padded (``lengths``); one
+without any label is left out.
 
-Normalisation over the record looks ahead, as a stream cannot; smoothing by half its width, by which a stream is late.
+Normalisation over the record looks ahead, which a stream cannot; smoothing looks ahead by half its width, so a stream is late.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .verifying import checksums, find_sums
 MARGIN = 150
 """Samples before the first and after the last annotated wave that windows cover, as in the paper's files."""
 LONGEST_TP = 300
-"""Samples, 1.2 s. In the records the longest TP between annotated neighbours is .9 s, the shortest over a gap 2 s."""
+"""Samples, 1.2 s. In the records, the longest TP between annotated neighbours is .9 s, the shortest across a gap 2 s."""
 REMEMBERED = 12
-"""Horizons of a running scale after which what came before is forgotten, but for 1 / e^12 of it."""
+"""Number of horizons after which a running scale has forgotten what came before, except for 1 / e^12 of it."""
 PAPER_LABEL_LAG = 19
 """Steps by which labels lag behind their samples in the paper's files."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
@@ -67,7 +67,7 @@ def load_records(
     before, after = (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
     for name in names:
         record = read_record(folder, name, sums)
-        signal = record.signal.astype(np.float32)  # of which all signals are views
+        signal = record.signal.astype(np.float32)  # all signals are views of it
         for at, spikes, labels in _windows(record, path, window, stride, label_lag):
             pad, first = window - len(spikes), max(at - before, 0)
             xs.append(np.pad(spikes, ((0, pad), (0, 0))))
@@ -170,7 +170,7 @@ def _ends(annotation: bytes) -> bool:
         if word == 0:
             return True
         kind, number = word >> 10, word & 0x3FF
-        extra = {59: 4, 63: number + number % 2}.get(kind, 0)  # a long interval's four bytes; a text, filled to even
+        extra = {59: 4, 63: number + number % 2}.get(kind, 0)  # a long interval's four bytes; a text, padded to even
         at += 2 + extra
     return False
 
@@ -178,7 +178,7 @@ def _ends(annotation: bytes) -> bool:
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:
     """Wave annotations -> (length,) class 0..5 of every sample, -1 where there is none.
 
-    ``samples``: positions of the marks, ascending. ``symbols``: of WFDB, "(" onset and ")" offset around p, t, u or a beat's R.
+    ``samples``: positions of the marks, ascending. ``symbols``: WFDB's, "(" onset and ")" offset around p, t, u or a beat's R.
     """
     labels = np.full(length, -1, dtype=np.int64)
     waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset
@@ -222,7 +222,7 @@ def _windows(
 ) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
     """First sample, spikes (T, 4) and labels (T,) of each window of a record's annotated stretches; T at most ``steps``."""
     total = len(record.labels)
-    # A running scale is that of the whole record up to a window, as a stream of the record has it there: cut from its spikes.
+    # At a window, a running scale depends on all of the record before, as in a stream: so windows are cut from its spikes.
     running = path.horizon is not None
     signal = path.whole(record.signal) if running else path.smoothed(record.signal)
     late = np.full(total, -1, dtype=np.int64)

@@ -1,11 +1,11 @@
-"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or one's own.
+"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or your own.
 
     <data_dir>/shd/shd_train.h5, shd_test.h5          <data_dir>/ssc/ssc_train.h5, ssc_valid.h5, ssc_test.h5
 
     spikes/times   (N,) each float16 or float32 (events,), seconds
     spikes/units   (N,) each uint16 (events,), 0 to 699
     labels         (N,) integers
-    extra/speaker  (N,) integers (SHD; files of one's own may do without)
+    extra/speaker  (N,) integers (SHD; optional in your own files)
 
 Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
 <data_dir>/NAME/.cache. Events themselves are never all in memory. Who is held out for validation: docs/tasks/shd.md.
@@ -40,7 +40,7 @@ _FILES: dict[Name, dict[str, str]] = {
     "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
 }
 _WHAT = "recordings in HDF5; download it again"
-_LEAST = 0.01  # of a file's events that are within the steps: of times in ms it is less
+_LEAST = 0.01  # least fraction of a file's events within the steps; it is lower where times are in ms
 _CODE = 1  # incremented when the same file and options shall give another result
 
 
@@ -50,7 +50,7 @@ class EventTask(Task):
 
     kind: ClassVar[Kind] = "per_sequence"
     rate: ClassVar[int]
-    """Hz, of the recordings behind the spikes."""
+    """Sampling rate, in Hz, of the recordings behind the spikes."""
 
     bin_ms: float = EventBinning.bin_ms
     """Width of a time bin, ms."""
@@ -117,7 +117,7 @@ class SSCTask(EventTask):
     name: ClassVar[str] = "ssc"
     rate: ClassVar[int] = 16000
     class_names: ClassVar[tuple[str, ...]] = tuple(f"word-{index:02d}" for index in range(35))
-    """By number; what the words are, ``extra/keys`` of the files says."""
+    """Words by number; ``extra/keys`` in the files tells which they are."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the word."""
@@ -142,7 +142,7 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
 
 
 def check_file(path: Path) -> int:
-    """How many recordings a file of this layout has. SrnnError if it cannot be opened or lacks a part; events are not read."""
+    """Number of recordings in a file of this layout. SrnnError if it cannot be opened or lacks a part; events are not read."""
     with open_hdf5(path, _WHAT) as file:
         return len(_labels(file, path))
 
@@ -154,13 +154,13 @@ class Recordings(NamedTuple):
     """(N, steps, channels)."""
     labels: npt.NDArray[np.int64]
     speakers: npt.NDArray[np.int64] | None
-    """Where the file has them."""
+    """(N,) where the file has them, else None."""
 
 
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
     """All recordings of a file of this layout, binned, cached in the folder .cache next to it.
 
-    Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
+    Raises SrnnError, naming the file and the recording, for anything wrong with it.
     """
     options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
 
@@ -192,7 +192,7 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
 def _events(
     file: Hdf5, path: Path, binning: EventBinning
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """(step, channel) of the events of each recording. SrnnError, too, where hardly any of all events is within the steps."""
+    """(step, channel) of the events of each recording. SrnnError also if hardly any of all events are within the steps."""
     times, units = file["spikes/times"], file["spikes/units"]
     if times.dtype.kind != "f" or units.dtype.kind not in "iu":
         raise SrnnError(f"{path}: times should be floats and units integers, not {times.dtype} and {units.dtype}.")
@@ -211,7 +211,7 @@ def _events(
 
 
 def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
-    """(N,) the labels of a file that has as many lists of times and units."""
+    """(N,) the labels of a file, which must have equally many lists of times and of units."""
     for name in ("labels", "spikes/times", "spikes/units"):
         if name not in file:
             raise SrnnError(f"{path} has no '{name}': it does not have the layout of SHD and SSC.")

@@ -1,12 +1,12 @@
-"""Project Soli: hand gestures seen by a radar, as sequences of images (docs/tasks/soli.md). From the user's own copy.
+"""Project Soli: hand gestures seen by a radar, as sequences of images (docs/tasks/soli.md), from the user's own copy.
 
     <data_dir>/soli/{gesture}_{subject}_{instance}.h5 (or in a folder dsp/ there), each with
-    ch0 .. ch3   (T, 1024) float32 in 0..1, one image a row
+    ch0 .. ch3   (T, 1024) float32 in 0..1, one image per row
     label        (T, 1) or (T,) the gesture at every frame, 0 to 10
     <data_dir>/soli/file_half.json   the official split: {"train": ["0_8_4", ...], "eval": [...]}
 
-A shorter recording than a sequence is repeated until it is full, as in the paper's code; a longer one gives consecutive pieces,
-the last of which ends with the recording (and may overlap the one before).
+A recording shorter than a sequence is repeated to fill it, as in the paper's code; a longer one gives consecutive pieces,
+the last of which ends with the recording (and may overlap the piece before).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def find_folder(data_dir: Path | None = None) -> Path:
 
 
 def list_recordings(folder: Path, half: str) -> list[Path]:
-    """The recordings of a half of the official split, as ``read_names`` has them. SrnnError where one is not there."""
+    """The recordings of a half of the official split, as ``read_names`` gives them. SrnnError where one is missing."""
     source, paths = read_names(folder, half)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -138,13 +138,13 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
 
 
 def _numbers(name: str) -> tuple[int, int, int]:
-    """Gesture, subject and instance, as a recording's name has them."""
+    """Gesture, subject and instance, from a recording's name."""
     gesture, subject, instance = map(int, _NAME.fullmatch(name).groups())  # type: ignore[union-attr]
     return gesture, subject, instance
 
 
 def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
-    """(pieces, steps) which frames of a recording make up its sequences."""
+    """(pieces, steps) the frames of a recording that make up its sequences."""
     if frames <= steps:
         return np.arange(steps)[None] % frames
     starts = np.minimum(np.arange(-(-frames // steps)) * steps, frames - steps)
@@ -163,7 +163,7 @@ def _read(paths: list[Path], receivers: Sequence[int], steps: int) -> Arrays:
 
 
 def read_recording(path: Path, receivers: Sequence[int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or is not of its name's gesture."""
+    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or its gesture is not that of its name."""
     gesture, _, _ = _numbers(path.stem)
     with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
         images = [file[f"ch{receiver}"].read() for receiver in receivers]

@@ -1,10 +1,10 @@
-"""Binary spike trains, about a byte a spike.
+"""Binary spike trains, in about a byte per spike.
 
 A sequence of T steps and C channels is a raster of bits, in the layout of ``srnn.data.spikes.Spikes``: 64 channels to a word,
-whole words to a step. Its spikes are kept as the gaps between set bits, in raster order, a byte each:
+whole words per step. Its spikes are kept as the gaps between set bits, in raster order, a byte each:
 
-    1 to 255   that many bits on there is a spike (the first is counted from the bit before the raster)
-    0          255 bits on, no spike: for gaps beyond 255
+    1 to 255   a spike follows that many bits later (the first is counted from the bit before the raster)
+    0          move on by 255 bits without a spike: for gaps beyond 255
 
 So silence costs a byte per 255 bits, a spike a byte, and each raster has exactly one code. Spiking Heidelberg Digits, 250
 steps of 700 channels, would be 5.7 GB as floats.
@@ -43,8 +43,8 @@ class SpikeArray(Inputs):
     def from_cache(cls, gaps: npt.NDArray[Any], edges: npt.NDArray[Any], steps: int, channels: int) -> SpikeArray:
         """From stored arrays: all codes, and (N + 1,) where each sequence begins and the last one ends.
 
-        SrnnError for edges that do not ascend from 0 to the codes' number, and for codes that are not bytes. Codes that lead
-        beyond their raster are found when they are unpacked.
+        SrnnError for edges that do not ascend from 0 to the number of codes, and for codes that are not bytes. Codes that lead
+        beyond their raster are detected when they are unpacked.
         """
         fits = gaps.dtype == np.uint8 and gaps.ndim == 1 and edges.dtype == np.int64 and edges.ndim == 1 and edges.size
         if not fits or not np.array_equal(edges[[0, -1]], (0, len(gaps))) or (np.diff(edges) < 0).any():
@@ -57,7 +57,7 @@ class SpikeArray(Inputs):
     ) -> SpikeArray:
         """From (step of each spike, channel of each spike) for every sequence, in any order.
 
-        Several spikes of one step and channel are one. SrnnError for a spike outside the ``steps`` x ``channels`` raster.
+        Several spikes at one step and channel count as one. SrnnError for a spike outside the ``steps`` x ``channels`` raster.
         """
         row = _words(channels) * 64
         if steps * row >= 2**31:
@@ -119,7 +119,7 @@ class SpikeArray(Inputs):
         # One running sum over all sequences: the first jump of each makes up for where the one before it ended.
         first = np.cumsum(sizes[full]) - sizes[full]
         ended = np.add.reduceat(jumps, first, dtype=np.int64)
-        if ended.max() > raster:  # a cache that is not ours
+        if ended.max() > raster:  # a cache not written by us
             raise SrnnError(
                 f"Sparse spikes lead beyond their {raster} bits; delete the folder .cache next to the data."
             )
@@ -132,7 +132,7 @@ def _words(channels: int) -> int:
 
 
 def _encode(positions: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-    """Codes of ascending, different positions."""
+    """Codes of distinct positions in ascending order."""
     gaps = np.diff(positions, prepend=-1)
     skips = (gaps - 1) // _SKIP
     codes = np.zeros(int(skips.sum()) + len(gaps), np.uint8)

@@ -1,12 +1,12 @@
-"""Google Speech Commands: spoken words of a second, versions 0.01 and 0.02; and a small subset of the latter with its phones.
+"""Google Speech Commands: spoken words of one second, versions 0.01 and 0.02; and a small subset of the latter with its phones.
 
     <data_dir>/speech_commands_v0.02/{word}/{speaker}_nohash_{n}.wav, validation_list.txt, testing_list.txt,
                                      _background_noise_/*.wav                        (and the same for ..._v0.01)
     <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
     <data_dir>/speech_commands_mini/{word}/*.flac, with _silence_ and _unknown_, phones.json
 
-Who is in which split is said in docs/tasks/gsc.md. What the official recipe draws by chance, the unknown words and the pieces of
-noise of 12 classes, and who of mini is held out, is here by the fixed order of ``splitting.place``, or evenly spread.
+docs/tasks/gsc.md tells who is in which split. What the official recipe draws by chance (the unknown words and the pieces of
+noise of 12 classes) and who is held out of mini is decided here by the fixed order of ``splitting.place``, or spread evenly.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
 _MINI_SHARES = (0.15, 0.2)
 _LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
-_EXTRA = 0.1  # of the recordings of the ten words: how many of silence, and of unknown words
+_EXTRA = 0.1  # recordings of silence, and of unknown words, as a fraction of those of the ten words
 _SPEAKER = re.compile(r"(?:.*_)?([0-9a-f]+)_nohash_\d+")
 
 
@@ -67,13 +67,13 @@ class SpeechCommandsTask(AudioTask):
     clip_seconds: ClassVar[float | None] = 1.0
 
     version: int = 2
-    """Of the data set: 1 (the paper's) or 2."""
+    """Version of the data set: 1 (the paper's) or 2."""
     classes: int = 12
-    """12, or all words: 30 of version 1, 35 of version 2."""
+    """12, or all words: 30 in version 1, 35 in version 2."""
     source: Source = "official"
     """official, or mini: half of the speakers of the official test set of version 2, split by speaker."""
     test_set: TestSet = "lists"
-    """Where the test recordings of 12 classes are from: testing_list.txt, or the official test set's own folder."""
+    """Where the test recordings for 12 classes come from: testing_list.txt, or the official test set's own folder."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,7 +98,7 @@ class SpeechCommandsTask(AudioTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
 
-        Clips that are not a second long are cut or padded with silence at both ends.
+        Clips that are not one second long are cut or padded with silence at both ends.
         """
         check_split(split)
         root = resolve_data_dir(data_dir)
@@ -195,7 +195,7 @@ def speaker_of(name: str) -> str | None:
 
 
 def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
-    """``count`` pieces of background noise, of a second each, evenly over the split's part of each noise file."""
+    """``count`` pieces of background noise, one second each, spread evenly over the split's part of each noise file."""
     files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
     if not files:
         raise SrnnError(f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is cut.")
@@ -213,7 +213,7 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
 
 
 def _keyword_folders(folder: Path, how: str) -> list[Item]:
-    """All recordings of a folder that has one of its own for each of the 12 classes."""
+    """All recordings in a folder that has a subfolder for each of the 12 classes."""
     clips = []
     for word in KEYWORDS:
         paths = sorted(p for p in (folder / word).glob("[!.]*") if p.suffix.lower() in AUDIO_SUFFIXES)
@@ -226,7 +226,7 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
 
 
 def _mini(split: SplitName, root: Path) -> list[Item]:
-    """By speaker; pieces of silence, which have none, one by one."""
+    """The recordings of one split of mini: divided by speaker; pieces of silence, which have none, one by one."""
     clips = _keyword_folders(root / _MINI, _OF_THE_TEST_SET)
     of: dict[str, SplitName] = {}
     for part in ([c for c in clips if c.label == SILENCE], [c for c in clips if c.label != SILENCE]):

@@ -40,7 +40,7 @@ class Conversion(NamedTuple):
     clips: int
     spikes: int
     seconds: float
-    """Of sound."""
+    """Seconds of sound converted."""
     left_out: list[str]
     """One line for each clip that could not be converted."""
 
@@ -50,15 +50,15 @@ def find_clips(
 ) -> list[Item]:
     """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name, each once.
 
-    A clip's name is relative to the folder that was given; where two would have the same name, all names are relative to the
-    folder that all inputs have in common.
+    A clip's name is relative to the given folder; if two would have the same name, all names are relative to the folder that
+    all inputs have in common.
 
     Args:
         pattern: how labels and speakers are read from a file's name, as ``NamePattern``. Where it has no {label}, or without a
             pattern, the label is the name of the folder in which a file lies.
-        misnamed: receives a line for each file that is skipped because its name does not match; None: that is an error.
+        misnamed: receives a line for each file that is skipped because its name does not match; None: this is an error.
 
-    SrnnError for a folder or file that is not there, no sound files, or names that do not match the pattern.
+    SrnnError for a folder or file that is missing, no sound files, or names that do not match the pattern.
     """
     names = None if pattern is None else NamePattern(pattern)
     clips: dict[Path, Item] = {}
@@ -110,13 +110,13 @@ def convert(
 
     Labels and speakers are numbered by the order of their names, integers by value. All files are read once before the first is
     converted (which takes far longer), so that a bad one is found at the start. A clip's spikes depend on the seed, its name and
-    its sound: not on the other clips, their order or the workers.
+    its sound, not on the other clips, their order or the workers.
 
     Args:
-        clips: as ``find_clips`` finds them, or one's own; their names differ, for they are the keys of their random numbers.
+        clips: as ``find_clips`` finds them, or your own; their names must differ, as they are the keys of their random numbers.
         cochlea: default: that of SHD and SSC, 700 places.
-        workers: threads; default: as many as there are cores for this process.
-        time_type: float16 is what SHD has; it rounds times above half a second to 0.5 ms.
+        workers: threads; default: as many as this process has cores.
+        time_type: SHD has float16, which rounds times above half a second to 0.5 ms.
         leave_out_bad: continue after a clip that cannot be read or holds only silence, instead of an error.
         progress: called with (clips done, clips) after each.
         length: seconds to which a clip is cut, or padded with silence; None: as long as it is.
@@ -222,7 +222,7 @@ def _in_threads(
     try:
         for clip in clips:
             waiting.append(pool.submit(hear, clip))
-            if len(waiting) > 2 * threads:  # no more results in memory than needed to keep all busy
+            if len(waiting) > 2 * threads:  # no more results in memory than keep all threads busy
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -1,4 +1,4 @@
-"""Splits for data that have none: by group (speaker, subject) or by class, deterministic, the same on every machine."""
+"""Splits for data that have none: by group (speaker, subject) or by class, deterministic and the same on every machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Shares(NamedTuple):
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
-        """Those that a task's options name, ``validation_fraction`` and ``test_fraction``; else the defaults."""
+        """The shares in a task's options ``validation_fraction`` and ``test_fraction``; else the defaults."""
         named = {name: options[key] for name in cls._fields if (key := f"{name}_fraction") in options}
         for name, fraction in named.items():
             check_fraction(f"{name}_fraction", fraction)
@@ -31,7 +31,7 @@ class Shares(NamedTuple):
 
 
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
-    """The items of every split: the one that they give, else by groups, else by classes. SrnnError, which names the source."""
+    """The items of every split: as the items state it, else by groups, else by classes. SrnnError, which names the source."""
     splits, groups = [item.split for item in items], [item.group for item in items]
     if any(splits):
         for name in splits:
@@ -59,9 +59,9 @@ def place(name: str) -> str:
 def held_out(
     what: str, present: Sequence[int], chosen: Sequence[int] | None, split: SplitName, default: int
 ) -> list[int]:
-    """The numbers of those who are held out from training: the ``chosen``, else the ``default`` highest of all ``present``.
+    """The numbers that are held out from training: the ``chosen``, else the ``default`` highest of all ``present``.
 
-    SrnnError, which names the option validation_WHATs, where one is not present, or the split is left without any.
+    SrnnError, which names the option validation_WHATs, where one of them is not present, or a split is left without any.
     """
     numbers = list(present[-default:] if chosen is None else chosen)
     for number in numbers:
@@ -75,7 +75,7 @@ def held_out(
 
 
 def split_by_group(groups: Sequence[str], validation: float, test: float) -> dict[str, SplitName]:
-    """Every group's split. The first of the groups, in the order of ``place``, are for testing, the next for validation.
+    """The split of every group. The first groups, in the order of ``place``, are for testing, the next for validation.
 
     ``validation``, ``test``: fractions of the (different) groups, rounded to at least one each. SrnnError for fewer than three
     groups, or none left to train on.

@@ -25,7 +25,7 @@ from .shd import EventTask, read_recordings
 
 RATE = 8000
 SPIKES = "cochlea.h5"
-"""The recordings through a cochlea, in SHD's layout, next to their folder."""
+"""The recordings as the spikes of a cochlea, in SHD's layout, next to their folder."""
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DigitSplitting = Literal["official", "speaker"]
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
@@ -39,11 +39,11 @@ class _Recordings(Task):
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     splitting: DigitSplitting = "official"
-    """official: by the recordings' number, every speaker in all splits. speaker: one held out for testing, one for validation."""
+    """official: by number of recording, every speaker in all splits. speaker: one held out for testing, one for validation."""
     test_speaker: str = SPEAKERS[-1]
     """splitting speaker: the speaker held out for testing."""
     validation_speaker: str | None = None
-    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order, the first after the last."""
+    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order, after the last the first."""
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -57,7 +57,7 @@ class _Recordings(Task):
             raise SrnnError("test_speaker and validation_speaker have an effect only with splitting 'speaker'.")
 
     def clips(self, data_dir: Path | None = None) -> dict[SplitName, list[Item]]:
-        """The recordings of every split, in the order of their names. SrnnError where there are none."""
+        """The recordings of every split, in order of their names. SrnnError where there are none."""
         root = resolve_data_dir(data_dir)
         folder = root / "fsdd" / "recordings"
         paths = sorted(folder.glob("[!.]*.wav"))

@@ -1,4 +1,4 @@
-"""A summary of how data of one's own are read: clips that are cut, padded or silent, what two splits share, what is ignored."""
+"""A summary of how your own data are read: clips that are cut, padded or silent, what two splits share, what is ignored."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _TOLERANCE = 1e-3  # seconds by which a clip's length may differ from the wanted
 
 
 def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ()) -> None:
-    """One RuntimeWarning of the ``changes`` to what is read of a folder or table, and of what is not read, if there are any."""
+    """One RuntimeWarning for the ``changes`` to what is read of a folder or table, and for what is not read, if there is any."""
     if remarks := [*changes, *list_unread(source, items)]:
         say(f"{source}: {'; '.join(remarks)}.")
 
 
 @functools.cache  # so the warning appears once, not for every split
 def say(message: str) -> None:
-    """A RuntimeWarning, once in a process."""
+    """Give a RuntimeWarning, once per process."""
     warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
-    """What is done to clips, whatever their split, a line for each kind: cut, filled up, or silent.
+    """What is done to clips of all splits, a line for each kind: cut, padded, or silent.
 
-    ``cache``: the folder where their lengths are cached. ``seconds``: the length that they are cut or padded to; None: each stays
-    as long as it is. SrnnError for a file that cannot be read, with its name.
+    ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are cut or padded; None: each
+    keeps its length. SrnnError for a file that cannot be read, with its name.
     """
 
     def measure() -> Arrays:
@@ -76,7 +76,7 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> l
 
 
 def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
-    """What is in two splits, a line for each kind: groups, and files that are the same to every byte, copies or links.
+    """What is in two splits, a line for each kind: groups, and files that agree in every byte, whether copies or links.
 
     ``cache``: the folder where their checksums are cached.
     """
@@ -85,7 +85,7 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
 
     def measure() -> Arrays:
         of_size = dict[int, list[int]]()
-        digests = [item.name for item in items]  # which stands for the only file of a size
+        digests = [item.name for item in items]  # the name stands for a file whose size is unique
         for index, item in enumerate(items):
             with reading(item.path, "a file"):
                 of_size.setdefault(item.path.stat().st_size, []).append(index)

@@ -41,9 +41,9 @@ _DEVELOPMENT = (
 CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
 TRAINING_SHARE = 0.1
 SPEAKERS = {"TRAIN": 462, "TEST": 168}
-"""How many there are in each folder."""
+"""Number of speakers in each folder."""
 SENTENCES = 10
-"""Of each speaker."""
+"""Number of sentences of each speaker."""
 _ALL_PHONES = (
     "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv ih ix iy jh k kcl l m "
     "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
@@ -144,7 +144,7 @@ def glance(root: Path) -> bool:
 
 
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:
-    """The sentences of a split, without SA, in the order of their speakers' names."""
+    """The sentences of a split, without SA, in order of their speakers' names."""
     tested = split == "test" or (split, validation) == ("validation", "standard")
     speakers = list_speakers(folder, "test" if tested else "train")
     if tested:
@@ -186,7 +186,7 @@ def find_phones(sound: Path) -> Path:
 
 
 def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """Which phone is spoken at given samples, by ``number``; -1 outside all. SrnnError if the file is corrupt."""
+    """A function from samples to the ``number`` of the phone spoken there; -1 outside all. SrnnError if the file is corrupt."""
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
         lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()

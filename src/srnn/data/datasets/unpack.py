@@ -20,7 +20,7 @@ from ...files.zips import open_zip
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
 _LIMITS = LIMITS["archive"]
 _WHAT = "an archive"
-_NAME_AT_MOST = 1000  # characters of a name in an archive; 255 bytes of each part of it, as file systems have it
+_NAME_AT_MOST = 1000  # characters of a name in an archive; each part of it may have 255 bytes, as in file systems
 
 
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
@@ -29,7 +29,7 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     Existing files of the same name are replaced. ``strip``: leading folders to take off the names in it.
 
     SrnnError for a damaged archive, one beyond LIMITS["archive"], one with names that lead out of the folder or that not every
-    system can have, or a full disk. Then nothing is left of it.
+    system allows, or a full disk. Nothing of it is then left.
     """
     one = archive.name.endswith(".gz") and not archive.name.endswith(".tar.gz")
     with _open(archive) as (members, size):
@@ -38,7 +38,7 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
 
 @contextlib.contextmanager
 def _open(archive: Path, name: str = "") -> Iterator[tuple[Iterator[Member], int]]:
-    """An archive's files, and how many bytes they have (0: not known). SrnnError for whatever is wrong with it or the disk."""
+    """An archive's files, and how many bytes they have (0: not known). SrnnError for anything wrong with it or the disk."""
     name = name or archive.name
     with reading(archive, _WHAT), contextlib.ExitStack() as opened:
         try:
@@ -68,7 +68,7 @@ def _open(archive: Path, name: str = "") -> Iterator[tuple[Iterator[Member], int
 
 
 def read_through(archive: Path, name: str = "") -> None:
-    """Read an archive to its end, verifying its checksums. SrnnError, as of ``unpack``, if it is damaged or empty.
+    """Read an archive to its end, verifying its checksums. SrnnError, as for ``unpack``, if it is damaged or empty.
 
     ``name`` gives its kind where the file still has another name.
     """
@@ -85,11 +85,11 @@ def read_through(archive: Path, name: str = "") -> None:
 def unpack_archives(
     folder: Path, strip: int = 0, force: bool = False, check: Callable[[Path], None] | None = None
 ) -> list[Path]:
-    """Unpack every archive that lies in a folder into it, unless that was done before; returns the archives unpacked now.
+    """Unpack every archive in a folder into that folder, unless this was done before; returns the archives unpacked now.
 
-    The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is one whose files are not all
-    there any more, and everything with ``force``. The note is written last. ``check`` is called before an archive is unpacked,
-    and raises SrnnError for one that must not be.
+    The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is one whose files are no longer
+    all there, and everything with ``force``. The note is written last. ``check`` is called before an archive is unpacked, and
+    raises SrnnError for one that must not be.
     """
     done = []
     for archive in list_archives(folder):
@@ -110,7 +110,7 @@ def unpack_archives(
 
 
 def list_archives(folder: Path) -> list[Path]:
-    """The archives that lie in a folder, sorted."""
+    """The archives in a folder, sorted."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else ()
     return [p for p in paths if p.is_file() and p.name.endswith(_ARCHIVES) and not p.name.startswith(".")]
 
@@ -143,7 +143,7 @@ class Note:
             return None
 
     def write(self, folder: Path, name: str) -> None:
-        """Whole or not at all. SrnnError if it cannot."""
+        """Write the note, whole or not at all. SrnnError if this is not possible."""
         with whole_file(_note_path(folder, name), parents=True) as file:
             file.write(json.dumps({"archive": self.archive, "files": self.files}).encode())
 
@@ -167,7 +167,7 @@ def _note_path(folder: Path, name: str) -> Path:
 
 
 def state_of(archive: Path) -> str:
-    """Its size and modification time."""
+    """An archive's size and modification time."""
     return f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
 
 
@@ -187,7 +187,7 @@ def _not_written(archive: Path, error: OSError) -> SrnnError:
 
 
 def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[str]:
-    """The parts of a name in an archive. SrnnError for one that leads out, or that cannot be everywhere or is ours."""
+    """The parts of a name in an archive. SrnnError for one that leads out, that not every system allows, or that is ours."""
     pure = PurePosixPath(name.replace("\\", "/"))
     parts = [part for part in pure.parts if part != "."]
     if pure.is_absolute() or ".." in parts or not parts or ":" in parts[0]:

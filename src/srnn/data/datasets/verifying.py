@@ -28,13 +28,13 @@ State = Literal["built in", "there", "packed", "incomplete", "missing", "ask for
 
 
 def find_sums(folder: Path, name: str = "SHA256SUMS") -> Path:
-    """A folder's file of checksums: as ``fetch`` calls it, or with .txt, as PhysioNet does."""
+    """A folder's file of checksums: named as by ``fetch``, or with .txt, as by PhysioNet."""
     own, official = folder / name, folder / f"{name}.txt"
     return official if official.is_file() and not own.is_file() else own
 
 
 def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
-    """What is there of a data set, file by file, read to the end. Downloads nothing."""
+    """What exists of a data set, file by file, each read to its end. Downloads nothing."""
     from .layout import LAYOUTS
 
     folder = folder_of(data_set, data_dir)
@@ -59,7 +59,7 @@ def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
 
 
 def state(data_set: DataSet, data_dir: Path | None = None) -> State:
-    """What is there, at a glance: without checksums, reading only the first bytes of files."""
+    """What exists of a data set, at a glance: without checksums, reading only the first bytes of files."""
     if not data_set.folder:
         return "built in"
     folder = folder_of(data_set, data_dir)
@@ -74,7 +74,7 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
 
 
 def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
-    """Whether all that the tasks read is there, by its names and first bytes. ``root``: the data folder."""
+    """Whether all that the tasks read is there, by names and first bytes. ``root``: the data folder."""
     from .timit import glance
 
     if data_set.recordings:
@@ -107,7 +107,7 @@ def begins_well(path: Path) -> bool:
 
 
 def checksums(path: Path) -> dict[str, str]:
-    """File name -> what stands before it, in a file of lines "SHA256 NAME"; empty if it cannot be read."""
+    """File name -> checksum, from a file of lines "SHA256 NAME"; empty if it cannot be read."""
     try:
         lines = read_text(path, "checksums", LIMITS["table"]).splitlines()
     except SrnnError:
@@ -208,7 +208,7 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
-    """The checksum of the file, or of its content if gzip-compressed, of the kind (md5, sha256) that ``like`` begins with."""
+    """The checksum, of the kind (md5, sha256) with which ``like`` begins, of the file, or of its content if ``packed`` (gzip)."""
     kind = like.partition(":")[0]
     checksum = hashlib.new(kind, usedforsecurity=False)
     with reading(path, "a compressed file" if packed else "a file"), path.open("rb") as file:

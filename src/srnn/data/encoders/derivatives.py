@@ -1,4 +1,4 @@
-"""Rates of change of features over time, as further channels."""
+"""Rates of change of features over time, as additional channels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ WIDTH = 9
 def smoothed_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
     """Features (..., T, C), T at least 9, and their derivatives up to ``order`` (0 to 4): (..., T, C * (1 + order)).
 
-    Each derivative is from a polynomial of its own order through nine frames; within four frames of an end that of the nearest
-    full window is read there. A frame has the features, first derivatives, second derivatives, ...
+    Each derivative comes from a polynomial of its own order through nine frames; within four frames of an end, from that of
+    the nearest full window. A frame holds the features, first derivatives, second derivatives, ...
 
     Source: the input of the published GSC network (librosa's ``delta``, order 1 and 2 of the features themselves).
     """
     from scipy.signal import savgol_filter
 
     x = _prepare(features, order, WIDTH)
-    if not np.isfinite(x).all():  # through which no polynomial goes
+    if not np.isfinite(x).all():  # no polynomial fits these
         return np.full((*x.shape[:-1], (1 + order) * x.shape[-1]), np.nan, np.float32)
     kinds: list[Array] = [
         np.asarray(savgol_filter(x, WIDTH, k, deriv=k, axis=-2, mode="interp")) for k in range(1, order + 1)
@@ -32,7 +32,7 @@ def smoothed_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
 
 
 def difference_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
-    """As ``smoothed_derivatives``, T at least 2, by half the difference of the neighbours, and again of that.
+    """As ``smoothed_derivatives``, T at least 2, by half the difference of the neighbours, repeated for each order.
 
     Each order looks one more frame ahead. At the ends: the difference to the only neighbour.
 

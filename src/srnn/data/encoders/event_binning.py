@@ -1,4 +1,4 @@
-"""Events (time, unit) to binary steps and channels, as the published SHD and SSC networks read them."""
+"""Events (time, unit) -> binary steps and channels, as the published SHD and SSC networks read them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_flag, check_positive, check_whole
 
 SHORTEST = 0.1
-"""Of a bin, ms: a cochlea's stream gives so many steps for each second of sound."""
+"""Shortest bin, ms: it bounds the steps that a cochlea's stream gives for each second of sound."""
 
 
 @dataclass(frozen=True)
 class EventBinning:
-    """Time bins of equal width, and channels, alone or in neighbouring groups. Several events in one bin are one spike.
+    """Time bins of equal width, and channels, single or in groups of neighbours. Several events in one bin are one spike.
 
-    Step i takes the events with (i - 1) bin_ms < time <= i bin_ms, so step 0 those at time 0 only; later ones than the last
+    Step i takes the events with (i - 1) bin_ms < time <= i bin_ms, so step 0 only those at time 0; events after the last
     step are dropped. Times are compared in their own precision, as the authors did (the files have float16).
 
     With ``mirrored``, unit k is channel units - k, as in the published networks: low frequencies last. Channel 0 then
@@ -30,11 +30,11 @@ class EventBinning:
     bin_ms: float = 4.0
     """Width of a bin, ms."""
     steps: int = 250
-    """Bins."""
+    """Number of bins."""
     units: int = 700
     """Units that events can have, 0 to units - 1."""
     pool: int = 1
-    """Neighbouring channels that become one."""
+    """Number of neighbouring channels that become one."""
     mirrored: bool = True
     """Whether channels run from the last unit to the first."""
 
@@ -49,7 +49,7 @@ class EventBinning:
 
     @property
     def channels(self) -> int:
-        """Channels of the result; the last may be a smaller group."""
+        """Number of channels in the result; the last may be a smaller group."""
         return -(-self.units // self.pool)
 
     def __call__(
@@ -68,7 +68,7 @@ class EventBinning:
         if len(units) and (units.min() < 0 or units.max() >= self.units):
             bad = units.max() if units.max() >= self.units else units.min()
             raise SrnnError(f"a spike is of unit {bad}; units must be 0 to {self.units - 1}")
-        # i * step in double precision, then rounded to the times' precision: what comparing with float16 times did.
+        # i * step in double precision, then rounded to the times' precision, as the authors' comparison with float16 did.
         edges = (np.arange(self.steps) * (self.bin_ms / 1000)).astype(times.dtype)
         step = np.searchsorted(edges, times, side="left")
         channel = units.astype(np.int64)

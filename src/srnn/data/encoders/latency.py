@@ -1,7 +1,7 @@
 """Intensities -> spikes: their rate (rate coding), or their time (latency coding).
 
     rate        S_t ~ Bernoulli(max_rate * x) at every step, independent: a Poisson process in discrete time.
-    latency     one spike a channel, at a step k(x) which is earlier for stronger x:
+    latency     one spike per channel, at a step k(x) that is earlier for stronger x:
                 linear        k = (1 - x) (T - 1)                       x = 1 at once, x -> 0 at the end
                 logarithmic   k = tau ln(x / (x - threshold))           when a leaky integrator of time constant tau (in
                                                                         steps), driven by x from 0, reaches the threshold
@@ -29,7 +29,7 @@ def rate_coding(
 
     Args:
         intensity: (..., C) held for ``steps`` steps; or, with ``steps`` None, (..., T, C), one for each step. 0 to 1.
-        seed: of the random numbers. A Generator continues its sequence: blocks of a signal that are encoded one after the
+        seed: for the random numbers. A Generator continues its sequence: blocks of a signal that are encoded one after the
             other with the same Generator give the spikes of the whole.
         max_rate: probability of a spike in a step at intensity 1, above 0 to 1.
 
@@ -44,7 +44,7 @@ def rate_coding(
     x = _intensities(intensity, 1 if steps is not None else 2)
     if steps is not None:
         x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], check_whole("The number of steps", steps, 1), x.shape[-1]))
-    by_time = np.moveaxis(x, -2, 0)  # numbers are drawn step by step, so that a block leaves the next one its own
+    by_time = np.moveaxis(x, -2, 0)  # drawn step by step, so that each block leaves the next one its numbers
     draws = np.random.default_rng(seed).random(by_time.shape)
     return np.moveaxis(draws < max_rate * by_time, 0, -2).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Level crossing: a sampled signal -> two spike trains a channel, one for rises and one for falls.
+"""Level crossing: a sampled signal -> two spike trains per channel, one for rises and one for falls.
 
 Two rules, each with a threshold for either direction (L+ > 0, L- > 0; spikes are 0/1):
 
@@ -6,10 +6,10 @@ Two rules, each with a threshold for either direction (L+ > 0, L- > 0; spikes ar
                     The paper's rule (Methods, ECG): a spike where the signal is steep.
     send_on_delta   S+_t = x_t - r >= L+              S-_t = r - x_t >= L-              then r = x_t at a spike
                     r is the signal at the last spike: a spike wherever the signal has moved by a threshold since,
-                    however slowly; at most one a step.
+                    however slowly; at most one per step.
 
-Both need one number a channel as state (x_{t-1}, or r), which goes in and comes out: a signal encoded block by block
-with the state carried gives exactly the spikes of the whole. Without a state, the first sample only sets it.
+Both need one number per channel as state (x_{t-1}, or r), which goes in and comes out: a signal encoded block by block
+with the state passed on gives exactly the spikes of the whole. Without a state, the first sample only sets it.
 
 Sources: difference, Yin, Corradi & Bohte 2021, Methods (ECG); send_on_delta, Miskowicz 2006, "Send-on-delta concept: an
 event-based data reporting strategy".

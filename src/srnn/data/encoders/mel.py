@@ -1,4 +1,4 @@
-"""Log-mel: sound -> the energy of some ten bands a frame, spaced on the mel scale of perceived pitch, on a logarithmic scale."""
+"""Log-mel: sound -> energies, on a logarithmic scale, of some tens of bands per frame, spaced on the mel scale of pitch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...errors import SrnnError, check_choice, check_whole, is_number
 Array = npt.NDArray[np.float32]
 LevelName = Literal["clip", "absolute"]
 FLOOR = 1e-6
-"""Added to energies before the logarithm where the level is absolute: about what silence of 16-bit sound has."""
+"""Added to energies before the logarithm where the level is absolute: about the energy of silence in 16-bit sound."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LogMel:
 
         level "clip"       log(1 + S / max S), S (frames, bands) the energies: does not depend on how loud the clip is, but
                            needs the whole clip
-        level "absolute"   log(S + 1e-6): needs no more than the frame, so it can be streamed (``LogMelStream``)
+        level "absolute"   log(S + 1e-6): needs only the frame, so it can be streamed (``LogMelStream``)
 
     The defaults and level "clip" are the input of the published GSC network (which also divides sound by its maximum
     first; that cancels out). Source: the paper, Methods (GSC); what librosa's ``melspectrogram`` computes.
@@ -40,11 +40,11 @@ class LogMel:
     hop: int = 160
     """Samples from one frame to the next: 10 ms."""
     mels: int = 40
-    """Bands."""
+    """Number of bands."""
     low: float = 20.0
-    """Hz, where the first band begins."""
+    """Lower end of the first band, in Hz."""
     high: float = 4000.0
-    """Hz, where the last band ends; at most half the rate."""
+    """Upper end of the last band, in Hz; at most half the rate."""
     level: LevelName = "clip"
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class LogMel:
         return np.log1p(energy / top) if top > 0 else energy
 
     def energies(self, sound: Array) -> Array:
-        """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie within them."""
+        """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie within the samples."""
         frames = np.lib.stride_tricks.sliding_window_view(sound, self.window)[:: self.hop]
         filters, parts = mel_filters(self.rate, self.window, self.mels, self.low, self.high).T, []
         for first in range(0, len(frames), _TOGETHER):  # an hour's spectra take gigabytes
@@ -95,7 +95,7 @@ class LogMel:
 
 
 def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
-    """(N,) of the type; SrnnError unless it is one channel of finite numbers, at least one."""
+    """(N,) of the type ``dtype``; SrnnError unless it is one channel of at least one number, all finite."""
     try:
         sound = np.asarray(samples)
     except ValueError as error:
@@ -103,7 +103,7 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
         hint = "; average its channels first" if sound.ndim == 2 else ""
         raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}{hint}.")
-    with np.errstate(over="ignore"):  # what is too large for it is not finite
+    with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
         sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
         raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
@@ -111,7 +111,7 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
 
 
 _TOGETHER = 4096
-"""Frames whose spectra are held at a time."""
+"""Frames whose spectra are in memory at a time."""
 
 
 @lru_cache(maxsize=16)
@@ -128,9 +128,9 @@ def mel_filters(rate: int, window: int, mels: int, low: float, high: float) -> A
     return filters
 
 
-_LINEAR = 200 / 3  # Hz a mel below 1 kHz
+_LINEAR = 200 / 3  # Hz per mel below 1 kHz
 _KNEE = 1000.0
-_STEP = math.log(6.4) / 27  # of the logarithm of the frequency, a mel, above
+_STEP = math.log(6.4) / 27  # of the logarithm of the frequency, per mel, above
 
 
 def hz_to_mel(hz: float) -> float:

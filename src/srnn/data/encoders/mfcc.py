@@ -1,4 +1,4 @@
-"""MFCC: sound -> cepstral coefficients and the energy of every frame."""
+"""MFCC: sound -> cepstral coefficients and the energy of each frame."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class MFCC:
     """Twelve cepstra of 26 bands, then the logarithm of the frame's energy.
 
     Frames of ``window`` samples without weighting, ``hop`` apart; frame t begins at sample t hop, so it looks 25 ms ahead of its
-    own beginning. The last frame is filled up with zeros. Sound has a pre-emphasis; bands are triangles on the mel scale
-    2595 log10(1 + f / 700), with corners rounded down to whole places of the spectrum; cepstra (DCT-II, orthonormal, from
+    own beginning. The last frame is padded with zeros. Sound is pre-emphasised; bands are triangles on the mel scale
+    2595 log10(1 + f / 700), with corners rounded down to whole bins of the spectrum; cepstra (DCT-II, orthonormal, from
     the zeroth on) are liftered.
 
     The defaults, 25 ms and 10 ms, are the input of the published TIMIT network. Source: the authors' make_data_set4.py and the
@@ -52,7 +52,7 @@ class MFCC:
         return 1 << (self.window - 1).bit_length()
 
     def frames(self, samples: int) -> int:
-        """How many frames a clip of so many samples has."""
+        """Number of frames in a clip of so many samples."""
         return 1 if samples <= self.window else 1 + math.ceil((samples - self.window) / self.hop)
 
     def __call__(self, samples: npt.ArrayLike) -> Array:

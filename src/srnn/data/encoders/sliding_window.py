@@ -1,4 +1,4 @@
-"""Sliding window: at every step the network receives the next few samples at once; a stream of them is late by as many."""
+"""Sliding window: at each step the network receives the next few samples at once; a stream is late by as many."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class WindowStream(WindowedStream):
         return super()._taken(block) / self._scale
 
     def _steps(self, buffer: Array, full: bool) -> Array:
-        # The last window is kept whole for the end; but for the first time its own step was given out.
+        # The last window is kept whole for the end; unless it has only now become full, its own step was already returned.
         windows = np.lib.stride_tricks.sliding_window_view(buffer, self.width, axis=0)[int(full) :]
         return np.ascontiguousarray(windows.transpose(0, 2, 1).reshape(len(windows), self.outputs))
 

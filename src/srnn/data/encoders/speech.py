@@ -1,12 +1,12 @@
 """Features of speech: a front end (log-mel or MFCC), derivatives over time, and scaling by statistics of the training set.
 
-    sound -> front end, one frame each 10 ms -> [division within the clip] -> derivatives -> [division] -> (x - mean) / std
+    sound -> front end, one frame per 10 ms -> [division within the clip] -> derivatives -> [division] -> (x - mean) / std
 
-Two ways of scaling. ``clip``, as in the published networks, needs the whole clip before its first frame is known; ``training``
+Two ways of scaling: ``clip``, as in the published networks, needs the whole clip before its first frame is known; ``training``
 needs only the training set's statistics, so sound can be encoded as it arrives: ``speech_stream``.
 
-    log_mel, clip       log(1 + S / max S) and each derivative divided by its standard deviation over the clip, every channel by
-                        its own; then by that over the training set (the published GSC code: over the batch)
+    log_mel, clip       log(1 + S / max S) and its derivatives, each channel divided by its own standard deviation over the clip;
+                        then by that over the training set (the published GSC code: over the batch)
     mfcc, clip          cepstra brought to mean 0 and deviation 2 over the clip, then derivatives; the energy is left alone (the
                         published TIMIT code)
     log_mel, training   log(S + 1e-6) and derivatives, minus their mean and divided by their deviation over the training set
@@ -36,7 +36,7 @@ MIN_SAMPLES_MS = 10 * WIDTH
 
 
 class Statistics(NamedTuple):
-    """Statistics of the training set, which are stored with a trained network."""
+    """Statistics of the training set, stored with a trained network."""
 
     mean: Array
     """(channels,) the mean, which is subtracted."""
@@ -45,7 +45,7 @@ class Statistics(NamedTuple):
 
     @classmethod
     def read(cls, arrays: Mapping[str, Any]) -> Statistics:
-        """From the lists or arrays "mean" and "std" of a file. Raises some exception for any other content."""
+        """Made from the lists or arrays "mean" and "std" of a file. Raises some exception for any other content."""
         mean, std = (np.array(arrays[name], np.float32) for name in ("mean", "std"))
         if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or not (std > 0).all():
             raise ValueError("mean and std must be equally many finite numbers, std above 0")
@@ -53,7 +53,7 @@ class Statistics(NamedTuple):
 
 
 def rounded(frames: Array) -> npt.NDArray[np.float16]:
-    """Frames as data sets keep them, and as networks read them: float16."""
+    """Frames in float16, as data sets keep them and networks read them."""
     return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16)
 
 
@@ -70,7 +70,7 @@ class SpeechFeatures:
     """How many derivatives over time follow the features, 0 to 4."""
     normalise: Normalisation = "clip"
     high_hz: float | None = LogMel.high
-    """Where the highest band of log_mel ends; the published network hears up to 4 kHz. None: at half of ``rate``."""
+    """Upper end of the highest band of log_mel; the published network hears up to 4 kHz. None: half of ``rate``."""
 
     def __post_init__(self) -> None:
         check_choice("features", self.kind, get_args(FeatureKind))
@@ -80,7 +80,7 @@ class SpeechFeatures:
         check_whole("derivatives", self.derivatives, 0, 4)
         if self.high_hz is not None:
             check_positive("high_hz", self.high_hz)
-        # MFCC's bands end at half of the rate.
+        # MFCC's bands end at half the rate.
         for name, known in (("mels", [SpeechFeatures.mels]), ("high_hz", [SpeechFeatures.high_hz, None])):
             if self.kind == "mfcc" and getattr(self, name) not in known:
                 raise SrnnError(f"The option '{name}' has no effect with features 'mfcc'; remove it.")
@@ -107,7 +107,7 @@ class SpeechFeatures:
         return not (self.kind == "mfcc" and self.normalise == "clip")
 
     def frames(self, samples: npt.ArrayLike) -> Array:
-        """(N,) samples -> (T, front channels), before derivatives; where ``normalise`` is clip, divided within the clip."""
+        """(N,) samples -> (T, front channels), before derivatives; if ``normalise`` is clip, divided within the clip."""
         sound = as_sound(samples)
         x = self.front(np.pad(sound, (0, max(0, self.rate * MIN_SAMPLES_MS // 1000 - len(sound)))))
         if self.normalise == "training":
@@ -120,7 +120,7 @@ class SpeechFeatures:
         return x
 
     def expand(self, frames: npt.ArrayLike) -> Array:
-        """(..., T, front channels) of whole clips -> (..., T, channels): with derivatives, before the statistics."""
+        """(..., T, front channels) of whole clips -> (..., T, channels): with derivatives, not yet scaled by statistics."""
         if self.kind == "mfcc":
             return difference_derivatives(frames, self.derivatives)
         x = smoothed_derivatives(frames, self.derivatives)

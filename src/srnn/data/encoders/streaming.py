@@ -1,12 +1,12 @@
-"""Streaming encoders: blocks of samples in, the steps that are complete out.
+"""Streaming encoders: blocks of samples in, completed steps out.
 
     encoder = CrossingStream(LevelCrossing("send_on_delta", 0.1, 0.1), channels=2)
     steps = encoder.push(block)          # (samples, 2) -> (steps, 4), steps >= 0
-    steps = encoder.flush()              # the signal ends here: the remaining steps; then the encoder starts again
+    steps = encoder.flush()              # the signal ends here: the remaining steps; then the encoder starts afresh
 
-The result does not depend, in any bit, on how a signal is cut into blocks. Each encoder of a whole signal has a streaming form
+Not a bit of the result depends on how a signal is cut into blocks. Each encoder of a whole signal has a streaming form
 (``streaming_*.py``, ``WindowStream``), which is tested against it. What would need unbounded look-ahead, such as the level of a
-whole clip, is refused, or replaced by what a stream can compute (the level of the first seconds), and the task's page says so.
+whole clip, is refused, or replaced by what a stream can compute (the level of the first seconds), as the task's page says.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from ...errors import SrnnError
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
-"""The state of an encoder: named arrays, which can be stored or sent."""
+"""The state of an encoder: named arrays that can be stored or sent."""
 
 
 class StreamEncoder(ABC):
     """Base of all streaming encoders. Not for use from two threads at once."""
 
     channels: int
-    """Of a sample."""
+    """Channels of a sample."""
     outputs: int
-    """Of a step."""
+    """Outputs of a step."""
     hop: int = 1
     """Samples from one step to the next."""
     latency: int = 0
-    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k * hop + latency; but the
-    first steps of what smooths or derives, which need a whole window, with the step in that window's middle."""
+    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k * hop + latency; where
+    smoothing or derivatives need a whole window, the first steps are returned with the step in that window's middle."""
 
     heavy: bool = False
     """Whether a push may take tens of milliseconds: servers run it in a thread."""
@@ -55,7 +55,7 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Reset the state to that before the first sample."""
+        """Reset the state to what it was before the first sample."""
 
     @property
     @abstractmethod
@@ -71,9 +71,9 @@ class StreamEncoder(ABC):
 
 
 def as_samples(block: npt.ArrayLike, channels: int) -> Array:
-    """The block as (samples, channels), of its own dtype: a flat one is samples of the only channel, else one sample.
+    """The block as (samples, channels), of its own dtype: a flat block is samples of the only channel, else one sample.
 
-    SrnnError for another shape, or for what are no real numbers.
+    SrnnError for another shape, or for anything but real numbers.
     """
     try:
         x = np.asarray(block)
@@ -92,7 +92,7 @@ def as_samples(block: npt.ArrayLike, channels: int) -> Array:
 def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Array:
     """``as_samples`` of ``dtype``, a copy if necessary. SrnnError if they are not finite."""
     x = as_samples(block, channels)
-    with np.errstate(over="ignore"):  # what is too large for it is not finite
+    with np.errstate(over="ignore"):  # what is too large for it becomes infinite
         x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
@@ -115,7 +115,7 @@ def take(state: Mapping[str, Array], name: str, shape: Sequence[int | None], dty
 
 
 def take_count(state: Mapping[str, Array], name: str, most: int = 2**62) -> int:
-    """An integer of a state, 0 to ``most``."""
+    """An integer from a state, 0 to ``most``."""
     count = int(take(state, name, (), np.int64))
     if not 0 <= count <= most:
         raise SrnnError(f"The encoder's state does not fit: '{name}' is {count}.")
@@ -166,11 +166,11 @@ class Chain(StreamEncoder):
 
 
 class WindowedStream(StreamEncoder):
-    """An encoder whose steps are made of ``width`` samples that follow each other. The last ones are kept, a window at most."""
+    """An encoder whose steps are made of ``width`` successive samples. The last samples are kept, at most a window of them."""
 
     width: int
     dtype: npt.DTypeLike = np.float32
-    """Of the samples."""
+    """The samples' dtype."""
 
     def push(self, block: npt.ArrayLike) -> Array:
         x, full = self._taken(block), self._full
@@ -183,7 +183,7 @@ class WindowedStream(StreamEncoder):
 
     @abstractmethod
     def _steps(self, buffer: Array, full: bool) -> Array:
-        """The steps that are known of at least a window of samples; ``full``: the first one had been kept, and used, before."""
+        """The steps that a window or more of samples determines; ``full``: the first window had already been kept and used."""
 
     @property
     def _full(self) -> bool:
@@ -204,9 +204,9 @@ class WindowedStream(StreamEncoder):
 
 
 class Memoryless(StreamEncoder):
-    """An encoder whose every step depends on its own sample alone: there is no state.
+    """An encoder without a state: each step depends on its own sample only.
 
-    ``change``: (samples, channels) of ``dtype`` -> steps of the same shape; None: they are passed on, encoded already.
+    ``change``: (samples, channels) of ``dtype`` -> steps of the same shape; None: samples are already encoded, and passed on.
     """
 
     def __init__(

@@ -2,13 +2,13 @@
 
     sound (gained) -> basilar membrane, frame by frame -> hair cells -> bushy cells -> time bins
 
-The membrane is a linear filter, so the sound is filtered in frames that overlap (overlap and save), with the transfer functions
-of the whole clip's form. As the converter behind SHD writes the model, a place moves *before* its tone, by up to 15 ms near the
+The membrane is a linear filter, so the sound is filtered in overlapping frames (overlap and save), with the transfer functions
+used for whole clips. As the converter behind SHD implements the model, a place moves *before* its tone, by up to 15 ms near the
 apex, and rings on both sides: frames look ``AHEAD`` ahead. Hair and bushy cells run from step to step; their state is explicit.
 
 Frames lie at fixed times, so that blocks of any size give the same bits. Firing probabilities (of up to .02) differ from the
-model's by 1e-4 or less for sound of 8 kHz: the ends of responses, beyond ``AHEAD`` and as far behind, are left out. In the whole
-clip's form time runs slower besides, by one step (1/24 ms) over the padded clip, as its inverse FFT has N/2 + 1 bins.
+model's by 1e-4 or less for sound of 8 kHz: the ends of responses, beyond ``AHEAD`` and as far behind, are left out. For whole
+clips, time also runs slower, by one step (1/24 ms) over the padded clip, because their inverse FFT has N/2 + 1 bins.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .event_binning import EventBinning
 from .streaming import Array, State, StreamEncoder, check_block, take, take_count
 
 HOP, AHEAD, FRAME = 0.144, 0.15, 0.432
-"""Seconds from one frame to the next, of sound that must follow it, and of the whole frame, with what came before it."""
+"""Seconds from one frame to the next, of sound that must follow it, and of the whole frame, including what came before."""
 
 
 class CochleaFrames:
@@ -38,7 +38,7 @@ class CochleaFrames:
     def __init__(self, cochlea: Cochlea, rate: int) -> None:
         check_whole("A streaming cochlea's samples per second", rate, RATES[0], cochlea.rate)
         self.cochlea, self.rate, self.step_rate = cochlea, rate, cochlea.rate // 2
-        unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last an integer of samples
+        unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last a whole number of samples
         if cochlea.rate % 2 or unit > HOP * self.step_rate:
             raise SrnnError(
                 f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz; resample the sound."
@@ -46,27 +46,27 @@ class CochleaFrames:
         self.hop, self.ahead, self.frame = (
             math.ceil(seconds * self.step_rate / unit - 1e-9) * unit for seconds in (HOP, AHEAD, FRAME)
         )
-        """In steps."""
+        """Times in steps."""
         self.behind = self.frame - self.hop - self.ahead
         places = np.linspace(0, cochlea.membrane.length, cochlea.places)
         self._tables = [self._response(place) for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))]
 
     def samples(self, steps: int) -> int:
-        """How long steps last, in samples of sound."""
+        """How many samples of sound so many steps last."""
         return steps * self.rate // self.step_rate
 
     def spectrum(self, sound: Array) -> Array:
-        """Of a frame's samples."""
+        """The spectrum of a frame's samples."""
         from scipy.fft import rfft
 
         return np.asarray(rfft(sound.astype(np.float64)))[: len(self._tables[0])].astype(self._tables[0].dtype)
 
     def velocities(self, spectrum: Array, block: int) -> Array:
-        """(hop, P): of the membrane at a block of places, at the steps that a frame is for."""
+        """(hop, P): velocities of the membrane at a block of places, at the steps that the frame is for."""
         return velocity(spectrum, self._tables[block], self.frame)[self.behind : self.behind + self.hop]
 
     def _response(self, place: Array) -> Array:
-        """(K, P): a frame's spectrum to the velocity's, resampling included."""
+        """(K, P): factors from a frame's spectrum to the velocity's, resampling included."""
         bins = math.ceil(self.frame * self.rate / self.cochlea.rate)  # sound has nothing above half its rate
         frequency = np.arange(bins) * self.step_rate / self.frame
         # The converter behind SHD reads the model from 1 Hz on (TransferTables): frequencies are shifted by 1 Hz at 0.
@@ -86,14 +86,14 @@ class CochleaFrames:
         taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))  # pyright: ignore[reportArgumentType]
         angle = 2 * np.pi * frequency[:, None] / (self.rate * up) * np.arange(1, half + 1)
         gain = taps[half] + 2 * (np.cos(angle) * taps[half + 1 :]).sum(axis=1)
-        return gain * up / down  # as long a sound has so many more samples
+        return gain * up / down  # sound of the same length has so many more samples
 
 
 class CochleaStream(StreamEncoder):
-    """Sound (samples, 1) -> (steps, channels) binary, a step each ``binning.bin_ms``; ``binning.steps`` does not limit them.
+    """Sound (samples, 1) -> binary (steps, channels), a step per ``binning.bin_ms``; ``binning.steps`` does not limit them.
 
-    ``frames`` are shared with other streams. ``key``: of the random numbers, 0 to 2^64 - 1, as ``Cochlea.spikes``'s seed; streams
-    with one key share them.
+    ``frames`` are shared with other streams. ``key``: for the random numbers, 0 to 2^64 - 1, like the seed of ``Cochlea.spikes``;
+    streams with the same key have the same random numbers.
     """
 
     channels = 1
@@ -119,7 +119,7 @@ class CochleaStream(StreamEncoder):
         return np.concatenate(bins)
 
     def _hear(self, sound: Array, steps: int) -> Array:
-        """A frame's first ``steps`` steps through the cells -> the bins that are now full."""
+        """Pass a frame's first ``steps`` steps through the cells -> the bins that are now full."""
         frames, cochlea = self.frames, self.frames.cochlea
         spectrum, when, units = frames.spectrum(sound), [], []
         for block, (reservoirs, cells) in enumerate(self._cells):
@@ -145,7 +145,7 @@ class CochleaStream(StreamEncoder):
         return np.ceil(step / self._steps_a_bin - 1e-9).astype(np.int64)
 
     def _bins(self) -> int:
-        """Bins that no later step belongs to."""
+        """Number of bins to which no later step belongs."""
         return int(self._bin(np.array(self._steps)))
 
     def flush(self) -> Array:

@@ -1,17 +1,17 @@
 """Level crossing of a stream, without latency: exactly the spikes of the whole signal.
 
-``CrossingStream`` has thresholds that are known. With ``RunningCrossingStream`` they follow the signal:
+``CrossingStream`` has known thresholds. In ``RunningCrossingStream`` they follow the signal:
 
     change_t = |x_t - x_(t-1)|
     span_t   = min(t, horizon)                                    samples
     total_t  = total_(t-1) + change_t                             while t < horizon
                total_(t-1) - total_(t-1) / horizon + change_t     from then on
-    spikes   as ``LevelCrossing``'s, where a move times span_t is greater than its threshold times total_t
+    spikes   as in ``LevelCrossing``, where a move times span_t is greater than its threshold times total_t
 
-So thresholds are in mean changes from a sample to the next: of all so far, then with the horizon as the time constant. An
-offset and a gain change no spike. Changes are measured, not the deviation, because a step of the baseline is only one of them,
-while it would be most of a deviation until it is forgotten (and squares would need a wider range). The first sample has no
-spike, and a channel that never moved has none (where it was smoothed, but for rounding: a few of its first and last samples).
+So thresholds are in mean changes from one sample to the next: of all so far, then with the horizon as the time constant. Offset
+and gain do not affect spikes. Changes are measured, not the deviation, because a step of the baseline is only one change, but
+would dominate a deviation until it is forgotten (and squares would need a wider range). The first sample has no spike, and a
+channel that never moves has none (if smoothed, rounding may cause some, in a few of its first and last samples).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .level_crossing import LevelCrossing
 from .streaming import Array, State, StreamEncoder, check_block, take
 
 LONGEST = 2**24
-"""Samples of a horizon, which float32 counts exactly."""
+"""Samples in the longest horizon: float32 counts up to it exactly."""
 
 
 class CrossingStream(StreamEncoder):
@@ -49,7 +49,7 @@ class CrossingStream(StreamEncoder):
         return spikes
 
     def reset(self) -> None:
-        self._level: Array | None = None  # the sample before (difference), or at the last spike (send_on_delta)
+        self._level: Array | None = None  # the last sample (difference), or that at the last spike (send_on_delta)
 
     @property
     def state(self) -> State:
@@ -85,7 +85,7 @@ class RunningCrossingStream(StreamEncoder):
         return spikes
 
     def reset(self) -> None:
-        self._state = np.zeros((3, self.channels), self._dtype)  # the sample before; that at the last spike; total
+        self._state = np.zeros((3, self.channels), self._dtype)  # the last sample; that at the last spike; total
         self._span = np.zeros(1, self._dtype)  # samples so far, up to the horizon
 
     @property
@@ -103,7 +103,7 @@ class RunningCrossingStream(StreamEncoder):
 def _cross(
     x: Array, up: Any, down: Any, horizon: Any, difference: bool, state: Array, span: Array, spikes: Array
 ) -> None:
-    """All but ``spikes`` in the dtype of x, so that float32 rounds as C does."""
+    """Everything but ``spikes`` has the dtype of x, so that float32 rounds as in C."""
     before, level, total = state[0], state[1], state[2]
     for t in range(x.shape[0]):
         first, full = span[0] == 0, span[0] == horizon

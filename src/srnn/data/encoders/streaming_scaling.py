@@ -1,4 +1,4 @@
-"""Scaling a stream: by known statistics, or by those of its own first seconds.
+"""Scaling a stream by known statistics, or by those of its own first seconds.
 
 The mean and deviation of a whole record (``datasets.qtdb_records``) cannot be known while it is recorded.
 """
@@ -15,7 +15,7 @@ from .streaming import Array, Memoryless, State, StreamEncoder, check_block, tak
 
 
 class ScaleStream(Memoryless):
-    """(x - mean) / std, channel by channel: (channels,) each, std above 0; arithmetic and result in ``dtype``, a float."""
+    """(x - mean) / std, channel by channel: each (channels,), std above 0; arithmetic and result in ``dtype``, a float."""
 
     def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> None:
         shift, divisor = check_scale(mean, std, dtype)
@@ -23,10 +23,10 @@ class ScaleStream(Memoryless):
 
 
 class CalibrateStream(StreamEncoder):
-    """Every channel to mean 0 and deviation 1 of its own first ``samples`` samples, in float64.
+    """Scale every channel so that its own first ``samples`` samples have mean 0 and deviation 1, in float64.
 
     These are buffered until all have arrived (or the signal ends), then returned at once; later samples do not wait. A channel
-    that is flat all the while is only shifted. The result differs from that of a whole record's scale as far as the two differ.
+    that is flat throughout them is only shifted. The result differs from a whole record's as far as the two scales do.
     """
 
     def __init__(self, channels: int, samples: int) -> None:
@@ -49,7 +49,7 @@ class CalibrateStream(StreamEncoder):
         return rest
 
     def _fix(self) -> Array:
-        """Set the scale; the samples that waited for it, scaled."""
+        """Set the scale, and return the samples that waited for it, scaled."""
         held, first = self._held, self._held[: self._samples]
         spread = first.std(axis=0)
         mean, std = self._scale = np.stack([first.mean(axis=0), np.where(spread > 0, spread, 1.0)])
@@ -85,8 +85,8 @@ class GainStream(Memoryless):
 class LoudnessStream(StreamEncoder):
     """Sound (samples, 1), times the gain that brings its first samples to a root mean square of ``level``, in float64.
 
-    They count from the first that is not 0: silence before it needs no gain and passes at once. They are buffered until all
-    have arrived (or the sound ends), then returned at once; later samples do not wait, and the gain stays. Pauses count.
+    These count from the first that is not 0: silence before it needs no gain and passes at once. They are buffered until all
+    have arrived (or the sound ends), then returned at once; later samples do not wait, and the gain stays. Pauses count, too.
     """
 
     channels = outputs = 1
@@ -112,9 +112,9 @@ class LoudnessStream(StreamEncoder):
         return rest
 
     def _fix(self) -> Array:
-        """Set the gain; the samples that waited for it."""
+        """Set the gain, and return the samples that waited for it."""
         held, first = self._held, self._held[: self._samples]
-        peak = np.abs(first).max()  # no square overflows or vanishes
+        peak = np.abs(first).max()  # so that no square overflows or vanishes
         self._gain = float(self._level / np.sqrt(np.mean((first / peak) ** 2)) / peak)
         self._held = held[:0]
         return held * self._gain
@@ -134,7 +134,7 @@ class LoudnessStream(StreamEncoder):
 
 
 def check_scale(mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike) -> tuple[Array, Array]:
-    """(mean, std), each (channels,) of ``dtype``. SrnnError unless all is finite and std above 0."""
+    """(mean, std), each (channels,) of ``dtype``. SrnnError unless all are finite and std is above 0."""
     try:
         one, other = np.asarray(mean, dtype), np.asarray(std, dtype)
     except (TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""Savitzky-Golay smoothing of a stream. It is not causal: a sample's value depends on as many samples after as before it.
+"""Savitzky-Golay smoothing of a stream. It is not causal: a sample's value depends on as many samples after it as before it.
 
 So the stream is delayed by half the window (3 samples of 7: 12 ms at 250 Hz), and the result is exactly that of the whole
-signal. At both ends the polynomial of the nearest full window is read, as scipy's mode "interp" does.
+signal. At both ends the polynomial of the nearest full window is evaluated, as in scipy's mode "interp".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from .streaming import Array, WindowedStream
 
 ORDER = 3
-"""Of the polynomial."""
+"""Order of the polynomial."""
 
 
 class SmoothingStream(WindowedStream):
@@ -34,7 +34,7 @@ class SmoothingStream(WindowedStream):
         from scipy.ndimage import convolve1d
 
         middle = convolve1d(buffer, self._weights, axis=0, mode="constant")
-        if full:  # of the window that was kept all but half was returned
+        if full:  # all but half of the window that was kept has been returned
             return middle[self.latency + 1 : len(buffer) - self.latency]
         return np.concatenate([self._edge(buffer[: self.width])[: self.latency], middle[self.latency : -self.latency]])
 
@@ -44,7 +44,7 @@ class SmoothingStream(WindowedStream):
         return rest
 
     def _edge(self, window: Array) -> Array:
-        """The polynomial through one window of samples, at all of them."""
+        """The polynomial fitted to one window of samples, at each of them."""
         from scipy.signal import savgol_filter
 
         return np.asarray(savgol_filter(window, self.width, ORDER, axis=0))

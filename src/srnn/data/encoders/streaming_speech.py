@@ -2,9 +2,9 @@
 
     sound -> LogMelStream (late by half a window, 15 ms) -> DerivativeStream (late by four frames, 40 ms) -> ScaleStream
 
-so a step is out 55 ms (5.5 steps) after the middle of its frame, or 15 ms without derivatives. What comes out are the features
-of the whole sound, for any blocks the same to the last bit; against those computed at once only the order of sums differs (1e-6).
-With the level or the deviation of a whole clip (``normalise: clip``) nothing is known before the clip's end: that is refused.
+so a step is out 55 ms (5.5 steps) after the middle of its frame, or 15 ms without derivatives. The results are the features of
+the whole sound, the same to the last bit for any blocks; only the order of sums differs from computing them at once (1e-6).
+With the level or deviation of a whole clip (``normalise: clip``) nothing is known before the clip's end: this is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class LogMelStream(StreamEncoder):
     Args:
         front: what makes the frames; SrnnError with the level "clip".
         minimum: samples that shorter sound is padded to with silence; more than half a window.
-        half: round frames to float16, as the data sets keep them, so that a network reads what it read in training.
+        half: round frames to float16, as in the data sets, so that a network reads what it read in training.
     """
 
     channels = 1
@@ -96,7 +96,7 @@ class LogMelStream(StreamEncoder):
 
 
 class DerivativeStream(WindowedStream):
-    """``smoothed_derivatives`` as frames come: (frames, channels) -> (frames, channels * (1 + order)), four frames late."""
+    """``smoothed_derivatives`` as frames arrive: (frames, channels) -> (frames, channels * (1 + order)), four frames late."""
 
     width, latency = WIDTH, WIDTH // 2
 
@@ -106,7 +106,7 @@ class DerivativeStream(WindowedStream):
         self.reset()
 
     def _steps(self, buffer: Array, full: bool) -> Array:
-        # Full before: of the last window all but four frames were returned. Else it has only now become full.
+        # If it was full before, all but four frames of the last window were returned. Else it has only now become full.
         first = self.latency + 1 if full else 0
         return smoothed_derivatives(buffer, self._order)[first : len(buffer) - self.latency]
 
@@ -121,7 +121,7 @@ class DerivativeStream(WindowedStream):
 def speech_stream(
     features: SpeechFeatures, statistics: Statistics, threshold: float | None = None, half: bool = True
 ) -> Chain:
-    """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one each 10 ms.
+    """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one step per 10 ms.
 
     Args:
         features: log_mel with ``normalise`` training; SrnnError for all others.
@@ -141,7 +141,7 @@ def speech_stream(
 
 
 def check_streamable(features: SpeechFeatures) -> LogMel:
-    """Their front end. SrnnError, with what to train instead, for features that need a clip's end."""
+    """The features' front end. SrnnError, with what to train instead, for features that need a clip's end."""
     if features.normalise != "training":
         raise SrnnError(
             "Features with 'normalise: clip' are scaled over a whole clip and cannot be streamed; "

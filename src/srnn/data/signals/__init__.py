@@ -4,11 +4,11 @@
     steps = path.whole(signal)                       # (samples, channels) -> (steps, inputs)
     encoder = path.stream()                          # the same, streaming: encoder.push(block), encoder.flush()
 
-    Steps           no signal: what a network reads, encoded elsewhere
+    Steps           no signal: the network's input, encoded elsewhere
     ScaledPath      a sensor's channels, scaled by the training set's mean and deviation
     WindowPath      pixels: at each step this one and the next few
-    CrossingPath    scaled, smoothed, spikes of its level crossings; the C export has it too
-    SpeechPath      sound: frames of features, their derivatives over time
+    CrossingPath    scaled, smoothed, then spikes at its level crossings; the C export has it too
+    SpeechPath      sound: frames of features and their derivatives over time
     CochleaPath     sound: the spikes of a cochlea in time bins
 
 numpy only; nothing here knows a data set or a task.

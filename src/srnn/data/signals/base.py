@@ -1,4 +1,4 @@
-"""The base of all signal paths; and that of networks whose input was encoded elsewhere."""
+"""The base of all signal paths; and the path of networks whose input was encoded elsewhere."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Form = Literal["auto", PathForm]
 Scale = tuple[npt.ArrayLike, npt.ArrayLike]
 """(mean, std) of each channel, in the signal's unit."""
 CALIBRATION = 5.0
-"""Seconds from which the scale of a signal is taken where none is given: mean and deviation of an ECG, the gain of a cochlea."""
+"""Seconds from which a signal's scale is measured where none is given: mean and deviation of an ECG, the gain of a cochlea."""
 LONGEST_CALIBRATION = 60.0
 BLOCK = 2**16
-"""Samples of a long signal that are converted at a time: what is computed on the way is several times as large as it."""
+"""Samples of a long signal that are converted at a time: intermediate results are several times as large."""
 INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
@@ -38,11 +38,11 @@ class SignalPath(ABC):
     """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen dataclass of its settings."""
 
     form: ClassVar[PathForm] = "signal"
-    """Whether it takes a sensor's signal, or encoded steps."""
+    """Whether the path takes a sensor's signal, or encoded steps."""
     settings: frozenset[str] = frozenset()
     """The settings that ``calibrated`` accepts."""
     channels: int
-    """Of a sample."""
+    """Channels of a sample."""
     rate: float | None
     """Samples (or steps) per second; None: they are not in time."""
     what: str
@@ -52,18 +52,18 @@ class SignalPath(ABC):
     as_trained: bool = True
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
     pairs: tuple[str, ...] = ()
-    """Names of the channels of which inputs 2 i and 2 i + 1 are the rises and the falls; empty: inputs are not such pairs."""
+    """Names of the channels whose rises and falls are inputs 2 i and 2 i + 1; empty: inputs are not such pairs."""
     step_inputs: str = ""
-    """What the inputs of a step are, for people who make them themselves; empty: nothing that can be said."""
+    """What the inputs of a step are, for people who make them themselves; empty: there is nothing to say."""
     has_c: bool = False
-    """Whether the C export brings it along: a device then takes the signal itself."""
+    """Whether the C export includes it: a device then takes the signal itself."""
     unlike_training: str = ""
     """How the network's input differs from that in training, for people; empty where it does not."""
 
     @property
     @abstractmethod
     def inputs(self) -> int:
-        """Of a step."""
+        """Inputs of a step."""
 
     @abstractmethod
     def stream(self) -> StreamEncoder:
@@ -77,7 +77,7 @@ class SignalPath(ABC):
         return np.concatenate([*blocks, encoder.flush()])
 
     def numbers(self, samples: Array) -> Array:
-        """An array of samples as the path counts them: as they are, but for sound in int16."""
+        """An array of samples in the path's unit: as they are, except for sound in int16."""
         return samples
 
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
@@ -85,19 +85,19 @@ class SignalPath(ABC):
         return [self.whole(signal) for signal in signals]
 
     def original(self, steps: Array) -> Array | None:
-        """The signal (samples, channels) that ``whole`` encoded as these steps, but for rounding; None: they do not tell it."""
+        """The signal (samples, channels) that ``whole`` encoded as these steps, up to rounding; None: it cannot be recovered."""
         return None
 
     def doubt(self, steps: Array) -> str:
-        """Why these steps (steps, inputs), as ``whole`` returns them, can hardly be of a signal like training's, for people; else
-        empty."""
+        """Why these steps (steps, inputs), as ``whole`` returns them, can hardly come from a signal like those of training, for
+        people; else empty."""
         return ""
 
     def check(self) -> None:  # noqa: B027 (most can)
         """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
 
     def check_c(self, integer: bool) -> None:  # noqa: B027
-        """SrnnError for a path that cannot be exported as C, with a network in integers or in float32."""
+        """SrnnError for a path that cannot be exported as C, with a network in integers (``integer``) or in float32."""
 
     @property
     def latency(self) -> float:
@@ -117,9 +117,9 @@ class SignalPath(ABC):
         """The path with statistics of its signal. SrnnError for settings that it does not have (``settings``), and bad values.
 
         Args:
-            scale: (mean, std) of each channel, in the unit of the signal; None: of its first ``calibration`` seconds.
-            gain: cochlea: what sound of full scale 1 is multiplied by; None: what brings its first ``calibration`` seconds to
-                the level that training brought each clip to.
+            scale: (mean, std) of each channel, in the signal's unit; None: those of its first ``calibration`` seconds.
+            gain: cochlea: what sound of full scale 1 is multiplied by; None: the factor that brings its first ``calibration``
+                seconds to the level to which training brought each clip.
             calibration: seconds, up to 60; None: 5.
             statistics: of the training set, by which features of sound or channels are scaled (``Task.statistics``).
         """
@@ -132,13 +132,13 @@ class SignalPath(ABC):
 
 
 def check_calibration(seconds: float) -> None:
-    """SrnnError for a time that a stream could not measure its scale or gain in."""
+    """SrnnError for a time over which a stream cannot measure its scale or gain."""
     if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
         raise SrnnError(f"Calibration must take above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}.")
 
 
 def known(statistics: Statistics | None, whose: str) -> Statistics:
-    """SrnnError where statistics of the training set are not known yet. ``whose``: of what, for people."""
+    """The statistics; SrnnError where those of the training set are not known yet. ``whose``: what needs them, for people."""
     if statistics is None:
         raise SrnnError(
             f"{whose} needs the statistics of the training set, which srnn stream reads once, where its data are."
@@ -155,7 +155,7 @@ class Steps(SignalPath):
 
     channels: int
     every_ms: float | None = None
-    """Milliseconds from one to the next; None: they are not in time."""
+    """Milliseconds from one step to the next; None: steps are not in time."""
     reason: str = "it has none; give steps"
     """Why there is no signal."""
 

@@ -1,19 +1,19 @@
 """Level crossings of a scaled, smoothed signal: whole, streaming, and as C computes it on a device.
 
-    scale       every channel to mean 0 and standard deviation 1: of the whole signal, of its first seconds as it comes, or known
+    scale       every channel to mean 0 and standard deviation 1: of the whole signal, of a stream's first seconds, or known ones
                 (or, with a ``horizon``, thresholds that follow the signal; then there is nothing else to scale)
-    smoothing   Savitzky-Golay, order 3: late by half a window, the polynomials of the first and last window at the ends, a signal
-                shorter than a window as it is
+    smoothing   Savitzky-Golay, order 3: late by half a window; at the ends, the polynomials of the first and last window; signals
+                shorter than a window stay as they are
     crossing    ``LevelCrossing``: spikes where the signal rises or falls by a threshold, in standard deviations
 
-In C, of which ``in_c`` is the model to the bit,
+In C, which ``in_c`` reproduces to the bit:
 
-    scale       only the thresholds know it: crossings are differences, so a mean cancels, and a channel's thresholds are those
-                of training times its standard deviation. That is given to the device, in the signal's unit
+    scale       affects only the thresholds: crossings are differences, so a mean cancels, and a channel's thresholds are those
+                of training times its standard deviation, which is given to the device in the signal's unit
                 (with a horizon, the device measures them itself: ``RunningCrossingStream`` in float32, or in integers)
     float32     sums in ascending order of the samples (training and streams compute in float64)
-    int8        integers, exact: the weights are fractions of one denominator (42 for 7 samples), so what is compared is
-                smoothed x denominator. Samples are clamped to what int32 sums allow
+    int8        integers, exact: the weights are fractions with one denominator (42 for 7 samples), so what is compared is
+                smoothed x denominator. Samples are clamped so that sums fit in int32
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath, check_cal
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
-"""Samples of a smoothing window: its polynomial takes memory and time for each."""
-LARGEST_WINDOW = 255  # what the C counts its samples in
+"""Maximal samples of a smoothing window: each costs its polynomial memory and time."""
+LARGEST_WINDOW = 255  # the C code counts its samples in a byte
 INT32_MAX = 2**31 - 1
 _ONE = 2**12
 """int8: thresholds of a running scale are fractions of this number."""
@@ -47,25 +47,25 @@ _LEAST_LIMIT = 2**11  # samples of a 12-bit converter must fit
 
 @dataclass(frozen=True)
 class CrossingPath(SignalPath):
-    """Standardised channels, smoothed; two inputs of each: it rises, it falls."""
+    """Standardised channels, smoothed, with two inputs for each: one when it rises, one when it falls."""
 
     crossing: LevelCrossing
-    """Thresholds in standard deviations of a channel; with a ``horizon``, in its mean changes from a sample to the next."""
+    """Thresholds in standard deviations of a channel; with a ``horizon``, in the channel's mean changes between samples."""
     channels: int
     rate: float | None = None
     """Samples per second; None: not in time."""
     smoothing: int = 0
     """Samples of the Savitzky-Golay window, odd, at least 5; 0: none."""
     scale: Scale | None = None
-    """(mean, std), in the signal's unit; None: of the signal itself (a stream: of its first ``calibration`` seconds). Zeros and
-    ones: thresholds are in the signal's unit."""
+    """(mean, std), in the signal's unit; None: those of the signal itself (for a stream, of its first ``calibration`` seconds).
+    With zeros and ones, thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
     has_c = True
     noun: str = "channels"
     """What the channels are, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
     horizon: float | None = None
-    """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` it is."""
+    """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` is used."""
 
     def __post_init__(self) -> None:
         require(isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing)
@@ -123,7 +123,7 @@ class CrossingPath(SignalPath):
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
 
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
-        """What crosses levels by the running scale of a smoothed signal."""
+        """The encoder of level crossings by a smoothed signal's running scale."""
         assert self.horizon is not None
         return RunningCrossingStream(self.crossing, self.channels, round(self.horizon * (self.rate or 1)), dtype)
 
@@ -149,11 +149,11 @@ class CrossingPath(SignalPath):
 
     @property
     def std(self) -> tuple[float, ...] | None:
-        """Of each channel, in the signal's unit; None: it is known on the device only."""
+        """Standard deviation of each channel, in the signal's unit; None: it is known only on the device."""
         return None if self.scale is None else self.scale[1]  # type: ignore[return-value]
 
     def with_std(self, std: Sequence[float]) -> CrossingPath:
-        """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are there and positive."""
+        """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are given and positive."""
         if self.horizon is not None:
             raise SrnnError(
                 "This signal's scale runs along with it, as in training: it takes no standard deviations (--std)."
@@ -184,7 +184,7 @@ class CrossingPath(SignalPath):
 
     @property
     def window(self) -> int:
-        """Samples that a step is made of."""
+        """Samples from which a step is computed."""
         return self.smoothing or 1
 
     @property
@@ -194,12 +194,12 @@ class CrossingPath(SignalPath):
 
     @property
     def denominator(self) -> int:
-        """int8: values are compared after multiplication by this number."""
+        """int8: values are multiplied by this number before they are compared."""
         return smoothing_rows(self.window)[1]
 
     @property
     def limit(self) -> int:
-        """int8: the largest absolute sample, to which others are clamped."""
+        """int8: the largest absolute sample; larger ones are clamped to it."""
         numerators, _ = smoothing_rows(self.window)
         return INT32_MAX // int(np.abs(numerators).sum(1).max())
 
@@ -211,19 +211,19 @@ class CrossingPath(SignalPath):
         return list(zip(*([math.ceil(a * self.denominator * b) for a, b in side] for side in pairs), strict=True))
 
     def multiples(self, integer: bool) -> tuple[float | int, float | int, int]:
-        """Running: (up, down, one), what the device multiplies a mean change by, as float32, or as integers over ``one``."""
+        """Running scale: (up, down, one), by which the device multiplies a mean change: float32, or integers over ``one``."""
         up, down = self.crossing.up, self.crossing.down
         return (max(1, round(_ONE * up)), max(1, round(_ONE * down)), _ONE) if integer else (up, down, 1)
 
     def weights(self, integer: bool) -> Array:
-        """(window, window) what each place of a window is, as a sum of its samples: float32, or numerators."""
+        """(window, window) weights that give each place of a window as a sum of its samples: float32, or numerators."""
         numerators, denominator = smoothing_rows(self.window)
         return numerators if integer else (numerators / denominator).astype(np.float32)
 
     def in_c(self, signal: Array, std: Sequence[float] = (), integer: bool = False) -> Array:
-        """signal (T, channels), and each channel's deviation -> spikes (T, 2 channels), to the bit what the C does.
+        """signal (T, channels) and each channel's deviation -> spikes (T, 2 channels), to the bit as in C.
 
-        Without deviations where there is a ``horizon``.
+        With a ``horizon``, deviations are left out.
         """
         smooth = self._smooth(signal, integer)
         if self.horizon is not None:
@@ -248,7 +248,7 @@ class CrossingPath(SignalPath):
         return np.concatenate(np.array(spikes, np.float32).reshape(self.channels, -1, 2), axis=1)
 
     def _smooth(self, signal: Array, integer: bool) -> Array:
-        """Smoothed as in C, whose sums are in ascending order of the samples: float32; or integers, times ``denominator``."""
+        """Smoothed as in C, which sums in ascending order of the samples: float32; or integers, times ``denominator``."""
         x = np.asarray(signal, np.int64).clip(-self.limit, self.limit) if integer else np.asarray(signal, np.float32)
         if self.window == 1 or len(x) < self.window:
             return x * self.denominator if integer else x
@@ -263,15 +263,15 @@ class CrossingPath(SignalPath):
 
 @lru_cache
 def smoothing_rows(window: int) -> tuple[Array, int]:
-    """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i is the value at place i of a window of
-    its least-squares polynomial. Exact, in fractions."""
+    """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i gives the value of a window's
+    least-squares polynomial at place i. Computed exactly, in fractions."""
     from fractions import Fraction  # imported here because only a device needs it
 
     if window == 1:
         return np.ones((1, 1), np.int64), 1
     places = [Fraction(place) for place in range(-(window // 2), window // 2 + 1)]
     second, fourth = (sum((place**power for place in places), Fraction()) / window for power in (2, 4))
-    # Polynomials of degree 0 to 3 that are orthogonal over the window: what is fitted is the projection onto them.
+    # Polynomials of degree 0 to 3 that are orthogonal over the window: the fit is the projection onto them.
     polynomials = (
         [Fraction(1)] * window,
         places,

@@ -1,4 +1,4 @@
-"""Pixels, one after the other: at each step a network receives this one and the next few."""
+"""Pixels, one after the other: at each step a network receives one pixel and the next few."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..encoders.sliding_window import WindowStream, sliding_window
 from .base import INT16_SCALE, Array, SignalPath
 
 WIDEST = 1024
-"""Pixels in a window, more than an image of MNIST has."""
+"""Maximal pixels in a window, more than an image of MNIST has."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class WindowPath(SignalPath):
     rate = None
 
     width: int
-    """Pixels at a step: its own and the next width - 1."""
+    """Pixels in a step: its own and the next width - 1."""
     white: float = 1.0
     """The largest pixel value, white; a network reads 0 to 1."""
 

@@ -1,4 +1,4 @@
-"""Sensors' channels, each brought to mean 0 and deviation 1 by numbers of the training set."""
+"""Sensors' channels, each brought to mean 0 and deviation 1 by the training set's statistics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, known
 
 FAR = 10.0
-"""A channel whose root mean square, scaled, is above that is unlike training, where it is 1."""
+"""A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
 
 
 @dataclass(frozen=True)
 class ScaledPath(SignalPath):
-    """A sample is a step: its channels, minus their mean and divided by their standard deviation over the training set.
+    """Each sample is a step: its channels, minus their mean and divided by their standard deviation over the training set.
 
-    A channel without a scale of its own (it never changed in training) is divided by 1. In float32, whole and as it comes.
+    A channel without a scale of its own (it never changed in training) is divided by 1. In float32, as a whole and as it arrives.
     """
 
     settings = frozenset({"statistics"})
@@ -29,7 +29,7 @@ class ScaledPath(SignalPath):
     rate: float | None = None
     """Samples per second; None: not in time."""
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
-    """Of the training set; None: not known yet."""
+    """Statistics of the training set; None: not known yet."""
 
     def __post_init__(self) -> None:
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):

@@ -32,21 +32,21 @@ class SoundPath(SignalPath):
         return f"sound at {self.rate} Hz"
 
     def numbers(self, samples: Array) -> Array:
-        """int16, as converters and the readers of WAV files give it, has its full scale at 1, as sound in a file has."""
+        """Samples with full scale at 1, as for sound in a file, also where converters or readers of WAV files give int16."""
         return samples / np.float32(INT16_SCALE) if samples.dtype == np.int16 else samples
 
 
 @dataclass(frozen=True)
 class SpeechPath(SoundPath):
-    """Features of frames that lie 10 ms apart, scaled by the training set's statistics."""
+    """Features of frames 10 ms apart, scaled by the training set's statistics."""
 
     settings = frozenset({"statistics"})
 
     features: SpeechFeatures
     ternary: float | None = None
-    """Threshold above which features are +1, and below its negative -1; else 0. None: they are not rounded."""
+    """Threshold above which features become +1, and below whose negative -1; otherwise 0. None: they stay as they are."""
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
-    """Of the training set; None: not known yet."""
+    """Statistics of the training set; None: not known yet."""
 
     def __post_init__(self) -> None:
         if self.ternary is not None:
@@ -66,7 +66,7 @@ class SpeechPath(SoundPath):
 
     @property
     def has_c(self) -> bool:  # type: ignore[override]
-        """With frames of a stream, and a window of which a quarter is whole samples, for its sines."""
+        """Only with features that can be streamed, and a window whose quarter is a whole number of samples, for its sines."""
         streamable = self.features.kind == "log_mel" and self.features.normalise == "training"
         return streamable and self.rate % 400 == 0 and self.statistics is not None
 
@@ -80,13 +80,13 @@ class SpeechPath(SoundPath):
     def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
         """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) -> (steps, inputs).
 
-        Frames are rounded to float16, as data sets keep them and as a stream's are.
+        Frames are rounded to float16, as in data sets and in streams.
         """
         return self.expanded(self._frames(signal, rate))
 
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         frames = [self._frames(signal) for signal in signals]
-        if len({len(one) for one in frames}) == 1:  # derivatives of all at once take an eighth of the time
+        if len({len(one) for one in frames}) == 1:  # computing all derivatives at once takes an eighth of the time
             return list(self.expanded(np.stack(frames)))
         return [self.expanded(one) for one in frames]
 
@@ -117,7 +117,7 @@ class CochleaPath(SoundPath):
     binning: EventBinning
     rate: int  # type: ignore[assignment]
     gain: float | None = None
-    """Factor on sound of full scale 1; None: the one that brings its first seconds to the level of training."""
+    """Factor on sound of full scale 1; None: the factor that brings its first seconds to the level of training."""
     calibration: float = CALIBRATION
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Signal paths as plain values, for a model's file: ``describe`` a path, ``restore`` it elsewhere, without its task or data.
 
     describe(path)   {"kind": "speech", "features": {"kind": "log_mel", "rate": 16000, ...}, "statistics": {...}, ...}
-    restore(plain)   an equal path; SrnnError for anything that no path here is described by
+    restore(plain)   an equal path; SrnnError for anything that does not describe a path here
 
 Only the classes named here are ever made, by their own constructors, which check every value.
 """
@@ -34,13 +34,13 @@ KINDS: Mapping[str, type[SignalPath]] = MappingProxyType(
 
 
 def describe(path: SignalPath) -> dict[str, Any] | None:
-    """The path as plain mappings, lists and numbers; None for a class of another package, which only that can restore."""
+    """The path as plain mappings, lists and numbers; None for a class of another package, which alone can restore it."""
     kind = next((name for name, cls in KINDS.items() if type(path) is cls), None)
     return None if kind is None else {"kind": kind, **_plain(path)}
 
 
 def restore(plain: Any, source: str) -> SignalPath:
-    """The path that ``describe`` made ``plain`` of. SrnnError, which names the ``source``, for anything else."""
+    """The path from which ``describe`` made ``plain``. SrnnError, which names the ``source``, for anything else."""
     try:
         with reading(source, "a model's signal path"):
             content = dict(plain)

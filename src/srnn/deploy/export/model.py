@@ -1,8 +1,8 @@
-"""A trained network with its task, as C, ONNX or NIR: what ``model.export`` and ``srnn export`` do.
+"""A trained network with its task, exported to C, ONNX or NIR: what ``model.export`` and ``srnn export`` do.
 
     export(trained, Path("ecg_c"), "int8")           # {"ram_bytes": ..., "flash_bytes": ..., ...}
 
-Class names, the way in which outputs become a decision, the length of a step and formats come from the model.
+Class names, the rule by which outputs become a decision, the length of a step and number formats come from the model.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     """Write a model as C ("c" in float32, "int8" in integers), "onnx" or "nir"; ``options`` are those of ``export_c``,
     ``export_onnx`` and ``export_nir``.
 
-    Returns what was written, as numbers. Raises SrnnError for a network that the format cannot represent (nothing is written),
-    an unknown format, or a place that cannot be written.
+    Returns figures about what was written. Raises SrnnError for a network that the format cannot represent (nothing is written),
+    an unknown format, or a path that cannot be written to.
     """
     from ...training.trained import Trained
 
@@ -45,7 +45,7 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"), "int8": (export_c, "int8"), "onnx": (export_onnx,), "nir": (export_nir,),
     }  # fmt: skip
-    if format not in [*writers]:  # whatever it is
+    if format not in [*writers]:  # whatever its type
         raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
@@ -71,14 +71,14 @@ def export_c(
 
     Args:
         format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
-        name: C identifier, prefix of files, functions and types; None: the model's (of its run or file).
+        name: C identifier, prefix of files, functions and types; None: the model's name (its run's or file's).
         inputs_as: int8: what inputs are like; None: as in training.
-        state_bits: int8: bits of a state, 32, 16 or 8; None: as the network was trained for.
-        learn: float32: what goes on learning on the device: "readout", or with it one hidden layer by "e-prop".
+        state_bits: int8: bits of a state, 32, 16 or 8; None: those that the network was trained for.
+        learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by "e-prop".
         std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
         layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio", "zephyr", "espidf".
 
-    SrnnError, besides, where int8 has to know of training data what the model does not say.
+    SrnnError also where int8 needs a fact about the training data that the model does not state.
     """
     from ...data.signals import CrossingPath, ScaledPath
     from ...data.signals.base import known
@@ -144,7 +144,7 @@ def export_onnx(trained: Trained, path: Path, form: Literal["step", "sequence"] 
 
 
 def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> ModelProto:
-    """The ONNX model itself, with the class scores that the network decides by."""
+    """The ONNX model itself, with the class scores by which the network decides."""
     from . import onnx
 
     task = trained.task
@@ -156,8 +156,8 @@ def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> Mod
 
 
 def input_scale(trained: Trained) -> dict[str, list[float]]:
-    """By what a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", a number for
-    each; nothing where they are read as they are. x = (channels - mean) / std."""
+    """How a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", each with one
+    number per channel; empty where they are read as they are. x = (channels - mean) / std."""
     from ...data.signals import ScaledPath
 
     signal = trained.task.signal()
@@ -187,7 +187,7 @@ def to_nir(
     discretisation: Literal["euler", "exact"],
     scaling: Literal["keep", "one", "unscaled"],
 ) -> tuple[NIRGraph, Report, float]:
-    """The NIR graph itself, what it could not say, and the seconds per step of its reader."""
+    """The NIR graph itself, the report of what it cannot represent, and the reader's seconds per step."""
     from . import nir
 
     step_ms = trained.task.step_ms

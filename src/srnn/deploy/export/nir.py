@@ -32,7 +32,7 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     nir = need("nir", "NIR", "nir")
     content = io.BytesIO()
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # what HDF5's library cannot close, it also tells in tracebacks
+        with contextlib.redirect_stderr(io.StringIO()):  # the HDF5 library prints tracebacks, too, where closing fails
             nir.write(content, graph)
     except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__

@@ -1,7 +1,7 @@
-"""A neuron's node of NIR as a layer of ours, from what the node itself says.
+"""A neuron's NIR node as one of our layers, from what the node itself says.
 
 Its equations are stepped as its writer steps them: LIF, IF and LI by our LIF and integrator, CubaLIF by CubaLIF, and LIF and IF
-whose reset is not NIR's by a CubaLIF whose synapse remembers nothing.
+whose reset differs from NIR's by a CubaLIF whose synapse remembers nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .nir_report import Array, Discretisation, to_steps
 from .nir_wiring import kind_of, size_of
 
 NO_LEAK = 2.0**26
-"""An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
+"""Time constant, in steps, of the LIF that stands for an IF neuron: 1 - 1/tau is 1 in float32."""
 NO_MEMORY = 1e-3
 """Time constant, in steps, of an integrator or a synapse that passes on its input: exp(-1000) is 0."""
 OPEN = {"reset_kind": "hard", "reset_step": "same", "synapse_step": "same"}
-"""Settings of CubaLIF of which NIR's nodes say nothing, and what is taken where the reader is told nothing either."""
+"""Settings of CubaLIF about which NIR's nodes say nothing, with the values assumed where the reader is not told either."""
 Make = Callable[..., FrozenLayer]
-"""``FrozenLayer.of`` with all that the wiring says of a layer."""
+"""``FrozenLayer.of`` with everything that the wiring says about a layer."""
 SETTINGS = ("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset")
 
 
@@ -38,7 +38,7 @@ class Stepping:
     dt: float
     discretisation: Discretisation
     settings: Mapping[str, str]
-    """Of ``OPEN``, as the writer has them."""
+    """Those of ``OPEN`` that are known of the writer."""
 
     def layer(self, make: Make, node: Any, where: str, last: bool) -> tuple[FrozenLayer, str]:
         """(layer, how it was read) of a node; ``where`` names it in messages."""
@@ -70,7 +70,7 @@ class Stepping:
         return self._lif(make, fields, where), how
 
     def _lif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
-        """Of NIR's LIF and IF."""
+        """The layer of NIR's LIF and IF."""
         steps, r, leak = self._membrane(fields, "euler", where)
         neuron = LIF(**_settings(steps))
         parameters = _stored(
@@ -80,7 +80,7 @@ class Stepping:
         return make(neuron, parameters=parameters)
 
     def _cubalif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
-        """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
+        """The layer of NIR's CubaLIF; or, with synapses that remember nothing, of its LIF and IF if their reset is not NIR's."""
         mem, r, leak = self._membrane(fields, "exact", where)
         mem, w_in = np.maximum(mem, NO_MEMORY), fields.get("w_in", np.ones_like(r))
         timing: dict[str, Any] = {**OPEN, **self.settings}
@@ -104,7 +104,7 @@ class Stepping:
         return self._steps(tau, own, where), r, fields["v_leak"]
 
     def _steps(self, tau: Array, own: Discretisation, where: str) -> Array:
-        """Our time constants from NIR's. SrnnError for those that the writer's step does not fit."""
+        """Our time constants from NIR's. SrnnError for time constants that do not fit the writer's step."""
         steps = to_steps(tau, own, self.dt, self.discretisation)
         if not (np.isfinite(steps) & (steps >= (1.0 if own == "euler" else 0.0))).all():
             raise SrnnError(
@@ -115,7 +115,7 @@ class Stepping:
 
 
 def scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
-    """The current multiplied, neuron by neuron."""
+    """The layer with its current multiplied by ``factor``, neuron by neuron."""
     recurrent = None if layer.weight_rec is None else factor[:, None] * layer.weight_rec
     return replace(layer, weight_in=factor[:, None] * layer.weight_in, weight_rec=recurrent, bias=factor * layer.bias)
 
@@ -129,6 +129,6 @@ def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
 
 
 def _settings(*taus: Array) -> dict[str, Any]:
-    """Of a neuron whose time constants (in steps) stay as they are read."""
-    kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)  # there "linear" is its own parameter
+    """Settings of a neuron whose time constants (in steps) stay as they are read."""
+    kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)  # there "linear" stores them unchanged
     return {"time_constants": "linear" if kept else "unconstrained"}

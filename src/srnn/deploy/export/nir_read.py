@@ -1,14 +1,14 @@
-"""A NIR file as a network: ours, to the same bits, and those of other libraries where they are layers of LIF, IF, LI or CubaLIF.
+"""A NIR file as a network: our own to the same bits, other libraries' where they consist of layers of LIF, IF, LI or CubaLIF.
 
 A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Scale) lie between two neurons are multiplied into
 one matrix and one bias; a path from a neuron back to itself becomes recurrent weights, with the delay of one step that every
 reader gives it: within a step a neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an
 integrator go into weights and bias, which is the same arithmetic; membranes that spike are measured from their v_leak. What is
-not a chain of such layers (convolutions, skip connections) is refused by name. Delays are read right behind a neuron or the
+not a chain of such layers (convolutions, skip connections) is refused by name. Delays are read directly after a neuron or the
 input.
 
-NIR says no more of a reset than its value, at once. How a writer's simulator differs from that (a reset by subtraction, or in the
-next step) stands in none of its nodes: ``neuron`` says it.
+NIR states only the value of a reset, which is immediate. None of its nodes tells how a writer's simulator differs from that (a
+reset by subtraction, or in the next step): the argument ``neuron`` does.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
 DEFAULT_DT = 1e-4
-"""Of snnTorch's and SpikingJelly's files."""
+"""Seconds per step in snnTorch's and SpikingJelly's files."""
 LONG = 2**14
-"""Steps of a time constant up to which float32 has 1 - exp(-1 / tau), the weight of an integrator's input, to 1 in 2,000."""
+"""Longest time constant, in steps, for which float32 has 1 - exp(-1 / tau), an integrator's input weight, to 1 in 2,000."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Imported:
     """Seconds that a step lasts."""
     discretisation: Discretisation
     about: Mapping[str, Any]
-    """Further metadata of the writer (see ``to_graph``); empty for other libraries' files."""
+    """Other metadata of the writer (see ``to_graph``); empty for other libraries' files."""
 
 
 def _not_exact(node: Any, dt: float) -> Iterator[tuple[str, Verdict, str]]:
-    """What of an LI an integrator here does not do: (what, verdict, detail)."""
+    """What an integrator here does not reproduce of an LI: (what, verdict, detail)."""
     if np.ptp(node.v_leak) > 0:
         yield "initial state", "lost", "membranes start at 0 here, not each at its own v_leak"
     if (steps := float(np.max(node.tau)) / dt) > LONG:
@@ -78,13 +78,13 @@ def load(
     extension: bool = True,
     neuron: Mapping[str, str] | None = None,
 ) -> Imported:
-    """The network in a NIR file, or of a graph in memory.
+    """The network in a NIR file, or in a graph in memory.
 
     Args:
-        dt: seconds that a time step shall last; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
+        dt: seconds per time step; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
         discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file says, else "euler".
         extension: restore what this library wrote besides the NIR nodes; False: only what NIR itself contains.
-        neuron: how the writer's spiking neurons differ from what NIR says, where the extension does not know: the settings
+        neuron: how the writer's spiking neurons differ from what NIR says, where the extension does not tell: the settings
             ``reset_kind``, ``reset_step`` and ``synapse_step`` of ``CubaLIF``. {"reset_kind": "soft", "reset_step": "next"} is
             what snnTorch does by default.
 
@@ -95,7 +95,7 @@ def load(
     settings: dict[str, Any] = dict(neuron or {})
     if not set(settings) <= set(OPEN):
         raise SrnnError(f"NIR leaves {', '.join(OPEN)} open, not {', '.join(sorted(set(settings) - set(OPEN)))}.")
-    CubaLIF(**settings)  # refuses what is none of their values
+    CubaLIF(**settings)  # refuses invalid values
     with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
         entries = _entries(graph, source)
         how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
@@ -165,13 +165,13 @@ class _Reader:
     extension: bool
 
     def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
-        """(layer, how it was read) of a neuron's node, fed by ``before``; of the output, where weights follow the last neuron."""
+        """(layer, how it was read) of a neuron's node fed by ``before``, or of the output if weights follow the last neuron."""
         wiring, source = self.wiring, self.wiring.source
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
         fan_in = wiring.channels if before == wiring.input else {size_of(wiring.nodes[before])}
         feed, back = wiring.fed_by(name, before), wiring.fed_by(name, name)
-        assert feed is not None  # ``chain`` says so
+        assert feed is not None  # guaranteed by ``chain``
         matrix, fed_back = matrices[feed], None if back is None else matrices[back]
         weight = wiring.diagonal(np.ones(size)) if matrix is None else matrix
         recurrent = wiring.diagonal(np.ones(size)) if back is not None and fed_back is None else fed_back
@@ -208,7 +208,7 @@ class _Reader:
             raise SrnnError(f"{where} has not a delay for each of the {count} that it delays.")
         steps = np.broadcast_to(seconds / self.stepping.dt, count)
         whole = np.rint(steps)
-        if not (np.abs(steps - whole) <= 1e-3).all():  # NaN too
+        if not (np.abs(steps - whole) <= 1e-3).all():  # also catches NaN
             raise SrnnError(
                 f"{where} delays by parts of a step of {self.stepping.dt:g} s; name the writer's step with dt."
             )
@@ -216,7 +216,7 @@ class _Reader:
         return whole.astype(np.int64)
 
     def _extended(self, make: Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
-        """The layer that the extension describes, if its node is unchanged since both were written."""
+        """The layer that the extension describes, if its node has not changed since both were written."""
         source = self.wiring.source
         try:
             described = parse_json(node.metadata[EXTENSION], source)
@@ -270,7 +270,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
 
 
 def _range(layer: FrozenLayer) -> Delays:
-    """Distributions of delays such as the layer's, which then take the place of the drawn ones."""
+    """Distributions that allow delays such as the layer's, whose own then replace the drawn ones."""
     keys = {"incoming": "input", "arriving": "recurrent"}
     ranges: dict[str, Any] = {
         keys[what]: Init("uniform", float(d.min()), float(d.max())) for what, d in layer.delays.items()

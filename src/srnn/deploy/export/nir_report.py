@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 EXTENSION = "srnn"
 """Key of this library's own entries in a node's or a graph's metadata."""
 FORMAT = 1
-"""Of these entries."""
+"""Version of these entries' format."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Report:
         return all(entry.verdict == "exact" for entry in self.entries)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as JSON values."""
         return {"exact": self.exact, "entries": [asdict(entry) for entry in self.entries]}
 
     def lines(self) -> list[str]:
-        """For people, one line per entry."""
+        """The report for people, one line per entry."""
         widths = [max((len(getattr(entry, name)) for entry in self.entries), default=0) for name in ("where", "what")]
         return [
             f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  {entry.detail}"
@@ -55,8 +55,8 @@ class Report:
 
 
 def check_stepping(dt: float, discretisation: str) -> float:
-    """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can compute, and the discretisation
-    one."""
+    """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can compute, and the discretisation is
+    a known one."""
     if not (is_number(dt) and 1e-30 <= dt <= 1e30):
         raise SrnnError(f"dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not {dt!r}.")
     if discretisation not in get_args(Discretisation):
@@ -67,7 +67,7 @@ def check_stepping(dt: float, discretisation: str) -> float:
 
 
 def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:
-    """tau of NIR, in seconds, such that a reader who discretises as ``wanted`` has the factor that we have.
+    """NIR's tau, in seconds, such that a reader who discretises as ``wanted`` has the same factor as we do.
 
     steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
     """
@@ -80,6 +80,6 @@ def to_steps(tau: Array, own: Discretisation, dt: float, theirs: Discretisation)
 
 
 def _other_rate(rate: Array, how: Discretisation) -> Array:
-    """What gives the factor of a step, 1 - rate or exp(-rate), by the other of these two; of a factor of 0: infinity."""
+    """The rate that gives the same factor of a step in the other form, 1 - rate or exp(-rate); infinity for a factor of 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return -np.expm1(-rate) if how == "exact" else -np.log1p(-rate)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 DELAY = "Delay"
 LINEAR, NEURONS, PASSED = ("Affine", "Linear", "Scale"), ("LIF", "IF", "LI", "CubaLIF"), ("Input", "Output", "Flatten")
-"""Nodes that can be read: matrices, neurons, and those that only pass on their input."""
+"""Nodes that can be read: matrices, neurons, and nodes that only pass on their input."""
 
 Matrix = Array | None
-"""None: the identity."""
+"""A matrix; None: the identity."""
 
 
 _ENTRIES = 2**27
-"""Of all matrices that are multiplied out, or stand for nodes that pass their input on: a gigabyte."""
+"""Maximal entries of all matrices that are multiplied out, or stand for nodes that pass on their input: a gigabyte."""
 
 
 def kind_of(node: Any) -> str:
@@ -31,13 +31,13 @@ def kind_of(node: Any) -> str:
 
 
 def size_of(node: Any) -> int:
-    """Neurons of a node; of an output, its numbers."""
+    """Number of neurons of a node; for an output, of its values."""
     shape = node.output_type["output"] if kind_of(node) == "Output" else np.shape(node.r)
     return int(np.prod(np.asarray(shape)))
 
 
 def flatten(graph: NIRGraph, source: str, prefix: str = "") -> tuple[dict[str, NIRNode], list[tuple[str, str]]]:
-    """Nodes and edges without subgraphs: what led to one leads to its Input, and what came from one from its Output."""
+    """Nodes and edges without subgraphs: edges to a subgraph lead to its Input, and edges from it come from its Output."""
     import nir
 
     nodes: dict[str, NIRNode] = {}
@@ -90,7 +90,7 @@ class Wiring:
         return np.diag(values)
 
     def _make(self, rows: int, columns: int) -> None:
-        """Count a matrix that is made. SrnnError where all become so large that no network is meant: a small file's can."""
+        """Count a matrix before it is made. SrnnError if all become too large for a real network, as even a small file's can."""
         self._made += rows * columns
         if self._made > _ENTRIES:
             raise SrnnError(
@@ -105,7 +105,7 @@ class Wiring:
         return matching[0]
 
     def current(self, name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Matrix], Array | float]:
-        """({neuron or input, or a Delay behind one: matrix}, bias) of the sum that arrives at a node."""
+        """({neuron or input, or a Delay after one: matrix}, bias) of the sum that arrives at a node."""
         if name in seen:
             raise SrnnError(f"{self.source}: the nodes {', '.join(seen)} feed themselves, and none is a neuron.")
         if name in self._currents:
@@ -124,9 +124,9 @@ class Wiring:
         return total, bias
 
     def sent(self, key: str) -> tuple[str, Array | None]:
-        """(neuron or input, how many seconds its output is delayed) of a key of ``current``; None: not at all.
+        """(neuron or input, the seconds by which its output is delayed) of a key of ``current``; None: not at all.
 
-        SrnnError for a Delay that is not right behind a neuron or the input: our delays are of what these send.
+        SrnnError for a Delay that is not directly after a neuron or the input: our delays apply to what these send.
         """
         if kind_of(self.nodes[key]) != DELAY:
             return key, None
@@ -138,14 +138,14 @@ class Wiring:
         return before[0], np.asarray(self.nodes[key].delay, np.float64).reshape(-1)  # type: ignore[attr-defined]
 
     def fed_by(self, name: str, source: str) -> str | None:
-        """The key of ``current(name)`` by which a neuron or the input feeds it; None: it does not. SrnnError for several."""
+        """The key of ``current(name)`` through which ``source`` feeds the node; None: it does not. SrnnError for several."""
         keys = [key for key in self.current(name)[0] if self.sent(key)[0] == source]
         if len(keys) > 1:
             raise SrnnError(f"{self.source}: '{name}' is fed by '{source}' with several delays ({', '.join(keys)}).")
         return keys[0] if keys else None
 
     def _through(self, name: str, matrices: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
-        """The output of a node that is not a neuron for the sum that arrives at it."""
+        """The output of a node other than a neuron, for the sum that arrives at it."""
         node: Any = self.nodes[name]
         if kind_of(node) not in LINEAR:
             return matrices, offset
@@ -175,7 +175,7 @@ class Wiring:
         return left + right
 
     def chain(self) -> list[tuple[str, str]]:
-        """(what feeds it, neuron) from the input on; the output last, unless a feed-forward neuron is read as it is."""
+        """(what feeds it, neuron) from the input on; the output comes last, unless a feed-forward neuron is read as it is."""
         feeds: dict[str, str] = {}
         targets = [*(name for name, node in self.nodes.items() if kind_of(node) in NEURONS), self.output]
         for name in targets:

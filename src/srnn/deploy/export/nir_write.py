@@ -5,7 +5,7 @@
 
 NIR describes neurons by differential equations and leaves the time step to the reader; a cycle counts as one step of delay, as
 in our recurrent layers. Delays are NIR's own Delay before the weights: input -> layer0_delay -> layer0_in, and layer0.neuron ->
-layer0.rec_delay -> layer0.rec. Our factors of one step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau;
+layer0.rec_delay -> layer0.rec. Our factors per step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau;
 snnTorch, Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
 What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
 Scaling = Literal["keep", "one", "unscaled"]
-"""Where a neuron's input gain goes: "keep": r is our resistance. "one": r = 1, the weights are scaled (Norse reads r as 1).
+"""Where a neuron's input gain goes. "keep": r is our resistance. "one": r = 1, the weights are scaled (Norse reads r as 1).
 "unscaled": r = tau/dt, so that the current is added as it is, and the weights are scaled (snnTorch, some of SpikingJelly)."""
 
 Finding = tuple[str, Verdict, str]
@@ -42,12 +42,12 @@ _STEPPED: Mapping[str, Discretisation] = {
     "lif": "euler", "integrator": "exact", "relu": "exact", "alif": "exact", "adlif": "exact", "cubalif": "exact",
 }  # fmt: skip
 """How our step discretises each neuron that can be written. NIR sees it as tau du/dt = -u + r I: with a threshold and a reset if
-it has a threshold, and behind a synapse if it has a gain (of what comes in). To export another neuron: an entry here, and what
-its nearest NIR neuron leaves out in ``_omitted``; the extension contains the rest."""
+it has a threshold, and after a synapse if it has a gain (of its input). To export another neuron, add an entry here, and to
+``_omitted`` what its nearest NIR neuron leaves out; the extension contains the rest."""
 
 
 def _omitted(neuron: Neuron, p: Mapping[str, Array]) -> Iterator[Finding]:
-    """What of a neuron with the parameters p, each (size,), is not in its nearest NIR neuron."""
+    """What the nearest NIR neuron leaves out of a neuron with the parameters p, each (size,)."""
     if neuron.name == "relu":
         yield "ReLU emission", "lost", "written as an integrator, which passes on negative membranes too"
     elif neuron.name == "alif":
@@ -85,7 +85,7 @@ def to_graph(
 
     Args:
         net: reads forwards only.
-        dt: seconds a time step lasts. Readers take it from elsewhere: snnTorch steps by 1e-4, SpikingJelly and Norse by what
+        dt: seconds per time step. Readers take it from elsewhere: snnTorch steps by 1e-4, SpikingJelly and Norse by what
             they are told (1e-4 and 1e-3 by default).
         discretisation: how the reader steps, "euler" or "exact".
         scaling: where the gain of the input goes.
@@ -185,7 +185,7 @@ def neuron_node(
 
 
 def _seconds(layer: FrozenLayer, steps: Array, own: Discretisation, dt: float, discretisation: Discretisation) -> Array:
-    """Time constants in NIR's seconds. SrnnError where the reader's discretisation has none."""
+    """Time constants in NIR's seconds. SrnnError where there are none for the reader's discretisation."""
     tau = to_seconds(steps, own, dt, discretisation)
     if not (np.isfinite(tau) & (tau > 0)).all():
         raise SrnnError(

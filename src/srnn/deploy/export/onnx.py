@@ -5,9 +5,9 @@ Two forms, both with the state as explicit inputs and outputs; nothing is hidden
     step       x (batch, inputs),       <layer>.<variable> (batch, size), ...  ->  y (batch, outputs),       <...>.next, ...
     sequence   x (batch, time, inputs), <layer>.<variable> (batch, size), ...  ->  y (batch, time, outputs), <...>.next, ...
 
-With the rule of its decision, a model has ``scores`` after ``y``, whose largest is the class: of the step (nll), else of the
-sequence, (batch, outputs). In the step form they are those of the sequence so far, and what they are made of is state, too:
-decision.total (batch, outputs) and decision.steps (batch, 1), both zeros before a sequence.
+With its decision rule, a model also has ``scores`` after ``y``, the largest of which gives the class: of the step (nll), else of
+the sequence, (batch, outputs). In the step form they are those of the sequence so far, and what they are computed from is state,
+too: decision.total (batch, outputs) and decision.steps (batch, 1), both zeros before a sequence.
 
 ``batch`` and ``time`` are free. A layer's name is the module's ("layers.0", "readout", "layers.0.forward_layer"), a variable's
 the neuron's ("u", "e", "s"); with delays there are "arriving" and "incoming", (batch, steps, presynaptic), as in
@@ -42,7 +42,7 @@ Form = Literal["step", "sequence"]
 
 OPSET = 17
 IR_VERSION = 8
-"""Of 2022: readers need not be newer than that."""
+"""A version from 2022: readers need not be newer."""
 
 
 def to_model(
@@ -60,9 +60,9 @@ def to_model(
         net: float32 or float64; its weights are copied.
         form: "step" or "sequence", see above.
         name: of the model, for example the recipe's.
-        decision: the rule by which outputs become a class; the model has ``scores``, and loss and class names in its metadata.
-        step_ms: how long a step is; goes into the metadata, as do the distributions of the initial state ("initial_state", JSON).
-        metadata: further texts.
+        decision: how outputs become a class; the model then has ``scores``, and loss and class names in its metadata.
+        step_ms: duration of a step, for the metadata, which also holds the initial state's distributions ("initial_state", JSON).
+        metadata: more texts.
 
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
     """
@@ -122,12 +122,12 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
         f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
         for (key, layer), values in zip(net.freeze().directions.items(), singles, strict=True)
         for variable, value in zip((*layer.neuron.State._fields, *layer.delays), values, strict=True)
-        if value.ndim < 3 or value.shape[1]  # an input delayed by no step has nothing under way
+        if value.ndim < 3 or value.shape[1]  # with delays of no step nothing is under way
     }
 
 
 def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
-    """The state of the decision before a sequence, as the model's inputs by name: zeros."""
+    """The decision's state before a sequence, zeros, as the model's inputs by name."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
     kinds = {item.name: item.type.tensor_type for item in model.graph.input if item.name.startswith("decision.")}
@@ -147,7 +147,7 @@ def start(model: ModelProto) -> Any:
 
 
 def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
-    """(y, state afterwards) of a session; the state has the names that it is given by."""
+    """(y, state afterwards) of a session; the new state has the names of the model's inputs."""
     y, *after = session.run(["y", *(f"{name}.next" for name in state)], {"x": x, **state})
     return y, dict(zip(state, after, strict=True))
 
@@ -156,7 +156,7 @@ def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, 
 def greatest_difference(
     model: ModelProto, net: SRNN, x: torch.Tensor, generator: torch.Generator | None = None
 ) -> float:
-    """Maximal absolute difference of the model's output, over the sequences x (B, T, inputs), from the network's own."""
+    """Maximal absolute difference between the model's output and the network's own, over the sequences x (B, T, inputs)."""
     initial = net.initial_state(len(x), generator)
     expected = net.run(x, initial).output.numpy()
     # onnxruntime has errors of its own, for lack of memory too.
@@ -252,9 +252,9 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
 def _running_scores(
     graph: Graph, decision: DecisionRule, y: Value, outputs: int
 ) -> dict[str, tuple[Value, list[str | int]]]:
-    """Gives the scores after a step whose output is y (batch, outputs), of the sequence so far.
+    """Output the scores of the sequence so far, after a step whose output is y (batch, outputs).
 
-    Returns the state that they take: by name the next value and its shape. It follows that of the layers, as its inputs do.
+    Returns the state that they need: by name, its next value and shape. It comes after that of the layers, as its inputs do.
     """
     name, start = decision.loss.scoring, float(decision.loss.start)
     if name in ("nll", "ce_last"):
@@ -286,7 +286,7 @@ def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
 
 
 def _one_step_late(graph: Graph, current: Value) -> Value:
-    """current (batch, time, size) such that, read from its end, the first step comes first and the last second."""
+    """current (batch, time, size) rearranged so that, read from its end, the first step comes first and the last second."""
     first = graph.one("Slice", current, np.array([0]), np.array([1]), np.array([1]))
     others = graph.one("Slice", current, np.array([1]), np.array([2**62]), np.array([1]))
     return graph.one("Concat", others, first, attributes={"axis": 1})
@@ -295,7 +295,7 @@ def _one_step_late(graph: Graph, current: Value) -> Value:
 def _advance(
     graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value]
 ) -> tuple[Value, list[Value]]:
-    """One step of a layer: (its output, new state). As ``kernels.reference``."""
+    """One step of a layer, as in ``kernels.reference``: (its output, new state)."""
     neuron, count = layer.neuron, len(layer.neuron.State._fields)
     own, pending = state[:count], dict(zip(under_way(layer), state[count:], strict=True))
     if layer.weight_rec is not None:

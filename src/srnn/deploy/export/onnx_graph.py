@@ -1,9 +1,9 @@
 """ONNX nodes from plain arithmetic: what the record of a neuron's equations becomes in an ONNX graph.
 
 A ``Value`` stands for a tensor that is known only when the exported model runs. Operators on it append a node and return the
-result's ``Value``; numpy arrays and numbers beside it become constants, and what is computed from constants alone is computed at
-once. ``Nodes`` is the whole vocabulary of equations. So no neuron is written a second time. What delays have under way between
-layers (``nn/delays.py``) is nodes, too.
+result's ``Value``; numpy arrays and numbers used with it become constants, and what depends only on constants is computed at
+once. ``Nodes`` is the whole vocabulary of equations. So no neuron is written a second time. What is under way between layers with
+delays (``nn/delays.py``) becomes nodes, too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _COMPARISONS = {"greater": "Greater", "at_least": "GreaterOrEqual", "less": "Les
 class Graph:
     """Nodes of one graph, in the order in which they are computed; and its numbers, each stored once.
 
-    outer: the graph of whose loop this is the body, which sees the numbers of that one, and has none of its own.
+    outer: the graph whose loop has this one as its body; the body sees the outer graph's numbers, and has none of its own.
     """
 
     def __init__(self, name: str, dtype: np.dtype[Any], outer: Graph | None = None) -> None:
@@ -56,7 +56,7 @@ class Graph:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
             taken = {tensor.name for tensor in self.constants.values()}
-            # A neuron's variable may be called as a weight is.
+            # A neuron's variable may have the same name as a weight.
             taken |= {value.name for value in (self.outer or self).inputs}
             name = hint if hint not in taken else f"{hint}.{len(taken)}"
             self.constants[key] = numpy_helper.from_array(array, name)
@@ -68,7 +68,7 @@ class Graph:
         return Value(self, name)
 
     def output(self, name: str, value: Value, shape: Sequence[Dimension]) -> None:
-        """Hand out a value under that name."""
+        """Make a value an output of the graph, under that name."""
         self.outputs.append(self._info(name, shape))
         self.add("Identity", [value], outputs=[name])
 
@@ -79,7 +79,7 @@ class Graph:
         attributes: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
     ) -> list[Value]:
-        """Append a node; its outputs (one, if they are not named) as values."""
+        """Append a node, and return its outputs (one, if they are not named) as values."""
         from onnx import helper
 
         names = list(outputs) or [f"{self.name}/{operator}.{len(self.nodes)}"]
@@ -88,7 +88,7 @@ class Graph:
         return [Value(self, name) for name in names]
 
     def one(self, operator: str, *operands: Any, attributes: Mapping[str, Any] | None = None) -> Value:
-        """Append a node with one output."""
+        """Append a node with one output, and return that."""
         return self.add(operator, operands, attributes)[0]
 
     def proto(self) -> GraphProto:
@@ -135,13 +135,13 @@ class Nodes(Algebra):
 
 
 def under_way(layer: FrozenLayer) -> dict[str, tuple[int, int]]:
-    """(steps, presynaptic) of what is under way to a layer, by name; what has no steps is left out."""
+    """(steps, presynaptic) of what is under way to a layer, by name, without what has no steps."""
     shapes = {name: (int(delays.max()) + (name == "arriving"), len(delays)) for name, delays in layer.delays.items()}
     return {name: shape for name, shape in shapes.items() if shape[0]}
 
 
 def arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
-    """(what arrives of the input at a step at which x (batch, inputs) is sent, new state)."""
+    """(what arrives of the input at the step in which x (batch, inputs) is sent, new state)."""
     if "incoming" not in under_way(layer):
         return x, state
     *others, incoming = state
@@ -150,7 +150,7 @@ def arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tu
 
 
 def send(graph: Graph, pending: Value | None, delays: Array, values: Value) -> Value:
-    """What is under way, (batch, steps, N) or nothing, with one more step, and each of the values (batch, N) at its delay."""
+    """What is under way, (batch, steps, N) or None, with one more step, and with the values (batch, N) added at their delays."""
     sent = graph.one("Unsqueeze", values, np.array([1]))
     if pending is None:
         return sent

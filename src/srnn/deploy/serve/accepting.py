@@ -1,4 +1,4 @@
-"""A listening socket, file descriptors for its connections, and accepting these no faster than there are places for them."""
+"""A listening socket, file descriptors for its connections, and accepting them no faster than places become free."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .limits import Limits
 from .places import Places
 
 AT_ONCE = 16
-"""Connections that are accepted before other tasks get their turn, and that may be in the process of being set up."""
+"""Connections that may be accepted before other tasks get their turn, and that may be set up at a time."""
 BACK_OFF = 0.25
 """Seconds before connections are accepted again after running out of file descriptors."""
 BACKLOG = 2048
@@ -25,15 +25,15 @@ BACKLOG = 2048
 SPARE_CONNECTIONS = 64
 """Connections besides the streams: for the page, batches, and those that are being refused."""
 SELECTED = 512
-"""Sockets that Python can wait for on Windows."""
+"""Number of sockets that Python can wait for on Windows."""
 OWN_DESCRIPTORS = 96
 """Descriptors for other purposes, and for connections that have just been accepted or closed."""
 
 
 def bind(host: str, port: int, shared: bool = False) -> socket.socket:
-    """A socket with its address, for ``listen``: a port in use is said at once. SrnnError if it cannot have the address."""
+    """A socket with its address, for ``listen``: a port in use is reported at once. SrnnError if it cannot have the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small messages at once (TCP_NODELAY) only where the protocol is named; the kernel else keeps them up to .2 s.
+    # asyncio sends small messages at once (TCP_NODELAY) only if the protocol is named; else the kernel holds them for up to .2 s.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,7 +49,7 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
 
 
 def listen(bound: socket.socket) -> socket.socket:
-    """The socket, to which whoever reads the address may connect from now on. SrnnError where another server was faster."""
+    """The socket, to which anyone who reads the address may now connect. SrnnError if another server was faster."""
     try:
         bound.listen(BACKLOG)
     except OSError as error:
@@ -81,7 +81,7 @@ def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
     unlimited = resource.RLIM_INFINITY
     most = wanted if hard == unlimited else min(wanted, hard)
     if soft != unlimited and soft < most:
-        with contextlib.suppress(OSError, ValueError, OverflowError):  # refused, as by macOS beyond its own limit
+        with contextlib.suppress(OSError, ValueError, OverflowError):  # refused, as macOS does beyond its own limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
     if soft == unlimited or soft >= wanted:
@@ -103,7 +103,7 @@ def _open_descriptors() -> int:
 
 class Acceptor:
     """Accepts connections in place of an asyncio server (which accepts thousands at once, and logs thousands of errors when
-    descriptors run out). Of the connections in ``places`` some are closed then.
+    descriptors run out). When they do run out, some of the connections in ``places`` are closed.
     """
 
     def __init__(self, listening: socket.socket, make_protocol: Callable[[], Any], places: Places) -> None:

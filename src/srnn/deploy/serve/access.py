@@ -3,7 +3,7 @@
 token    if one is set, every request needs it: "Authorization: Bearer TOKEN", or ?token=TOKEN (browsers cannot set headers
          of a WebSocket). Compared in constant time.
 host     without a token, only loopback names are accepted, so that no page can reach the server by a name that resolves to it
-         (DNS rebinding); such a page would not know the token
+         (DNS rebinding); with a token, such a page would not know it
 origin   a browser sends the origin of the page that makes a request; pages other than the server's own are refused
 """
 
@@ -22,7 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
-"""Min number of characters of a token."""
+"""Minimal number of characters in a token."""
 KNOWN = "srnn.known"
 """Key in a scope: whether its client has presented the token."""
 
@@ -86,7 +86,7 @@ class Access:
 
 
 def _part(address: str, name: str) -> str | None:
-    """The "hostname", or the "netloc" (with a port), of an address; None where it has none, or is no address, as "null"."""
+    """The "hostname", or the "netloc" (with a port), of an address; None if it has none or is not an address, such as "null"."""
     try:
         return getattr(urlsplit(address), name) or None
     except ValueError:

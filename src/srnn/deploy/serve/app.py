@@ -1,4 +1,4 @@
-"""The routes: the live page, the signals that it can play (raw float32), the models, their streams, whole sequences."""
+"""The routes: the live page, the signals that it can play (raw float32), the models, their streams, and whole sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page loads nothing from elsewhere, and communicates with this server only."""
+"""The page loads nothing from elsewhere, and communicates only with this server."""
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 
@@ -39,7 +39,7 @@ class Recording:
     samples: Array
     """(T, channels) float32."""
     models: tuple[str, ...]
-    """Names of the models that it fits."""
+    """Names of the models for which it is suited."""
     kept: bool = False
     """Whether a run keeps it, so that the page plays it at once."""
 
@@ -49,7 +49,7 @@ def create_app(
 ) -> FastAPI:
     """The service for some models, by name; ``aside`` computes bodies with the same models, in other processes.
 
-    ``token``: that clients must present; None: none is needed, and the server listens on loopback only.
+    ``token``: what clients must present; None: nothing is needed, and the server listens on loopback only.
     """
     # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)

@@ -28,7 +28,7 @@ from .batch import answer
 from .limits import Limits
 
 PIECE = 64 * 1024
-"""Bytes that are passed on before other tasks get their turn."""
+"""Bytes passed on before other tasks get their turn."""
 Answer = tuple[int, bytes]
 FAILED: Answer = (503, b'{"detail": "The body could not be computed here now; try again later."}')
 
@@ -72,7 +72,7 @@ class Aside:
         """End the mother, and with it all computations."""
         if self._mother is not None:
             self._mother.close()
-            os.kill(self._process, signal.SIGKILL)  # never its children's number: it is still to be waited for
+            os.kill(self._process, signal.SIGKILL)  # its number cannot be another process's: it is not yet waited for
             os.waitpid(self._process, 0)
             self._mother = None
 
@@ -138,7 +138,7 @@ def _mother(channel: socket.socket, models: Mapping[str, Decoder], limits: Limit
 
     _leave_behind(channel)
     channel = socket.socket(fileno=3)
-    torch.set_num_threads(1)  # others would be threads of the server, which are not here
+    torch.set_num_threads(1)  # the server's threads do not exist in this process
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
         if not message:
@@ -152,7 +152,7 @@ def _mother(channel: socket.socket, models: Mapping[str, Decoder], limits: Limit
 
 
 def _leave_behind(channel: socket.socket) -> None:
-    """Drop everything of the server's but its memory: connections, files, signal handlers. Makes the channel descriptor 3."""
+    """Drop all that is the server's except its memory: connections, files, signal handlers. The channel becomes descriptor 3."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):  # Ctrl-C is the server's; children are not waited for
         signal.signal(number, signal.SIG_IGN)
@@ -175,7 +175,7 @@ def _child(connection: socket.socket, models: Mapping[str, Decoder], limits: Lim
             head: dict[str, Any] = json.loads(file.readline())
             body = file.read(head["size"])
         if len(body) == head["size"]:
-            # From here on the only event can be the end: SIGIO, which kills.
+            # From here on the only possible event is the end: SIGIO, which kills.
             fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
             flags = fcntl.fcntl(connection, fcntl.F_GETFL)
             fcntl.fcntl(connection, fcntl.F_SETFL, flags | os.O_ASYNC)
@@ -195,7 +195,7 @@ def _bound(limits: Limits) -> None:
 
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.setitimer(signal.ITIMER_REAL, limits.batch_seconds + 1)  # by its default it kills
+    signal.setitimer(signal.ITIMER_REAL, limits.batch_seconds + 1)  # kills by default
     with contextlib.suppress(OSError, ValueError):  # /proc is Linux's
         with open("/proc/self/statm") as file:
             here = int(file.read().split()[0]) * resource.getpagesize()

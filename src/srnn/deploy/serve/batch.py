@@ -1,7 +1,7 @@
 """Whole sequences over HTTP, one or several at a time, each through a session of its own.
 
-It uses the decoder of streams, so a sequence as long as those of training gets a stream's decision; a longer one is no stream
-of several, but gets one of its own. All of this runs in a process of its own (aside.py).
+It uses the streams' decoder, so a sequence as long as those of training gets the decision of a stream; a longer one is not cut
+into several, but gets one decision. All of this runs in a process of its own (aside.py).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
             raise SrnnError(f"The body is not a .npy file of numbers. {error}") from error
         if array.dtype.kind not in "fiub":
             raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
-        if array.ndim != 3 or array.shape[2] != channels:  # an empty one has been refused
+        if array.ndim != 3 or array.shape[2] != channels:  # empty arrays have been refused
             raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
         _check_count(len(array), limits)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
@@ -99,11 +99,11 @@ def _check_count(count: int, limits: Limits) -> None:
 
 
 def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
-    """The answer for one sequence (samples, channels): one decision, of all of it, as ``predict`` makes it of a recording."""
+    """The answer for one sequence (samples, channels): one decision about all of it, as by ``predict`` for a recording."""
     samples = decoder.task.as_clip(samples, decoder.signal)
     session = decoder.open(whole=True)
     parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
-    late = np.zeros((decoder.lag, decoder.stream.inputs), np.float32)  # until what comes late is known
+    late = np.zeros((decoder.lag, decoder.stream.inputs), np.float32)  # until late labels are known
     parts.append(session.decide_last(np.concatenate([session.encoder.flush(), late])))
     decisions = Decisions(*(column[decoder.lag :] for column in Decisions.joined(parts)))
     if not len(decisions.steps):

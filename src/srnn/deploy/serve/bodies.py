@@ -30,7 +30,7 @@ class Bodies:
         self._bytes = 0
         # One part of one body at a time: a hundred bodies take no more of the loop's time than one.
         self._pace = asyncio.Lock()
-        self._sent: dict[_Upload, None] = {}  # those that are being sent, in their order
+        self._sent: dict[_Upload, None] = {}  # bodies being received, in order of arrival
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[list[bytes]]:
@@ -68,7 +68,7 @@ class Bodies:
         while self._bytes > self._limits.waiting_bytes and self._sent:
             first = next(iter(self._sent))
             del self._sent[first]
-            if not first.patience.expired():  # else it ends in this turn of the loop, and must not be told so again
+            if not first.patience.expired():  # else it ends in this turn, and cannot be rescheduled
                 first.gave_way = True
                 first.patience.reschedule(asyncio.get_running_loop().time())
             self._bytes -= first.size
@@ -107,7 +107,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 def in_pieces(content: bytes | memoryview, status: int, kind: str, headers: Mapping[str, str]) -> Response:
-    """A response that is buffered for its client piece by piece, not as a whole; of a view nothing else is copied."""
+    """A response that is buffered for its client piece by piece, not as a whole; of a view, only these pieces are copied."""
     if len(content) <= PIECE:
         return Response(bytes(content), status, headers, kind)
 

@@ -2,8 +2,8 @@
 
 uvicorn bounds a message's size, reads no further than the application, and stops writing to a client that does not read. It does
 not bound how long a request may take (each one, not only the first), how long a client may leave its answers unread, how much of
-the loop's time many small frames, headers or chunks take that arrive at once, or answers to pings, which it writes whether they
-are read or not. And a client's mistake is not a server error: no client can fill its log.
+the loop's time is taken by many small frames, headers or chunks that arrive at once, or answers to pings, which it writes whether
+they are read or not. Also, a client's mistake is not treated as a server error: no client can fill the log.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .limits import Limits
 from .places import BUSY, GUEST, STRANGER, STREAM, Places
 
 SLICE = 512
-"""Bytes parsed before other tasks get their turn; they may contain many small items: some 85 frames, a millisecond."""
+"""Bytes parsed before other tasks get their turn; they may contain many small items: some 85 frames, taking a millisecond."""
 READ = 64 * 1024
 """Bytes of a body that are read at a time."""
 PIPELINED = 4096
 """Bytes of further requests that may be buffered while one is answered."""
 HEADER_LINES = 128
 GONE = "srnn.gone"
-"""Key in a WebSocket's scope: a function that says whether its client has gone, to whom nothing may be there to be sent."""
+"""Key in a WebSocket's scope: a function that tells whether its client has gone, for when there is nothing to send to it."""
 PROGRESS = 16384
 """Bytes that a client must read within ``send_seconds``, if that many are buffered for it."""
 
@@ -46,9 +46,9 @@ class Patient(asyncio.Protocol):
     _rest: bytearray
     _reading: asyncio.TimerHandle | None = None
     _timer: asyncio.TimerHandle | None = None
-    """Aborts a client that says nothing."""
+    """Aborts the connection of a silent client."""
     _turn: asyncio.Handle | None = None
-    """When more of ``_rest``, what has come and was not looked at, is taken."""
+    """The next turn for ``_rest``, what has been received but not yet parsed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,7 +70,7 @@ class Patient(asyncio.Protocol):
         super().connection_lost(exc)
 
     def _expire_after(self, seconds: float | None) -> None:
-        """Abort the connection then, if nothing else is said before; None: do not."""
+        """Abort the connection after so many seconds, unless called again before then; None: do not abort it."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
@@ -95,13 +95,13 @@ class Patient(asyncio.Protocol):
 class GuardedHTTP(Patient, H11Protocol):
     """HTTP in which the head of every request, and its body, must arrive within ``start_seconds``."""
 
-    _phase = ""  # "head" or "body": what the client is waited for with; "answer": it waits
+    _phase = ""  # "head" or "body": what the client has yet to send; "answer": it waits
     _lines = 0  # of the head, so far
-    _sliced = True  # what comes may hold many small things: a head, or a body in chunks
+    _sliced = True  # whether what comes may hold many small items: a head, or a body in chunks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        with contextlib.suppress(AttributeError):  # of asyncio's own transports: what they read at a time, else 256 KiB
+        with contextlib.suppress(AttributeError):  # asyncio's own transports read so much at a time, else 256 KiB
             transport.max_size = READ  # type: ignore[attr-defined]
         self.places.enter(transport)
         self._settle()
@@ -142,7 +142,7 @@ class GuardedHTTP(Patient, H11Protocol):
                 self.send_400_response(f"A request may have at most {HEADER_LINES} headers.")
                 return
         self._settle()
-        if self._phase == "answer":  # further requests; uvicorn would read no more, and not see that the client goes
+        if self._phase == "answer":  # further requests; uvicorn would stop reading, and not notice that the client goes
             if len(self.conn.trailing_data[0]) > PIPELINED:
                 self.transport.abort()
             elif not self._rest:
@@ -164,7 +164,7 @@ class GuardedHTTP(Patient, H11Protocol):
         self._sliced = phase == "head" or any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def on_response_complete(self) -> None:
-        self._phase = "answered"  # the next one has a time of its own, even if it is here already
+        self._phase = "answered"  # the next request has its own time limit, even if it is here already
         super().on_response_complete()
         if self.transport.get_protocol() is self:
             self._settle()
@@ -176,7 +176,7 @@ class GuardedHTTP(Patient, H11Protocol):
     def send_400_response(self, msg: str) -> None:
         try:
             super().send_400_response(msg)
-        except h11.LocalProtocolError:  # it has an answer already, and what is wrong came after that
+        except h11.LocalProtocolError:  # it has an answer already, and the error came after that
             self.transport.abort()
 
 
@@ -192,7 +192,7 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest.clear()
-        while not self.queue.empty():  # what nobody wants to hear of any more
+        while not self.queue.empty():  # messages that nobody will receive
             self.queue.get_nowait()
         super().connection_lost(exc)
 
@@ -207,18 +207,18 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
-            raise ClientDisconnected  # closed for what a frame was; uvicorn would call it a mistake of the application
+            raise ClientDisconnected  # closed because of a bad frame; uvicorn would blame the application
         await super().send(message)
         if message["type"] == "websocket.accept" and not self.disconnected:
             self.places.set_rank(self.transport, STREAM)
             self._expire_after(None)
-        # A refusal (401, 404, ...) is an answer too; uvicorn would log it as a handshake that was forgotten.
+        # A refusal (401, 404, ...) is an answer, too; uvicorn would log it as a forgotten handshake.
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
 
     async def receive(self) -> Any:
         if self._rest or not self.queue.empty():
-            await asyncio.sleep(0)  # nothing would make it wait: the others' turn
+            await asyncio.sleep(0)  # nothing else makes it wait: give others their turn
         message = await super().receive()
         if self._rest and not self.read_paused and self._turn is None:
             self._turn = self.loop.call_soon(self._feed)
@@ -260,13 +260,13 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
             super().handle_text(event)
 
     def handle_cont(self, event: Any) -> None:
-        if len(self.frames) > self.limits.message_bytes // 16:  # empty ones would add up for ever
+        if len(self.frames) > self.limits.message_bytes // 16:  # empty ones could accumulate for ever
             self._fail(1009)
         elif self.curr_msg_data_type != "text" or self._is_text(event):
             super().handle_cont(event)
 
     def _is_text(self, event: Any) -> bool:
-        """Whether a text message is UTF-8 so far; if not, it fails at once. uvicorn would log a traceback."""
+        """Whether a text message is UTF-8 so far; if not, the connection fails at once. uvicorn would log a traceback."""
         try:
             self._decoder.decode(event.data, event.fin)
         except UnicodeDecodeError:
@@ -288,5 +288,5 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
 
 
 def guarded(protocol: type[Patient], limits: Limits, places: Places) -> type[Any]:
-    """The protocol of one server."""
+    """The protocol class for one server."""
     return type(protocol.__name__, (protocol,), {"limits": limits, "places": places})

@@ -1,4 +1,4 @@
-"""The messages of a stream, of which docs/serve.md has a table: text is JSON objects with a "type", binary is samples."""
+"""The messages of a stream (docs/serve.md has a table): text messages are JSON objects with a "type", binary ones samples."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Start:
     """The options that a client has chosen."""
 
     format: SampleFormat = "float32"
-    """Of binary messages: little-endian, channels interleaved."""
+    """The format of binary messages: little-endian, channels interleaved."""
     report: Report = "step"
     """Which decisions are sent."""
     probabilities: bool = False
-    """Of all classes, with each decision."""
+    """Whether each decision comes with the probabilities of all classes."""
     trace: bool = False
     state: bytes | None = None
-    """That the server sent; samples are then sent from its "samples" on."""
+    """A state from the server, to continue from; the client then sends samples from its "samples" on."""
     state_every: int | None = None
-    """Samples."""
+    """Samples after which the server sends a state; None: it does not."""
 
 
 def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
     """A text message: an object with one of the known types. SrnnError for anything else.
 
-    Parsing blocks all streams while it lasts, and its time depends on lists and objects: they are counted first.
+    Parsing blocks all streams while it lasts, and its time depends on lists and objects, so these are counted first.
     """
     if text.count("[") + text.count("{") > most_lists:
         raise SrnnError(
@@ -93,7 +93,7 @@ def read_rows(rows: object, channels: int) -> Array:
     """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
     lists = rows if isinstance(rows, list) else [rows]
     types = {type(value) for row in lists for value in (row if isinstance(row, list) else [row])}
-    if not types <= {int, float}:  # numpy would give each text the room of the longest: gigabytes
+    if not types <= {int, float}:  # numpy would give each text the size of the longest: gigabytes
         raise SrnnError("Samples must be rows of numbers.")
     try:
         x = np.asarray(rows)
@@ -111,7 +111,7 @@ def read_rows(rows: object, channels: int) -> Array:
 
 
 def finite_json(value: Any) -> str:
-    """JSON. SrnnError for numbers that are not finite, which it cannot represent: samples of 1e38 lead to them."""
+    """A value as JSON. SrnnError for numbers that are not finite, which JSON cannot represent: samples of 1e38 lead to them."""
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError as error:
@@ -130,14 +130,14 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
 
 
 def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:
-    """The rows ``keep`` (booleans) of some decisions, column by column."""
+    """The message with the rows ``keep`` (booleans) of some decisions, column by column."""
     steps, scores, final = decisions if keep.all() else (column[keep] for column in decisions)
     believed = decoder.probabilities(scores).round(6)
     message: dict[str, Any] = {
         "type": "decisions",
         "steps": steps.tolist(),
         "classes": scores.argmax(-1).tolist(),
-        "probability": believed.max(-1).tolist(),  # scores and probabilities have one order
+        "probability": believed.max(-1).tolist(),  # scores and probabilities have the same order
         "final": final.tolist(),
     }
     if with_probabilities:

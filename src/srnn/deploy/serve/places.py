@@ -1,8 +1,8 @@
 """The connections, and which of them are closed when places run out.
 
 A connection that waits for its client (for a request, or the rest of one) can be closed without loss, a running stream cannot. So
-no new connection is refused while others wait: the one that has waited longest is closed, those without the token first.
-As there are fewer streams than places, there is always one that can be closed.
+no new connection is refused while others wait: the one that has waited longest is closed, starting with those without the token.
+As there are fewer streams than places, there is always a connection that can be closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ipaddress
 from typing import Any
 
 STRANGER, GUEST, BUSY, STREAM = range(4)
-"""Ranks, in the order of closing: waits without having presented the token; waits with it; is being answered; streams."""
+"""Ranks, in the order of closing: waits without having presented the token; waits with it; being answered; streaming."""
 
 
 class Places:
@@ -19,12 +19,12 @@ class Places:
 
     Args:
         most: max simultaneous connections; more than the max number of streams.
-        of_address: max connections of one address; None: half of all, and loopback addresses are unlimited.
+        of_address: max connections of one address; None: half of all, with no limit for loopback addresses.
     """
 
     def __init__(self, most: int, of_address: int | None = None) -> None:
         self._most, self._of_address = most, of_address
-        self._ranks: tuple[dict[Any, None], ...] = ({}, {}, {}, {})  # transports; dictionaries, for they keep the order
+        self._ranks: tuple[dict[Any, None], ...] = ({}, {}, {}, {})  # transports; dictionaries, as they keep the order
         self._rank: dict[Any, int] = {}
         self._addresses: dict[str, dict[Any, None]] = {}
 
@@ -32,7 +32,7 @@ class Places:
         return len(self._rank)
 
     def enter(self, transport: Any) -> None:
-        """Add a new connection, at the lowest rank. Aborts another one, or this one if its address has nothing but streams."""
+        """Add a new connection, at the lowest rank. Aborts another if need be, or this one if its address has only streams."""
         address, bound = self._address(transport)
         neighbours = self._addresses.setdefault(address, {})
         if len(neighbours) >= bound:
@@ -80,11 +80,11 @@ class Places:
         if self._rank[one] == STREAM:
             instead.abort()
         else:
-            self.leave(one)  # at once; its protocol hears of it in the loop's next turn
+            self.leave(one)  # at once: its protocol is told only in the loop's next turn
             one.abort()
 
     def _address(self, transport: Any) -> tuple[str, int]:
-        """The group with which a connection is counted, and the max size of that group."""
+        """The group in which a connection is counted, and the maximal size of that group."""
         peer = transport.get_extra_info("peername")
         bound = self._most // 2 if self._of_address is None else self._of_address
         try:

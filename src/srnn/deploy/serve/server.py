@@ -15,7 +15,7 @@ from .limits import Limits
 from .places import Places
 
 GRACE = 2
-"""Seconds that connections have to end when the server stops."""
+"""Seconds in which connections have to end when the server stops."""
 LARGEST_HEAD = 16 * 1024
 """Max bytes of a request before its body."""
 
@@ -55,12 +55,12 @@ def make_server(
     places = Places(int(limits.streams) + SPARE_CONNECTIONS, limits.address_connections)
     aside = Aside(models, limits)
     app = create_app(models, aside, limits=limits, token=token, recordings=recordings)
-    # The loop: uvicorn's choice for Windows knows no readers, by which the Acceptor learns of connections.
+    # The loop: uvicorn's choice for Windows has no readers, by which the Acceptor learns of connections.
     config = uvicorn.Config(
         app, host=host, port=port, http=guarded(GuardedHTTP, limits, places), ws=guarded(GuardedWebSocket, limits, places),
         lifespan="off", loop="asyncio:SelectorEventLoop", log_level="error", access_log=False, server_header=False,
         proxy_headers=False, ws_max_size=int(limits.message_bytes),
-        ws_per_message_deflate=False,  # no small message becomes a large one
+        ws_per_message_deflate=False,  # so that no small message becomes a large one
         h11_max_incomplete_event_size=LARGEST_HEAD, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ def make_server(
         """Accepts connections itself, and computes bodies in other processes."""
 
         def handle_exit(self, sig: int, frame: Any) -> None:
-            # No signal makes it stop at once: it is about to, and streams that are cut short are errors in its log.
+            # No signal makes it stop at once: it is already stopping, and streams cut short would be errors in its log.
             super().handle_exit(sig, frame)
             self.force_exit = False
 
@@ -97,8 +97,8 @@ def make_server(
 def spare_collections() -> None:
     """Keep Python's garbage collections from stalling every stream. Call it once the models are loaded.
 
-    Scanning the libraries' objects, some 200,000, took a fifth of a second each time: they are excluded from now on. Those of 300
-    streams still take a tenth of a second, and hardly any is garbage: old ones are scanned a tenth as often.
+    Scanning the libraries' objects, some 200,000, took a fifth of a second each time: they are excluded from now on. Objects of
+    300 streams still take a tenth of a second, and hardly any are garbage: old ones are scanned a tenth as often.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
-"""One WebSocket stream, with its own session and pace. At worst its client's actions end this stream only.
+"""One WebSocket stream, with its own session and pace. At worst, its client's actions end only this stream.
 
 All streams are computed in the event loop, in turns of a few hundred samples (about a millisecond), so that a client that sends
-much delays only itself; only encoders that take longer use a thread. The next message is read only when the last one has been
+much delays only itself; encoders that take longer use a thread. The next message is read only when the last one has been
 handled; output waits until the client reads it.
 """
 
@@ -44,7 +44,7 @@ NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
 
 
 class TooLong(SrnnError):
-    """A client takes more time than it has."""
+    """A client takes more time than it is allowed."""
 
 
 class StreamConnection:
@@ -54,12 +54,12 @@ class StreamConnection:
         self._socket, self._name, self._decoder, self._limits, self._key = socket, name, decoder, limits, key
         self._session: Session = decoder.open()
         self._start = Start()
-        self._told = 0  # samples at the last state that was told
+        self._told = 0  # samples at the last state that was sent
         self._until = time.monotonic() + limits.stream_seconds
 
     async def run(self) -> None:
         """Serve the stream. Never raises for a client's actions."""
-        # Samples of 1e38 overflow, which is the client's business and not worth a warning by the server.
+        # Samples of 1e38 overflow, which is the client's concern and not worth a warning by the server.
         with np.errstate(all="ignore"), suppress(WebSocketDisconnect):
             try:
                 await self._begin()
@@ -86,7 +86,7 @@ class StreamConnection:
         )  # fmt: skip
 
     async def _answer(self, message: dict[str, Any]) -> bool:
-        """Handle a message; False: it was the last."""
+        """Handle a message; returns False if it was the last one."""
         if "text" not in message:
             signal = self._decoder.signal
             samples = read_samples(message["bytes"], signal.channels, self._start.format, signal.int16_scale)

@@ -1,4 +1,4 @@
-"""What a stream decides, step by step: as columns, a step by itself, and which steps are worth a line."""
+"""What a stream decides, step by step: as columns, as single steps, and which of the steps are worth a line."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Decisions(NamedTuple):
     """What became known at T steps."""
 
     steps: Array
-    """(T,) their numbers since the stream's start; successive, but for those that an early exit left out. Where labels come
-    late, a step's class is that of the step ``decoder.lag`` before it."""
+    """(T,) step numbers since the stream's start; consecutive, except for steps skipped after an early exit. Where labels come
+    late, the class given at a step is that of the step ``decoder.lag`` before it."""
     scores: Array
-    """(T, classes) float64: class scores, were the sequence to end there."""
+    """(T, classes) float64: class scores, as if the sequence ended there."""
     final: Array
-    """(T,) booleans: a sequence ends with the step: its segment is over, or an early exit was taken, or the stream is."""
+    """(T,) booleans: whether a sequence ends with the step: its segment or the stream is over, or an early exit was taken."""
 
     @classmethod
     def joined(cls, parts: Sequence[Decisions]) -> Decisions:
-        """Those of successive stretches of a stream as one."""
+        """The decisions of successive stretches of a stream as one."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     @property
@@ -39,8 +39,8 @@ class Decision(NamedTuple):
 
     step: int
     seconds: float | None
-    """When in the signal that was which it names, from the stream's start: the step's time, less the lag of labels that come
-    late; None: steps are not in time."""
+    """When what the decision names was in the signal, from the stream's start: the step's time, less the lag of labels that
+    come late; None: steps are not in time."""
     number: int
     """The class."""
     label: str
@@ -59,9 +59,9 @@ class Chooser:
         self.report, self._before = report, -1
 
     def __call__(self, classes: npt.ArrayLike, final: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Of the next T decisions, by the class of each (T,) and whether it is final (T,): booleans (T,)."""
+        """Which of the next T decisions, by the class of each (T,) and whether it is final (T,): booleans (T,)."""
         ends = np.asarray(final, bool)
         if self.report != "change":
             return ends if self.report == "end" else np.ones_like(ends)
-        *before, self._before = self._before, *np.where(ends, -1, classes).tolist()  # a next sequence begins anew
+        *before, self._before = self._before, *np.where(ends, -1, classes).tolist()  # the next sequence begins afresh
         return ends | (np.asarray(before) != classes)

@@ -1,14 +1,14 @@
-"""From a signal to decisions, as it comes: a run's encoder, its network one step at a time, and its class scores.
+"""From a signal to decisions, as it arrives: a run's encoder, its network one step at a time, and its class scores.
 
 ::
 
     decoder = Decoder.of(srnn.load("runs/ecg-adlif-s0"))
     session = decoder.open()
-    decisions = session.push(block)              # (samples, channels) -> what is now known, a row a step
+    decisions = session.push(block)              # (samples, channels) -> what is now known, one row per step
     data = session.save()                        # bytes
-    session = decoder.restore(data)              # continues to the same bits, in another process too
+    session = decoder.restore(data)              # continues to the same bits, even in another process
 
-A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. Block sizes change no bit of the result.
+A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. The result is the same to the bit for any block size.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Decoder:
     """A trained network with its encoder and its scores, from which any number of independent sessions can be opened.
 
     Args:
-        trained: an SRNN that reads forwards only, and its task; initial states that are random are the same for every session.
+        trained: an SRNN that reads forwards only, and its task; random initial states are the same for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
         segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
-        policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
-            sequence has one label.
+        policy: ends a sequence as soon as the network is sure enough; the network then rests until the next segment. Only where
+            a sequence has one label.
         learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
 
     Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
@@ -79,7 +79,7 @@ class Decoder:
         self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
         self.classes, self.lag = task.class_names, task.lag(signal.form)
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
-        """From one step to the next; None: steps are not in time."""
+        """Seconds from one step to the next; None: steps are not in time."""
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
         self._initial = self.stream.flat_state()
         settings = [task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()]
@@ -99,14 +99,14 @@ class Decoder:
             model: a trained network, a run folder or a model's file.
             form: what is pushed, "signal": what a sensor gives; "steps": the network's own input; "auto": the signal, where
                 training data were encoded the same way, else steps.
-            data_dir: where training data are, for a model without the statistics that it needs.
-            scale: an ECG's mean and standard deviation of each lead, ([mean, ...], [std, ...]), in the signal's unit; None: those
-                of its first ``calibration`` seconds.
-            calibration: seconds, up to 60, from which scale or gain are measured where they are not given; None: 5.
+            data_dir: where training data are, for a model that lacks the statistics it needs.
+            scale: mean and standard deviation of an ECG's leads, ([mean, ...], [std, ...]), in the signal's unit; None: those of
+                its first ``calibration`` seconds.
+            calibration: seconds, up to 60, from which scale or gain is measured where it is not given; None: 5.
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
-            segment: seconds after which a sequence ends and the next begins; steps, where steps are not in time; None: where a
-                sequence has one label, as long as those of training, else never. 0: never.
-            policy: ends a sequence, which has one label, as soon as the network is sure enough; it then rests until the next.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and the next begins; None: where a
+                sequence has one label, the length of those in training, else never. 0: never.
+            policy: ends a sequence, which has one label, once the network is sure enough; the network then rests until the next.
             learn: how its sessions learn what they are told, each by itself; None: they do not.
 
         SrnnError for a network that cannot be streamed (it says why).
@@ -133,10 +133,10 @@ class Decoder:
         return cls(trained, signal, segment=steps, policy=policy, learn=learn)
 
     def _warm_up(self) -> None:
-        """Push something: what is imported or compiled at its first use is there before the first client comes."""
+        """Push something, so that what is imported or compiled at its first use is ready before the first client comes."""
         session, rng = self.open(), np.random.default_rng(0)
         encoder = session.encoder
-        # A second where much is held back for a scale: the end lets it go.
+        # At most one second, even where more is held back to measure a scale: ``finish`` releases it.
         count = min(encoder.latency, round(self.signal.rate or encoder.latency)) + 12 * encoder.hop
         for part in (1, count, 2):
             self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
@@ -144,11 +144,11 @@ class Decoder:
         self.stream.set_flat_state(self._initial)
 
     def open(self, whole: bool = False) -> Session:
-        """A new stream, at its beginning. ``whole``: it is one sequence, which no segment ends."""
+        """A new stream, at its beginning. ``whole``: it is one sequence, not cut into segments."""
         return Session(self, None if whole else self.segment)
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
-        """The session that ``save`` made the bytes of, with the same key. SrnnError if they are damaged, or another decoder's."""
+        """The session whose ``save``, with the same key, gave these bytes. SrnnError if they are damaged or another decoder's."""
         session = Session(self, self.segment)
         session.restore(data, key)
         return session
@@ -162,13 +162,13 @@ class Session:
     """One stream: ``model.stream()``, or ``decoder.open()`` for one of many. Use it from one thread at a time."""
 
     samples: int
-    """Samples that were pushed since the stream's start."""
+    """Samples pushed since the stream's start."""
     steps: int
-    """Steps that came out of them."""
+    """Steps into which they have been encoded."""
 
     def __init__(self, decoder: Decoder, segment: int | None) -> None:
         self.decoder, self.segment = decoder, segment
-        """Its decoder; and the steps of a sequence, None: it ends with the stream."""
+        """Its decoder; and the steps in a sequence, None: the sequence ends with the stream."""
         self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores = self._new_scores()
         self._stream = decoder.stream
@@ -181,14 +181,14 @@ class Session:
             self._stream = Stream(self._listener.network)
 
     def push(self, block: npt.ArrayLike) -> Decisions:
-        """(samples, channels), any number of them, or one sample (channels,) -> decisions of the steps that are now known.
+        """(samples, channels), any number of samples, or one sample (channels,) -> decisions of the steps that are now known.
 
         SrnnError, and nothing has changed, for a block that does not fit or is not finite.
         """
         return self.decide(self.encode(block))
 
     def finish(self) -> Decisions:
-        """The signal ends: decisions of the steps that were held back; the last one is final.
+        """End the signal: decisions of the steps that were held back; the last one is final.
 
         Where a sequence has one label and no step was held back, the last step's decision is given again, as final.
         """
@@ -205,7 +205,7 @@ class Session:
             with np.errstate(over="ignore"):
                 steps = self.encoder.push(samples)
         except SrnnError as error:
-            # The error names a sample of the block; the stream's is what is of use.
+            # The error counts samples within the block; the user needs their number in the stream.
             with np.errstate(over="ignore"):
                 wrong = np.argwhere(~np.isfinite(samples.astype(np.float32)))
             if not len(wrong):
@@ -214,13 +214,13 @@ class Session:
             raise SrnnError(
                 f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
             ) from error
-        if not np.isfinite(steps).all():  # only a scale, which keeps no state, makes such of finite samples
+        if not np.isfinite(steps).all():  # finite samples become such only by a scale, which keeps no state
             raise SrnnError("The samples are too large to be encoded: the network's inputs are not finite.")
         self.samples += len(samples)
         return steps
 
     def decide_last(self, steps: Array) -> Decisions:
-        """The second half of ``finish``, whose first is ``encoder.flush``."""
+        """The second half of ``finish``; the first is ``encoder.flush``."""
         rest = self.decide(steps)
         if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
             rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
@@ -230,9 +230,9 @@ class Session:
         return rest
 
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
-        """The second half of ``push``: steps (T, inputs), already encoded -> their decisions.
+        """The second half of ``push``: encoded steps (T, inputs) -> their decisions.
 
-        ``probe``: called after each step, rests too, with its number, ``decoder.stream`` having this session's state (slower).
+        ``probe`` (slower): called after each step, even a skipped one, with its number; ``decoder.stream`` then has our state.
         """
         stream, segment = self._stream, self.segment
         stream.set_flat_state(self._network)
@@ -292,7 +292,7 @@ class Session:
         return int(last) if len(exits) else None
 
     def _begin(self) -> None:
-        """The next segment."""
+        """Begin the next segment."""
         self._stream.set_flat_state(self.decoder._initial)
         if self._listener is not None:
             self._listener.end()
@@ -324,7 +324,7 @@ class Session:
         self._restart()
 
     def trained(self) -> Trained:
-        """The network as it has learnt to be, with its task: a model like any other."""
+        """The network with what it has learnt, and its task: a model like any other."""
         return self._learner().trained()
 
     def _learner(self) -> Listener:
@@ -333,7 +333,7 @@ class Session:
         return self._listener
 
     def _restart(self) -> None:
-        """Go on with what was learnt."""
+        """Continue with what was learnt."""
         listener = self._learner()
         self._stream = Stream(listener.network)
         if listener.state is not None and not listener.heard:
@@ -349,11 +349,11 @@ class Session:
         self.encoder.reset()
         self._network = self.decoder._initial
         self.samples = self.steps = 0
-        self._last: Array | None = None  # (classes,) the scores of the last step, if that was not final
+        self._last: Array | None = None  # (classes,) the scores of the last step, unless it was final
         self._new_segment()
 
     def save(self, key: bytes = b"") -> bytes:
-        """The state as bytes. With a ``key`` only who has it can make bytes that ``restore`` takes."""
+        """The state as bytes. With a ``key``, only its holders can make bytes that ``restore`` accepts."""
         arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
         arrays |= {"scores.steps": self._scores.steps[0], "scores.total": self._scores.total[0]}
         arrays |= {"network": self._network, "last": self._none.scores if self._last is None else self._last[None]}
@@ -364,7 +364,7 @@ class Session:
         return pack(arrays, info, key)
 
     def restore(self, data: bytes, key: bytes = b"") -> None:
-        """Go on from ``save``'s bytes. SrnnError, and nothing has changed, if they do not fit."""
+        """Continue from ``save``'s bytes. SrnnError, and nothing has changed, if they do not fit."""
         arrays, info = unpack(data, key)
         if info.get("decoder") != self.decoder.fingerprint:
             raise SrnnError("This state belongs to another network, or to other settings of the stream.")

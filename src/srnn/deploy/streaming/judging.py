@@ -4,10 +4,10 @@
     heard = listen(decoder, signal)
     judge(decoder, heard, clips, SpottingRule(0.8))
 
-Measured on a signal of all clips of a split, in an order drawn from a seed, with half a second to two of silence between them.
-Scored in the manner of MLPerf Tiny's streaming wake word benchmark, with all words at once: a word is understood if the first
-detection from its clip's beginning to half a window after its end names it, else it is a false reject; every other detection is
-a false accept, of clips that hold no word, too.
+The signal holds all clips of a split, in an order drawn from a seed, with half a second to two seconds of silence between them.
+Scoring follows MLPerf Tiny's streaming wake word benchmark, with all words at once: a word is understood if the first detection
+from its clip's beginning to half a window after its end names it, else it is a false reject; every other detection is a false
+accept, even in a clip that holds no word.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ GAP = (0.5, 2.0)
 GRID = [round(0.3 + 0.05 * step, 2) for step in range(14)], (1, 2, 3)
 """Thresholds and numbers of windows among which a rule is chosen."""
 CHOSEN_AT = (None, 20.0)
-"""Decibels of noise at which it is chosen; None: without."""
+"""Levels of noise at which a rule is chosen, in decibels below the clips; None: no noise."""
 
 
 class Clip(NamedTuple):
-    """A clip in the signal: its first sample, the one after its last, its class."""
+    """A clip in the signal: its first sample, the sample after its last, and its class."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Spotting:
-    """What was understood of a signal."""
+    """How much of a signal was understood."""
 
     seconds: float
     words: int
@@ -51,19 +51,19 @@ class Spotting:
     understood: int
     false_accepts: int
     mistaken: int
-    """Of these, words that were taken for others; the rest was heard where no word is."""
+    """False accepts in which a word was taken for another; the rest were heard where there is no word."""
     delays: tuple[float, ...]
-    """Of each word that was understood, seconds from its clip's beginning until the network has decided; the encoder's latency
-    is in it, computing is not."""
+    """Seconds from the beginning of each understood word's clip until the network has decided, including the encoder's latency
+    but not the time for computing."""
 
     @property
     def share(self) -> float:
-        """Of the words, that which was understood."""
+        """The fraction of the words that was understood."""
         return self.understood / max(1, self.words)
 
     @property
     def an_hour(self) -> float:
-        """False accepts."""
+        """False accepts per hour."""
         return 3600 * self.false_accepts / self.seconds
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def concatenated(
 ) -> tuple[npt.NDArray[np.float32], list[Clip]]:
     """All sounds of a split as one signal (samples, 1), and where each lies.
 
-    ``noise_db``: white noise is added, so many decibels below the mean power of the clips; None: none. SrnnError for a split
-    without sounds.
+    ``noise_db``: white noise is added, this many decibels below the mean power of the clips; None: no noise. SrnnError for a
+    split without sounds.
     """
     if split.signals is None or split.signals[0].shape[1] != 1:
         raise SrnnError("Words are spotted in sound, and the data of this task have none.")
@@ -107,7 +107,7 @@ class Heard(NamedTuple):
     """What the windows of a signal said."""
 
     seconds: float
-    """Of the signal."""
+    """Length of the signal."""
     ends: Array
     scores: Array
 
@@ -121,7 +121,7 @@ def listen(decoder: Decoder, signal: npt.ArrayLike) -> Heard:
 
 
 def judge(decoder: Decoder, heard: Heard, clips: Sequence[Clip], rule: SpottingRule) -> Spotting:
-    """What is understood by a rule."""
+    """What is understood with a rule."""
     rate, step, segment = decoder.signal.rate, decoder.step_seconds, decoder.segment
     assert rate is not None and step is not None and segment is not None
     known = Detector(decoder, rule).push(heard.ends, heard.scores)
@@ -147,8 +147,8 @@ def judge(decoder: Decoder, heard: Heard, clips: Sequence[Clip], rule: SpottingR
 
 
 def choose(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> SpottingRule:
-    """The rule that understands most words of a validation split, in the mean of the clean signal and 20 dB of noise, of those
-    with at most so many false accepts an hour in their mean. The one with the fewest, if all have more.
+    """The rule that understands most words of a validation split, on average over the clean signal and 20 dB of noise, among
+    those with at most ``allowed`` false accepts per hour on average; if all have more, the one with the fewest.
     """
     signals = [concatenated(split, decoder.signal.rate or 1.0, seed, noise) for noise in CHOSEN_AT]
     heard = [(listen(decoder, signal), clips) for signal, clips in signals]

@@ -17,8 +17,8 @@ from .spotting import Spotter
 
 
 def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
-    """Each step's decision by itself, but for those of the first steps that name what was before the stream: labels may come
-    late. SrnnError where the network's output is not finite."""
+    """Each step's decision by itself, except for those of the first steps where labels come late, which name what was before
+    the stream. SrnnError where the network's output is not finite."""
     if not len(known.steps):
         return []
     believed, step_seconds, lag = decoder.probabilities(known.scores), decoder.step_seconds, decoder.lag
@@ -36,12 +36,12 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
 class Timing:
     """The latency of blocks, from their arrival to their decisions.
 
-    A stream may never end, so the times are counted in classes 1 % wide, not kept: a percentile that is told is at most
+    A stream may never end, so the times are not kept but counted in classes 1 % wide: a reported percentile is at most
     1 % above the true one, and never below. Sum and maximum are exact.
     """
 
     LEAST, WIDTH = 1e-7, 1.01
-    """Seconds at the end of the first class; from one class's end to the next."""
+    """Seconds at the end of the first class; the factor from one class's end to the next."""
     CLASSES = 2600  # up to some 17,000 s
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Timing:
         self._counts = np.zeros(self.CLASSES, np.int64)
 
     def add(self, seconds: float) -> None:
-        """A block took so long."""
+        """Count a block that took this long."""
         self.blocks, self.total, self.most = self.blocks + 1, self.total + seconds, max(self.most, seconds)
         place = math.ceil(math.log(max(seconds, self.LEAST) / self.LEAST, self.WIDTH))
         self._counts[min(place, self.CLASSES - 1)] += 1
@@ -66,7 +66,7 @@ class Timing:
         return self.most if place == self.CLASSES - 1 else min(self.LEAST * self.WIDTH**place, self.most)
 
     def summary(self) -> dict[str, Any]:
-        """Real-time factor (seconds of work a second of signal) and percentiles of a block's latency in milliseconds."""
+        """Real-time factor (seconds of work per second of signal) and percentiles of a block's latency in milliseconds."""
         latency = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)} | {"max": self.most}
         return {
             "signal_seconds": round(self.signal, 6) if self.signal else None,
@@ -80,11 +80,11 @@ def run_source(
     session: Session | Spotter, source: Source, timing: Timing, *, real_time: bool = False, finish: bool = True,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[list[Decision]]:  # fmt: skip
-    """The decisions of each block, as soon as they are known, with their delays; after the last block those of the signal's end.
+    """The decisions of each block, as soon as they are known, with their delays; then those of the signal's end.
 
     Args:
-        timing: is written to.
-        real_time: wait so that blocks come as fast as the signal was recorded.
+        timing: receives the times.
+        real_time: wait so that blocks come only as fast as the signal was recorded.
         finish: the signal ends with the source; False: it continues later, and nothing is flushed.
     """
     decoder, rate = session.decoder, session.decoder.signal.rate
@@ -100,7 +100,7 @@ def run_source(
 
 
 def _timed(decoder: Decoder, timing: Timing, before: float | None, work: Callable[[], Decisions]) -> list[Decision]:
-    """``before``: seconds of the signal that came before the source's."""
+    """The decisions of some work, timed; ``before``: seconds of signal that came before the source's."""
     start = time.perf_counter()
     decisions = decisions_of(decoder, work())
     seconds = time.perf_counter() - start

@@ -1,7 +1,7 @@
 """A stream's state as bytes: to be stored in a file, or given to a client who returns after the server has ended.
 
     16 bytes   "srnn state" and the format's version, filled up with zeros
-    16 bytes   BLAKE2b of the rest, with a key if there is one: then nobody without the key can make a state that is taken
+    16 bytes   BLAKE2b of the rest, with a key if there is one: then nobody without the key can make a state that is accepted
     the rest   a safetensors file: named arrays, and JSON in its metadata
 
 Nothing is pickled, and nothing is used before the digest is verified.
@@ -57,7 +57,7 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
 
 
 def fingerprint(network: SRNN, summary: str) -> str:
-    """What tells a decoder's states from another's: its weights, its sizes, and its settings, of which ``summary`` tells."""
+    """What tells a decoder's states from another's: its weights, its sizes, and its settings, which ``summary`` describes."""
     digest = hashlib.blake2b(summary.encode(), digest_size=16)
     digest.update(repr(network).encode())
     for name, tensor in network.state_dict().items():

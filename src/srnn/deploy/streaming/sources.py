@@ -1,7 +1,7 @@
-"""Where a live signal comes from: a file, standard input, a microphone. Each gives blocks of samples, checked on the way.
+"""Where a live signal comes from: a file, standard input or a microphone. Each gives blocks of samples, checked on the way.
 
-a file     as ``data/recordings.py`` reads it, resampled where it states another rate than the one that is wanted; the rows of a
-           table without a column of time are given on as they are read
+a file     as ``data/recordings.py`` reads it, resampled where it states a rate other than the wanted one; the rows of a table
+           without a column of time are passed on as they are read
 -          standard input: rows as in a .csv, or raw little-endian float32 or int16, channels side by side
 microphone needs the extra ``mic`` (sounddevice, and with it the library PortAudio)
 """
@@ -35,7 +35,7 @@ class Source:
     name: str
     """For messages."""
     blocks: Iterator[Array]
-    """(samples, channels) each, at most as long as was asked for."""
+    """(samples, channels) each, at most as long as requested."""
 
     def whole(self) -> Array:
         """The rest of the signal, (samples, channels)."""
@@ -50,12 +50,12 @@ def open_source(
     """Open a signal.
 
     Args:
-        source: a file, or "-" for standard input, which is written as ``raw`` says.
+        source: a file, or "-" for standard input, in the format ``raw``.
         rate: samples per second that are wanted; None: not in time.
         block: samples in a block, at most.
         int16_scale: what raw int16 is divided by.
-        at_once: give on what has come through a pipe without waiting for a full block.
-        chosen, numbers: of a file, see ``read_signal``.
+        at_once: pass on what has come through a pipe without waiting for a full block.
+        chosen, numbers: for a file, see ``read_signal``.
 
     SrnnError, here or while it is read: missing, empty, truncated, another format or number of channels, not finite,
     a rate that cannot be resampled.
@@ -64,7 +64,7 @@ def open_source(
         stream = stdin or sys.stdin.buffer
         name = "standard input"
         if raw == "csv":
-            # From a pipe a row is given on as soon as it is there.
+            # A row from a pipe is passed on as soon as it is there.
             size = 1 if at_once and not stream.seekable() else block
             return Source(name, Rows(stream, name, channels, size).signal())
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
@@ -100,7 +100,7 @@ def _raw(
 
 
 def open_microphone(channels: int, rate: float | None, block: int, device: str | None = None) -> Source:
-    """Sound from the microphone, endless. ``device``: its number or part of its name; None: the system's default.
+    """Endless sound from the microphone. ``device``: its number or part of its name; None: the system's default.
 
     SrnnError: the extra is missing, there is no such device, it cannot give the rate, or its sound comes faster than it is read.
     """

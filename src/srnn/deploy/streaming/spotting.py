@@ -1,12 +1,12 @@
-"""Keyword spotting: words in a signal that never ends. How many a network understands, ``judging`` says.
+"""Keyword spotting: words in a signal that never ends. ``judging`` tells how many of them a network understands.
 
 spotter = Spotter(Decoder.of(srnn.load("speech-commands-mini")))
 heard = spotter.push(block)                  # Decisions: a row for each window's end; final where a word is detected
 
-windows    as long as a training sequence, four at a time, a quarter of their length apart, each from the initial state: so
+windows    as long as a training sequence, four at a time, a quarter of their length apart, each from the initial state, so that
            the network reads what it was trained on wherever a word begins
 detection  a window whose class is a word, with a probability of at least ``threshold``, by the mean of the scores of the last
-           ``smooth`` windows; then none for the length of a window
+           ``smooth`` windows; then no other for the length of a window
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...training.trained import Trained
 
 WINDOWS = 4
-"""That are open at a time."""
+"""Windows open at a time."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class SpottingRule:
     """When a word is detected; stored with a network."""
 
     threshold: float = 0.7
-    """Of the probability."""
+    """The least probability for a detection."""
     smooth: int = 1
-    """Windows over whose scores the mean is taken."""
+    """Number of windows whose scores are averaged."""
     chosen_on: str | None = None
-    """The split on which it was chosen."""
+    """The split on which the rule was chosen."""
     false_accepts: float | None = None
-    """That it was allowed there, an hour."""
+    """False accepts per hour that it was allowed there."""
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
@@ -52,7 +52,7 @@ class SpottingRule:
 
     @classmethod
     def of(cls, trained: Trained) -> Self:
-        """The network's own; where it has none, the default."""
+        """The network's own rule, or the default where it has none."""
         return cls() if trained.spotting is None else cls.from_dict(trained.spotting, trained.name)
 
     @classmethod
@@ -78,25 +78,25 @@ class Spotter:
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
         self._windows = Windows(decoder)
         rule = SpottingRule.of(decoder.trained) if rule is None else rule
-        self.decoder, self._front = decoder, decoder.open()  # of the session only the first half, its encoder
+        self.decoder, self._front = decoder, decoder.open()  # only the first half of the session is used, its encoder
         self.steps = 0
-        """That came out of the samples since the stream's start."""
+        """Steps encoded from the samples since the stream's start."""
         self._detector = Detector(decoder, rule)
 
     def push(self, block: npt.ArrayLike) -> Decisions:
-        """(samples, channels), any number of them, or one sample (channels,) -> the windows that have ended.
+        """(samples, channels), any number of samples, or one sample (channels,) -> the windows that have ended.
 
         ``final``: a word is detected. SrnnError for a block that does not fit or is not finite.
         """
         return self._decide(self._front.encode(block))
 
     def finish(self) -> Decisions:
-        """The signal ends: the windows that ended in what the encoder held back."""
+        """End the signal: the windows that ended in what the encoder held back."""
         return self._decide(self._front.encoder.flush())
 
     @property
     def samples(self) -> int:
-        """Samples that were pushed since the stream's start."""
+        """Samples pushed since the stream's start."""
         return self._front.samples
 
     def _decide(self, steps: Array) -> Decisions:
@@ -105,7 +105,7 @@ class Spotter:
 
 
 class Windows:
-    """Steps -> the scores of each window at its end, in the order of time.
+    """Steps -> the scores of each window at its end, in order of time.
 
     SrnnError for a network that does not tell words in time.
     """
@@ -114,11 +114,11 @@ class Windows:
         if decoder.segment is None or decoder.signal.rate is None or decoder.step_seconds is None:
             raise SrnnError("Words are spotted by a network with one label for each sound, of a known length.")
         apart = max(1, decoder.segment // WINDOWS)
-        self._late = list(range(0, decoder.segment, apart))  # steps that each has still to leave out
+        self._late = list(range(0, decoder.segment, apart))  # steps that each session still has to skip
         self._offsets, self._sessions = tuple(self._late), [decoder.open() for _ in self._late]
 
     def push(self, steps: Array) -> tuple[Array, Array]:
-        """(T, inputs) -> the last step of each window (W,), and its classes' scores (W, classes)."""
+        """(T, inputs) -> the last step of each window that has ended (W,), and its class scores (W, classes)."""
         ends, scores = [], []
         for number, session in enumerate(self._sessions):
             late = self._late[number]
@@ -140,7 +140,7 @@ class Detector:
         self._past, self._last = np.zeros((0, len(decoder.classes))), -decoder.segment
 
     def push(self, ends: Array, scores: Array) -> Decisions:
-        """The windows with the mean of their scores and those before; final: a word is detected."""
+        """The windows, each with the mean of its scores and those of the windows before; final: a word is detected."""
         smooth, before = self._rule.smooth, len(self._past)
         all_scores = np.concatenate([self._past, scores])
         rows = range(before, len(all_scores))
@@ -156,5 +156,5 @@ class Detector:
 
 
 def is_word(name: str) -> bool:
-    """Whether a class is one to be detected: names such as _silence_ and _unknown_ stand for all else."""
+    """Whether a class is a word to be detected: names such as _silence_ and _unknown_ stand for everything else."""
     return not name.startswith("_")

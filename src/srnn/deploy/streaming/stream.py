@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _SteppedNetwork:
-    """Stands for ``PackedNetwork`` where that cannot run: any network, by its own ``run``."""
+    """Takes the place of ``PackedNetwork`` where it cannot run: steps any network by its own ``run``."""
 
     def __init__(self, net: SRNN, streams: int) -> None:
         self._net = net
@@ -82,12 +82,12 @@ def _network(net: SRNN, frozen: FrozenNetwork, streams: int) -> Any:
             raise SrnnError(f"The cpu backend cannot run this stream: {reason}.")
         kernels.warn_slow(reason)
     for layer in layers:
-        layer.backend = "reference"  # of the stream's own copy: the reason has been given
+        layer.backend = "reference"  # a change to the stream's own copy; the reason has been given
     return _SteppedNetwork(net, streams)
 
 
 class Stream:
-    """A network that is given one time step at a time, or blocks of any length; the results are the same to the last bit.
+    """A network that is fed one time step at a time, or blocks of any length; the results are the same to the last bit.
 
         stream = srnn.Stream(net)
         scores = stream.push(x_t)                  # x_t (inputs,) -> (outputs,)
@@ -98,14 +98,14 @@ class Stream:
         scores = many.push(x_t, active=mask)       # streams where the mask is False wait; their scores are 0
 
     Args:
-        net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: for
-            weights trained further make a new stream, and pass on the state (``new.state = old.state``).
+        net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: after
+            further training, make a new stream and pass on the state (``new.state = old.state``).
         streams: how many independent streams, a leading axis of everything; None: one, without that axis.
         generator: draws the initial state of neurons whose initial state is random (default: torch's global one).
 
-    Inputs are numpy arrays, torch tensors or sequences of real numbers, converted to ``stream.dtype``; a contiguous array of it
-    costs no copy. Only what is not zero costs time. Results are new numpy arrays. NaN and infinities are not looked for; they
-    spread as they do in ``net(x)``.
+    Inputs are numpy arrays, torch tensors or sequences of real numbers, converted to ``stream.dtype``; a contiguous array of that
+    dtype is not copied. Only non-zero values cost time. Results are new numpy arrays. NaN and infinities are not checked for;
+    they spread as they do in ``net(x)``.
 
     A stream runs on the CPU, in the calling thread. Use it from one thread at a time (different streams from different
     threads do run side by side), and fork freely. It can be pickled and copied, with its state, to the same bits.
@@ -128,7 +128,7 @@ class Stream:
         self.reset(generator=generator)
 
     def _prepare(self) -> None:
-        """What ``push`` needs at hand, for a step costs little more than its look-ups."""
+        """Keep at hand what ``push`` needs: a step costs little more than looking it up."""
         self.dtype = np.dtype(self.dtype.type)  # numpy's own object, not one that came out of a pickle
         lead = () if self.streams is None else (self.streams,)
         self._x_shape, self._out_shape = (*lead, self.inputs), (*lead, self.outputs)
@@ -144,7 +144,7 @@ class Stream:
         self._prepare()
 
     def __copy__(self) -> Stream:
-        return copy.deepcopy(self)  # else both would move one state
+        return copy.deepcopy(self)  # otherwise both would advance the same state
 
     def __repr__(self) -> str:
         return f"Stream({self.inputs} -> {self.outputs}, streams={self.streams}, {self.dtype})"
@@ -183,7 +183,7 @@ class Stream:
         return self.run(x[..., None, :], active)[..., 0, :]
 
     def push_events(self, channels: Any) -> Array:
-        """One step from the numbers of the input channels that spike (the others are 0); with ``streams=n`` n such lists."""
+        """One step, given the numbers of the input channels that spike (the rest are 0); with ``streams=n``, n such lists."""
         x = np.zeros(self._x_shape, self.dtype)
         rows = [channels] if self.streams is None else channels
         if not isinstance(rows, (Sequence, np.ndarray)) or len(rows) != self._count:
@@ -194,17 +194,17 @@ class Stream:
                 continue
             if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
                 raise SrnnError(f"Channels are integers in a list, not {chosen.dtype} of shape {chosen.shape}.")
-            # Seen as unsigned, negative numbers are large ones.
+            # Read as unsigned, negative numbers become large ones.
             if chosen.astype(np.int64, copy=False).view(np.uint64).max() >= self.inputs:
                 raise SrnnError(f"Channels must lie between 0 and {self.inputs - 1}.")
             row[chosen] = 1
         return self.push(x)
 
     def run(self, x: Any, active: Any = None) -> Array:
-        """Advance by a block: (T, inputs) -> (T, outputs), with ``streams=n`` (n, T, inputs) -> (n, T, outputs).
+        """Advance by a block: (T, inputs) -> (T, outputs), with ``streams=n``: (n, T, inputs) -> (n, T, outputs).
 
-        x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one stream; never made dense, they
-        are the fastest input.
+        x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one stream; they are
+        never made dense, and are the fastest input.
         """
         if isinstance(x, Spikes):
             shape = tuple(x.shape)
@@ -242,7 +242,7 @@ class Stream:
         return array
 
     def _which(self, active: Any) -> Array:
-        """The numbers of the streams that a mask means; of all of them for None."""
+        """The numbers of the streams that a mask selects; None selects all."""
         if active is None:
             return self._everyone
         mask = np.asarray(active)
@@ -254,7 +254,7 @@ class Stream:
 
     @property
     def state(self) -> State:
-        """A copy of the state, as ``net.run`` returns and takes it: a NamedTuple a layer, tensors (streams or 1, size).
+        """A copy of the state, as ``net.run`` returns and takes it: a NamedTuple per layer, of tensors (streams or 1, size).
 
         Assigning one continues from it, to the same bits.
         """
@@ -265,24 +265,24 @@ class Stream:
         self._set_state(state, slice(None), self._count)
 
     def state_part(self, layer: int, name: str) -> Array:
-        """A copy of ``state[layer].name``, a variable or ``s``, as an array (streams or 1, size): what costs least to watch."""
+        """A copy of ``state[layer].name``, a variable or ``s``, as an array (streams or 1, size): the cheapest to watch."""
         return self._network.part(layer, name)
 
     def get_state(self, number: int) -> State:
-        """A copy of the state of stream ``number``, as that of a batch of 1: to be kept, or continued by any other stream."""
+        """A copy of the state of stream ``number``, as for a batch of 1: to be kept, or continued by any other stream."""
         return self._network.state(self._one(number))
 
     def set_state(self, number: int, state: State) -> None:
-        """Continue stream ``number`` from a state of a batch of 1."""
+        """Continue stream ``number`` from the state of a batch of 1."""
         self._set_state(state, self._one(number), 1)
 
     @property
     def layout(self) -> str:
-        """What has to agree between two streams of a network for ``flat_state``: how the numbers lie."""
+        """How the numbers of ``flat_state`` are arranged: two streams of a network must agree in it to exchange them."""
         return f"{type(self._network).__name__} {self.dtype}"
 
     def flat_state(self, number: int = 0) -> Array:
-        """A copy of the state of stream ``number`` as one array of numbers: what costs least to take and to give back."""
+        """A copy of the state of stream ``number`` as one array of numbers: the cheapest to take and to set."""
         self._one(number)
         return self._network.flat(number)
 
@@ -299,8 +299,8 @@ class Stream:
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
-        """SrnnError for what no step of this network leaves behind: numbers that are not finite, spikes that are not 0 or 1,
-        ReLU activations below 0. (A random initial state may hold such spikes; it is not for this check.)"""
+        """SrnnError for a state in which no step of this network ends: numbers that are not finite, spikes that are not 0 or 1,
+        ReLU activations below 0. (A random initial state may hold such spikes; this check is not meant for it.)"""
         before = self.flat_state()
         self.set_flat_state(values)
         state = self.get_state(0)
@@ -318,7 +318,7 @@ class Stream:
             raise SrnnError("This state is not one that the network can be in.")
 
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
-        """Back to the initial state, all streams or those of a mask (n,); ``generator`` draws it where it is random."""
+        """Return all streams, or those in a mask (n,), to the initial state; ``generator`` draws it where it is random."""
         which = self._which(active)
         self._network.set_state(self._net.initial_state(len(which), generator), which)
 

@@ -26,13 +26,13 @@ from .hair_cell import HairCell
 __all__ = ["BasilarMembrane", "BushyCell", "BushyState", "Cochlea", "HairCell", "clip_key"]
 
 BLOCK = 100
-"""Places computed together: their arrays stay in the processor's cache."""
+"""Places that are computed together, so that their arrays stay in the processor's cache."""
 RATES = (1000, 1_000_000)
 """Supported sampling rates, lowest and highest, in Hz."""
 
 
 def clip_key(seed: int, name: str) -> int:
-    """The key of a clip's random numbers, 0 to 2^64 - 1, from the seed and the clip's name alone."""
+    """The key of a clip's random numbers, 0 to 2^64 - 1, from only the seed and the clip's name."""
     digest = hashlib.sha256(f"{seed}:{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "little")
 
@@ -45,17 +45,17 @@ class Cochlea:
     """
 
     places: int = 700
-    """Spike trains; unit 0 is at the base (high tones)."""
+    """Number of spike trains; unit 0 is at the base (high tones)."""
     rate: int = 48000
-    """Sampling rate of the sound inside, Hz; sound of another rate is resampled. Spikes have half this rate."""
+    """Sampling rate used internally, Hz; sound of another rate is resampled. Spikes have half this rate."""
     level: float | None = 0.3
-    """Root mean square that clips are normalised to; None: their own level, times ``gain``."""
+    """Root mean square to which clips are normalised; None: their own level, times ``gain``."""
     gain: float = 1.0
     """Factor on the sound where ``level`` is None."""
     ramps: bool = True
     """Fade a clip in over its first half, and out over its second."""
     pad: bool = True
-    """Compute clips at a few common lengths, with silence appended: transfer functions are then shared by many clips."""
+    """Compute clips at a few common lengths, with silence appended, so that many clips share transfer functions."""
     precision: str = "float32"
     """Precision of the basilar membrane's filter: float32, or float64 for checks."""
     membrane: BasilarMembrane = BasilarMembrane()
@@ -78,9 +78,9 @@ class Cochlea:
         return {f.name: stages.get(f.name, getattr(self, f.name)) for f in fields(self) if f.init}
 
     def firing_probability(self, samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.floating]:
-        """Probability (T, places) that a fibre fires within a step, of ``self.rate / 2`` a second, in the cochlea's precision.
+        """Probability (T, places) that a fibre fires within a step, at ``self.rate / 2`` per second, in the cochlea's precision.
 
-        ``samples``: (N,) mono sound in any unit, integers or floats, ``rate`` a second. SrnnError unless it is one channel of
+        ``samples``: (N,) mono sound in any unit, integers or floats, ``rate`` per second. SrnnError unless it is one channel of
         finite numbers with some sound in it.
         """
         return np.concatenate([probability for _, probability in self._blocks(samples, rate)], axis=1)
@@ -90,8 +90,8 @@ class Cochlea:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]:
         """Spikes of a clip, by time and then unit: times (S,) in seconds, and units (S,), 0 to places - 1.
 
-        ``samples`` and ``rate`` as for ``firing_probability``. ``seed``: 0 to 2^64 - 1; clips that share one share their random
-        numbers (``clip_key`` makes one for each).
+        ``samples`` and ``rate`` as for ``firing_probability``. ``seed``: 0 to 2^64 - 1; clips with the same seed share random
+        numbers (``clip_key`` makes a seed for each clip).
         """
         check_whole("A cochlea's seed", seed, 0, 2**64 - 1)
         steps, units = [], []
@@ -104,7 +104,7 @@ class Cochlea:
         return step[order] / (self.rate / 2), unit[order].astype(np.uint16)
 
     def _blocks(self, samples: npt.ArrayLike, rate: int) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
-        """The firing probability (T, P) of each block of places, after the first of these."""
+        """(first place, firing probability (T, P)) of each block of places."""
         from scipy.fft import rfft
 
         sound = as_sound(samples, np.float64)
@@ -116,7 +116,7 @@ class Cochlea:
             peak = np.abs(x).max()
             if not peak > 0:
                 raise SrnnError("A silent clip has no level to normalise; remove it.")
-            x /= peak  # no square overflows or vanishes
+            x /= peak  # so that no square overflows or vanishes
             x *= self.level / np.sqrt(np.mean(x**2))
         else:
             x *= self.gain
@@ -150,6 +150,6 @@ def _resample(x: npt.NDArray[np.float64], old: int, new: int) -> npt.NDArray[np.
 
 
 def _common_length(steps: int) -> int:
-    """The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): a quick FFT, few different lengths."""
+    """The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): few different lengths, with a fast FFT."""
     power = 2 ** max(0, (steps - 1).bit_length() - 3)
     return next(power * k for k in (4, 5, 6, 8) if power * k >= steps)

@@ -39,21 +39,21 @@ class BasilarMembrane:
     """The model's constants, in units of cm, g, s. The defaults are those of SHD and SSC."""
 
     length: float = 3.5
-    """From base to apex, in cm; the places lie on it evenly, both ends included."""
+    """Length from base to apex, in cm; the places are spread evenly along it, both ends included."""
     stiffness: float = 1e9
-    """C0, at the base."""
+    """C0, the stiffness at the base."""
     stiffness_offset: float = 3500.0
     """a."""
     decay: float = 3.0
     """alpha, per cm."""
     density: float = 1.0
-    """rho, of the fluid."""
+    """rho, the density of the fluid."""
     damping: float = 0.15
     """delta."""
     height: float = 0.1
-    """h, of the duct."""
+    """h, the height of the duct."""
     mass: float = 0.05
-    """m, per area of the membrane."""
+    """m, the mass per area of the membrane."""
 
     def __post_init__(self) -> None:
         check_constants(self)
@@ -89,7 +89,7 @@ class BasilarMembrane:
             return self.stiffness * s**2 - 1j * friction * s - inertia
 
         def antiderivative(s: npt.NDArray) -> npt.NDArray:
-            """Of 1 / (s sqrt(xi(s))) over s. For damping < 2 the logarithm's argument never meets its branch cut."""
+            """The integral of 1 / (s sqrt(xi(s))) over s. For damping < 2 the logarithm's argument never meets its branch cut."""
             root = 1j * np.sqrt(inertia)
             return -np.log((2 * root * np.sqrt(xi(s)) - 1j * friction * s - 2 * inertia) / s) / root
 
@@ -99,9 +99,9 @@ class BasilarMembrane:
 
 
 class TransferTables:
-    """Transfer functions computed once and kept, the least recently used dropped above ``CACHE_BYTES``.
+    """Transfer functions that are computed once and kept; above ``CACHE_BYTES``, the least recently used are dropped.
 
-    Thread-safe: a thread that needs a table which another one is computing waits for it.
+    Thread-safe: a thread that needs a table that another one is computing waits for it.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class TransferTables:
     ) -> npt.NDArray[np.complexfloating]:
         """(bins, P): the first ``bins`` of ``samples`` frequencies from 1 Hz to ``rate``, evenly spaced, at places (P,) in cm.
 
-        The converter behind SHD starts at 1 Hz where an FFT has 0 Hz: there the model has no value.
+        The converter behind SHD starts at 1 Hz, where an FFT has 0 Hz, because the model has no value at 0 Hz.
         """
         key = (membrane, place.tobytes(), samples, rate, bins, np.dtype(dtype).str)
         with self._lock:
@@ -143,7 +143,7 @@ class TransferTables:
 def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDArray[np.floating]:
     """Velocity over time, (T, P): the real part of the inverse FFT over T bins.
 
-    ``spectrum``: (K,) complex, the bins of the sound from 0 Hz up; those above are zero. ``table``: (K, P) transfer functions, of
+    ``spectrum``: (K,) complex, the bins of the sound from 0 Hz up; higher ones are zero. ``table``: (K, P) transfer functions, of
     the same dtype. ``samples``: T >= K, bins from 0 Hz to half the sound's rate; the result has half the sound's rate.
     """
     from scipy.fft import irfft

@@ -1,14 +1,14 @@
-"""The bushy cell: probability of firing -> spikes. It joins 40 noisy copies of a nerve fibre and so sharpens their timing.
+"""The bushy cell: probability of firing -> spikes. It combines 40 noisy copies of a nerve fibre, which sharpens their timing.
 
     Each copy fires within a step with the probability p of the hair cell, unless it fired less than a refractory period ago.
     I <- I exp(-dt / tau_syn) + copies that fire
     V <- V exp(-dt / tau_mem) + (weight / copies) dt I         a spike where V >= 1; then V = 0 for a refractory period
 
 Copies that are not refractory are alike, so only their number A matters: how many fire is one draw from the binomial
-distribution of A and p, instead of one draw a copy. The law of the spikes is the same.
+distribution of A and p, instead of one draw per copy. The spikes have the same distribution.
 
 Randomness is counter-based: the draw of a place and step is a SplitMix64 output (Steele et al. 2014) whose index is the pair.
-It depends on the key alone, never on what else was computed.
+It depends only on the key, never on what else was computed.
 
 Source: Rothman, Young & Manis 1993 for the cell; as a LIF neuron, Cramer et al. 2020.
 """
@@ -28,16 +28,16 @@ from .shared import check_constants
 
 
 class BushyState(NamedTuple):
-    """Of the cells of P places, in the middle of a sound."""
+    """The state of the cells of P places, in the middle of a sound."""
 
     recent: npt.NDArray[np.int32]
-    """(refractory steps, P): how many copies fired in each of the last steps, in a ring: step t is row t % rows."""
+    """(refractory steps, P): how many copies fired in each of the last steps, as a ring: step t is row t % rows."""
     current: npt.NDArray[np.float64]
     """(P,) I."""
     potential: npt.NDArray[np.float64]
     """(P,) V."""
     pause: npt.NDArray[np.int32]
-    """(P,) steps of the cell's refractory period that are left."""
+    """(P,) remaining steps of the cell's refractory period."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class BushyCell:
     tau_mem: float = 1e-3
     tau_syn: float = 0.5e-3
     refractory: float = 1e-3
-    """Of the copies and of the cell."""
+    """Refractory period of the copies and of the cell."""
     weight: float = 13000.0
-    """Of all copies together, per second."""
+    """Weight of all copies together, per second."""
 
     def __post_init__(self) -> None:
         check_constants(self)
@@ -62,7 +62,7 @@ class BushyCell:
         return math.ceil(self.refractory * rate - 1e-9)  # 1e-9: 0.001 * rate may lie just above an integer
 
     def rest(self, places: int, rate: float) -> BushyState:
-        """The cells before any sound."""
+        """The state of the cells before any sound."""
         recent = np.zeros((max(self.wait(rate), 1), places), np.int32)
         return BushyState(recent, np.zeros(places), np.zeros(places), np.zeros(places, np.int32))
 
@@ -73,9 +73,9 @@ class BushyCell:
         """Spikes of one cell per place: their steps and columns, (S,) each, by step and then column.
 
         Args:
-            probability: (T, P) of a copy firing within a sample, of ``rate`` a second.
-            key: of the random numbers, 0 to 2^64 - 1.
-            first_place, first_step: of column 0 and row 0, so that a block of places or steps gets the draws that it has in the
+            probability: (T, P) of a copy firing within a sample, at ``rate`` per second.
+            key: for the random numbers, 0 to 2^64 - 1.
+            first_place, first_step: of column 0 and row 0, so that a block of places or steps gets the same draws as in the
                 whole.
             state: the state to continue from, overwritten by the final one; None: no sound before.
         """
@@ -98,7 +98,7 @@ def _integrate(
     key: np.uint64, first_place: int, first_step: int, copies: int, bits: int, wait: int,
     keep_syn: float, keep_mem: float, gain: float, out_t: npt.NDArray, out_i: npt.NDArray,
 ) -> int:  # fmt: skip
-    """Number of spikes written. Short loops over places, each one SIMD code; only draws of 1 or more branch."""
+    """Number of spikes written. The short loops over places become SIMD code; only draws of 1 or more branch."""
     steps, places = p.shape
     free = np.full(places, copies, np.int32)
     for k in range(len(recent)):
@@ -120,7 +120,7 @@ def _integrate(
             for i in range(places):
                 power[i] *= power[i]
                 none[i] *= power[i] if (free[i] >> bit) & 1 else 1.0
-        # One uniform draw a place, SplitMix64 of its index. A row of indices holds 2^16 places.
+        # One uniform draw per place, SplitMix64 of its index. A row of indices holds 2^16 places.
         for i in range(places):
             index = np.uint64((step << 16) + first_place + i + 1)
             z = key + index * np.uint64(0x9E3779B97F4A7C15)

@@ -8,7 +8,7 @@ Transmitter moves between three reservoirs: free (q), in the cleft (c), reproces
     dw/dt = r c - x w
     p = h c dt                                               probability of firing within a step
 
-by Euler steps of one sample, none below 0, from the equilibrium of silence.
+by Euler steps of one sample, with none of them below 0, from the equilibrium in silence.
 
 Source: Meddis 1986 and 1988, J. Acoust. Soc. Am. 79:702 and 83:1056.
 """
