@@ -92,9 +92,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 for name in names:
                     _sync(Path(folder) / name)
                 _sync(Path(folder))
-            if (
-                os.name != "posix" and target.is_dir()
-            ):  # Windows puts no folder in the place of another, even of an empty one
+            # Windows puts no folder in the place of another, even of an empty one.
+            if os.name != "posix" and target.is_dir():
                 target.rmdir()
             os.replace(temporary, target)
         _sync(target.parent)
@@ -127,9 +126,8 @@ def only_writer(path: Path) -> Iterator[None]:
             remove_leftovers(target.parent)
             own = held.enter_context(new_folder_beside(target))
             for item in target.parent.iterdir():
-                same = (
-                    _OURS.fullmatch(item.name) and item.name[:-17] == own.name[:-17]
-                )  # but for the part drawn at random
+                # The same name but for the part drawn at random, and ".tmp".
+                same = _OURS.fullmatch(item.name) and item.name[:-17] == own.name[:-17]
                 if same and item != own and item.is_dir() and _is_written(item):
                     raise SrnnError(f"{path} is being written by another process; wait for it, or name another.")
         yield
@@ -143,9 +141,8 @@ def append_line(path: Path, line: str) -> None:
     """
     content, new = line.encode() + b"\n", not path.exists()
     with _failing(path):
-        flags = (
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        )  # else Windows adds to each line's end
+        # O_BINARY: else Windows adds to each line's end.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         handle = os.open(path, flags, 0o666)
         try:
             before = os.fstat(handle).st_size

@@ -111,8 +111,14 @@ def train(
     run = team.open_run(out, recipe, seed, resume)
     data, inputs = train_set.digest(), size_of_inputs(train_set)
     validation_data, validation_inputs = validation_set.digest(), size_of_inputs(validation_set)
-    state, gradients = TrainingState(mends=config.mend, data=data, inputs=inputs), Gradients(network, config)
-    state.validation_data, state.validation_inputs = validation_data, validation_inputs
+    state = TrainingState(
+        mends=config.mend,
+        data=data,
+        inputs=inputs,
+        validation_data=validation_data,
+        validation_inputs=validation_inputs,
+    )
+    gradients = Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
         others = state.data not in ("", data) or state.validation_data not in ("", validation_data)
