@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from srnn.files import (
     FormatLimits,
     append_line,
     files_in,
+    only_writer,
     parse_json,
     read_bytes,
     read_json,
@@ -230,3 +233,64 @@ def test_a_name_that_the_locale_cannot_say_is_written(tmp_path: Path) -> None:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "größe")], check=True, env={**os.environ, **locale})
     assert (tmp_path / "größe").read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="No space"), whole_folder(tmp_path / "a" / "out") as folder:
+        (folder / "one").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list((tmp_path / "a").iterdir()) == []
+    (tmp_path / "a" / "out").mkdir()  # an empty one is filled
+    with whole_folder(tmp_path / "a" / "out") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "one").write_text("1")
+    assert (tmp_path / "a" / "out" / "inner" / "one").read_text() == "1"
+    with pytest.raises(SrnnError, match="Cannot write"), whole_folder(tmp_path / "a" / "out"):
+        pass
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
+
+
+def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> None:
+    out, killed = tmp_path / "out", tmp_path / ".out-0123456789ab.tmp"
+    killed.mkdir()
+    with only_writer(out):
+        assert not killed.exists()
+        with pytest.raises(SrnnError, match="out is being written by another process; wait for it"), only_writer(out):
+            raise AssertionError
+        with only_writer(tmp_path / "out2"), whole_file(out) as file:
+            file.write(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_taken_for_a_leftover_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another writer, before it is locked: that was an error."""
+    real, taken = os.open, list[str]()
+
+    def late(path: Any, *arguments: Any, **options: Any) -> int:
+        if not taken and str(path).endswith(".tmp"):
+            taken.append(str(path))
+            os.rmdir(path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", late)
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "one").write_text("1")
+    assert taken and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_line_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write, room = tmp_path / "log", os.write, [10**6]
+
+    def narrow(handle: int, content: bytes) -> int:
+        if room[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        part = content[: room[0]]
+        room[0] -= len(part)
+        return write(handle, part)
+
+    monkeypatch.setattr(os, "write", narrow)
+    append_line(path, "first")
+    room[0] = 3
+    with pytest.raises(SrnnError, match=f"Cannot write {path}: No space left"):
+        append_line(path, "second")
+    assert path.read_text() == "first\n"

@@ -22,7 +22,6 @@ from srnn.files import (
     locked,
     locking,
     locks,
-    only_writer,
     remove_leftovers,
     whole_file,
     whole_folder,
@@ -348,67 +347,6 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_is_being_wr
         with whole_file(tmp_path / "other") as file:
             file.write(b"whole")
         assert sorted(path.name for path in tmp_path.iterdir()) == [".someone-else.tmp", "log", "other"]
-
-
-def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(SrnnError, match="No space"), whole_folder(tmp_path / "a" / "out") as folder:
-        (folder / "one").touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert list((tmp_path / "a").iterdir()) == []
-    (tmp_path / "a" / "out").mkdir()  # an empty one is filled
-    with whole_folder(tmp_path / "a" / "out") as folder:
-        (folder / "inner").mkdir()
-        (folder / "inner" / "one").write_text("1")
-    assert (tmp_path / "a" / "out" / "inner" / "one").read_text() == "1"
-    with pytest.raises(SrnnError, match="Cannot write"), whole_folder(tmp_path / "a" / "out"):
-        pass
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
-
-
-def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> None:
-    out, killed = tmp_path / "out", tmp_path / ".out-0123456789ab.tmp"
-    killed.mkdir()
-    with only_writer(out):
-        assert not killed.exists()
-        with pytest.raises(SrnnError, match="out is being written by another process; wait for it"), only_writer(out):
-            raise AssertionError
-        with only_writer(tmp_path / "out2"), whole_file(out) as file:
-            file.write(b"whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_folder_that_is_taken_for_a_leftover_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By another writer, before it is locked: that was an error."""
-    real, taken = os.open, list[str]()
-
-    def late(path: Any, *arguments: Any, **options: Any) -> int:
-        if not taken and str(path).endswith(".tmp"):
-            taken.append(str(path))
-            os.rmdir(path)
-        return real(path, *arguments, **options)
-
-    monkeypatch.setattr(os, "open", late)
-    with whole_folder(tmp_path / "out") as folder:
-        (folder / "one").write_text("1")
-    assert taken and [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_line_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, write, room = tmp_path / "log", os.write, [10**6]
-
-    def narrow(handle: int, content: bytes) -> int:
-        if room[0] == 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        part = content[: room[0]]
-        room[0] -= len(part)
-        return write(handle, part)
-
-    monkeypatch.setattr(os, "write", narrow)
-    append_line(path, "first")
-    room[0] = 3
-    with pytest.raises(SrnnError, match=f"Cannot write {path}: No space left"):
-        append_line(path, "second")
-    assert path.read_text() == "first\n"
 
 
 def test_on_windows_too_one_has_a_folder_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
