@@ -62,8 +62,8 @@ def _show_table(cards: dict[str, Card]) -> None:
         for name, card in cards.items()
     ]  # fmt: skip
     columns = ("network", "input", "val", "int8", "test", "parameters", "C, kB", "nJ")
+    show_table("pretrained networks", columns, rows, padding=(0, 0))
     console = open_console()
-    show_table("pretrained networks", columns, rows, console, padding=(0, 0))
     for name, card in cards.items():
         console.print(f"{name}:", style="bold", end=" ")
         console.print(f"{card.hears} ({card.licence})", soft_wrap=True)

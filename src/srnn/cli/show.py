@@ -13,7 +13,6 @@ from ..text import json_text
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.console import Console
 
 _NAMES = {
     "task": "task",
@@ -55,13 +54,12 @@ def show_table(
     title: str,
     columns: Sequence[str],
     rows: Iterable[Sequence[str] | None],
-    console: Console | None = None,
     *,
     left: Collection[int] = (0,),
     no_wrap: bool = False,
     **options: Any,
 ) -> None:
-    """Print a table, to standard output or another console: the columns ``left`` to the left, the others to the right.
+    """Print a table: the columns ``left`` to the left, the others to the right.
 
     A row that is None ends a section. ``options`` are rich's, of the whole table.
     """
@@ -75,7 +73,7 @@ def show_table(
             table.add_section()
         else:
             table.add_row(*row)
-    (console or open_console()).print(table)
+    open_console().print(table)
 
 
 @contextmanager
@@ -109,7 +107,6 @@ def show_result(
     """
     from rich.table import Table
 
-    console = open_console()
     table = Table(title=title, show_header=False, title_justify="left")
     for key, name in _NAMES.items():
         if key in result:
@@ -118,7 +115,7 @@ def show_result(
             else:
                 text = _text(key, result[key])
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
-    console.print(table)
+    open_console().print(table)
     if confusion is not None:
         rows = []
         for index, row in enumerate(confusion):
@@ -127,7 +124,7 @@ def show_result(
             mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
             rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
         columns = ("class", "labelled", "recognised", "most often taken for")
-        show_table("by class", columns, rows, console, left=(0, 3))
+        show_table("by class", columns, rows, left=(0, 3))
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
 

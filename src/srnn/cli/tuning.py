@@ -6,7 +6,6 @@ import argparse
 import shlex
 from typing import Any
 
-from ..terminal import open_console
 from .options import given
 from .show import show_table
 
@@ -68,7 +67,6 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
             ))  # fmt: skip
         rows.append(None)
     columns = ("network", "", "accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy")
-    title, console = f"measured on {points[0][1]['split']}", open_console()
-    show_table(title, columns, rows, console, left=(0, 1), no_wrap=True, padding=(0, 0))
+    show_table(f"measured on {points[0][1]['split']}", columns, rows, left=(0, 1), no_wrap=True, padding=(0, 0))
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
-        console.print(f"no int8: {reason}", soft_wrap=True)
+        print(f"no int8: {reason}")
