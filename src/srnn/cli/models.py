@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..measure.energy.page import digits
 from ..terminal import open_console
 from .show import percent, show_table, tell
 
@@ -57,7 +58,7 @@ def _show_table(cards: dict[str, Card]) -> None:
         (
             name, _hertz(card.rate), *map(_short, (card.validation, card.validation_int8, card.test)), f"{card.parameters:,}",
             "/".join(f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-" for kind in ("float32", "int8")),
-            nanojoules(card.energy_nj["fp32"]["decision"]),
+            digits(card.energy_nj["fp32"]["decision"]),
         )
         for name, card in cards.items()
     ]  # fmt: skip
@@ -79,9 +80,7 @@ def _show_table(cards: dict[str, Card]) -> None:
 def _show_card(name: str, card: Card) -> None:
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
-    energies = (
-        f"{model} {nanojoules(one['step'])} and {nanojoules(one['decision'])}" for model, one in card.energy_nj.items()
-    )
+    energies = (f"{model} {digits(one['step'])} and {digits(one['decision'])}" for model, one in card.energy_nj.items())
     lines = {
         name: card.hears,
         "signal": card.signal,
@@ -103,11 +102,6 @@ def _show_card(name: str, card: Card) -> None:
     for title, text in lines.items():
         console.print(f"{title}:", style="bold", end=" ")
         console.print(text, soft_wrap=True)
-
-
-def nanojoules(value: float) -> str:
-    """To three digits, without an exponent."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _hertz(rate: float | None) -> str:
