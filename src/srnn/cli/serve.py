@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..deploy.serve.limits import Limits
 from ..errors import SrnnError
 from .decoding import add_decoder_arguments, load_decoder, without_others
 
@@ -31,6 +32,15 @@ SHARED = ("--input", "--data-dir", "--json")
 TOKEN = "SRNN_TOKEN"
 LONGEST_RECORDING = 600.0
 """Seconds of a recording that are kept."""
+_LIMITS = {
+    "streams": ("--max-streams", "N", "streams at a time"),
+    "message_bytes": ("--max-message", "B", "bytes of a message"),
+    "body_bytes": ("--max-body", "B", "bytes of a batch"),
+    "sequences": ("--max-sequences", "N", "sequences in a batch"),
+    "waiting_bytes": ("--max-waiting", "B", "bytes of all batches together"),
+    "idle_seconds": ("--idle", "S", "seconds until a silent stream ends"),
+}
+"""The option of a limit, by its name in ``Limits``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,45 +66,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a signal that the live page can play; may be given several times",
     )
     add_decoder_arguments(parser)
-    parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
+    for field, (option, metavar, what) in _LIMITS.items():
+        default = getattr(Limits, field)
+        parser.add_argument(
+            option, dest=field, type=type(default), default=default, metavar=metavar, help=f"{what} (default: {default:.0f})"
+        )  # fmt: skip
     parser.add_argument(
-        "--max-message", type=int, default=262144, metavar="B", help="bytes of a message (default: 262144)"
-    )
-    parser.add_argument(
-        "--max-body", type=int, default=4194304, metavar="B", help="bytes of a batch (default: 4194304)"
-    )
-    parser.add_argument(
-        "--max-sequences", type=int, default=16384, metavar="N", help="sequences in a batch (default: 16384)"
-    )
-    parser.add_argument(
-        "--max-waiting",
-        type=int,
-        default=67108864,
-        metavar="B",
-        help="bytes of all batches together (default: 67108864)",
-    )
-    parser.add_argument(
-        "--max-per-address", type=int, metavar="N",
+        "--max-per-address", dest="address_connections", type=int, metavar="N",
         help="connections of one address (default: half of all; as many as there are of this machine itself)",
     )  # fmt: skip
-    parser.add_argument(
-        "--idle", type=float, default=60, metavar="S", help="seconds until a silent stream ends (default: 60)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..deploy.serve.accepting import bind, fit_descriptors, listen
-    from ..deploy.serve.limits import Limits
     from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()
     if not 0 <= arguments.port < 65536:
         raise SrnnError(f"--port must be from 0 to 65535, not {arguments.port}.")
-    limits = Limits(
-        streams=arguments.max_streams, message_bytes=arguments.max_message, body_bytes=arguments.max_body,
-        sequences=arguments.max_sequences, waiting_bytes=arguments.max_waiting, idle_seconds=arguments.idle,
-        address_connections=arguments.max_per_address,
-    )  # fmt: skip
+    limits = Limits(**{field: getattr(arguments, field) for field in (*_LIMITS, "address_connections")})
     if limits.body_bytes > limits.waiting_bytes:
         raise SrnnError(
             f"--max-body {limits.body_bytes} is more than all bodies may have together: raise --max-waiting."
@@ -135,14 +125,12 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
         folders[name] = Path(folder)
     networks = {name: open_trained(folder) for name, folder in folders.items()}
-    own: dict[str, argparse.Namespace] = {}
+    own = dict.fromkeys(networks, arguments)
     left_out: dict[str, list[str]] = {}
-    for name, trained in networks.items():
-        own[name] = arguments
-        if len(networks) > 1:
-            own[name], others = without_others(arguments, trained.task)
-            for option in others:
-                left_out.setdefault(option, []).append(name)
+    for name, trained in networks.items() if len(networks) > 1 else ():
+        own[name], others = without_others(arguments, trained.task)
+        for option in others:
+            left_out.setdefault(option, []).append(name)
     for option, names in left_out.items():
         if len(names) == len(networks):
             raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
