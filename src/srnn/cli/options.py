@@ -71,7 +71,6 @@ def _path(text: str) -> Path:
 
 
 def seed(text: str) -> int:
-    """A seed, as options take it."""
     if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or int(text) >= 2**63:
         raise SrnnError(f"--seed must be an integer from 0 to below 2^63, not {text!r}.")
     return int(text)
@@ -138,15 +137,6 @@ _SHARED: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def shared(*names: str) -> argparse.ArgumentParser:
-    """A parent parser with the shared arguments of those names, options in a section of their own."""
-    parent = argparse.ArgumentParser(add_help=False)
-    section = parent.add_argument_group("common options")
-    for name in names:
-        (section if name.startswith("-") else parent).add_argument(name, **_SHARED[name])
-    return parent
-
-
 @contextlib.contextmanager
 def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
     """Around what writes a file at its end. SrnnError before any of it runs, if no file could be written there, another process
@@ -195,10 +185,11 @@ class Command(NamedTuple):
 
     def add_to(self, commands: Any, name: str) -> None:
         """Add its parser to what ``add_subparsers`` gave."""
-        parser = commands.add_parser(
-            name, help=self.help, description=self.description or f"{self.help[0].upper()}{self.help[1:]}.",
-            parents=[shared(*self.shared)],
-        )  # fmt: skip
+        description = self.description or f"{self.help[0].upper()}{self.help[1:]}."
+        parser = commands.add_parser(name, help=self.help, description=description)
+        section = parser.add_argument_group("common options")
+        for argument in self.shared:
+            (section if argument.startswith("-") else parser).add_argument(argument, **_SHARED[argument])
         self.add(parser)
         parser.set_defaults(run=parser.get_default("run") or self.run, own_options=list(parser._option_string_actions))
 
