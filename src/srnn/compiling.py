@@ -168,7 +168,6 @@ class _DiskCache:
         return form
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep a compiled form."""
         from numba.core.serialize import dumps
 
         if result.lifted or result.library.has_dynamic_globals:  # good for this process only

@@ -227,7 +227,6 @@ class BarReporter(Reporter):
         return 80 if self._console is None else self._console.width
 
     def picture(self) -> Text:
-        """The line as it is now."""
         from rich.text import Text
 
         fraction = self._done / self._total if self._total else None

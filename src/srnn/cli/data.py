@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError
 from ..text import some
 from .options import Command, add_parts, given
-from .show import tell
+from .show import show_names, tell
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
@@ -74,14 +74,8 @@ def _list(arguments: argparse.Namespace) -> int:
         {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, arguments.data_dir)}
         for d in CATALOGUE.values()
     ]
-
-    width = max(len(row["name"]) for row in rows)
-
-    def show() -> None:
-        for row in rows:
-            print(f"{row['name']:<{width}} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
-
-    return tell(arguments, {"data_sets": rows}, show)
+    texts = {row["name"]: f"{row['state']:<12} {row['title']}; {row['size']}; {row['licence']}" for row in rows}
+    return tell(arguments, {"data_sets": rows}, lambda: show_names(texts))
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -167,7 +161,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
-    """What to do about bad files."""
     from ..data.datasets.unpack import is_unpacked, list_archives
 
     data_set: DataSet = arguments.data_set

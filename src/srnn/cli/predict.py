@@ -71,7 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
-    """A file's prediction as JSON values."""
     result: dict[str, Any] = {
         "file": str(file),
         "label": prediction.label,

@@ -39,12 +39,10 @@ def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object])
 
 
 def percent(value: float | None) -> str:
-    """A fraction for people."""
     return "-" if value is None else f"{value:.2%}"
 
 
 def show_names(texts: Mapping[str, str]) -> None:
-    """One line per name: the name and its text."""
     width = max(map(len, texts), default=0)
     for name, text in texts.items():
         print(f"{name:<{width}} {text}")

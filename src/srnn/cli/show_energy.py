@@ -14,7 +14,6 @@ UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 
 
 def show_energy(comparison: dict[str, Any]) -> None:
-    """Print the comparison as tables."""
     signal, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"

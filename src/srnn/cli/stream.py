@@ -195,7 +195,6 @@ class _Waits:
         self.waiting = self._came = False
 
     def on(self, wait: Callable[[], Any]) -> Any:
-        """What is waited for."""
         self.waiting = True
         if self._came:
             raise KeyboardInterrupt
@@ -204,7 +203,6 @@ class _Waits:
         return given
 
     def of(self, blocks: Iterator[Any]) -> Iterator[Any]:
-        """The blocks, each waited for."""
         while (block := self.on(lambda: next(blocks, None))) is not None:
             yield block
 

@@ -47,7 +47,6 @@ class LiveView:
             self._console.print("\n".join(map(decision_line, chosen)), soft_wrap=True)
 
     def picture(self) -> RenderableType:
-        """What is drawn now."""
         from rich.panel import Panel
         from rich.table import Table
         from rich.text import Text
@@ -72,7 +71,6 @@ class LiveView:
 
 
 def decision_line(decision: Decision) -> str:
-    """A decision in a line, for people."""
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
     known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
     return (

@@ -274,7 +274,6 @@ class Claim:
         self._thread.join()
 
     def beat(self) -> None:
-        """Send a heartbeat."""
         self._beats += 1
         # A worker that is resumed on another machine may have the dead one's number of beats, but never its process.
         if not self.queue._write(self.trial, lease={**self._lease, "beat": [os.getpid(), self._beats]}):

@@ -161,14 +161,12 @@ def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
 
 
 def _setting(value: Any) -> str:
-    """A setting as a cell."""
     if isinstance(value, float):
         return f"{value:.3g}"
     return code(value if isinstance(value, str) else json.dumps(value))
 
 
 def _number(value: float | None, metric: str, std: float | None = None) -> str:
-    """A metric as a cell."""
     if value is None:
         return "n/a"
     scale, digits, unit = (100, 2, " %") if metric.startswith("accuracy") else (1, 4, "")
