@@ -1,7 +1,7 @@
-"""Pretrained networks, which the package brings along. Wherever a command takes a MODEL, their names do as well.
+"""Pretrained networks that come with the package. Wherever a command takes a MODEL, it also takes one of their names.
 
   srnn models                                   a table of them
-  srnn models ecg-records                       the card of one: what it reads, how well, what it must not be used for
+  srnn models ecg-records                       the card of one: what it reads, how good it is, what it must not be used for
   srnn models ecg-records --example heart.npy   also write a recording to try it on
   srnn stream ecg-records heart.npy
 """  # fmt: skip
@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.example is not None:
         if arguments.example.suffix != ".npy":
             raise SrnnError(
-                f"The example is an .npy file; give --example a name that ends so, not {arguments.example}."
+                f"The example is an .npy file; give --example a name that ends in .npy, not {arguments.example}."
             )
         with whole_file(arguments.example) as file:
             file.write(example(arguments.name).read_bytes())
-    return tell(arguments, asdict(card), lambda: _show_card(arguments.name, card))
+    return tell(arguments, asdict(card), lambda: show_card(arguments.name, card))
 
 
 def _show_table(cards: dict[str, Card]) -> None:
@@ -71,13 +71,13 @@ def _show_table(cards: dict[str, Card]) -> None:
         for line in card.live_in_words[:1]:
             console.print(f"  live, {line}", soft_wrap=True)
     console.print(
-        "\nAccuracy in percent: on validation, which chose, of its int8 form there, and on test. C, kB: flash of the C export "
-        "in float32 and int8. nJ: of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: splits, "
-        "other energies, licence, and what a network must not be used for."
+        "\nAccuracy in percent: on validation, which chose the network, there in int8, and on test. C, kB: flash of the C export "
+        "in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: "
+        "splits, other energies, licence, and what a network must not be used for."
     )
 
 
-def _show_card(name: str, card: Card) -> None:
+def show_card(name: str, card: Card) -> None:
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
     energies = (f"{model} {digits(one['step'])} and {digits(one['decision'])}" for model, one in card.energy_nj.items())
@@ -94,7 +94,7 @@ def _show_card(name: str, card: Card) -> None:
         "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {percent(card.spread)}",
         "others": card.others,
         "parameters": f"{card.parameters:,}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in card.bytes.items()),
-        "energy": f"nJ a step and a decision: {'; '.join(energies)}",
+        "energy": f"nJ per step and per decision: {'; '.join(energies)}",
         "data": f"{card.data}, {card.licence}. {card.attribution}",
         "not for": card.not_for,
         "made by": "\n".join(card.made_by),
