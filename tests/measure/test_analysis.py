@@ -331,7 +331,7 @@ def test_analog_neurons_are_not_said_to_spike() -> None:
 def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
     first = text.index("of all labelled steps so far")
-    assert first < text.index("those without a label counted as a by convention")
+    assert first < text.index("counting those without a label as a by convention")
     assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("accuracy over time")[1].split("\n")[0]
 
 

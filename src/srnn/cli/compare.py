@@ -1,5 +1,5 @@
 """Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
-against error, and the differences of the recipes. Prints the measures.
+against error, and the differences between the recipes. It also prints the measures.
 
   srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
 """

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--baselines", nargs="+", metavar="NAME|RUN",
-        help="to compare the energy with: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
+        help="what to compare the energy with: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
         "(default: lstm)",
     )  # fmt: skip
 

@@ -57,9 +57,9 @@ def show_table(
     no_wrap: bool = False,
     **options: Any,
 ) -> None:
-    """Print a table: the columns ``left`` to the left, the others to the right.
+    """Print a table, with the columns ``left`` aligned to the left and the others to the right.
 
-    A row that is None ends a section. ``options`` are rich's, of the whole table.
+    A row that is None ends a section. ``options`` are rich's options of a table.
     """
     from rich.table import Table
 
@@ -76,7 +76,7 @@ def show_table(
 
 @contextmanager
 def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Bars on standard error, where that is a terminal: ``watch(name, done, total)`` moves the one of that name."""
+    """Bars on standard error, if it is a terminal: ``watch(name, done, total)`` moves the bar of that name."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     bars: dict[str, Any] = {}
@@ -99,9 +99,9 @@ def show_result(
     confusion: np.ndarray | None = None,
     classes: Sequence[str] = (),
 ) -> None:
-    """Print a result to standard output, and under it, if given, how often each true class was recognised.
+    """Print a result to standard output, and below it, if given, how often each true class was recognised.
 
-    spiking: whether all hidden neurons spike; else their rate is the fraction of outputs that are not 0.
+    spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs that are not 0.
     """
     from rich.table import Table
 

@@ -22,15 +22,15 @@ ASCII = "_.-~=+*#"
 SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences for which the time to decision is shown."""
 WIDTH = 60
-"""Characters of a curve, at most."""
+"""The most characters of a curve."""
 
 
 def sparkline(
     values: Sequence[float | None], low: float | None = None, high: float | None = None, width: int = WIDTH
 ) -> str:
-    """Values over time as a line of blocks, from ``low`` to ``high`` (default: the extremes); where None, a space.
+    """Values over time as a line of blocks, from ``low`` to ``high`` (default: the extremes), with a space for None.
 
-    More values than ``width`` are averaged, as many as fall onto a character.
+    If there are more values than ``width``, those that share a character are averaged.
     """
     symbols = BLOCKS if _has_blocks() else ASCII
     count = min(len(values), width)
@@ -55,7 +55,7 @@ def _has_blocks() -> bool:
 
 
 def show_analysis(analysis: Analysis) -> None:
-    """Print the analysis beyond the report; in ASCII where standard output has no more."""
+    """Print what an analysis has beyond the report; in ASCII if standard output can show no more."""
     _classes(analysis)
     if analysis.anytime is not None:
         _anytime(analysis, analysis.anytime)
@@ -101,27 +101,27 @@ def _anytime(analysis: Analysis, curve: Anytime) -> None:
         return
     which = "steps" if labelled is None else "labelled steps"
     begins = f", from step {curve.labelled_from} on" if (curve.labelled_from or 1) > 1 else ""
-    what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
+    what = f"of all {which} so far{begins}" if curve.per_step else "if the network decided then"
     print(f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
     _accuracies(accuracy)
     settled = curve.settled_steps
     if settled is not None:
-        print(f"  from step {settled}{_in_ms(settled, curve.step_ms)} on at most 1 point below the last")
-    if labelled is not None:  # that with the unlabelled steps comes second, for it counts them by convention
-        alike = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
+        print(f"  from step {settled}{_in_ms(settled, curve.step_ms)} on at most 1 point below the last value")
+    if labelled is not None:  # the curve over all steps comes second, because it counts unlabelled ones by convention
+        alike = f"; before step {curve.labelled_from} all labels are the same" if (curve.labelled_from or 1) > 1 else ""
         name = analysis.unlabelled_name
-        print(f"over all steps, those without a label counted as {name} by convention{alike}:")
+        print(f"over all steps, counting those without a label as {name} by convention{alike}:")
         _accuracies(curve.accuracy)
     if curve.per_step:
         after = curve.after_change
-        print(f"accuracy in the {len(after)} steps after the true class has changed:")
+        print(f"accuracy in the {len(after)} steps after the true class changes:")
         _accuracies(after)
     if not curve.online:
-        print("  the network is bidirectional: these decisions know the future")
+        print("  the network is bidirectional: these decisions use later steps")
 
 
 def _accuracies(accuracy: Sequence[float | None]) -> None:
-    """A curve from 0 to 1, with its first value and its last; nothing where there is none."""
+    """Print a curve from 0 to 1 with its first and last value; nothing if it has no values."""
     known = [value for value in accuracy if value is not None]
     if known:
         print(f"  {sparkline(accuracy, 0, 1)}  {percent(known[0])} to {percent(known[-1])}")
@@ -142,12 +142,12 @@ def _change_times(times: ChangeTimes) -> None:
             for point in times.points
         ],
     )  # fmt: skip
-    print("  until the class changes again; confidence at once may still be in the previous class")
+    print("  counted until the class changes again; immediate confidence may still be in the previous class")
     if times.label_lag:
         late = "" if times.step_ms is None else f" ({times.label_lag * times.step_ms:g} ms)"
         print(f"  counted from the label, which comes {times.label_lag} steps{late} after what it names")
     if not times.online:
-        print("  the network is bidirectional: these decisions know the future")
+        print("  the network is bidirectional: these decisions use later steps")
 
 
 def _exit(early: EarlyExit, step_ms: float | None) -> None:
@@ -167,7 +167,7 @@ def _exit(early: EarlyExit, step_ms: float | None) -> None:
     )  # fmt: skip
     allowed = 100 * (policy.allowed_loss or 0)
     if policy.confidence is None:
-        print(f"no policy costs at most {allowed:g} points of accuracy on validation: decide at the end")
+        print(f"every policy costs more than {allowed:g} points of accuracy on validation: decide at the end")
     else:
         in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
         not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""

@@ -1,4 +1,4 @@
-"""A comparison of energy for people."""
+"""A comparison of energy, for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def show_energy(comparison: dict[str, Any]) -> None:
     signal, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
-    length = f"; {signal['steps_per_sequence']:g} steps a sequence" if signal["steps_per_sequence"] else ""
+    length = f"; {signal['steps_per_sequence']:g} steps per sequence" if signal["steps_per_sequence"] else ""
     where = f" ({comparison['split']} split)" if comparison["split"] else ""
     print(f"task {comparison['task']}{where}; input: {kind}{length}")
     print(f"memory model: {comparison['technology']['name']}")
@@ -26,17 +26,19 @@ def show_energy(comparison: dict[str, Any]) -> None:
     for period in ("step", "sequence", "second"):
         cells = [[_energy(report["models"][name], period) for name in MODELS] for report in reports]
         if any(cell != NOTHING for row in cells for cell in row):
-            _by_model(f"energy of a {period}", names, cells)
+            _by_model(f"energy per {period}", names, cells)
     if len(reports) > 1:
         for title, key in (("energy ratio", "energy"), ("efficiency: energy ratio x error ratio", "efficiency")):
             cells = [[times(row[key][name]) for name in MODELS] for row in rows]
             known = [index for index, row in enumerate(cells) if any(cell != NOTHING for cell in row)]
             if len(known) > 1:
                 chosen = [names[index] for index in known], [cells[index] for index in known]
-                _by_model(f"{title}, to {names[0]}", *chosen)
+                _by_model(f"{title}, compared with {names[0]}", *chosen)
     if comparison["break_even"]:
         limits = [[digits(rate) for rate in by_model.values()] for by_model in comparison["break_even"].values()]
-        title = f"break-even: firing rate above which {names[0]} costs more than these of its size; above 1: never"
+        title = (
+            f"break-even: firing rate above which {names[0]} costs more than these networks of its size; above 1: never"
+        )
         _by_model(title, list(comparison["break_even"]), limits)
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)
@@ -44,7 +46,7 @@ def show_energy(comparison: dict[str, Any]) -> None:
 
 
 def _short(names: list[str]) -> list[str]:
-    """Last parts of the names, where these still differ: run folders may lie deep, and a table is narrow."""
+    """The last parts of the names, if these still differ: run folders may lie deep, and a table is narrow."""
     last = [Path(name).name for name in names]
     return last if len(set(last)) == len(last) else names
 
@@ -87,7 +89,7 @@ def _show_operations(names: list[str], reports: list[dict[str, Any]]) -> None:
         )
         cells = [f"{macs:,.0f} + {acs:,.0f}" for macs, acs in pairs] + [f"{counts['dense']:,.0f}"]
         texts.append((name, *(cells if report["models"]["neurobench"] else [*cells[:2], NOTHING, NOTHING])))
-    show_table("operations of a step: MAC + AC", columns, texts)
+    show_table("operations per step: MAC + AC", columns, texts)
 
 
 def _energy(model: dict[str, Any] | None, period: str) -> str:

@@ -33,7 +33,7 @@ _LOST = ("failed", "pruned")
 """States of a training that was begun and has no result."""
 
 
-@locks("out", wait=60)  # several 'srnn sweep' may end at the same moment
+@locks("out", wait=60)  # several 'srnn sweep' may end at the same time
 def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict[str, Any]:
     """Write the results of all units that have ended so far into ``out``; return the content of results.json.
 
@@ -186,7 +186,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         return _number(None, metric) if measured is None else _number(measured["mean"], metric, measured["std"])
 
     def chosen(settings: Mapping[str, Any]) -> list[str]:
-        """In a search a point's name does not say what it is."""
+        """The settings of a search's point, which its name does not say."""
         return [_setting(settings.get(key)) for key in searched]
 
     def health(point: dict[str, Any]) -> list[str]:
