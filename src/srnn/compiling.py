@@ -315,7 +315,7 @@ def _forget_oldest(folder: Path) -> None:
 def _say(reason: str) -> None:
     warnings.warn(
         f"Compiled code is not kept, so each start compiles again: {reason}. "
-        "NUMBA_CACHE_DIR names a folder for it, which must be yours alone to write.",
+        "Set NUMBA_CACHE_DIR to a folder that only you can write to.",
         RuntimeWarning,
         stacklevel=2,
     )
