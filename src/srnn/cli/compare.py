@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.page import check_page, comparison_content, write_page
 
     check_page(arguments.out)
-    options = AnalysisOptions(early_exit=False) if arguments.no_exit else None
+    options = AnalysisOptions(early_exit=not arguments.no_exit)
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
     write_page(content, arguments.out)
 

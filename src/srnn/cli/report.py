@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         baselines=baselines,
         data=arguments.data,
         data_dir=arguments.data_dir,
-        options=AnalysisOptions(early_exit=False) if arguments.no_exit else None,
+        options=AnalysisOptions(early_exit=not arguments.no_exit),
     )
     write_page(content, out)
 
