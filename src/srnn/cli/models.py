@@ -71,9 +71,9 @@ def _show_table(cards: dict[str, Card]) -> None:
         for line in card.live_in_words[:1]:
             console.print(f"  live, {line}", soft_wrap=True)
     console.print(
-        "\nAccuracy in percent: on validation, which chose the network, there in int8, and on test. C, kB: flash of the C export "
-        "in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: "
-        "splits, other energies, licence, and what a network must not be used for."
+        "\nAccuracy in percent: on validation (which chose the network), on validation in int8, on test. C, kB: flash of the C "
+        "export in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the "
+        "card: splits, other energies, licence, and what a network must not be used for."
     )
 
 
