@@ -23,7 +23,6 @@ import torch
 import yaml
 
 import srnn
-from srnn.cli.models import nanojoules
 from srnn.data.batches import Sequences
 from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
@@ -34,6 +33,7 @@ from srnn.files import read_object
 from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity
 from srnn.measure.energy.estimate import energy_report
+from srnn.measure.energy.page import digits
 from srnn.measure.energy.prices import DEFAULT, load_technology
 from srnn.nn.network import Layer
 from srnn.text import markdown_table
@@ -208,7 +208,7 @@ def table() -> str:
         rows.append([
             f"`{name}`", "-" if card.rate is None else f"{card.rate:,g} Hz", *percents, f"{card.parameters:,}",
             " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes) or "-",
-            " / ".join(nanojoules(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
+            " / ".join(digits(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip
         heard.append(f"- `{name}`: {card.hears} ({card.licence})")
         heard += [f"    - live, {line}" for line in card.live_in_words]

@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 
 def _stop(*_: Any) -> NoReturn:
-    """End at once."""
     os.write(2, b"srnn: stopped\n")
     os._exit(130)
 

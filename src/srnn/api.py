@@ -164,7 +164,7 @@ def train(
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
-            f"The task is an object of a class derived from srnn.data.tasks.Task, not a {type(task).__name__}."
+            f"The task must be an object of a class derived from srnn.data.tasks.Task, not a {type(task).__name__}."
         )
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(str(recipe), overrides)

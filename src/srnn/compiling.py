@@ -168,7 +168,6 @@ class _DiskCache:
         return form
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep a compiled form."""
         from numba.core.serialize import dumps
 
         if result.lifted or result.library.has_dynamic_globals:  # good for this process only
@@ -316,7 +315,7 @@ def _forget_oldest(folder: Path) -> None:
 def _say(reason: str) -> None:
     warnings.warn(
         f"Compiled code is not kept, so each start compiles again: {reason}. "
-        "NUMBA_CACHE_DIR names a folder for it, which must be yours alone to write.",
+        "Set NUMBA_CACHE_DIR to a folder that only you can write to.",
         RuntimeWarning,
         stacklevel=2,
     )

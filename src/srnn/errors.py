@@ -10,11 +10,6 @@ from typing import Any, TypeGuard
 
 from .text import brief, one_line
 
-__all__ = [
-    "SrnnError", "check_choice", "check_flag", "check_positive", "check_whole", "is_number", "lacks_memory", "nearest", "need",
-    "require",
-]  # fmt: skip
-
 
 class SrnnError(Exception):
     """A user's mistake: bad input, a missing file, an unknown name.

@@ -70,9 +70,9 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     classes, more = [one_line(name, 24) for name in d["classes"][:_NAMED]], len(d["classes"]) - _NAMED
     steps = counted(d["steps"], "step") if d["shortest"] == d["steps"] else f"{d['shortest']:,} to {d['steps']:,} steps"
     lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
-    label = "one label a sequence" if d["kind"] == "per_sequence" else "a label a step"
+    label = "one label per sequence" if d["kind"] == "per_sequence" else "one label per step"
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
-    unequal = f"; always {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
+    unequal = f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
@@ -227,7 +227,6 @@ class BarReporter(Reporter):
         return 80 if self._console is None else self._console.width
 
     def picture(self) -> Text:
-        """The line as it is now."""
         from rich.text import Text
 
         fraction = self._done / self._total if self._total else None

@@ -24,8 +24,8 @@ def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ..
         return
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise SrnnError(
-            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in Python and in C, so it takes "
-            "letters, digits and _ only, as in 'my_neuron'."
+            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in Python and in C, so it may "
+            "have only letters, digits and _, as in 'my_neuron'."
         )
     for function in needed:
         if not hasattr(cls, function):
@@ -39,13 +39,13 @@ def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
     name = cls.name
     if known.get(name) is not cls:
         raise SrnnError(
-            f"The name '{name}' of the {what} {cls.__name__} is that of another class; give it a name of its own (name = ...), "
-            "or, if you have defined the class again, build the network anew."
+            f"The name '{name}' of the {what} {cls.__name__} belongs to another class; give it a name of its own (name = ...) "
+            "or, if you have defined the class again, build the network again."
         )
     return name
 
 
-OWN = "One of your own has a name once its class is defined: import its module first."
+OWN = "Your own have a name once their class is defined: import its module first."
 """Hint of ``create`` for what a user can define."""
 
 
@@ -57,7 +57,7 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     Raises SrnnError for an unknown name or field.
     """
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
-        blank = " In YAML a blank follows each colon." if isinstance(spec, Mapping) and ":" in str([*spec]) else ""
+        blank = " In YAML a space must follow each colon." if isinstance(spec, Mapping) and ":" in str([*spec]) else ""
         raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.{blank}")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name")

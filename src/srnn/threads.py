@@ -26,7 +26,6 @@ import torch
 
 T = TypeVar("T")
 
-_pools: dict[int, ThreadPoolExecutor] = {}
 _in_child = False
 """Whether this process is a fork: its parent's threads, including OpenMP's, do not exist in it."""
 _REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -53,17 +52,16 @@ def _torch_openmp() -> Any:
 def _after_fork() -> None:
     global _in_child
     _in_child = True
-    _pools.clear()
+    _pool.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+@functools.cache
 def _pool(helpers: int) -> ThreadPoolExecutor:
-    if helpers not in _pools:
-        _pools[helpers] = ThreadPoolExecutor(helpers, thread_name_prefix="srnn")
-    return _pools[helpers]
+    return ThreadPoolExecutor(helpers, thread_name_prefix="srnn")
 
 
 def for_each(task: Callable[[int], None], count: int) -> None:

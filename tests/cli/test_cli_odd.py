@@ -93,4 +93,4 @@ def test_a_file_whose_name_begins_with_a_dash(
     for words in (["predict", "digits", name], ["stream", "digits", name]):
         check(words, capsys, (2,))
         assert main(words) == 2
-        assert capsys.readouterr().err.endswith(f" If the file {name} is meant, write ./{name}.\n")
+        assert capsys.readouterr().err.endswith(f" If you mean the file {name}, write ./{name}.\n")

@@ -105,7 +105,7 @@ def test_what_is_printed_to_be_done_next_is_of_the_same_place(
     where = ("--data-dir", str(tmp_path / "a place"))
     place = f"--data-dir '{tmp_path}/a place'"
     assert f"fetch it: srnn data fetch mnist {place}" in run(capsys, "verify", "mnist", *where)[2]
-    assert f"get it first: srnn data fetch fsdd {place}" in run(capsys, "prepare", "fsdd", *where)[2]
+    assert f"get them first: srnn data fetch fsdd {place}" in run(capsys, "prepare", "fsdd", *where)[2]
     (tmp_path / "a place" / "shd").mkdir(parents=True)
     (tmp_path / "a place" / "shd" / CATALOGUE["shd"].files[0].name).write_bytes(zipped({"x": b"1"}))
     assert f"fetch it again: srnn data fetch shd {place}" in run(capsys, "prepare", "shd", *where)[2]
@@ -166,7 +166,7 @@ def test_an_archive_by_another_name_is_to_be_unpacked_not_fetched_again(
     archive = archive.rename(archive.with_name("free-spoken-digit-dataset-1.0.10.zip"))  # as a browser calls it
     where = ("--data-dir", str(tmp_path))
     code, _, err = run(capsys, "verify", "fsdd", *where)
-    assert code == 1 and f"unpack what is there, {archive.name}: srnn data prepare fsdd" in err
+    assert code == 1 and f"unpack the archives that are there, {archive.name}: srnn data prepare fsdd" in err
     assert run(capsys, "prepare", "fsdd", *where, "--json")[0] == 0
     assert "fetch it: srnn data fetch fsdd" in run(capsys, "verify", "fsdd", *where)[2]  # the rest of the recordings
 

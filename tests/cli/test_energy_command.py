@@ -74,15 +74,15 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     printed = capsys.readouterr()
     for title in (
         "networks",
-        "operations of a step",
-        "energy of a step",
-        "energy of a sequence",
+        "operations per step",
+        "energy per step",
+        "energy per sequence",
         "energy ratio",
         "efficiency",
         "break-even: firing rate above which srnn",
     ):
         assert title in printed.out, title
-    assert "energy of a second" not in printed.out  # the steps of digits are not in time
+    assert "energy per second" not in printed.out  # the steps of digits are not in time
     assert "gru: untrained" in printed.out and printed.err == ""
     assert max(map(len, printed.out.splitlines())) <= 90
 

@@ -115,7 +115,7 @@ def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: pytest.Cap
         assert summary["samples"] == 2500 and summary["encoder_latency"] == 0.012 and summary["signal_seconds"] == 10
     for more, message in (
         ([], "has 3 channels; this network reads 2"), (["--channels", "1,4"], "no channel 4"),
-        (["--channels", "0,1"], "from 1 on"),
+        (["--channels", "0,1"], "counted from 1"),
         (["--channels", "1"], "has 1 channel; this network reads 2"),
     ):  # fmt: skip
         assert main(["stream", ecg, str(tmp_path / "r.hea"), *scale, *more]) == 2
@@ -242,15 +242,15 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["-", "--block", "9" * 20], "--block must be an integer from 1 to"),
         (["x.csv", "--segment", "-1"], "A segment lasts from one step"),
         (["x.csv", "--segment", "1e20"], "to 2^31 steps"),
-        (["x.csv", "--mean", "1"], "--mean and --std go together"),
+        (["x.csv", "--mean", "1"], "Give --mean and --std together"),
         (["x.csv", "--mean", "1", "--std", "x"], "comma-separated numbers"),
         (["x.csv", "--mean", "1", "--std", "1"], "this input has none"),
         (["x.csv", "--mean", "1", "--std", "1", "--calibrate", "3"], "remove"),
         (["x.csv", "--calibrate", "3"], "Nothing of this input is calibrated"),
         (["x.csv", "--gain", "3"], "A gain belongs to sound that a cochlea encodes"),
         (["x.csv", "--gain", "1", "--calibrate", "3"], "remove --gain"),
-        (["x.csv", "--format", "int16"], "--format is of standard input (-)"),
-        (["x.csv", "--device", "3"], "--device chooses a microphone; the source is x.csv"),
+        (["x.csv", "--format", "int16"], "--format is for standard input (-)"),
+        (["x.csv", "--device", "3"], "--device chooses a microphone, and the source is x.csv"),
         (["x.csv", "--real-time"], "--real-time needs a signal in time; this network reads pixels"),
         (["-", "--real-time"], "--real-time is for files"),
         (["x.csv", "--state", "nowhere/s"], "--state: nowhere/s cannot be written"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from hypothesis import strategies as st
 
 from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
 from srnn.api import Model, load
-from srnn.cli import export_nir, export_onnx, import_nir, import_published
-from srnn.cli.main import main
-from srnn.cli.options import shared
+from srnn.cli.main import main, parse
 from srnn.data.tasks import create_task
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.surrogates import SLayer
@@ -166,25 +163,26 @@ def test_the_report_names_what_is_lost() -> None:
 # ---- commands ---------------------------------------------------------------------------------------------------------------
 
 
-def command(module: Any, capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    parser = argparse.ArgumentParser(parents=[shared(*module.SHARED)])
-    module.add_arguments(parser)
-    assert module.run(parser.parse_args([str(word) for word in words])) == 0
+def command(name: str, capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    arguments = parse([*name.split(), *map(str, words)])
+    assert arguments.run(arguments) == 0
     return capsys.readouterr().out
 
 
 def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path / "run", "--task.options.window=16", recipe="digits")
     file, copy = tmp_path / "net.nir", tmp_path / "copy"
-    found = json.loads(command(export_nir, capsys, run, "--out", file, "--report", tmp_path / "report.json", "--json"))
+    found = json.loads(
+        command("export nir", capsys, run, "--out", file, "--report", tmp_path / "report.json", "--json")
+    )
     assert found["exact"] is False and json.loads((tmp_path / "report.json").read_text()) == found
-    shown = command(import_nir, capsys, file, "--out", copy)
+    shown = command("import nir", capsys, file, "--out", copy)
     assert "from the extension" in shown and "run written" in shown
     ours, theirs = Run.open(run).trained(), Run.open(copy).trained()
     assert same_parameters(ours.network, theirs.network)  # type: ignore[arg-type]
     assert ours.task == theirs.task and ours.loss.config == theirs.loss.config
-    assert "soft reset" in command(export_nir, capsys, copy, "--out", file)
-    told = json.loads(command(import_nir, capsys, file, "--no-extension", "--dt", "0.001", "--json"))
+    assert "soft reset" in command("export nir", capsys, copy, "--out", file)
+    told = json.loads(command("import nir", capsys, file, "--no-extension", "--dt", "0.001", "--json"))
     assert [layer["neuron"] for layer in told["layers"]] == ["lif"] * (len(told["layers"]) - 1) + ["integrator"]
 
 
@@ -218,23 +216,23 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
     readout = {"a": nir.Linear(np.ones((10, 8))), "l": nir.LIF(one, one, 0 * one, one)}
     exchange.save(graph_of(readout, CHAIN, (8,), 10), file)
     with pytest.raises(SrnnError, match="hidden layer"):
-        command(import_nir, capsys, file, "--out", out, "--task", "digits")
+        command("import nir", capsys, file, "--out", out, "--task", "digits")
     nodes = {**readout, "b": nir.Linear(np.eye(10)), "m": nir.LIF(one, one, 0 * one, one)}
     exchange.save(graph_of(nodes, [*CHAIN[:-1], ("l", "b"), ("b", "m"), ("m", "out")], (8,), 10), file)
     with pytest.raises(SrnnError, match="--task"):
-        command(import_nir, capsys, file, "--out", out)
+        command("import nir", capsys, file, "--out", out)
     with pytest.raises(SrnnError, match="has 4 and 6"):
-        command(import_nir, capsys, file, "--out", out, "--task", "ecg")
-    with pytest.raises(SrnnError, match="add it"):
-        command(import_nir, capsys, file, "--task", "digits")
+        command("import nir", capsys, file, "--out", out, "--task", "ecg")
+    with pytest.raises(SrnnError, match="add --out RUN"):
+        command("import nir", capsys, file, "--task", "digits")
     with pytest.raises(SrnnError, match="'nll' does not fit a task with one label a sequence"):
-        command(import_nir, capsys, file, "--out", out, "--task", "digits", "--loss", "nll")
+        command("import nir", capsys, file, "--out", out, "--task", "digits", "--loss", "nll")
     assert not out.exists()
-    command(import_nir, capsys, file, "--out", out, "--task", "digits")
+    command("import nir", capsys, file, "--out", out, "--task", "digits")
     made = Run.open(out).trained()
     assert made.task.name == "digits" and made.loss.config.name == "ce_spike_count" and isinstance(made.network, SRNN)
     with pytest.raises(SrnnError, match="not empty"):
-        command(import_nir, capsys, file, "--out", out, "--task", "digits")
+        command("import nir", capsys, file, "--out", out, "--task", "digits")
 
 
 def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,9 +259,9 @@ def test_a_published_network(tmp_path: Path, checkpoint_dir: Path, capsys: pytes
     if not weights.is_file():
         pytest.skip(f"no {weights}")
     run = tmp_path / "run"
-    command(import_published, capsys, "ecg", "--weights", weights, "--out", run)
-    told = json.loads(command(export_nir, capsys, run, "--out", file, "--json"))
+    command("import published", capsys, "ecg", "--weights", weights, "--out", run)
+    told = json.loads(command("export nir", capsys, run, "--out", file, "--json"))
     assert told["dt"] == 0.004 and not told["exact"]
     assert same_parameters(load_published("ecg", weights).network, exchange.load(file).network)
-    told = json.loads(command(export_onnx, capsys, run, "--out", tmp_path / "net.onnx", "--json"))
+    told = json.loads(command("export onnx", capsys, run, "--out", tmp_path / "net.onnx", "--json"))
     assert told["greatest_difference"] < 1e-4 and told["inputs"]["layers.0.e"] == ["batch", 36]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, Init, Neuron, Readout, SrnnError, from_network, load
 from srnn.cli import export_onnx
-from srnn.cli.options import shared
+from srnn.cli.main import parse
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
 from srnn.nn.arithmetic import absolute, exp, positive_part
@@ -345,9 +344,8 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    parser = argparse.ArgumentParser(parents=[shared(*export_onnx.SHARED)])
-    export_onnx.add_arguments(parser)
-    assert export_onnx.run(parser.parse_args([str(word) for word in words])) == 0
+    arguments = parse(["export", "onnx", *map(str, words)])
+    assert arguments.run(arguments) == 0
     return capsys.readouterr().out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
@@ -20,7 +19,7 @@ websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not 
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from srnn.cli import serve  # noqa: E402
-from srnn.cli.options import shared  # noqa: E402
+from srnn.cli.main import parse  # noqa: E402
 from srnn.deploy.serve.accepting import bind, listen  # noqa: E402
 from srnn.deploy.serve.access import KNOWN, Access, is_loopback  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
@@ -156,11 +155,9 @@ def test_options_go_to_the_models_that_can_have_them(
 ) -> None:
     policy = tmp_path / "policy.json"
     ExitPolicy("ce_mean", 0, 0.9).save(policy)
-    parser = argparse.ArgumentParser(parents=[shared(*serve.SHARED)])
-    serve.add_arguments(parser)
 
     def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
-        models, _, notes = serve.load_models(parser.parse_args([str(runs / "ecg"), str(runs / "digits"), *words]))
+        models, _, notes = serve.load_models(parse(["serve", str(runs / "ecg"), str(runs / "digits"), *words]))
         return models, notes
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")

@@ -230,6 +230,9 @@ def test_the_command(
     assert all(row["understood"] + row["false_rejects"] == 4 for row in found["thresholds"])
     assert 4 < found["thresholds"][0]["seconds"] < 10 and found["rule"] is None
     assert main(["evaluate", run, "--live"]) == 0
-    assert "false accepts an hour" in capsys.readouterr().out
-    assert main(["evaluate", run, "--noise", "20"]) == 2 and "belongs to --live" in capsys.readouterr().err
-    assert main(["evaluate", run, "--false-accepts", "9"]) == 2 and "belongs to --live" in capsys.readouterr().err
+    assert "false accepts per hour" in capsys.readouterr().out
+    assert main(["evaluate", run, "--noise", "20"]) == 2 and "--noise needs --live" in capsys.readouterr().err
+    assert (
+        main(["evaluate", run, "--false-accepts", "9"]) == 2
+        and "--false-accepts needs --live" in capsys.readouterr().err
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from srnn import SrnnError
 from srnn.cli.show_analysis import show_analysis, sparkline
@@ -304,7 +304,8 @@ def test_tables_where_only_ascii_can_be_shown() -> None:
         trained = made(task, *words)
         found = analyse(trained, initial=trained.recipe.build_network(task, 1))
         file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-        show_analysis(found, Console(file=file, width=80))
+        with redirect_stdout(file):
+            show_analysis(found)
         file.flush()
         assert b"accuracy over time" in file.buffer.getvalue()  # type: ignore[attr-defined]
 
@@ -313,7 +314,9 @@ def shown(task: TinyTask, *words: str) -> str:
     trained = made(task, *words)
     file = io.StringIO()
     found = analyse(trained, initial=trained.recipe.build_network(task, 1))
-    show_analysis(found, Console(file=file, width=120))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(file):
+        patch.setenv("COLUMNS", "120")
+        show_analysis(found)
     return file.getvalue()
 
 
@@ -328,7 +331,7 @@ def test_analog_neurons_are_not_said_to_spike() -> None:
 def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
     first = text.index("of all labelled steps so far")
-    assert first < text.index("those without a label counted as a by convention")
+    assert first < text.index("counting those without a label as a by convention")
     assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("accuracy over time")[1].split("\n")[0]
 
 

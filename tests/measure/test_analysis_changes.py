@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
@@ -95,7 +92,9 @@ def test_against_loops(seed: int) -> None:
 
 
 @pytest.mark.parametrize("both", ["false", "true"])
-def test_a_decision_at_every_step_has_it(both: str) -> None:
+def test_a_decision_at_every_step_has_it(
+    both: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     task = ChangingTask()
     recipe = tiny_recipe("--loss.name=nll", f"--network.bidirectional={both}")
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe), batch_size=7)
@@ -103,19 +102,20 @@ def test_a_decision_at_every_step_has_it(both: str) -> None:
     assert found.change_times.online is (both == "false")
     assert found.to_dict()["change_times"]["changes"] == 60
     assert found.change_times.points[0].confidence == 0.5
-    file = io.StringIO()
-    show_analysis(found, Console(file=file, width=120))
-    assert "time to decision: steps after each of 60 changes of the true class" in file.getvalue()
-    assert found.change_times.label_lag == 0 and "counted from the label" not in file.getvalue()
+    monkeypatch.setenv("COLUMNS", "120")
+    show_analysis(found)
+    text = capsys.readouterr().out
+    assert "time to decision: steps after each of 60 changes of the true class" in text
+    assert found.change_times.label_lag == 0 and "counted from the label" not in text
 
 
-def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(ChangingTask, "lag", lambda *_: 19)
-    task, recipe, file = ChangingTask(), tiny_recipe("--loss.name=nll"), io.StringIO()
+    task, recipe = ChangingTask(), tiny_recipe("--loss.name=nll")
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe))
     assert found.to_dict()["change_times"]["label_lag"] == 19
-    show_analysis(found, Console(file=file, width=120))
-    assert "counted from the label, which comes 19 steps" in file.getvalue()
+    show_analysis(found)
+    assert "counted from the label, which comes 19 steps" in capsys.readouterr().out
 
 
 def test_one_decision_a_sequence_has_none() -> None:

@@ -83,7 +83,7 @@ def test_settings() -> None:
         ({"name": "slayer", "slope": float("inf")}, "finite"),
         ({"name": "slayer", "slope": 10**400}, "finite number, not an integer of 1329 bits"),
         ({}, "a mapping with a 'name'"),
-        ({"name:slayer": None}, "blank follows each colon"),
+        ({"name:slayer": None}, "space must follow each colon"),
     ):
         with pytest.raises(SrnnError, match=hint):
             as_surrogate(wrong)
@@ -119,7 +119,7 @@ def test_an_own_surrogate_has_a_name_of_its_own() -> None:
     """Files would be read back with the other's derivative."""
     taken = dataclass(frozen=True)(type("Taken", (Linear,), {"name": "linear"}))()
     assert type(as_surrogate("linear")) is Linear
-    with pytest.raises(SrnnError, match="The name 'linear' of the surrogate Taken is that of another class"):
+    with pytest.raises(SrnnError, match="The name 'linear' of the surrogate Taken belongs to another class"):
         taken.describe()
 
 

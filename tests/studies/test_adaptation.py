@@ -65,7 +65,7 @@ def test_a_subject_learns_its_own_first_labels_and_is_scored_on_the_rest() -> No
 def test_what_has_no_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tiny_recipe("--task.name=tiny_steps", "--loss.name=nll")
     network: Any = recipe.build_network(TinyStepTask(), 1)
-    with pytest.raises(SrnnError, match="does not say whose its recordings are"):
+    with pytest.raises(SrnnError, match="does not say whose recordings it has"):
         adaptation_curve(Trained(network, TinyStepTask(), recipe), "train", [1], WAYS)
     recipe = tiny_recipe()
     with pytest.raises(SrnnError, match="more than 40 labels"):
@@ -88,7 +88,7 @@ def test_models_that_left_different_subjects_out_make_one_table(
         models.append(str(trained.save(tmp_path / f"{seed}.safetensors")))
     arguments = ["--data", str(tmp_path / "words.npz"), "--out", str(tmp_path / "curve")]
     assert main(["adapt", *models, *arguments]) == 2
-    assert "one without --curve" in capsys.readouterr().err
+    assert "Without --curve give one model" in capsys.readouterr().err
     assert main(["adapt", *models, *arguments, "--curve", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [row["subject"] for row in report["subjects"]] == ["a", "b", "a", "b"]

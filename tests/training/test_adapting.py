@@ -261,13 +261,13 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     nowhere = str(tmp_path / "nowhere" / "new")  # said before anything is read, and learnt for nothing
     assert main(["adapt", str(run), "--data", str(tmp_path / "none"), "--out", nowhere]) == 2
-    assert "nowhere is not there" in capsys.readouterr().err
+    assert "nowhere does not exist" in capsys.readouterr().err
     for words, message in (
         (["--limit", "0"], "'--limit' must be at least 1, not 0."),
         (["--lr", "nan"], "lr must be a number above 0, at most 1,000,000, not nan."),
         (["--feedback", "random"], "--train all --rule e-prop"),
         (["--feedback", "random", "--train", "all", "--rule", "bptt"], "--train all --rule e-prop"),
-        ([str(run)], "one without --curve, not 2"),
+        ([str(run)], "Without --curve give one model, not 2"),
     ):
         capsys.readouterr()
         assert main(["adapt", str(run), *words, "--data", str(data), "--out", str(tmp_path / "new")]) == 2

@@ -142,4 +142,6 @@ def test_the_command_says_what_each_and_all_together_have(tmp_path, capsys) -> N
     assert [*report["accuracies"], report["merged"]] == measured and report["split"] == "test"
     assert main(["merge", *files, "--out", str(out)]) == 2 and "exists; name a new file" in capsys.readouterr().err
     nowhere = str(tmp_path / "nowhere" / "merged.safetensors")  # said before anything is read
-    assert main(["merge", *files, "none", "--out", nowhere]) == 2 and "nowhere is not there" in capsys.readouterr().err
+    assert (
+        main(["merge", *files, "none", "--out", nowhere]) == 2 and "nowhere does not exist" in capsys.readouterr().err
+    )

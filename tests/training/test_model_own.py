@@ -157,11 +157,11 @@ def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
 
     lifted()  # as a notebook's cell that runs again
-    with pytest.raises(SrnnError, match="'lifted' of the neuron Lifted is that of another class"):
+    with pytest.raises(SrnnError, match="'lifted' of the neuron Lifted belongs to another class"):
         srnn.from_network(net, "abc")
     borrowed = dataclass(frozen=True)(type("Borrowed", (own,), {"name": "lif", "__module__": __name__}))
     assert type(as_neuron("lif")) is srnn.LIF and type(as_neuron(srnn.LIF().describe())) is srnn.LIF
-    with pytest.raises(SrnnError, match="'lif' of the neuron Borrowed is that of another class"):
+    with pytest.raises(SrnnError, match="'lif' of the neuron Borrowed belongs to another class"):
         srnn.from_network(srnn.SRNN(4, [5], 3, neuron=borrowed()), "abc")
 
 

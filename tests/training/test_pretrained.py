@@ -18,6 +18,7 @@ from release import pretrained as releasing
 
 import srnn
 from srnn import SrnnError
+from srnn.cli import models
 from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.data.batches import Sequences
@@ -36,6 +37,13 @@ def test_each_has_its_files_and_all_are_small() -> None:
     assert {path.stem for path in releasing.GOLDEN.glob("*.json")} == set(NAMES)
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) < 5e6
     assert {"digits", "ecg", "ecg-records", "speech-commands-mini"} <= set(NAMES)
+
+
+def test_energies_are_written_without_exponents(capsys: pytest.CaptureFixture[str]) -> None:
+    """999.7 nJ was 1e+03 nJ."""
+    card = read_card(SMALL)
+    models.show_card(SMALL, replace(card, energy_nj={"fp32": {"step": 999.7, "decision": 1234.5}}))
+    assert "fp32 1,000 and 1,234\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -57,7 +57,8 @@ def test_the_header_says_what_is_trained() -> None:
     text = "\n".join(header(DESCRIPTION))
     assert "words: Spoken words (/data/words)" in text
     assert (
-        "12,345 training and 1 validation sequences x 17 to 101 steps of 10 ms x 1 input, one label a sequence" in text
+        "12,345 training and 1 validation sequences x 17 to 101 steps of 10 ms x 1 input, one label per sequence"
+        in text
     )
     assert "35: a name of which" in text and "and 23 more" in text and text.count("[...]") == 12
     assert "27,476 parameters" in text and "1 epoch of 193 batches of 64" in text
@@ -66,7 +67,7 @@ def test_the_header_says_what_is_trained() -> None:
     assert header({**DESCRIPTION, "compile_seconds": 17.2})[-1].endswith("compiling once, about 17 s")
     assert "always" not in text
     unequal = {**DESCRIPTION, "classes": ["no", "yes"], "largest_class": {"name": "no", "fraction": 0.9474}}
-    assert "2: no, yes; always 'no' would be right for 95% of validation" in "\n".join(header(unequal))
+    assert "2: no, yes; always choosing 'no' would be right for 95% of validation" in "\n".join(header(unequal))
     evil = {**DESCRIPTION, "classes": ["a\nb", "\x1b[31m"], "origin": "x\ny"}
     assert len(header(evil)) == len(header(DESCRIPTION)) and not any("\x1b" in line for line in header(evil))
 

@@ -2,15 +2,15 @@
 
   srnn adapt runs/digits --data recordings/ --out adapted.safetensors
 
-Each recording is predicted, then learnt, then dropped. The command says how often the network would have been right as it
-was, and how often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that
-what was learnt before is kept. The result is a model: srnn predict, stream, evaluate and export take it.
+Each recording is predicted, then learnt, then dropped. The command reports how often the network would have been right without
+learning, and how often it was right while learning (before it was told the label). No parameter moves further than --bound
+allows, so that what was learnt before is kept. The result is a model, which srnn predict, stream, evaluate and export accept.
 
   srnn adapt runs/ecg --split validation --curve 1 5 20 --out results/adaptation
 
 writes a table instead: what 1, 5 and 20 labels of each subject are worth, as accuracy on the rest of its recordings, when the
-readout learns, when everything does, and when everything does by backpropagation through time. Several models, each trained
-without other subjects, make one table.
+readout learns, when everything learns, and when everything learns by backpropagation through time. Several models, each trained
+without a different group of subjects, make one table.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         required=True,
-        help="the adapted model's file, a new one; with --curve a folder",
+        help="new file for the adapted model; with --curve a new folder",
     )
     parser.add_argument("--train", choices=("readout", "all"), default="readout", help="what learns (default: readout)")
     parser.add_argument(
@@ -46,20 +46,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--feedback", choices=("symmetric", "random"), default="symmetric",
-        help="e-prop: errors reach hidden layers by the weights above them, or by random ones (default: symmetric)",
+        help="e-prop: errors reach hidden layers through the weights above them, or through random ones (default: symmetric)",
     )  # fmt: skip
     parser.add_argument("--lr", type=float, default=1e-3, metavar="R", help="learning rate of Adam (default: 0.001)")
     parser.add_argument(
         "--bound", type=float, default=0.1, metavar="F",
         help="how far a parameter tensor may move, as a fraction of its norm (default: 0.1)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="learn from so many recordings (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="learn from at most N recordings (default: all)")
     parser.add_argument(
-        "--curve", type=int, nargs="+", metavar="N", help="write accuracy after so many labels of each subject"
+        "--curve",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="write the accuracy after each of these numbers of labels of a subject",
     )
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="train",
-        help="which recordings, where the data name splits (default: train)",
+        help="which recordings, if the data name splits (default: train)",
     )  # fmt: skip
 
 
@@ -72,14 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.feedback != "symmetric" and not hidden:
         raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
-    if arguments.curve:  # a folder, which is made with those above it
+    if arguments.curve:  # a folder, which is made together with those above it
         if arguments.out.exists():
             raise SrnnError(f"{arguments.out} exists; name a new folder.")
         return _curve(arguments, [open_trained(path, arguments.data) for path in arguments.models], config)
     with place("--out", arguments.out, new=True):
         models = [open_trained(path, arguments.data) for path in arguments.models]
         if len(models) > 1:
-            raise SrnnError(f"Of models there must be one without --curve, not {len(models)}.")
+            raise SrnnError(f"Without --curve give one model, not {len(models)}.")
         adapted, report = adapt(
             models[0], arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed
         )
@@ -124,6 +128,6 @@ of a subject are of the same labels, behind the last that is learnt.
 def _show(report: dict[str, Any], out: Path) -> None:
     labels = "" if report["labels"] == report["sequences"] else f", {report['labels']:,} labels"
     print(f"recordings        {report['sequences']:,}{labels}")
-    print(f"right as it was   {100 * report['accuracy_before']:.1f} %")
-    print(f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each before it was told)")
+    print(f"right, unadapted  {100 * report['accuracy_before']:.1f} %")
+    print(f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each predicted before its label was told)")
     print(f"written: {out}")

@@ -1,6 +1,6 @@
-"""Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device,
-backend, and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys,
-settings that do not fit. Nothing is trained, compiled or written.
+"""Show what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device,
+backend, and whether loops have to be compiled first. Whatever training would refuse is refused here, too: missing data, wrong
+keys, settings that do not fit. Nothing is trained, compiled or written.
 
   srnn check paper/ecg
   srnn check digits --network.hidden "[32, 32]" --json
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         recipe, seed=arguments.seed, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device
     )
     description = ready.description()
-    # Where nothing has to be compiled for it, the layers run once, to say how the network would start.
+    # If nothing has to be compiled for it, the layers run once, to show how the network would start.
     description["start"] = [] if description["compile_seconds"] else [str(one) for one in ready.measured_start()]
     ready.compression()  # SrnnError where int8 cannot represent the network
     width = open_console().width if sys.stdout.isatty() else None

@@ -1,5 +1,5 @@
 """Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
-against error, and the differences of the recipes. Prints the measures.
+against error, and the differences between the recipes. It also prints the measures.
 
   srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
 """
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.page import check_page, comparison_content, write_page
 
     check_page(arguments.out)
-    options = AnalysisOptions(early_exit=False) if arguments.no_exit else None
+    options = AnalysisOptions(early_exit=not arguments.no_exit)
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
     write_page(content, arguments.out)
 

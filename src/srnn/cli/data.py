@@ -1,4 +1,4 @@
-"""Each data set has its folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
+"""Each data set has its own folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
 
   srnn data list            the data sets, and which are installed
   srnn data info shd        licence, citation, files, source
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError
 from ..text import some
 from .options import Command, add_parts, given
-from .show import tell
+from .show import show_names, tell
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
-    """The arguments of what is done to one data set: its name, and of --mirror and --force the ``options``."""
+    """The arguments of an action on one data set: its name, and those of --mirror and --force that are among the ``options``."""
 
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("data_set", metavar="NAME", type=_data_set, help="a data set; 'srnn data list' shows them")
@@ -55,7 +55,7 @@ def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
                 help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
             )  # fmt: skip
         if "--force" in options:
-            parser.add_argument("--force", action="store_true", help="fetch or unpack again what is there already")
+            parser.add_argument("--force", action="store_true", help="fetch or unpack again what is already there")
 
     return add
 
@@ -74,14 +74,8 @@ def _list(arguments: argparse.Namespace) -> int:
         {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, arguments.data_dir)}
         for d in CATALOGUE.values()
     ]
-
-    width = max(len(row["name"]) for row in rows)
-
-    def show() -> None:
-        for row in rows:
-            print(f"{row['name']:<{width}} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
-
-    return tell(arguments, {"data_sets": rows}, show)
+    texts = {row["name"]: f"{row['state']:<12} {row['title']}; {row['size']}; {row['licence']}" for row in rows}
+    return tell(arguments, {"data_sets": rows}, lambda: show_names(texts))
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -167,7 +161,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
-    """What to do about bad files."""
     from ..data.datasets.unpack import is_unpacked, list_archives
 
     data_set: DataSet = arguments.data_set
@@ -176,14 +169,14 @@ def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
     archives = {file.name for file in data_set.files if data_set.unpack}
     others = [path.name for path in list_archives(folder) if path.name not in archives and not is_unpacked(path)]
     if data_set.unpack and others:
-        return f"unpack what is there, {some(others)}: {_command(arguments, 'prepare')}"
+        return f"unpack the archives that are there, {some(others)}: {_command(arguments, 'prepare')}"
     if not bad & archives and any((folder / name).is_file() for name in archives):
         return f"unpack it again: {_command(arguments, 'prepare')} --force"
     return f"fetch it: {_command(arguments, 'fetch')}"
 
 
 def _command(arguments: argparse.Namespace, part: str) -> str:
-    """Another part for the same data set, in the same place."""
+    """The command for another action on the same data set, in the same folder."""
     return shlex.join(["srnn", "data", part, arguments.data_set.name, *given(arguments, "data_dir")])
 
 
@@ -204,7 +197,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
     for path in unpacked if not arguments.json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
-        raise SrnnError(f"{folder} contains nothing of {data_set.name}; get it first: {_command(arguments, 'fetch')}")
+        raise SrnnError(
+            f"{folder} contains no files of {data_set.name}; get them first: {_command(arguments, 'fetch')}"
+        )
     splits, skipped = [], []
     for use in data_set.uses:
         how = use.missing(resolve_data_dir(arguments.data_dir))

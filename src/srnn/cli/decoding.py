@@ -22,8 +22,8 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that ``load_decoder`` reads, besides the run and the input's form."""
     parser.add_argument(
         "--segment", type=float, metavar="S",
-        help="new sequence every S seconds (steps, if not in time); 0: never (default: the median length of "
-        "training sequences, where each has one label)",
+        help="begin a new sequence every S seconds (or steps, if the input is not in time); 0: never (default: the "
+        "median length of training sequences, if each has one label)",
     )  # fmt: skip
     parser.add_argument(
         "--exit",
@@ -50,11 +50,11 @@ def load_decoder(arguments: argparse.Namespace, trained: Trained) -> Decoder:
     from ..deploy.streaming import Decoder
 
     if (arguments.mean is None) != (arguments.std is None):
-        raise SrnnError("--mean and --std go together.")
+        raise SrnnError("Give --mean and --std together.")
     for option, given in (("--mean and --std", arguments.mean), ("--gain", arguments.gain)):
         if given is not None and arguments.calibrate is not None:
             raise SrnnError(
-                f"--calibrate takes from the signal what {option} would say; remove {option} or --calibrate."
+                f"--calibrate takes from the signal what {option} would set; remove {option} or --calibrate."
             )
     scale = None
     if arguments.mean is not None:
@@ -66,7 +66,7 @@ def load_decoder(arguments: argparse.Namespace, trained: Trained) -> Decoder:
 
 
 def _policy(exit: str | None, trained: Trained) -> ExitPolicy | None:
-    """What --exit says: a file's policy, or ("") the model's own."""
+    """The policy that --exit names: a file's, or ("") the model's own."""
     from ..measure.analysis.policy import ExitPolicy
 
     if exit is None:
@@ -81,7 +81,7 @@ def _policy(exit: str | None, trained: Trained) -> ExitPolicy | None:
 
 
 def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:
-    """The options without those that cannot apply to a task's networks, and the names of these that were given."""
+    """The arguments without options that cannot apply to a task's networks, and the names of those that were left out."""
     possible = task.live(arguments.form).settings | ({"exit"} if task.kind == "per_sequence" else set())
     left, others = argparse.Namespace(**vars(arguments)), []
     for name, setting in _SETTINGS.items():
@@ -92,7 +92,7 @@ def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Those of an option's text, between commas. SrnnError, which names the option, for something else."""
+    """The comma-separated numbers of an option. SrnnError, which names the option, for anything else."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

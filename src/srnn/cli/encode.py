@@ -4,10 +4,10 @@
   srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
   srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 encodes them
 
---pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
-folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
-complete. A clip's spikes depend only on --seed, its name and its sound. Its name is relative to the folder IN; where two
-would have the same, all are relative to the folder that all IN have in common.
+--pattern says how label and speaker are read from a file's name; if it has no {label}, the label is the name of the folder
+that the file is in. All files are read once before the first is converted; the output file appears when it is
+complete. A clip's spikes depend only on --seed, its name and its sound. Its name is relative to the folder IN; if two
+clips would have the same name, all names are relative to the folder that all IN have in common.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as-stream",
         type=float,
         metavar="GAIN",
-        help="one gain for all clips and no fades, instead of one level and fades",
+        help="the same gain for all clips and no fades, instead of the same level and fades",
     )
     parser.add_argument(
         "--length",
         type=float,
         metavar="S",
-        help="cut or pad clips with silence to S seconds (default: neither)",
+        help="cut clips to S seconds, or pad them with silence (default: neither)",
     )
     parser.add_argument(
         "--times",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="precision of the times of spikes (default: float32; SHD has float16)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per core)")
     parser.add_argument("--leave-out-bad", action="store_true", help="skip clips that are damaged, silent or misnamed")
 
 

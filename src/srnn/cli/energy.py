@@ -1,4 +1,4 @@
-"""Operations and energy of a network, compared with others on the same task and with baselines of its sizes.
+"""Operations and energy of a network, compared with others on the same task and with baselines of the same sizes.
 
   srnn energy runs/ecg                                     a trained network, rates measured on the validation split
   srnn energy ecg                                          a pretrained network (srnn models); with --rates the recipe
@@ -7,8 +7,9 @@
   srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
   srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
 
-paper: its rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's rate, 4.6 / 0.9 pJ, analog input as MACs.
-neurobench: its effective operations at these prices. memory: operations, memory traffic and addressing, by a technology.
+paper: the paper's rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's rate, 4.6 / 0.9 pJ, analog input as
+MACs. neurobench: NeuroBench's effective operations at these prices. memory: operations, memory traffic and addressing, by a
+technology.
 docs/energy.md says what each of them leaves out.
 """
 
@@ -34,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "networks",
         metavar="RUN|RECIPE",
         nargs="+",
-        help="run folders, pretrained networks or recipes of one task; the first is compared with",
+        help="run folders, pretrained networks or recipes of one task; all others are compared with the first",
     )
     parser.add_argument(
         "--baselines", metavar="NAMES", default="",
-        help="baselines of its sizes, comma-separated: rnn, gru, lstm, bilstm, relu, lif, feedforward",
+        help="baselines of the same sizes, comma-separated: rnn, gru, lstm, bilstm, relu, lif, feedforward",
     )  # fmt: skip
     parser.add_argument(
         "--technology", metavar="NAME|FILE", default=DEFAULT,
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rates",
         metavar="R,...",
-        help="firing rates of a recipe's hidden layers, one for all or one for each; no data are read",
+        help="firing rates of a recipe's hidden layers, one for all layers or one for each; no data are read",
     )
     parser.add_argument(
         "--input-rate",
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="also write energy.json and energy.md, where seeds of one recipe are one row",
+        help="also write energy.json and energy.md, in which the seeds of one recipe share a row",
     )  # fmt: skip
 
 

@@ -2,14 +2,14 @@
 
   srnn evaluate runs/digits-s0-20260101-120000 --split test
 
-With --full everything that applies to the task: accuracy over time, time to decision, an early-exit policy (always chosen on
-validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time
-constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json; of other data or another
-seed than its own they are no part of it, and --json keeps them.
+With --full it measures everything that applies to the task: accuracy over time, time to decision, an early-exit policy (always
+chosen on validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations,
+time constants before and after training. The results are written into the run (evaluation-SPLIT.json, exit-policy.json), but not
+if the data or the seed are not the run's own; use --json to keep those.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 
-With --live the sounds of the split are one long signal, with silence between them: how many words are understood there, false
-accepts an hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95 and by the model's own rule.
+With --live the sounds of the split form one long signal, with silence between them. Measured are the words understood, false
+accepts per hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95 and for the model's own rule.
 --false-accepts chooses that rule on validation, with and without noise, and keeps it in the run (spotting.json).
   srnn evaluate speech-commands-mini --live --noise 20
   srnn evaluate RUN --live --false-accepts 60
@@ -36,7 +36,7 @@ SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seed", type=seed, metavar="N", help="of random initial states (default: the run's own, or 0)"
+        "--seed", type=seed, metavar="N", help="seed of random initial states (default: the run's own, or 0)"
     )
     parser.add_argument(
         "--full", action="store_true", help="measure everything that applies to the task, and write it into the run"
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--exit-patience",
         type=int,
         metavar="N",
-        help="--full: consecutive steps of sufficient confidence (default: chosen)",
+        help="--full: consecutive steps of sufficient confidence (default: chosen on validation)",
     )
     parser.add_argument(
         "--exit-margin", type=float, metavar="M",
@@ -62,13 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--saturated", type=float, metavar="R",
         help="--full: rate above which a neuron counts as saturated (default: 0.9)",
     )  # fmt: skip
-    parser.add_argument("--live", action="store_true", help="spot words in all sounds of the split as one signal")
     parser.add_argument(
-        "--noise", type=float, metavar="DB", help="--live: white noise, so many decibels below the sounds"
+        "--live", action="store_true", help="spot words in all sounds of the split, joined into one signal"
+    )
+    parser.add_argument(
+        "--noise", type=float, metavar="DB", help="--live: add white noise, this many decibels below the sounds"
     )
     parser.add_argument(
         "--false-accepts", type=float, metavar="N",
-        help="--live: choose on validation by which rule words are detected, with at most N false accepts an hour",
+        help="--live: choose the rule for detecting words on validation, with at most N false accepts per hour",
     )  # fmt: skip
 
 
@@ -77,9 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.live and arguments.full:
         raise SrnnError("--live and --full measure different things; give one of them.")
     if arguments.noise is not None and not (arguments.live and -100 <= arguments.noise <= 100):
-        raise SrnnError("--noise belongs to --live, and lies between -100 and 100 decibels.")
+        raise SrnnError("--noise needs --live, and must be between -100 and 100 decibels.")
     if arguments.false_accepts is not None and not (arguments.live and arguments.false_accepts >= 0):
-        raise SrnnError("--false-accepts belongs to --live, and is at least 0.")
+        raise SrnnError("--false-accepts needs --live, and must be at least 0.")
 
     from ..measure.analysis import recipe_spikes
     from ..training.evaluation import evaluate
@@ -128,18 +130,18 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
 
     def show() -> None:
         print(
-            f"{title}: {rows[0]['words']:,} words and all else of {arguments.split}, {rows[0]['seconds'] / 60:.1f} minutes"
+            f"{title}: {rows[0]['words']:,} words and all other clips of {arguments.split}, {rows[0]['seconds'] / 60:.1f} minutes"
         )
         print(
-            "probability  understood  false rejects  false accepts an hour (without a word)  "
+            "probability  understood  false rejects  false accepts per hour (without a word)  "
             "delay from a clip's beginning, median, 95 %"
         )
         for row in [*rows, *([] if by_rule is None else [by_rule])]:
             delay = "    ".join("-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values())
             print(
                 f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  {row['false_rejects']:>13,}  "
-                f"{row['false_accepts_an_hour']:>21,.0f} ({row['without_a_word_an_hour']:>14,.0f})  {delay}"
-                + (f"  (its own rule, in the mean of windows: {row['smooth']})" if row is by_rule else "")
+                f"{row['false_accepts_an_hour']:>22,.0f} ({row['without_a_word_an_hour']:>14,.0f})  {delay}"
+                + (f"  (its own rule; windows averaged: {row['smooth']})" if row is by_rule else "")
             )
 
     report = {"split": arguments.split, "noise_db": arguments.noise, "rule": by_rule, "thresholds": rows}
@@ -147,7 +149,7 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
 
 
 def check_full_options(arguments: argparse.Namespace) -> None:
-    """SrnnError for options of --full without it."""
+    """SrnnError for options of --full without --full, and for those that contradict each other."""
     for name in ("no_exit", "exit_loss", "exit_patience", "exit_margin", "tolerance", "saturated"):
         if getattr(arguments, name) is not None and not arguments.full:
             raise SrnnError(f"--{name.replace('_', '-')} belongs to --full; add it.")
@@ -157,8 +159,8 @@ def check_full_options(arguments: argparse.Namespace) -> None:
 
 
 def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Network | None) -> Analysis:
-    """All that suits the task; a run's folder gets that of its own data and seed: evaluation-SPLIT.json and, where there is a
-    policy, exit-policy.json."""
+    """Measure everything that applies to the task. With a run's own data and seed the results are written into its folder:
+    evaluation-SPLIT.json and, if there is a policy, exit-policy.json."""
     from ..measure.analysis import analyse
 
     options, run = analysis_options(arguments, trained), _own_run(arguments, trained)
@@ -171,8 +173,8 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Netw
 
 
 def _own_run(arguments: argparse.Namespace, trained: Trained) -> Run | None:
-    """The run whose folder takes what will be measured: that of the model, on its own data and with its own seed, for which all
-    that reads the folder takes it. SrnnError where it cannot be written."""
+    """The run whose folder the results go into: the model's own, if data and seed are the run's own, as readers of the folder
+    assume. SrnnError if it cannot be written."""
     from ..files import check_writable
     from ..training.runs import Run
 
@@ -186,7 +188,7 @@ def _own_run(arguments: argparse.Namespace, trained: Trained) -> Run | None:
 
 
 def analysis_options(arguments: argparse.Namespace, trained: Trained) -> AnalysisOptions:
-    """The options of --full. SrnnError for bad ones, and for those that mean nothing for the task or the network."""
+    """The options of --full. SrnnError for invalid ones, and for those that mean nothing for the task or the network."""
     from ..measure.analysis import AnalysisOptions, can_exit, has_waves
 
     default, task = AnalysisOptions(), trained.task
@@ -195,7 +197,7 @@ def analysis_options(arguments: argparse.Namespace, trained: Trained) -> Analysi
             reason = "decides at every step" if trained.loss.per_step else "is read by a bidirectional network"
             raise SrnnError(f"--{name.replace('_', '-')} has no effect: task '{task.name}' {reason} here; remove it.")
     if arguments.tolerance is not None and not has_waves(task):
-        raise SrnnError(f"--tolerance is for the waves of an ECG, and the task is '{task.name}'; remove it.")
+        raise SrnnError(f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it.")
 
     def number(name: str, fallback: float, highest: float, scale: float = 1.0) -> float:
         value = getattr(arguments, name)

@@ -1,5 +1,5 @@
 """Write a trained network as a C99 library without allocation or dependencies, which names the class that the network decides
-for, a program to try it, and a Makefile; or, with --layout, as a library that a tool for devices takes, with an example.
+for, with a program to try it and a Makefile; or, with --layout, as a library for a device tool, with an example.
 
   srnn export c runs/digits-s0-20260101-120000 --out digits_c
   srnn export c RUN --out DIR --format int8
@@ -7,11 +7,11 @@ for, a program to try it, and a Makefile; or, with --layout, as a library that a
   srnn export c RUN --out DIR --layout arduino
   srnn export c RUN --out DIR --learn readout
 
-int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
-not, the command looks at the training data, or --inputs tells it.
-A network brings its encoder along. Of raw ECG records, --std tells it the standard deviation of each lead, in the signal's unit
-(int8: in units of the converter), or your program does; with scale: running the C measures it. Of sound that was trained with
-normalise: training, the C takes samples of 16 bits.
+int8 needs to know the inputs and, for states of 16 or 8 bits, the ranges of the states: the model knows them from its training.
+If it does not, the command measures them on the training data, or --inputs describes the inputs.
+The network's encoder is included. For raw ECG records, --std or your program gives it the standard deviation of each lead, in the
+signal's unit (int8: in units of the converter); with scale: running the C code measures it. For sound that was trained with
+normalise: training, the C code takes samples of 16 bits.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout",
         choices=("plain", "arduino", "platformio", "zephyr", "espidf"),
         default="plain",
-        help="for which tool (default: plain, with a Makefile)",
+        help="the tool that it is for (default: plain, with a Makefile)",
     )
     parser.add_argument(
         "--name",
         metavar="N",
-        help="prefix of files, functions and types (default: the run's); another for each network of a program",
+        help="prefix of files, functions and types, a different one for each network in a program (default: the run's name)",
     )
     parser.add_argument(
         "--inputs", metavar="R", help="int8: 'spikes' for integers up to 127, or the largest analog input"
     )
     parser.add_argument(
         "--learn", choices=("readout", "e-prop"),
-        help="float32: what goes on learning on the device, the readout, or with it one hidden layer by e-prop",
+        help="float32: what keeps learning on the device: the readout, or also one hidden layer, by e-prop",
     )  # fmt: skip
     parser.add_argument("--std", nargs="+", metavar="S", help="raw ECG: standard deviation of each lead, as S S or S,S")
 
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def input_format(text: str | None) -> InputFormat | None:
-    """What --inputs says; None: nothing."""
+    """The input format that --inputs describes; None: it says nothing."""
     from ..nn.fixedpoint.integer import InputFormat
 
     if text is None or text == "spikes":
@@ -88,11 +88,11 @@ def input_format(text: str | None) -> InputFormat | None:
     try:
         return InputFormat(float(text), whole=False)
     except ValueError as error:
-        raise SrnnError(f"--inputs is 'spikes' or the largest analog input, not {text!r}.") from error
+        raise SrnnError(f"--inputs must be 'spikes' or the largest analog input, not {text!r}.") from error
 
 
 def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argparse.Namespace) -> Trained:
-    """The model with what int8 has to know of training data: its own, or measured on them where it does not say."""
+    """The model with what int8 has to know of the training data: as the model says or, if it does not, measured on them."""
     from ..data.batches import Sequences
     from ..nn.network.state_format import StateFormat
     from ..training.compression.evaluation import measure_int8
@@ -105,9 +105,9 @@ def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argp
         sequences = Sequences(trained.task, "train", arguments.data_dir)
     except SrnnError as error:
         raise SrnnError(
-            f"int8 must know the inputs, and the ranges of states of {arguments.state_bits} bits; give the training data: {error}"
+            f"int8 needs to know the inputs, and the ranges of {arguments.state_bits}-bit states; give the training data: {error}"
             if lacks_states
-            else f"int8 must know the inputs; give --inputs, or the training data: {error}"
+            else f"int8 needs to know the inputs; give --inputs, or the training data: {error}"
         ) from error
     return replace(trained, **measure_int8(trained, sequences, inputs_as))
 
@@ -120,17 +120,17 @@ def _show(report: dict[str, Any]) -> None:
     print(
         f"flash      {report['flash_bytes']:,} bytes of constants (an LSTM of the same size: {lstm['flash_bytes']:,})"
     )
-    print(f"RAM        {report['ram_bytes']:,} bytes a signal (LSTM: {lstm['ram_bytes']:,})")
+    print(f"RAM        {report['ram_bytes']:,} bytes per signal (LSTM: {lstm['ram_bytes']:,})")
     print(
-        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} multiplications for what is sent "
-        f"({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog); {worst['neuron_adds']:,} and "
-        f"{worst['neuron_multiplies']:,} for neurons, a step (LSTM, always: {lstm['multiply_adds_per_step']:,} multiply-adds)"
+        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} multiplications per step for "
+        f"what is sent ({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog), {worst['neuron_adds']:,} and "
+        f"{worst['neuron_multiplies']:,} for neurons (LSTM, always: {lstm['multiply_adds_per_step']:,} multiply-adds)"
     )
     encoder = report.get("encoder")
     if encoder is not None:
         late = f"{encoder['latency_samples']} samples late" if encoder["latency_samples"] else "without latency"
         print(f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
-              f"{worst['encoder_multiplies']:,} a step")  # fmt: skip
+              f"{worst['encoder_multiplies']:,} per step")  # fmt: skip
         if encoder.get("std", ()) is None:
             print(
                 f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"
@@ -143,7 +143,7 @@ def _show(report: dict[str, Any]) -> None:
     if "learning" in report:
         learning = report["learning"]
         costs = "; ".join(
-            f"{'an' if when == 'update' else 'a'} {when} {cost['adds']:,} additions and {cost['multiplies']:,} multiplications"
+            f"{cost['adds']:,} additions and {cost['multiplies']:,} multiplications per {when}"
             for when, cost in learning["operations"].items()
         )
         print(

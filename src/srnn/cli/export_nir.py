@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--discretisation", choices=("euler", "exact"), default="euler",
-        help="how the reader steps: 1 - dt/tau (default; most), or exp(-dt/tau)",
+        help="how the reader steps: 1 - dt/tau (default; most readers), or exp(-dt/tau)",
     )  # fmt: skip
     parser.add_argument(
         "--scaling", choices=("keep", "one", "unscaled"), default="keep",
@@ -53,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
         for line in report.lines():
             print(f"  {line}")
         if input_scale(trained):
-            print("The input is (channels - mean) / std of training, by input_mean and input_std in the metadata.")
+            print("The input is (channels - mean) / std of training; both are in the metadata: input_mean, input_std.")
         if not report.exact:
             print(
-                "What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers do without."
+                "What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers ignore it."
             )
 
     return tell(arguments, content, show)

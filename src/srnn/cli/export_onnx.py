@@ -3,9 +3,9 @@
   srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
   srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
 
-Besides the output it has the scores of the classes, by the rule of the loss; the maximum is the decision.
+Besides the output the model gives the scores of the classes, by the rule of the loss; the highest score is the decision.
 
-The model is checked and, where onnxruntime is installed, compared with the network on a random input.
+The model is checked and, if onnxruntime is installed, compared with the network on a random input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCALED = (
     "x is (channels - mean) / std of training, not the sensor's unit; both are in the metadata: input_mean, input_std"
 )
 CHECKED_STEPS = 100
-"""Of the random input."""
+"""Steps of the random input."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,5 +87,5 @@ def check(model: ModelProto, network: SRNN) -> float | None:
 
 
 def shape(item: Any) -> list[int | str]:
-    """Of a model's input or output; free lengths by name."""
+    """The shape of a model's input or output; free lengths by name."""
     return [size.dim_param or size.dim_value for size in item.type.tensor_type.shape.dim]

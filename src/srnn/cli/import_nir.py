@@ -3,7 +3,7 @@
   srnn import nir net.nir                                 show what is in it
   srnn import nir net.nir --dt 1e-3                       as its writer stepped it
   srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
-  srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
+  srnn import nir ecg.nir --out runs/ecg-imported         and make a run from it, to evaluate, stream or export
   srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
 
 Our own files name their task and loss, and restore the network to the same bits.
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from ..training.recipes import Recipe
 
 SHARED = ("--json",)
-HELP = "what is in a NIR file; and a run of it"
+HELP = "show what is in a NIR file, and make a run from it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to read")
     parser.add_argument(
-        "--dt", type=float, metavar="S", help="the time step in seconds (default: our file's, else 1e-4)"
+        "--dt", type=float, metavar="S", help="the time step in seconds (default: as our file says, else 1e-4)"
     )
     parser.add_argument(
         "--discretisation", choices=("euler", "exact"),
-        help="how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: our file's, else euler)",
+        help="how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: as our file says, else euler)",
     )  # fmt: skip
     for name, choices, what in (
         ("--reset-kind", ("hard", "soft"), "the writer's reset: to a value, or by subtraction of the threshold (default: hard)"),
-        ("--reset-step", ("same", "next"), "it resets at once, or in the next step as snnTorch does by default (default: same)"),
+        ("--reset-step", ("same", "next"), "the reset comes at once, or a step later as by default in snnTorch (default: same)"),
         ("--synapse-step", ("same", "next"), "CubaLIF: an input moves the membrane at once, or a step later (default: same)"),
     ):  # fmt: skip
         parser.add_argument(name, choices=choices, help=what)
     parser.add_argument(
-        "--no-extension", action="store_true", help="only what NIR itself contains, as another reader would see it"
+        "--no-extension", action="store_true", help="read only what NIR itself contains, as another reader would see it"
     )
-    parser.add_argument("--out", type=Path, metavar="RUN", help="make a run folder of it")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="make a run folder from it")
     parser.add_argument("--task", metavar="NAME", help="--out: its task (default: as our file says)")
     parser.add_argument(
         "--loss", choices=get_args(LossName),
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.out is None and (arguments.task is not None or arguments.loss is not None):
-        raise SrnnError("--task and --loss are for the run that --out RUN names; add it.")
+        raise SrnnError("--task and --loss are for the run that --out names; add --out RUN.")
 
     from ..deploy.export import nir
     from ..training.runs import Run
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def with_scale(task: Task, imported: Imported, source: str) -> Task:
-    """The task, with the scale of its channels where the file has one. SrnnError, which names the ``source``, if that is none."""
+    """The task, with the scale of its channels if the file has one. SrnnError, which names the ``source``, if that is invalid."""
     from ..data.encoders import Statistics
     from ..data.signals import ScaledPath
     from ..files import reading
@@ -120,7 +120,7 @@ def with_scale(task: Task, imported: Imported, source: str) -> Task:
 
 
 def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName | None) -> Recipe:
-    """The recipe whose network this is; it says how it was made. SrnnError where it does not fit the task."""
+    """The recipe of this network, with a note on where it comes from. SrnnError if it does not fit the task."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
     from ..nn.losses import Loss
@@ -145,7 +145,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     else:
         of_sequence: LossName = "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
         loss = LossConfig(loss_name or ("nll" if task.kind == "per_step" else of_sequence))
-    Loss.for_task(loss, task)  # SrnnError where it does not fit
+    Loss.for_task(loss, task)  # SrnnError if it does not fit
     return Recipe(
         task=config,
         network=network_config(network),

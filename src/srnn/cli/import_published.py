@@ -1,4 +1,4 @@
-"""Make a run folder of a published network and its weights, to evaluate, stream, serve, measure or export like any other.
+"""Make a run folder from a published network and its weights, to evaluate, stream, serve, measure or export like any other.
 
   srnn import published ecg --weights ecg.npz --out runs/published-ecg
   srnn import published gsc --weights gsc.npz --out runs/published-gsc --task.options.source mini
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .show import tell
 
-HELP = "a run of a published network with the authors' weights"
+HELP = "make a run from a published network with the authors' weights"
 SHARED = ("--json",)
 
 

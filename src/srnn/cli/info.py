@@ -1,7 +1,7 @@
 """Versions and devices on this machine. Please include them in bug reports.
 
   srnn info           versions, backends, threads, SIMD width, where compiled code is cached
-  srnn info --warm    compile the CPU loops now (neurons, surrogates, live steps, the cochlea): no later start waits for it
+  srnn info --warm    compile the CPU loops now (neurons, surrogates, live steps, the cochlea), so that no later start waits
 """  # fmt: skip
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     without = why_no_numba()
     if without and arguments.warm:
-        raise SrnnError(f"Nothing can be compiled ahead: {without}.")
+        raise SrnnError(f"Nothing can be compiled in advance: {without}.")
     cpu, lacking = {"off:": without}, {"gpu"} if no_triton() else set()
     if without:
         lacking.add("cpu")

@@ -1,4 +1,4 @@
-"""The command line: words -> a command's plain function. No logic of its own; each command is a module beside this.
+"""The command line: words -> a command's plain function. No logic of its own; each command is a module next to this one.
 
 A user's mistake is one line on standard error that begins with "srnn: ", and exit code 2.
 """
@@ -18,21 +18,21 @@ from .options import Command, Parser
 
 COMMANDS = {
     "train": "train a recipe and write a run folder",
-    "check": "say what a recipe would train, without training: data, shapes, classes, device; refuse what is wrong",
+    "check": "show what a recipe would train, without training: data, shapes, classes, device; report any mistake",
     "evaluate": "measure a run on a split of its task",
-    "predict": "what a trained network says of recordings: one line for each file, or over time",
+    "predict": "predict the class of recordings: one line for each file, or the class over time",
     "energy": "estimate the energy of networks, by the paper's rules and by stricter ones",
-    "report": "write a page about a run: curves, samples step by step, confusion, energy; one HTML file",
-    "compare": "write a page with several runs of one task side by side; one HTML file",
+    "report": "write a page about a run, one HTML file: curves, samples step by step, confusion, energy",
+    "compare": "write a page that shows several runs of one task side by side, one HTML file",
     "reproduce": "make the paper's tables and figures from results and runs, next to the published numbers",
-    "summarise": "several seeds of one recipe as one result: mean, spread, curves",
-    "sweep": "many trainings from one file: grids, ablations, searches",
+    "summarise": "summarise several seeds of one recipe as one result: mean, spread, curves",
+    "sweep": "run many trainings from one file: grids, ablations, searches",
     "export": "write a trained network as C, ONNX or NIR",
-    "import": "make a run of a network from another library, or of the paper's authors",
+    "import": "make a run from a network of another library, or of the paper's authors",
     "prune": "prune a trained network, and measure the cost",
     "quantise": "measure a trained network in int8, or fine-tune it for int8",
-    "merge": "make one network of several trainings of a recipe: an ensemble",
-    "adapt": "let a trained network go on learning from labelled recordings, one at a time",
+    "merge": "merge several trainings of a recipe into one network: an ensemble",
+    "adapt": "let a trained network keep learning from labelled recordings, one at a time",
     "stream": "run a live signal through a trained network",
     "serve": "serve trained networks: streams, batches, and a live page",
     "models": "list the pretrained networks, or show the card of one",
@@ -40,19 +40,19 @@ COMMANDS = {
     "published": "list the published networks, or replay a recording of one",
     "data": "list, fetch, verify and prepare data sets",
     "encode": "turn sound files into spike trains",
-    "info": "versions, backends, threads and devices of this machine",
+    "info": "show versions, backends, threads and devices of this machine",
 }
-"""What each does, in a line. Only the command that is meant is imported, so that the others cost it nothing."""
+"""What each command does, in a line. Only the command that is given is imported, so that the others cost nothing."""
 
 AGAIN = ("-m", "srnn")
-"""What Python is given to start another process of the command line."""
+"""Arguments with which Python starts the command line in another process."""
 
 LISTING = ("data", "published", "recipes")
-"""What lists what there is, unless a word says otherwise."""
+"""Commands that list what there is if no action is given."""
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of the command that the words name, or else of all, without their arguments."""
+    """The parser of the command that the words name; if they name none, of all commands, without their arguments."""
     parser = Parser(
         prog="srnn",
         description="Adaptive spiking recurrent neural networks for signals in time: train, measure, stream, deploy.",
@@ -70,9 +70,9 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) out of the words: (others, settings).
+    """Separate the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) from the other words: (others, settings).
 
-    What follows ``--`` is no option, and so no setting.
+    Nothing that follows ``--`` is an option, and so nothing there is a setting.
     """
     others: list[str] = []
     settings: list[str] = []
@@ -92,19 +92,19 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Arguments of the command line. SrnnError for a mistake, with the nearest right option."""
+    """Arguments of the command line. SrnnError for a mistake, with the nearest valid option."""
     try:
         return _parse(words)
     except SrnnError as error:
         file = next((word for word in words if word.startswith("-") and word != "-" and os.path.lexists(word)), None)
         if file is None:
             raise
-        raise SrnnError(f"{error} If the file {file} is meant, write ./{file}.") from error
+        raise SrnnError(f"{error} If you mean the file {file}, write ./{file}.") from error
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     for word in words:
-        if "\0" in word:  # no file can have such a name, and open() has an error of its own for it
+        if "\0" in word:  # no file can have such a name, and open() would raise an error of its own
             raise SrnnError(f"The argument {word!r} contains a zero byte.")
         if word.startswith("--") and word.endswith("=--"):  # argparse would make an empty list of it, whatever the type
             raise SrnnError(f"'--' is not a value: {word!r}.")
@@ -128,7 +128,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if settings:
         if not hasattr(arguments, "overrides"):
             raise SrnnError(f"'srnn {arguments.command}' takes no recipe settings such as {settings[0]}.")
-        arguments.overrides = [*arguments.overrides, *settings]  # what is given in full counts
+        arguments.overrides = [*arguments.overrides, *settings]  # a setting that is given in full takes precedence
     return arguments
 
 
@@ -154,16 +154,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             print("srnn: there is not enough memory for this", file=sys.stderr)
             return 2
-        except OSError as error:  # of the machine: a name too long for it, a disk that is full or gone
+        except OSError as error:  # from the machine: the name is too long, the disk is full or gone
             print(f"srnn: {one_line(str(error))}", file=sys.stderr)
             _discard_output()
             return 2
 
 
 def _program() -> Sequence[str]:
-    """What Python is given to start the program again that called ``main``, for it to take other words.
+    """Arguments with which Python starts the program that called ``main`` again, followed by other words.
 
-    A program may have defined neurons or tasks of its own before, which processes that train beside it need as well.
+    The program may have defined neurons or tasks of its own, which processes that train beside it need as well.
     """
     main = sys.modules.get("__main__")
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
@@ -185,7 +185,7 @@ def _run(words: Sequence[str], program: Sequence[str] = AGAIN) -> int:
             build_parser().print_help()
             return 0
         return arguments.run(arguments)
-    finally:  # what --help has printed, which raises SystemExit, too
+    finally:  # also after --help, which raises SystemExit once it has printed
         sys.stdout.flush()
 
 

@@ -1,10 +1,10 @@
-"""Make one network of several trainings of a recipe, whose output is the mean of theirs:
+"""Merge several trainings of a recipe into one network whose output is the mean of theirs:
 
   srnn merge runs/ecg-0 runs/ecg-1 runs/ecg-2 --out ecg.safetensors
 
-All neurons stand side by side, and none hears another network's. The result is a model like any other: srnn evaluate, stream and
-export take it. Only networks whose readout is an integrator with the same time constants in all can be merged: train them with
---network.readout.neuron.trained "[]". The accuracies of each and of the merged network are those on --split.
+All neurons stand side by side, without connections between the networks. The result is a model like any other, which srnn
+evaluate, stream and export accept. Networks can be merged only if their readouts are integrators with the same time constants:
+train them with --network.readout.neuron.trained "[]". The accuracies of each and of the merged network are measured on --split.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SHARED = ("models", "--split", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the merged model's file, a new one")
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="new file for the merged model")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
-"""Pretrained networks, which the package brings along. Wherever a command takes a MODEL, their names do as well.
+"""Pretrained networks that come with the package. Wherever a command takes a MODEL, it also takes one of their names.
 
   srnn models                                   a table of them
-  srnn models ecg-records                       the card of one: what it reads, how well, what it must not be used for
+  srnn models ecg-records                       the card of one: what it reads, how good it is, what it must not be used for
   srnn models ecg-records --example heart.npy   also write a recording to try it on
   srnn stream ecg-records heart.npy
 """  # fmt: skip
@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..measure.energy.page import digits
 from ..terminal import open_console
 from .show import percent, show_table, tell
 
@@ -45,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.example is not None:
         if arguments.example.suffix != ".npy":
             raise SrnnError(
-                f"The example is an .npy file; give --example a name that ends so, not {arguments.example}."
+                f"The example is an .npy file; give --example a name that ends in .npy, not {arguments.example}."
             )
         with whole_file(arguments.example) as file:
             file.write(example(arguments.name).read_bytes())
-    return tell(arguments, asdict(card), lambda: _show_card(arguments.name, card))
+    return tell(arguments, asdict(card), lambda: show_card(arguments.name, card))
 
 
 def _show_table(cards: dict[str, Card]) -> None:
@@ -57,31 +58,29 @@ def _show_table(cards: dict[str, Card]) -> None:
         (
             name, _hertz(card.rate), *map(_short, (card.validation, card.validation_int8, card.test)), f"{card.parameters:,}",
             "/".join(f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-" for kind in ("float32", "int8")),
-            nanojoules(card.energy_nj["fp32"]["decision"]),
+            digits(card.energy_nj["fp32"]["decision"]),
         )
         for name, card in cards.items()
     ]  # fmt: skip
     columns = ("network", "input", "val", "int8", "test", "parameters", "C, kB", "nJ")
+    show_table("pretrained networks", columns, rows, padding=(0, 0))
     console = open_console()
-    show_table("pretrained networks", columns, rows, console, padding=(0, 0))
     for name, card in cards.items():
         console.print(f"{name}:", style="bold", end=" ")
         console.print(f"{card.hears} ({card.licence})", soft_wrap=True)
         for line in card.live_in_words[:1]:
             console.print(f"  live, {line}", soft_wrap=True)
     console.print(
-        "\nAccuracy in percent: on validation, which chose, of its int8 form there, and on test. C, kB: flash of the C export "
-        "in float32 and int8. nJ: of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: splits, "
-        "other energies, licence, and what a network must not be used for."
+        "\nAccuracy in percent: on validation (which chose the network), on validation in int8, on test. C, kB: flash of the C "
+        "export in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the "
+        "card: splits, other energies, licence, and what a network must not be used for."
     )
 
 
-def _show_card(name: str, card: Card) -> None:
+def show_card(name: str, card: Card) -> None:
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
-    energies = (
-        f"{model} {nanojoules(one['step'])} and {nanojoules(one['decision'])}" for model, one in card.energy_nj.items()
-    )
+    energies = (f"{model} {digits(one['step'])} and {digits(one['decision'])}" for model, one in card.energy_nj.items())
     lines = {
         name: card.hears,
         "signal": card.signal,
@@ -95,7 +94,7 @@ def _show_card(name: str, card: Card) -> None:
         "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {percent(card.spread)}",
         "others": card.others,
         "parameters": f"{card.parameters:,}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in card.bytes.items()),
-        "energy": f"nJ a step and a decision: {'; '.join(energies)}",
+        "energy": f"nJ per step and per decision: {'; '.join(energies)}",
         "data": f"{card.data}, {card.licence}. {card.attribution}",
         "not for": card.not_for,
         "made by": "\n".join(card.made_by),
@@ -103,11 +102,6 @@ def _show_card(name: str, card: Card) -> None:
     for title, text in lines.items():
         console.print(f"{title}:", style="bold", end=" ")
         console.print(text, soft_wrap=True)
-
-
-def nanojoules(value: float) -> str:
-    """To three digits, without an exponent."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _hertz(rate: float | None) -> str:

@@ -28,21 +28,21 @@ class Parser(argparse.ArgumentParser):
         raise SrnnError(f"{message} (see: {self.prog} --help)")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """In place of argparse's list of all choices: the nearest right one. Of a command, its part, or an option."""
+        """Suggest the nearest valid choice, where argparse would list all: of commands, of parts, or of an option's values."""
         if action.choices is not None and value not in action.choices:
             what = f"{'/'.join(action.option_strings)} cannot be" if action.option_strings else f"'{self.prog}' has no"
             raise SrnnError(f"{what} '{value}'.{nearest(value, map(str, action.choices))}")
 
 
 class _Help(argparse.HelpFormatter):
-    """Descriptions keep their lines that are indented (commands, with what each does); all else is wrapped."""
+    """Indented lines of a description (commands, with what each does) stay lines; all else is wrapped."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines: list[str] = []
         for indented, group in groupby(text.splitlines(), lambda line: line[:1] in ("", " ")):
             for line in group if indented else [" ".join(group)]:
-                # What a command does stands after two spaces or more. Where that does not fit, it begins there again; where
-                # there is no room for that, below the command.
+                # What a command does follows it after two or more spaces. If it does not fit, it continues in the same
+                # column; if there is no room for that, below the command.
                 gap, column = re.search(r"(?<=\S) {2,}(?=\S)", line), 4 * indented
                 parts = [line]
                 if gap and width - gap.end() >= 20:
@@ -65,44 +65,43 @@ class _Setting(argparse.Action):
 
 
 def _path(text: str) -> Path:
-    from pathlib import Path  # takes a tenth of ``srnn --help``
+    from pathlib import Path  # its import takes a tenth of ``srnn --help``
 
     return Path(text)
 
 
 def seed(text: str) -> int:
-    """A seed, as options take it."""
     if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or int(text) >= 2**63:
         raise SrnnError(f"--seed must be an integer from 0 to below 2^63, not {text!r}.")
     return int(text)
 
 
 def channels(text: str) -> list[int]:
-    """What --channels says, counted from 0."""
+    """The channels that --channels names, counted from 0."""
     if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text, re.ASCII):
-        raise SrnnError(f"--channels is a list of numbers from 1 on, such as 2,1, not {text!r}.")
+        raise SrnnError(f"--channels takes numbers of channels, counted from 1, such as 2,1, not {text!r}.")
     return [int(part) - 1 for part in text.split(",")]
 
 
 _MODEL = {
     "metavar": "MODEL", "type": _path,
-    "help": "a run folder, written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
+    "help": "a run folder written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
 }  # fmt: skip
 _SHARED: Mapping[str, dict[str, Any]] = {
     "model": _MODEL,
     "models": {**_MODEL, "nargs": "+"},
     "recipe": {
-        "metavar": "RECIPE", "help": "name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
+        "metavar": "RECIPE", "help": "name of a shipped recipe (digits, paper/ecg), a YAML file, or your own data",
     },
-    "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
-    "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
+    "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders written by 'srnn train'"},
+    "--baseline": {"metavar": "NAME", "help": "use this baseline instead: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {
         "action": "store_true", "default": None,
-        "help": "no early-exit policies; they need a validation split, which some tasks lack",
+        "help": "choose no early-exit policy; choosing one needs a validation split, which some tasks lack",
     },
     "--state-bits": {
         "type": int, "choices": (32, 16, 8), "metavar": "N",
-        "help": "bits of an int8 state: 32, 16 or 8 (default: as the run was trained for, usually 32)",
+        "help": "bits of a state in int8: 32, 16 or 8 (default: what the run was trained for, usually 32)",
     },
     "--split": {
         "choices": ("train", "validation", "test"), "default": "validation",
@@ -110,16 +109,16 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     },
     "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA, else ~/.cache/srnn)"},
     "--seed": {
-        "type": seed, "default": 0, "metavar": "N", "help": "seed of all that is random (default: 0)",
+        "type": seed, "default": 0, "metavar": "N", "help": "seed of everything random (default: 0)",
     },
     "--input": {
         "choices": ("auto", "signal", "steps"), "default": "auto", "dest": "form",
-        "help": "what comes in: the raw signal, or steps as the network reads them (default: the signal, where it can be encoded "
-        "as it was in training)",
+        "help": "what the input is: the raw signal, or steps as the network reads them (default: the signal, if it can be "
+        "encoded as in training)",
     },
     "--channels": {
         "type": channels, "metavar": "N,N",
-        "help": "of a file: which of its channels to read, counted from 1 (1,1 reads one twice)",
+        "help": "which channels of a file to read, counted from 1 (1,1 reads the first one twice)",
     },
     "--epochs": {
         "action": _Setting, "const": "training.epochs", "metavar": "N", "dest": "overrides",
@@ -132,30 +131,23 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     "--data": {
         "metavar": "PATH", "type": _path,
         "help": "labelled recordings to use instead of the task's own data: a folder for each class, a table "
-        "(file,label), or an .npz or .h5 of arrays",
+        "(file,label), or arrays in an .npz or .h5 file",
     },
     "--json": {"action": "store_true", "help": "print one JSON object and nothing else"},
 }  # fmt: skip
 
 
-def shared(*names: str) -> argparse.ArgumentParser:
-    """A parent parser with the shared arguments of those names, options in a section of their own."""
-    parent = argparse.ArgumentParser(add_help=False)
-    section = parent.add_argument_group("common options")
-    for name in names:
-        (section if name.startswith("-") else parent).add_argument(name, **_SHARED[name])
-    return parent
-
-
 @contextlib.contextmanager
 def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
-    """Around what writes a file at its end. SrnnError before any of it runs, if no file could be written there, another process
-    is about to, or one that should be ``new`` exists."""
+    """For a block that writes a file at its end. SrnnError at its beginning if no file can be written there, if another process
+    is about to write it, or if it should be ``new`` but exists."""
     from ..files import only_writer
 
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise SrnnError(f"{option}: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
+        raise SrnnError(
+            f"{option}: {path} cannot be written: the folder {folder} does not exist, or is write-protected."
+        )
     with only_writer(path):
         if new and path.exists():
             raise SrnnError(f"{path} exists; name a new file.")
@@ -163,7 +155,7 @@ def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
 
 
 def given(arguments: argparse.Namespace, *names: str) -> list[str]:
-    """The words that give these arguments again, by their names in the namespace; none of what was left out."""
+    """The words that give these arguments again, by their names in the namespace; none for those that were left out."""
     words: list[str] = []
     for name in names:
         value = getattr(arguments, name)
@@ -176,38 +168,41 @@ class Command(NamedTuple):
     """A command, or a part of one."""
 
     help: str
-    """A line of the list that it stands in."""
+    """Its line in the list of commands."""
     run: Callable[[argparse.Namespace], int] | None
     shared: tuple[str, ...] = ()
-    """Names of the shared arguments that it has, besides ``add``'s own."""
+    """Names of its shared arguments, besides those that ``add`` adds."""
     add: Callable[[argparse.ArgumentParser], None] = lambda _: None
     description: str = ""
 
     @classmethod
     def of_module(cls, name: str, help: str = "") -> Command:
-        """That of a module here: its docstring, run, SHARED and add_arguments, and HELP where it is a part.
+        """The command of a module in this folder: its docstring, run, SHARED and add_arguments, and HELP if it is a part.
 
-        One that only has parts has no ``run`` and nothing SHARED.
+        A command that only has parts has no ``run`` and no SHARED.
         """
         module = import_module(f".{name}", __package__)
         run, names = getattr(module, "run", None), getattr(module, "SHARED", ())
         return cls(help or module.HELP, run, names, module.add_arguments, module.__doc__ or "")
 
     def add_to(self, commands: Any, name: str) -> None:
-        """Add its parser to what ``add_subparsers`` gave."""
-        parser = commands.add_parser(
-            name, help=self.help, description=self.description or f"{self.help[0].upper()}{self.help[1:]}.",
-            parents=[shared(*self.shared)],
-        )  # fmt: skip
+        """Add its parser to what ``add_subparsers`` returned."""
+        description = self.description or f"{self.help[0].upper()}{self.help[1:]}."
+        parser = commands.add_parser(name, help=self.help, description=description)
+        section = parser.add_argument_group("common options")
+        for argument in self.shared:
+            (section if argument.startswith("-") else parser).add_argument(argument, **_SHARED[argument])
         self.add(parser)
         parser.set_defaults(run=parser.get_default("run") or self.run, own_options=list(parser._option_string_actions))
 
 
 def add_parts(parser: argparse.ArgumentParser, parts: Mapping[str, Command], metavar: str) -> None:
-    """The parts of a command: the word after it names one, and nothing happens without."""
+    """Add the parts of a command; the word after the command must name one."""
 
     def which(_: argparse.Namespace) -> NoReturn:
-        raise SrnnError(f"Which {metavar.lower()}? {parser.prog} {metavar}, with {metavar} one of {', '.join(parts)}.")
+        raise SrnnError(
+            f"Which {metavar.lower()}? {parser.prog} {metavar}, where {metavar} is one of {', '.join(parts)}."
+        )
 
     below = parser.add_subparsers(dest="part", metavar=metavar, parser_class=type(parser))
     for name, part in parts.items():

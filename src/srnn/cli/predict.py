@@ -6,7 +6,7 @@
   srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
 
 Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. A file that does not fit is reported on
-standard error and skipped; the exit code is 2 then.
+standard error and skipped; then the exit code is 2.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = load(arguments.model)
     files, failed = list(recordings(arguments.files)), 0
     if not files:
-        raise SrnnError(f"{', '.join(map(str, arguments.files))}: there are no recordings.")
+        raise SrnnError(f"{', '.join(map(str, arguments.files))}: no recordings were found.")
     for_people = not (arguments.json or arguments.csv)
     width = min(60, max(places(one_line(str(file))) for file in files)) if for_people else 0
     results, table = list[dict[str, Any]](), csv.writer(sys.stdout, lineterminator="\n")
@@ -71,7 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
-    """A file's prediction as JSON values."""
     result: dict[str, Any] = {
         "file": str(file),
         "label": prediction.label,

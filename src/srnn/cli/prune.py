@@ -5,11 +5,11 @@
   srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
 
 Each fraction is fine-tuned from the previous one, in a run of its own (DIR/weights-0.9); DIR/curve.json has accuracy in float32
-and int8, bytes in C, operations and energy of all of them, curve.md a table of it and curve.svg a plot. An interrupted command
-continues with --resume. To prune while training from the beginning, see training.prune in a recipe.
+and int8, bytes in C, operations and energy of all of them; curve.md shows it as a table, curve.svg as a plot. An interrupted
+command continues with --resume. To prune while training from the beginning, see training.prune in a recipe.
 
-Where the data of the run are not at hand, --data names others, with classes of its own. Where these name no splits, some are held
-out for validation and testing, always the same ones.
+If the data of the run are not available, --data names others, with the run's classes. If these name no splits, some are held out
+for validation and testing, always the same ones.
 """
 
 from __future__ import annotations

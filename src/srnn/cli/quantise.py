@@ -1,14 +1,14 @@
-"""Measure a trained network with weights of int8, or fine-tune it with them.
+"""Measure a trained network with int8 weights, or fine-tune it with them.
 
   srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, and in float32
   srnn quantise RUN --epochs 20 --out DIR    fine-tune with rounded weights; DIR is a run whose weights int8 represents exactly
   srnn quantise RUN --state-bits 8 [...]     with states of 8 bits (16, 32) between two steps
 
-DIR/compression.json has both points, compression.md a table of them and compression.svg a plot. To train with rounded weights
-from the beginning, see training.quantise in a recipe. --data names other data than the run's own, as for srnn prune; without
---out all of them are measured on, where they name no splits.
+DIR/compression.json has both points; compression.md shows them as a table, compression.svg as a plot. To train with rounded
+weights from the beginning, see training.quantise in a recipe. --data names other data than the run's own, as for srnn prune;
+without --out, data that name no splits are used whole.
 
-What is measured is the integer model, which the int8 C equals bit for bit (srnn export c --format int8).
+What is measured is the integer model, which the int8 C code equals bit for bit (srnn export c --format int8).
 """
 
 from __future__ import annotations

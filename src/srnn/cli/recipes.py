@@ -1,8 +1,8 @@
-"""The recipes that the package brings along.
+"""The recipes that come with the package.
 
   srnn recipes                list the shipped recipes
   srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
-  srnn recipes show digits --baseline lstm    its baseline of that name
+  srnn recipes show digits --baseline lstm    print its LSTM baseline
 """  # fmt: skip
 
 from __future__ import annotations

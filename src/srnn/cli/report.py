@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--baselines", nargs="+", metavar="NAME|RUN",
-        help="to compare the energy with: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
+        help="what to compare the energy with: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
         "(default: lstm)",
     )  # fmt: skip
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         baselines=baselines,
         data=arguments.data,
         data_dir=arguments.data_dir,
-        options=AnalysisOptions(early_exit=False) if arguments.no_exit else None,
+        options=AnalysisOptions(early_exit=not arguments.no_exit),
     )
     write_page(content, out)
 

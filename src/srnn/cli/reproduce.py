@@ -4,7 +4,7 @@
   srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
   srnn reproduce all --out reproduced
 
-Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. Where runs or data are
+Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with the evaluations and runs kept in them. If runs or data are
 missing, the page says so, with the command that would make them. docs/reproduce.md lists the sources of each table and panel.
 """
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="table1, table2, tableS1, tableS2, fig1, fig2, fig3, fig4, figS1, figS2, or all",
     )  # fmt: skip
     parser.add_argument(
-        "--results", type=Path, metavar="DIR", help="folder of summaries and sweeps (default: results, if it is there)"
+        "--results", type=Path, metavar="DIR", help="folder of summaries and sweeps (default: results, if it exists)"
     )
     parser.add_argument(
         "--runs", type=Path, nargs="+", default=[], metavar="RUN",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format", nargs="+", default=["svg", "pdf", "png"], metavar="F",
-        help="of figures: svg, pdf, png (default: all three)",
+        help="formats of figures: svg, pdf, png (default: all three)",
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..deploy.serve.limits import Limits
 from ..errors import SrnnError
 from .decoding import add_decoder_arguments, load_decoder, without_others
 
@@ -31,6 +32,15 @@ SHARED = ("--input", "--data-dir", "--json")
 TOKEN = "SRNN_TOKEN"
 LONGEST_RECORDING = 600.0
 """Seconds of a recording that are kept."""
+_LIMITS = {
+    "streams": ("--max-streams", "N", "streams at a time"),
+    "message_bytes": ("--max-message", "B", "bytes per message"),
+    "body_bytes": ("--max-body", "B", "bytes per batch"),
+    "sequences": ("--max-sequences", "N", "sequences per batch"),
+    "waiting_bytes": ("--max-waiting", "B", "bytes of all batches together"),
+    "idle_seconds": ("--idle", "S", "seconds until a silent stream ends"),
+}
+"""The option of a limit, by its name in ``Limits``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,53 +66,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a signal that the live page can play; may be given several times",
     )
     add_decoder_arguments(parser)
-    parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
+    for field, (option, metavar, what) in _LIMITS.items():
+        default = getattr(Limits, field)
+        parser.add_argument(
+            option, dest=field, type=type(default), default=default, metavar=metavar, help=f"{what} (default: {default:.0f})"
+        )  # fmt: skip
     parser.add_argument(
-        "--max-message", type=int, default=262144, metavar="B", help="bytes of a message (default: 262144)"
-    )
-    parser.add_argument(
-        "--max-body", type=int, default=4194304, metavar="B", help="bytes of a batch (default: 4194304)"
-    )
-    parser.add_argument(
-        "--max-sequences", type=int, default=16384, metavar="N", help="sequences in a batch (default: 16384)"
-    )
-    parser.add_argument(
-        "--max-waiting",
-        type=int,
-        default=67108864,
-        metavar="B",
-        help="bytes of all batches together (default: 67108864)",
-    )
-    parser.add_argument(
-        "--max-per-address", type=int, metavar="N",
-        help="connections of one address (default: half of all; as many as there are of this machine itself)",
+        "--max-per-address", dest="address_connections", type=int, metavar="N",
+        help="connections per address (default: half of all; from this machine itself, all)",
     )  # fmt: skip
-    parser.add_argument(
-        "--idle", type=float, default=60, metavar="S", help="seconds until a silent stream ends (default: 60)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..deploy.serve.accepting import bind, fit_descriptors, listen
-    from ..deploy.serve.limits import Limits
     from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()
     if not 0 <= arguments.port < 65536:
         raise SrnnError(f"--port must be from 0 to 65535, not {arguments.port}.")
-    limits = Limits(
-        streams=arguments.max_streams, message_bytes=arguments.max_message, body_bytes=arguments.max_body,
-        sequences=arguments.max_sequences, waiting_bytes=arguments.max_waiting, idle_seconds=arguments.idle,
-        address_connections=arguments.max_per_address,
-    )  # fmt: skip
+    limits = Limits(**{field: getattr(arguments, field) for field in (*_LIMITS, "address_connections")})
     if limits.body_bytes > limits.waiting_bytes:
         raise SrnnError(
-            f"--max-body {limits.body_bytes} is more than all bodies may have together: raise --max-waiting."
+            f"--max-body {limits.body_bytes} is more than all bodies together may have: raise --max-waiting."
         )
     limits, fewer = fit_descriptors(limits)
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
-    # A port in use is said before models are loaded; connections are taken after.
+    # A port in use is reported before models are loaded; connections are accepted after that.
     with bind(arguments.host, arguments.port, arguments.share_port) as bound:
         port = bound.getsockname()[1]
         models, examples, notes = load_models(arguments)
@@ -117,10 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list[Recording], list[str]]:
-    """The decoders by name, the recordings that their runs keep, and lines that say which options do not apply to which.
+    """The decoders by name, the recordings that their runs keep, and notes on which options do not apply to which models.
 
-    A run's name is its folder's, where none is given. Of several models each takes the options that it can have; one that none
-    of them can have is refused, as it is for a single model.
+    A model to which no name is given has its folder's. If there are several models, each takes the options that apply to it; an
+    option that applies to none of them is refused, as it is for a single model.
     """
     from ..training.examples import kept_examples
     from ..training.runs import open_trained
@@ -130,19 +120,17 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
         name, given, folder = words.rpartition("=")
         name = name if given else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
-            raise SrnnError(f"A model's name has letters, digits, and - _ . only, not {name!r}: give NAME=RUN.")
+            raise SrnnError(f"A model's name may have only letters, digits and - _ ., not {name!r}: give NAME=RUN.")
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
         folders[name] = Path(folder)
     networks = {name: open_trained(folder) for name, folder in folders.items()}
-    own: dict[str, argparse.Namespace] = {}
+    own = dict.fromkeys(networks, arguments)
     left_out: dict[str, list[str]] = {}
-    for name, trained in networks.items():
-        own[name] = arguments
-        if len(networks) > 1:
-            own[name], others = without_others(arguments, trained.task)
-            for option in others:
-                left_out.setdefault(option, []).append(name)
+    for name, trained in networks.items() if len(networks) > 1 else ():
+        own[name], others = without_others(arguments, trained.task)
+        for option in others:
+            left_out.setdefault(option, []).append(name)
     for option, names in left_out.items():
         if len(names) == len(networks):
             raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
@@ -151,7 +139,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     examples = []
     for name, trained in networks.items():
         if models[name].signal.form != trained.task.live().form:
-            continue  # examples are what it is fed with by default
+            continue  # examples have the form that it reads by default
         for path in kept_examples(trained.folder or folders[name]):
             try:
                 examples.append(replace(load_recording(path, {name: models[name]}), name=path.stem, kept=True))
@@ -189,7 +177,7 @@ def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
 
 
 def find_token(file: Path | None, new: bool) -> str | None:
-    """The token from the file, from SRNN_TOKEN, or a new one; None where none is wished."""
+    """The token from the file, from SRNN_TOKEN, or a new one; None if none is wanted."""
     if file is not None and new:
         raise SrnnError("--token-file and --new-token exclude each other.")
     if new:
@@ -202,12 +190,12 @@ def find_token(file: Path | None, new: bool) -> str | None:
         return None
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise SrnnError(f"{file or TOKEN} contains no token, which is one line of plain letters and digits.")
+        raise SrnnError(f"{file or TOKEN} contains no token, which is one line of printable ASCII characters.")
     return token
 
 
 def _say(arguments: argparse.Namespace, models: list[str], port: int, token: str | None, notes: list[str]) -> None:
-    """Where it listens. Of tokens only a new one is printed."""
+    """Say where it listens. A token is printed only if it is new."""
     needed, token = token is not None, token if arguments.new_token else None
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     url = f"http://{host}:{port}/"
@@ -219,5 +207,5 @@ def _say(arguments: argparse.Namespace, models: list[str], port: int, token: str
         print(note, flush=True)
     print(f"serving {', '.join(models)} at {url}{f'?token={token}' if token else ''}", flush=True)
     if needed and token is None:
-        print("clients need the token; the page too: add ?token=... to its address", flush=True)
-    print("Ctrl-C ends", flush=True)
+        print("clients need the token, and so does the page: add ?token=... to its address", flush=True)
+    print("Ctrl-C stops the server", flush=True)

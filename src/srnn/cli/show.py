@@ -13,7 +13,6 @@ from ..text import json_text
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.console import Console
 
 _NAMES = {
     "task": "task",
@@ -40,12 +39,10 @@ def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object])
 
 
 def percent(value: float | None) -> str:
-    """A fraction for people."""
     return "-" if value is None else f"{value:.2%}"
 
 
 def show_names(texts: Mapping[str, str]) -> None:
-    """One line per name: the name and its text."""
     width = max(map(len, texts), default=0)
     for name, text in texts.items():
         print(f"{name:<{width}} {text}")
@@ -55,15 +52,14 @@ def show_table(
     title: str,
     columns: Sequence[str],
     rows: Iterable[Sequence[str] | None],
-    console: Console | None = None,
     *,
     left: Collection[int] = (0,),
     no_wrap: bool = False,
     **options: Any,
 ) -> None:
-    """Print a table, to standard output or another console: the columns ``left`` to the left, the others to the right.
+    """Print a table, with the columns ``left`` aligned to the left and the others to the right.
 
-    A row that is None ends a section. ``options`` are rich's, of the whole table.
+    A row that is None ends a section. ``options`` are rich's options of a table.
     """
     from rich.table import Table
 
@@ -75,12 +71,12 @@ def show_table(
             table.add_section()
         else:
             table.add_row(*row)
-    (console or open_console()).print(table)
+    open_console().print(table)
 
 
 @contextmanager
 def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Bars on standard error, where that is a terminal: ``watch(name, done, total)`` moves the one of that name."""
+    """Bars on standard error, if it is a terminal: ``watch(name, done, total)`` moves the bar of that name."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     bars: dict[str, Any] = {}
@@ -103,13 +99,12 @@ def show_result(
     confusion: np.ndarray | None = None,
     classes: Sequence[str] = (),
 ) -> None:
-    """Print a result to standard output, and under it, if given, how often each true class was recognised.
+    """Print a result to standard output, and below it, if given, how often each true class was recognised.
 
-    spiking: whether all hidden neurons spike; else their rate is the fraction of outputs that are not 0.
+    spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs that are not 0.
     """
     from rich.table import Table
 
-    console = open_console()
     table = Table(title=title, show_header=False, title_justify="left")
     for key, name in _NAMES.items():
         if key in result:
@@ -118,7 +113,7 @@ def show_result(
             else:
                 text = _text(key, result[key])
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
-    console.print(table)
+    open_console().print(table)
     if confusion is not None:
         rows = []
         for index, row in enumerate(confusion):
@@ -127,7 +122,7 @@ def show_result(
             mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
             rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
         columns = ("class", "labelled", "recognised", "most often taken for")
-        show_table("by class", columns, rows, console, left=(0, 3))
+        show_table("by class", columns, rows, left=(0, 3))
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
 

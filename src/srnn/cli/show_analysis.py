@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..terminal import open_console
 from .show import percent, show_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..measure.analysis.analyse import Analysis
     from ..measure.analysis.anytime import Anytime
     from ..measure.analysis.changes import ChangeTimes
@@ -24,17 +22,17 @@ ASCII = "_.-~=+*#"
 SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences for which the time to decision is shown."""
 WIDTH = 60
-"""Characters of a curve, at most."""
+"""The most characters of a curve."""
 
 
 def sparkline(
-    values: Sequence[float | None], low: float | None = None, high: float | None = None, width: int = WIDTH,
-    symbols: str = BLOCKS,
-) -> str:  # fmt: skip
-    """Values over time as a line of blocks, from ``low`` to ``high`` (default: the extremes); where None, a space.
+    values: Sequence[float | None], low: float | None = None, high: float | None = None, width: int = WIDTH
+) -> str:
+    """Values over time as a line of blocks, from ``low`` to ``high`` (default: the extremes), with a space for None.
 
-    More values than ``width`` are averaged, as many as fall onto a character.
+    If there are more values than ``width``, those that share a character are averaged.
     """
+    symbols = BLOCKS if _has_blocks() else ASCII
     count = min(len(values), width)
     cells: list[float | None] = []
     for i in range(count):
@@ -51,31 +49,29 @@ def sparkline(
     )
 
 
-def show_analysis(analysis: Analysis, console: Console | None = None) -> None:
-    """Print the analysis beyond the report, to standard output or another console; ASCII if it has no more."""
-    if console is None:
-        console = open_console()
-    symbols = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
-    _classes(console, analysis)
+def _has_blocks() -> bool:
+    """Whether standard output can show more than ASCII."""
+    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+
+
+def show_analysis(analysis: Analysis) -> None:
+    """Print what an analysis has beyond the report; in ASCII if standard output can show no more."""
+    _classes(analysis)
     if analysis.anytime is not None:
-        _anytime(console, analysis, analysis.anytime, symbols)
+        _anytime(analysis, analysis.anytime)
     if analysis.exit is not None:
-        _exit(console, analysis.exit, analysis.anytime.step_ms if analysis.anytime else None, symbols)
+        _exit(analysis.exit, analysis.anytime.step_ms if analysis.anytime else None)
     if analysis.change_times is not None and analysis.change_times.changes:
-        _change_times(console, analysis.change_times)
+        _change_times(analysis.change_times)
     if analysis.delineation is not None:
-        _delineation(console, analysis.delineation)
+        _delineation(analysis.delineation)
     if analysis.activity is not None:
-        _activity(console, analysis.activity, symbols)
+        _activity(analysis.activity)
     if analysis.time_constants:
-        _time_constants(console, analysis.time_constants, symbols)
+        _time_constants(analysis.time_constants)
 
 
-def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True)
-
-
-def _classes(console: Console, analysis: Analysis) -> None:
+def _classes(analysis: Analysis) -> None:
     report = analysis.classes
     rows = [
         [name, f"{support:,}", percent(recall), percent(precision)]
@@ -83,55 +79,55 @@ def _classes(console: Console, analysis: Analysis) -> None:
             report.class_names, report.support, report.recall, report.precision, strict=True
         )
     ]
-    show_table("classes", ("class", "labelled", "recall", "precision"), rows, console)
+    show_table("classes", ("class", "labelled", "recall", "precision"), rows)
     names = report.class_names
     if len(names) <= 12:
         counts = [
             [name, *(f"{count:,}" for count in row)] for name, row in zip(names, report.confusion.tolist(), strict=True)
         ]
-        show_table("confusion: rows true, columns predicted", ("", *names), counts, console)
+        show_table("confusion: rows true, columns predicted", ("", *names), counts)
     parts = [f"mean recall {percent(report.balanced_accuracy)}"]
     if report.frame_error_rate is not None:
         parts.append(f"frame error rate {percent(report.frame_error_rate)}")
     if report.accuracy_without_silence is not None:
         parts.append(f"accuracy without silence {percent(report.accuracy_without_silence)}")
-    _line(console, ", ".join(parts))
+    print(", ".join(parts))
 
 
-def _anytime(console: Console, analysis: Analysis, curve: Anytime, symbols: str) -> None:
+def _anytime(analysis: Analysis, curve: Anytime) -> None:
     labelled, steps = curve.accuracy_labelled, curve.steps
     accuracy = curve.accuracy if labelled is None else labelled
     if not any(value is not None for value in accuracy):
         return
     which = "steps" if labelled is None else "labelled steps"
     begins = f", from step {curve.labelled_from} on" if (curve.labelled_from or 1) > 1 else ""
-    what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
-    _line(console, f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
-    _accuracies(console, accuracy, symbols)
+    what = f"of all {which} so far{begins}" if curve.per_step else "if the network decided then"
+    print(f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
+    _accuracies(accuracy)
     settled = curve.settled_steps
     if settled is not None:
-        _line(console, f"  from step {settled}{_in_ms(settled, curve.step_ms)} on at most 1 point below the last")
-    if labelled is not None:  # that with the unlabelled steps comes second, for it counts them by convention
-        alike = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
+        print(f"  from step {settled}{_in_ms(settled, curve.step_ms)} on at most 1 point below the last value")
+    if labelled is not None:  # the curve over all steps comes second, because it counts unlabelled ones by convention
+        alike = f"; before step {curve.labelled_from} all labels are the same" if (curve.labelled_from or 1) > 1 else ""
         name = analysis.unlabelled_name
-        _line(console, f"over all steps, those without a label counted as {name} by convention{alike}:")
-        _accuracies(console, curve.accuracy, symbols)
+        print(f"over all steps, counting those without a label as {name} by convention{alike}:")
+        _accuracies(curve.accuracy)
     if curve.per_step:
         after = curve.after_change
-        _line(console, f"accuracy in the {len(after)} steps after the true class has changed:")
-        _accuracies(console, after, symbols)
+        print(f"accuracy in the {len(after)} steps after the true class changes:")
+        _accuracies(after)
     if not curve.online:
-        _line(console, "  the network is bidirectional: these decisions know the future")
+        print("  the network is bidirectional: these decisions use later steps")
 
 
-def _accuracies(console: Console, accuracy: Sequence[float | None], symbols: str) -> None:
-    """A curve from 0 to 1, with its first value and its last; nothing where there is none."""
+def _accuracies(accuracy: Sequence[float | None]) -> None:
+    """Print a curve from 0 to 1 with its first and last value; nothing if it has no values."""
     known = [value for value in accuracy if value is not None]
     if known:
-        _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {percent(known[0])} to {percent(known[-1])}")
+        print(f"  {sparkline(accuracy, 0, 1)}  {percent(known[0])} to {percent(known[-1])}")
 
 
-def _change_times(console: Console, times: ChangeTimes) -> None:
+def _change_times(times: ChangeTimes) -> None:
     def wait(mean: float | None, median: float | None) -> str:
         return "-" if mean is None else f"{_steps(mean, times.step_ms)}, {median:g}"
 
@@ -144,17 +140,17 @@ def _change_times(console: Console, times: ChangeTimes) -> None:
                 percent(point.accuracy_reached), percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
             ]
             for point in times.points
-        ], console,
+        ],
     )  # fmt: skip
-    _line(console, "  until the class changes again; confidence at once may still be in the previous class")
+    print("  counted until the class changes again; immediate confidence may still be in the previous class")
     if times.label_lag:
         late = "" if times.step_ms is None else f" ({times.label_lag * times.step_ms:g} ms)"
-        _line(console, f"  counted from the label, which comes {times.label_lag} steps{late} after what it names")
+        print(f"  counted from the label, which comes {times.label_lag} steps{late} after what it names")
     if not times.online:
-        _line(console, "  the network is bidirectional: these decisions know the future")
+        print("  the network is bidirectional: these decisions use later steps")
 
 
-def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: str) -> None:
+def _exit(early: EarlyExit, step_ms: float | None) -> None:
     def row(name: str, point: ExitPoint) -> list[str]:
         return [
             name, percent(point.accuracy), percent(point.exited), _steps(point.mean_steps, step_ms),
@@ -167,19 +163,18 @@ def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: st
         rows.append(row("early exit", early.result))
     show_table(
         f"early exit, {early.split} split",
-        ("decision", "accuracy", "sure enough", "mean steps read", "median"), rows, console,
+        ("decision", "accuracy", "sure enough", "mean steps read", "median"), rows,
     )  # fmt: skip
     allowed = 100 * (policy.allowed_loss or 0)
     if policy.confidence is None:
-        _line(console, f"no policy costs at most {allowed:g} points of accuracy on validation: decide at the end")
+        print(f"every policy costs more than {allowed:g} points of accuracy on validation: decide at the end")
     else:
         in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
         not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""
         margin = f" and {policy.margin:g} above the next class" if policy.margin else ""
-        _line(
-            console,
+        print(
             f"policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; "
-            f"chosen on validation for a loss of at most {allowed:g} points",
+            f"chosen on validation for a loss of at most {allowed:g} points"
         )
     shown = [point for point in early.first_reached if point.confidence in SHOWN]
     show_table(
@@ -192,16 +187,16 @@ def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: st
                 percent(point.accuracy_exited),
             ]
             for point in shown
-        ], console,
+        ],
     )  # fmt: skip
     points = early.curve
     most = max(point.mean_steps for point in [*points, early.waiting])
-    _line(console, f"all sequences, by the policy's confidence, {points[0].confidence:g} to {points[-1].confidence:g}:")
-    _line(console, f"  accuracy    {sparkline([point.accuracy for point in points], 0, 1, symbols=symbols)}")
-    _line(console, f"  mean steps  {sparkline([point.mean_steps for point in points], 0, most, symbols=symbols)}")
+    print(f"all sequences, by the policy's confidence, {points[0].confidence:g} to {points[-1].confidence:g}:")
+    print(f"  accuracy    {sparkline([point.accuracy for point in points], 0, 1)}")
+    print(f"  mean steps  {sparkline([point.mean_steps for point in points], 0, most)}")
 
 
-def _delineation(console: Console, delineation: Delineation) -> None:
+def _delineation(delineation: Delineation) -> None:
     rows = []
     for name, wave in delineation.waves.items():
         rows.append([name, str(wave.reference), percent(wave.sensitivity), percent(wave.ppv), "", ""])
@@ -220,11 +215,11 @@ def _delineation(console: Console, delineation: Delineation) -> None:
             )
     show_table(
         f"delineation, tolerance {delineation.tolerance_ms:g} ms",
-        ("wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms (CSE tolerance)"), rows, console,
+        ("wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms (CSE tolerance)"), rows,
     )  # fmt: skip
 
 
-def _activity(console: Console, activity: Activity, symbols: str) -> None:
+def _activity(activity: Activity) -> None:
     steps, sequences, above = max(activity.steps, 1), max(activity.sequences, 1), activity.saturated_above
     rows = []
     for layer in activity.layers:
@@ -234,21 +229,20 @@ def _activity(console: Console, activity: Activity, symbols: str) -> None:
     silent, unit = ("dead", "SOPs per step") if activity.spiking else ("always 0", "operations per step")
     columns = ("layer", "neurons", "rate", "highest", silent, f"over {above:g}", unit)
     what = "spikes per neuron and step" if activity.spiking else "fraction of outputs that are not 0"
-    show_table(f"activity: {what}", columns, rows, console)
+    show_table(f"activity: {what}", columns, rows)
     for layer in activity.layers:
-        line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40, symbols)
-        _line(console, f"  {layer.name}: {line}  neurons by rate, 0 to 1")
+        line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40)
+        print(f"  {layer.name}: {line}  neurons by rate, 0 to 1")
     name = "synaptic operations" if activity.spiking else "operations of outputs that are not 0 (analog ones multiply)"
-    _line(
-        console,
+    print(
         f"{name}: {activity.sops / steps:,.1f} per step, {activity.sops / sequences:,.0f} per sequence, of which inputs "
-        f"{activity.input_sops / steps:,.1f} per step",
+        f"{activity.input_sops / steps:,.1f} per step"
     )
 
 
-def _time_constants(console: Console, constants: Sequence[TimeConstants], symbols: str) -> None:
+def _time_constants(constants: Sequence[TimeConstants]) -> None:
     rows, lines = [], []
-    plus_minus = "±" if symbols == BLOCKS else "+-"
+    plus_minus = "±" if _has_blocks() else "+-"
     wide = max(len(one.name) for one in constants)
     for one in constants:
         change = "n/a" if one.rms_change is None else f"{one.rms_change:.2f}"
@@ -261,14 +255,13 @@ def _time_constants(console: Console, constants: Sequence[TimeConstants], symbol
             ]
         )
         bins = one.histogram(16)
-        start = "" if bins.initial is None else f"start {sparkline(bins.initial, 0, symbols=symbols)} "
-        line = f"{start}now {sparkline(bins.now, 0, symbols=symbols)}"
+        start = "" if bins.initial is None else f"start {sparkline(bins.initial, 0)} "
+        line = f"{start}now {sparkline(bins.now, 0)}"
         log = " (logarithmic)" if bins.log else ""
         lines.append(f"  {one.name:<{wide}} {bins.edges[0]:7.1f} {line} {bins.edges[-1]:.1f}{log}")
     columns = ("time constant", "at the start", "now", "rms change")
-    show_table(f"time constants in steps, mean {plus_minus} deviation over neurons", columns, rows, console)
-    for line in lines:
-        _line(console, line)
+    show_table(f"time constants in steps, mean {plus_minus} deviation over neurons", columns, rows)
+    print(*lines, sep="\n")
 
 
 def _spread(values: Values | None, plus_minus: str) -> str:

@@ -1,67 +1,61 @@
-"""A comparison of energy for people."""
+"""A comparison of energy, for people."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..measure.energy.page import NOTHING, digits, times
 from ..measure.energy.prices import MODELS
-from ..terminal import open_console
 from .show import show_table
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 """In pJ, the largest first."""
 
 
 def show_energy(comparison: dict[str, Any]) -> None:
-    """Print the comparison as tables."""
-    console = open_console()
     signal, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
-    length = f"; {signal['steps_per_sequence']:g} steps a sequence" if signal["steps_per_sequence"] else ""
+    length = f"; {signal['steps_per_sequence']:g} steps per sequence" if signal["steps_per_sequence"] else ""
     where = f" ({comparison['split']} split)" if comparison["split"] else ""
-    console.print(f"task {comparison['task']}{where}; input: {kind}{length}", soft_wrap=True)
-    console.print(f"memory model: {comparison['technology']['name']}", soft_wrap=True)
-    _show_networks(names, reports, rows, console)
-    _show_operations(names, reports, console)
+    print(f"task {comparison['task']}{where}; input: {kind}{length}")
+    print(f"memory model: {comparison['technology']['name']}")
+    _show_networks(names, reports, rows)
+    _show_operations(names, reports)
     for period in ("step", "sequence", "second"):
         cells = [[_energy(report["models"][name], period) for name in MODELS] for report in reports]
         if any(cell != NOTHING for row in cells for cell in row):
-            _by_model(f"energy of a {period}", names, cells, console)
+            _by_model(f"energy per {period}", names, cells)
     if len(reports) > 1:
         for title, key in (("energy ratio", "energy"), ("efficiency: energy ratio x error ratio", "efficiency")):
             cells = [[times(row[key][name]) for name in MODELS] for row in rows]
             known = [index for index, row in enumerate(cells) if any(cell != NOTHING for cell in row)]
             if len(known) > 1:
                 chosen = [names[index] for index in known], [cells[index] for index in known]
-                _by_model(f"{title}, to {names[0]}", *chosen, console)
+                _by_model(f"{title}, compared with {names[0]}", *chosen)
     if comparison["break_even"]:
         limits = [[digits(rate) for rate in by_model.values()] for by_model in comparison["break_even"].values()]
-        title = f"break-even: firing rate above which {names[0]} costs more than these of its size; above 1: never"
-        _by_model(title, list(comparison["break_even"]), limits, console)
+        title = (
+            f"break-even: firing rate above which {names[0]} costs more than these networks of its size; above 1: never"
+        )
+        _by_model(title, list(comparison["break_even"]), limits)
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)
-        console.print(f"{of}: {note}", soft_wrap=True)
+        print(f"{of}: {note}")
 
 
 def _short(names: list[str]) -> list[str]:
-    """Last parts of the names, where these still differ: run folders may lie deep, and a table is narrow."""
+    """The last parts of the names, if these still differ: run folders may lie deep, and a table is narrow."""
     last = [Path(name).name for name in names]
     return last if len(set(last)) == len(last) else names
 
 
-def _by_model(title: str, names: list[str], rows: list[list[str]], console: Console) -> None:
-    show_table(title, ["network", *MODELS], [(name, *row) for name, row in zip(names, rows, strict=True)], console)
+def _by_model(title: str, names: list[str], rows: list[list[str]]) -> None:
+    show_table(title, ["network", *MODELS], [(name, *row) for name, row in zip(names, rows, strict=True)])
 
 
-def _show_networks(
-    names: list[str], reports: list[dict[str, Any]], rows: list[dict[str, Any]], console: Console
-) -> None:
+def _show_networks(names: list[str], reports: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     texts = []
     for name, report, row in zip(names, reports, rows, strict=True):
         rate, spikes = report["firing_rate"], report["spikes"]
@@ -77,10 +71,10 @@ def _show_networks(
             )
         )
     columns = ["network", "accuracy", "error ratio", "rate", "spikes", "parameters", "bytes"]
-    show_table("networks", columns, texts, console)
+    show_table("networks", columns, texts)
 
 
-def _show_operations(names: list[str], reports: list[dict[str, Any]], console: Console) -> None:
+def _show_operations(names: list[str], reports: list[dict[str, Any]]) -> None:
     columns = ["network", "paper", "fp32", "neurobench", "neurobench, dense"]
     texts = []
     for name, report in zip(names, reports, strict=True):
@@ -95,7 +89,7 @@ def _show_operations(names: list[str], reports: list[dict[str, Any]], console: C
         )
         cells = [f"{macs:,.0f} + {acs:,.0f}" for macs, acs in pairs] + [f"{counts['dense']:,.0f}"]
         texts.append((name, *(cells if report["models"]["neurobench"] else [*cells[:2], NOTHING, NOTHING])))
-    show_table("operations of a step: MAC + AC", columns, texts, console)
+    show_table("operations per step: MAC + AC", columns, texts)
 
 
 def _energy(model: dict[str, Any] | None, period: str) -> str:

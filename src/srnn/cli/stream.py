@@ -1,13 +1,13 @@
-"""Run a signal through a trained network as it comes, and print decisions as they are made.
+"""Run a signal through a trained network as it arrives, and print decisions as they are made.
 
   srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
   srnn stream RUN mic --words                      the microphone: words, wherever they begin (needs srnn[mic])
   sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
 
-SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
-(--input steps). With --words windows overlap, and a line is printed when a word is detected. A line has the time, in the signal,
-of what it names, and the delay from there until the decision was known: late labels, the encoder, waiting for the block's end,
-and work. At the end stand the real-time factor (seconds of work a second of signal) and the latency of blocks.
+SOURCE is the task's raw signal if its encoder can be streamed (--input signal), otherwise steps as the network reads them
+(--input steps). With --words windows overlap, and a line is printed when a word is detected. Each line gives the time in the
+signal of what it names, and the delay from then until the decision was known: late labels, the encoder, waiting for the block's
+end, and work. The last lines give the real-time factor (seconds of work per second of signal) and the latency of blocks.
 With --json there is one JSON line for each decision, and one for the summary.
 """
 
@@ -41,31 +41,31 @@ if TYPE_CHECKING:
 SHARED = ("model", "--input", "--channels", "--data-dir")
 BLOCK_SECONDS = 0.04
 BLOCK = 256
-"""Samples a block where samples are not in time: nobody waits for the end of a block, and one by one takes many times as long."""
+"""Samples per block if samples are not in time: nobody waits for the end of a block, and one by one takes many times as long."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a file, - for standard input, or mic")
-    parser.add_argument("--format", choices=("csv", "float32", "int16"), help="of standard input (default: csv)")
+    parser.add_argument("--format", choices=("csv", "float32", "int16"), help="format of standard input (default: csv)")
     parser.add_argument(
         "--report", choices=("step", "change", "end"),
-        help="a line for every step, where the class changes, or where a sequence ends (default: change; with --words end)",
+        help="print a line for every step, when the class changes, or when a sequence ends (default: change; with --words end)",
     )  # fmt: skip
     parser.add_argument(
         "--block",
         type=int,
         metavar="N",
-        help="samples a block (default: 40 ms, or 256 without time; of a pipe what has come)",
+        help="samples per block (default: 40 ms, or 256 if they are not in time; from a pipe, what has arrived)",
     )
     parser.add_argument(
         "--words", action="store_true", help="detect words in overlapping windows, by the model's own rule"
     )
     add_decoder_arguments(parser)
     parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="continue from this state if it is there; write it at the end"
+        "--state", type=Path, metavar="FILE", help="continue from this state if the file exists; write it at the end"
     )
     parser.add_argument("--real-time", action="store_true", help="play a file as fast as it was recorded")
-    parser.add_argument("--device", metavar="D", help="mic: which one, its number or part of its name")
+    parser.add_argument("--device", metavar="D", help="mic: which microphone, by its number or part of its name")
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else")
 
 
@@ -128,13 +128,13 @@ def _check_source_options(arguments: argparse.Namespace) -> None:
     """SrnnError for options that belong to another kind of source."""
     source = arguments.source
     if arguments.format is not None and source != "-":
-        raise SrnnError(f"--format is of standard input (-); {source} says itself what it is.")
+        raise SrnnError(f"--format is for standard input (-), and the source is {source}; leave it out.")
     if arguments.device is not None and source != "mic":
-        raise SrnnError(f"--device chooses a microphone; the source is {source}.")
+        raise SrnnError(f"--device chooses a microphone, and the source is {source}; leave it out.")
     if arguments.channels is not None and source in ("-", "mic"):
-        raise SrnnError("--channels is for files; what comes live has the network's channels.")
+        raise SrnnError("--channels is for files; a live source has the network's channels.")
     if arguments.real_time and source in ("-", "mic"):
-        raise SrnnError("--real-time is for files; what comes live has its own pace.")
+        raise SrnnError("--real-time is for files; a live source has its own pace.")
 
 
 def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
@@ -155,7 +155,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
     except SrnnError as error:
         if signal.form == "steps" and arguments.form == "auto" and "channel" in str(error):
             raise SrnnError(
-                f"{error} It reads {signal.what}; if this is the raw signal, try --input signal."
+                f"{error} The network reads {signal.what}; if this is the raw signal, try --input signal."
             ) from error
         raise
 
@@ -163,7 +163,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
 def _walk(
     arguments: argparse.Namespace, session: Session | Spotter, source: Source, show: Any
 ) -> tuple[dict[str, Any], int, bool]:
-    """Through the source to its end, or to Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
+    """Run through the source to its end, or until Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
     from ..deploy.streaming.decisions import Chooser
     from ..deploy.streaming.running import Timing, run_source
 
@@ -188,14 +188,13 @@ def _walk(
 
 
 class _Waits:
-    """Ctrl-C ends a stream while it waits for its source: half of a block's work would leave a state that belongs to no signal,
-    and decisions that nobody was shown. A second Ctrl-C is heeded anywhere."""
+    """Ctrl-C ends a stream only while it waits for its source: half of a block's work would leave a state that belongs to no
+    signal, and decisions that were never shown. A second Ctrl-C ends it anywhere."""
 
     def __init__(self) -> None:
         self.waiting = self._came = False
 
     def on(self, wait: Callable[[], Any]) -> Any:
-        """What is waited for."""
         self.waiting = True
         if self._came:
             raise KeyboardInterrupt
@@ -204,13 +203,12 @@ class _Waits:
         return given
 
     def of(self, blocks: Iterator[Any]) -> Iterator[Any]:
-        """The blocks, each waited for."""
         while (block := self.on(lambda: next(blocks, None))) is not None:
             yield block
 
     @contextmanager
     def only(self) -> Iterator[None]:
-        """Heed Ctrl-C, where it is heeded at all, only in ``on`` and ``of``."""
+        """Within it Ctrl-C, if it is heeded at all, is heeded only in ``on`` and ``of``."""
         before = signal.getsignal(signal.SIGINT)
         if not callable(before) or threading.current_thread() is not threading.main_thread():
             yield
@@ -249,5 +247,5 @@ def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
         print(f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the signal")
     print(
         f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
-        f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (most)"
+        f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (max)"
     )

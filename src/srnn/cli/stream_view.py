@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from ..deploy.streaming.decisions import Decision
 
 WIDTH = 40
-"""Characters of a bar of probability 1, at most."""
+"""The most characters of a bar, for probability 1."""
 MOST = 16
-"""Classes that are shown at most, the likeliest ones."""
+"""The most classes that are shown: the likeliest ones."""
 
 
 class LiveView:
     """``with LiveView(title, classes) as view: view.show(decisions, chosen)``; redraws itself ten times a second.
 
-    The chosen decisions are printed above it, a line each, and stay when it ends; it itself is then removed.
+    The chosen decisions are printed above it, one line each, and stay when it ends; the view itself is then removed.
     """
 
     def __init__(self, title: str, classes: tuple[str, ...]) -> None:
@@ -47,7 +47,6 @@ class LiveView:
             self._console.print("\n".join(map(decision_line, chosen)), soft_wrap=True)
 
     def picture(self) -> RenderableType:
-        """What is drawn now."""
         from rich.panel import Panel
         from rich.table import Table
         from rich.text import Text
@@ -58,7 +57,7 @@ class LiveView:
         else:
             predicted = self._now.probabilities
             most = max(1, min(MOST, self._console.height - 4))  # a frame, and a line of decisions above
-            # All classes in their order where there are few; else the likeliest.
+            # All classes in their order if there are few; otherwise the likeliest.
             order = list(range(len(predicted)) if len(predicted) <= most else predicted.argsort()[::-1][:most])
             # Besides the names: the frame, two gaps, and the number.
             room = self._console.width - 10 - min(20, max(places(self._classes[number]) for number in order))
@@ -68,11 +67,10 @@ class LiveView:
                 bar = "█" * round(float(predicted[number]) * min(WIDTH, room))
                 row = [Text(self._classes[number], style), Text(f"{predicted[number]:4.0%}", style)]
                 table.add_row(*row, *[Text(bar.ljust(min(WIDTH, room)), style)] * (room >= 5))
-        return Panel(table, title=Text(self._title), title_align="left", subtitle="Ctrl-C ends", expand=False)
+        return Panel(table, title=Text(self._title), title_align="left", subtitle="Ctrl-C stops", expand=False)
 
 
 def decision_line(decision: Decision) -> str:
-    """A decision in a line, for people."""
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
     known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
     return (

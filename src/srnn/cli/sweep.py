@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patience", type=float, default=60.0, metavar="S",
         help="seconds without a sign of life after which a worker elsewhere counts as dead (default: 60)",
     )  # fmt: skip
-    parser.add_argument("--retry-failed", action="store_true", help="train again what failed")
+    parser.add_argument("--retry-failed", action="store_true", help="retry the trainings that failed")
     parser.add_argument("--dry-run", action="store_true", help="check the file and list what would be trained")
     parser.add_argument("--report", action="store_true", help="only write the results so far")
     parser.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..studies.worker import work
 
     out = arguments.out or Path("runs") / f"sweep-{sweep.name}"
-    where = "with that --storage" if arguments.storage else f"in {out}"
+    where = "in that --storage" if arguments.storage else f"in {out}"
     nothing = SrnnError(f"Nothing of the sweep '{sweep.name}' has been trained {where}: there are no results to write.")
     if arguments.report and not arguments.storage and not out.is_dir():
         raise nothing
@@ -97,7 +97,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
 
     logs = out / "workers"
     logs.mkdir(parents=True, exist_ok=True)
-    # Ended from outside, we end the workers too; they would continue by themselves.
+    # If this process is ended from outside, it ends the workers too; they would continue by themselves.
     _when_ended(lambda number, _: sys.exit(128 + number))
     watch = Watch(queue, arguments.json)
     workers: list[subprocess.Popen[bytes]] = []
@@ -109,7 +109,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
             with suppress(subprocess.TimeoutExpired):
                 next(worker for worker in workers if worker.poll() is None).wait(2.0)
     except KeyboardInterrupt:
-        # The terminal has told the workers too: they give back what they were training.
+        # The terminal has interrupted the workers too: they give back what they were training.
         for worker in workers:
             worker.wait()
         done = sum(unit.ended for unit in queue.status())
@@ -133,7 +133,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
 
 
 def _when_ended(handle: Callable[[int, Any], Any]) -> None:
-    """What to do when a scheduler or a closed terminal ends this process. Once: workers are told by these and by us."""
+    """Call ``handle`` when a scheduler or a closed terminal ends this process. Only once: workers are told by these and by us."""
     both = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
     numbers = [number for number in both if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
 
@@ -147,7 +147,7 @@ def _when_ended(handle: Callable[[int, Any], Any]) -> None:
 
 
 def _interrupt() -> Callable[[int, Any], Any]:
-    """What Ctrl-C does; also where it is ignored, as in a script's background job."""
+    """What Ctrl-C does, even if it is ignored, as in a script's background job."""
     handler = signal.getsignal(signal.SIGINT)
     return handler if callable(handler) else signal.default_int_handler
 

@@ -5,13 +5,13 @@ Every setting of the recipe can be given here by its dotted name:
 'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
 continues with the same command and --resume, to the same final weights.
 
-Data of your own need no recipe: a folder that holds one folder of recordings for each class (docs/bring-your-own.md):
+Your own data need no recipe: give a folder that holds a folder of recordings for each class (docs/bring-your-own.md):
   srnn train gestures/ --task.options.speaker "{speaker}-{index}"
 
 A baseline on the same task, splits and sizes, for comparison:
   srnn train digits --baseline lstm
 
-Several processes on one machine or more (docs/distributed.md), with the result of one:
+Several processes, on one machine or more, with the same result as one (docs/distributed.md):
   srnn train paper/shd --devices 4
 """
 
@@ -44,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
     parser.add_argument(
         "--no-examples", action="store_true",
-        help="keep no recordings in the run folder (else three short ones of the validation split, for srnn serve)",
+        help="keep no recordings in the run folder (otherwise three short ones of the validation split, for srnn serve)",
     )  # fmt: skip
     parser.add_argument(
         "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
-        help="where else each epoch's metrics go: tensorboard, wandb or mlflow",
+        help="also send each epoch's metrics to tensorboard, wandb or mlflow",
     )  # fmt: skip
     parser.set_defaults(overrides=[])
 
@@ -86,7 +86,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
             f"--devices {arguments.devices} --nodes {arguments.nodes}, but torchrun started {world_size()} processes."
         )
     if (arguments.nodes > 1 or world_size() > 1) and arguments.out is None:
-        raise SrnnError("Processes that train together need one folder, which all of them see: --out DIR.")
+        raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
     if several > 1 and world_size() == 1:
         again = _words(arguments, out, resume=True)
         advice = f"The run continues from its last checkpoint: {shlex.join(['srnn', *again])}"
@@ -128,7 +128,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
-    """What can be done with the run, as words after "srnn"."""
+    """Commands that use the run, as words after "srnn"."""
     data = given(arguments, "data_dir")
     commands = [
         ["evaluate", str(out), "--split", "test", *data],
@@ -136,7 +136,7 @@ def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list
         ["predict", str(out), "FILE"],
     ]
     if recipe.network.model == "srnn" and not recipe.network.bidirectional:
-        with suppress(SrnnError):  # sound of which each clip is scaled as a whole
+        with suppress(SrnnError):  # sound whose clips are scaled as a whole cannot be streamed
             recipe.create_task().live()
             commands.append(["stream", str(out), "FILE"])
         commands.append(["export", "c", str(out), "--out", f"{out}-c"])
@@ -144,7 +144,7 @@ def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list
 
 
 def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
-    """The words after "srnn" that train the same."""
+    """The words after "srnn" that give this command again."""
     several = ("devices", "nodes") if arguments.devices * arguments.nodes > 1 else ()
     words = ["train", arguments.recipe, "--out", str(out), *given(arguments, "seed"), *["--resume"] * resume]
     words += given(arguments, "baseline", "data_dir", *several, "json", "logger", "no_examples")

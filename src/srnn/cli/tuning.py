@@ -1,4 +1,4 @@
-"""Shared by ``srnn prune`` and ``srnn quantise``: options of fine-tuning, the command that repeats it, the table of points."""
+"""Shared by ``srnn prune`` and ``srnn quantise``: options for fine-tuning, the command that repeats it, the table of points."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import shlex
 from typing import Any
 
-from ..terminal import open_console
 from .options import given
 from .show import show_table
 
@@ -15,7 +14,7 @@ EPOCHS, LR_FACTOR = 20, 0.5
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of fine-tuning, which 'srnn quantise' has too."""
+    """Add the arguments for fine-tuning."""
     parser.add_argument(
         "--epochs", type=int, default=EPOCHS, metavar="N", help=f"epochs of fine-tuning (default: {EPOCHS})"
     )
@@ -41,7 +40,7 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
 
 
 def written(arguments: argparse.Namespace, *words: str) -> str:
-    """The command as it can be given again, ``words`` being its own options; without --json, --resume and --data-dir."""
+    """The command, to be given again; ``words`` are its own options. Without --json, --resume and --data-dir."""
     tuning = [*given(arguments, "epochs"), "--lr-factor", f"{arguments.lr_factor:g}"]
     split = ["--split", arguments.split] if arguments.split != "validation" else []
     tuning += [*given(arguments, "state_bits", "data"), *split, *given(arguments, "out")]
@@ -49,7 +48,7 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
-    """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
+    """Print a table of points that fits into 80 columns: for each network a line for float32 and one for int8."""
     rows: list[tuple[str, ...] | None] = []
     for name, point in points:
         weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
@@ -68,7 +67,6 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
             ))  # fmt: skip
         rows.append(None)
     columns = ("network", "", "accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy")
-    title, console = f"measured on {points[0][1]['split']}", open_console()
-    show_table(title, columns, rows, console, left=(0, 1), no_wrap=True, padding=(0, 0))
+    show_table(f"measured on {points[0][1]['split']}", columns, rows, left=(0, 1), no_wrap=True, padding=(0, 0))
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
-        console.print(f"no int8: {reason}", soft_wrap=True)
+        print(f"no int8: {reason}")

@@ -1,10 +1,10 @@
 """What a few labels of a new subject are worth: accuracy before and after learning 1, 5, 20 of them, subject by subject.
 
-Each subject's recordings are one stream, in the order of the split where every step has a class, else in one drawn from a seed
-(data are often sorted by class). Its first labels are learnt, in their order, by one step each;
-the accuracy is that of all labels behind the last that any of the compared networks learns, so that every number of a subject is
-of the same steps, and nothing is chosen on what is scored. A label is a sequence's or, where every step has a class, that of a
-cycle of them (a heartbeat): it ends where the first of its classes comes again.
+Each subject's recordings are one stream, in the order of the split if every step has a class, otherwise in an order drawn from a
+seed (data are often sorted by class). The subject's first labels are learnt in order, by one step each; the accuracy is measured
+on all labels after the last one that any of the compared networks learns, so that all numbers of a subject are of the same steps,
+and nothing is chosen on what is scored. A label belongs to a sequence or, if every step has a class, to a cycle of classes (a
+heartbeat), which ends where its first class comes again.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Piece:
-    """What one label is of."""
+    """The steps that one label belongs to."""
 
     x: Array
     """(T, inputs)."""
     y: Array
-    """A class number, (), or those of the steps, (T,)."""
+    """A class number, (), or one for each step, (T,)."""
     ends: bool
-    """Whether a sequence ends with it."""
+    """Whether a sequence ends with this piece."""
 
 
 def cycles(x: Array, y: Array) -> list[Piece]:
-    """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one piece for each."""
+    """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one piece for each cycle."""
     labelled = y[y >= 0]
     if not len(labelled):
         return [Piece(x, y, False)]
@@ -54,7 +54,7 @@ def cycles(x: Array, y: Array) -> list[Piece]:
 
 
 def joined(parts: Sequence[Piece]) -> list[Piece]:
-    """Pieces of one sequence as one."""
+    """Pieces of one sequence, joined into one piece."""
     if not parts or parts[0].ends:
         return list(parts)
     return [Piece(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]), False)]
@@ -70,7 +70,7 @@ def learn(listener: Listener, told: Sequence[Piece]) -> None:
 
 
 def correct(trained: Trained, heard: Sequence[Piece], scored: Sequence[Piece]) -> tuple[int, int]:
-    """Of the labels of ``scored``, which follow on ``heard``: those predicted, and all."""
+    """How many labels of ``scored``, which follow ``heard``, are predicted, and how many there are."""
     network, right, counted = trained.spiking("scored").eval(), 0, 0
     heard, scored = joined(heard), joined(scored)
     state = initial = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
@@ -92,7 +92,7 @@ def adaptation_curve(
     data_dir: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Accuracy of every subject of a split: as trained, and after so many labels learnt in each of the ways.
+    """Accuracy for every subject of a split: as trained, and after each number of labels, learnt in each of the ways.
 
     ``seed`` draws the order of recordings that have one label each. Subjects with too few labels are left out, and counted.
     SrnnError for data without subjects, or if none is left.
@@ -100,7 +100,7 @@ def adaptation_curve(
     sequences = Sequences(trained.task, split, data_dir)
     if sequences.groups is None:
         raise SrnnError(
-            f"Task '{trained.task.name}' does not say whose its recordings are; there are no subjects to adapt to."
+            f"Task '{trained.task.name}' does not say whose recordings it has; there are no subjects to adapt to."
         )
     counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
     for subject in sorted(set(sequences.groups.tolist())):
@@ -131,7 +131,7 @@ def adaptation_curve(
 
 
 def curve_table(report: Mapping[str, Any], ways: Sequence[str]) -> list[str]:
-    """Lines of Markdown: mean and standard deviation over the subjects, and of the difference from before."""
+    """Lines of Markdown: mean and standard deviation over the subjects, of the accuracy and of the gain in it."""
     rows, before = [], [row["before"] for row in report["subjects"]]
     for name in ["before", *(f"{way} {count}" for way in ways for count in report["labels"])]:
         values = [row[name] for row in report["subjects"]]

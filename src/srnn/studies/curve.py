@@ -90,7 +90,9 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
         _panel(right, points, "b", "accuracy against energy", "operations per step, nJ", _energy)
         left.set_ylabel(f"{points[0][1]['split']} accuracy, %")
-        figure.legend(*left.get_legend_handles_labels(), loc="upper right", ncols=2)  # in the title's row, over no line
+        figure.legend(
+            *left.get_legend_handles_labels(), loc="upper right", ncols=2
+        )  # in the title's row: covers no line
         return style.rendered(figure, "svg")
 
 
@@ -112,7 +114,7 @@ def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across:
         y = [100 * (point["int8"] if int8 else point)["accuracy"] for _, point in known]
         axes.plot(x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32")
         for at, height, (what, _) in zip(x, y, known, strict=True):
-            left = int8 and at > 0.25 * widest  # int8 is the smaller one: its names stand on its left, if there is room
+            left = int8 and at > 0.25 * widest  # int8 is smaller: its names stand on the left if there is room
             place: dict[str, Any] = {"xytext": (-5 if left else 5, -3), "ha": "right" if left else "left", "va": "top"}
             axes.annotate(what, (at, height), **place, textcoords="offset points", fontsize=6, color=colour)
     axes.margins(0.1, 0.15)

@@ -49,7 +49,9 @@ class Watcher:
     def is_stale(self, trial: int, lease: dict[str, Any]) -> bool:
         """Whether a lease is stale. Call it repeatedly; a lease is fresh when it is first seen, or has changed."""
         beat, now = lease.get("beat"), time.monotonic()
-        if now - self._looked > max(self.patience, _ASLEEP):  # who did not look then cannot say who was silent
+        if now - self._looked > max(
+            self.patience, _ASLEEP
+        ):  # we did not look during that time, so we cannot say who was silent
             self._seen.clear()
         self._looked = now
         known = self._seen.get(trial)
@@ -71,7 +73,7 @@ def _machine() -> str | None:
 def _started(pid: int) -> int | None:
     """When a process was started, in kernel ticks, to distinguish it from a later one with the same PID; None: it has ended."""
     try:
-        # The name stands in parentheses and may contain anything, spaces and parentheses too.
+        # The name is in parentheses and may contain anything, even spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return None if fields[0] in "ZX" else int(fields[19])
     except (OSError, IndexError, ValueError):

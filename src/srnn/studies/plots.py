@@ -150,7 +150,7 @@ def _deviation(values: Sequence[float]) -> float | None:
 
 
 def _label(points: Sequence[dict[str, Any]], metric: str) -> str:
-    """The label of an axis. Analog neurons do not spike: their rate is the fraction of outputs that are not 0."""
+    """The label of an axis. Analog neurons do not spike: their rate is the fraction of their outputs that are not 0."""
     if metric == "firing_rate":
         spiking = {point["spiking"] for point in points}
         words = {True: "spikes", False: "outputs not 0"}

@@ -26,7 +26,7 @@ def measure_point(
 ) -> dict[str, Any]:
     """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step; ready for JSON.
 
-    Operations and energy are those of ``srnn energy``, model fp32, for the spikes of the float32 network; memory accesses are not
+    Operations and energy are as in ``srnn energy``, model fp32, for the spikes of the float32 network; memory accesses are not
     included. In int8, whose sums and states are int32, an addition costs 0.1 pJ and a multiply-add 3.2 pJ.
 
     ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: its difference from ``accuracy`` comes
@@ -36,7 +36,7 @@ def measure_point(
     """
     network, task = trained.spiking("measured in int8"), trained.task
     train_set = None
-    if trained.inputs_as is None or trained.state_ranges is None:  # of a model that does not say what int8 must know
+    if trained.inputs_as is None or trained.state_ranges is None:  # the model does not say what int8 must know
         train_set = Sequences(task, "train", data_dir)
     sequences = Sequences(task, split, data_dir)
     evaluation, activity = evaluate_activity(trained, sequences, split)

@@ -49,7 +49,7 @@ class TuningOptions:
 def _open(folder: Path, options: TuningOptions, hold_out: bool = True) -> Trained:
     """The network of a run, whose task reads the data to use. SrnnError unless it can be pruned and quantised.
 
-    ``hold_out``: of ``options.data`` without splits, some are held out for validation and testing.
+    ``hold_out``: if ``options.data`` name no splits, some are held out for validation and testing.
     """
     trained = open_trained(folder)
     freeze(trained.spiking("pruned or quantised"), "Compression")
@@ -71,7 +71,7 @@ def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, repor
 
 def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, note: str) -> Recipe:
     """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a note that says why. Batch norm is
-    folded into the weights: what is pruned or rounded are those that a device has."""
+    folded into the weights, so that the weights that are pruned or rounded are those that a device has."""
     if options.epochs < 1:
         raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
     check_positive("The factor on the learning rate", options.lr_factor)
@@ -196,7 +196,7 @@ def quantise_run(
 
 
 def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trained, dict[str, Any]]:
-    """Removes the neurons that never spike on the training split; a run of its own, compared with the original on that split."""
+    """Remove the neurons that never spike on the training split: a run of its own, compared with the original on that split."""
     sequences, network = Sequences(now.task, "train", options.data_dir), now.spiking("pruned")
     removed = dead_neurons(network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)

@@ -107,7 +107,7 @@ class Queue:
             )
         for trial in self.study.get_trials(deepcopy=False):
             attributes = trial.user_attrs
-            if "unit" not in attributes:  # another user of optuna's
+            if "unit" not in attributes:  # from another user of optuna
                 continue
             lease, results = attributes.get("lease", {}), attributes.get("results", {})
             sound = {"settings", "round"} <= attributes.keys() and all(
@@ -132,7 +132,7 @@ class Queue:
             self.study.set_user_attr("sweep", {**stored, **ours})
 
     def _is_result(self, result: Any) -> bool:
-        """Whether it has the form of what ``worker.py`` records for a training."""
+        """Whether it has the form that ``worker.py`` records for a training."""
 
         def is_sound(name: str, value: Any) -> bool:
             if name == "sick":
@@ -274,7 +274,6 @@ class Claim:
         self._thread.join()
 
     def beat(self) -> None:
-        """Send a heartbeat."""
         self._beats += 1
         # A worker that is resumed on another machine may have the dead one's number of beats, but never its process.
         if not self.queue._write(self.trial, lease={**self._lease, "beat": [os.getpid(), self._beats]}):
@@ -283,7 +282,7 @@ class Claim:
 
     def check(self) -> None:
         """Raise Lost when the unit is no longer ours. Cheap enough to call at every training step."""
-        if time.monotonic() - self._last > self.queue.patience / 2:  # this process was stopped, and now goes on
+        if time.monotonic() - self._last > self.queue.patience / 2:  # this process was suspended, and now continues
             self.beat()
         if self._lost.is_set():
             raise Lost

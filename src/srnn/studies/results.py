@@ -33,7 +33,7 @@ _LOST = ("failed", "pruned")
 """States of a training that was begun and has no result."""
 
 
-@locks("out", wait=60)  # several 'srnn sweep' may end at the same moment
+@locks("out", wait=60)  # several 'srnn sweep' may end at the same time
 def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict[str, Any]:
     """Write the results of all units that have ended so far into ``out``; return the content of results.json.
 
@@ -161,14 +161,12 @@ def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
 
 
 def _setting(value: Any) -> str:
-    """A setting as a cell."""
     if isinstance(value, float):
         return f"{value:.3g}"
     return code(value if isinstance(value, str) else json.dumps(value))
 
 
 def _number(value: float | None, metric: str, std: float | None = None) -> str:
-    """A metric as a cell."""
     if value is None:
         return "n/a"
     scale, digits, unit = (100, 2, " %") if metric.startswith("accuracy") else (1, 4, "")
@@ -188,7 +186,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         return _number(None, metric) if measured is None else _number(measured["mean"], metric, measured["std"])
 
     def chosen(settings: Mapping[str, Any]) -> list[str]:
-        """In a search a point's name does not say what it is."""
+        """The settings of a search's point, which its name does not say."""
         return [_setting(settings.get(key)) for key in searched]
 
     def health(point: dict[str, Any]) -> list[str]:

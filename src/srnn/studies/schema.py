@@ -108,7 +108,7 @@ class Sweep:
     optimise: str = "accuracy"
     note: str = ""
     _read: dict[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
-    """Recipes as they were when they were first asked for: whoever edits a file does not change a sweep that runs."""
+    """Recipes as they were when they were first read: editing a file does not change a running sweep."""
 
     @property
     def is_search(self) -> bool:
@@ -192,7 +192,7 @@ class Sweep:
                 raise SrnnError(f"{self.name}, {point}: {error}") from error
 
     def _choices(self) -> dict[str, dict[str, Any]]:
-        """Points of a search that have both ends of every range, and every value of every list."""
+        """Points of a search that cover both ends of every range, and every value of every list."""
 
         def value(values: list[Any] | Range, number: int) -> Any:
             if isinstance(values, list):
@@ -208,8 +208,8 @@ class Sweep:
         }
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not in
-        it, but for the recipes that points name, each as "recipe NAME"."""
+        """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not
+        included, except for the recipes that points name, each as "recipe NAME"."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
             "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,

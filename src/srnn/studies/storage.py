@@ -96,8 +96,8 @@ def _open_database(address: str) -> Any:
 
 @contextlib.contextmanager
 def _holding(lock: Any, path: Path) -> Iterator[None]:
-    """Hold the journal's lock. SrnnError where it cannot be released (a full disk), for which optuna has a RuntimeError; where
-    another has taken it over, because this process was suspended, nothing is left to release."""
+    """Hold the journal's lock. SrnnError if it cannot be released (a full disk), for which optuna raises a RuntimeError; if
+    another process has taken it over because this one was suspended, nothing is left to release."""
     lock.acquire()
     try:
         yield
@@ -110,7 +110,7 @@ def _holding(lock: Any, path: Path) -> Iterator[None]:
 
 
 def _mend(path: Path, lock: Any) -> None:
-    """Drop an unfinished last line, which a machine leaves that loses power; its writer never continued.
+    """Drop an unfinished last line, which a machine that loses power leaves; its writer never continued.
 
     ValueError when the file begins or ends with anything but a journal line.
     """
@@ -128,5 +128,5 @@ def _mend(path: Path, lock: Any) -> None:
 
 
 def _shown(text: str) -> str:
-    """An address, or what is said of it, without its password. That may have an @, behind which a driver looks for the port."""
+    """An address, or a message about it, without its password. That may contain an @, after which a driver looks for the port."""
     return re.sub("'[^']*@", "'***@", re.sub("(://[^:/]*):.*@", r"\1:***@", text, flags=re.DOTALL))

@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..terminal import open_console
 from .queue import Queue, UnitStatus, minutes
@@ -85,17 +85,14 @@ def table(sweep: Sweep, status: Sequence[UnitStatus], left: float | None) -> Ren
     head = Text(f"{sweep.title}: ", style="bold")
     head.append(", ".join(words), style="not bold")
 
-    running = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("running", "epoch", f"best {sweep.optimise}", "worker"):
-        running.add_column(name)
+    plain: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "dim"}
+    running = Table("running", "epoch", f"best {sweep.optimise}", "worker", **plain)
     for unit in status:
         if unit.state == "running":
             value = f"{unit.value:.4f}" if unit.value is not None else ""
             running.add_row(unit.unit.name, str(unit.epochs), value, unit.worker)
 
-    best = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("point", sweep.optimise, "seeds"):
-        best.add_column(name)
+    best = Table("point", sweep.optimise, "seeds", **plain)
     for point, values in _ranked(sweep, status)[:_BEST]:
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
         best.add_row(point, f"{statistics.fmean(values):.4f}{spread}", str(len(values)))

@@ -24,7 +24,7 @@ POLL = 2.0
 
 
 class _Pruned(Exception):
-    """The unit does worse than the others did at the same epoch: its best value so far."""
+    """The unit does worse than the others did at the same epoch. Carries its best value so far."""
 
 
 def work(
@@ -39,7 +39,7 @@ def work(
 
     Args:
         out: the sweep's folder; shared by the workers if they are to resume each other's runs.
-        task: the task itself, where a recipe cannot name it.
+        task: the task itself, if a recipe cannot name it.
         say: called with one line for each thing that happens.
 
     A unit whose training ends with an SrnnError, or lacks memory, counts as failed, and the worker continues with the next. A
@@ -77,7 +77,7 @@ def _do(claim: Claim, out: Path, data_dir: Path | None, task: Task | None, say: 
                         examples=False,
                     )  # fmt: skip
                     break
-                except FolderInUse as error:  # a worker that was taken for dead still runs; it will learn that it is
+                except FolderInUse as error:  # a worker that was taken for dead is still running; it will find that out
                     say(f"{name}: {error}")
                     claim.check()
                     time.sleep(POLL)
