@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -89,6 +89,7 @@ class Spikes:
     """(B, T, ceil(N / 64)) int64; unused bits are 0."""
     size: int
     """N, the number of channels."""
+    ndim: ClassVar[int] = 3
     carrier: Tensor | None = None
     """(B, T, N), the spikes' place in autograd's graph: what they were packed from, or zeros without memory of their own. None
     if no gradient is wanted."""
@@ -166,10 +167,6 @@ class Spikes:
         return f"Spikes({tuple(self.shape)})"
 
     @property
-    def ndim(self) -> int:
-        return 3
-
-    @property
     def device(self) -> torch.device:
         return self.words.device
 
@@ -209,13 +206,7 @@ class Spikes:
 
     def totals(self) -> Tensor:
         """Spikes of each channel over all sequences and steps, (N,) int64."""
-        octets = (
-            self.words.cpu()
-            .contiguous()
-            .numpy()
-            .view(np.uint8)
-            .reshape(self.shape[0] * self.shape[1], self.words.shape[2] * 8)
-        )
+        octets = self.words.flatten(0, 1).cpu().contiguous().numpy().view(np.uint8)
         total = np.zeros(self.size, np.int64)
         for first in range(0, len(octets), _UNPACKED):
             bits = np.unpackbits(octets[first : first + _UNPACKED], axis=-1, count=self.size, bitorder="little")

@@ -153,11 +153,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
             return
         if error.code >= 500 or error.code == 429:
             raise _Interrupted(f"the server answered {error.code}") from error
-        reason = (
-            "the server has no such file"
-            if error.code == 404
-            else " ".join(f"it answered {error.code} {error.reason}".split())
-        )
+        reason = "the server has no such file" if error.code == 404 else f"it answered {error.code} {error.reason}"
         raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror with --mirror or SRNN_MIRROR.") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, (TimeoutError, ConnectionResetError)):

@@ -71,7 +71,6 @@ class EventTask(Task):
 
     @property
     def step_ms(self) -> float:  # type: ignore[override]
-        """Milliseconds that one time step lasts."""
         return self.bin_ms
 
     def signal(self) -> CochleaPath:

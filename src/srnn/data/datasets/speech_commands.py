@@ -248,7 +248,6 @@ class PhonesTask(FramesTask):
     name: ClassVar[str] = "phones"
     class_names: ClassVar[tuple[str, ...]] = PHONES
     silence_class: ClassVar[int | None] = 0
-    """The class that accuracy may leave out: silence."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the speakers.

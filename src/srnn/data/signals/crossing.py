@@ -205,10 +205,13 @@ class CrossingPath(SignalPath):
 
     def thresholds(self, std: Sequence[float], integer: bool) -> list[tuple[float | int, float | int]]:
         """(up, down) of each channel, as the device compares: float32, or integers, in 1/denominator of the signal's unit."""
-        pairs = [(self.crossing.up, one) for one in std], [(self.crossing.down, one) for one in std]
-        if not integer:
-            return list(zip(*([float(np.float32(a) * np.float32(b)) for a, b in side] for side in pairs), strict=True))
-        return list(zip(*([math.ceil(a * self.denominator * b) for a, b in side] for side in pairs), strict=True))
+
+        def times(threshold: float, one: float) -> float | int:
+            if integer:
+                return math.ceil(threshold * self.denominator * one)
+            return float(np.float32(threshold) * np.float32(one))
+
+        return [(times(self.crossing.up, one), times(self.crossing.down, one)) for one in std]
 
     def multiples(self, integer: bool) -> tuple[float | int, float | int, int]:
         """Running scale: (up, down, one), by which the device multiplies a mean change: float32, or integers over ``one``."""
