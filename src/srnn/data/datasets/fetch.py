@@ -79,7 +79,8 @@ def fetch(
                 done.append(folder / file.name)
     here = folder.iterdir() if folder.is_dir() else ()
     if not data_set.fetchable and all(path in done or path.name.startswith(".") for path in here):
-        rest = f"{', '.join(path.name for path in done)} is there; the rest of " if done else ""
+        are = "is" if len(done) == 1 else "are"
+        rest = f"{', '.join(path.name for path in done)} {are} there; the rest of " if done else ""
         how = data_set.how_to_get.format(folder=folder)
         raise SrnnError(f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.")
     return done

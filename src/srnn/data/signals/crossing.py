@@ -80,9 +80,9 @@ class CrossingPath(SignalPath):
             fits = is_number(self.horizon) and 0 < self.horizon <= LONGEST_CALIBRATION
             if not fits or self.scale is not None:
                 raise SrnnError(
-                    f"A running scale takes above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
+                    f"A running scale must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
                     if self.scale is None
-                    else "A path has a scale or measures it as it runs (horizon), not both."
+                    else "A path either has a scale or measures it as it runs (horizon), not both."
                 )
             self.running()  # SrnnError for too many samples
         if self.scale is not None:
@@ -90,7 +90,7 @@ class CrossingPath(SignalPath):
             require(both, "scale", "(mean, std)", self.scale)
             mean, std = check_scale(*self.scale, np.float64)
             if len(mean) != self.channels:
-                raise SrnnError(f"The scale has a mean and a deviation for each of {self.channels} {self.noun}.")
+                raise SrnnError(f"The scale needs a mean and a deviation for each of {self.channels} {self.noun}.")
             object.__setattr__(self, "scale", (tuple(mean.tolist()), tuple(std.tolist())))
 
     @property
@@ -156,12 +156,12 @@ class CrossingPath(SignalPath):
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are given and positive."""
         if self.horizon is not None:
             raise SrnnError(
-                "This signal's scale runs along with it, as in training: it takes no standard deviations (--std)."
+                "This signal's scale is a running one, as in training: it takes no standard deviations (--std)."
             )
         deviations = tuple(float(value) for value in std)
         if len(deviations) != self.channels:
             raise SrnnError(
-                f"The encoder needs {self.channels} standard deviations, one a channel, not {len(deviations)}."
+                f"The encoder needs {self.channels} standard deviations, one per channel, not {len(deviations)}."
             )
         if not all(math.isfinite(value) and value > 0 for value in deviations):
             raise SrnnError(f"Standard deviations must be positive numbers, not {deviations}.")
