@@ -121,7 +121,7 @@ def test_arrays(tmp_path: Path, name: str) -> None:
             np.testing.assert_allclose(x[:length], arrays["x"][row][:length], rtol=1e-6)
             assert not x[length:].any()
             assert (y, length, group) == (arrays["y"][row], arrays["lengths"][row], arrays["groups"][row])
-    with pytest.raises(SrnnError, match="are not scaled here"):
+    with pytest.raises(SrnnError, match="are not scaled, so there are no statistics"):
         task.statistics()  # type: ignore[attr-defined]
 
 
@@ -142,7 +142,7 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"x": np.zeros((30, 8))}, r"x should be \(sequences, time, channels\)"),
         ({"y": np.arange(30) % 3 + 0.5}, "y should be integers"),
         ({"y": np.arange(29) % 3}, "y should have 30 entries"),
-        ({"y": np.full(30, -1)}, "y should hold classes from 0 on"),
+        ({"y": np.full(30, -1)}, "y should hold classes from 0 up"),
         ({"lengths": np.ones(7, int)}, "lengths should have 30 entries"),
         ({"lengths": np.full(30, 9)}, "lengths must be 1 to 8"),
         ({"lengths": np.full(30, 7.9)}, "lengths should be integers, not float64"),
@@ -158,7 +158,7 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
             r"x\[29, 0, 0\] is not finite",
         ),
         ({"y": np.array([object()] * 30)}, "cannot be read as"),
-        ({"y": np.full(30, 2_000_000_000)}, "2000000001 classes .*10000 are possible at most"),
+        ({"y": np.full(30, 2_000_000_000)}, "2000000001 classes .*at most 10000 are possible"),
         ({"y": np.full(30, 2**64 - 1, np.uint64)}, "18446744073709551616 classes"),
         ({"y": np.full(30, 2**63, np.uint64)}, "9223372036854775809 classes"),
         ({"class_names": np.array([str(k) for k in range(CLASSES + 1)])}, "has 10001 classes"),
@@ -215,12 +215,12 @@ def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
         load(create_task("folder", path=str(words)))
     (message,) = [str(warning.message) for warning in said]
     assert message == (
-        f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest has 6.0 s; option 'seconds'); "
-        "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest has 0.30 s); "
-        "clips of silence alone: 1 of 22, such as high/mute-0.wav; "
-        "files of kinds that are not read: 2 .mp3, 1 .txt (.wav, .flac, .sph, .nist are); "
-        "folders without files that are read, no classes: hum; "
-        "files in no class's folder, not read: 1."
+        f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest lasts 6.0 s; option 'seconds'); "
+        "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest lasts 0.30 s); "
+        "clips of nothing but silence: 1 of 22, such as high/mute-0.wav; "
+        "files of kinds that are not read: 2 .mp3, 1 .txt (only .wav, .flac, .sph, .nist are); "
+        "folders without files that are read, which are not classes: hum; "
+        "files outside the classes' folders, which are not read: 1."
     )
 
 
@@ -238,7 +238,8 @@ def test_files_in_two_splits_are_said(words: Path) -> None:
     ))  # fmt: skip
     for source in (words, table):
         with pytest.warns(
-            RuntimeWarning, match=r"files that are in two splits: .* of (?:31|21), such as .*, the same as .*\.$"
+            RuntimeWarning,
+            match=r"files that are in two splits: .* of (?:31|21), such as .*, which is the same as .*\.$",
         ):
             create_task("folder", path=str(source)).load("train")
 
@@ -309,12 +310,15 @@ def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
             "file,label\nhigh/ann-0.wav,a\na.npy,b\n",
             r"holds sound and sensor files, such as high/ann-0\.wav \(sound\) and a\.npy \(sensor\)",
         ),
-        ("file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n", "some files have a group and some have none"),
+        (
+            "file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n",
+            "some files have a group and some have none; give one to all or none of them",
+        ),
         ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
         ("file,label\nhigh/ann-0.wav,a\n", r"Class a has 1 sequence, too few .* record more, or leave the class out"),
         (
             "file,label\nhigh/ann-0.wav,a\nhigh/ann-1.wav,a\nlow/../high/ann-0.wav,b\n",
-            "line 4: .* is named in line 2 already",
+            "line 4: .* is already named in line 2",
         ),
         ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-0.wav,a,test\n", "one label and one split"),
         ("file,label,split\nhigh/ann-0.wav,a,test\nhigh/ann-1.wav,b,test\n", "has no clips for the train split"),
@@ -340,14 +344,14 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": ".", "seconds": True}, "seconds must be"),
         ({"path": ".", "seconds": 1e308}, "seconds must be a number above 0, at most 1,000,000, not 1e\\+308"),
         ({"path": ".", "speaker": 5}, "speaker must be a pattern of names, such as '{speaker}_{index}', not 5"),
-        ({"path": "words", "seconds": 1e-5}, "seconds must last at least a sample, 1/16000 s, not 1e-05"),
+        ({"path": "words", "seconds": 1e-5}, "seconds must be at least one sample, 1/16000 s, not 1e-05"),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
-        ({"path": "a.txt"}, "is not a folder, .csv, .npz"),
+        ({"path": "a.txt"}, "is not a folder or a .csv, .npz"),
         ({"path": "a.npz", "mels": 20}, "'mels' has no effect on arrays"),
-        ({"path": "words", "speaker": "{who}-{index}"}, "may have {label}"),
+        ({"path": "words", "speaker": "{who}-{index}"}, "may contain only {label}"),
         ({"path": "words", "speaker": "^([a-z]+)-"}, "it needs {speaker}"),
-        ({"path": "words", "speaker": "{speaker}_{index}"}, "The speaker was not found in the name of"),
+        ({"path": "words", "speaker": "{speaker}_{index}"}, "The pattern .* does not find the speaker in the name of"),
     ],
 )
 def test_bad_options_are_one_line(words: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str) -> None:

@@ -37,9 +37,9 @@ MAT = b"MATLAB 5.0".ljust(124) + b"\0\1IM"
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (mat_array(b"x", (2**31 - 1,) * 4), "does not have as many numbers"),
-        (mat_array(b"x", (2**30, 2**30, 16)), "does not have as many numbers"),
-        (mat_array(b"x", (-1, -1), bytes(8)), "does not have as many numbers"),
+        (mat_array(b"x", (2**31 - 1,) * 4), "does not have as many numbers as its shape"),
+        (mat_array(b"x", (2**30, 2**30, 16)), "does not have as many numbers as its shape"),
+        (mat_array(b"x", (-1, -1), bytes(8)), "does not have as many numbers as its shape"),
         (mat_array(b"x", (1,) * 33, bytes(8)), "description is damaged"),
         (mat_array(b"x", (1,), bytes(8)), "description is damaged"),
         (mat_array(b"x", (1, 1), bytes(8), stored=99), "'x' is damaged"),

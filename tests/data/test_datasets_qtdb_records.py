@@ -139,7 +139,7 @@ def test_windows_with_a_running_scale_are_changed_with_what_is_around_them(small
     assert not torch.equal(ours.x, theirs.x)  # type: ignore[arg-type]
     assert 0.7 < (ours.y >= 0).sum() / (theirs.y >= 0).sum() <= 1.3
     with pytest.raises(
-        SrnnError, match=r"augment.speed: sequences of this task are not made of their raw signals alone"
+        SrnnError, match=r"augment.speed: sequences of this task do not depend on their raw signals alone"
     ):
         changed("record", speed=0.1)
 

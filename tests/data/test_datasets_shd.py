@@ -262,7 +262,7 @@ def test_several_processes_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("events", "labels", "message"),
     [
-        ([([0.1], [700])], [0], "recording 0: a spike is of unit 700; units must be 0 to 699"),
+        ([([0.1], [700])], [0], "recording 0: a spike has the unit 700; units must be 0 to 699"),
         ([([], []), ([-0.1], [7])], [0, 1], "recording 1: a spike's time is negative"),
         ([([0.2, np.nan], [7, 7])], [0], "recording 0: a spike's time is not a number"),
         ([([0.1, 0.2], [7])], [0], r"recording 0: there are \(2,\) times for \(1,\) units"),

@@ -160,7 +160,7 @@ def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"Soli's recordings were not found.*ask its authors"):
         SoliTask().load("train", tmp_path / "elsewhere")
     (folder / "soli" / "10_13_2.h5").unlink()
-    with pytest.raises(SrnnError, match=r"lacks 1 recordings that file_half\.json names, such as 10_13_2\.h5"):
+    with pytest.raises(SrnnError, match=r"lacks 1 recording that file_half\.json names, such as 10_13_2\.h5"):
         SoliTask().load("train", folder)
     (folder / "soli" / "file_half.json").unlink()
     with pytest.raises(SrnnError, match="srnn data fetch soli"):

@@ -181,7 +181,7 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
     bad = folder / "yes" / next(c.name for c in list_clips("test", root, SpeechCommandsTask()) if "yes/" in c.name)[4:]
     content = bad.read_bytes()
     bad.unlink()
-    refuses(f"lacks 1 recordings that testing_list.txt lists, such as yes/{bad.name}")
+    refuses(f"lacks 1 recording that testing_list.txt lists, such as yes/{bad.name}")
     bad.write_bytes(content[:-100])
     refuses(f"{bad.name}.*cut off")
     bad.write_bytes(b"")

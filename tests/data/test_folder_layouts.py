@@ -56,12 +56,14 @@ def test_a_folder_of_a_class_may_hold_one_for_each_subject(tmp_path: Path) -> No
     task = create_task("folder", path=str(tmp_path / "d"), speaker="{speaker}/{index}")
     splits = [task.load(split) for split in ("train", "validation", "test")]
     assert sorted(name for split in splits for name in set(split.groups)) == sorted(PEOPLE)
-    with pytest.raises(SrnnError, match=r"The speaker was not found in the name of"):
+    with pytest.raises(SrnnError, match=r"The pattern .* does not find the speaker in the name of"):
         create_task("folder", path=str(tmp_path / "d"), speaker="{index}/{speaker}/x")
 
 
 def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
     for k in range(4):
         write_sensor(tmp_path / f"run_{k}.npy")
-    with pytest.raises(SrnnError, match=r"one for each class; files in no class's folder, not read: 4\. A table"):
+    with pytest.raises(
+        SrnnError, match=r"one for each class; files outside the classes' folders, which are not read: 4\. A table"
+    ):
         create_task("folder", path=str(tmp_path))

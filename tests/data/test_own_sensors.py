@@ -108,9 +108,11 @@ def test_a_scaled_path_is_kept_in_a_model() -> None:
     again = restore(describe(known), "a model")
     assert again == known and np.array_equal(again.whole([[3, 4]]), known.whole([[3, 4]]))
     assert np.array_equal(known.whole([[3, 4]]), [[1, 1.5]])
-    with pytest.raises(SrnnError, match="The statistics are of 3 channels, the signal has 2"):
+    with pytest.raises(SrnnError, match="The statistics are for 3 channels, but the signal has 2"):
         replace(known, statistics=statistics(3))
-    with pytest.raises(SrnnError, match="needs the statistics of the training set, which srnn stream reads once"):
+    with pytest.raises(
+        SrnnError, match="needs the statistics of the training set, which srnn stream reads once if the data are there"
+    ):
         ScaledPath(2).stream()
 
 
@@ -186,14 +188,14 @@ def test_labels_that_skip_a_class_are_said_once(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(30, 5, 2)), y=np.array([0, 1, 3])[np.arange(30) % 3]
     )
-    assert said(tmp_path / "a.npz") == [": 1 of 4 classes have no label in y: 2."]
+    assert said(tmp_path / "a.npz") == [": 1 of 4 classes do not occur in y: 2."]
 
 
 def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).normal(size=(30, 6, 100)), np.arange(30) % 3
     np.savez(tmp_path / "a.npz", x=x, y=y)
     assert said(tmp_path / "a.npz") == [
-        " has 6 steps of 100 channels; if these are 100 steps, give x.transpose(0, 2, 1)."
+        " has 6 steps of 100 channels; if there are in fact 100 steps, give x.transpose(0, 2, 1)."
     ]
     np.savez(tmp_path / "b.npz", x=np.zeros((30, 100, 700), np.float32), y=y)  # SHD's shape
     assert said(tmp_path / "b.npz", scale="none") == []
@@ -242,8 +244,9 @@ def test_what_is_not_read_is_said(gestures: Path) -> None:
     (gestures / "shake" / "notes.txt").write_text("x")
     (gestures / "empty").mkdir()
     assert said(gestures) == [
-        ": files of kinds that are not read: 1 .txt (.csv, .npy, .npz are); "
-        "folders without files that are read, no classes: empty; files in no class's folder, not read: 1."
+        ": files of kinds that are not read: 1 .txt (only .csv, .npy, .npz are); "
+        "folders without files that are read, which are not classes: empty; "
+        "files outside the classes' folders, which are not read: 1."
     ]
 
 
@@ -264,8 +267,8 @@ def test_channels_in_another_order_are_said(gestures: Path) -> None:
     assert said(gestures) == [], "the same names"
     path.write_text(path.read_text().replace("X, y,z", "y,x,z", 1))
     assert said(gestures) == [
-        ": the channels of shake/a-0.csv are called x, y, z; those of tilt/b-5.csv are called y, x, z; they are read by their "
-        "place, not by name."
+        ": the channels of shake/a-0.csv are called x, y, z; those of tilt/b-5.csv are called y, x, z; they are read by "
+        "position, not by name."
     ]
 
 
@@ -273,8 +276,8 @@ def test_a_channel_that_only_rises_is_said(tmp_path: Path) -> None:
     for number in range(20):
         x = np.column_stack([recording(number), 1e9 + 60 * number + np.arange(8 + number % 4)])
         write_recording(tmp_path / "all" / "ab"[number % 2] / f"{number}.csv", x)
-    assert [line[:60] for line in said(tmp_path / "all")] == [
-        ": channel 3 (counted from 0) rises all through every recordi"
+    assert [line.partition(";")[0] for line in said(tmp_path / "all")] == [
+        ": channel 3 (counted from 0) rises throughout every recording, as time or a counter does"
     ]
 
 

@@ -205,7 +205,7 @@ def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> No
     assert (batch.x - raw.sequences.take(np.arange(60)).x).std() == pytest.approx(1, rel=0.1)
     assert torch.equal(batch.y, raw.sequences.take(np.arange(60)).y)
     for task in (Sensor(), Words()):
-        with pytest.raises(SrnnError, match="stream needs one label a sequence, and a class '_silence_'"):
+        with pytest.raises(SrnnError, match="stream needs one label per sequence, and a class '_silence_'"):
             changes(AugmentConfig(stream=0.5), task)
     quiet = changes(AugmentConfig(noise=(0, 0)), Quiet())  # steps of silence are no recordings of noise
     assert not len(quiet._noises) and quiet.take(np.arange(60), range(60)).x.shape == batch.x.shape
@@ -316,7 +316,7 @@ def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(
             Beeps, "load", lambda self, *_, changed=changed: replace(load(self, "train"), signals=changed)
         )
-        with pytest.raises(SrnnError, match="not made of their raw signals alone"):
+        with pytest.raises(SrnnError, match="do not depend on their raw signals alone"):
             changes(AugmentConfig(gain=3))
 
 

@@ -48,11 +48,11 @@ def test_tabs_hold_names_with_blanks_and_decimal_commas(tmp_path: Path, head: st
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ax,ay\n1,2\n3,\n", r"line 3: nothing is in column 2 of 2; fill the value in"),
-        ("ax,ay,az\n1,,2\n", r"line 2: nothing is in column 2 of 3"),
-        ("1,,2\n1,2,3\n", r"line 1: nothing is in column 2 of 3"),  # numbers are no names
-        ("ax\tay\taz\n1\t\t2\n", r"line 2: nothing is in column 2 of 3"),
-        ("ax\n0,5\n0,7\n", r"line 2: 2 numbers under 1 names; write decimal points"),
+        ("ax,ay\n1,2\n3,\n", r"line 3: column 2 of 2 is empty; fill the value in"),
+        ("ax,ay,az\n1,,2\n", r"line 2: column 2 of 3 is empty"),
+        ("1,,2\n1,2,3\n", r"line 1: column 2 of 3 is empty"),  # numbers are no names
+        ("ax\tay\taz\n1\t\t2\n", r"line 2: column 2 of 3 is empty"),
+        ("ax\n0,5\n0,7\n", r"line 2: 2 numbers under 1 name; write decimal points"),
         ("Time (ms) ax\n0 1\n20 2\n", r"line 2: 2 numbers under 3 names"),  # which would be read in seconds
     ],
 )
@@ -135,7 +135,7 @@ def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wi
         SrnnError, match=r"reads 3\. It has 3 rows; if its rows are the channels, .*\(samples, channels\), x\.T"
     ):
         read_signal(tmp_path / "a.npy", 3, None)
-    with pytest.raises(SrnnError, match="reads 2: choose some"):
+    with pytest.raises(SrnnError, match="reads 2: choose a file's channels with"):
         read_signal(tmp_path / "a.npy", 2, None)
 
 
@@ -175,9 +175,13 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
         ("a.csv", "x,label\n1,walk\n3,run\n", "a.csv, line 2: '1,walk' is not .*, and remove columns of words"),
         ("a.csv", "1,2 # begin\n3,4\n", "a.csv, line 1: '1,2 # begin' is not a row of numbers"),  # it was names
-        ("a.csv", "1,2\n3,\n", "a.csv, line 2: nothing is in column 2 of 2"),
-        ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1"),
-        ("a.csv", "t,x,y\n# mine\n0,1,2\n1,3,inf\n", r"a.csv, line 4: sample 1 is not finite in channel 1 \(inf\)"),
+        ("a.csv", "1,2\n3,\n", "a.csv, line 2: column 2 of 2 is empty"),
+        ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1 \(counted from 0\): nan"),
+        (
+            "a.csv",
+            "t,x,y\n# mine\n0,1,2\n1,3,inf\n",
+            r"a.csv, line 4: sample 1 is not finite in channel 1 \(counted from 0\): inf",
+        ),
         ("a.csv", "1,2\n" * 5000 + "3,nan\n", r"a.csv, line 5001: sample 5000 is not finite in channel 1"),
         ("a.csv", "t,x,y\n0,1,2\nnan,1,2\n", r"a.csv, line 3: the time is not finite \(nan\)"),
         (
@@ -202,7 +206,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
             r"a.csv: the time 9e\+15 of sample 1 would be 9e\+12 s; .* or repair it",
         ),
         ("a.csv", "1\x00,\x002\x00\n", "a.csv, line 1: this is not a table in UTF-8"),
-        ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: nothing is in column 3 of 3"),
+        ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: column 3 of 3 is empty"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
         ("a.csv", "time,x,y\n0,1,2\nnan,1,2\n2,nan,2\n", r"a.csv, line 3: the time is not finite \(nan\)"),

@@ -197,7 +197,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
     ("options", "word"),
     [
         ({"clips": []}, "no clips"),
-        ({"clips": [Item(Path("a"), "a", "", ""), Item(Path("b"), "a", "", "")]}, "different names"),
+        ({"clips": [Item(Path("a"), "a", "", ""), Item(Path("b"), "a", "", "")]}, "Each clip needs a name of its own"),
         ({"time_type": "float64"}, "float32"),
         ({"workers": 0}, "workers"),
         ({"workers": 100000}, "from 1 to 1024"),

@@ -218,15 +218,16 @@ def not_finite(value: float) -> np.ndarray:
         ({"x": np.zeros((4, 5))}, r"should have the shape (sequences, steps, 3); it is (4, 5)."),
         ({"x": np.zeros((4, 5, 2))}, "should have the shape (sequences, steps, 3); it is (4, 5, 2)."),
         ({"x": np.zeros((0, 5, 3)), "y": np.zeros(0, int), "lengths": None}, "has no sequences."),
-        ({"y": np.zeros(3, int)}, "should have labels of shape (4,); they are (3,)."),
-        ({"y": np.zeros((4, 5), int)}, "should have labels of shape (4,); they are (4, 5)."),
+        ({"y": np.zeros(3, int)}, "should have labels of shape (4,), not (3,)."),
+        ({"y": np.zeros((4, 5), int)}, "should have labels of shape (4,), not (4, 5)."),
         ({"y": np.array([0, 1, 2, 1])}, "has a label outside 0 to 1 (and -1 for none)."),
         ({"y": np.array([0, 1, -2, 1])}, "has a label outside 0 to 1 (and -1 for none)."),
-        ({"lengths": np.array([1, 5, 2, 4, 1])}, "should have 4 lengths; they are (5,)."),
+        ({"lengths": np.array([1, 5, 2, 4, 1])}, "should have 4 lengths, not an array (5,)."),
         ({"lengths": np.array([1, 5, 0, 4])}, "has a length outside 1 to 5."),
         ({"lengths": np.array([1, 6, 2, 4])}, "has a length outside 1 to 5."),
-        *[({"x": not_finite(value)}, f"sequence 2, step 4, channel 1 is {value}. Repair or drop it.") for value in
-          (np.nan, np.inf, -np.inf)],
+        *[({"x": not_finite(value)},
+           f"sequence 2, step 4, channel 1 (all counted from 0) is {value}. Repair or drop it.")
+          for value in (np.nan, np.inf, -np.inf)],
     ],
 )  # fmt: skip
 def test_a_split_that_is_not_its_tasks_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
@@ -295,7 +296,7 @@ def test_sequences_that_are_shown_are_spread_over_split_and_classes() -> None:
 @pytest.mark.parametrize("name", ["x", "y", "lengths", "groups"])
 def test_a_split_is_of_arrays(name: str) -> None:
     arrays = {"x": np.zeros((2, 3, 1), np.float32), "y": np.zeros(2, np.int64), name: [1, 2]}
-    with pytest.raises(SrnnError, match=f"{name} of a Split is an array, not a list"):
+    with pytest.raises(SrnnError, match=f"{name} of a Split must be an array, not a list"):
         Split(**arrays)  # type: ignore[arg-type]
 
 

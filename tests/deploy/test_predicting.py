@@ -107,8 +107,11 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     assert printed.out.splitlines()[0] == "file,label,confidence" and "good.npy" in printed.out.splitlines()[1]
     errors = printed.err.splitlines()
     assert len(errors) == 3 and all(line.startswith("srnn: ") for line in errors)
-    assert "huge.npy: sample 0 is not finite in channel 0 (inf)" in printed.err
-    assert "sample 1 is not finite in channel 1" in printed.err and "4 channels; this network reads 3" in printed.err
+    assert "huge.npy: sample 0 is not finite in channel 0 (counted from 0): inf" in printed.err
+    assert (
+        "sample 1 is not finite in channel 1 (counted from 0): nan" in printed.err
+        and "4 channels; this network reads 3" in printed.err
+    )
     assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time", "--csv"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert (
@@ -169,7 +172,10 @@ def test_a_channel_in_another_unit_is_named() -> None:
     x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
     model.predict(x)
     x[:, 1] = 9800
-    doubt = r"^The signal: channel 1 lies 1\.96e\+04 of training's standard deviations from its mean there; is it in the same"
+    doubt = (
+        r"^The signal: channel 1 \(counted from 0\) lies 1\.96e\+04 standard deviations from its mean in training; "
+        "is it in the same"
+    )
     with pytest.warns(RuntimeWarning, match=doubt):
         model.predict(x)
 

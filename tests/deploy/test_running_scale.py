@@ -124,13 +124,13 @@ def test_a_scale_that_integers_cannot_hold_is_refused() -> None:
 )
 def test_a_path_that_could_not_be_walked_is_one_line(setting: str, value: Any) -> None:
     """Each was made, and failed otherwise or not at all once a signal came."""
-    with pytest.raises(SrnnError, match=rf"{setting}'? must|Calibration must take|above 0 and at most 60"):
+    with pytest.raises(SrnnError, match=rf"{setting}'? must|Calibration must take|more than 0 and at most 60"):
         CrossingPath(**{"crossing": LevelCrossing(), "channels": 1, "rate": 250.0, setting: value})
 
 
 def test_settings_that_make_no_sense() -> None:
     for horizon in (0.0, -1.0, 61.0, float("nan"), float("inf")):
-        with pytest.raises(SrnnError, match="above 0 and at most 60 seconds"):
+        with pytest.raises(SrnnError, match="more than 0 and at most 60 seconds"):
             path(horizon=horizon)
         with pytest.raises(SrnnError, match="a model"):
             restore({**describe(path()), "horizon": horizon}, "a model")  # type: ignore[dict-item]
@@ -166,8 +166,11 @@ def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: py
             ["stream", str(run), str(tmp_path / "x.csv"), "--mean", "0,0", "--std", "1,1"],
             "that does not measure its own",
         ),
-        (["stream", str(run), str(tmp_path / "x.csv"), "--calibrate", "3"], "Nothing of this input is calibrated"),
-        (["export", "c", str(run), "--out", str(tmp_path / "c"), "--std", "1", "1"], "runs along with it"),
+        (["stream", str(run), str(tmp_path / "x.csv"), "--calibrate", "3"], "This input is not calibrated"),
+        (
+            ["export", "c", str(run), "--out", str(tmp_path / "c"), "--std", "1", "1"],
+            "is a running one, as in training",
+        ),
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err

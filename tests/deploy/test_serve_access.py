@@ -172,8 +172,8 @@ def test_options_go_to_the_models_that_can_have_them(
     assert load()[1] == []
     both = [str(runs / "ecg"), str(runs / "digits")]
     assert "--gain applies to none of the models" in fails(capsys, "serve", *both, "--gain", "2")
-    for words, message in ((["--mean", "1,1", "--std", "1,1"], "A scale belongs to an ECG signal"),
-                           (["--calibrate", "3"], "Nothing of this input is calibrated")):  # fmt: skip
+    for words, message in ((["--mean", "1,1", "--std", "1,1"], "This input takes no scale: only an ECG signal"),
+                           (["--calibrate", "3"], "This input is not calibrated")):  # fmt: skip
         assert message in fails(capsys, "serve", both[0], "--input", "steps", *words)
 
 

@@ -262,10 +262,10 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")
     refused("anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal")
     refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
-    refused("this input has none", *DIGITS, scale=([0], [1]))
+    refused("This input takes no scale", *DIGITS, scale=([0], [1]))
     refused("from one step", *DIGITS, segment=-1)
     refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
-    refused("A gain belongs to sound that a cochlea encodes", *DIGITS, gain=1.0)
+    refused("This input takes no gain: only sound that a cochlea encodes", *DIGITS, gain=1.0)
     refused(
         "A gain must be a number above 0",
         "--task.name",
@@ -275,7 +275,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         form="signal",
         gain=-1.0,
     )
-    refused("Nothing of this input is calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0)
+    refused("This input is not calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0)
     refused("at most 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
     refused("nothing to end early", "--task.name", "ecg", "--loss.name", "nll", policy=ExitPolicy("ce_mean"))
     refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))

@@ -310,7 +310,7 @@ def test_bad_blocks_are_refused_and_change_nothing(name: str) -> None:
     for block, message in (
         (x[:3, :1], r"2 channels, \(samples, 2\), got \(3, 1\)"),
         (np.zeros(3), r"got \(3,\)"),
-        (bad, "Sample 1 of the block is not finite in channel 1"),
+        (bad, r"Sample 1 of the block is not finite in channel 1 \(counted from 0\)"),
         (bad * np.inf, "not finite"),
         (np.array([["a", "b"]]), "real numbers"),
         ([[1, 2], [3]], "ragged"),

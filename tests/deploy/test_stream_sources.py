@@ -27,7 +27,9 @@ def test_a_table_is_given_on_as_it_is_read(tmp_path: Path) -> None:
     path.write_text("\n".join(["a,b", *(f"{number},{-number}" for number in range(9)), "1,nan"]))
     blocks = open_source(str(path), 2, 100, 4).blocks
     assert next(blocks).tolist() == [[0, 0], [1, -1], [2, -2], [3, -3]] and len(next(blocks)) == 4
-    with pytest.raises(SrnnError, match=r"long.csv, line 11: sample 9 is not finite in channel 1 \(nan\)"):
+    with pytest.raises(
+        SrnnError, match=r"long.csv, line 11: sample 9 is not finite in channel 1 \(counted from 0\): nan"
+    ):
         next(blocks)
     # What can be seen in the first rows is said at once.
     for text, message in (("a,b,c\n1,2,3\n", r"line 2, has 3 channels; this network reads 2"),
@@ -102,7 +104,7 @@ def test_raw_standard_input(size: int) -> None:
         with pytest.raises(SrnnError, match="standard input holds no samples"):
             whole(open_source("-", 2, 250, 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
     bad = np.array([[1, 2], [3, np.inf]], "<f4")
-    with pytest.raises(SrnnError, match=r"sample 1 is not finite in channel 1 \(inf\)"):
+    with pytest.raises(SrnnError, match=r"sample 1 is not finite in channel 1 \(counted from 0\): inf"):
         whole(open_source("-", 2, 250, 4, "float32", io.BytesIO(bad.tobytes())))
 
 

@@ -39,10 +39,10 @@ def test_events_are_spikes() -> None:
     twice = Spikes.from_events([([4, 4], [69, 69])], 20, 70).dense()
     assert twice.sum() == 1 and twice[0, 4, 69] == 1
     for wrong in ([([20], [0])], [([-1], [0])], [([0], [70])], [([0, 1], [0])]):
-        with pytest.raises(SrnnError, match="Events must lie in 20 steps and 70 channels"):
+        with pytest.raises(SrnnError, match="Each event needs a step and a channel, within 20 steps and 70 channels"):
             Spikes.from_events(wrong, 20, 70)
     for wrong in ([([0.5], [0])], [([0], [float("nan")])], [([2**70], [0])]):
-        with pytest.raises(SrnnError, match="Steps and channels of events are integers, not"):
+        with pytest.raises(SrnnError, match="Steps and channels of events must be integers, not"):
             Spikes.from_events(wrong, 20, 70)
     for events, steps in (([1, 2], 20), ([([0], [0], [0])], 20), ([], -1), ([], 2.5)):
         with pytest.raises(SrnnError, match=r"Events are|steps must be"):
@@ -65,7 +65,7 @@ def test_spikes_are_counted_by_step_and_by_channel_however_many(shape: tuple[int
 
 def test_what_spikes_cannot_be_made_of_is_one_line() -> None:
     for wrong in ([[[1]]], np.ones((1, 2, 3)), torch.ones(2, 3)):
-        with pytest.raises(SrnnError, match="made of a tensor"):
+        with pytest.raises(SrnnError, match="made from a tensor"):
             Spikes.from_dense(wrong)  # type: ignore[arg-type]
     for words, size in ((None, 3), (torch.zeros(1, 2, 1, dtype=torch.int64), 3.0), (torch.zeros(1, 2, 0), -1)):
         with pytest.raises(SrnnError, match=r"are a tensor of words|number of channels"):

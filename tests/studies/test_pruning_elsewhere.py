@@ -193,7 +193,7 @@ def test_splits_that_are_named_are_used(
     [(("left", "right", "up"), 60, {}, "has the label 'up', which this network does not know"),
      (CLASSES, 6, {}, "Class left has 2 sequences, too few"),
      (CLASSES, 60, {"test_fraction": "most"}, "test_fraction must be a number above 0 and below 1, not 'most'"),
-     (CLASSES, 60, {"speaker": "{speaker}-of-{index}"}, "The speaker was not found in the name of")],
+     (CLASSES, 60, {"speaker": "{speaker}-of-{index}"}, "The pattern .* does not find the speaker in the name of")],
 )  # fmt: skip
 def test_data_that_do_not_fit(
     tmp_path: Path, classes: tuple[str, ...], count: int, options: dict[str, object], message: str
@@ -215,5 +215,5 @@ def test_arrays_of_another_rate_are_resampled_or_refused(elsewhere: tuple[Path, 
     if data.is_dir():
         assert task.reading(tmp_path / "fast.npz").load("validation").x.shape == (6, 6, 3)
     else:
-        with pytest.raises(SrnnError, match="has a label per step at 100 Hz, and this network reads 50 Hz"):
+        with pytest.raises(SrnnError, match="has a label per step at 100 Hz, but this network reads 50 Hz"):
             task.reading(tmp_path / "fast.npz").load("validation")

@@ -93,7 +93,7 @@ def test_training_writes_a_model_that_needs_no_task(tmp_path: Path) -> None:
     [
         ({"rate": 1 / 86400}, ""),  # a sample a day
         ({"rate": 2e6}, "2000000 samples per second"),
-        ({"rate": 1e-10}, r"1e\+13 ms a step"),
+        ({"rate": 1e-10}, r"1e\+13 ms per step"),
         ({"x": np.zeros((12, 2, 2**16 + 1), np.float32)}, "65537 channels"),
     ],
 )
@@ -207,7 +207,7 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__signal": {"kind": "window", "width": 3, "white": 0}}, "The value of white must be a number above 0"),
         (
             {"task__signal": {"kind": "speech", "features": {}, "statistics": {"mean": [0, 0], "std": [1, 1]}}},
-            "The statistics are of 2 channels, the features have 120",
+            "The statistics are for 2 channels, but the features have 120",
         ),
         ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an integer from 1 to 1024"),
         (
@@ -358,7 +358,7 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
         assert main(words) == 0, source
         found = json.loads(capsys.readouterr().out)
         assert found["n_sequences"] == 6 and found["accuracy"] >= (1 if source == "all.npz" else 0.5)
-    with pytest.warns(RuntimeWarning, match=r"own names no splits: all of it is measured, and is no test"):
+    with pytest.warns(RuntimeWarning, match=r"own names no splits: all of it is measured; this is not a test if"):
         assert main(["evaluate", str(file), "--data", str(tmp_path / "own"), "--split", "test", "--json"]) == 0
     capsys.readouterr()
     np.savez(tmp_path / "odd.npz", x=x, y=np.array(["still"] * 5 + ["flying"]))

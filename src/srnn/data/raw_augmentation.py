@@ -64,7 +64,7 @@ class RawAugmentation:
             raise SrnnError(f"{asked}: this task has no raw signals, only encoded steps; leave it out.")
         if config.stream and (sequences.y.ndim != 1 or background is None):
             raise SrnnError(
-                "training.augment.stream needs one label a sequence, and a class '_silence_' for windows without a "
+                "training.augment.stream needs one label per sequence, and a class '_silence_' for windows without a "
                 "word; remove it."
             )
         if config.channel_mix and path.channels == 1:
@@ -77,8 +77,8 @@ class RawAugmentation:
             made, waiting = known[: len(steps)], known[len(steps) :]  # zeros, for late labels
             if steps.shape != made.shape or waiting.any() or not np.allclose(steps, made, atol=1e-3):
                 raise SrnnError(
-                    f"{asked}: sequences of this task are not made of their raw signals alone (a scale of the whole recording, "
-                    "for example); leave it out."
+                    f"{asked}: sequences of this task do not depend on their raw signals alone (but on a scale of the whole "
+                    "recording, for example); leave it out."
                 )
 
     @cached_property

@@ -68,7 +68,7 @@ def read_signal(
     x = x if numbers is None else numbers(x)
     if chosen is not None:
         if max(chosen) >= x.shape[1]:
-            raise SrnnError(f"{path} has no channel {max(chosen) + 1}, only {x.shape[1]}.")
+            raise SrnnError(f"{path} has no channel {max(chosen) + 1}: it has {counted(x.shape[1], 'channel')}.")
         x = x[:, list(chosen)]
     sound = path.suffix.lower() in AUDIO_SUFFIXES
     if sound and channels == 1:
@@ -159,8 +159,7 @@ def time_unit(title: str) -> float | None:
 def _check_file(path: Path) -> None:
     if not os.path.isfile(path):  # False where pathlib would raise: for names that are too long
         there = "is a folder" if os.path.isdir(path) else "is a pipe or a device, which srnn stream reads as -"
-        what = there if os.path.exists(path) else "was not found"
-        raise SrnnError(f"{path} {what}. {_NAME_ONE}")
+        raise SrnnError(f"{path} {there if os.path.exists(path) else 'was not found'}. {_NAME_ONE}")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
@@ -177,7 +176,7 @@ def fit_length(samples: Array, length: int) -> Array:
 def check_channels(name: str, count: int, channels: int, samples: int | None = None) -> None:
     """SrnnError unless the numbers are equal. samples: the array's number of samples, if known: it may be transposed."""
     if count != channels:
-        fix = ": choose some of a file's, by --channels of srnn predict and srnn stream" if count > channels else ""
+        fix = ": choose a file's channels with --channels of srnn predict or srnn stream" if count > channels else ""
         if count > channels == samples:
             fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
         raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
@@ -187,7 +186,8 @@ def check_finite(name: str, x: Array, start: int) -> Array:
     """The samples, the first being number ``start``. SrnnError, which names the first that is not finite."""
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
-        raise SrnnError(f"{name}: sample {start + row} is not finite in channel {column} ({x[row, column]}).")
+        where = f"in channel {column} (counted from 0)"
+        raise SrnnError(f"{name}: sample {start + row} is not finite {where}: {x[row, column]}.")
     return x
 
 
@@ -234,7 +234,7 @@ class Rows:
             except ValueError:
                 if missing and (not names or (missing > 1 and all(map(_is_number, filter(str.strip, fields))))):
                     raise SrnnError(
-                        f"{name}, line {number}: nothing is in column {missing} of {len(fields)}; fill the value in, or remove "
+                        f"{name}, line {number}: column {missing} of {len(fields)} is empty; fill the value in, or remove "
                         "the line or the column."
                     ) from None
                 if names and not ("#" in text and _is_number(fields[0])):  # else numbers followed by a comment
@@ -248,13 +248,13 @@ class Rows:
                     self.names = tuple(map(str.lower, called[self.leading :]))
                     continue
                 raise SrnnError(
-                    f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that are none of the "
-                    "table's, and remove columns of words."
+                    f"{name}, line {number}: {text[:40]!r} is not a row of numbers; put '#' before lines that do not belong to "
+                    "the table, and remove columns of words."
                 ) from None
             if titles and not width and len(row) != titles:
                 raise SrnnError(
-                    f"{name}, line {number}: {len(row)} numbers under {titles} names; write decimal points, and '#' before lines "
-                    "that are none of the table's."
+                    f"{name}, line {number}: {counted(len(row), 'number')} under {counted(titles, 'name')}; write decimal "
+                    "points, and put '#' before lines that do not belong to the table."
                 )
             if self._channels is not None:
                 check_channels(f"{name}, line {number},", len(row) - self.leading, self._channels)
@@ -337,7 +337,7 @@ def _read_table(path: Path) -> Recording:
     if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
             f"{path}: the time {x[row, 0]:g} of sample {row} would be {seconds[row]:g} s; call the column time_ms, time_us or "
-            "time_ns, by its unit, or repair it."
+            "time_ns, as its unit requires, or repair it."
         )
     every = np.diff(seconds)
     if not (every > 0).all():

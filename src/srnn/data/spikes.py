@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ def _integers(places: ArrayLike) -> np.ndarray[Any, Any]:
     """Steps or channels of events as int64. SrnnError for other numbers: times in seconds would all become step 0."""
     numbers = np.asarray(places)
     if numbers.size and numbers.dtype.kind not in "iu":
-        raise SrnnError(f"Steps and channels of events are integers, not {numbers.dtype}; count time in steps.")
+        raise SrnnError(f"Steps and channels of events must be integers, not {numbers.dtype}; count time in steps.")
     return numbers.astype(np.int64)
 
 
@@ -89,6 +89,7 @@ class Spikes:
     """(B, T, ceil(N / 64)) int64; unused bits are 0."""
     size: int
     """N, the number of channels."""
+    ndim: ClassVar[int] = 3
     carrier: Tensor | None = None
     """(B, T, N), the spikes' place in autograd's graph: what they were packed from, or zeros without memory of their own. None
     if no gradient is wanted."""
@@ -105,7 +106,7 @@ class Spikes:
             )
         if self.carrier is not None and self.carrier.shape != self.shape:
             raise SrnnError(
-                f"The carrier of spikes {tuple(self.shape)} has another shape, {tuple(self.carrier.shape)}."
+                f"The carrier of spikes {tuple(self.shape)} has a different shape, {tuple(self.carrier.shape)}."
             )
 
     @classmethod
@@ -113,7 +114,7 @@ class Spikes:
         """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
         if not isinstance(x, Tensor) or x.ndim != 3:
             found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise SrnnError(f"Spikes are made of a tensor (batch, time, channels), not {found}.")
+            raise SrnnError(f"Spikes are made from a tensor (batch, time, channels), not {found}.")
         spikes = cls.in_dense(x.detach())
         if spikes is None:
             raise SrnnError("Spikes must be 0 or 1; this input has other values.")
@@ -154,7 +155,7 @@ class Spikes:
             if t.shape != c.shape or (
                 t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
             ):
-                raise SrnnError(f"Events must lie in {steps} steps and {channels} channels, and have both.")
+                raise SrnnError(f"Each event needs a step and a channel, within {steps} steps and {channels} channels.")
             np.bitwise_or.at(row, (t, c // 64), np.uint64(1) << (c % 64).astype(np.uint64))
         return cls(torch.from_numpy(words.view(np.int64)), channels)
 
@@ -164,10 +165,6 @@ class Spikes:
 
     def __repr__(self) -> str:
         return f"Spikes({tuple(self.shape)})"
-
-    @property
-    def ndim(self) -> int:
-        return 3
 
     @property
     def device(self) -> torch.device:
@@ -209,13 +206,7 @@ class Spikes:
 
     def totals(self) -> Tensor:
         """Spikes of each channel over all sequences and steps, (N,) int64."""
-        octets = (
-            self.words.cpu()
-            .contiguous()
-            .numpy()
-            .view(np.uint8)
-            .reshape(self.shape[0] * self.shape[1], self.words.shape[2] * 8)
-        )
+        octets = self.words.flatten(0, 1).cpu().contiguous().numpy().view(np.uint8)
         total = np.zeros(self.size, np.int64)
         for first in range(0, len(octets), _UNPACKED):
             bits = np.unpackbits(octets[first : first + _UNPACKED], axis=-1, count=self.size, bitorder="little")

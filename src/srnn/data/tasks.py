@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ..errors import SrnnError, check_choice, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
+from ..text import counted
 from .datasets.base import Split, SplitName, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
@@ -127,7 +128,7 @@ class Task(ABC):
         if columns != path.channels:
             turned = len(signal) in (path.channels, self.inputs) and columns > len(signal)
             raise SrnnError(
-                f"{name} has {columns} channel{'' if columns == 1 else 's'}; this network reads {path.what}."
+                f"{name} has {counted(columns, 'channel')}; this network reads {path.what}."
                 f"{' Give it as (samples, channels), x.T.' if turned else ''}"
             )
         with np.errstate(over="ignore", invalid="ignore"):  # values too large for float32 become infinite
@@ -136,7 +137,7 @@ class Task(ABC):
                 check_finite(name, signal[start : start + BLOCK].astype(np.float32, copy=False), start)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
-            raise SrnnError(f"{name} is too short: it gives no step.")
+            raise SrnnError(f"{name} is too short: it yields no steps.")
         if not np.isfinite(steps).all():
             raise SrnnError(f"{name} has values that are too large to be encoded: the network's inputs are not finite.")
         return steps
@@ -182,7 +183,7 @@ class Task(ABC):
         """The statistics that scale inputs, from the training split; stored with a network."""
         statistics = self.load("train", data_dir).statistics
         if statistics is None:
-            raise SrnnError(f"The inputs of task '{self.name}' are not scaled here: there are no statistics.")
+            raise SrnnError(f"The inputs of task '{self.name}' are not scaled, so there are no statistics.")
         return statistics
 
     @abstractmethod
@@ -282,19 +283,19 @@ class DescribedTask(Task):
         # Checked here, so that no network is trained whose file could not be opened.
         path, classes = self.path, len(self.class_names)
         sizes = {
-            "classes": (classes, CLASSES), "ms a step (step_ms)": (self.step_ms, _LONGEST_MS),
-            "seconds a clip": (self.clip_seconds, 1e6), "channels": (path.channels, 2**16), "inputs": (path.inputs, 2**16),
+            "classes": (classes, CLASSES), "ms per step (step_ms)": (self.step_ms, _LONGEST_MS),
+            "seconds per clip": (self.clip_seconds, 1e6), "channels": (path.channels, 2**16), "inputs": (path.inputs, 2**16),
             "samples per second": (path.rate, 1e6),
             "seconds of calibration": (getattr(path, "calibration", None), LONGEST_CALIBRATION),
         }  # fmt: skip
         for what, (value, most) in sizes.items():
             if value is not None and not 0 < value <= most:
                 raise SrnnError(
-                    f"A network cannot have {value:.12g} {what}; above 0 and at most {most:.12g} are possible."
+                    f"A network cannot have {value:.12g} {what}; it must be above 0 and at most {most:.12g}."
                 )
         for name in ("unlabelled_class", "silence_class"):
             if not 0 <= (getattr(self, name) or 0) < classes:
-                raise SrnnError(f"A network of {classes} classes cannot have the {name} {getattr(self, name)}.")
+                raise SrnnError(f"A network of {classes} classes cannot have {name} {getattr(self, name)}.")
 
     def lag(self, form: PathForm = "signal") -> int:
         if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
@@ -320,7 +321,7 @@ class DescribedTask(Task):
         original = create_task(self.name, **self.options)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(
-                f"The data of task '{self.name}' have other classes or inputs now than when this network was trained."
+                f"The data of task '{self.name}' now have other classes or inputs than those this network was trained on."
             )
         return original.load(split, data_dir)
 

@@ -159,7 +159,7 @@ def load_file(
         optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
         for key, values in {"y": y, **optional}.items():
             if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
-                raise SrnnError(f"{source}: {key} should have {count} entries, as x has, not {values.shape}.")
+                raise SrnnError(f"{source}: {key} should have {count} entries, like x, not {values.shape}.")
         if y.ndim == 2 and y.shape[1] != steps:
             fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
             raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
@@ -169,7 +169,7 @@ def load_file(
         missing = np.setdiff1d(np.arange(len(classes)), y)
         if len(missing):
             named = some([classes[index] for index in missing])
-            say(f"{source}: {len(missing)} of {len(classes)} classes have no label in y: {named}.")
+            say(f"{source}: {len(missing)} of {len(classes)} classes do not occur in y: {named}.")
         groups, splits = (_texts(source, optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
         if shares is not None or splits is not None:
@@ -209,7 +209,7 @@ def _open(source: Path) -> Iterator[Any]:
     if source.stat().st_size == 0:
         raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
     if source.suffix.lower() not in ARRAY_FILES:
-        raise SrnnError(f"{source} is not a folder, .csv, .npz, {' or '.join(HDF5)} file.")
+        raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
     with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
         if not len(content):
             raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
@@ -249,7 +249,7 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
     if names is not None and names.ndim != 1:
         raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
     if names is not None and len(names) > CLASSES:
-        raise SrnnError(f"{source} has {len(names)} classes; {CLASSES} are possible at most.")
+        raise SrnnError(f"{source} has {len(names)} classes; at most {CLASSES} are possible.")
     named = None if names is None else tuple(_texts(source, names) or ())
     if y.dtype.kind in "USO":
         texts = _texts(source, y.ravel()) or []
@@ -263,12 +263,14 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
             raise SrnnError(f"{source}: y holds no labels.")
         return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
     if y.min() < UNLABELLED or y.max() < 0:
-        raise SrnnError(f"{source}: y should hold classes from 0 on, and -1 for none, not {y.min()} to {y.max()}.")
+        raise SrnnError(
+            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges from {y.min()} to {y.max()}."
+        )
     count = max(int(y.max()) + 1, 0 if named is None else len(named))
     if count > CLASSES:
-        raise SrnnError(f"{source} has {count} classes (a label is {y.max()}); {CLASSES} are possible at most.")
+        raise SrnnError(f"{source} has {count} classes (a label is {y.max()}); at most {CLASSES} are possible.")
     if named is not None and count > len(named):
-        raise SrnnError(f"{source}: y holds the label {y.max()}, and class_names has {len(named)} names.")
+        raise SrnnError(f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names.")
     return named or tuple(str(number) for number in range(count)), y.astype(np.int64)
 
 
@@ -289,9 +291,10 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
     """A RuntimeWarning, once, for channels that rise throughout every recording: a network would learn when it was made."""
     channels = np.flatnonzero(np.all(rises, axis=0)) if len(rises) >= 3 else ()
     if len(channels):
+        what, rise = ("channel", "rises") if len(channels) == 1 else ("channels", "rise")
         say(
-            f"{name}: channel {', '.join(map(str, channels))} (counted from 0) rises all through every recording, as time or a "
-            "counter does; remove it, or call a first column of time by its name and unit, such as time_ms."
+            f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout every recording, as time or a "
+            "counter does; remove it, or if it is time, put it first and name it with its unit, such as time_ms."
         )
 
 
@@ -303,11 +306,11 @@ def _say_names(source: Path, named: Sequence[tuple[Path, tuple[str, ...]]]) -> N
         one, other = (
             f"{file.parent.name}/{file.name} are called {some(called)}" for file, called in (first, different)
         )
-        say(f"{source}: the channels of {one}; those of {other}; they are read by their place, not by name.")
+        say(f"{source}: the channels of {one}; those of {other}; they are read by position, not by name.")
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:
     """A RuntimeWarning, once, for so few steps of so many channels that the two axes are probably swapped."""
     steps, channels = shape[-2:]
     if channels > 64 and 8 * steps <= channels:
-        say(f"{name} has {steps} steps of {channels} channels; if these are {channels} steps, give {fix}.")
+        say(f"{name} has {steps} steps of {channels} channels; if there are in fact {channels} steps, give {fix}.")

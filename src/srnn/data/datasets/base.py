@@ -48,7 +48,7 @@ class Split:
     def __post_init__(self) -> None:
         for name, value in (("x", self.x), ("y", self.y), ("lengths", self.lengths), ("groups", self.groups)):
             if not hasattr(value, "shape") and not (value is None and name in ("lengths", "groups")):
-                raise SrnnError(f"{name} of a Split is an array, not a {type(value).__name__}.")
+                raise SrnnError(f"{name} of a Split must be an array, not a {type(value).__name__}.")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -126,7 +126,7 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
     padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
-            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding all of them to it would "
+            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding all of them to that would "
             f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
         )
 

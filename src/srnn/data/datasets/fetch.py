@@ -79,7 +79,8 @@ def fetch(
                 done.append(folder / file.name)
     here = folder.iterdir() if folder.is_dir() else ()
     if not data_set.fetchable and all(path in done or path.name.startswith(".") for path in here):
-        rest = f"{', '.join(path.name for path in done)} is there; the rest of " if done else ""
+        are = "is" if len(done) == 1 else "are"
+        rest = f"{', '.join(path.name for path in done)} {are} there; the rest of " if done else ""
         how = data_set.how_to_get.format(folder=folder)
         raise SrnnError(f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.")
     return done
@@ -153,11 +154,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
             return
         if error.code >= 500 or error.code == 429:
             raise _Interrupted(f"the server answered {error.code}") from error
-        reason = (
-            "the server has no such file"
-            if error.code == 404
-            else " ".join(f"it answered {error.code} {error.reason}".split())
-        )
+        reason = "the server has no such file" if error.code == 404 else f"it answered {error.code} {error.reason}"
         raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror with --mirror or SRNN_MIRROR.") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, (TimeoutError, ConnectionResetError)):

@@ -68,7 +68,7 @@ class NamePattern:
         for field in fields:
             if field not in _FIELDS or fields.count(field) > 1:
                 raise SrnnError(
-                    f"The pattern {brief(pattern)} may have {{label}}, {{speaker}} and {{index}}, each once."
+                    f"The pattern {brief(pattern)} may contain only {{label}}, {{speaker}} and {{index}}, each once."
                 )
         if not set(needed) & set(fields):
             names = " or ".join(f"{{{name}}}" for name in needed)
@@ -99,14 +99,14 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
                 f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the columns file,label "
-                "may say the classes instead."
+                "may name the classes instead."
             )
     else:
-        raise SrnnError(f"{source} is not a folder, .csv, .npz, {' or '.join(HDF5)} file.")
+        raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
     other = next((item for item in items if item.form != items[0].form), None)
     if other is not None:
         one, two = (f"{item.name} ({'sound' if item.form == 'sound' else 'sensor'})" for item in (items[0], other))
-        raise SrnnError(f"{source} holds sound and sensor files, such as {one} and {two}; make it one or the other.")
+        raise SrnnError(f"{source} holds sound and sensor files, such as {one} and {two}; use only one of the two.")
     if not speaker:
         return items
     pattern = NamePattern(speaker, needed=("speaker",))
@@ -126,7 +126,7 @@ def _folders(source: Path) -> list[Item]:
     loose = next((name for name in paths.values() if len(name.parts) < 3), None)
     if loose is not None:
         raise SrnnError(
-            f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each class, and {loose.as_posix()} "
+            f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each class, but {loose.as_posix()} "
             "is in none."
         )
     return [Item(path, name.as_posix(), name.parts[1], split=tops[name.parts[0]] or "") for path, name in paths.items()]
@@ -142,7 +142,7 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     """The different labels ``in_order``. SrnnError for more than a task can have."""
     different = in_order(labels)
     if len(different) > CLASSES:
-        raise SrnnError(f"There are {len(different)} classes (labels or folders); {CLASSES} are possible at most.")
+        raise SrnnError(f"There are {len(different)} classes (labels or folders); at most {CLASSES} are possible.")
     return different
 
 
@@ -152,7 +152,7 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
         parts = parts[len(source.parts) + (2 if item.split else 1) :]
     read = pattern.read("/".join(parts[-1 - told.count("/") :]))
     if read is None:
-        raise SrnnError(f"The speaker was not found in the name of {item.path} by {told!r}.")
+        raise SrnnError(f"The pattern {told!r} does not find the speaker in the name of {item.path}.")
     return read["speaker"]
 
 
@@ -175,16 +175,16 @@ def _table(source: Path) -> list[Item]:
             if not file or not label:
                 raise SrnnError(f"{where}: a row needs a file and a label.")
             if len(label) > _LABEL_AT_MOST:
-                raise SrnnError(f"{where}: a label has {_LABEL_AT_MOST} characters at most.")
+                raise SrnnError(f"{where}: a label may have at most {_LABEL_AT_MOST} characters.")
             if file.startswith(("//", "\\\\")):
-                raise SrnnError(f"{where}: {file[:100]!r} is a file of another computer; copy it first.")
+                raise SrnnError(f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first.")
             path = source.parent / file
             if not path.is_file():
                 raise SrnnError(f"{where}: {path} was not found.")
             first = lines.setdefault(path.resolve(), table.line_num)
             if first != table.line_num:
                 raise SrnnError(
-                    f"{where}: {path} is named in line {first} already; a file has one label and one split."
+                    f"{where}: {path} is already named in line {first}; a file has one label and one split."
                 )
             items.append(Item(path, file, label, group, split))
         if not items:
@@ -214,13 +214,13 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     lines = []
     if endings:
         kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-        lines.append(f"files of kinds that are not read: {kinds} ({', '.join(read)} are)")
+        lines.append(f"files of kinds that are not read: {kinds} (only {', '.join(read)} are)")
     if linked:
         lines.append(f"links to folders, which are not followed (link their files instead): {some(linked)}")
     if unused:
-        lines.append(f"folders without files that are read, no classes: {some(unused)}")
+        lines.append(f"folders without files that are read, which are not classes: {some(unused)}")
     if loose:
-        lines.append(f"files in no class's folder, not read: {loose}")
+        lines.append(f"files outside the classes' folders, which are not read: {loose}")
     below: dict[str, set[str]] = {}
     for item in items:
         inside = item.path.relative_to(source).parts[2 if item.split else 1 : -1]
@@ -228,9 +228,9 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     first = next(iter(below.values()), set())
     if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
         lines.append(
-            f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing tells apart: for speakers or "
-            "subjects set the option speaker to {speaker}/{index}; if these are the classes, list the files in a table "
-            "(file,label,group)"
+            f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing tells apart: if they are "
+            "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the classes, list the files in a "
+            "table (file,label,group)"
         )
     return lines
 

@@ -75,7 +75,7 @@ class FolderTask(AudioTask):
         if about.form == "sound":
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
-                raise SrnnError(f"seconds must last at least a sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
+                raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
         without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}
@@ -146,6 +146,6 @@ def find_source(path: str) -> Path:
         if os.path.exists(place):  # False where pathlib would raise: for names that are too long
             return place
     raise SrnnError(
-        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path', or for a trained "
-        "network others by --data."
+        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file with 'path', or, for a "
+        "trained network, other recordings with --data."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,7 @@ class Inputs(ABC):
 
     shape: tuple[int, int, int]
     """(N, T, C)."""
-
-    @property
-    def ndim(self) -> int:
-        return 3
+    ndim: ClassVar[int] = 3
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -53,7 +53,7 @@ def load_labelled(
         y, groups = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])[whole.y], whole.groups
         if about.per_step and any(len(x) != end for x, end in zip(signals, ends, strict=True)):
             raise SrnnError(
-                f"{source} has a label per step at {about.rate:g} Hz, and this network reads {path.rate:g} Hz; resample both."
+                f"{source} has a label per step at {about.rate:g} Hz, but this network reads {path.rate:g} Hz; resample both."
             )
         divided = not about.splits
         del whole
@@ -74,11 +74,11 @@ def load_labelled(
             f"{shares.test:.0%} for testing, always the same ones."
         )
     if divided and shares is None and split == "test":
-        say(f"{source} names no splits: all of it is measured, and is no test where training has seen any of it.")
+        say(f"{source} names no splits: all of it is measured; this is not a test if training has seen any of it.")
     steps = [encode(name, signal) for name, signal in zip(names, signals, strict=True)]
     if y.ndim == 2 and any(len(one) != len(signal) for one, signal in zip(steps, signals, strict=True)):
         raise SrnnError(
-            f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
+            f"{source} has a label per sample, but this network's steps are not samples; give labels per step."
         )
     del signals  # with much data, every copy counts
     if y.ndim == 2:  # labels of steps, which may end before their array does

@@ -49,7 +49,7 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     for name in names:
         if name not in variables:
             there = ascii(", ".join(sorted(variables))[:200])[1:-1] or "nothing"
-            raise SrnnError(f"{path} has no variable '{name}' (expected {', '.join(names)}; there is {there}).")
+            raise SrnnError(f"{path} has no variable '{name}' (expected {', '.join(names)}; found {there}).")
         array = variables[name]
         if array is None:
             raise SrnnError(f"{path}: '{name}' is not a dense array of real numbers.")
@@ -126,5 +126,5 @@ def _array(content: memoryview, order: str) -> tuple[str, npt.NDArray[Any] | Non
         raise ValueError(f"the array '{name}' is damaged")
     dtype = np.dtype(order + _STORED[stored])
     if min(shape) < 0 or math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"the array '{name}' of shape {shape} does not have as many numbers")
+        raise ValueError(f"the array '{name}' does not have as many numbers as its shape {shape} needs")
     return name, np.frombuffer(data, dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="))

@@ -71,7 +71,6 @@ class EventTask(Task):
 
     @property
     def step_ms(self) -> float:  # type: ignore[override]
-        """Milliseconds that one time step lasts."""
         return self.bin_ms
 
     def signal(self) -> CochleaPath:
@@ -206,7 +205,7 @@ def _events(
     if kept < _LEAST * count:
         raise SrnnError(
             f"{path}: of {count:,} spikes, the last at {last:g} s, only {kept:,} are within {binning.steps} steps of "
-            f"{binning.bin_ms:g} ms; times must be in seconds, or steps be more."
+            f"{binning.bin_ms:g} ms; times must be in seconds, or more steps are needed."
         )
 
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_whole
 from ...files import read_object, reading
 from ...files.hdf5 import open_hdf5
+from ...text import counted
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
 from .cache import Arrays, cached
@@ -114,7 +115,9 @@ def list_recordings(folder: Path, half: str) -> list[Path]:
     source, paths = read_names(folder, half)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise SrnnError(f"{folder} lacks {len(missing)} recordings that {source.name} names, such as {missing[0]}.")
+        raise SrnnError(
+            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} names, such as {missing[0]}."
+        )
     return paths
 
 

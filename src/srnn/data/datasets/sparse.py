@@ -68,7 +68,7 @@ class SpikeArray(Inputs):
             if t.shape != c.shape or (
                 t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
             ):
-                raise SrnnError(f"Spikes must lie in {steps} steps and {channels} channels, and have both.")
+                raise SrnnError(f"Each spike needs a step and a channel, within {steps} steps and {channels} channels.")
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
             codes.append(_encode(np.flatnonzero(raster)))
@@ -120,9 +120,7 @@ class SpikeArray(Inputs):
         first = np.cumsum(sizes[full]) - sizes[full]
         ended = np.add.reduceat(jumps, first, dtype=np.int64)
         if ended.max() > raster:  # a cache not written by us
-            raise SrnnError(
-                f"Sparse spikes lead beyond their {raster} bits; delete the folder .cache next to the data."
-            )
+            raise SrnnError(f"Sparse spikes go beyond their {raster} bits; delete the folder .cache next to the data.")
         jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(np.int32)
         return np.cumsum(jumps, dtype=np.int32)[codes != 0]
 

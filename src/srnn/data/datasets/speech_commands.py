@@ -23,6 +23,7 @@ import numpy as np
 
 from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, read_object, reading
+from ...text import counted
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -149,7 +150,7 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
     if missing:
         raise SrnnError(
-            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it by "
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it with "
             f"'srnn data prepare speech-commands-v{version}'."
         )
     present = {
@@ -170,7 +171,9 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
                     f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({file} lists it)."
                 )
             if missing:
-                raise SrnnError(f"{folder} lacks {len(missing)} recordings that {file} lists, such as {missing[0]}.")
+                raise SrnnError(
+                    f"{folder} lacks {counted(len(missing), 'recording')} that {file} lists, such as {missing[0]}."
+                )
         else:
             listed[other] = {name for name in present if which_set(name) == other}
     if both := listed["validation"] & listed["test"]:
@@ -248,7 +251,6 @@ class PhonesTask(FramesTask):
     name: ClassVar[str] = "phones"
     class_names: ClassVar[tuple[str, ...]] = PHONES
     silence_class: ClassVar[int | None] = 0
-    """The class that accuracy may leave out: silence."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the speakers.

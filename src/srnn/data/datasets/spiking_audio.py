@@ -126,10 +126,12 @@ def convert(
     if not clips:
         raise SrnnError("There are no clips to convert.")
     if len({clip.name for clip in clips}) < len(clips):
-        raise SrnnError("Clips need different names, one each: their random numbers are made from them.")
+        raise SrnnError("Each clip needs a name of its own, from which its random numbers are made.")
     labels, speakers = in_order(clip.label for clip in clips), in_order(clip.group for clip in clips)
     if max(len(labels), len(speakers)) > 2**16:
-        raise SrnnError(f"{len(labels)} labels and {len(speakers)} speakers are too many; 65,536 can be numbered.")
+        raise SrnnError(
+            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of each are possible."
+        )
     if time_type not in ("float32", "float16"):
         raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
     if workers is not None:
@@ -189,7 +191,7 @@ def _problem(path: Path, ear: Cochlea) -> str:
     except SrnnError as error:
         return str(error)
     if len(samples) < 2:
-        return f"{path} contains a single sample; remove it."
+        return f"{path} contains only one sample; remove it."
     if not RATES[0] <= rate <= RATES[1]:
         return f"{path} has {rate} samples per second; {RATES[0]} to {RATES[1]} are supported."
     if ear.level is not None and not samples.any():

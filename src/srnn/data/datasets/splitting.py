@@ -39,7 +39,7 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
                 raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
     else:
         if any(groups) and not all(groups):
-            raise SrnnError(f"{source}: some files have a group and some have none.")
+            raise SrnnError(f"{source}: some files have a group and some have none; give one to all or none of them.")
         try:
             if any(groups):
                 of = split_by_group(groups, *shares)
@@ -106,12 +106,12 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], validation: floa
         members.sort(key=lambda index: (place(names[index]), names[index]))
         held = [max(1, round(share * len(members))) for share in (test, validation)]
         if sum(held) >= len(members):
-            count = f"{len(members)} sequence{'' if len(members) == 1 else 's'}"
             advice = (
                 "record more, or leave the class out" if len(members) < 3 else "record more, or set smaller fractions"
             )
             raise SrnnError(
-                f"Class {label} has {count}, too few to hold {held[1]} out for validation and {held[0]} for testing; {advice}."
+                f"Class {label} has {counted(len(members), 'sequence')}, too few to hold {held[1]} out for validation and "
+                f"{held[0]} for testing; {advice}."
             )
         for rank, index in enumerate(members[: sum(held)]):
             split[index] = "test" if rank < held[0] else "validation"

@@ -117,7 +117,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         path = clips[0].path.parent.parent / SPIKES
         if not path.is_file():
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
-            raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
+            raise SrnnError(f"{path} was not found; make it from the recordings, which takes minutes: {how}")
         x, _, _ = read_recordings(path, self.binning, self.outputs)
         with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]

@@ -63,15 +63,15 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> l
         if cut:
             lines.append(
                 f"clips longer than {seconds:g} s, cut to their middle: {cut} of {len(items)} "
-                f"(the longest has {lasting.max():.1f} s; option 'seconds')"
+                f"(the longest lasts {lasting.max():.1f} s; option 'seconds')"
             )
         if filled:
             lines.append(
                 f"clips shorter than {seconds:g} s, filled up with silence: {filled} of {len(items)} "
-                f"(the shortest has {lasting.min():.2f} s)"
+                f"(the shortest lasts {lasting.min():.2f} s)"
             )
     if len(silent):
-        lines.append(f"clips of silence alone: {len(silent)} of {len(items)}, such as {items[silent[0]].name}")
+        lines.append(f"clips of nothing but silence: {len(silent)} of {len(items)}, such as {items[silent[0]].name}")
     return lines
 
 
@@ -111,6 +111,6 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
     copies = [(item, other) for item, other in pairs if split_of[item] != split_of[other]]
     if copies:
         item, other = copies[0]
-        same = f"such as {item.name}, the same as {other.name}"
+        same = f"such as {item.name}, which is the same as {other.name}"
         lines.append(f"files that are in two splits: {len(copies)} of {len(items)}, {same}")
     return lines

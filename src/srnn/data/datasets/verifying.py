@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from ...errors import SrnnError
 from ...files import LIMITS, files_in, read_json, read_text, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
+from . import soli, timit
+from .audio import read_audio
 from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet, FileReport, find_bare, folder_of
+from .shd import check_file
 from .unpack import Note, read_through, state_of
 
 _MAGIC = {
@@ -35,8 +39,6 @@ def find_sums(folder: Path, name: str = "SHA256SUMS") -> Path:
 
 def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
     """What exists of a data set, file by file, each read to its end. Downloads nothing."""
-    from .layout import LAYOUTS
-
     folder = folder_of(data_set, data_dir)
     files = list(data_set.files)
     if data_set.sums is not None:
@@ -45,9 +47,8 @@ def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
             return [FileReport(data_set.sums.name, "missing")]
         files += read_sums(data_set, sums)
     reports = [report for file in files for report in _check_packed(file, folder, data_set)]
-    if data_set.name in LAYOUTS:
-        reports += LAYOUTS[data_set.name](resolve_data_dir(data_dir))
-    return reports
+    by_layout = {"soli": _check_soli, "timit": _check_timit}.get(data_set.name)
+    return reports if by_layout is None else [*reports, *by_layout(resolve_data_dir(data_dir))]
 
 
 def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
@@ -75,13 +76,11 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
 
 def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
     """Whether all that the tasks read is there, by names and first bytes. ``root``: the data folder."""
-    from .timit import glance
-
     if data_set.recordings:
         paths = list(folder.glob(data_set.recordings))
         return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
-        return glance(root)
+        return timit.glance(root)
     if data_set.sums is not None:  # QTDB's records, all that are listed, or the paper's arrays
         sums = checksums(find_sums(folder, data_set.sums.name))
         listed = [folder / name for name in sums if re.fullmatch(data_set.sums_pattern, name)]
@@ -191,8 +190,6 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
 
 def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
     """The files unpacked from an archive: every bad one, or one report if all are intact."""
-    from .layout import check_events, check_sound
-
     note = Note.read(folder, file.name)
     if note is not None:
         gone = [FileReport(name, "missing") for name in note.files if not (folder / name).is_file()]
@@ -203,8 +200,8 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
         good = FileReport(file.name, "readable", f"its {len(note.files):,} file{s} there, unpacked")
         return [*gone, *changed] or [good]
     if data_set.recordings:
-        return check_sound(file, folder, data_set)
-    return [check_events(file, folder / Path(file.name).stem)]
+        return _check_sound(file, folder, data_set)
+    return [_check_events(file, folder / Path(file.name).stem)]
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
@@ -216,3 +213,91 @@ def digest(path: Path, like: str, packed: bool = False) -> str:
         for part in gunzip(file, Allowance(path.stat().st_size, limits), limits) if packed else file_parts(file):
             checksum.update(part)
     return f"{kind}:{checksum.hexdigest()}"
+
+
+# ---- files without a checksum: opened one by one ------------------------------------------------------------------
+
+
+def _check_events(file: DataFile, path: Path) -> FileReport:
+    """An HDF5 file of events that came from the archive ``file``."""
+    if not path.is_file():
+        return FileReport(file.name, "missing")
+    return _opened(path.name, path, check_file, "{:,} recordings, unpacked; no checksum is known")
+
+
+def _check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
+    """The recordings that came from the archive ``file``: every bad one, or one report if all are right."""
+    paths = sorted(folder.glob(data_set.recordings))
+    if not paths:
+        return [FileReport(file.name, "missing")]
+    opened = (_opened(path.relative_to(folder).as_posix(), path, read_audio) for path in paths)
+    bad = [report for report in opened if not report.good]
+    if len(paths) < data_set.count:
+        bad.insert(0, FileReport(folder.name, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"))
+    return bad or [FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")]
+
+
+def _check_soli(root: Path) -> list[FileReport]:
+    """Every recording that Soli's official split names. ``root``: the data folder."""
+    try:
+        folder = soli.find_folder(root)
+    except SrnnError:
+        return [FileReport("GESTURE_SUBJECT_INSTANCE.h5", "missing")]
+    try:
+        paths = [path for half in ("train", "eval") for path in soli.read_names(folder, half)[1]]
+    except SrnnError as error:
+        return [FileReport("file_half.json", "wrong", _why(error, folder / "file_half.json"))]
+    return [
+        _opened(path.name, path, lambda path: soli.read_recording(path, range(soli.RECEIVERS)))
+        if path.is_file()
+        else FileReport(path.name, "missing")
+        for path in paths
+    ]
+
+
+def _check_timit(root: Path) -> list[FileReport]:
+    """TIMIT's folders TRAIN and TEST: their number of speakers, and every corrupt sentence. ``root``: the data folder."""
+    try:
+        folder = timit.find_corpus(root)
+    except SrnnError:
+        return [FileReport(part, "missing") for part in timit.SPEAKERS]
+    reports = []
+    for part, count in timit.SPEAKERS.items():
+        try:
+            speakers = timit.list_speakers(folder, part.lower())
+        except SrnnError as error:
+            reports.append(FileReport(part, "wrong", _why(error, root)))
+            continue
+        bad = [report for speaker in speakers.values() for report in _sentences(speaker, folder)]
+        if len(speakers) < count:
+            bad.insert(0, FileReport(part, "wrong", f"{len(speakers)} of its {count} speakers are there"))
+        reports += bad or [FileReport(part, "readable", f"{len(speakers)} speakers")]
+    return reports
+
+
+def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
+    name = speaker.relative_to(folder).as_posix()
+    paths = timit.list_sounds(speaker)
+    sentences = {path.name.split(".")[0].lower() for path in paths}  # SA1.WAV may have a copy SA1.WAV.wav next to it
+    if len(sentences) < timit.SENTENCES:
+        yield FileReport(name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there")
+    number = dict.fromkeys(timit.folding(61), 0)
+    for path in paths:
+        for read in (read_audio, lambda path: timit.read_phones(timit.find_phones(path), number)):
+            report = _opened(f"{name}/{path.name}", path, read)
+            if not report.good:
+                yield report
+                break
+
+
+def _opened(name: str, path: Path, read: Callable[[Path], object], note: str = "") -> FileReport:
+    """Whether a file can be read; ``note`` is what to say about a good one, with what ``read`` returned."""
+    try:
+        return FileReport(name, "readable", note.format(read(path)))
+    except SrnnError as error:
+        return FileReport(name, "wrong", _why(error, path))
+
+
+def _why(error: SrnnError, path: Path) -> str:
+    """The message of an error, without the file's name before it and without the full stop."""
+    return str(error).removeprefix(f"{path}").lstrip(": ").rstrip(".")

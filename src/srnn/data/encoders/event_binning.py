@@ -67,7 +67,7 @@ class EventBinning:
             raise SrnnError(f"a spike's time is {problem}")
         if len(units) and (units.min() < 0 or units.max() >= self.units):
             bad = units.max() if units.max() >= self.units else units.min()
-            raise SrnnError(f"a spike is of unit {bad}; units must be 0 to {self.units - 1}")
+            raise SrnnError(f"a spike has the unit {bad}; units must be 0 to {self.units - 1}")
         # i * step in double precision, then rounded to the times' precision, as the authors' comparison with float16 did.
         edges = (np.arange(self.steps) * (self.bin_ms / 1000)).astype(times.dtype)
         step = np.searchsorted(edges, times, side="left")

@@ -51,16 +51,12 @@ class MFCC:
         """Length of the Fourier transform: the next power of two."""
         return 1 << (self.window - 1).bit_length()
 
-    def frames(self, samples: int) -> int:
-        """Number of frames in a clip of so many samples."""
-        return 1 if samples <= self.window else 1 + math.ceil((samples - self.window) / self.hop)
-
     def __call__(self, samples: npt.ArrayLike) -> Array:
         """(N,) mono sound in -1..1, N >= 1 -> (frames, 13). SrnnError unless it is finite numbers."""
         from scipy.fft import dct
 
         sound = as_sound(samples).astype(np.float64)
-        count = self.frames(len(sound))
+        count = 1 + math.ceil(max(0, len(sound) - self.window) / self.hop)
         emphasised = np.zeros((count - 1) * self.hop + self.window)
         emphasised[0] = sound[0]
         emphasised[1 : len(sound)] = sound[1:] - _PREEMPHASIS * sound[:-1]

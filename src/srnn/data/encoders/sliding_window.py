@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
+from ...text import counted
 from .streaming import Array, WindowedStream
 
 
@@ -55,5 +56,5 @@ class WindowStream(WindowedStream):
         if not len(last):
             return self._none()
         if len(last) < self.width:
-            raise SrnnError(f"The signal ended after {len(last)} samples; a window needs {self.width}.")
+            raise SrnnError(f"The signal ended after {counted(len(last), 'sample')}; a window needs {self.width}.")
         return np.tile(last.reshape(1, -1), (self.width - 1, 1))

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...text import counted
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
@@ -84,8 +85,7 @@ def as_samples(block: npt.ArrayLike, channels: int) -> Array:
     if x.ndim == 1 and channels in (1, len(x)):
         x = x.reshape(-1, channels)
     if x.ndim != 2 or x.shape[1] != channels:
-        plural = "s" if channels != 1 else ""
-        raise SrnnError(f"Expected blocks of {channels} channel{plural}, (samples, {channels}), got {x.shape}.")
+        raise SrnnError(f"Expected blocks of {counted(channels, 'channel')}, (samples, {channels}), got {x.shape}.")
     return x
 
 
@@ -96,7 +96,9 @@ def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Ar
         x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
-        raise SrnnError(f"Sample {row} of the block is not finite in channel {column} ({x[row, column]}).")
+        raise SrnnError(
+            f"Sample {row} of the block is not finite in channel {column} (counted from 0): {x[row, column]}."
+        )
     return x
 
 
@@ -110,7 +112,7 @@ def take(state: Mapping[str, Array], name: str, shape: Sequence[int | None], dty
         and all(want is None or have == want for have, want in zip(part.shape, shape, strict=True))
     )
     if not fits or not np.isfinite(part).all():  # type: ignore[arg-type]
-        raise SrnnError(f"The state does not fit: '{name}' is missing, or has another form.")
+        raise SrnnError(f"The state does not fit: '{name}' is missing, or has a different form.")
     return part.copy()  # type: ignore[union-attr]
 
 

@@ -201,7 +201,7 @@ class CochleaStream(StreamEncoder):
         copies = cochlea.bushy_cell.copies
         cells_fit = recent.min() >= 0 and recent.sum(0).max() <= copies and 0 <= pause.min() <= pause.max() <= waits
         if not sound_fits or not cells_fit or reservoirs.min() < 0 or not np.isin(pending, (0, 1)).all():
-            raise SrnnError("The encoder's state does not fit: it is of a different cochlea.")
+            raise SrnnError("The encoder's state does not fit: it belongs to a different cochlea.")
         self._sound, self._steps, self._pending = sound, steps, pending
         current, potential = membrane
         self._cells = [

@@ -96,7 +96,7 @@ class RunningCrossingStream(StreamEncoder):
         running, span = take(state, "running", (3, self.channels), self._dtype), take(state, "span", (1,), self._dtype)
         counted = span[0] == np.floor(span[0]) and 0 <= span[0] <= self.horizon
         if not counted or (running[2] < 0).any() or (span[0] == 0 and running.any()):
-            raise SrnnError("The encoder's state does not fit: its scale is not one of this encoder.")
+            raise SrnnError("The encoder's state does not fit: its scale cannot come from this encoder.")
         self._state, self._span = running, span
 
 

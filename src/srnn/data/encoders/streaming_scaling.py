@@ -70,7 +70,7 @@ class CalibrateStream(StreamEncoder):
         scale = take(state, "scale", (None, self.channels), np.float64)
         fixed = len(scale) == 2 and len(held) == 0 and bool((scale[1] > 0).all())
         if not fixed and (len(scale) or len(held) >= self._samples):
-            raise SrnnError("The encoder's state does not fit: its scale is not one of this encoder.")
+            raise SrnnError("The encoder's state does not fit: its scale cannot come from this encoder.")
         self._held, self._scale = held, scale if fixed else None
 
 
@@ -129,7 +129,7 @@ class LoudnessStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         held, gain = take(state, "held", (None, 1), np.float64), float(take(state, "gain", (), np.float64))
         if gain < 0 or len(held) >= self._samples or (len(held) and (gain or held[0, 0] == 0)):
-            raise SrnnError("The encoder's state does not fit: its gain is not one of this encoder.")
+            raise SrnnError("The encoder's state does not fit: its gain cannot come from this encoder.")
         self._held, self._gain = held, gain
 
 

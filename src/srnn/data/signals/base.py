@@ -27,10 +27,10 @@ BLOCK = 2**16
 INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
-    "scale": "A scale belongs to an ECG signal that does not measure its own; this input has none.",
-    "gain": "A gain belongs to sound that a cochlea encodes; this input has none.",
-    "calibration": "Nothing of this input is calibrated: only an ECG's scale (unless it runs along) and a cochlea's gain can be.",
-    "statistics": "Statistics of a training set belong to features of sound and scaled channels; this input has none.",
+    "scale": "This input takes no scale: only an ECG signal that does not measure its own takes one.",
+    "gain": "This input takes no gain: only sound that a cochlea encodes does.",
+    "calibration": "This input is not calibrated: only an ECG's scale (unless it is a running one) and a cochlea's gain are.",
+    "statistics": "This input takes no statistics of a training set: only features of sound and scaled channels do.",
 }
 
 
@@ -134,14 +134,16 @@ class SignalPath(ABC):
 def check_calibration(seconds: float) -> None:
     """SrnnError for a time over which a stream cannot measure its scale or gain."""
     if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
-        raise SrnnError(f"Calibration must take above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}.")
+        raise SrnnError(
+            f"Calibration must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}."
+        )
 
 
 def known(statistics: Statistics | None, whose: str) -> Statistics:
     """The statistics; SrnnError where those of the training set are not known yet. ``whose``: what needs them, for people."""
     if statistics is None:
         raise SrnnError(
-            f"{whose} needs the statistics of the training set, which srnn stream reads once, where its data are."
+            f"{whose} needs the statistics of the training set, which srnn stream reads once if the data are there."
         )
     return statistics
 
@@ -156,7 +158,7 @@ class Steps(SignalPath):
     channels: int
     every_ms: float | None = None
     """Milliseconds from one step to the next; None: steps are not in time."""
-    reason: str = "it has none; give steps"
+    reason: str = "there is none; give steps"
     """Why there is no signal."""
 
     @property
@@ -169,7 +171,7 @@ class Steps(SignalPath):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        every = f", one each {self.every_ms:g} ms" if self.every_ms else ""
+        every = f", one every {self.every_ms:g} ms" if self.every_ms else ""
         return f"steps of {self.channels} inputs{every}"
 
     def stream(self) -> StreamEncoder:

@@ -80,9 +80,9 @@ class CrossingPath(SignalPath):
             fits = is_number(self.horizon) and 0 < self.horizon <= LONGEST_CALIBRATION
             if not fits or self.scale is not None:
                 raise SrnnError(
-                    f"A running scale takes above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
+                    f"A running scale must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
                     if self.scale is None
-                    else "A path has a scale or measures it as it runs (horizon), not both."
+                    else "A path either has a scale or measures it as it runs (horizon), not both."
                 )
             self.running()  # SrnnError for too many samples
         if self.scale is not None:
@@ -90,7 +90,7 @@ class CrossingPath(SignalPath):
             require(both, "scale", "(mean, std)", self.scale)
             mean, std = check_scale(*self.scale, np.float64)
             if len(mean) != self.channels:
-                raise SrnnError(f"The scale has a mean and a deviation for each of {self.channels} {self.noun}.")
+                raise SrnnError(f"The scale needs a mean and a deviation for each of {self.channels} {self.noun}.")
             object.__setattr__(self, "scale", (tuple(mean.tolist()), tuple(std.tolist())))
 
     @property
@@ -156,12 +156,12 @@ class CrossingPath(SignalPath):
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are given and positive."""
         if self.horizon is not None:
             raise SrnnError(
-                "This signal's scale runs along with it, as in training: it takes no standard deviations (--std)."
+                "This signal's scale is a running one, as in training: it takes no standard deviations (--std)."
             )
         deviations = tuple(float(value) for value in std)
         if len(deviations) != self.channels:
             raise SrnnError(
-                f"The encoder needs {self.channels} standard deviations, one a channel, not {len(deviations)}."
+                f"The encoder needs {self.channels} standard deviations, one per channel, not {len(deviations)}."
             )
         if not all(math.isfinite(value) and value > 0 for value in deviations):
             raise SrnnError(f"Standard deviations must be positive numbers, not {deviations}.")
@@ -205,10 +205,13 @@ class CrossingPath(SignalPath):
 
     def thresholds(self, std: Sequence[float], integer: bool) -> list[tuple[float | int, float | int]]:
         """(up, down) of each channel, as the device compares: float32, or integers, in 1/denominator of the signal's unit."""
-        pairs = [(self.crossing.up, one) for one in std], [(self.crossing.down, one) for one in std]
-        if not integer:
-            return list(zip(*([float(np.float32(a) * np.float32(b)) for a, b in side] for side in pairs), strict=True))
-        return list(zip(*([math.ceil(a * self.denominator * b) for a, b in side] for side in pairs), strict=True))
+
+        def times(threshold: float, one: float) -> float | int:
+            if integer:
+                return math.ceil(threshold * self.denominator * one)
+            return float(np.float32(threshold) * np.float32(one))
+
+        return [(times(self.crossing.up, one), times(self.crossing.down, one)) for one in std]
 
     def multiples(self, integer: bool) -> tuple[float | int, float | int, int]:
         """Running scale: (up, down, one), by which the device multiplies a mean change: float32, or integers over ``one``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...errors import SrnnError
+from ...text import counted
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, known
@@ -34,7 +35,7 @@ class ScaledPath(SignalPath):
     def __post_init__(self) -> None:
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
             raise SrnnError(
-                f"The statistics are of {len(self.statistics.mean)} channels, the signal has {self.channels}."
+                f"The statistics are for {len(self.statistics.mean)} channels, but the signal has {self.channels}."
             )
 
     @property
@@ -43,9 +44,7 @@ class ScaledPath(SignalPath):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        return f"{self.channels} channel{'' if self.channels == 1 else 's'}" + (
-            f" at {self.rate:g} Hz" if self.rate else ""
-        )
+        return counted(self.channels, "channel") + (f" at {self.rate:g} Hz" if self.rate else "")
 
     @property
     def step_ms(self) -> float | None:
@@ -60,8 +59,8 @@ class ScaledPath(SignalPath):
         if far[channel] < FAR:
             return ""
         return (
-            f"channel {channel} lies {far[channel]:.3g} of training's standard deviations from its mean there; is it in the "
-            "same unit?"
+            f"channel {channel} (counted from 0) lies {far[channel]:.3g} standard deviations from its mean in training; is it in "
+            "the same unit?"
         )
 
     def original(self, steps: Array) -> Array:

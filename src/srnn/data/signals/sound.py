@@ -53,7 +53,7 @@ class SpeechPath(SoundPath):
             check_positive("A ternary threshold", self.ternary)
         if self.statistics is not None and self.statistics.mean.shape != (self.inputs,):
             raise SrnnError(
-                f"The statistics are of {len(self.statistics.mean)} channels, the features have {self.inputs}."
+                f"The statistics are for {len(self.statistics.mean)} channels, but the features have {self.inputs}."
             )
 
     @property

@@ -106,12 +106,13 @@ class Cochlea:
     def _blocks(self, samples: npt.ArrayLike, rate: int) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
         """(first place, firing probability (T, P)) of each block of places."""
         from scipy.fft import rfft
+        from scipy.signal import resample_poly
 
         sound = as_sound(samples, np.float64)
         check_whole("A sampling rate in Hz", rate, *RATES)
         if len(sound) < 2:
             raise SrnnError(f"Sound must have at least 2 samples; this has {len(sound)}.")
-        x = _resample(sound, rate, self.rate)
+        x = resample_poly(sound, self.rate, int(rate))  # a copy where the rates are the same
         if self.level is not None:
             peak = np.abs(x).max()
             if not peak > 0:
@@ -140,13 +141,6 @@ class Cochlea:
             table = self._tables.get(self.membrane, place, padded, self.rate / 2, len(spectrum), dtype)
             moved = velocity(spectrum, table, padded)[:steps]
             yield first, self.hair_cell.firing_probability(moved, self.rate / 2)
-
-
-def _resample(x: npt.NDArray[np.float64], old: int, new: int) -> npt.NDArray[np.float64]:
-    from scipy.signal import resample_poly
-
-    common = math.gcd(int(old), int(new))
-    return x.copy() if old == new else resample_poly(x, new // common, int(old) // common)
 
 
 def _common_length(steps: int) -> int:
