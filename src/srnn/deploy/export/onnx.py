@@ -178,13 +178,13 @@ def greatest_difference(
 
 def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
-    *hidden, readout = net.layers
-    x = _encode(net, graph.input("x", ["batch", net.inputs]))
+    below, after = [_encode(net, graph.input("x", ["batch", net.inputs]))] * net.substeps, list[list[Value]]()
     before = [_state_inputs(graph, layer.name, layer) for layer in net.layers]
-    below, after = [x], list[list[Value]]()
-    for layer, state in zip(hidden, before, strict=False):
+    for layer, state in zip(net.layers, before, strict=True):
+        if layer is net.layers[-1] and len(below) > 1:
+            below = [graph.one("Sum", *below) / float(len(below))]
         currents, outputs = dict[str, Value](), list[Value]()
-        for value in below * (net.substeps if layer is hidden[0] else 1):
+        for value in below:
             arrived, state = arrive(graph, layer, value, state)
             if arrived.name not in currents:
                 currents[arrived.name] = _project(graph, layer.name, layer, arrived)
@@ -192,11 +192,10 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
             outputs.append(output)
         below = outputs
         after.append(state)
-    pooled = below[0] if len(below) == 1 else graph.one("Sum", *below) / float(len(below))
-    y, state = _advance(graph, readout.name, readout, _project(graph, readout.name, readout, pooled), before[-1])
+    (y,) = below
     graph.output("y", y, ["batch", net.outputs])
     totals = {} if decision is None else _running_scores(graph, decision, y, net.outputs)
-    _state_outputs(graph, net, [*after, state])
+    _state_outputs(graph, net, after)
     for name, (value, shape) in totals.items():
         graph.output(f"{name}.next", value, shape)
 
@@ -206,14 +205,16 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
     x = _encode(net, graph.input("x", ["batch", "time", net.inputs]))
     before = {key: _state_inputs(graph, key, layer) for key, layer in net.directions.items()}
     after: dict[str, list[Value]] = {}
-    *hidden, readout = net.layers
-    for layer in hidden:
+    for layer in net.layers:
+        if layer is net.layers[-1] and net.substeps > 1:
+            x = graph.one("Reshape", x, np.array([0, -1, net.substeps, layer.inputs]))
+            x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
         outputs = []
         for key, one in layer.directions.items():
             backwards, delayed = one is layer.backward, "incoming" in state_shapes(one)
             current = x if delayed else _project(graph, key, one, x)
             size = one.inputs if delayed else one.size
-            current = _repeat(graph, current, net.substeps if layer is hidden[0] else 1, size)
+            current = _repeat(graph, current, net.substeps if layer is net.layers[0] else 1, size)
             current = _one_step_late(graph, current) if backwards and layer.late else current
             output, after[key] = _scan(graph, key, one, current, before[key], backwards)
             outputs.append(output)
@@ -223,15 +224,10 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
             x = 0.5 * (outputs[0] + outputs[1])
         else:
             x = graph.one("Concat", *outputs, attributes={"axis": 2})
-    if net.substeps > 1:
-        x = graph.one("Reshape", x, np.array([0, -1, net.substeps, readout.inputs]))
-        x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
-    current = _project(graph, readout.name, readout, x)
-    y, after[readout.name] = _scan(graph, readout.name, readout, current, before[readout.name], False)
-    graph.output("y", y, ["batch", "time", net.outputs])
+    graph.output("y", x, ["batch", "time", net.outputs])
     if decision is not None:
         shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
-        graph.output("scores", _scores(graph, decision, y), shape)
+        graph.output("scores", _scores(graph, decision, x), shape)
     _state_outputs(graph, net, [after[key] for key in net.directions])
 
 

@@ -26,6 +26,11 @@ def struct_lines(members: list[Member]) -> list[str]:
     return [f"    {ctype} {name}{f'[{size}]' if size else ''};" for ctype, name, size in members]
 
 
+def whole_type(value: int) -> str:
+    """The narrowest C type for integers from 0 to this one; of a negative one, for both signs."""
+    return f"{np.min_scalar_type(value)}_t"
+
+
 def number(value: float | int, ctype: str) -> str:
     """A literal that is exactly this value."""
     if ctype != "float":
@@ -104,7 +109,7 @@ def index_types(matrices: list[Array]) -> tuple[str, str]:
     """(of a row's start, of a target) for sparse matrices (size, presynaptic): one pair of types for all of a network's."""
     most = max(int(np.count_nonzero(matrix)) for matrix in matrices)
     widest = max(len(matrix) for matrix in matrices)
-    return ("uint16_t" if most < 2**16 else "uint32_t"), ("uint8_t" if widest <= 2**8 else "uint16_t")
+    return ("uint16_t" if most < 2**16 else "uint32_t"), whole_type(widest - 1)
 
 
 def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str, dense: bool = False) -> Matrix:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....data.signals import CrossingPath
 from ....text import counted
-from .arrays import DTYPES, Constant, number
+from .arrays import DTYPES, Constant, number, whole_type
 
 _RULES = {
     "difference": "spikes where it rises or falls by a threshold from one step to the next",
@@ -82,13 +82,7 @@ class CrossingPlan(EncoderPlan):
         if not self.encoder.smoothing:
             return None
         weights = self.encoder.weights(self.integer)
-        ctype = "float"
-        if self.integer:
-            ctype = next(
-                kind
-                for kind in ("int8_t", "int16_t", "int32_t")
-                if abs(weights).max() < 2 ** (8 * DTYPES[kind].itemsize - 1)
-            )
+        ctype = whole_type(-int(abs(weights).max()) - 1) if self.integer else "float"
         over = f", over {self.encoder.denominator}" if self.integer else ""
         what = f"smoothing: a row of {self.encoder.window} samples' weights for each place of a window{over}"
         return Constant("smoothing", ctype, weights, what)

@@ -11,7 +11,7 @@ from ....data.signals import CrossingPath, SpeechPath
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
-from .arrays import DTYPES, Constant, index_types
+from .arrays import DTYPES, Constant, index_types, whole_type
 from .decision import DecisionPlan
 from .delays import Sent
 from .encoder import CrossingPlan
@@ -201,14 +201,13 @@ def make_plan(
     if isinstance(network, IntegerNetwork):
         input_type = "int8_t" if network.inputs_as.bound == 128 else "int16_t"
     longest = max((int(delays.max()) for layer in network.layers for delays in layer.delays.values()), default=0)
-    delay_type = "uint8_t" if longest < 2**8 else "uint16_t"
     layers = list[LayerPlan]()
     for index, layer in enumerate(network.layers):
         last = index == len(network.layers) - 1
         learns = learn == "e-prop" or (last and learn is not None)
         below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
         own = "readout" if last else f"layer{index}"
-        layers.append(plan_layer(layer, own, below, types, delay_type, functions, dense=learns))
+        layers.append(plan_layer(layer, own, below, types, whole_type(longest), functions, dense=learns))
     if network.signal is not None:
         network.signal.check_c(integer)
     learning = None if learn is None or rule is None else Learning.of(name, tuple(layers), learn, rule.loss)

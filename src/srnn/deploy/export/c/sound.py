@@ -20,7 +20,7 @@ from ....data.encoders.mel import FLOOR, LogMel, mel_filters
 from ....data.encoders.speech import MIN_SAMPLES_MS
 from ....data.encoders.streaming_speech import check_streamable
 from ....data.signals import SpeechPath
-from .arrays import Constant, Member, number, rounding, struct_bytes, struct_lines
+from .arrays import Constant, Member, number, rounding, struct_bytes, struct_lines, whole_type
 from .encoder import EncoderPlan
 from .fourier import loading, primes, transform
 
@@ -81,13 +81,13 @@ class SoundPlan(EncoderPlan):
         front, statistics = self.front, self.encoder.statistics
         assert statistics is not None
         _, lower, both = self.bands
-        index = "uint8_t" if self.points <= 2**8 else "uint16_t"
+        index = whole_type(self.points - 1)
         turns = np.cos(2 * np.pi * np.arange(front.window) / front.window)
         tables = [
             Constant("cosines", "float", turns, f"a turn of a circle in {front.window} parts"),
             Constant("loaded", index, loading(self.factors), "where each number lies before its transform"),
             Constant("factors", index, np.array(self.factors), "of the transform"),
-            Constant("band", "uint8_t" if front.mels <= 2**8 else "uint16_t", lower, "the lower band of a frequency"),
+            Constant("band", whole_type(front.mels - 1), lower, "the lower band of a frequency"),
             Constant("in_band", "float", both, "what a frequency's power adds to that band, and to the next"),
             Constant("feature_mean", "float", statistics.mean, "of the training set"),
             Constant("feature_std", "float", statistics.std, "of the training set"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....nn.fixedpoint.fixed import INT32_MAX
-from ....nn.fixedpoint.integer import IntegerLayer
+from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from .arrays import number
 from .helpers import folded, row_function, row_name, used_arithmetic
 from .plan import Plan
@@ -101,22 +101,19 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
 
 
 def _arithmetic_lines(plan: Plan) -> list[str]:
-    if not plan.integer:
+    network = plan.network
+    if not isinstance(network, IntegerNetwork):
         return [
             " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off results equal "
             "those of srnn's model to the bit; without, a multiplication may be fused with an addition, and round differently.",
         ]
-    layers = plan.network.layers
-    bits = ", ".join(
-        f"{layer.name} {own.bits}"  # type: ignore[attr-defined]
-        for layer, own in zip(plan.layers, layers, strict=True)
-    )
-    output_bits = plan.network.output_bits  # type: ignore[attr-defined]
+    layers = [*zip(plan.layers, network.layers, strict=True)]
+    bits = ", ".join(f"{layer.name} {own.bits}" for layer, own in layers)
     kept = []
     if plan.state_width < 32:
         formats = "; ".join(
-            f"{layer.name} {', '.join(map('{} {}'.format, layer.variables, own.kept_bits.values()))}"  # type: ignore[attr-defined]
-            for layer, own in zip(plan.layers, layers, strict=True)
+            f"{layer.name} {', '.join(map('{} {}'.format, layer.variables, own.kept_bits.values()))}"
+            for layer, own in layers
         )
         kept = [
             f" * Between two steps a state is stored in int{plan.state_width}, rounded and clamped; fractional bits: {formats}."
@@ -126,7 +123,7 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
         f" * Arithmetic: integers only{but}; overflow saturates. Weights int8 with a scale for each neuron; state int32.",
         f" * Fractional bits of the state: {bits}.",
         *kept,
-        f" * A score s stands for s / 2^{output_bits}.",
+        f" * A score s stands for s / 2^{network.output_bits}.",
     ]
 
 
