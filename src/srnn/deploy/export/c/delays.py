@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Constant, Member
+from .arrays import Constant, Member, number
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Ring:
     def functions(self) -> str:
         """The C functions of rings of this kind."""
         ctype, bits = self.sent.ctype, self.sent.spikes
-        zero, one = ("0.0f", "1.0f") if ctype == "float" else ("0", "1")
+        zero, one = number(0, ctype), number(1, ctype)
         slot, at = "((uint32_t)count + 7) / 8" if bits else "(uint32_t)count", "(uint32_t)j"
         if bits:
             at += " / 8"

@@ -6,6 +6,8 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
+from .arrays import number
+
 if TYPE_CHECKING:
     from .arrays import Matrix
     from .plan import Plan
@@ -104,43 +106,41 @@ def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
 
     kind: any, input or spike.
     """
-    weight = "int8_t" if plan.integer else "float"
-    zero, one = ("0", "1") if plan.integer else ("0.0f", "1.0f")
-    cast = "(int32_t)" if plan.integer else ""  # where an int has 16 bits, the product needs more
+    weight, cast = (
+        ("int8_t", "(int32_t)") if plan.integer else ("float", "")
+    )  # where an int has 16 bits, a product needs more
     if matrix.sparse:
         start_type, target_type = (constant.ctype for constant in matrix.constants[:2])
         parameters = f"const {start_type} *start, const {target_type} *to, const {weight} *weights"
         loop, target = "for (k = start[j]; k < start[j + 1]; k++)", "to[k]"
         width = "start[j + 1] - start[j]"
-        declare = f"    int j;\n    {start_type} k;\n\n    for (j = 0; j < count; j++) {{\n"
+        declare = f"    int j;\n    {start_type} k;\n\n    for (j = 0; j < count; j++) {{"
     else:
         parameters = f"int size, const {weight} *weights"
-        loop, target = "for (k = 0; k < size; k++)", "k"
-        width = "size"
-        declare = "    int j, k;\n\n    for (j = 0; j < count; j++, weights += size) {\n"
-    body = [
-        f"        if (presynaptic[j] == {zero})",
-        "            continue;",
-        "        COUNT(events, 1);",
-        f"        COUNT(synaptic_adds, {width});",
-    ]
+        loop, target, width = "for (k = 0; k < size; k++)", "k", "size"
+        declare = "    int j, k;\n\n    for (j = 0; j < count; j++, weights += size) {"
+    ending = ", times that; a spike is 1."
+    body = f"""\
+        if (presynaptic[j] == {number(1, plan.number)}) {{
+            {loop}
+                sums[{target}] += weights[k];
+        }} else {{
+            COUNT(synaptic_multiplies, {width});
+            {loop}
+                sums[{target}] += {cast}presynaptic[j] * weights[k];
+        }}"""
     if kind == "spike":
-        body += [f"        {loop}", f"            sums[{target}] += weights[k];"]
-    else:
-        body += [
-            f"        if (presynaptic[j] == {one}) {{",
-            f"            {loop}",
-            f"                sums[{target}] += weights[k];",
-            "        } else {",
-            f"            COUNT(synaptic_multiplies, {width});",
-            f"            {loop}",
-            f"                sums[{target}] += {cast}presynaptic[j] * weights[k];",
-            "        }",
-        ]
-    comment = "/* sums += the weights of every presynaptic neuron whose output is not zero"
-    comment += ". */" if kind == "spike" else ", times that; a spike is 1. */"
-    return (
-        f"{comment}\n"
-        f"static void {row_name(kind, matrix.sparse)}({plan.number} *sums, {parameters}, "
-        f"const {ctype} *presynaptic, int count)\n{{\n{declare}" + "\n".join(body) + "\n    }\n}\n"
-    )
+        ending, body = ".", f"        {loop}\n            sums[{target}] += weights[k];"
+    return f"""\
+/* sums += the weights of every presynaptic neuron whose output is not zero{ending} */
+static void {row_name(kind, matrix.sparse)}({plan.number} *sums, {parameters}, const {ctype} *presynaptic, int count)
+{{
+{declare}
+        if (presynaptic[j] == {number(0, plan.number)})
+            continue;
+        COUNT(events, 1);
+        COUNT(synaptic_adds, {width});
+{body}
+    }}
+}}
+"""

@@ -6,6 +6,7 @@ from ....nn.fixedpoint.fixed import INT32_MAX
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from .arrays import number
 from .helpers import folded, row_function, row_name, used_arithmetic
+from .layers import LayerPlan
 from .plan import Plan
 
 
@@ -190,7 +191,7 @@ def source(plan: Plan) -> str:
             seen.add(layer.step.name)
             neuron = layer.layer.neuron
             parts.append(f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n{layer.step.text}")
-    parts += [_layer_function(plan, index) for index in range(len(plan.layers))]
+    parts += [_layer_function(plan, layer) for layer in plan.layers]
     parts += [_init_function(plan), *(plan.learning.source() if plan.learning else []), _step_function(plan)]
     if plan.encoder is not None:
         parts.append(plan.encoder.source())
@@ -206,17 +207,22 @@ def source(plan: Plan) -> str:
     return text + f"\n{plan.decision.names()}" if plan.decision else text  # not folded: a blank may be in a name
 
 
-def _layer_function(plan: Plan, index: int) -> str:
-    layer = plan.layers[index]
-    name, size, state = plan.name, layer.layer.size, f"state->{layer.name}"
-    last = index == len(plan.layers) - 1
+def _arguments(plan: Plan, layer: LayerPlan) -> dict[str, str]:
+    """What the step of a layer takes: names of pointers, and their C types."""
+    types = {"state": f"{plan.name}_state"}
+    if plan.learning and plan.learning.of_layer(layer.name):
+        types |= {"parameters": f"const {plan.name}_parameters", "traces": f"{plan.name}_traces"}
+    if layer is plan.layers[0]:
+        types["input"] = f"const {plan.name}_input"
+    return types | ({"scores": f"{plan.name}_score"} if layer is plan.layers[-1] else {})
+
+
+def _layer_function(plan: Plan, layer: LayerPlan) -> str:
+    size, state, last = layer.layer.size, f"state->{layer.name}", layer is plan.layers[-1]
     learning = plan.learning.of_layer(layer.name) if plan.learning else None
-    arguments = [f"{name}_state *state"]
-    arguments += [f"const {name}_parameters *parameters, {name}_traces *traces"] if learning else []
-    arguments += [f"const {name}_input *input"] if index == 0 else []
-    arguments += [f"{name}_score *scores"] if last else []
-    follow, followed = learning.functions(name) if learning else ([], "")
-    lines = [*follow, f"static void step_{layer.name}({', '.join(arguments)})", "{"]
+    follow, followed = learning.functions(plan.name) if learning else ([], "")
+    arguments = ", ".join(f"{ctype} *{name}" for name, ctype in _arguments(plan, layer).items())
+    lines = [*follow, f"static void step_{layer.name}({arguments})", "{"]
     lines += [f"    {ring.sent.ctype} {ring.arrived}[{ring.presynaptic}];" for ring in layer.rings]
     lines += ["    int h;", ""]
     for ring in layer.rings:
@@ -234,10 +240,8 @@ def _layer_function(plan: Plan, index: int) -> str:
     for place, (matrix, expression, sent) in enumerate(pairs):
         arrays = learning.place(place) if learning else ", ".join(constant.name for constant in matrix.constants)
         width = "" if matrix.sparse else f"{size}, "
-        call = (
-            f"{row_name(sent.kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});"
-        )
-        lines.append(f"    {call}")
+        function = row_name(sent.kind, matrix.sparse)
+        lines.append(f"    {function}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});")
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
     if learning:
@@ -252,14 +256,10 @@ def _layer_function(plan: Plan, index: int) -> str:
         current = "current"
         lines += [f"    COUNT(neuron_adds, {size});", f"    COUNT(neuron_multiplies, {size});"]
     call = [f"&{state}.{variable}[h]" for variable in layer.variables]
-    for parameter in layer.step.parameters:
-        if parameter == "current":
-            call.append(current)
-        elif parameter == "s":
-            call.append(f"{state}.s[h]" + (" != 0" if plan.integer and layer.layer.neuron.emission == "spike" else ""))
-        else:
-            call.append(layer.coefficient(parameter))
-    one, zero = ("1", "0") if plan.integer else ("1.0f", "0.0f")
+    spiked = " != 0" if plan.integer and layer.layer.neuron.emission == "spike" else ""
+    arrives = {"current": current, "s": f"{state}.s[h]{spiked}"}
+    call += [arrives.get(name) or layer.coefficient(name) for name in layer.step.parameters]
+    one, zero = number(1, plan.number), number(0, plan.number)
     emission = {"spike": f"v > {zero} ? {one} : {zero}", "relu": f"v > {zero} ? v : {zero}", "identity": "v"}
     emitted = emission[layer.layer.neuron.emission]
     reads_emission = last and layer.layer.output == "emission"
@@ -297,8 +297,7 @@ def _init_function(plan: Plan) -> str:
             lines.append(f"    state->{layer.name}.{turn}[0] = 0;")
             if ring.name == "arriving":
                 lines.append(ring.call("send"))
-    zero = "0" if plan.integer else "0.0f"
-    lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {zero};", "}\n"]
+    lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {number(0, plan.number)};", "}\n"]
     return "\n".join(lines)
 
 
@@ -311,12 +310,7 @@ def _step_head(plan: Plan) -> str:
 
 def _step_function(plan: Plan) -> str:
     lines = [f"void {_step_head(plan)}", "{"]
-    for index, layer in enumerate(plan.layers):
-        arguments = ["state"] + (
-            ["parameters", "traces"] if plan.learning and plan.learning.of_layer(layer.name) else []
-        )
-        arguments += (["input"] if index == 0 else []) + (["scores"] if index == len(plan.layers) - 1 else [])
-        lines.append(f"    step_{layer.name}({', '.join(arguments)});")
+    lines += [f"    step_{layer.name}({', '.join(_arguments(plan, layer))});" for layer in plan.layers]
     if plan.learning:
         lines += ["    if (traces)", "        remember(traces, scores);"]
     lines += ["    COUNT(steps, 1);", "}\n"]
