@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError, check_whole
 from ...text import brief
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from ...training.trained import Trained
     from .c.layouts import Layout
     from .c.learning import Learn
-    from .nir_report import Report
+    from .c.project import Format
+    from .nir_report import Discretisation, Report
+    from .nir_write import Scaling
+    from .onnx import Form
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
 def export_c(
     trained: Trained,
     out: Path,
-    format: Literal["float32", "int8"] = "float32",
+    format: Format = "float32",
     *,
     name: str | None = None,
     inputs_as: InputFormat | None = None,
@@ -134,7 +137,7 @@ def export_c(
     )  # fmt: skip
 
 
-def export_onnx(trained: Trained, path: Path, form: Literal["step", "sequence"] = "step") -> dict[str, Any]:
+def export_onnx(trained: Trained, path: Path, form: Form = "step") -> dict[str, Any]:
     """An ONNX model, one step with its state or whole sequences; see ``deploy.export.onnx``."""
     from . import onnx
 
@@ -143,7 +146,7 @@ def export_onnx(trained: Trained, path: Path, form: Literal["step", "sequence"] 
     return {"out": str(path), "form": form, "bytes": model.ByteSize()}
 
 
-def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> ModelProto:
+def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
     """The ONNX model itself, with the class scores by which the network decides."""
     from . import onnx
 
@@ -170,8 +173,8 @@ def export_nir(
     path: Path,
     *,
     dt: float | None = None,
-    discretisation: Literal["euler", "exact"] = "euler",
-    scaling: Literal["keep", "one", "unscaled"] = "keep",
+    discretisation: Discretisation = "euler",
+    scaling: Scaling = "keep",
 ) -> dict[str, Any]:
     """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the task's, else 1 ms."""
     from . import nir
@@ -182,10 +185,7 @@ def export_nir(
 
 
 def to_nir(
-    trained: Trained,
-    dt: float | None,
-    discretisation: Literal["euler", "exact"],
-    scaling: Literal["keep", "one", "unscaled"],
+    trained: Trained, dt: float | None, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[NIRGraph, Report, float]:
     """The NIR graph itself, the report of what it cannot represent, and the reader's seconds per step."""
     from . import nir

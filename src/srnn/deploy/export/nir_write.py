@@ -9,7 +9,7 @@ layer0.rec_delay -> layer0.rec. Our factors per step become NIR's tau for a read
 snnTorch, Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
 What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
-membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir_read.py`` reads back to
+membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir.load`` reads back to
 the same bits and other readers ignore.
 """
 

@@ -18,10 +18,6 @@ _RAW_OPTION = """\
         else if (!strcmp(argv[i], "--raw"))
             raw = 1;
 """
-_SOUND_USAGE = """ *   --encode          the input is sound, a line a sample: integers of 16 bits
-"""
-_RUNNING_USAGE = """ *   --encode          the input is a signal, a line a sample
-"""
 _ENCODE_OPTION = """\
         else if (!strcmp(argv[i], "--encode"))
             encode = 1;
@@ -273,12 +269,11 @@ def _encoding(plan: Plan) -> defaultdict[str, str]:
     name, upper, ctype = plan.name, plan.name.upper(), plan.encoder.sample
     end = f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
     parameters = arguments = ""
-    own = defaultdict[str, str](str, usage=_SOUND_USAGE, options=_ENCODE_OPTION)
-    if isinstance(plan.encoder, CrossingPlan):
-        own["usage"] = _RUNNING_USAGE
-        if not plan.encoder.running:
-            own |= _thresholds(plan.encoder)
-            parameters, arguments = f", const {ctype} *up, const {ctype} *down", ", up, down"
+    what = "sound, a line a sample: integers of 16 bits" if plan.encoder.floating else "a signal, a line a sample"
+    own = defaultdict[str, str](str, usage=f" *   --encode          the input is {what}\n", options=_ENCODE_OPTION)
+    if isinstance(plan.encoder, CrossingPlan) and not plan.encoder.running:
+        own |= _thresholds(plan.encoder)
+        parameters, arguments = f", const {ctype} *up, const {ctype} *down", ", up, down"
     return own | {
         "reader": reader("signal_read", ctype, ctype, f"{upper}_CHANNELS"),
         "functions": f"""\
