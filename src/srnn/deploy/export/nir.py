@@ -5,11 +5,11 @@
     imported = load(path)                       imported.network is an SRNN
 
 Our own files are restored to the same bits. Other libraries' files are read as their equations say, if they consist of layers of
-LIF, IF, LI or CubaLIF. All linear nodes (Affine, Linear, Scale) between two neurons are multiplied into one matrix and one bias. A
-path from a neuron back to itself becomes recurrent weights, with the delay of one step that every reader gives it: within a step a
-neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an integrator go into weights and bias,
-which is the same arithmetic; the membranes of spiking neurons are measured from their v_leak. What is not a chain of such layers
-(convolutions, skip connections) is refused by name. Delays are read only directly after a neuron or the input.
+LIF, IF, LI or CubaLIF. All linear nodes (Affine, Linear, Scale) between two neurons are multiplied into one matrix and one bias.
+A path from a neuron back to itself becomes recurrent weights, with the delay of one step that every reader gives it: within a
+step a neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an integrator go into weights and
+bias, which is the same arithmetic; the membranes of spiking neurons are measured from their v_leak. What is not a chain of such
+layers (convolutions, skip connections) is refused by name. Delays are read only directly after a neuron or the input.
 
 NIR states only the value of a reset, which is immediate. None of its nodes tells how a writer's simulator differs from that (a
 reset by subtraction, or in the next step): the argument ``neuron`` does. ``nir_write.py`` describes how networks are written.
