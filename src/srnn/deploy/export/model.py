@@ -42,19 +42,19 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
 
     if not isinstance(trained, Trained):
         raise SrnnError(
-            f"What is exported is a model, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of a "
-            "network."
+            f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of "
+            "a network."
         )
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"), "int8": (export_c, "int8"), "onnx": (export_onnx,), "nir": (export_nir,),
     }  # fmt: skip
     if format not in [*writers]:  # whatever its type
-        raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
+        raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx' or 'nir', not as {format!r}.")
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
     for option in options:
         if option not in known:
-            raise SrnnError(f"The export as {format!r} has no option {option!r}. It has: {', '.join(known)}.")
+            raise SrnnError(f"The export as {format!r} has no option {option!r}. Its options are: {', '.join(known)}.")
     return write(trained, path, *given, **options)
 
 
@@ -97,8 +97,8 @@ def export_c(
         check_width(check_whole("state_bits", state_bits, 8, 32))
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
-            f"inputs_as is an InputFormat of srnn.nn.fixedpoint.integer: InputFormat() for spikes, InputFormat(largest, "
-            f"whole=False) for analog inputs; it cannot be {brief(inputs_as)}."
+            "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for spikes, InputFormat(largest, "
+            f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
     signal = trained.task.signal()
     encoder = signal if signal.has_c and signal.as_trained else None
@@ -111,22 +111,22 @@ def export_c(
             )
         encoder = encoder.with_std(std)
     step_ms = trained.task.step_ms
-    each = "" if step_ms is None else f", a step each {step_ms:g} ms"
+    each = "" if step_ms is None else f", a step every {step_ms:g} ms"
     if step_ms is not None and (lag := trained.task.lag()):
-        each += f", whose class is that of {lag} steps ({lag * step_ms:g} ms) before"
+        each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as
         if inputs_as is None:
             raise SrnnError(
-                f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value by "
-                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or --inputs."
+                f"{trained.name} does not say what its inputs are like, which int8 must know; state their largest value with "
+                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or with --inputs."
             )
         if state_bits not in (None, device.state_as.width):
             state_as = trained.state_format(state_bits)
             if state_as is None:
                 raise SrnnError(
-                    f"{trained.name} does not say how large its states become, which {state_bits} bits must know."
+                    f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know."
                 )
     own = identifier(trained.name)
     other = "" if name in (None, own) else f"{trained.name}, "

@@ -74,7 +74,7 @@ def _not_exact(node: Any, dt: float) -> Iterator[tuple[str, Verdict, str]]:
         yield (
             "time constant",
             "approximated",
-            f"float32 rounds what an input adds to a membrane of {steps:.3g} steps, even to 0",
+            f"float32 rounds what an input adds to a membrane of {steps:.3g} steps, perhaps to 0",
         )
 
 
@@ -102,7 +102,7 @@ def load(
     source = str(source) if isinstance(source, (str, Path)) else "the NIR graph"
     settings: dict[str, Any] = dict(neuron or {})
     if not set(settings) <= set(OPEN):
-        raise SrnnError(f"NIR leaves {', '.join(OPEN)} open, not {', '.join(sorted(set(settings) - set(OPEN)))}.")
+        raise SrnnError(f"NIR leaves open {', '.join(OPEN)}, but not {', '.join(sorted(set(settings) - set(OPEN)))}.")
     CubaLIF(**settings)  # refuses invalid values
     with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
         entries = _entries(graph, source)
@@ -226,12 +226,12 @@ class _Reader:
         where = f"{self.wiring.source}: '{key}'"
         seconds = self.wiring.sent(key)[1]
         if seconds is None or len(seconds) not in (1, count):
-            raise SrnnError(f"{where} has not a delay for each of the {count} that it delays.")
+            raise SrnnError(f"{where} does not have a delay for each of the {count} values that it delays.")
         steps = np.broadcast_to(seconds / self.stepping.dt, count)
         whole = np.rint(steps)
         if not (np.abs(steps - whole) <= 1e-3).all():  # also catches NaN
             raise SrnnError(
-                f"{where} delays by parts of a step of {self.stepping.dt:g} s; name the writer's step with dt."
+                f"{where} delays by fractions of a step of {self.stepping.dt:g} s; name the writer's step with dt."
             )
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
@@ -283,7 +283,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
             delays=[_range(layer) for layer in hidden],
         ).to(getattr(torch, _dtype(entries)))
     except (TypeError, ValueError) as error:
-        raise SrnnError(f"{source} describes no network of this library: {error}.") from error
+        raise SrnnError(f"{source} does not describe a network of this library: {error}.") from error
     for target, layer in zip(network.layers, hidden, strict=True):
         target.output = layer.output  # type: ignore[assignment]
     FrozenNetwork(layers).into(network)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _WIDTH = 118
 
 ARITHMETIC = """\
-/* Fixed-point arithmetic. Every result saturates in int32; products are rounded half up. It relies on negative
- * numbers being shifted arithmetically, as every compiler in use does; this line checks it. */
+/* Fixed-point arithmetic. Every result saturates in int32; products are rounded half up. It relies on arithmetic shifts
+ * of negative numbers, as every compiler in use makes them; this line checks it. */
 typedef char srnn_shifts_are_arithmetic[((int64_t)-3 >> 1) == -2 ? 1 : -1];
 
 static inline int32_t saturated(int64_t x)
@@ -63,12 +63,12 @@ static inline int32_t narrow(int32_t a, int shift, int32_t max)
 
 
 _BOUND = re.compile(r"(?<=\w) (?=\*?\w)")
-"""The blank between a type and what has it, and after a keyword."""
+"""The blank between a type and its name, and after a keyword."""
 
 
 def folded(text: str) -> str:
-    """C text without very long lines: broken at blanks, the rest indented further, or after the star of a comment. A name stays
-    with its type, and the end of a comment with its last word; a macro goes on in the next line only behind a backslash."""
+    """C text without very long lines: they are broken at blanks, and the rest is indented further, or follows the star of a
+    comment. A name stays with its type, and the end of a comment with its last word; a macro continues after a backslash."""
     lines, comment = [], False
     for line in text.split("\n"):
         comment = comment or line.startswith("/* ")
@@ -87,7 +87,7 @@ def folded(text: str) -> str:
 
 
 def used_arithmetic(text: str) -> str:
-    """ARITHMETIC without the functions that ``text`` does not call: a compiler warns of these."""
+    """ARITHMETIC without the functions that ``text`` does not call: compilers warn about unused ones."""
     kept: list[str] = []
     for block in reversed(ARITHMETIC.split("\n\n")):
         name = re.search(r"static inline int32_t (\w+\()", block)
@@ -97,12 +97,12 @@ def used_arithmetic(text: str) -> str:
 
 
 def row_name(kind: str, sparse: bool) -> str:
-    """Of the function that ``row_function`` writes."""
+    """The name of the function that ``row_function`` writes."""
     return "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])
 
 
 def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
-    """The C function that adds the rows of weights, as the matrix has them, of all neurons whose output is not zero.
+    """The C function that adds the rows of weights, in the matrix's own packing, of all neurons whose output is not zero.
 
     kind: any, input or spike.
     """
@@ -119,7 +119,7 @@ def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
         parameters = f"int size, const {weight} *weights"
         loop, target, width = "for (k = 0; k < size; k++)", "k", "size"
         declare = "    int j, k;\n\n    for (j = 0; j < count; j++, weights += size) {"
-    ending = ", times that; a spike is 1."
+    ending = ", times that output; a spike is 1."
     body = f"""\
         if (presynaptic[j] == {number(1, plan.number)}) {{
             {loop}

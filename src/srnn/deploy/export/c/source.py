@@ -1,4 +1,4 @@
-"""The C of a plan: NAME.h, NAME_weights.h and NAME.c. Only text is made here."""
+"""The C of a plan: NAME.h, NAME_weights.h and NAME.c."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .plan import Plan
 
 
 def header(plan: Plan, about: str, inputs: str = "") -> str:
-    """NAME.h: sizes, types and functions. ``inputs``: what those of a step are."""
+    """NAME.h: sizes, types and functions. ``inputs``: what the inputs of a step are."""
     name, upper = plan.name, plan.name.upper()
     operations = plan.operations()
     network = plan.network
@@ -22,8 +22,8 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
     ]
     encoder, decision = plan.encoder, plan.decision
     analog, spikes = operations["synaptic_multiplies_if_input_is_analog"], operations["synaptic_multiplies"]
-    ram = f"RAM {plan.state_bytes} bytes a state" + (f", {encoder.ram_bytes} an encoder" if encoder else "")
-    ram += f" and {decision.ram_bytes} a decision" if decision else ""
+    ram = f"RAM {plan.state_bytes} bytes per state" + (f", {encoder.ram_bytes} per encoder" if encoder else "")
+    ram += f" and {decision.ram_bytes} per decision" if decision else ""
     encoding = ""
     if encoder is not None:
         encoding = f"; for the encoder {operations['encoder_adds']} and {operations['encoder_multiplies']}"
@@ -32,13 +32,13 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         " *",
         f" * Flash {plan.flash_bytes} bytes of constants, besides code; {ram}.",
         f" * A step takes at most (if every input and neuron spikes) {operations['synaptic_adds']} synaptic additions and "
-        f"{spikes} multiplications ({analog} where inputs are neither 0 nor 1); for the neurons "
+        f"{spikes} multiplications ({analog} if inputs are neither 0 nor 1); for the neurons "
         f"{operations['neuron_adds']} additions and {operations['neuron_multiplies']} multiplications{encoding}. "
         "A build with -DSRNN_COUNT counts what is executed.",
         *_arithmetic_lines(plan),
         *_input_lines(plan, inputs),
         " * Nothing is allocated. A call changes nothing but the structs that it is given, so any number of networks and signals "
-        "run side by side; no struct may be used by two threads, or by a thread and an interrupt, at once.",
+        "can run side by side; no struct may be used by two threads, or by a thread and an interrupt, at once.",
         " *",
         " * Written by 'srnn export c' in C99. */",
         f"#ifndef {upper}_H",
@@ -57,8 +57,8 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         f"typedef {plan.input} {name}_input;",
         f"typedef {score} {name}_score;",
         "",
-        "/* All that a network keeps between two steps, and room for its sums. One for each signal; static or global, not on a "
-        "small stack. */",
+        "/* All that a network keeps between two steps, and room for its sums. Use one for each signal, static or global, not on "
+        "a small stack. */",
         "typedef struct {",
         *structs,
         f"    {plan.number} sums[{plan.widest}];",
@@ -70,10 +70,10 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         *(plan.learning.header() if plan.learning else []),
         "/* One time step. scores: the readout's output at this step, a number for each class. "
         + (
-            f"{name}_decide makes a decision of them. */"
+            f"{name}_decide turns them into a decision. */"
             if decision
-            else "Which class it is depends on the loss that the network was trained with, which this export was not given: "
-            "the largest of this step, or of a sum, a mean or the last over a sequence. */"
+            else "Which class they stand for depends on the loss that the network was trained with, which this export was not "
+            "given: the largest at this step, or the largest sum, mean or last value over a sequence. */"
         ),
         f"void {_step_head(plan)};",
         "",
@@ -84,7 +84,7 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         lines += decision.header()
     lines += [
         "#ifdef SRNN_COUNT",
-        "/* What has been computed since the program began, in all states. */",
+        "/* What has been computed since the program began, over all states. */",
         "typedef struct {",
         f"    unsigned long {', '.join(plan.counted)};",
         f"}} {name}_counts_type;",
@@ -105,8 +105,9 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
     network = plan.network
     if not isinstance(network, IntegerNetwork):
         return [
-            " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off results equal "
-            "those of srnn's model to the bit; without, a multiplication may be fused with an addition, and round differently.",
+            " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off the results "
+            "equal those of srnn's model to the bit; without it, a multiplication may be fused with an addition, and then rounds "
+            "differently.",
         ]
     layers = [*zip(plan.layers, network.layers, strict=True)]
     bits = ", ".join(f"{layer.name} {own.bits}" for layer, own in layers)
@@ -142,12 +143,12 @@ def _input_lines(plan: Plan, inputs: str) -> list[str]:
         what, begin = "samples", f"{begin} and {plan.name}_encoder_init"
     return [
         *lines,
-        f" * All {what} must be finite: a NaN or an infinity stays in the state, and silences neurons, until {begin}.",
+        f" * All {what} must be finite: a NaN or an infinity stays in the state, and silences neurons, until {begin} is called.",
     ]
 
 
 def _scale_lines(plan: Plan) -> list[str]:
-    """What a sensor's signal is scaled by: constants only, so that an integer library stays one."""
+    """By what a sensor's signal is scaled: constants only, so that an integer library stays free of floats."""
     if plan.scale is None:
         return []
     upper = plan.name.upper()
