@@ -256,7 +256,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         ((network(substeps=2), out), "substeps"),
         ((broken, out), "not finite"),
         ((network(), out, "2fast"), "C identifiers"),
-        ((network(), out, "while"), "a word of C"),
+        ((network(), out, "while"), "a keyword of C"),
         ((network(), out, "net", "int4"), "float32 and int8"),
         ((network("relu"), out, "net", "int8"), "float32"),
         ((torch.nn.Linear(2, 2), out), "SRNN"),

@@ -242,7 +242,7 @@ def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learn": "e-prop", "hidden": (6, 5)}, "one hidden layer, and this network has 2; --learn readout takes it"),
+        ({"learn": "e-prop", "hidden": (6, 5)}, "one hidden layer, but this network has 2; use --learn readout"),
         ({"learn": "all"}, "the readout learns, or one hidden layer with it by e-prop, not 'all'"),
         ({"learn": "readout", "format": "int8"}, "needs float32"),
         (

@@ -91,7 +91,8 @@ def test_names_made_of_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("while", "a word of C"), ("x" * 32, "31 in all"), ("math", "or header"), (3, "31 in all")]
+    ("name", "why"),
+    [("while", "a keyword of C"), ("x" * 32, "at most 31 in all"), ("math", "or header"), (3, "at most 31 in all")],
 )
 def test_a_name_that_is_refused_is_told_why(name: Any, why: str) -> None:
     with pytest.raises(SrnnError, match=why):
@@ -227,8 +228,8 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
         _, plan, _ = program(folder, format, loss)  # type: ignore[arg-type]
         text = re.sub(r"\s*\n \* ", " ", (folder / "net.h").read_text())
         assert plan.decision is not None
-        assert words in text and f"RAM {plan.decision.ram_bytes} bytes a decision" in text
-        assert f"and {plan.decision.ram_bytes} a decision" in text
+        assert words in text and f"RAM {plan.decision.ram_bytes} bytes per decision" in text
+        assert f"and {plan.decision.ram_bytes} per decision" in text
         (folder / "size.c").write_text(
             '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    printf("%d", (int)sizeof(net_decision));\n'
             "    return 0;\n}\n"
@@ -263,7 +264,7 @@ def test_the_header_says_how_late_a_class_is(name: str, lag: str, tmp_path: Path
     """Of a network whose labels came later in training, and what this one is called elsewhere."""
     srnn.load(name).export(tmp_path / "c", name="net")
     header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
-    about = f"{name}, task ecg, a step each 4 ms, whose class is that of {lag} before, float32"
+    about = f"{name}, task ecg, a step every 4 ms, with the class of the step {lag} before it, float32"
     assert header.startswith(f"/* net: {about}")
 
 

@@ -88,10 +88,10 @@ def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: st
     assert int(build(tmp_path / "c", plan, compiler).text(given="")) == plan.encoder.ram_bytes
     text = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "heart.h").read_text())
     for words in (
-        f"{plan.encoder.ram_bytes} an encoder",
+        f"{plan.encoder.ram_bytes} per encoder",
         "for the encoder 16 and 14",
         "7 samples, order 3",
-        "late by 3 samples",
+        "a step is 3 samples late",
     ):
         assert words in text, words
     report = json.loads((tmp_path / "c" / "heart.json").read_text())

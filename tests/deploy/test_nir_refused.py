@@ -52,11 +52,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a delay of weights' results": (
         lambda: late(np.ones(N) * 1e-3, [*CHAIN[:2], ("l", "d"), ("d", "out")]), "delays what goes into its last layer",
     ),
-    "delays of parts of a step": (lambda: late(np.ones(5) * 1.5e-3, INTO), "'d' delays by parts of a step of 0.001 s"),
-    "delays that are no numbers": (lambda: late(np.ones(5) * np.nan, INTO), "'d' delays by parts of a step"),
+    "delays of parts of a step": (lambda: late(np.ones(5) * 1.5e-3, INTO), "'d' delays by fractions of a step of 0.001 s"),
+    "delays that are no numbers": (lambda: late(np.ones(5) * np.nan, INTO), "'d' delays by fractions of a step"),
     "delays into the past": (lambda: late(np.ones(5) * -2e-3, INTO), "a delay is from 0 to 4,095 steps"),
     "delays without end": (lambda: late(np.ones(5) * 1e9, INTO), "a delay is from 0 to 4,095 steps"),
-    "delays of others": (lambda: late(np.ones(3) * 1e-3, INTO), "'d' has not a delay for each of the 5"),
+    "delays of others": (lambda: late(np.ones(3) * 1e-3, INTO), "'d' does not have a delay for each of the 5"),
     "two delays of one neuron": (
         lambda: late(np.ones(5) * 1e-3, [*INTO, ("in", "a")]), "'l' is fed by 'in' with several delays",
     ),
@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a loose end": (lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node(), "z": lif_node()}, CHAIN), "loose ends"),
     "a loop without a neuron": (
         lambda: graph_of({"a": nir.Affine(W, B), "r": nir.Linear(REC), "l": lif_node()}, [*CHAIN, ("a", "r"), ("r", "a")]),
-        "feed themselves",
+        "form a loop without a neuron",
     ),
     "weights that do not fit": (
         lambda: graph_of({"a": nir.Affine(W[:3], B[:3]), "l": lif_node()}, CHAIN), "do not fit",
@@ -216,7 +216,7 @@ def test_small_graphs_of_large_matrices_are_refused(monkeypatch: pytest.MonkeyPa
         ({"a": row, "b": column, "l": large}, chain, (101,)),
         (many, list(pairwise(["in", *many, "out"])), (30,)),  # none too large, but all
     ):
-        with pytest.raises(SrnnError, match="make too large matrices: 10,000 numbers at most"):
+        with pytest.raises(SrnnError, match="need matrices that are too large: 10,000 numbers at most"):
             exchange.load(graph_of(nodes, edges, shape), dt=1e-3)
 
 

@@ -271,18 +271,20 @@ def test_a_model_is_shown_in_a_line() -> None:
 def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
     model = srnn.load("ecg-records")
     for format, options, message in (
-        ("onnx", {"layout": "arduino"}, "export as 'onnx' has no option 'layout'. It has: form."),
-        ("int8", {"nam": "x"}, "export as 'int8' has no option 'nam'. It has: name, inputs_as,"),
-        ("int8", {"inputs_as": "spikes"}, "inputs_as is an InputFormat of srnn.nn.fixedpoint.integer"),
+        ("onnx", {"layout": "arduino"}, "export as 'onnx' has no option 'layout'. Its options are: form."),
+        ("int8", {"nam": "x"}, "export as 'int8' has no option 'nam'. Its options are: name, inputs_as,"),
+        ("int8", {"inputs_as": "spikes"}, "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer"),
         ("int8", {"state_bits": 8.0}, "state_bits must be an integer from 8 to 32, not 8.0"),
         ("int8", {"state_bits": 12}, "stored in 32, 16 or 8 bits"),
     ):
         with pytest.raises(SrnnError, match=message):
             model.export(tmp_path / "out", format, **options)  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match=r"or 'nir', not \['c'\]"):
+    with pytest.raises(SrnnError, match=r"or 'nir', not as \['c'\]"):
         model.export(tmp_path / "out", ["c"])  # type: ignore[arg-type]
     for other in ("ecg-records", model.network):
-        with pytest.raises(SrnnError, match=f"a model, not a {type(other).__name__}: srnn.load reads one"):
+        with pytest.raises(
+            SrnnError, match=f"Only a model can be exported, not a {type(other).__name__}: srnn.load reads one"
+        ):
             srnn.export(other, tmp_path / "out")  # type: ignore[arg-type]
     assert not any(tmp_path.iterdir())
 
@@ -304,7 +306,7 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="does not say how large its states become"):
         known.export(tmp_path / "c", "int8", state_bits=8)
     assert not (tmp_path / "c").exists()
-    with pytest.raises(SrnnError, match="exported as 'c', 'int8', 'onnx' or 'nir'"):
+    with pytest.raises(SrnnError, match="can be exported as 'c', 'int8', 'onnx' or 'nir'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError, check_whole
 from ...text import brief
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from ...training.trained import Trained
     from .c.layouts import Layout
     from .c.learning import Learn
-    from .nir_report import Report
+    from .c.project import Format
+    from .nir_report import Discretisation, Report
+    from .nir_write import Scaling
+    from .onnx import Form
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
@@ -39,26 +42,26 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
 
     if not isinstance(trained, Trained):
         raise SrnnError(
-            f"What is exported is a model, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of a "
-            "network."
+            f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of "
+            "a network."
         )
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"), "int8": (export_c, "int8"), "onnx": (export_onnx,), "nir": (export_nir,),
     }  # fmt: skip
     if format not in [*writers]:  # whatever its type
-        raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
+        raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx' or 'nir', not as {format!r}.")
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
     for option in options:
         if option not in known:
-            raise SrnnError(f"The export as {format!r} has no option {option!r}. It has: {', '.join(known)}.")
+            raise SrnnError(f"The export as {format!r} has no option {option!r}. Its options are: {', '.join(known)}.")
     return write(trained, path, *given, **options)
 
 
 def export_c(
     trained: Trained,
     out: Path,
-    format: Literal["float32", "int8"] = "float32",
+    format: Format = "float32",
     *,
     name: str | None = None,
     inputs_as: InputFormat | None = None,
@@ -94,8 +97,8 @@ def export_c(
         check_width(check_whole("state_bits", state_bits, 8, 32))
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
-            f"inputs_as is an InputFormat of srnn.nn.fixedpoint.integer: InputFormat() for spikes, InputFormat(largest, "
-            f"whole=False) for analog inputs; it cannot be {brief(inputs_as)}."
+            "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for spikes, InputFormat(largest, "
+            f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
     signal = trained.task.signal()
     encoder = signal if signal.has_c and signal.as_trained else None
@@ -108,22 +111,22 @@ def export_c(
             )
         encoder = encoder.with_std(std)
     step_ms = trained.task.step_ms
-    each = "" if step_ms is None else f", a step each {step_ms:g} ms"
+    each = "" if step_ms is None else f", a step every {step_ms:g} ms"
     if step_ms is not None and (lag := trained.task.lag()):
-        each += f", whose class is that of {lag} steps ({lag * step_ms:g} ms) before"
+        each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as
         if inputs_as is None:
             raise SrnnError(
-                f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value by "
-                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or --inputs."
+                f"{trained.name} does not say what its inputs are like, which int8 must know; state their largest value with "
+                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or with --inputs."
             )
         if state_bits not in (None, device.state_as.width):
             state_as = trained.state_format(state_bits)
             if state_as is None:
                 raise SrnnError(
-                    f"{trained.name} does not say how large its states become, which {state_bits} bits must know."
+                    f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know."
                 )
     own = identifier(trained.name)
     other = "" if name in (None, own) else f"{trained.name}, "
@@ -134,7 +137,7 @@ def export_c(
     )  # fmt: skip
 
 
-def export_onnx(trained: Trained, path: Path, form: Literal["step", "sequence"] = "step") -> dict[str, Any]:
+def export_onnx(trained: Trained, path: Path, form: Form = "step") -> dict[str, Any]:
     """An ONNX model, one step with its state or whole sequences; see ``deploy.export.onnx``."""
     from . import onnx
 
@@ -143,7 +146,7 @@ def export_onnx(trained: Trained, path: Path, form: Literal["step", "sequence"] 
     return {"out": str(path), "form": form, "bytes": model.ByteSize()}
 
 
-def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> ModelProto:
+def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
     """The ONNX model itself, with the class scores by which the network decides."""
     from . import onnx
 
@@ -170,8 +173,8 @@ def export_nir(
     path: Path,
     *,
     dt: float | None = None,
-    discretisation: Literal["euler", "exact"] = "euler",
-    scaling: Literal["keep", "one", "unscaled"] = "keep",
+    discretisation: Discretisation = "euler",
+    scaling: Scaling = "keep",
 ) -> dict[str, Any]:
     """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the task's, else 1 ms."""
     from . import nir
@@ -182,10 +185,7 @@ def export_nir(
 
 
 def to_nir(
-    trained: Trained,
-    dt: float | None,
-    discretisation: Literal["euler", "exact"],
-    scaling: Literal["keep", "one", "unscaled"],
+    trained: Trained, dt: float | None, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[NIRGraph, Report, float]:
     """The NIR graph itself, the report of what it cannot represent, and the reader's seconds per step."""
     from . import nir

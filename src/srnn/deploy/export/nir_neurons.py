@@ -53,7 +53,7 @@ class Stepping:
             raise SrnnError(f"{where} has parameters of different lengths.") from error
         if not all(np.isfinite(values).all() for values in fields.values()):
             raise SrnnError(f"{where} has parameters that are not finite.")
-        how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
+        how = f"NIR's {kind}, stepped with dt = {self.dt:g} s, {self.discretisation}"
         if kind == "LI":
             steps, leak = self._steps(fields["tau"], "exact", where), fields["v_leak"]
             settings = _settings(steps)

@@ -48,7 +48,7 @@ def flatten(graph: NIRGraph, source: str, prefix: str = "") -> tuple[dict[str, N
         if isinstance(node, nir.NIRGraph):
             ways_in, ways_out = ([f"{full}/{key}" for key in keys] for keys in (node.inputs, node.outputs))
             if len(ways_in) != 1 or len(ways_out) != 1:
-                raise SrnnError(f"{source}: the subgraph '{full}' has not one input and one output.")
+                raise SrnnError(f"{source}: the subgraph '{full}' does not have exactly one input and one output.")
             inner_nodes, inner_edges = flatten(node, source, f"{full}/")
             nodes, edges = nodes | inner_nodes, edges + inner_edges
             doors[full] = (ways_in[0], ways_out[0])
@@ -72,7 +72,7 @@ class Wiring:
             self._before[end].append(start)
         for name, node in nodes.items():
             if kind_of(node) not in (DELAY, *LINEAR, *NEURONS, *PASSED):
-                raise SrnnError(f"{source}: the node '{name}' is a {kind_of(node)}, which no layer here can be.")
+                raise SrnnError(f"{source}: the node '{name}' is a {kind_of(node)}, for which there is no layer here.")
             for key, value in vars(node).items():
                 if key not in ("metadata", "input_type", "output_type") and np.asarray(value).dtype.kind not in "iufb":
                     raise SrnnError(f"{source}: '{key}' of the node '{name}' is not made of real numbers.")
@@ -94,8 +94,8 @@ class Wiring:
         self._made += rows * columns
         if self._made > _ENTRIES:
             raise SrnnError(
-                f"{self.source}: its nodes without weights of their own, and the products of its weights, make too large "
-                f"matrices: {_ENTRIES:,} numbers at most."
+                f"{self.source}: its nodes without weights of their own, and the products of its weights, need matrices that are "
+                f"too large: {_ENTRIES:,} numbers at most."
             )
 
     def _only(self, kind: str, names: list[str]) -> str:
@@ -107,7 +107,7 @@ class Wiring:
     def current(self, name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Matrix], Array | float]:
         """({neuron or input, or a Delay after one: matrix}, bias) of the sum that arrives at a node."""
         if name in seen:
-            raise SrnnError(f"{self.source}: the nodes {', '.join(seen)} feed themselves, and none is a neuron.")
+            raise SrnnError(f"{self.source}: the nodes {', '.join(seen)} form a loop without a neuron.")
         if name in self._currents:
             return self._currents[name]
         total: dict[str, Matrix] = {}
@@ -133,7 +133,7 @@ class Wiring:
         before = self._before[key]
         if len(before) != 1 or (before[0] != self.input and kind_of(self.nodes[before[0]]) not in NEURONS):
             raise SrnnError(
-                f"{self.source}: the Delay '{key}' is fed by {before}; it must be one neuron, or the input."
+                f"{self.source}: the Delay '{key}' is fed by {before}; it must be fed by one neuron, or by the input."
             )
         return before[0], np.asarray(self.nodes[key].delay, np.float64).reshape(-1)  # type: ignore[attr-defined]
 
@@ -183,7 +183,7 @@ class Wiring:
             if len(others) != 1 or others[0] in feeds:
                 raise SrnnError(
                     f"{self.source}: '{name}' is fed by {others or 'nothing'}; only chains of layers can be read, in which "
-                    "each is fed by one other and by itself."
+                    "each layer is fed by one other and by itself."
                 )
             feeds[others[0]] = name
         chain, at = [], self.input
@@ -191,7 +191,7 @@ class Wiring:
             chain.append((at, feeds[at]))
             at = feeds[at]
         if at != self.output or len(chain) != len(targets):
-            raise SrnnError(f"{self.source}: not all of its neurons lie on the way from the input to the output.")
+            raise SrnnError(f"{self.source}: not all of its neurons lie on the path from the input to the output.")
         last = chain[-1][0]
         matrices, offset = self.current(self.output)
         as_it_is = last in matrices and matrices[last] is None and not np.any(offset) and last != self.input

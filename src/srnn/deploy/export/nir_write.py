@@ -9,7 +9,7 @@ layer0.rec_delay -> layer0.rec. Our factors per step become NIR's tau for a read
 snnTorch, Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
 What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
-membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir_read.py`` reads back to
+membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir.load`` reads back to
 the same bits and other readers ignore.
 """
 
@@ -63,7 +63,7 @@ def _omitted(neuron: Neuron, p: Mapping[str, Array]) -> Iterator[Finding]:
         if neuron.reset_step == "next":
             yield "reset in the next step", "approximated", "NIR resets at once; read it with reset_step next"
         if neuron.synapse_step == "next":
-            most = "NIR does not say it, and most readers pass a spike on in its own step"
+            most = "NIR does not state this, and most readers pass on a spike in its own step"
             yield "synapse in the next step", "approximated", f"{most}; read it with synapse_step next"
 
 
@@ -136,7 +136,7 @@ def _layer_nodes(
 
     weight, biased = layer.weight_in, layer.bias.any()
     node, omitted, scale = neuron_node(layer, dt, discretisation, scaling)
-    stepped = f"{_taus(node)} s, for a reader who steps by dt = {dt:g} s, {discretisation}"
+    stepped = f"{_taus(node)} s, for a reader that steps with dt = {dt:g} s, {discretisation}"
     findings: list[Finding] = [("time constants", "exact", stepped)]
     if (scale == 1.0).all():
         findings.append(("weights", "exact", f"{weight.shape[0]} x {weight.shape[1]}"))

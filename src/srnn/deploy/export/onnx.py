@@ -30,10 +30,11 @@ import torch
 
 from ...errors import SrnnError, need
 from ...files import reading
-from ...nn.equations import equations
+from ...nn.arithmetic import positive_part
+from ...nn.equations import Algebra, equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
-from .onnx_graph import Array, Graph, Nodes, Value, arrive, first_step, later_steps, send, under_way
+from .onnx_graph import Array, Graph, Value, arrive, first_step, later_steps, send, state_shapes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -177,13 +178,13 @@ def greatest_difference(
 
 def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
-    *hidden, readout = net.layers
-    x = _encode(graph, net, graph.input("x", ["batch", net.inputs]))
+    below, after = [_encode(net, graph.input("x", ["batch", net.inputs]))] * net.substeps, list[list[Value]]()
     before = [_state_inputs(graph, layer.name, layer) for layer in net.layers]
-    below, after = [x], list[list[Value]]()
-    for layer, state in zip(hidden, before, strict=False):
+    for layer, state in zip(net.layers, before, strict=True):
+        if layer is net.layers[-1] and len(below) > 1:
+            below = [graph.one("Sum", *below) / float(len(below))]
         currents, outputs = dict[str, Value](), list[Value]()
-        for value in below * (net.substeps if layer is hidden[0] else 1):
+        for value in below:
             arrived, state = arrive(graph, layer, value, state)
             if arrived.name not in currents:
                 currents[arrived.name] = _project(graph, layer.name, layer, arrived)
@@ -191,28 +192,29 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
             outputs.append(output)
         below = outputs
         after.append(state)
-    pooled = below[0] if len(below) == 1 else graph.one("Sum", *below) / float(len(below))
-    y, state = _advance(graph, readout.name, readout, _project(graph, readout.name, readout, pooled), before[-1])
+    (y,) = below
     graph.output("y", y, ["batch", net.outputs])
     totals = {} if decision is None else _running_scores(graph, decision, y, net.outputs)
-    _state_outputs(graph, net, [*after, state])
+    _state_outputs(graph, net, after)
     for name, (value, shape) in totals.items():
         graph.output(f"{name}.next", value, shape)
 
 
 def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """One product for the whole input and one Scan over time for each layer, or for each direction of a layer."""
-    x = _encode(graph, net, graph.input("x", ["batch", "time", net.inputs]))
+    x = _encode(net, graph.input("x", ["batch", "time", net.inputs]))
     before = {key: _state_inputs(graph, key, layer) for key, layer in net.directions.items()}
     after: dict[str, list[Value]] = {}
-    *hidden, readout = net.layers
-    for layer in hidden:
+    for layer in net.layers:
+        if layer is net.layers[-1] and net.substeps > 1:
+            x = graph.one("Reshape", x, np.array([0, -1, net.substeps, layer.inputs]))
+            x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
         outputs = []
         for key, one in layer.directions.items():
-            backwards, delayed = one is layer.backward, "incoming" in under_way(one)
+            backwards, delayed = one is layer.backward, "incoming" in state_shapes(one)
             current = x if delayed else _project(graph, key, one, x)
             size = one.inputs if delayed else one.size
-            current = _repeat(graph, current, net.substeps if layer is hidden[0] else 1, size)
+            current = _repeat(graph, current, net.substeps if layer is net.layers[0] else 1, size)
             current = _one_step_late(graph, current) if backwards and layer.late else current
             output, after[key] = _scan(graph, key, one, current, before[key], backwards)
             outputs.append(output)
@@ -222,15 +224,10 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
             x = 0.5 * (outputs[0] + outputs[1])
         else:
             x = graph.one("Concat", *outputs, attributes={"axis": 2})
-    if net.substeps > 1:
-        x = graph.one("Reshape", x, np.array([0, -1, net.substeps, readout.inputs]))
-        x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
-    current = _project(graph, readout.name, readout, x)
-    y, after[readout.name] = _scan(graph, readout.name, readout, current, before[readout.name], False)
-    graph.output("y", y, ["batch", "time", net.outputs])
+    graph.output("y", x, ["batch", "time", net.outputs])
     if decision is not None:
         shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
-        graph.output("scores", _scores(graph, decision, y), shape)
+        graph.output("scores", _scores(graph, decision, x), shape)
     _state_outputs(graph, net, [after[key] for key in net.directions])
 
 
@@ -297,19 +294,13 @@ def _advance(
 ) -> tuple[Value, list[Value]]:
     """One step of a layer, as in ``kernels.reference``: (its output, new state)."""
     neuron, count = layer.neuron, len(layer.neuron.State._fields)
-    own, pending = state[:count], dict(zip(under_way(layer), state[count:], strict=True))
+    own, pending = state[:count], dict(zip([*state_shapes(layer)][count:], state[count:], strict=True))
     if layer.weight_rec is not None:
         weight = graph.constant(layer.weight_rec.T, f"{key}.weight_rec")
         arrives = first_step(graph, pending["arriving"]) if "arriving" in pending else own[-1]
         current = current + graph.one("MatMul", arrives, weight)
-    *new, v = equations(type(neuron)).run(Nodes(graph), [*own, current, *layer.coefficients.values()])
-    if neuron.emission == "spike":
-        above = graph.one("Greater", v, 0.0)
-        s = graph.one("CastLike", above, v)
-    elif neuron.emission == "relu":
-        s = graph.one("Relu", v)
-    else:
-        s = v
+    *new, v = equations(type(neuron)).run(Algebra(), [*own, current, *layer.coefficients.values()])
+    s = v > 0.0 if neuron.emission == "spike" else positive_part(v) if neuron.emission == "relu" else v
     if "arriving" in pending:
         delays = layer.delays["arriving"]
         kept = later_steps(graph, pending["arriving"]) if delays.max() else None
@@ -323,7 +314,7 @@ def _scan(
     """A layer over the time axis of current (batch, time, size), or of its input where that is delayed: (its output, final
     state)."""
     body = Graph(f"{key}.body", graph.dtype, graph)
-    variables, shape = _state_shapes(layer), ["batch", layer.size]
+    variables, shape = state_shapes(layer), ["batch", layer.size]
     inside = [body.input(f"{key}.{variable}.before", own) for variable, own in variables.items()]
     if "incoming" in variables:
         x = body.input(f"{key}/x", ["batch", layer.inputs])
@@ -348,25 +339,16 @@ def _scan(
     return outputs, final
 
 
-def _encode(graph: Graph, net: FrozenNetwork, x: Value) -> Value:
+def _encode(net: FrozenNetwork, x: Value) -> Value:
     """The input after the network's trained encoder, if it has one: -1, 0 and 1."""
-    if net.threshold is None:
-        return x
-    above, below = graph.one("Greater", x, net.threshold), graph.one("Less", x, -net.threshold)
-    return graph.one("CastLike", above, x) - graph.one("CastLike", below, x)
-
-
-def _state_shapes(layer: FrozenLayer) -> dict[str, list[int | str]]:
-    """The shape of each tensor of a layer's state, by name."""
-    shapes: dict[str, list[int | str]] = {name: ["batch", layer.size] for name in layer.neuron.State._fields}
-    return shapes | {name: ["batch", *shape] for name, shape in under_way(layer).items()}
+    return x if net.threshold is None else (x > net.threshold) - (x < -net.threshold)
 
 
 def _state_inputs(graph: Graph, key: str, layer: FrozenLayer) -> list[Value]:
-    return [graph.input(f"{key}.{variable}", shape) for variable, shape in _state_shapes(layer).items()]
+    return [graph.input(f"{key}.{variable}", shape) for variable, shape in state_shapes(layer).items()]
 
 
 def _state_outputs(graph: Graph, net: FrozenNetwork, after: list[list[Value]]) -> None:
     for (key, layer), values in zip(net.directions.items(), after, strict=True):
-        for (variable, shape), value in zip(_state_shapes(layer).items(), values, strict=True):
+        for (variable, shape), value in zip(state_shapes(layer).items(), values, strict=True):
             graph.output(f"{key}.{variable}.next", value, shape)

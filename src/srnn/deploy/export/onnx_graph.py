@@ -1,9 +1,9 @@
 """ONNX nodes from plain arithmetic: what the record of a neuron's equations becomes in an ONNX graph.
 
-A ``Value`` stands for a tensor that is known only when the exported model runs. Operators on it append a node and return the
-result's ``Value``; numpy arrays and numbers used with it become constants, and what depends only on constants is computed at
-once. ``Nodes`` is the whole vocabulary of equations. So no neuron is written a second time. What is under way between layers with
-delays (``nn/delays.py``) becomes nodes, too.
+A ``Value`` stands for a tensor that is known only when the exported model runs. Operators and numpy's functions on it append a
+node and return the result's ``Value``, a comparison as 0 or 1; numpy arrays and numbers used with it become constants, and what
+depends only on constants is computed at once. So no neuron is written a second time. What is under way between layers with delays
+(``nn/delays.py``) becomes nodes, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ...nn.equations import Algebra
 from ...nn.network import FrozenLayer
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ Array = np.ndarray[Any, Any]
 Dimension = int | str
 
 _OPERATORS: Mapping[np.ufunc, str] = {
-    np.add: "Add",
-    np.subtract: "Sub",
-    np.multiply: "Mul",
-    np.divide: "Div",
-    np.negative: "Neg",
-}
-_FUNCTIONS = {"exp": "Exp", "absolute": "Abs", "positive_part": "Relu"}
-_COMPARISONS = {"greater": "Greater", "at_least": "GreaterOrEqual", "less": "Less", "at_most": "LessOrEqual"}
+    np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.divide: "Div", np.negative: "Neg",
+    np.exp: "Exp", np.absolute: "Abs", np.maximum: "Relu",
+    np.greater: "Greater", np.greater_equal: "GreaterOrEqual", np.less: "Less", np.less_equal: "LessOrEqual",
+}  # fmt: skip
+"""All that equations may use."""
+_COMPARISONS = (np.greater, np.greater_equal, np.less, np.less_equal)
 
 
 class Graph:
@@ -113,36 +110,23 @@ class Value(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         if ufunc not in _OPERATORS or method != "__call__" or options:
             return NotImplemented
-        return self.graph.one(_OPERATORS[ufunc], *operands)
-
-
-class Nodes(Algebra):
-    """Equations as nodes of a graph."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def apply(self, operation: str, *operands: Any) -> Any:
-        known = next((operand for operand in operands if isinstance(operand, Value)), None)
-        if known is not None and operation in _FUNCTIONS:
-            return self.graph.one(_FUNCTIONS[operation], *operands)
-        if known is not None and operation in _COMPARISONS:
-            return self.graph.one("CastLike", self.graph.one(_COMPARISONS[operation], *operands), known)
-        return super().apply(operation, *operands)
+        if ufunc is np.maximum:  # which equations take of x and 0 only
+            operands = operands[:1]
+        result = self.graph.one(_OPERATORS[ufunc], *operands)
+        return self.graph.one("CastLike", result, self) if ufunc in _COMPARISONS else result
 
 
 # ---- delays ---------------------------------------------------------------------------------------------------------------
 
 
-def under_way(layer: FrozenLayer) -> dict[str, tuple[int, int]]:
-    """(steps, presynaptic) of what is under way to a layer, by name, without what has no steps."""
-    shapes = {name: (int(delays.max()) + (name == "arriving"), len(delays)) for name, delays in layer.delays.items()}
-    return {name: shape for name, shape in shapes.items() if shape[0]}
+def state_shapes(layer: FrozenLayer) -> dict[str, list[Dimension]]:
+    """The shape of each tensor of a layer's state by name, without what is under way for no step."""
+    return {name: ["batch", *value.shape[1:]] for name, value in layer.initial_state(1).items() if value.size}
 
 
 def arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
     """(what arrives of the input at the step in which x (batch, inputs) is sent, new state)."""
-    if "incoming" not in under_way(layer):
+    if "incoming" not in state_shapes(layer):
         return x, state
     *others, incoming = state
     entries = send(graph, incoming, layer.delays["incoming"], x)

@@ -26,6 +26,11 @@ def struct_lines(members: list[Member]) -> list[str]:
     return [f"    {ctype} {name}{f'[{size}]' if size else ''};" for ctype, name, size in members]
 
 
+def whole_type(value: int) -> str:
+    """The narrowest C type for integers from 0 to ``value``; if that is negative, the narrowest signed one that holds it."""
+    return f"{np.min_scalar_type(value)}_t"
+
+
 def number(value: float | int, ctype: str) -> str:
     """A literal that is exactly this value."""
     if ctype != "float":
@@ -34,7 +39,7 @@ def number(value: float | int, ctype: str) -> str:
 
 
 def rounding(kind: str) -> str:
-    """The end of a C function: its ``x``, of that kind, rounded half to even and clamped to int16."""
+    """The end of a C function: its ``x``, a float or double, rounded half to even and clamped to int16."""
     f = "f" if kind == "float" else ""
     return f"""\
     int32_t whole;
@@ -81,7 +86,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights in rows of a presynaptic neuron each: all, or (where that is smaller) only those that are not zero."""
+    """Weights, one row per presynaptic neuron: all of them, or (where that is smaller) only those that are not zero."""
 
     name: str
     size: int
@@ -101,14 +106,14 @@ class Matrix:
 
 
 def index_types(matrices: list[Array]) -> tuple[str, str]:
-    """(of a row's start, of a target) for sparse matrices (size, presynaptic): one pair of types for all of a network's."""
+    """(type of a row's start, of a target) for sparse matrices (size, presynaptic): one pair for all matrices of a network."""
     most = max(int(np.count_nonzero(matrix)) for matrix in matrices)
     widest = max(len(matrix) for matrix in matrices)
-    return ("uint16_t" if most < 2**16 else "uint32_t"), ("uint8_t" if widest <= 2**8 else "uint16_t")
+    return ("uint16_t" if most < 2**16 else "uint32_t"), whole_type(widest - 1)
 
 
 def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str, dense: bool = False) -> Matrix:
-    """matrix (size, presynaptic) as rows of a presynaptic neuron each; compressed if that has fewer bytes, unless ``dense``."""
+    """matrix (size, presynaptic) as one row per presynaptic neuron; compressed if that takes fewer bytes, unless ``dense``."""
     size, presynaptic = matrix.shape
     rows = np.ascontiguousarray(matrix.T)
     nonzero = rows != 0
@@ -119,14 +124,14 @@ def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], wh
         about = f"{what}: a row of {size} for each of {presynaptic} presynaptic neurons"
         return Matrix(name, size, presynaptic, kept, (Constant(name, ctype, rows, about),))
     starts = np.concatenate([[0], np.cumsum(nonzero.sum(1))])
-    # C has no empty arrays; a row that nobody reads stands in.
+    # C has no empty arrays: one number that nobody reads stands in.
     targets = np.nonzero(nonzero)[1] if kept else np.zeros(1, np.int64)
     weights = rows[nonzero] if kept else np.zeros(1, rows.dtype)
     about = f"{what}: {kept} of {rows.size} weights"
     return Matrix(
         name, size, presynaptic, kept,
         (
-            Constant(f"{name}_start", start_type, starts, f"{about}; where those of each presynaptic neuron begin"),
+            Constant(f"{name}_start", start_type, starts, f"{about}; where the weights of each presynaptic neuron begin"),
             Constant(f"{name}_to", target_type, targets, f"{about}; which neuron each goes to"),
             Constant(name, ctype, weights, about),
         ),

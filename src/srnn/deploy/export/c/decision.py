@@ -1,7 +1,7 @@
 """The decision of the C library: the rule of the network's loss, step by step, and the names of the classes.
 
-In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact; the softmax
-is that of ``srnn.nn.fixedpoint.decision``.
+In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact, and the
+softmax is that of ``srnn.nn.fixedpoint.decision``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RULES = {
 
 @dataclass(frozen=True)
 class DecisionPlan:
-    """What is to be written of a decision. ``bits``: fractional bits of the outputs, in int8; None: they are float32."""
+    """What is to be written for a decision. ``bits``: fractional bits of the outputs in int8; None: they are float32."""
 
     name: str
     rule: DecisionRule
@@ -84,7 +84,7 @@ class DecisionPlan:
         start = self.rule.loss.start
         over = " over all of its steps"
         if start:
-            over = f" over its steps from number {start} on, counted from 0 (until then, that of the step itself)"
+            over = f" over its steps from number {start} on, counted from 0 (before that, each step alone)"
         return _RULES[self.rule.loss.scoring].format(over=over)
 
     def header(self) -> list[str]:
@@ -99,7 +99,7 @@ class DecisionPlan:
             f" *     label = {name}_decide(&decision, scores);           {upper}_CLASSES[label] is its name",
             " *",
             f" * {name}_decide must see every step, and returns the class as if the sequence ended there.",
-            f" * RAM {self.ram_bytes} bytes a decision, flash {self.flash_bytes} bytes for the names. */",
+            f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
             f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
             f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
             "typedef struct {",
@@ -146,7 +146,7 @@ class DecisionPlan:
         return "\n".join(functions)
 
     def names(self) -> str:
-        """The array of class names. Its lines are as long as they are."""
+        """The array of class names. Its lines are not folded."""
         upper = self.name.upper()
         rows = "".join(f"    {c_string(name)},\n" for name in self.rule.classes)
         return f"const char *const {upper}_CLASSES[{upper}_NUM_CLASSES] = {{\n{rows}}};\n"
@@ -196,7 +196,7 @@ class DecisionPlan:
             f"    value = {coefficient} - (value * fraction >> {ONE_BITS});\n" for coefficient in (*others[::-1], one)
         )
         return (
-            f"/* 2^{ONE_BITS} exp(-distance / 2^{self.bits}): a power of two, its whole part by shifting. */\n"
+            f"/* 2^{ONE_BITS} exp(-distance / 2^{self.bits}): a power of two, its whole part by a shift. */\n"
             "static uint32_t exponential(uint64_t distance)\n{\n    uint64_t power, fraction, value;\n\n"
             f"    if (distance >= {vanishing(self.bits)})\n        return 0;\n"
             f"    power = distance * {PER_LN2} {shift};\n    fraction = power & {one - 1};\n    value = {last};\n{steps}"
@@ -235,7 +235,7 @@ static int64_t sum(int64_t total, int32_t x)
 
 
 def c_string(text: str) -> str:
-    """A C string literal of any text in UTF-8: only what is plain in every compiler stands as it is, the rest as octal digits."""
+    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest becomes octal digits."""
     plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in _bytes(text)) + '"'
 

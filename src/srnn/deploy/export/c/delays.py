@@ -1,10 +1,10 @@
-"""Delays in C: what is under way lies in a ring of fixed memory, spikes as bits, in the state."""
+"""Delays in C: what is under way is kept in the state, in a ring of fixed size, spikes as bits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Constant, Member
+from .arrays import Constant, Member, number
 
 
 @dataclass(frozen=True)
@@ -18,20 +18,20 @@ class Sent:
 
     @property
     def kind(self) -> str:
-        """Of the function that adds their weights: in float32 one is for all."""
+        """Which function adds their weights; in float32 one serves all."""
         return "any" if self.ctype == "float" else "input" if self.values == "input" else "spike"
 
 
 @dataclass(frozen=True)
 class Ring:
     """What is under way to a layer from its input ("incoming") or from itself ("arriving"). At turn n, slot (n + k) modulo
-    ``depth`` has what arrives k steps from now. C compares and subtracts: small cores have no division."""
+    ``depth`` holds what arrives k steps from now. The C compares and subtracts, because small cores have no division."""
 
     name: str
     layer: str
     delays: Constant
     sent: Sent
-    """Of spikes a byte keeps eight."""
+    """One byte holds eight spikes."""
 
     @property
     def presynaptic(self) -> int:
@@ -43,7 +43,7 @@ class Ring:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """The arrays that it has in the layer's state."""
+        """Its arrays in the layer's state."""
         slot = -(-self.presynaptic // 8) if self.sent.spikes else self.presynaptic
         ring = ("uint8_t" if self.sent.spikes else self.sent.ctype, self.name, self.depth * slot)
         return ring, ("uint16_t", f"{self.name}_turn", 1)
@@ -66,7 +66,7 @@ class Ring:
     def functions(self) -> str:
         """The C functions of rings of this kind."""
         ctype, bits = self.sent.ctype, self.sent.spikes
-        zero, one = ("0.0f", "1.0f") if ctype == "float" else ("0", "1")
+        zero, one = number(0, ctype), number(1, ctype)
         slot, at = "((uint32_t)count + 7) / 8" if bits else "(uint32_t)count", "(uint32_t)j"
         if bits:
             at += " / 8"
@@ -75,7 +75,7 @@ class Ring:
             put, take = "presynaptic[j]", f"arriving[{at}]"
         member, delays = self.members[0][0], self.delays.ctype
         return f"""\
-/* What presynaptic neurons emit now is put into the ring's slots, each by its delay. Any turn in the state is safe. */
+/* Puts what presynaptic neurons emit now into the ring's slots, each by its delay. Any turn in the state is safe. */
 static void send_{self.kind}({member} *ring, const uint16_t *turn, int depth, const {delays} *delays,
         const {ctype} *presynaptic, int count)
 {{
@@ -91,7 +91,7 @@ static void send_{self.kind}({member} *ring, const uint16_t *turn, int depth, co
         }}
 }}
 
-/* What arrives now; its slot is then empty, and the ring turns by one. */
+/* Takes what arrives now; its slot is then empty, and the ring turns by one. */
 static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {ctype} *arrived, int count)
 {{
     const uint32_t slot = {slot};

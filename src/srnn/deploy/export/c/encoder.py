@@ -7,19 +7,19 @@ from typing import Any
 
 from ....data.signals import CrossingPath
 from ....text import counted
-from .arrays import DTYPES, Constant, number
+from .arrays import DTYPES, Constant, number, whole_type
 
 _RULES = {
-    "difference": "spikes where it rises or falls by a threshold from one step to the next",
-    "send_on_delta": "spikes where it has moved by a threshold since its last spike",
+    "difference": "spikes where a channel rises or falls by a threshold from one step to the next",
+    "send_on_delta": "spikes where a channel has moved by a threshold since its last spike",
 }
 
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """What is to be written of an encoder. ``bits``: fractional bits of the network's input; None: it is float32.
+    """What is to be written for an encoder. ``bits``: fractional bits of the network's input; None: it is float32.
 
-    Each kind says besides: ``sample``, the C type of samples; ``constants``; ``ram_bytes``; ``operations``, the additions and
+    Each kind also has ``sample``, the C type of samples; ``constants``; ``ram_bytes``; ``operations``, the additions and
     multiplications of one step; ``header``, lines of NAME.h; ``source``, C functions; ``report``, for NAME.json.
     """
 
@@ -30,7 +30,7 @@ class EncoderPlan:
     uses_math = False
     """Whether it calls a function of <math.h>."""
     floating = False
-    """Whether it computes in float32 before a network in integers, too."""
+    """Whether it computes in float32 even for a network in integers."""
 
     @property
     def integer(self) -> bool:
@@ -38,18 +38,18 @@ class EncoderPlan:
 
     @property
     def one(self) -> str:
-        """A spike, as the network's input has it."""
+        """A spike, as a number of the network's input."""
         return "1.0f" if self.bits is None else str(2**self.bits)
 
     @property
     def ends(self) -> bool:
-        """Whether NAME_encoder_end readies further steps."""
+        """Whether NAME_encoder_end makes further steps ready."""
         return True
 
 
 @dataclass(frozen=True)
 class CrossingPlan(EncoderPlan):
-    """Of level crossings."""
+    """An encoder of level crossings."""
 
     encoder: CrossingPath
 
@@ -63,7 +63,7 @@ class CrossingPlan(EncoderPlan):
 
     @property
     def running(self) -> bool:
-        """Whether thresholds follow the signal; else they are told."""
+        """Whether thresholds follow the signal; otherwise they are given."""
         return self.encoder.horizon is not None
 
     @property
@@ -73,7 +73,7 @@ class CrossingPlan(EncoderPlan):
 
     @property
     def wide(self) -> str:
-        """C type of the difference of two of these (in integers it takes 33 bits) and, running, of the sum of such."""
+        """C type of the difference of two samples (in integers it takes 33 bits) and, if running, of sums of differences."""
         return "int64_t" if self.integer else "float"
 
     @property
@@ -82,13 +82,7 @@ class CrossingPlan(EncoderPlan):
         if not self.encoder.smoothing:
             return None
         weights = self.encoder.weights(self.integer)
-        ctype = "float"
-        if self.integer:
-            ctype = next(
-                kind
-                for kind in ("int8_t", "int16_t", "int32_t")
-                if abs(weights).max() < 2 ** (8 * DTYPES[kind].itemsize - 1)
-            )
+        ctype = whole_type(-int(abs(weights).max()) - 1) if self.integer else "float"
         over = f", over {self.encoder.denominator}" if self.integer else ""
         what = f"smoothing: a row of {self.encoder.window} samples' weights for each place of a window{over}"
         return Constant("smoothing", ctype, weights, what)
@@ -138,15 +132,15 @@ class CrossingPlan(EncoderPlan):
         ]
         if encoder.smoothing:
             lines += [
-                f" * The signal is smoothed (Savitzky-Golay, {encoder.smoothing} samples, order 3), so a step is late by "
-                f"{encoder.late} samples: none is ready before {encoder.smoothing} samples are in, then "
-                f"{encoder.late + 1}, then one a sample. At the end of a signal, {name}_encoder_end readies the rest.",
+                f" * The signal is smoothed (Savitzky-Golay, {encoder.smoothing} samples, order 3), so a step is "
+                f"{encoder.late} samples late: none is ready before {encoder.smoothing} samples are in, then "
+                f"{encoder.late + 1}, then one per sample. At the end of a signal, {name}_encoder_end makes the rest ready.",
             ]
         lines += [
             f" * Level crossing: {_RULES[encoder.crossing.rule]}; none at the first step.",
-            " * For each channel 2 inputs: rises, falls.",
+            " * Each channel gives 2 inputs: rises, falls.",
             f" * {self._unit(up, down)}",
-            f" * RAM {self.ram_bytes} bytes an encoder; a step takes {adds} additions and {multiplies} multiplications. */",
+            f" * RAM {self.ram_bytes} bytes per encoder; a step takes {adds} additions and {multiplies} multiplications. */",
             f"#define {upper}_CHANNELS {self.channels}",
         ]
         if encoder.std is not None:
@@ -174,25 +168,26 @@ class CrossingPlan(EncoderPlan):
         if self.running:
             clamped = f" Samples are integers, clamped to +-{encoder.limit}." if self.integer else ""
             return (
-                f"Thresholds follow each channel: {up} and {down} times its mean change from a sample to the next, of all so "
-                f"far, then with a time constant of {encoder.running().horizon} samples. Offset and gain do not matter.{clamped}"
+                f"Thresholds follow each channel: {up} and {down} times its mean change from a sample to the next, over all "
+                f"so far, later with a time constant of {encoder.running().horizon} samples. Offset and gain do not "
+                f"matter.{clamped}"
             )
         if self.integer:
             over = f" x {encoder.denominator}" if encoder.denominator > 1 else ""
             text = (
-                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples are integers of any unit, "
-                f"as a converter gives them, clamped to +-{encoder.limit}; the deviation is in that unit"
+                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples are integers in any unit, "
+                f"as a converter gives them, clamped to +-{encoder.limit}; the deviation is in the same unit"
             )
         else:
             text = f"{up} and {down} times its standard deviation, in the signal's unit"
         text = f"up, down: a channel's thresholds, {text}"
         if encoder.std is None:
-            return f"{text}. The network was trained on standardised channels; a mean does not matter."
+            return f"{text}. The network was trained on standardised channels; the mean does not matter."
         stds = ", ".join(f"{value:g}" for value in encoder.std)
-        return f"{text}: {upper}_UP and {upper}_DOWN for deviations of {stds}. A mean does not matter."
+        return f"{text}: {upper}_UP and {upper}_DOWN for deviations of {stds}. The mean does not matter."
 
     def _running(self, cast: str, zero: str) -> str:
-        """C within the loop over channels: spikes by thresholds that follow the signal."""
+        """C within the loop over channels: spikes for thresholds that follow the signal."""
         up, down, one = self.encoder.multiples(self.integer)
         horizon, ctype = self.encoder.running().horizon, self.sample
         rounded, move = ("encoder->total[c]", "(value - encoder->level[c])")
@@ -291,7 +286,7 @@ void {name}_encoder_init({name}_encoder *encoder{self._told})
         product = f"{'(int32_t)' if integer else ''}row[k] * encoder->last[k][c]"
         whole = f"encoder->last[encoder->next][c]{f' * {self.encoder.denominator}' if integer else ''}"
         return f"""\
-{head}/* next and stop: places of the window, the newest samples, whose steps are ready. */
+{head}/* The window has the newest samples; steps are ready for its places from next up to, but not including, stop. */
 void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS])
 {{
     int c, k;
@@ -314,7 +309,7 @@ void {name}_encoder_end({name}_encoder *encoder)
     encoder->stop = {window};
 }}
 
-/* A signal that ended before the window was full is left as it is. */
+/* A signal that ended before the window was full is not smoothed. */
 {encode}
 {full}    const {table.ctype} *row = smoothing + {window} * encoder->next;
     int c, k;

@@ -1,7 +1,7 @@
 """The Fourier transform of the C library: of complex numbers, of any length, in place, prime by prime (Cooley and Tukey 1965).
 
-Real samples are transformed as half as many complex ones; so the table ``cosines``, a turn of a circle, has two entries for each
-of these, a multiple of four in all.
+Real samples are transformed as half as many complex ones, so the table ``cosines``, a turn of a circle, has two entries for each
+complex number, a multiple of four in all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def transform(points: int) -> str:
 
 
 _TRANSFORM = """\
-/* Of p numbers that lie span apart, each turned by so many parts of a circle times its number: their Fourier transform. */
+/* The Fourier transform of p numbers that lie span apart, the q-th of them turned by q times turn parts of a circle. */
 static void combine(float *re, float *im, int span, int p, int turn)
 {{
     float a[{most}], b[{most}], sum_a, sum_b;

@@ -6,6 +6,8 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
+from .arrays import number
+
 if TYPE_CHECKING:
     from .arrays import Matrix
     from .plan import Plan
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 _WIDTH = 118
 
 ARITHMETIC = """\
-/* Fixed-point arithmetic. Every result saturates in int32; products are rounded half up. It relies on negative
- * numbers being shifted arithmetically, as every compiler in use does; this line checks it. */
+/* Fixed-point arithmetic. Every result saturates in int32; products are rounded half up. It relies on arithmetic shifts
+ * of negative numbers, as every compiler in use makes them; this line checks it. */
 typedef char srnn_shifts_are_arithmetic[((int64_t)-3 >> 1) == -2 ? 1 : -1];
 
 static inline int32_t saturated(int64_t x)
@@ -61,12 +63,12 @@ static inline int32_t narrow(int32_t a, int shift, int32_t max)
 
 
 _BOUND = re.compile(r"(?<=\w) (?=\*?\w)")
-"""The blank between a type and what has it, and after a keyword."""
+"""The blank between a type and its name, and after a keyword."""
 
 
 def folded(text: str) -> str:
-    """C text without very long lines: broken at blanks, the rest indented further, or after the star of a comment. A name stays
-    with its type, and the end of a comment with its last word; a macro goes on in the next line only behind a backslash."""
+    """C text without very long lines: they are broken at blanks, and the rest is indented further, or follows the star of a
+    comment. A name stays with its type, and the end of a comment with its last word; a macro continues after a backslash."""
     lines, comment = [], False
     for line in text.split("\n"):
         comment = comment or line.startswith("/* ")
@@ -85,7 +87,7 @@ def folded(text: str) -> str:
 
 
 def used_arithmetic(text: str) -> str:
-    """ARITHMETIC without the functions that ``text`` does not call: a compiler warns of these."""
+    """ARITHMETIC without the functions that ``text`` does not call: compilers warn about unused ones."""
     kept: list[str] = []
     for block in reversed(ARITHMETIC.split("\n\n")):
         name = re.search(r"static inline int32_t (\w+\()", block)
@@ -95,52 +97,50 @@ def used_arithmetic(text: str) -> str:
 
 
 def row_name(kind: str, sparse: bool) -> str:
-    """Of the function that ``row_function`` writes."""
+    """The name of the function that ``row_function`` writes."""
     return "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])
 
 
 def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
-    """The C function that adds the rows of weights, as the matrix has them, of all neurons whose output is not zero.
+    """The C function that adds the rows of weights, in the matrix's own packing, of all neurons whose output is not zero.
 
     kind: any, input or spike.
     """
-    weight = "int8_t" if plan.integer else "float"
-    zero, one = ("0", "1") if plan.integer else ("0.0f", "1.0f")
-    cast = "(int32_t)" if plan.integer else ""  # where an int has 16 bits, the product needs more
+    weight, cast = (
+        ("int8_t", "(int32_t)") if plan.integer else ("float", "")
+    )  # where an int has 16 bits, a product needs more
     if matrix.sparse:
         start_type, target_type = (constant.ctype for constant in matrix.constants[:2])
         parameters = f"const {start_type} *start, const {target_type} *to, const {weight} *weights"
         loop, target = "for (k = start[j]; k < start[j + 1]; k++)", "to[k]"
         width = "start[j + 1] - start[j]"
-        declare = f"    int j;\n    {start_type} k;\n\n    for (j = 0; j < count; j++) {{\n"
+        declare = f"    int j;\n    {start_type} k;\n\n    for (j = 0; j < count; j++) {{"
     else:
         parameters = f"int size, const {weight} *weights"
-        loop, target = "for (k = 0; k < size; k++)", "k"
-        width = "size"
-        declare = "    int j, k;\n\n    for (j = 0; j < count; j++, weights += size) {\n"
-    body = [
-        f"        if (presynaptic[j] == {zero})",
-        "            continue;",
-        "        COUNT(events, 1);",
-        f"        COUNT(synaptic_adds, {width});",
-    ]
+        loop, target, width = "for (k = 0; k < size; k++)", "k", "size"
+        declare = "    int j, k;\n\n    for (j = 0; j < count; j++, weights += size) {"
+    ending = ", times that output; a spike is 1."
+    body = f"""\
+        if (presynaptic[j] == {number(1, plan.number)}) {{
+            {loop}
+                sums[{target}] += weights[k];
+        }} else {{
+            COUNT(synaptic_multiplies, {width});
+            {loop}
+                sums[{target}] += {cast}presynaptic[j] * weights[k];
+        }}"""
     if kind == "spike":
-        body += [f"        {loop}", f"            sums[{target}] += weights[k];"]
-    else:
-        body += [
-            f"        if (presynaptic[j] == {one}) {{",
-            f"            {loop}",
-            f"                sums[{target}] += weights[k];",
-            "        } else {",
-            f"            COUNT(synaptic_multiplies, {width});",
-            f"            {loop}",
-            f"                sums[{target}] += {cast}presynaptic[j] * weights[k];",
-            "        }",
-        ]
-    comment = "/* sums += the weights of every presynaptic neuron whose output is not zero"
-    comment += ". */" if kind == "spike" else ", times that; a spike is 1. */"
-    return (
-        f"{comment}\n"
-        f"static void {row_name(kind, matrix.sparse)}({plan.number} *sums, {parameters}, "
-        f"const {ctype} *presynaptic, int count)\n{{\n{declare}" + "\n".join(body) + "\n    }\n}\n"
-    )
+        ending, body = ".", f"        {loop}\n            sums[{target}] += weights[k];"
+    return f"""\
+/* sums += the weights of every presynaptic neuron whose output is not zero{ending} */
+static void {row_name(kind, matrix.sparse)}({plan.number} *sums, {parameters}, const {ctype} *presynaptic, int count)
+{{
+{declare}
+        if (presynaptic[j] == {number(0, plan.number)})
+            continue;
+        COUNT(events, 1);
+        COUNT(synaptic_adds, {width});
+{body}
+    }}
+}}
+"""

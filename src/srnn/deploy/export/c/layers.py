@@ -31,23 +31,23 @@ class StepFunction:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer as C text: the frozen layer, and of each of its arrays the name, type and packing that it has in C."""
+    """One layer as C text: the frozen layer, and the name, type and packing that each of its arrays has in C."""
 
     name: str
     layer: FrozenLayer
     equations: Record
-    """Of its neuron, under names of C."""
+    """The equations of its neuron, with names that C can use."""
     matrices: tuple[Matrix, ...]
     bias: Constant
     scaling: Constant | None
-    """int8: what makes a current of a sum."""
+    """int8: what turns a sum into a current."""
     coefficients: dict[str, Constant | str]
-    """Of the step's own parameters: an array, or one literal for all neurons."""
+    """Each of the step's own parameters: an array, or one literal for all neurons."""
     step: StepFunction
     state: tuple[tuple[str, str], ...]
     """(C type, name) of the arrays of ``size`` numbers."""
     sent: tuple[Sent, Sent]
-    """What the layer is sent from below, and by itself one step earlier."""
+    """What the layer below sends, and what the layer itself sent one step earlier."""
     rings: tuple[Ring, ...]
     """With delays, what is under way."""
 
@@ -64,7 +64,7 @@ class LayerPlan:
 
     @property
     def read(self) -> list[tuple[Matrix, str, Sent]]:
-        """Each matrix, the array in C of what arrives at it in a step, and what was sent for that."""
+        """Each matrix, the C array of what arrives at it in a step, and what was sent."""
         arrays = {ring.sent: ring.arrived for ring in self.rings}
         return [
             (matrix, arrays.get(sent, sent.values), sent)
@@ -76,7 +76,7 @@ class LayerPlan:
         return self.state[-1][1] == "s"
 
     def coefficient(self, name: str) -> str:
-        """That of neuron h, in C."""
+        """The coefficient of neuron h, in C."""
         value = self.coefficients[name]
         return value if isinstance(value, str) else f"{value.name}[h]"
 
@@ -91,7 +91,7 @@ def plan_layer(
     layer: FrozenLayer, name: str, below: Sent, types: tuple[str, str], delay_type: str, functions: dict[str, StepFunction],
     dense: bool,
 ) -> LayerPlan:  # fmt: skip
-    """The plan of one layer. ``functions``: those of the layers before, by their text; ``dense``: no matrix is compressed."""
+    """The plan of one layer. ``functions``: those of the earlier layers, by their text; ``dense``: no matrix is compressed."""
     integer = isinstance(layer, IntegerLayer)
     weight, value = ("int8_t", "int32_t") if integer else ("float", "float")
     sources = ("input", "self") if name == "layer0" else ("below", "self")
@@ -120,8 +120,8 @@ def plan_layer(
         state.append(("uint8_t" if integer and spiking else value, "s"))
     itself, rings = Sent(f"state->{name}.s", state[-1][0], spiking), []
     for key, delays in layer.delays.items():
-        sent, what = (below, "input") if key == "incoming" else (itself, "the layer itself")
-        about = f"{name}, how many further steps what it gets from {what} is under way"
+        sent, what = (below, "its input") if key == "incoming" else (itself, "itself")
+        about = f"{name}, by how many steps what it gets from {what} is delayed"
         rings.append(Ring(key, name, Constant(f"{name}_{key}_delay", delay_type, delays, about), sent))
     return LayerPlan(
         name, layer, own, matrices, bias, scaling, coefficients, step, tuple(state), (below, itself), tuple(rings)
@@ -129,7 +129,7 @@ def plan_layer(
 
 
 def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFunction]) -> StepFunction:
-    """The layer's step, of its equations; one for all layers whose step has the same text."""
+    """The layer's step, from its equations; layers whose steps have the same text share one."""
     neuron = layer.neuron
     variables = own.arguments[: len(neuron.variables())]
     read = {variable: f"*{variable}_at" for variable in variables}
@@ -175,7 +175,7 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
     head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
     text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
     if text not in functions:
-        # Not NAME_step: that of a network called as its neuron is the library's own function.
+        # Not NAME_step: if the network has its neuron's name, that is the library's own function.
         taken = sum(function.name.startswith(f"{neuron.name}_neuron") for function in functions.values())
         name = f"{neuron.name}_neuron" + (f"_{taken}" if taken else "")
         functions[text] = StepFunction(name, parameters, f"static {ctype} {name}{text}", adds, multiplies)

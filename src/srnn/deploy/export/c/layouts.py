@@ -1,4 +1,4 @@
-"""Where an exported network's files lie, and what stands beside them, so that an embedded tool takes the folder as a library.
+"""Where an exported network's files lie, and what stands beside them, so that a tool for devices takes the folder as a library.
 
 The C is the same in all. The example runs the network on a made-up sensor and prints the class of each sequence.
 """
@@ -17,14 +17,14 @@ from .sound import SoundPlan
 Layout = Literal["plain", "arduino", "platformio", "zephyr", "espidf"]
 LAYOUTS: dict[Layout, str] = {
     "plain": "make -C {out} && {out}/{name}{encode} < input.csv",
-    "arduino": "copy {out} to libraries/{name} of your sketchbook; then File > Examples > {name}",
+    "arduino": "copy {out} to libraries/{name} in your sketchbook; then File > Examples > {name}",
     "platformio": "pio run -d {out}/examples/{name} -t exec",
     "zephyr": "west build -b BOARD {out}/samples/{name}",
     "espidf": "idf.py -C {out}/examples/{name} build",
 }
-"""How each is tried; ``encode``: the option with which a program takes a signal."""
+"""How each layout is tried; ``encode``: the option with which a program takes a signal."""
 _METHOD = "https://doi.org/10.1038/s42256-021-00397-w"
-"""The paper that the networks are of: the address that a library of Arduino must have."""
+"""The paper that describes the networks: an Arduino library must have an address."""
 
 
 def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> dict[str, str]:
@@ -43,8 +43,8 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
 
 
 _SENSOR = """\
-/* Stands for a sensor: the value of a channel at a {what}.
- * Read yours here; wait until it is due, if nothing else keeps time. */
+/* Stands in for a sensor: the value of a channel at a {what}.
+ * Read your own here; wait until it is due, if nothing else keeps time. */
 static {ctype} sensor(int {of}, int channel)
 {{
     return ({ctype})({number});
@@ -70,7 +70,7 @@ static const {ctype} up[{upper}_CHANNELS] = {up}, down[{upper}_CHANNELS] = {down
 
 
 def _sensor(plan: Plan) -> tuple[str, str]:
-    """C that stands for the sensor, in the unit of the signal that the network was trained on; and the value of an input."""
+    """C that stands in for the sensor, in the unit of the signal that the network was trained on; and the value of an input."""
     name, upper, spike = plan.name, plan.name.upper(), "(step + channel) % 3 == 0"
     if plan.encoder is not None:
         sensor = _SENSOR.format(
@@ -84,7 +84,7 @@ def _sensor(plan: Plan) -> tuple[str, str]:
             if known
             else dict.fromkeys(("up", "down"), f"{{{', '.join(['500'] * plan.encoder.channels)}}}")
         )
-        whose = "Of the deviations that were stated." if known else "Measure that, and put yours here."
+        whose = "For the deviations that were stated." if known else "Measure that, and put your own here."
         told = _TOLD.format(name=name, upper=upper, ctype=plan.encoder.sample, whose=whose, **names)
         return f"{sensor}\n{told}", ""
     if plan.scale is None or not takes_raw(plan):
@@ -105,7 +105,7 @@ def _endless(plan: Plan) -> bool:
 
 
 def _pause(plan: Plan) -> int:
-    """Milliseconds that an example waits between two classes: of a signal that does not end none may be missed."""
+    """Milliseconds that an example waits between two classes: no sample of a signal that does not end may be missed."""
     return 1 if _endless(plan) else 1000
 
 
@@ -130,7 +130,7 @@ def _example(plan: Plan, about: str, includes: str, main: str) -> str:
         choose = "".join(f"    {line}\n" for line in choose.splitlines())
         feed = _SIGNAL
     if isinstance(encoder, SoundPlan):
-        length = f"#define STEPS {upper}_RATE /* samples: a second */"
+        length = f"#define STEPS {upper}_RATE /* samples: one second */"
     told = ", up, down" if isinstance(encoder, CrossingPlan) and not encoder.running else ""
     begin = f"""\
     {name}_init(&state);
@@ -184,7 +184,7 @@ def _printing(plan: Plan, function: str) -> str:
 
 
 def _exact(plan: Plan) -> list[str]:
-    """Compiler options with which float32 gives the bits that it gives elsewhere: no multiplication is fused with an addition."""
+    """Compiler options with which float32 gives the same bits everywhere: no multiplication is fused with an addition."""
     return [] if plan.integer else ["-ffp-contract=off"]
 
 
@@ -225,8 +225,8 @@ def _platformio(plan: Plan, about: str) -> dict[str, str]:
     return {
         "library.json": json.dumps(library, indent=2) + "\n",
         f"examples/{name}/platformio.ini": (
-            f"; On this machine. For a board give its platform, board and framework, and main.c what that framework calls\n"
-            f"; (of Arduino setup() and loop(): --layout arduino writes such an example).\n[env:native]\n"
+            f"; For this machine. For a board state its platform, board and framework, and give main.c what the framework\n"
+            f"; calls (for Arduino setup() and loop(): --layout arduino writes such an example).\n[env:native]\n"
             f"platform = native\nlib_deps = symlink://../..\n{'build_flags = -lm' if plan.uses_math else ''}\n"
         ),
         f"examples/{name}/src/main.c": _example(plan, about, "#include <stdio.h>\n", main),
@@ -269,7 +269,7 @@ int main(void)
 
 def _espidf(plan: Plan, about: str) -> dict[str, str]:
     name = plan.name
-    # A tick, by default 10 ms, is the least that lets the idle task run, for which the watchdog looks.
+    # A tick, by default 10 ms, is the shortest pause that lets the idle task run, which the watchdog watches.
     pause = "1 /* tick: the idle task must run */" if _endless(plan) else f"pdMS_TO_TICKS({_pause(plan)})"
     main = f"""\
 void app_main(void)

@@ -1,13 +1,13 @@
-"""Learning in C: a network that goes on learning where it lives, in memory of fixed size, without allocation.
+"""Learning in C: a network that goes on learning on the device, in memory of fixed size, without allocation.
 
-What is learnt are the weights and biases of the readout or, by e-prop, those of the one hidden layer, too. They are a struct in
-RAM; what was shipped stays as constants, from which nothing moves further than a bound. It is the delta rule: each parameter
-moves against its gradient. ``Adaptation(optimizer="sgd")`` does the same in Python.
+The weights and biases of the readout learn or, by e-prop, those of the one hidden layer, too. They are a struct in RAM; the
+shipped ones stay as constants, from which nothing moves further than a bound. It is the delta rule: each parameter moves against
+its gradient. ``Adaptation(optimizer="sgd")`` does the same in Python.
 
-Two ways, by the loss:
+There are two ways, depending on the loss:
 
-    each step    learnt from the step's own outputs, by cross-entropy: a label for a step, whenever there is one
-    in the end   ce_mean, ce_spike_count: traces are summed, and one label is told of all steps since the last one
+    each step    from the step's own outputs, by cross-entropy: a label for a step, whenever there is one
+    at the end   ce_mean, ce_spike_count: traces are summed, and one label is given for all steps since the last one
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SUMMED = ("ce_mean", "ce_spike_count")
 
 
 def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, decides: bool) -> None:
-    """SrnnError, in one line, for what cannot learn in C."""
+    """SrnnError for what cannot learn in C."""
     if learn is None:
         return
     if learn not in get_args(Learn):
-        raise SrnnError(f"In C the readout learns, or one hidden layer with it by e-prop, not {learn!r}.")
+        raise SrnnError(f"In C 'readout' can learn, or 'e-prop' (the readout and one hidden layer), not {learn!r}.")
     if format != "float32":
         raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
     if learn == "e-prop" and len(network.layers) != 2:
         raise SrnnError(
-            f"e-prop in C is for one hidden layer, and this network has {len(network.layers) - 1}; --learn readout takes it."
+            f"e-prop in C is for one hidden layer, but this network has {len(network.layers) - 1}; use --learn readout."
         )
     if any(layer.delays for layer in network.layers):
         raise SrnnError(
@@ -52,11 +52,11 @@ def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, dec
 
 @dataclass(frozen=True)
 class Learning:
-    """What is to be written of a network that learns."""
+    """What is to be written for a network that learns."""
 
     name: str
     layers: tuple[LayerLearning, ...]
-    """Those that learn, the readout last."""
+    """The layers that learn, the readout last."""
     loss: LossConfig
 
     @classmethod
@@ -66,14 +66,13 @@ class Learning:
         made = cls(name, tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen), loss)
         if made.summed and len(chosen) > 1 and not made.layers[-1].constant:
             raise SrnnError(
-                f"e-prop in C with the loss {loss.name} needs a readout whose membrane is the output; --learn readout takes this "
-                "network."
+                f"e-prop in C with the loss {loss.name} needs a readout whose membrane is the output; use --learn readout."
             )
         return made
 
     @property
     def summed(self) -> bool:
-        """Whether labels are told in the end, of all steps."""
+        """Whether one label is given at the end, for all steps."""
         return self.loss.name in SUMMED
 
     @property
@@ -81,7 +80,7 @@ class Learning:
         return self.layers[-1]
 
     def of_layer(self, name: str) -> LayerLearning | None:
-        """What a layer learns; None: nothing."""
+        """What the layer of that name learns; None: nothing."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
     # ---- sizes ------------------------------------------------------------------------------------------------------
@@ -101,7 +100,7 @@ class Learning:
 
     @property
     def operations(self) -> dict[str, dict[str, int]]:
-        """Additions, multiplications and calls of expf of a step (beyond the network's own), of a label, and of an update."""
+        """Additions, multiplications and calls of expf for a step (in addition to the network's own), a label and an update."""
         outputs = self.readout.size
         adds, multiplies, exponentials = (
             sum(part) for part in zip(*(layer.operations for layer in self.layers), strict=True)
@@ -142,24 +141,24 @@ class Learning:
             f"{cost['exponentials']} calls of expf"
             for when, cost in operations.items()
         ]
-        told, updated = "after each step whose label is known", "whenever something shall become of it"
+        told, updated = "after each step whose label is known", "whenever the parameters are to change"
         if self.summed:
-            told, updated = "in the end: of all steps since the last label", "then"
+            told, updated = "at the end: the label of all steps since the last one", "then"
         return [
             f"/* Learning: the weights and biases of {what}.",
             " *",
-            f" *     {name}_parameters_init(&parameters);           once: as they were trained; again, to forget",
+            f" *     {name}_parameters_init(&parameters);           once: as they were trained; again: to forget",
             f" *     {name}_init(&state); {name}_traces_init(&traces);     before the first step of every sequence",
-            f" *     {name}_step(&state, &parameters, &traces, input, scores);     0 for the traces: only to run",
+            f" *     {name}_step(&state, &parameters, &traces, input, scores);     0 for the traces: only runs",
             f" *     {name}_learn(&parameters, &traces, label);     {told}",
             f" *     {name}_update(&parameters, &traces, rate, bound);   {updated}",
             " *",
             " * An update moves each parameter by rate times the gradient of the loss, the mean over the labels since the last",
-            " * one, and no tensor further from where it was trained than bound times its norm. A gradient that is not finite is",
-            " * dropped.",
-            " * Both structs are plain numbers: kept as bytes, learning continues from them to the same bits.",
-            f" * RAM {4 * self.parameters} bytes of parameters and {self.trace_bytes} of traces. Beyond what the network itself "
-            f"costs: {'; '.join(costs)}. */",
+            " * update, and no tensor further from its trained values than bound times their norm. A gradient that is not finite",
+            " * is dropped.",
+            " * Both structs are plain numbers: saved and restored as bytes, they let learning continue to the same bits.",
+            f" * RAM {4 * self.parameters} bytes of parameters and {self.trace_bytes} of traces. In addition to the network's "
+            f"own cost: {'; '.join(costs)}. */",
             "typedef struct {",
             *(f"    float {layer.name}[{layer.count}];" for layer in self.layers),
             f"}} {name}_parameters;",
@@ -175,7 +174,7 @@ class Learning:
         ]
 
     def source(self) -> list[str]:
-        """C functions beside those of the layers."""
+        """C functions besides those of the layers."""
         return [self._init(), self._remember(), self._learn(), _MOVE, self._update()]
 
     def _init(self) -> str:
@@ -323,7 +322,7 @@ static int all_finite(const float *x, int count)
     return finite;
 }
 
-/* A step against the gradient, which is then 0; back to the bound where that is passed. */
+/* A step against the gradient, which is then set to 0; back to the bound where that is exceeded. */
 static void move(float *now, const float *first, float *gradient, int count, float rate, float bound)
 {
     float moved = 0.0f, size = 0.0f;

@@ -1,4 +1,4 @@
-"""Names in C: what a library may be called, and what a neuron's author may have called its variables and coefficients."""
+"""Names in C: what a library may be called, and how the variables and coefficients of a neuron's author are renamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAKEN = frozenset(
      "limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
      "tgmath", "time", "wchar", "wctype")
 )  # fmt: skip
-"""Files and targets beside the library's own, and the headers of C, which -I. would hide."""
+"""Files and targets besides the library's own, and the headers of C, which -I. would hide."""
 _DEVICES = re.compile(r"aux|con|nul|prn|(com|lpt)[0-9]", re.IGNORECASE)
 """Names that no file can have on Windows, whatever its ending."""
 _WORDS = _KEYWORDS | frozenset(
@@ -28,14 +28,14 @@ _WORDS = _KEYWORDS | frozenset(
      "h", "j", "z", "psi", "drive", "own_weight", "state", "parameters", "traces", "input",
      "sum", "filtered", "incoming", "arriving", "incoming_turn", "arriving_turn", "bias", "scale", "slopes")
 )  # fmt: skip
-"""What equations cannot call their numbers: words of C, of C++, which reads the header too, and of the library itself."""
+"""Names that equations cannot have in C: words of C, of C++, which reads the header too, and of the library itself."""
 _RESERVED = re.compile(r"_[A-Z_]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY|\w+_(at|delay)|from_\w+|\w+_by_\w+")
-"""Keywords of later C, macros of the headers that a library includes, and what it makes of other names."""
+"""Keywords of later C, macros of the headers that a library includes, and names that it makes from others."""
 _NAME_LENGTH = 31
 
 
 def identifier(text: str) -> str:
-    """A name for ``export_c`` made of any text, such as a model's name."""
+    """A name for ``export_c`` from any text, such as a model's name."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
     name = name if name[:1].isalpha() else f"net_{name}".rstrip("_")
@@ -46,12 +46,13 @@ def check_name(name: str) -> None:
     """SrnnError unless it may begin C identifiers."""
     if not isinstance(name, str) or not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_NAME_LENGTH - 1}}}", name):
         raise SrnnError(
-            f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, {_NAME_LENGTH} in all (--name)."
+            f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, at most {_NAME_LENGTH} in all "
+            "(--name)."
         )
     if _is_taken(name):
         raise SrnnError(
-            f"A library cannot be called {name!r}: that is a word of C, a device of Windows, or a file, target or header that it "
-            "needs (--name)."
+            f"A library cannot be called {name!r}, which is a keyword of C, a device of Windows, or a file, target or header "
+            "that the library needs; choose another --name."
         )
 
 
@@ -60,7 +61,7 @@ def _is_taken(name: str) -> bool:
 
 
 def in_c(own: Record) -> Record:
-    """The record of equations under names that C can have for them: those of its author, as far as that goes."""
+    """The record of equations with names that C can use: the author's own, as far as possible."""
     taken = {"s"}  # what the layer calls its emission, too
     names = {name: name if name == "s" else unused(_free(name), taken) for name in own.arguments}
     made = dict[Node, Node]()
@@ -74,7 +75,7 @@ def in_c(own: Record) -> Record:
 
 
 def _free(name: str) -> str:
-    """Letters that are not ASCII are written out, tau for a Greek one."""
+    """The name with letters that are not ASCII written out, tau for a Greek one."""
     letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
     plain = "".join(letter if letter.isascii() else _written_out(letter) for letter in letters)
     return f"{plain}_" if plain in _WORDS or _RESERVED.fullmatch(plain) else plain

@@ -1,4 +1,4 @@
-"""What is to be written, before any text of it: constants, state and operations of every layer."""
+"""What is to be written, before any of its text: constants, state and operations of every layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ....data.signals import CrossingPath, SpeechPath
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
-from .arrays import DTYPES, Constant, index_types
+from .arrays import DTYPES, Constant, index_types, whole_type
 from .decision import DecisionPlan
 from .delays import Sent
 from .encoder import CrossingPlan
@@ -25,7 +25,7 @@ Scale = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole network. ``number``: the C type of sums and state; ``input``: of the network's input."""
+    """A whole network. ``number``: the C type of sums and states; ``input``: that of the network's input."""
 
     name: str
     network: FrozenNetwork
@@ -36,11 +36,11 @@ class Plan:
     scale: Scale | None = None
     """(means, standard deviations) of the channels by which the input was scaled in training."""
     learning: Learning | None = None
-    """What of it continues to learn."""
+    """What continues to learn."""
 
     @property
     def learnt(self) -> tuple[str, str, str]:
-        """What a program needs for NAME_step where the network learns: a declaration, its initialisation, arguments."""
+        """What a program needs for NAME_step if the network learns: a declaration, its initialisation, arguments."""
         if self.learning is None:
             return "", "", ""
         name = self.name
@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def state_width(self) -> int:
-        """Bits of a kept number."""
+        """Bits of a number of the state."""
         layer = self.network.layers[0]
         return layer.width if isinstance(layer, IntegerLayer) else 32
 
@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def encoder(self) -> CrossingPlan | SoundPlan | None:
-        """What makes the input of a signal, where the network brings that along."""
+        """What turns a signal into the input, if the network brings it along."""
         signal = self.network.signal
         if isinstance(signal, SpeechPath):
             return SoundPlan(self.name, signal, self.input_bits)
@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def decision(self) -> DecisionPlan | None:
-        """What makes a class of the outputs, where the rule is known."""
+        """What turns the outputs into a class, if the rule is known."""
         if self.rule is None:
             return None
         bits = self.network.output_bits if isinstance(self.network, IntegerNetwork) else None
@@ -95,13 +95,13 @@ class Plan:
 
     @property
     def flash_bytes(self) -> int:
-        """Of all constants and class names; code is not counted."""
+        """The bytes of all constants and class names; code is not counted."""
         names = self.decision.flash_bytes if self.decision else 0
         return sum(constant.bytes for constant in self.constants()) + names
 
     @property
     def state_bytes(self) -> int:
-        """Of one state."""
+        """The bytes of one state."""
         return self.state_dtype().itemsize
 
     def state_dtype(self) -> np.dtype[Any]:
@@ -114,7 +114,7 @@ class Plan:
 
     @property
     def ram_bytes(self) -> int:
-        """Of one state, and of one encoder and one decision where there are such."""
+        """The bytes of one state, and of one encoder and one decision if there are any."""
         return self.state_bytes + sum(part.ram_bytes for part in (self.encoder, self.decision) if part)
 
     @property
@@ -124,7 +124,7 @@ class Plan:
         return [*names, *(["encoder_adds", "encoder_multiplies"] if self.encoder else [])]
 
     def operations(self) -> dict[str, int]:
-        """Of one step in the worst case, in which every presynaptic neuron spikes."""
+        """Those of one step in the worst case, in which every presynaptic neuron spikes."""
         neurons = [(layer.layer.size, layer.step) for layer in self.layers]
         # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does not spike is multiplied.
         sending = [layer.layer.neuron.emission != "spike" for layer in self.layers]
@@ -166,10 +166,10 @@ class Plan:
 
 
 def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
-    """What an LSTM with the same layers, and a linear readout, would take in the same way; by counting, not by building one.
+    """What an LSTM with the same layers and a linear readout would take if written in the same way: counted, not built.
 
-    Each of its layers has 4 gates with one bias (biases: 4 bytes a number); it keeps a cell and an output for each unit, and
-    needs room for the gates of its largest layer.
+    Each of its layers has 4 gates with one bias (biases: 4 bytes each); it keeps a cell and an output for each unit, and needs
+    room for the gates of its largest layer.
     """
     weights = biases = state = widest = 0
     for layer in network.layers[:-1]:
@@ -190,8 +190,8 @@ def make_plan(
     network: FrozenNetwork, name: str = "network", rule: DecisionRule | None = None, scale: Scale | None = None,
     learn: Learn | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan of a network, float32 or (an IntegerNetwork) int8, of the rule by which it decides, of its input's scale, and of
-    what learns."""
+    """The plan of a network, float32 or (an IntegerNetwork) int8. ``rule``: how it decides; ``scale``: of its input, as in
+    ``Plan``; ``learn``: what learns."""
     if rule is not None:
         rule.check(network.outputs)
     integer = isinstance(network, IntegerNetwork)
@@ -201,14 +201,13 @@ def make_plan(
     if isinstance(network, IntegerNetwork):
         input_type = "int8_t" if network.inputs_as.bound == 128 else "int16_t"
     longest = max((int(delays.max()) for layer in network.layers for delays in layer.delays.values()), default=0)
-    delay_type = "uint8_t" if longest < 2**8 else "uint16_t"
     layers = list[LayerPlan]()
     for index, layer in enumerate(network.layers):
         last = index == len(network.layers) - 1
         learns = learn == "e-prop" or (last and learn is not None)
         below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
         own = "readout" if last else f"layer{index}"
-        layers.append(plan_layer(layer, own, below, types, delay_type, functions, dense=learns))
+        layers.append(plan_layer(layer, own, below, types, whole_type(longest), functions, dense=learns))
     if network.signal is not None:
         network.signal.check_c(integer)
     learning = None if learn is None or rule is None else Learning.of(name, tuple(layers), learn, rule.loss)

@@ -10,17 +10,13 @@ from .encoder import CrossingPlan
 from .plan import Plan
 from .reading import reader, readers, takes_raw
 
-_SCORES = "The readout's outputs go to standard output, a line a step."
+_SCORES = "The readout's outputs go to standard output, a line per step."
 _RAW = """\
- *   --raw             numbers are as the library takes them; else they are the sensor's or training's, and are converted
+ *   --raw             numbers are as the library takes them; otherwise the sensor's or training's, which are converted
 """
 _RAW_OPTION = """\
         else if (!strcmp(argv[i], "--raw"))
             raw = 1;
-"""
-_SOUND_USAGE = """ *   --encode          the input is sound, a line a sample: integers of 16 bits
-"""
-_RUNNING_USAGE = """ *   --encode          the input is a signal, a line a sample
 """
 _ENCODE_OPTION = """\
         else if (!strcmp(argv[i], "--encode"))
@@ -45,7 +41,7 @@ def makefile(plan: Plan) -> str:
 # make {name}_checked   the same, with address and undefined-behaviour sanitizers
 CC ?= cc
 CFLAGS ?= -std=c99 -O2 -Wall -Wextra
-# Whatever CFLAGS are: with it float32 gives the bits that it gives elsewhere.
+# Whatever CFLAGS is: with this, float32 gives the same bits everywhere.
 EXACT = -ffp-contract=off
 
 {name}: {name}_main.c {name}.c {name}.h {name}_weights.h
@@ -65,7 +61,7 @@ clean:
 
 
 def main_c(plan: Plan) -> str:
-    """A program that runs the network on what it reads, for trying it and for tests."""
+    """A program that runs the network on what it reads, to try it, and for tests."""
     name, upper = plan.name, plan.name.upper()
     score, cast = ("%ld", "(long)") if plan.integer else ("%.9g", "(double)")
     encode, decide = _encoding(plan), _deciding(plan)
@@ -74,11 +70,11 @@ def main_c(plan: Plan) -> str:
     counted = ", ".join(rf"\"{what}\": %lu" for what in (*plan.counted, "state_bytes"))
     counts = ", ".join(f"{name}_counts.{what}" for what in plan.counted)
     return f"""\
-/* Tries the network {name} on standard input, a line of {upper}_INPUTS numbers a step. {decide["about"] or _SCORES}
- * Input that is not such a line ends the program with exit code 2, and it says which line.
+/* Tries the network {name} on standard input, a line of {upper}_INPUTS numbers per step. {decide["about"] or _SCORES}
+ * Input that is not such a line ends the program with exit code 2 and a message that says which line it is.
  *
 {decide["usage"]}{_RAW if raw else ""}\
- *   --steps N         begin anew every N steps (several signals of one length, one after the other)
+ *   --steps N         begin again every N steps (several signals of one length, one after the other)
  *   --binary          input and scores are raw {name}_input and {name}_score, not text
  *   --trace           after the scores of a step, the raw state (with --binary)
  *   --state FILE      begin with this raw state
@@ -170,7 +166,7 @@ int main(int argc, char **argv)
 {initialisation}\
     if (state_file) {{
         FILE *file = fopen(state_file, "rb");
-        /* Any bytes are safe as a state; a file of another size is of another network. */
+        /* Any bytes are safe as a state; a file of another size belongs to another network. */
         const int whole = file && fread(&first, sizeof first, 1, file) == 1 && getc(file) == EOF && !ferror(file);
         if (file)
             fclose(file);
@@ -195,14 +191,14 @@ int main(int argc, char **argv)
 
 
 def _deciding(plan: Plan) -> defaultdict[str, str]:
-    """What NAME_main.c has more when the library decides, part by part: it prints classes."""
+    """What NAME_main.c also has, part by part, when the library decides: it prints classes."""
     if plan.decision is None:
         return defaultdict(str)
     name, upper, per_step = plan.name, plan.name.upper(), plan.decision.rule.per_step
     when = (
-        "where the class changes, that step and the class"
+        "wherever the class changes: that step and the class"
         if per_step
-        else "at the end of a sequence, its last step and its class"
+        else "at the end of each sequence: its last step and its class"
     )
     finish = """\
 /* The sequence's class, at its end. */
@@ -223,7 +219,7 @@ static void finish(void)
         about=f"A line of output\n * {when}, with a tab between them; steps count from 0.",
         usage="""\
  *   --every           a line for every step, of the sequence so far
- *   --scores          instead, the readout's outputs, a line a step
+ *   --scores          the readout's outputs instead, a line per step
 """,
         variables=f"""\
 static {name}_decision decision;
@@ -245,7 +241,7 @@ static unsigned long steps_read; /* of the sequence */
 """,
         end="" if per_step else "    finish();\n",
         functions=f"""\
-/* A line of output, at once. A name cannot end it. */
+/* A line of output, written at once. No name can break it. */
 static void say(void)
 {{
     const char *at;
@@ -267,18 +263,17 @@ static void decide(const {name}_score *scores)
 
 
 def _encoding(plan: Plan) -> defaultdict[str, str]:
-    """What NAME_main.c has more when the library has an encoder, part by part: the input is a signal, with --encode."""
+    """What NAME_main.c also has, part by part, when the library has an encoder: with --encode the input is a signal."""
     if plan.encoder is None:
         return defaultdict(str)
     name, upper, ctype = plan.name, plan.name.upper(), plan.encoder.sample
     end = f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
     parameters = arguments = ""
-    own = defaultdict[str, str](str, usage=_SOUND_USAGE, options=_ENCODE_OPTION)
-    if isinstance(plan.encoder, CrossingPlan):
-        own["usage"] = _RUNNING_USAGE
-        if not plan.encoder.running:
-            own |= _thresholds(plan.encoder)
-            parameters, arguments = f", const {ctype} *up, const {ctype} *down", ", up, down"
+    what = "sound, a line per sample: integers of 16 bits" if plan.encoder.floating else "a signal, a line per sample"
+    own = defaultdict[str, str](str, usage=f" *   --encode          the input is {what}\n", options=_ENCODE_OPTION)
+    if isinstance(plan.encoder, CrossingPlan) and not plan.encoder.running:
+        own |= _thresholds(plan.encoder)
+        parameters, arguments = f", const {ctype} *up, const {ctype} *down", ", up, down"
     return own | {
         "reader": reader("signal_read", ctype, ctype, f"{upper}_CHANNELS"),
         "functions": f"""\
@@ -294,7 +289,7 @@ static void end({name}_encoder *encoder)
 {{
 {end}}}
 
-/* A signal on standard input; begins anew every so many samples. */
+/* A signal on standard input; begins again every so many samples. */
 static void run_signal(long steps{parameters})
 {{
     static {name}_encoder encoder;
@@ -322,10 +317,10 @@ static void run_signal(long steps{parameters})
 
 
 def _thresholds(plan: CrossingPlan) -> dict[str, str]:
-    """What it has more when the encoder is told the deviations of its channels."""
+    """What it also has when the encoder is given the deviations of its channels."""
     encoder, upper, ctype = plan.encoder, plan.name.upper(), plan.sample
     channels = counted(plan.channels, "channel")
-    told = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
+    told = "" if encoder.std is None else f" (stated: {' '.join(f'{value:g}' for value in encoder.std)})"
     up, down = (
         f"rounded_up({value!r} * {encoder.denominator} * std)"
         if plan.integer
@@ -336,7 +331,7 @@ def _thresholds(plan: CrossingPlan) -> dict[str, str]:
         "usage": f""" *   --encode STD ...  the input is a signal of {channels} with standard deviations{told}
 """,
         "functions": f"""\
-{_ROUNDED_UP if plan.integer else ""}/* Thresholds of the deviations that follow --encode; 0 if these are no positive numbers. */
+{_ROUNDED_UP if plan.integer else ""}/* Thresholds for the deviations after --encode; 0 if these are not positive numbers. */
 static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
 {{
     int c;

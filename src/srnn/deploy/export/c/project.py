@@ -53,12 +53,12 @@ def export_c(
         out: folder to be made; new or empty.
         name: C identifier: prefix of files, functions and types.
         format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
-        learn: what continues to learn on the device: "readout", or with it one hidden layer by "e-prop"; see ``learning``.
+        learn: what continues to learn on the device: "readout", or also one hidden layer, by "e-prop"; see ``learning``.
         layout: for which tool the folder is a library, see ``layouts``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
-        encoder: what makes the inputs of a signal, to be part of the library (``task.signal()``).
+        encoder: what turns a signal into inputs, to be part of the library (``task.signal()``).
         decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
             it the library ends with the readout's outputs.
         scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
@@ -66,21 +66,21 @@ def export_c(
         inputs: for the header of a network without an encoder: what the inputs of a step are.
 
     Returns: sizes and operations, as written to NAME.json.
-    Raises SrnnError for a network that cannot be exported so, a bad name, or a folder that cannot be written.
+    Raises SrnnError for a network that cannot be exported like this, a bad name, or a folder that cannot be written.
     """
     out = Path(out)
     check_name(name)
     check_out(out)
     if format not in ("float32", "int8"):
-        raise SrnnError(f"The C export knows the formats float32 and int8, not {format!r}.")
+        raise SrnnError(f"The format of C must be float32 or int8, not {format!r}.")
     if layout not in LAYOUTS:
         raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
         raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
-        raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
+        raise SrnnError("The width of states belongs to --format int8; float32 keeps states in float32.")
     if encoder is not None and isinstance(network, FrozenNetwork):
-        raise SrnnError("The encoder of what device_network made is given there: device_network(net, encoder).")
+        raise SrnnError("The encoder for a network from device_network is given there: device_network(net, encoder).")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
     check_learning(device, learn, format, decision is not None)
@@ -98,12 +98,12 @@ def export_c(
     with whole_folder(out) as folder:  # all files, or no folder
         for file, content in arranged(layout, plan, text, files).items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_bytes(content.encode())  # of text Windows changes the ends of lines
+            (folder / file).write_bytes(content.encode())  # written as text, its line ends would change on Windows
     return report
 
 
 def one_comment(about: str) -> str:
-    """A text that cannot end the comment in which it stands: no */, also not where a trigraph or a backslash joins two lines."""
+    """A text that cannot end the comment in which it stands: no */, not even where a trigraph or a backslash joins two lines."""
     return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
 
 
@@ -118,5 +118,5 @@ def describe(network: FrozenNetwork) -> str:
 def check_out(out: Path) -> None:
     """SrnnError unless the folder is new or empty."""
     check_folder(out)
-    if out.is_dir() and any(out.iterdir()):  # nothing can be put in the place of such a one
+    if out.is_dir() and any(out.iterdir()):  # a folder with something in it cannot be replaced
         raise SrnnError(f"The output folder {out} is not empty; choose another --out.")

@@ -1,4 +1,4 @@
-"""What NAME_main.c reads: lines of numbers or raw ones, converted for an int8 library; anything else ends the program."""
+"""What NAME_main.c reads: lines of numbers, or raw ones, converted for an int8 library; anything else ends the program."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ static int16_t converted(double number)
 
 
 def takes_raw(plan: Plan) -> bool:
-    """Whether numbers of text are scaled or converted before the network takes them."""
+    """Whether numbers in text are scaled or converted before the network takes them."""
     return bool(plan.input_bits) or (plan.scale is not None and not plan.integer)
 
 
 def readers(plan: Plan) -> str:
-    """What reads the input, and ends the program when that is not what it should be."""
+    """C that reads the input, and ends the program when it is not what it should be."""
     text, value, upper = "", "", plan.name.upper()
     if takes_raw(plan):
         value = "values[i]"
@@ -51,7 +51,7 @@ static int read_raw(void *numbers, size_t size)
     return found > 0;
 }}
 
-/* The next line of text that is not empty: so many numbers with commas or blanks between them. 0 at the end of the input. */
+/* The next line of text that is not empty: count numbers with commas or blanks between them. 0 at the end of the input. */
 static int read_line(double *numbers, int count, int whole, double least, double greatest)
 {{
     char word[64], *rest;
@@ -93,13 +93,13 @@ static int read_line(double *numbers, int count, int whole, double least, double
 
 
 def converter(plan: Plan) -> str:
-    """The C function that makes a number an int8 library's input."""
+    """The C function that turns a number into an int8 library's input."""
     return _CONVERTED.format(scale=f"{2 ** (plan.input_bits or 0)}.0", rounding=rounding("double"))
 
 
 def reader(function: str, ctype: str, base: str, count: str, converted: str = "") -> str:
-    """``base``: the C type that ``ctype`` is. ``converted``: what becomes of a number of text (``values[i]``), unless raw ones
-    are asked for."""
+    """``base``: the C type that ``ctype`` stands for. ``converted``: what a number in text (``values[i]``) becomes, unless raw
+    ones are asked for."""
     floats = "-(double)FLT_MAX, (double)FLT_MAX"
     whole = base.removesuffix("_t").upper()
     bounds = f"0, {floats}" if base == "float" else f"1, {whole}_MIN, {whole}_MAX"

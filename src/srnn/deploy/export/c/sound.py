@@ -1,8 +1,8 @@
 """The front end of a sound network in C: 16-bit samples -> log-mel features and derivatives, as ``SpeechPath`` streams them.
 
 A frame is Hann-weighted; its Fourier transform is that of half as many complex numbers (``fourier``). One table of cosines serves
-all: the window, the turns of the transform, sines a quarter further on.
-All is float32, in a struct of fixed size; the logarithm is <math.h>'s. Python sums in another order, so energies differ by
+for everything: the window, the turns of the transform, and sines, a quarter further on.
+All of it is float32, in a struct of fixed size; the logarithm is <math.h>'s. Python sums in another order, so energies differ by
 rounding; both round log energies to float16, as training did, so nearly all features are equal but for the rounding of their
 scale (tests/deploy/test_export_c_sound.py states how many).
 """
@@ -20,14 +20,14 @@ from ....data.encoders.mel import FLOOR, LogMel, mel_filters
 from ....data.encoders.speech import MIN_SAMPLES_MS
 from ....data.encoders.streaming_speech import check_streamable
 from ....data.signals import SpeechPath
-from .arrays import Constant, Member, number, rounding, struct_bytes, struct_lines
+from .arrays import Constant, Member, number, rounding, struct_bytes, struct_lines, whole_type
 from .encoder import EncoderPlan
 from .fourier import loading, primes, transform
 
 
 @dataclass(frozen=True)
 class SoundPlan(EncoderPlan):
-    """Of log-mel features."""
+    """An encoder of log-mel features."""
 
     encoder: SpeechPath
 
@@ -81,13 +81,13 @@ class SoundPlan(EncoderPlan):
         front, statistics = self.front, self.encoder.statistics
         assert statistics is not None
         _, lower, both = self.bands
-        index = "uint8_t" if self.points <= 2**8 else "uint16_t"
+        index = whole_type(self.points - 1)
         turns = np.cos(2 * np.pi * np.arange(front.window) / front.window)
         tables = [
             Constant("cosines", "float", turns, f"a turn of a circle in {front.window} parts"),
             Constant("loaded", index, loading(self.factors), "where each number lies before its transform"),
             Constant("factors", index, np.array(self.factors), "of the transform"),
-            Constant("band", "uint8_t" if front.mels <= 2**8 else "uint16_t", lower, "the lower band of a frequency"),
+            Constant("band", whole_type(front.mels - 1), lower, "the lower band of a frequency"),
             Constant("in_band", "float", both, "what a frequency's power adds to that band, and to the next"),
             Constant("feature_mean", "float", statistics.mean, "of the training set"),
             Constant("feature_std", "float", statistics.std, "of the training set"),
@@ -112,7 +112,7 @@ class SoundPlan(EncoderPlan):
 
     @property
     def operations(self) -> tuple[int, int]:
-        """Of one step; a division counts as a multiplication, logarithms are not counted."""
+        """Those of one step; a division counts as a multiplication, logarithms are not counted."""
         front, channels = self.front, self.encoder.inputs
         adds, multiplies = front.window, 2 * front.window
         for p in self.factors:
@@ -150,13 +150,14 @@ class SoundPlan(EncoderPlan):
             f" *         {name}_step(&state, input, scores);",
             " *",
             f" * Log energies of {front.mels} mel bands from {front.low:g} to {front.high:g} Hz, of frames of {front.window} "
-            f"samples, {front.hop} apart{derivatives}, scaled by the training set's means and deviations. A step is late by "
-            f"{self.late} samples, from the middle of its frame. At the end of a sound, {name}_encoder_end readies the rest.",
-            f" * Call {name}_encode after each sample, as here: most return 0 at once, one every {front.hop} samples does the "
-            "work of a frame. A sample that is pushed into a full frame, before that call, is dropped. Sound that arrives while "
-            "a frame and its step are computed belongs in a ring buffer of yours, which an interrupt or DMA fills and from which "
-            f"you push; {name}_encoder_push itself must not interrupt {name}_encode.",
-            f" * Arithmetic: float32. RAM {self.ram_bytes} bytes an encoder; a step takes {adds} additions, {multiplies} "
+            f"samples, {front.hop} apart{derivatives}, scaled by the training set's means and deviations. A step is "
+            f"{self.late} samples late, from the middle of its frame. At the end of a sound, {name}_encoder_end makes the rest "
+            "ready.",
+            f" * Call {name}_encode after each sample, as here: most calls return 0 at once, one in {front.hop} does "
+            "the work of a frame. A sample that is pushed into a full frame, before that call, is dropped. Sound that arrives "
+            "while a frame and its step are computed belongs in a ring buffer of your own, which an interrupt or DMA fills and "
+            f"from which you push; {name}_encoder_push itself must not interrupt {name}_encode.",
+            f" * Arithmetic: float32. RAM {self.ram_bytes} bytes per encoder; a step takes {adds} additions, {multiplies} "
             f"multiplications and {front.mels} logarithms. */",
             f"#define {upper}_CHANNELS 1",
             f"#define {upper}_RATE {front.rate}",
@@ -240,7 +241,7 @@ void {name}_encoder_end({name}_encoder *encoder)
         encoder->ended = 1;
 }}
 
-/* Makes frames until a step is ready; 0 where none is. Short sound goes on as silence, until there are {minimum} samples. */
+/* Makes frames until a step is ready; 0 if none is. Short sound continues as silence until there are {minimum} samples. */
 static int ready({name}_encoder *encoder)
 {{
     int i;
@@ -253,7 +254,7 @@ static int ready({name}_encoder *encoder)
         if (encoder->have < needed && (!encoder->ended || end > encoder->have + {half})) {{
             if (encoder->ended != 1)
                 return 0;
-            encoder->ended = 2; /* the last frames, whose window has no more after them */
+            encoder->ended = 2; /* the last frames, which no more follow in their window */
             encoder->next = {middle + 1};
             encoder->stop = {self.width};
             continue;
@@ -309,7 +310,7 @@ int {name}_encode({name}_encoder *encoder, {name}_input input[{upper}_INPUTS])
 """
 
     def _put(self) -> str:
-        """The C function that makes an input of a feature."""
+        """The C function that turns a feature into an input."""
         head = f"static {self.name}_input scaled(float feature, int c)\n{{\n"
         value = "    const float x = (feature - feature_mean[c]) / feature_std[c];\n"
         threshold = self.encoder.ternary
@@ -323,7 +324,7 @@ int {name}_encode({name}_encoder *encoder, {name}_input input[{upper}_INPUTS])
 
 
 _HALF = """\
-/* Rounded to the 11 bits of a float16 (half to even), as training's features were. */
+/* Rounded to the 11 bits of a float16 (half to even), as the features were in training. */
 static float half(float x)
 {
     union { float number; uint32_t bits; } both;

@@ -1,16 +1,17 @@
-"""The C of a plan: NAME.h, NAME_weights.h and NAME.c. Only text is made here."""
+"""The C of a plan: NAME.h, NAME_weights.h and NAME.c."""
 
 from __future__ import annotations
 
 from ....nn.fixedpoint.fixed import INT32_MAX
-from ....nn.fixedpoint.integer import IntegerLayer
+from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from .arrays import number
 from .helpers import folded, row_function, row_name, used_arithmetic
+from .layers import LayerPlan
 from .plan import Plan
 
 
 def header(plan: Plan, about: str, inputs: str = "") -> str:
-    """NAME.h: sizes, types and functions. ``inputs``: what those of a step are."""
+    """NAME.h: sizes, types and functions. ``inputs``: what the inputs of a step are."""
     name, upper = plan.name, plan.name.upper()
     operations = plan.operations()
     network = plan.network
@@ -21,8 +22,8 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
     ]
     encoder, decision = plan.encoder, plan.decision
     analog, spikes = operations["synaptic_multiplies_if_input_is_analog"], operations["synaptic_multiplies"]
-    ram = f"RAM {plan.state_bytes} bytes a state" + (f", {encoder.ram_bytes} an encoder" if encoder else "")
-    ram += f" and {decision.ram_bytes} a decision" if decision else ""
+    ram = f"RAM {plan.state_bytes} bytes per state" + (f", {encoder.ram_bytes} per encoder" if encoder else "")
+    ram += f" and {decision.ram_bytes} per decision" if decision else ""
     encoding = ""
     if encoder is not None:
         encoding = f"; for the encoder {operations['encoder_adds']} and {operations['encoder_multiplies']}"
@@ -31,13 +32,13 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         " *",
         f" * Flash {plan.flash_bytes} bytes of constants, besides code; {ram}.",
         f" * A step takes at most (if every input and neuron spikes) {operations['synaptic_adds']} synaptic additions and "
-        f"{spikes} multiplications ({analog} where inputs are neither 0 nor 1); for the neurons "
+        f"{spikes} multiplications ({analog} if inputs are neither 0 nor 1); for the neurons "
         f"{operations['neuron_adds']} additions and {operations['neuron_multiplies']} multiplications{encoding}. "
         "A build with -DSRNN_COUNT counts what is executed.",
         *_arithmetic_lines(plan),
         *_input_lines(plan, inputs),
         " * Nothing is allocated. A call changes nothing but the structs that it is given, so any number of networks and signals "
-        "run side by side; no struct may be used by two threads, or by a thread and an interrupt, at once.",
+        "can run side by side; no struct may be used by two threads, or by a thread and an interrupt, at once.",
         " *",
         " * Written by 'srnn export c' in C99. */",
         f"#ifndef {upper}_H",
@@ -56,8 +57,8 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         f"typedef {plan.input} {name}_input;",
         f"typedef {score} {name}_score;",
         "",
-        "/* All that a network keeps between two steps, and room for its sums. One for each signal; static or global, not on a "
-        "small stack. */",
+        "/* All that a network keeps between two steps, and room for its sums. Use one for each signal, static or global, not on "
+        "a small stack. */",
         "typedef struct {",
         *structs,
         f"    {plan.number} sums[{plan.widest}];",
@@ -69,10 +70,10 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         *(plan.learning.header() if plan.learning else []),
         "/* One time step. scores: the readout's output at this step, a number for each class. "
         + (
-            f"{name}_decide makes a decision of them. */"
+            f"{name}_decide turns them into a decision. */"
             if decision
-            else "Which class it is depends on the loss that the network was trained with, which this export was not given: "
-            "the largest of this step, or of a sum, a mean or the last over a sequence. */"
+            else "Which class they stand for depends on the loss that the network was trained with, which this export was not "
+            "given: the largest at this step, or the largest sum, mean or last value over a sequence. */"
         ),
         f"void {_step_head(plan)};",
         "",
@@ -83,7 +84,7 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         lines += decision.header()
     lines += [
         "#ifdef SRNN_COUNT",
-        "/* What has been computed since the program began, in all states. */",
+        "/* What has been computed since the program began, over all states. */",
         "typedef struct {",
         f"    unsigned long {', '.join(plan.counted)};",
         f"}} {name}_counts_type;",
@@ -101,22 +102,20 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
 
 
 def _arithmetic_lines(plan: Plan) -> list[str]:
-    if not plan.integer:
+    network = plan.network
+    if not isinstance(network, IntegerNetwork):
         return [
-            " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off results equal "
-            "those of srnn's model to the bit; without, a multiplication may be fused with an addition, and round differently.",
+            " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off the results "
+            "equal those of srnn's model to the bit; without it, a multiplication may be fused with an addition, and then rounds "
+            "differently.",
         ]
-    layers = plan.network.layers
-    bits = ", ".join(
-        f"{layer.name} {own.bits}"  # type: ignore[attr-defined]
-        for layer, own in zip(plan.layers, layers, strict=True)
-    )
-    output_bits = plan.network.output_bits  # type: ignore[attr-defined]
+    layers = [*zip(plan.layers, network.layers, strict=True)]
+    bits = ", ".join(f"{layer.name} {own.bits}" for layer, own in layers)
     kept = []
     if plan.state_width < 32:
         formats = "; ".join(
-            f"{layer.name} {', '.join(map('{} {}'.format, layer.variables, own.kept_bits.values()))}"  # type: ignore[attr-defined]
-            for layer, own in zip(plan.layers, layers, strict=True)
+            f"{layer.name} {', '.join(map('{} {}'.format, layer.variables, own.kept_bits.values()))}"
+            for layer, own in layers
         )
         kept = [
             f" * Between two steps a state is stored in int{plan.state_width}, rounded and clamped; fractional bits: {formats}."
@@ -126,7 +125,7 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
         f" * Arithmetic: integers only{but}; overflow saturates. Weights int8 with a scale for each neuron; state int32.",
         f" * Fractional bits of the state: {bits}.",
         *kept,
-        f" * A score s stands for s / 2^{output_bits}.",
+        f" * A score s stands for s / 2^{network.output_bits}.",
     ]
 
 
@@ -144,12 +143,12 @@ def _input_lines(plan: Plan, inputs: str) -> list[str]:
         what, begin = "samples", f"{begin} and {plan.name}_encoder_init"
     return [
         *lines,
-        f" * All {what} must be finite: a NaN or an infinity stays in the state, and silences neurons, until {begin}.",
+        f" * All {what} must be finite: a NaN or an infinity stays in the state, and silences neurons, until {begin} is called.",
     ]
 
 
 def _scale_lines(plan: Plan) -> list[str]:
-    """What a sensor's signal is scaled by: constants only, so that an integer library stays one."""
+    """By what a sensor's signal is scaled: constants only, so that an integer library stays free of floats."""
     if plan.scale is None:
         return []
     upper = plan.name.upper()
@@ -193,7 +192,7 @@ def source(plan: Plan) -> str:
             seen.add(layer.step.name)
             neuron = layer.layer.neuron
             parts.append(f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n{layer.step.text}")
-    parts += [_layer_function(plan, index) for index in range(len(plan.layers))]
+    parts += [_layer_function(plan, layer) for layer in plan.layers]
     parts += [_init_function(plan), *(plan.learning.source() if plan.learning else []), _step_function(plan)]
     if plan.encoder is not None:
         parts.append(plan.encoder.source())
@@ -209,17 +208,22 @@ def source(plan: Plan) -> str:
     return text + f"\n{plan.decision.names()}" if plan.decision else text  # not folded: a blank may be in a name
 
 
-def _layer_function(plan: Plan, index: int) -> str:
-    layer = plan.layers[index]
-    name, size, state = plan.name, layer.layer.size, f"state->{layer.name}"
-    last = index == len(plan.layers) - 1
+def _arguments(plan: Plan, layer: LayerPlan) -> dict[str, str]:
+    """What the step of a layer takes: names of pointers, and their C types."""
+    types = {"state": f"{plan.name}_state"}
+    if plan.learning and plan.learning.of_layer(layer.name):
+        types |= {"parameters": f"const {plan.name}_parameters", "traces": f"{plan.name}_traces"}
+    if layer is plan.layers[0]:
+        types["input"] = f"const {plan.name}_input"
+    return types | ({"scores": f"{plan.name}_score"} if layer is plan.layers[-1] else {})
+
+
+def _layer_function(plan: Plan, layer: LayerPlan) -> str:
+    size, state, last = layer.layer.size, f"state->{layer.name}", layer is plan.layers[-1]
     learning = plan.learning.of_layer(layer.name) if plan.learning else None
-    arguments = [f"{name}_state *state"]
-    arguments += [f"const {name}_parameters *parameters, {name}_traces *traces"] if learning else []
-    arguments += [f"const {name}_input *input"] if index == 0 else []
-    arguments += [f"{name}_score *scores"] if last else []
-    follow, followed = learning.functions(name) if learning else ([], "")
-    lines = [*follow, f"static void step_{layer.name}({', '.join(arguments)})", "{"]
+    follow, followed = learning.functions(plan.name) if learning else ([], "")
+    arguments = ", ".join(f"{ctype} *{name}" for name, ctype in _arguments(plan, layer).items())
+    lines = [*follow, f"static void step_{layer.name}({arguments})", "{"]
     lines += [f"    {ring.sent.ctype} {ring.arrived}[{ring.presynaptic}];" for ring in layer.rings]
     lines += ["    int h;", ""]
     for ring in layer.rings:
@@ -237,10 +241,8 @@ def _layer_function(plan: Plan, index: int) -> str:
     for place, (matrix, expression, sent) in enumerate(pairs):
         arrays = learning.place(place) if learning else ", ".join(constant.name for constant in matrix.constants)
         width = "" if matrix.sparse else f"{size}, "
-        call = (
-            f"{row_name(sent.kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});"
-        )
-        lines.append(f"    {call}")
+        function = row_name(sent.kind, matrix.sparse)
+        lines.append(f"    {function}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});")
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
     if learning:
@@ -255,14 +257,10 @@ def _layer_function(plan: Plan, index: int) -> str:
         current = "current"
         lines += [f"    COUNT(neuron_adds, {size});", f"    COUNT(neuron_multiplies, {size});"]
     call = [f"&{state}.{variable}[h]" for variable in layer.variables]
-    for parameter in layer.step.parameters:
-        if parameter == "current":
-            call.append(current)
-        elif parameter == "s":
-            call.append(f"{state}.s[h]" + (" != 0" if plan.integer and layer.layer.neuron.emission == "spike" else ""))
-        else:
-            call.append(layer.coefficient(parameter))
-    one, zero = ("1", "0") if plan.integer else ("1.0f", "0.0f")
+    spiked = " != 0" if plan.integer and layer.layer.neuron.emission == "spike" else ""
+    arrives = {"current": current, "s": f"{state}.s[h]{spiked}"}
+    call += [arrives.get(name) or layer.coefficient(name) for name in layer.step.parameters]
+    one, zero = number(1, plan.number), number(0, plan.number)
     emission = {"spike": f"v > {zero} ? {one} : {zero}", "relu": f"v > {zero} ? v : {zero}", "identity": "v"}
     emitted = emission[layer.layer.neuron.emission]
     reads_emission = last and layer.layer.output == "emission"
@@ -300,8 +298,7 @@ def _init_function(plan: Plan) -> str:
             lines.append(f"    state->{layer.name}.{turn}[0] = 0;")
             if ring.name == "arriving":
                 lines.append(ring.call("send"))
-    zero = "0" if plan.integer else "0.0f"
-    lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {zero};", "}\n"]
+    lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {number(0, plan.number)};", "}\n"]
     return "\n".join(lines)
 
 
@@ -314,12 +311,7 @@ def _step_head(plan: Plan) -> str:
 
 def _step_function(plan: Plan) -> str:
     lines = [f"void {_step_head(plan)}", "{"]
-    for index, layer in enumerate(plan.layers):
-        arguments = ["state"] + (
-            ["parameters", "traces"] if plan.learning and plan.learning.of_layer(layer.name) else []
-        )
-        arguments += (["input"] if index == 0 else []) + (["scores"] if index == len(plan.layers) - 1 else [])
-        lines.append(f"    step_{layer.name}({', '.join(arguments)});")
+    lines += [f"    step_{layer.name}({', '.join(_arguments(plan, layer))});" for layer in plan.layers]
     if plan.learning:
         lines += ["    if (traces)", "        remember(traces, scores);"]
     lines += ["    COUNT(steps, 1);", "}\n"]

@@ -1,12 +1,12 @@
 """The traces of a layer in C: how its output depends on its own weights and bias, kept up to date step by step.
 
-They are those of ``training.rules``, made from the Jacobian in the record of the neuron's equations, so that every neuron
-has them without a line of its own.
+They are those of ``training.rules``, made from the Jacobian of the neuron's recorded equations, so no neuron needs code of its
+own for them.
 
-    S_t = M_t S_{t-1} + d_t z_t            a row of S for each state variable, z_t: what arrives at the synapses; 1: the bias
+    S_t = M_t S_{t-1} + d_t z_t            a row of S for each state variable; z_t: what arrives at the synapses, 1 for the bias
     F_t = kept_t F_{t-1} + S_t             e-prop: a hidden layer's, filtered as the readout remembers
 
-Arrays lie as the weights do: a row of a layer's neurons for each presynaptic neuron, and one for the bias.
+Arrays are laid out as the weights are: a row of a layer's neurons for each presynaptic neuron, and one for the bias.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .translate import FloatC
 
 @dataclass(frozen=True)
 class LayerLearning:
-    """What of a layer learns, and how its traces go on."""
+    """What a layer learns, and how its traces are updated."""
 
     layer: LayerPlan
     filtered: bool
@@ -56,12 +56,12 @@ class LayerLearning:
 
     @property
     def output(self) -> str:
-        """Name of the trace of what the layer passes on."""
+        """The name of the trace of the layer's output."""
         return f"{self.name}_filtered" if self.filtered else f"{self.name}_{self.rows[-1]}"
 
     @cached_property
     def rows(self) -> list[str]:
-        """Names of the state's variables (and of s) on which the output depends over time, the output's the last."""
+        """The state's variables (and s) on which the output depends over time; the output itself is the last."""
         names, model = self._state, self.layer.layer
         order = [names[0] if model.output == "membrane" else names[-1]]
         for row in order:
@@ -74,7 +74,7 @@ class LayerLearning:
 
     @cached_property
     def _partials(self) -> dict[tuple[str, str], Node | None]:
-        """What the rows depend on, by (row, column): nodes of the Jacobian; None: on s, through the own weight alone."""
+        """What the rows depend on, by (row, column): nodes of the Jacobian; None: on s, only through the neuron's own weight."""
         neuron = self.layer.layer.neuron
         names, own = self._state, jacobian_record(type(neuron))
         width = len(own.arguments)
@@ -95,14 +95,14 @@ class LayerLearning:
 
     @property
     def constant(self) -> bool:
-        """Whether the output depends on the current of its step always in the same way."""
+        """Whether the output depends on the current of its step in the same way at every step."""
         node, neuron = self._partials.get((self.rows[-1], "current")), self.layer.layer.neuron
         if node is None or self.rows[-1] == "s":
             return False
         return Record(equations(type(neuron)).arguments, (node,)).used <= set(neuron.coefficients)
 
     def slope(self, row: str, column: str) -> str:
-        """A slope of neuron h: a literal, or where it is kept."""
+        """A slope of neuron h: a literal, or the place where it is kept."""
         node = self._partials.get((row, column), as_node(0.0))
         if node is None or row == "s" or column == "s":
             return f"traces->{self.name}_{row}_by_{column}[h]"
@@ -121,7 +121,7 @@ class LayerLearning:
         return [entry for entry in self._entries if self.slope(*entry).startswith("traces->")]
 
     def members(self) -> list[tuple[str, int]]:
-        """(name, length) of its arrays among the traces: of each synapse, and of each neuron."""
+        """(name, length) of its arrays among the traces: those of synapses, then those of neurons."""
         synapses = [f"{self.name}_{row}" for row in self.rows] + ([self.output] if self.filtered else [])
         slopes = [f"{self.name}_{row}_by_{column}" for row, column in self.kept]
         return [*((name, self.count) for name in (*synapses, f"{self.name}_sum")), *((n, self.size) for n in slopes)]
@@ -165,7 +165,7 @@ class LayerLearning:
         return body, read, adds, multiplies, counts["exp"]
 
     def functions(self, name: str) -> tuple[list[str], str]:
-        """C that takes the traces one step on, before the layer's own step, and the call of it."""
+        """C that updates the traces, before the layer's own step; and the call of it."""
         size, state, rows = self.size, f"state->{self.name}", self.rows
         lines, parts = list[str](), list[str]()
         if self.kept:
@@ -221,7 +221,7 @@ class LayerLearning:
 
 
 def emission_slope(emission: str, surrogate: Surrogate | None) -> Record:
-    """What stands for the derivative of the emission by the drive, as a record of it."""
+    """What stands for the derivative of the emission with respect to the drive, as a record of equations."""
     if emission == "spike":
         assert surrogate is not None
         parameters, derivative = surrogate.parameters, type(surrogate).derivative

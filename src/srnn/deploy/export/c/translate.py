@@ -1,4 +1,4 @@
-"""A neuron's own ``step`` as C: the record of its equations, written out under its author's names.
+"""A neuron's own ``step`` as C: the record of its equations, written out with its author's names.
 
 ``FloatC`` writes float32 arithmetic, ``FixedC`` calls of the library's fixed-point functions, by the rules of ``fixed.py``.
 """
@@ -34,7 +34,7 @@ class FloatC(Writer):
 
 
 class FixedText(Fixed):
-    """A fixed-point expression in C, and the bounds of its value: what cannot overflow is written without looking for it.
+    """A fixed-point expression in C, and the bounds of its value: what cannot overflow is written without a check.
 
     ``compound``: it needs parentheses as an operand. Operations are counted in ``counts``, shared by all of a step.
     """
@@ -55,7 +55,7 @@ class FixedText(Fixed):
     def _made(
         self, kind: str, bits: int, bounds: tuple[int, int], plain: str, saturating: str, compound: bool = True
     ) -> Self:
-        """What an operation gives: ``plain``, which is ``compound`` or not, where all that is within ``bounds`` fits int32."""
+        """The result of an operation: ``plain``, which is ``compound`` or not, if everything within ``bounds`` fits int32."""
         low, high = (max(INT32_MIN, min(INT32_MAX, bound)) for bound in bounds)
         if low == high > INT32_MIN:
             return self._constant(low, bits)
@@ -125,7 +125,7 @@ class FixedC(Algebra):
 
     def named(self, name: str, value: Any) -> Any:
         constant = not isinstance(value, FixedText) or value.bounds[0] == value.bounds[1]
-        if constant:  # stands where it is used
+        if constant:  # is written where it is used
             return value
         self.assignments.append((name, value.text))
         return value.named(name)
