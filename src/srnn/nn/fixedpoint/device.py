@@ -50,7 +50,7 @@ def sent(under_way: Array, delays: Array, values: Array) -> Array:
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """What a run of the device model returns; B sequences of T steps."""
+    """What a run of a device's model returns; B sequences of T steps."""
 
     output: Array
     """(B, T, outputs)."""
@@ -58,6 +58,8 @@ class DeviceRun:
     """What each layer emitted, (B, T, size), the readout last."""
     state: list[dict[str, Array]]
     """The state after the last step."""
+    saturated: int = 0
+    """In integers, how many results were too large for their width and saturated."""
 
 
 def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step) -> DeviceRun:

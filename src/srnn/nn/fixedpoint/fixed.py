@@ -148,8 +148,8 @@ class FixedArray(Fixed):
     def __init__(self, values: Array, bits: int, limit: int, saturated: list[int]) -> None:
         self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
 
-    def _saturating(self, values: Array, bits: int) -> Self:
-        clipped = np.clip(values, *INT32)
+    def _saturating(self, values: Array, bits: int, width: int = 32) -> Self:
+        clipped = np.clip(values, *bounds_of(width))
         self.saturated[0] += int(np.count_nonzero(clipped != values))
         return type(self)(clipped, bits, self.limit, self.saturated)
 
@@ -169,7 +169,4 @@ class FixedArray(Fixed):
         return self._saturating(rounded_shift(self.values, -shift), bits)
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
-        values = rounded_shift(self.values, shift)
-        clipped = np.clip(values, *bounds_of(width))
-        self.saturated[0] += int(np.count_nonzero(clipped != values))
-        return type(self)(clipped, bits, self.limit, self.saturated)
+        return self._saturating(rounded_shift(self.values, shift), bits, width)

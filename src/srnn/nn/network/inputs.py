@@ -101,13 +101,10 @@ def checked(
         each_part(state, fitting)  # which refuses what is not a state
         if len(state) != len(net.layers) + 1:
             raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
-    if lengths is None:
-        if check:
-            _require_finite(x, None)
-        return x, None
-    lengths = _integers(lengths, x.shape[0])
-    if lengths.numel() and not traced() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
-        raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
+    if lengths is not None:
+        lengths = _integers(lengths, x.shape[0])
+        if lengths.numel() and not traced() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+            raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
     if check:
         _require_finite(x, lengths)
     return x, lengths
