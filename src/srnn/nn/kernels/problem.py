@@ -70,10 +70,7 @@ class LayerProblem:
     def tensors(self) -> list[Tensor | Spikes]:
         """All tensors here that may be differentiated."""
         parts = (self.weight_in, self.x, *self.coefficients, *self.state)
-        return [
-            *parts,
-            *(part for part in (self.arriving, self.kernel, self.bias, self.weight_rec) if part is not None),
-        ]
+        return [*parts, *(p for p in (self.arriving, self.kernel, self.bias, self.weight_rec) if p is not None)]
 
     @property
     def wants_gradients(self) -> bool:

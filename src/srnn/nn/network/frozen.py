@@ -274,11 +274,8 @@ class FrozenNetwork:
                 yield "division", where, "export it as float32"
         if self.state_as.width < 32:
             where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
-            yield (
-                "rounded",
-                where,
-                "export it with: srnn export c RUN --format int8, or train without training.state_bits",
-            )
+            advice = "export it with: srnn export c RUN --format int8, or train without training.state_bits"
+            yield "rounded", where, advice
         if self.dtype not in ("float32", "float64"):
             yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"
         for name, layer in self.directions.items():

@@ -266,11 +266,7 @@ class SRNN(nn.Module):
         return None if lengths is None else lengths * self.substeps
 
     def forward(
-        self,
-        x: Input | PackedSequence,
-        state: State | None = None,
-        lengths: Lengths | None = None,
-        check: bool = False,
+        self, x: Input | PackedSequence, state: State | None = None, lengths: Lengths | None = None, check: bool = False
     ) -> tuple[Tensor | PackedSequence, State]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
 

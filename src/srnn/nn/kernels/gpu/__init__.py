@@ -1,9 +1,8 @@
 """The GPU backend: a neuron's own equations, compiled by Triton into time loops. Not yet run on a GPU.
 
-    functions.py   from records to device functions
     loops.py       the two time loops, generic over neurons and surrogates
     plans.py       how a layer is cut into programs, and with which numbers it is multiplied
-    layer.py       one autograd function a layer, and the way in
+    layer.py       from records to device functions; one autograd function a layer, and the way in
 
 Importing this package does not import Triton; running a layer does. With TRITON_INTERPRET=1 in the environment Triton interprets
 the loops on CPU tensors: slow, for tests.

@@ -24,7 +24,6 @@ before) may multiply bfloat16 numbers that come of int8 ones wrongly: it lays th
 SPARE = 12 << 10
 """Bytes of shared memory for all but weights, at most."""
 
-
 PERSISTENT = "SRNN_GPU_PERSISTENT"
 """Of the environment: "1" lets layers of several blocks of neurons take one launch, whose programs wait for each other."""
 
