@@ -22,30 +22,10 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic import positive_part
-from .arguments import (
-    BLOCK,
-    Emitted,
-    ForwardScratch,
-    InputKind,
-    Inputs,
-    Kept,
-    Lines,
-    Outputs,
-    Parameters,
-    Saved,
-    Sizes,
-)
+from .arguments import BLOCK, Emitted, ForwardScratch, InputKind, Inputs, Kept, Lines, Outputs, Parameters, Saved, Sizes
 from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
 from .products import multiply
-from .rows import (
-    add_active_rows,
-    add_weighted_rows,
-    called,
-    inlined,
-    lanes_of,
-    list_bits,
-    list_spikes,
-)
+from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_bits, list_spikes
 from .simd import as_vector, select
 
 PREFETCH_STEPS = 4

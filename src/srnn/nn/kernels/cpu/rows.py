@@ -24,8 +24,8 @@ inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
 
 SOURCES = (
-    "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
-    "weight_gradients.py",
+    "arguments.py", "backward.py", "forward.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
+    "weight_gradients.py", "weights.py",
 )  # fmt: skip
 """The files whose functions are compiled into others."""
 
@@ -92,10 +92,9 @@ def store_panel(typing: Any, array: Any, index: Any, panel: Any) -> Any:
     """Store a panel's vectors one after the other from array[index]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = panel.dtype
+        address = pointer(context, builder, array, *arguments[:2])
         for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[2], panel.count)):
-            at = builder.add(arguments[1], ir.Constant(INDEX, i * vector.lanes))
-            store_at(builder, value, pointer(context, builder, array, arguments[0], at), vector)
+            store_at(builder, value, address, panel.dtype, i)
 
     return types.void(array, types.intp, panel), emit
 
