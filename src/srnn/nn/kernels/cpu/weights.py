@@ -27,10 +27,10 @@ from .tiles import whole_tiles
 Dtype = np.dtype[Any]
 
 PRESYNAPTIC = 256
-"""Presynaptic neurons whose weight gradients one thread adds up over the shards before it takes the next ones."""
+"""For how many presynaptic neurons a thread adds up weight gradients over the shards before it takes the next ones."""
 
 FEW = 1 << 16
-"""Numbers that are added up sooner than another thread is called to help."""
+"""Up to this many numbers one thread adds up sooner than another can be called to help."""
 
 
 @instruction
@@ -73,7 +73,7 @@ def turn_square(typing: Any, square: Any) -> Any:
         rows, lanes = list(cgutils.unpack_tuple(builder, arguments[0], square.count)), square.count
         places, half = ir.VectorType(ir.IntType(32), lanes), 1
         while half < lanes:
-            # Of two rows that stand ``half`` apart: element j of the first, lanes + j of the second.
+            # Of two rows, ``half`` apart: j is element j of the first, lanes + j that of the second.
             upper = ir.Constant(places, [lanes + j - half if j & half else j for j in range(lanes)])
             lower = ir.Constant(places, [lanes + j if j & half else j + half for j in range(lanes)])
             for i in range(lanes):
@@ -100,8 +100,8 @@ def _pairs(typing: Any, low: Any, high: Any) -> Any:
 
 
 def pack_pairs(out, matrix, depth, columns, width, half, across):
-    """A matrix (depth, columns), packed for ``multiply`` as bfloat16 numbers. out: the bits of pairs of its rows, ``half``
-    by width of them, those that are left over zeros; cut into panels of ``across`` columns, the last of which may be narrower."""
+    """A matrix (depth, columns), packed for ``multiply`` as bfloat16 numbers. out: the bits of pairs from two rows each, ``half``
+    by width of them, 0 beyond the matrix; cut into panels of ``across`` columns, the last of which may be narrower."""
     out, matrix, lanes = flat(out), flat(matrix), lanes_of(out)
     for panel in range(0, width, across):
         pitch = min(across, width - panel)
@@ -162,7 +162,7 @@ def packed(matrix: Array, pairs: Dtype | None = None) -> Array:
 
 
 def _packed_pairs(matrix: Array, pairs: Dtype) -> Array:
-    """TILES: in panels of one vector, and as many rows as whole tiles have."""
+    """For TILES in panels of one vector, with as many rows as whole tiles have."""
     depth, columns = matrix.shape
     width, lanes, half = padded_width(columns, matrix), lanes_of(matrix), (depth + 1) // 2
     half, across = (whole_tiles(half), lanes) if pairs == TILES else (half, 2 * lanes)
@@ -173,7 +173,7 @@ def _packed_pairs(matrix: Array, pairs: Dtype) -> Array:
 
 
 def factors(rows: int, width: int, pairs: Dtype) -> Array:
-    """Room for so many rows of ``width`` numbers as pairs; what only fills a row is 0, and stays so."""
+    """Room for ``rows`` rows of ``width`` numbers as pairs; what only fills up a row is 0, and stays so."""
     return buffers.zeros(rows * row_of_factors(np.empty(0, pairs), width), pairs)
 
 
