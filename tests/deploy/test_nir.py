@@ -227,7 +227,7 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
         command(import_nir, capsys, file, "--out", out, "--task", "ecg")
     with pytest.raises(SrnnError, match="add it"):
         command(import_nir, capsys, file, "--task", "digits")
-    with pytest.raises(SrnnError, match="'nll' does not fit a task with one label a sequence"):
+    with pytest.raises(SrnnError, match="'nll' does not fit a task with one label per sequence"):
         command(import_nir, capsys, file, "--out", out, "--task", "digits", "--loss", "nll")
     assert not out.exists()
     command(import_nir, capsys, file, "--out", out, "--task", "digits")

@@ -67,7 +67,7 @@ class Delays:
         settings = {key: value for key, value in (spec or {}).items() if value is not None}
         if settings and not settings.keys() & {"recurrent", "input"}:
             raise SrnnError(
-                "Delays to be learned need to be drawn first: give the distribution of recurrent, or of input, ones."
+                "Learned delays start from drawn ones: give the distribution of the recurrent delays, or of those of the input."
             )
         return cls(**settings)
 

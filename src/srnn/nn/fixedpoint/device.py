@@ -35,7 +35,7 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
         raise SrnnError(
-            f"The encoder makes {encoder.inputs} inputs of {encoder.what}; this network has {frozen.inputs}."
+            f"The encoder makes {encoder.inputs} inputs from {encoder.what}; this network has {frozen.inputs}."
         )
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
