@@ -198,7 +198,7 @@ def test_data_that_are_not_finite_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("reason", ["", "Triton 3.2.0 is too old, 3.5.1 or newer is needed"])
+@pytest.mark.parametrize("reason", ["", "Triton 3.2.0 is too old (3.5.1 or newer is needed)"])
 def test_info_lists_the_gpu_backend_where_its_triton_can_be_used(
     reason: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

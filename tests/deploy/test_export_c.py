@@ -265,7 +265,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=words):
             export_c(*arguments)  # type: ignore[arg-type]
     assert not out.exists()
-    with pytest.raises(SrnnError, match="makes 4 inputs of 2 channels; this network has 5"):
+    with pytest.raises(SrnnError, match="makes 4 inputs from 2 channels; this network has 5"):
         export_c(network(), out, encoder=CrossingPath(LevelCrossing(), 2))
     with pytest.raises(SrnnError, match="is given there: device_network"):  # it was left out without a word
         export_c(device_network(SRNN(4, [3], 2)), out, encoder=CrossingPath(LevelCrossing(), 2))

@@ -225,7 +225,7 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
         command("import nir", capsys, file, "--out", out, "--task", "ecg")
     with pytest.raises(SrnnError, match="add --out RUN"):
         command("import nir", capsys, file, "--task", "digits")
-    with pytest.raises(SrnnError, match="'nll' does not fit a task with one label a sequence"):
+    with pytest.raises(SrnnError, match="'nll' does not fit a task with one label per sequence"):
         command("import nir", capsys, file, "--out", out, "--task", "digits", "--loss", "nll")
     assert not out.exists()
     command("import nir", capsys, file, "--out", out, "--task", "digits")

@@ -295,7 +295,9 @@ def test_more_programs_that_wait_than_run_at_once_are_refused_before_their_launc
         assert grid == (2, 2) and arrived.tolist() == [0, 0] and rest == [32, 5, 0, 5]  # all steps
         assert constants["launch_cooperative_grid"]
         count = len(kernel.launches)
-        with pytest.raises(SrnnError, match="takes 6 programs that wait for each other, and the GPU runs 4 at once"):
+        with pytest.raises(
+            SrnnError, match="takes 6 programs that wait for each other, but the GPU runs only 4 at once"
+        ):
             run_layer(on_device(make(batch=33, steps=5, size=20), DEVICE), "gpu")
     assert len(kernel.launches) == count
 

@@ -55,7 +55,7 @@ def test_delays_end_at_the_longest() -> None:
         (lambda: layer(delays={"input": "often"}), "'often' is not a distribution"),
         (lambda: layer(delays={"input": LONGEST + 1}), "a delay is from 0 to 4,095 steps"),
         (lambda: layer(delays=7), "given as a mapping"),
-        (lambda: layer(delays={"recurrent": None, "learned": True}), "need to be drawn first"),
+        (lambda: layer(delays={"recurrent": None, "learned": True}), "start from drawn ones"),
         (lambda: layer(recurrent=False, delays={"recurrent": 3}), "A feed-forward layer has no recurrent connections"),
         (lambda: SRNN(3, [4, 4], 2, delays=[{}]), "delays has 1 entries for 2 hidden layers"),
         (lambda: layer("cpu", delays={"recurrent": 3}).forward(torch.zeros(1, 2, 3).double(), [torch.zeros(1, 8)] * 2),

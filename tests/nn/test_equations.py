@@ -173,7 +173,10 @@ def test_counts_and_multipliers() -> None:
         (lambda a, b, c: (np.maximum(a, 1.0), c), "positive_part"),
         (lambda a, b, c: (torch.sigmoid(a), c), "cannot be recorded"),
         (lambda a, b, c: ("text", c), "cannot be recorded"),
-        (lambda a, b, c: (a.clamp(min=0), c), "no attribute 'clamp'.*absolute and positive_part of srnn.nn.arithmetic"),
+        (
+            lambda a, b, c: (a.clamp(min=0), c),
+            "no attribute 'clamp'.*absolute and positive_part from srnn.nn.arithmetic",
+        ),
     ],
 )
 def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> None:
@@ -198,8 +201,8 @@ def test_a_debugger_goes_on_after_a_record() -> None:
 @pytest.mark.parametrize(
     ("step", "why"),
     [
-        (lambda a, b, c: (a * (1.0 - (b > 0.0)), c), "the opposite one for 1 -"),
-        (lambda a, b, c: (a + 0.1 * (b > 0.0), c), "a coefficient in place of a number"),
+        (lambda a, b, c: (a * (1.0 - (b > 0.0)), c), "the opposite comparison instead of 1 -"),
+        (lambda a, b, c: (a + 0.1 * (b > 0.0), c), "a coefficient instead of a number"),
         (lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c), "one factor after the other for two"),
         (lambda a, b, c: (a / (b > 0.0), c), "may only multiply"),
         (lambda a, b, c: (a > 0.0, c), "may only multiply"),

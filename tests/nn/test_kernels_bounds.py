@@ -172,7 +172,7 @@ def test_weights_replaced_after_the_forward_pass_are_refused() -> None:
         net = make()
         output = net(spikes())[0]
         change(net)
-        refused(lambda output=output: output.sum().backward(), "another dtype or shape")
+        refused(lambda output=output: output.sum().backward(), "a new dtype or shape")
 
 
 @pytest.mark.parametrize("delay", [-1, -(10**8), 4096, 10**12])
@@ -202,7 +202,7 @@ def test_a_state_is_tuples_of_tensors() -> None:
             lambda: net(x, tuple(type(parts)(*(part.to("meta") for part in parts)) for parts in state)),
             "tensors is on meta",
         ),
-        (lambda: both(x, state), "is a pair"),
+        (lambda: both(x, state), "must be a pair"),
     ):
         refused(call, words)
 

@@ -274,7 +274,7 @@ def test_a_network_takes_spikes_like_a_dense_input() -> None:
 def test_dispatch() -> None:
     problem = make(batch=2, steps=5, size=4)
     assert isinstance(run_layer(problem).emitted, Spikes)
-    with pytest.raises(SrnnError, match="recorded by the reference"):
+    with pytest.raises(SrnnError, match="only the reference records traces"):
         run_layer(replace(problem, record=("u",)), "cpu")
     assert set(run_layer(replace(problem, record=("u",))).traces) == {"u"}
     half = cast(problem, torch.float16)

@@ -52,7 +52,7 @@ def test_auto_takes_the_gpu_for_what_is_on_it(monkeypatch: pytest.MonkeyPatch) -
         ):
             choose(on_a_gpu(), "cpu")
         monkeypatch.setattr(gpu, "why_not", lambda problem: "")
-        assert choose(on_a_gpu()) == ("gpu", "the fastest that can")
+        assert choose(on_a_gpu()) == ("gpu", "the fastest that can run it")
         assert choose(on_a_gpu(), "gpu") == ("gpu", "as asked for")
     assert choose(make(batch=1, steps=1, size=1))[0] == "cpu"
 
@@ -81,7 +81,7 @@ def test_a_gpu_that_does_not_tell_its_shared_memory_has_the_least(monkeypatch: p
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: told)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with FakeTensorMode():
-        assert choose(on_a_gpu()) == ("gpu", "the fastest that can")
+        assert choose(on_a_gpu()) == ("gpu", "the fastest that can run it")
     assert plans.shared_memory(torch.device("cuda")) == 64 << 10
 
 
@@ -105,8 +105,8 @@ def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find_spec", lambda name: name)
-    for version, reason in (("3.2.0", "Triton 3.2.0 is too old, 3.5.1 or newer is needed"), ("3.5.1", ""),
-                            ("3.5.0+git3c47", "Triton 3.5.0+git3c47 is too old, 3.5.1 or newer is needed"),
+    for version, reason in (("3.2.0", "Triton 3.2.0 is too old (3.5.1 or newer is needed)"), ("3.5.1", ""),
+                            ("3.5.0+git3c47", "Triton 3.5.0+git3c47 is too old (3.5.1 or newer is needed)"),
                             ("3.10.0+git1a2b", "")):  # fmt: skip
         gpu.no_triton.cache_clear()
         monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__=version))
@@ -164,7 +164,9 @@ def test_programs_that_wait_for_each_other_must_all_run_at_once(
                            shared_memory_per_multiprocessor=228 << 10, max_threads_per_multi_processor=2048)  # fmt: skip
     assert plans.at_once(registers, shared, warps, h100) == programs
     plans.require_room(programs, programs)
-    with pytest.raises(SrnnError, match=f"takes {programs + 1} programs that wait .* the GPU runs {programs} at once"):
+    with pytest.raises(
+        SrnnError, match=f"takes {programs + 1} programs that wait .* the GPU runs only {programs} at once"
+    ):
         plans.require_room(programs + 1, programs)
 
 

@@ -157,7 +157,7 @@ def test_inputs_that_cannot_be_meant_are_refused_in_one_line() -> None:
         (lambda: net(spikes(9, 4)), r"\(time, 3\), got \(9, 4\)"),
         (lambda: net.run(x[0]), r"\(batch, time, 3\), got \(9, 3\)"),
         (lambda: net(x[0], None, torch.tensor([9])), "single sequence"),
-        (lambda: net(packed, None, torch.tensor([9, 3])), "Packed sequences have their lengths"),
+        (lambda: net(packed, None, torch.tensor([9, 3])), "Packed sequences have lengths of their own"),
         (lambda: net(x[0], net(x)[1]), "state does not fit"),
     ):
         with pytest.raises(SrnnError, match=words) as error:

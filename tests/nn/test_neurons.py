@@ -156,12 +156,12 @@ def test_settings() -> None:
         ("allif", "alif"),
         ({"name": "alif", "tau_men": 3}, "tau_mem"),
         ({"name": "alif", "trained": ["tau"]}, "tau_"),
-        ({"name": "alif", "trained": "tau_mem"}, "trained is a list of names of parameters, not 'tau_mem'"),
-        ({"name": "alif", "trained": None}, "trained is a list"),
+        ({"name": "alif", "trained": "tau_mem"}, "trained must be a list of parameter names, not 'tau_mem'"),
+        ({"name": "alif", "trained": None}, "trained must be a list of parameter names"),
         ({"name": "alif", "initial": {"w": 0}}, "state variable"),
-        ({"name": "alif", "initial": ["u"]}, "initial is a mapping of variables to distributions"),
-        ({"name": "alif", "initial": ("u", "s")}, "initial is a mapping of variables to distributions"),
-        ({"name": "alif", "initial": {"u": "u"}}, "'u' of .* cannot start as u does"),
+        ({"name": "alif", "initial": ["u"]}, "initial must be a mapping from variables to distributions"),
+        ({"name": "alif", "initial": ("u", "s")}, "initial must be a mapping from variables to distributions"),
+        ({"name": "alif", "initial": {"u": "u"}}, "'u' of .* cannot start like u"),
         ({"name": "alif", "time_constants": "exp"}, "log"),
         ({"beta": 1}, r"a mapping with a 'name', not by {'beta': 1}\.$"),
     ):
@@ -233,10 +233,10 @@ def test_a_step_among_the_fields_is_no_method() -> None:
             lambda: _leaky(step=lambda u, s, current, alpha, threshold: (u,)),
             "returns 1 values; it must return .*: u, v",
         ),
-        (lambda: _leaky(taus=("tau_syn",)), r"'tau_syn', a time constant .* \(taus = \(\) if none is\)"),
+        (lambda: _leaky(taus=("tau_syn",)), r"'tau_syn', a time constant .* \(taus = \(\) if none are\)"),
         (
             lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]), 0.2)),
-            r"one value a neuron, .*returned \(3,\), 0.2",
+            r"one value per neuron, .*returned \(3,\), 0.2",
         ),
         (
             lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]),)),
@@ -268,7 +268,7 @@ def test_a_field_that_compiled_loops_cannot_be_found_by_is_refused() -> None:
     own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
     assert own(more=(1, 2)).more == (1, 2)
     with pytest.raises(
-        SrnnError, match=r"^A field of the neuron 'test_listed' is of an unhashable type: 'list'; a tuple would do\.$"
+        SrnnError, match=r"^A field of the neuron 'test_listed' has an unhashable type: 'list'; use a tuple instead\.$"
     ):
         own(more=[1, 2])
 

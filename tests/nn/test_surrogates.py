@@ -127,5 +127,5 @@ def test_a_derivative_is_plain_arithmetic() -> None:
     curved = dataclass(frozen=True)(
         type("Curved", (Surrogate,), {"name": "test_curved", "derivative": staticmethod(lambda v: torch.tanh(v))})
     )
-    with pytest.raises(SrnnError, match=r"cannot be recorded .*absolute and positive_part of srnn.nn.arithmetic"):
+    with pytest.raises(SrnnError, match=r"cannot be recorded .*absolute and positive_part from srnn.nn.arithmetic"):
         srnn.SRNN(3, [4], 2, surrogate=curved())

@@ -86,6 +86,6 @@ def test_several_networks_run_as_one() -> None:
 
 def test_a_fast_backend_asked_for_by_name_says_that_it_cannot_be_transformed():
     network, x = some_network(inputs=4, neuron="alif", backend="cpu")
-    why = r"torch\.export, torch\.compile and torch\.func can trace the reference only"
+    why = r"torch\.export, torch\.compile and torch\.func can trace only the reference"
     with pytest.raises(SrnnError, match=f"^The cpu backend cannot run this layer: {why}\\.$"):
         vmap(lambda row: network(row[None])[0])(x)

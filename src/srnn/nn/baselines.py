@@ -224,7 +224,7 @@ class ClassicalRNN(nn.Module):
         if cell not in tuple(CELLS):
             raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
         if norm not in ("none", "layer"):
-            raise SrnnError(f"The norm of a network of torch's cells is 'none' or 'layer', not {norm!r}.")
+            raise SrnnError(f"The norm of a network of torch's cells must be 'none' or 'layer', not {norm!r}.")
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         for answer in recurrents:
             check_flag("recurrent", answer)

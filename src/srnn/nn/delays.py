@@ -67,7 +67,7 @@ class Delays:
         settings = {key: value for key, value in (spec or {}).items() if value is not None}
         if settings and not settings.keys() & {"recurrent", "input"}:
             raise SrnnError(
-                "Delays to be learned need to be drawn first: give the distribution of recurrent, or of input, ones."
+                "Learned delays start from drawn ones: give the distribution of the recurrent delays, or of those of the input."
             )
         return cls(**settings)
 
@@ -122,12 +122,8 @@ def taps(delays: Tensor, depth: int, like: Tensor) -> Tensor:
 def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
     """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's ``lengths``; same shape."""
     depth = under_way.shape[1]
-    padded = F.pad(under_way, (0, 0, 0, depth))
-    if lengths is None:
-        first = min(steps, depth)
-        return padded[:, first : first + depth]
-    index = lengths.to(under_way.device).clamp(max=depth)[:, None] + torch.arange(depth, device=under_way.device)
-    return padded.gather(1, index[:, :, None].expand_as(under_way))
+    ends = None if lengths is None else lengths.clamp(max=depth)
+    return F.pad(under_way, (0, 0, 0, depth)).gather(1, indices_after(ends, min(steps, depth), under_way))
 
 
 def delayed_input(
@@ -155,11 +151,11 @@ def delayed_input(
     return arrivals[:, :steps], torch.where(reached(delays - 1, depth), after, 0)
 
 
-def indices_after(lengths: Tensor | None, steps: int, incoming: Tensor) -> Tensor:
-    """Indices, of the shape of ``incoming`` (B, D, I), of the D steps after each sequence's last."""
-    last = torch.full((len(incoming),), steps) if lengths is None else lengths.to(torch.int64)
-    after = last.to(incoming.device)[:, None] + torch.arange(incoming.shape[1], device=incoming.device)
-    return after[:, :, None].expand_as(incoming)
+def indices_after(lengths: Tensor | None, steps: int, under_way: Tensor) -> Tensor:
+    """Indices, of the shape of ``under_way`` (B, D, N), of the D steps after each sequence's last."""
+    last = torch.full((len(under_way),), steps) if lengths is None else lengths.to(torch.int64)
+    after = last.to(under_way.device)[:, None] + torch.arange(under_way.shape[1], device=under_way.device)
+    return after[:, :, None].expand_as(under_way)
 
 
 class _Carried(torch.autograd.Function):

@@ -57,7 +57,7 @@ class Node(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         operation = _UFUNCS.get(ufunc)
         if "out" in options:
-            raise SrnnError("Equations cannot change a number in place; write u = u + x for u += x.")
+            raise SrnnError("Equations cannot change a number in place; write u = u + x instead of u += x.")
         if operation is None or method != "__call__" or options:
             raise SrnnError(f"Equations cannot use {ufunc.__name__}, only {', '.join(OPERATIONS)}.")
         nodes = [as_node(operand) for operand in operands]
@@ -83,7 +83,7 @@ def as_node(value: Any) -> Node:
     if isinstance(value, Node):
         return value
     if not math.isfinite(value):
-        raise SrnnError(f"Equations cannot use the number {value}, which no device could be given.")
+        raise SrnnError(f"Equations cannot use the number {value}, which cannot be written for a device.")
     return Node("constant", value=float(value))
 
 
@@ -222,7 +222,7 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
         why = str(error).splitlines()[0].rstrip(".")
         raise SrnnError(
             f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + - * /, comparisons, and exp, "
-            "absolute and positive_part of srnn.nn.arithmetic."
+            "absolute and positive_part from srnn.nn.arithmetic."
         ) from error
     finally:
         sys.settrace(before)
@@ -249,8 +249,8 @@ def equations(model: Any) -> Record:
     if any(node.operation in COMPARISONS for node in own.results) or not all(map(_numbers, own.nodes)):
         raise SrnnError(
             f"In the equations of {model.step.__qualname__} a comparison may only multiply something that varies, as in "
-            "u * (c <= 0.0): write the opposite one for 1 - (...), a coefficient in place of a number, and one factor after the "
-            "other for two."
+            "u * (c <= 0.0): write the opposite comparison instead of 1 - (...), a coefficient instead of a number, and multiply "
+            "by two comparisons one after the other."
         )
     if len(own.results) != len(model.State._fields):
         wanted = ", ".join((*model.State._fields[:-1], "v"))
@@ -269,8 +269,8 @@ def equations(model: Any) -> Record:
             node.name = f"{variable}_new"
     if record(model.step, arguments_of(model)).digest != own.digest:
         raise SrnnError(
-            f"{model.step.__qualname__} computes something else each time it is called. Equations are recorded once, so noise "
-            "has to come with the input."
+            f"{model.step.__qualname__} computes something different each time it is called. Equations are recorded once, so "
+            "noise has to come with the input."
         )
     return own
 

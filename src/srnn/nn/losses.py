@@ -58,7 +58,7 @@ class Loss:
     def __init__(self, config: LossConfig, per_step: bool, unlabelled_class: int | None = None) -> None:
         if per_step != (config.name == "nll"):
             has, need = (
-                ("a label at every step", "nll") if per_step else ("one label a sequence", "one of the ce_* losses")
+                ("a label at every step", "nll") if per_step else ("one label per sequence", "one of the ce_* losses")
             )
             raise SrnnError(f"The loss '{config.name}' does not fit a task with {has}; use {need}.")
         if config.unlabelled == "as_class" and unlabelled_class is None:

@@ -120,19 +120,15 @@ def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> i
     ``coefficients``: those of the neuron's ``step``, arrays (size,). One that depends on trained parameters may take any value,
     so it costs.
     """
+    with torch.enable_grad():
+        ones = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
+        trained = [coefficient.requires_grad for coefficient in neuron.derive(**ones)]
     algebra = Multiplications(size, current := Term(CURRENT))
     values = [Term(STATE) for _ in neuron.variables()]
     values += [Term(CHOSEN, spike=True) if neuron.emission == "spike" else Term(STATE), current]
     values += [
-        Term(FIXED, None if trained else value, key=name)
-        for name, value, trained in zip(neuron.coefficients, coefficients, trained_coefficients(neuron), strict=True)
+        Term(FIXED, None if varies else value, key=name)
+        for name, value, varies in zip(neuron.coefficients, coefficients, trained, strict=True)
     ]
     equations(type(neuron)).run(algebra, values)
     return algebra.total
-
-
-def trained_coefficients(neuron: Neuron) -> list[bool]:
-    """For each coefficient of the neuron's ``step``, whether training changes it."""
-    with torch.enable_grad():
-        ones = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
-        return [coefficient.requires_grad for coefficient in neuron.derive(**ones)]

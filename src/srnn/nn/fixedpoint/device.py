@@ -35,7 +35,7 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
         raise SrnnError(
-            f"The encoder makes {encoder.inputs} inputs of {encoder.what}; this network has {frozen.inputs}."
+            f"The encoder makes {encoder.inputs} inputs from {encoder.what}; this network has {frozen.inputs}."
         )
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
@@ -50,7 +50,7 @@ def sent(under_way: Array, delays: Array, values: Array) -> Array:
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """What a run of the device model returns; B sequences of T steps."""
+    """What a run of a device's model returns; B sequences of T steps."""
 
     output: Array
     """(B, T, outputs)."""
@@ -58,6 +58,8 @@ class DeviceRun:
     """What each layer emitted, (B, T, size), the readout last."""
     state: list[dict[str, Array]]
     """The state after the last step."""
+    saturated: int = 0
+    """In integers, how many results were too large for their width and saturated."""
 
 
 def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step) -> DeviceRun:

@@ -78,8 +78,8 @@ class Fixed(ABC):
         value = float(other) * 2**self.bits
         if value != int(value) or abs(value) > INT32_MAX:
             raise SrnnError(
-                f"The number {other!r} in a neuron's step does not fit {self.bits} fractional bits, in which int8 computes; make "
-                "it a parameter of the neuron, which is rounded, or export it as float32."
+                f"The number {other!r} in a neuron's step does not fit the {self.bits} fractional bits with which int8 computes; "
+                "make it a parameter of the neuron, which is rounded, or export the network as float32."
             )
         return self._constant(int(value), self.bits)
 
@@ -117,7 +117,7 @@ class Fixed(ABC):
         return self._constant(0, self.bits)._difference(self, self.bits)
 
     def _refuse(self, *_: Any) -> NoReturn:
-        raise SrnnError("int8 has no functions and comparisons for a neuron's equations; export it as float32.")
+        raise SrnnError("int8 has no functions or comparisons for a neuron's equations; export the network as float32.")
 
     __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # numpy's functions come here as well
 
@@ -148,8 +148,8 @@ class FixedArray(Fixed):
     def __init__(self, values: Array, bits: int, limit: int, saturated: list[int]) -> None:
         self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
 
-    def _saturating(self, values: Array, bits: int) -> Self:
-        clipped = np.clip(values, *INT32)
+    def _saturating(self, values: Array, bits: int, width: int = 32) -> Self:
+        clipped = np.clip(values, *bounds_of(width))
         self.saturated[0] += int(np.count_nonzero(clipped != values))
         return type(self)(clipped, bits, self.limit, self.saturated)
 
@@ -169,7 +169,4 @@ class FixedArray(Fixed):
         return self._saturating(rounded_shift(self.values, -shift), bits)
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
-        values = rounded_shift(self.values, shift)
-        clipped = np.clip(values, *bounds_of(width))
-        self.saturated[0] += int(np.count_nonzero(clipped != values))
-        return type(self)(clipped, bits, self.limit, self.saturated)
+        return self._saturating(rounded_shift(self.values, shift), bits, width)

@@ -18,7 +18,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,14 +116,6 @@ class IntegerLayer(FrozenLayer):
         return product + fixed(self.bias, self.bits)
 
 
-@dataclass(frozen=True)
-class IntegerRun(DeviceRun):
-    """What a run of the integer model returns; see ``DeviceRun``."""
-
-    saturated: int
-    """How many results were too large for their width and saturated."""
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
 class IntegerNetwork(FrozenNetwork):
     """A network in integers; ``layers`` are IntegerLayers."""
@@ -137,7 +129,7 @@ class IntegerNetwork(FrozenNetwork):
         readout = self.layers[-1]
         return readout.kept_bits[readout.neuron.variables()[0]] if readout.output == "membrane" else 0
 
-    def run(self, x: Array, state: States | None = None) -> IntegerRun:
+    def run(self, x: Array, state: States | None = None) -> DeviceRun:
         """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers."""
         saturated = [0]
         constants = [
@@ -161,8 +153,7 @@ class IntegerNetwork(FrozenNetwork):
             kept = zip(new, layer.kept_bits.values(), strict=True)
             return [one.kept(bits, layer.width).values for one, bits in kept], neuron.emit(drive.to(layer.bits).values)
 
-        run = run_steps(self, np.asarray(x), state, step)
-        return IntegerRun(run.output, run.emitted, run.state, saturated[0])
+        return replace(run_steps(self, np.asarray(x), state, step), saturated=saturated[0])
 
 
 def quantise(

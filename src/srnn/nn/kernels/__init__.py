@@ -37,16 +37,13 @@ def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
 
     SrnnError for a backend asked for by name that is unknown or cannot run the layer.
     """
-    name = check_backend(backend)
-    if name == "reference":
-        return name, "as asked for"
-    asked, fast = name, name
+    name, why = check_backend(backend), "as asked for"
     if name == "auto":
-        fast = "gpu" if problem.weight_in.is_cuda else "cpu"
-    reason = (gpu if fast == "gpu" else cpu).why_not(problem)
-    if reason and asked != "auto":
-        raise SrnnError(f"The {asked} backend cannot run this layer: {reason}.")
-    return ("reference", reason) if reason else (fast, "the fastest that can" if asked == "auto" else "as asked for")
+        name, why = "gpu" if problem.weight_in.is_cuda else "cpu", "the fastest that can run it"
+    reason = "" if name == "reference" else (gpu if name == "gpu" else cpu).why_not(problem)
+    if reason and backend != "auto":
+        raise SrnnError(f"The {name} backend cannot run this layer: {reason}.")
+    return ("reference", reason) if reason else (name, why)
 
 
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:

@@ -70,10 +70,7 @@ class LayerProblem:
     def tensors(self) -> list[Tensor | Spikes]:
         """All tensors here that may be differentiated."""
         parts = (self.weight_in, self.x, *self.coefficients, *self.state)
-        return [
-            *parts,
-            *(part for part in (self.arriving, self.kernel, self.bias, self.weight_rec) if part is not None),
-        ]
+        return [*parts, *(p for p in (self.arriving, self.kernel, self.bias, self.weight_rec) if p is not None)]
 
     @property
     def wants_gradients(self) -> bool:
@@ -97,8 +94,8 @@ class LayerProblem:
             for part in parts:
                 if part is not None and part.shape != shape:
                     raise SrnnError(
-                        f"The layer's {name} has the shape {tuple(part.shape)}, not {shape}, as {channels} inputs to {size} "
-                        f"neurons have in a batch of {batch}."
+                        f"The layer's {name} has the shape {tuple(part.shape)} instead of {shape}, as {channels} inputs, {size} "
+                        f"neurons and a batch of {batch} need."
                     )
 
     @classmethod
@@ -155,9 +152,9 @@ def uncast(device: torch.device) -> AbstractContextManager[Any]:
 def unfit(problem: LayerProblem, device: str) -> str:
     """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
     if traced():
-        return "torch.export, torch.compile and torch.func can trace the reference only"
+        return "torch.export, torch.compile and torch.func can trace only the reference"
     if problem.record:
-        return "traces are recorded by the reference"
+        return "only the reference records traces"
     tensors = problem.tensors
     for tensor in tensors:
         if tensor.device.type != device:
@@ -169,7 +166,7 @@ def unfit(problem: LayerProblem, device: str) -> str:
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
     if problem.arriving is not None and problem.neuron.emission != "spike":
-        return "delayed values that are no spikes are read by the reference"
+        return "only the reference reads delayed values that are not spikes"
     return ""
 
 

@@ -65,7 +65,9 @@ class BidirectionalLayer(nn.Module):
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
         if state is not None and len(state) != 2:
-            raise SrnnError("The state of a bidirectional layer is a pair: its forward and its backward layer's.")
+            raise SrnnError(
+                "The state of a bidirectional layer must be a pair: those of its forward and its backward layer."
+            )
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0])
         x, reversed_x = self.signals(x, lengths)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)

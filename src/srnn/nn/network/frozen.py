@@ -222,7 +222,7 @@ class FrozenNetwork:
             target = network.get_submodule(name)
             if isinstance(target, Layer) and target.norm is not None:
                 raise SrnnError(
-                    f"{name} has batch norm, for which there is nothing here; use a network without it (fold)."
+                    f"{name} has batch norm, for which these weights have nothing; use a network without it (fold)."
                 )
             tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
             tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
@@ -254,7 +254,7 @@ class FrozenNetwork:
                 advice = "train a network that reads forwards only; ONNX's sequence form takes this one"
                 yield "bidirectional", f"{layer.name} is bidirectional and needs the whole sequence", advice
         if self.threshold is not None:
-            yield "encoder", "a trained encoder makes +1, 0 and -1 of its input", without("it")
+            yield "encoder", "a trained encoder turns its input into +1, 0 and -1", without("it")
         if self.substeps > 1:
             where = f"its hidden layers take {self.substeps} substeps for each step of the input"
             yield "substeps", where, without("them")
@@ -274,11 +274,8 @@ class FrozenNetwork:
                 yield "division", where, "export it as float32"
         if self.state_as.width < 32:
             where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
-            yield (
-                "rounded",
-                where,
-                "export it with: srnn export c RUN --format int8, or train without training.state_bits",
-            )
+            advice = "export it with: srnn export c RUN --format int8, or train without training.state_bits"
+            yield "rounded", where, advice
         if self.dtype not in ("float32", "float64"):
             yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"
         for name, layer in self.directions.items():

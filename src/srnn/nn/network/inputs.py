@@ -101,13 +101,10 @@ def checked(
         each_part(state, fitting)  # which refuses what is not a state
         if len(state) != len(net.layers) + 1:
             raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
-    if lengths is None:
-        if check:
-            _require_finite(x, None)
-        return x, None
-    lengths = _integers(lengths, x.shape[0])
-    if lengths.numel() and not traced() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
-        raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
+    if lengths is not None:
+        lengths = _integers(lengths, x.shape[0])
+        if lengths.numel() and not traced() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+            raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
     if check:
         _require_finite(x, lengths)
     return x, lengths
@@ -119,7 +116,7 @@ def _integers(lengths: Lengths, batch: int) -> Tensor:
         try:
             array = np.asarray(lengths)
         except (TypeError, ValueError) as error:
-            raise SrnnError(f"lengths must be {batch} integers, not lists of several lengths.") from error
+            raise SrnnError(f"lengths must be {batch} integers, not lists of different lengths.") from error
         if array.dtype.kind not in "iu":
             raise SrnnError(f"lengths must be {batch} integers, got {array.dtype} {array.shape}.")
         lengths = torch.from_numpy(array.astype(np.int64))
@@ -150,7 +147,7 @@ def call(
     a PackedSequence gives one of the same sequences, and a state in their original order. ``lengths`` are for a batch only.
     """
     if isinstance(x, PackedSequence):
-        _no_lengths(lengths, "Packed sequences have their lengths")
+        _no_lengths(lengths, "Packed sequences have lengths of their own")
         padded, steps = pad_packed_sequence(x, batch_first=True)
         result = net.run(padded, state, lengths=steps, check=check)
         output, order = result.output, x.sorted_indices
@@ -159,7 +156,7 @@ def call(
         data = pack_padded_sequence(output, steps, batch_first=True).data
         return PackedSequence(data, x.batch_sizes, order, x.unsorted_indices), result.state
     if not isinstance(x, Spikes) and getattr(x, "ndim", 0) == 2:
-        _no_lengths(lengths, "A single sequence has all its steps")
+        _no_lengths(lengths, "A single sequence has no padding")
         x = as_input(net, x)
         if x.shape[-1] != net.inputs:
             raise SrnnError(f"Expected a sequence of shape (time, {net.inputs}), got {tuple(x.shape)}.")
@@ -181,6 +178,6 @@ def each_part(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(state, Tensor):
         return change(state)
     if not isinstance(state, (tuple, list)):
-        raise SrnnError(f"A state is tuples of tensors, as the network returns it, not {type(state).__name__}.")
+        raise SrnnError(f"A state must be tuples of tensors, as the network returns it, not {type(state).__name__}.")
     parts = [each_part(part, change) for part in state]
     return getattr(state, "_make", tuple)(parts)

@@ -225,64 +225,55 @@ class Layer(nn.Module):
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult. ``gain`` multiplies the input weights (``Dropout``)."""
         with uncast(self.weight_in.device):
-            return self._run(x, self.initial_state(x.shape[0]) if state is None else state, lengths, record, gain)
-
-    def _run(
-        self,
-        x: Tensor | Spikes,
-        state: tuple[Tensor, ...],
-        lengths: Tensor | None,
-        record: tuple[str, ...],
-        gain: float,
-    ) -> LayerResult:
-        shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
-        for name, part in zip(shapes, state, strict=False):
-            if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:
-                shapes[name] = (shapes[name][0], part.shape[1], shapes[name][2])
-        found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in state]
-        if found != list(shapes.values()):
-            raise SrnnError(f"The state does not fit this layer: expected {shapes}, got {found}.")
-        values = dict(zip(shapes, state, strict=True))
-        steps, kernel = self.delay_steps, self._kernel("incoming")
-        if kernel is not None:
-            incoming, kernel = fitted(values["incoming"], kernel, 1)
-            x, values["incoming"] = spread_input(x, kernel, incoming, lengths)
-        elif "incoming" in steps:
-            x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
-        arriving, kernel, own = values.get("arriving"), self._kernel("arriving"), steps.get("arriving")
-        if arriving is not None and own is not None and kernel is None:
-            arriving = arriving * reached(own, arriving.shape[1])
-        elif arriving is not None and kernel is not None:
-            arriving, kernel = fitted(arriving, kernel)
-        neuron, coefficients = self.dynamics()
-        weight_in, weight_rec = self.weights()
-        weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
-        if self.norm is not None:  # after the gain, which would otherwise cancel
-            weight_in, bias = self.norm(weight_in, bias, x, lengths, self.backend != "reference")
-        problem = LayerProblem(
-            neuron=neuron,
-            surrogate=self.surrogate,
-            x=x,
-            weight_in=weight_in,
-            bias=bias,
-            weight_rec=weight_rec,
-            coefficients=coefficients,
-            state=tuple(values[name] for name in self.neuron.State._fields),
-            delays=own if kernel is None else None,
-            kernel=kernel,
-            arriving=arriving,
-            lengths=lengths,
-            output=self.output,
-            recompute=self.recompute,
-            record=record,
-        )
-        result = kernels.run_layer(problem, self.backend)
-        if len(values) == len(problem.state):
-            return result
-        values |= result.state._asdict()  # type: ignore[attr-defined]
-        if result.arriving is not None:
-            values["arriving"] = result.arriving
-        return replace(result, state=self.as_state(values))
+            state = self.initial_state(x.shape[0]) if state is None else state
+            shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
+            for name, part in zip(shapes, state, strict=False):
+                if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:
+                    shapes[name] = (shapes[name][0], part.shape[1], shapes[name][2])
+            found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in state]
+            if found != list(shapes.values()):
+                raise SrnnError(f"The state does not fit this layer: expected {shapes}, got {found}.")
+            values = dict(zip(shapes, state, strict=True))
+            steps, kernel = self.delay_steps, self._kernel("incoming")
+            if kernel is not None:
+                incoming, kernel = fitted(values["incoming"], kernel, 1)
+                x, values["incoming"] = spread_input(x, kernel, incoming, lengths)
+            elif "incoming" in steps:
+                x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
+            arriving, kernel, own = values.get("arriving"), self._kernel("arriving"), steps.get("arriving")
+            if kernel is not None:
+                arriving, kernel = fitted(values["arriving"], kernel)
+            elif own is not None:
+                arriving = values["arriving"] * reached(own, values["arriving"].shape[1])
+            neuron, coefficients = self.dynamics()
+            weight_in, weight_rec = self.weights()
+            weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
+            if self.norm is not None:  # after the gain, which would otherwise cancel
+                weight_in, bias = self.norm(weight_in, bias, x, lengths, self.backend != "reference")
+            problem = LayerProblem(
+                neuron=neuron,
+                surrogate=self.surrogate,
+                x=x,
+                weight_in=weight_in,
+                bias=bias,
+                weight_rec=weight_rec,
+                coefficients=coefficients,
+                state=tuple(values[name] for name in self.neuron.State._fields),
+                delays=own if kernel is None else None,
+                kernel=kernel,
+                arriving=arriving,
+                lengths=lengths,
+                output=self.output,
+                recompute=self.recompute,
+                record=record,
+            )
+            result = kernels.run_layer(problem, self.backend)
+            if len(values) == len(problem.state):
+                return result
+            values |= result.state._asdict()  # type: ignore[attr-defined]
+            if result.arriving is not None:
+                values["arriving"] = result.arriving
+            return replace(result, state=self.as_state(values))
 
     def extra_repr(self) -> str:
         kind = "recurrent" if self.recurrent else "feed-forward"

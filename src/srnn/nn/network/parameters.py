@@ -69,8 +69,8 @@ class NeuronParameters(nn.Module):
         for name in neuron.parameters():
             if hasattr(self, name) or hasattr(Neuron, name):
                 raise SrnnError(
-                    f"A neuron's parameter cannot be called '{name}', which its class or torch's modules have for something "
-                    "else; give it another name."
+                    f"A neuron's parameter cannot be called '{name}', because its class or torch's modules use that name for "
+                    "something else; give it another name."
                 )
             # Drawn in float64 and rounded, so that a seed means the same network in both precisions.
             value = getattr(neuron, name).sample(size, generator=generator, dtype=torch.float64)
@@ -88,7 +88,7 @@ class NeuronParameters(nn.Module):
             shapes = [tuple(value.shape) if isinstance(value, Tensor) else repr(value) for value in derived]
         if shapes != [(size,)] * len(neuron.coefficients):
             raise SrnnError(
-                f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value a neuron, for each of "
+                f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value per neuron, for each of "
                 f"{', '.join(neuron.coefficients)}; it returned {', '.join(map(str, shapes))}."
             )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_flag, check_whole
+from ...errors import SrnnError, check_choice, check_flag, check_whole
 from ..delays import Delays
 from ..kernels.problem import LayerResult, without_padding
 from ..kernels.reference import recordable
@@ -51,7 +51,7 @@ def copied(net: SRNN) -> SRNN:
         return copy.deepcopy(net)
     except RuntimeError as error:  # from torch.nn.utils.prune, whose products are not parameters
         raise SrnnError(
-            "A network that torch cannot copy: make weight_norm, pruning and other parametrizations permanent first "
+            "Torch cannot copy this network: make weight_norm, pruning and other parametrizations permanent first "
             "(torch.nn.utils)."
         ) from error
 
@@ -154,8 +154,7 @@ class SRNN(nn.Module):
         biases = each_layer("bias", bias, sizes, bool)
         for name, answer in (("bidirectional", bidirectional), ("late", late)):
             check_flag(name, answer)
-        if merge not in ("mean", "concat"):
-            raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
+        check_choice("merge", merge, ("mean", "concat"))
         self.inputs, self.outputs = inputs, outputs
         self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
@@ -266,11 +265,7 @@ class SRNN(nn.Module):
         return None if lengths is None else lengths * self.substeps
 
     def forward(
-        self,
-        x: Input | PackedSequence,
-        state: State | None = None,
-        lengths: Lengths | None = None,
-        check: bool = False,
+        self, x: Input | PackedSequence, state: State | None = None, lengths: Lengths | None = None, check: bool = False
     ) -> tuple[Tensor | PackedSequence, State]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
 
@@ -290,8 +285,8 @@ class SRNN(nn.Module):
         normed = [layer for layer in self.modules() if isinstance(layer, Layer) and layer.norm is not None]
         if not all(isinstance(part, nn.Parameter | None) for one in normed for part in (one.weight_in, one.bias)):
             raise SrnnError(
-                "A norm cannot be folded into what weight_norm, pruning or another parametrization computes; make it permanent "
-                "first (torch.nn.utils)."
+                "A norm cannot be folded into weights that weight_norm, pruning or another parametrization computes; make that "
+                "permanent first (torch.nn.utils)."
             )
         folded = copied(self)
         for module in folded.modules():

@@ -85,7 +85,7 @@ class StateFormat:
         check_width(width)
         for value in (value for layer in ranges for value in layer.values()):
             if not 0 <= value < 2.0**32:
-                raise SrnnError(f"The largest value of a state is a number from 0 to 2^32, not {value!r}.")
+                raise SrnnError(f"The largest value of a state must be a number from 0 to 2^32, not {value!r}.")
         kept = (
             {name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20))) for name, value in layer.items()}
             for layer in ranges
@@ -103,7 +103,7 @@ class StateFormat:
         layers = _layers(network)
         names = [set(layer.neuron.variables()) for layer in layers]
         if self.width < 32 and [set(kept) for kept in self.kept] != names:
-            raise SrnnError("The state format is for other layers or variables than this network has.")
+            raise SrnnError("The state format is for other layers or variables than those of this network.")
         for number, layer in enumerate(layers):
             layer.kept = self.of_layer(number)
 

@@ -39,7 +39,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError
+from ...errors import check_choice
 from .base import Init, Neuron, clamped, decay
 
 
@@ -82,8 +82,7 @@ class AdLIF(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.discretisation not in ("symplectic", "euler"):
-            raise SrnnError(f"discretisation is 'symplectic' or 'euler', not {self.discretisation!r}.")
+        check_choice("discretisation", self.discretisation, ("symplectic", "euler"))
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters

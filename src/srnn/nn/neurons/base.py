@@ -159,8 +159,8 @@ class Neuron:
             for name in own[: place - 1]:
                 if name in ("arriving", "incoming") or name.startswith("_"):
                     raise SrnnError(
-                        f"A neuron's variable cannot be called '{name}': what is under way is 'arriving' and 'incoming' in a "
-                        "state, and no name there begins with _."
+                        f"A neuron's variable cannot be called '{name}': in a state, 'arriving' and 'incoming' are what is under "
+                        "way, and no name may begin with _."
                     )
             cls.coefficients = own[place + 1 :]
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
@@ -180,24 +180,24 @@ class Neuron:
                     "that is a @dataclass(frozen=True)."
                 )
         if isinstance(self.trained, str) or not isinstance(self.trained, Iterable):
-            raise SrnnError(f"trained is a list of names of parameters, not {self.trained!r}.")
+            raise SrnnError(f"trained must be a list of parameter names, not {self.trained!r}.")
         pairs = isinstance(self.initial, tuple) and all(
             isinstance(each, tuple) and len(each) == 2 for each in self.initial
         )
         if not (pairs or isinstance(self.initial, Mapping)):
-            raise SrnnError(f"initial is a mapping of variables to distributions, not {self.initial!r}.")
+            raise SrnnError(f"initial must be a mapping from variables to distributions, not {self.initial!r}.")
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
             if name not in self.parameters():
                 hint = nearest(name, self.parameters()) if self.trained != Neuron.trained else (
-                    " Its field 'trained' says which are trained (trained: tuple[str, ...] = () if none is)."
+                    " Its field 'trained' says which are trained (trained: tuple[str, ...] = () if none are)."
                 )  # fmt: skip
                 raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{hint}")
         for name in self.taus:
             if name not in self.parameters():
                 raise SrnnError(
-                    f"'{name}', a time constant of the neuron '{self.name}', is none of its parameters: say in taus which are "
-                    "(taus = () if none is)."
+                    f"'{name}', a time constant of the neuron '{self.name}', is not one of its parameters: name those that are "
+                    "time constants in taus (taus = () if none are)."
                 )
         variables = self.State._fields
         # Kept as pairs, so that a model can be hashed, copied and pickled.
@@ -207,16 +207,15 @@ class Neuron:
                 raise SrnnError(f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}")
             if value == "u" and "u" not in variables[: variables.index(key)]:
                 raise SrnnError(
-                    f"'{key}' of the neuron '{self.name}' cannot start as u does: u must be a variable before it."
+                    f"'{key}' of the neuron '{self.name}' cannot start like u: u must be a variable that comes before it."
                 )
         object.__setattr__(self, "initial", tuple(initial.items()))
         check_flag("detach_reset", self.detach_reset)
-        if self.time_constants not in ("linear", "log", "unconstrained"):
-            raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
+        check_choice("time_constants", self.time_constants, ("linear", "log", "unconstrained"))
         try:
             hash(self)  # by which compiled loops are found again
         except TypeError as error:
-            raise SrnnError(f"A field of the neuron '{self.name}' is of an {error}; a tuple would do.") from error
+            raise SrnnError(f"A field of the neuron '{self.name}' has an {error}; use a tuple instead.") from error
 
     @classmethod
     @functools.cache

@@ -38,7 +38,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError
+from ...errors import check_choice
 from .base import Init, Neuron, decay
 
 
@@ -93,13 +93,9 @@ class CubaLIF(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, choices in (
-            ("reset_kind", ("soft", "hard")),
-            ("reset_step", ("same", "next")),
-            ("synapse_step", ("same", "next")),
-        ):
-            if getattr(self, name) not in choices:
-                raise SrnnError(f"{name} is '{choices[0]}' or '{choices[1]}', not {getattr(self, name)!r}.")
+        check_choice("reset_kind", self.reset_kind, ("soft", "hard"))
+        check_choice("reset_step", self.reset_step, ("same", "next"))
+        check_choice("synapse_step", self.synapse_step, ("same", "next"))
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters

@@ -25,8 +25,6 @@ from ..arithmetic import positive_part
 from ..equations import arguments_of, function, record
 from .base import Neuron
 
-_FRACTION = {torch.float32: 23, torch.float64: 52}
-
 
 @functools.cache
 def detached_model(model: type[Neuron]) -> type[Neuron]:
@@ -76,9 +74,8 @@ def in_form(neuron: Neuron, form: Callable[[type[Neuron]], type[Neuron]]) -> Neu
 
 def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
     """The rounded model's additional coefficients, each of the shape and dtype of ``like`` (size,)."""
-    fraction = _FRACTION[like.dtype]
     numbers: list[float] = []
     for name in neuron.variables():
         unit, bound = 2.0 ** -kept.bits[name], 2.0 ** (kept.width - 1)
-        numbers += [-bound * unit, (bound - 1) * unit, 1.5 * 2.0**fraction * unit]
+        numbers += [-bound * unit, (bound - 1) * unit, 1.5 / torch.finfo(like.dtype).eps * unit]
     return tuple(torch.full_like(like, number) for number in numbers)

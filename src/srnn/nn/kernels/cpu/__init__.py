@@ -2,13 +2,13 @@
 
     simd.py      vectors that behave like numbers
     memory.py    how they are loaded and stored, and bits for spikes
-    rows.py      sums of weight rows, matrix product, lists of spikes
+    rows.py, products.py, tiles.py   sums of weight rows, lists of spikes, matrix products
     arguments.py   what the loops are given, in groups, and how every array is laid out
     forward.py, backward.py   the two time loops, generic over neurons and surrogates
     weight_gradients.py   the part of the way back that adds to weights
     compiler.py  from plain functions to compiled loops, cached on disk
-    padding.py   tensors as rows of whole vectors
-    layer.py     one autograd function a layer, and the way in
+    padding.py, weights.py, buffers.py   tensors as rows of whole vectors, weights as the loops want them, memory
+    layer.py     one autograd function per layer, and the way in
     compile_time.py  how long compiling will take
 
 Importing this package does not import Numba; running a layer does.

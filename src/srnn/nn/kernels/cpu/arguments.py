@@ -26,13 +26,13 @@ CHUNK = 64
 """Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
 
 
-# Members go into compiled code by their ``int``: their type would be another signature.
+# Members enter compiled code as plain ints: as members they would make another signature.
 class InputKind(IntEnum):
     """How the input comes."""
 
-    SPIKES = 0  # as bits: rows of weights are added for those that are set
-    FEW = 1  # as few dense numbers: each adds its row of weights, zeros are skipped
-    MANY = 2  # as many: a matrix product, BLOCK steps at once
+    SPIKES = 0  # as bits: each that is set adds its row of weights
+    FEW = 1  # as a few dense numbers: each adds its row of weights, zeros are skipped
+    MANY = 2  # as many dense numbers: a matrix product, BLOCK steps at once
 
 
 class Emitted(IntEnum):
@@ -77,31 +77,30 @@ class Parameters(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays a step later, all of them.
+    """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays all arrive one step later.
 
     The forward loop brings each spike to the step at which it arrives, where currents and weight gradients find it. With a
-    kernel each is spread over ``depth`` steps: what arrives is then numbers, all of which are ``early``.
+    kernel each is spread over ``depth`` steps: what arrives is then numbers, and all of them are in ``early``.
     """
 
     delayed: bool
-    spread: bool  # by a kernel
-    depth: int  # the longest delay and one: the first steps of a sequence, at which spikes from before it may arrive
-    delays: Array  # (H,) int64, as the next two if ``delayed`` and not ``spread``: a spike of step t arrives at t + 1 + delay
-    arrived: Array  # (B, T, ceil(H / 64)) uint64: spikes, as in ``Saved.words``, where they arrive; at first 0
-    sent: Array  # (B, depth, W): what arrives after the last step, entry k so many steps later; at first 0
-    known: int  # steps of which ``early`` says what arrives: the first at which anything does; with a kernel T + depth
+    spread: bool  # whether by a kernel
+    depth: int  # the longest delay plus 1: how many first steps spikes from before the sequence may reach
+    delays: Array  # (H,) int64; like the next two if ``delayed`` and not ``spread``: a spike of step t arrives at t + 1 + delay
+    arrived: Array  # (B, T, ceil(H / 64)) uint64: spikes as in ``Saved.words``, at the step they arrive; 0 at first
+    sent: Array  # (B, depth, W): what arrives after the last step, entry k another k steps later; 0 at first
+    known: int  # the number of steps in ``early``: up to the last at which anything arrives; with a kernel T + depth
     early: Array
-    """(B, known, W): what arrives at the first steps from before the sequence, without delays the initial s; or see above."""
+    """(B, known, W): what arrives at the first steps from before the sequence (without delays the initial s); or see above."""
     kernel: Array  # (depth, W), or empty
 
 
 class Saved(NamedTuple):
     words: Array
-    """(B, T, ceil(H / 64)) uint64: the spikes, of neurons that spike. Always written; the recurrent weights read them."""
+    """(B, T, ceil(H / 64)) uint64: the spikes of neurons that spike. Always written, because the recurrent weights read them."""
     currents: Array  # (B, T, H), if CURRENTS are kept
-    checkpoints: (
-        Arrays  # (B, ceil(T / span), W) each, if anything is kept: the variables and, of neurons that do not spike, s
-    )
+    checkpoints: Arrays
+    """(B, ceil(T / span), W) each, if anything is kept: the variables and, of neurons that do not spike, s."""
 
 
 class Outputs(NamedTuple):
@@ -122,10 +121,10 @@ class Adjoint(NamedTuple):
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
     back_own: Array
-    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s. As pairs of bfloat16
-    numbers (``weights.packed_pairs``), if so it is to be; as are the next."""
+    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s. Like the next ones, they are
+    pairs of bfloat16 numbers (``weights.packed``) where products may be so coarse."""
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
-    g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty for none
+    g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty if there are none
 
 
 class Gradients(NamedTuple):
@@ -149,15 +148,15 @@ class Tape(NamedTuple):
 
 
 class BackwardScratch(NamedTuple):
-    """Of one type whatever the neuron, so that functions that are given it are compiled once."""
+    """Of the same type for every neuron, so that functions that take it are compiled only once."""
 
     projected: Array
     active: Array
     arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s; with delays a ring, see ``_bring_back``
     g_currents: Array  # (CHUNK, BLOCK, W), as are the next two
-    factors: Array  # what the weights of ``Adjoint`` multiply: g_currents itself, or it as pairs (W / 2 of them)
+    factors: Array  # what weights in ``Adjoint`` are multiplied by: g_currents itself, or its pairs (W / 2 in a row)
     recomputed: Array  # currents, if they are not kept
-    columns: Array  # bits of a chunk, by channels (see ``_add_events``): uint64, CHUNK * BLOCK of them for each
+    columns: Array  # bits of a chunk by channel (see ``_add_events``): CHUNK * BLOCK of them each, in uint64
     square: Array  # 64 uint64
 
 

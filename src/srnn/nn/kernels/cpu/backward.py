@@ -2,17 +2,17 @@
 
 BLOCK sequences at a time, chunk by chunk from the end; for each of a chunk's spans, from its last:
 
-1. ``_recompute_states`` from the checkpoint at its start: elementwise, for the spikes are known and so are the currents (or they
-   are summed again, in the same order, to the same bits). To store and load all states would take longer than to compute them.
-2. ``_step_back`` through the span, and after each step a product with the recurrent weights. Gradients are dense, unlike spikes:
-   so it is a matrix product, of BLOCK sequences together, for which each weight is loaded once. With delays its columns belong to
+1. ``_recompute_states`` from the checkpoint at its start: elementwise, because the spikes are known, and so are the currents (or
+   they are summed again, in the same order, to the same bits). Storing and loading all states would take longer than this.
+2. ``_step_back`` through the span, and after each step a product with the recurrent weights. Unlike spikes, gradients are dense:
+   so it is a matrix product for BLOCK sequences together, which loads each weight only once. With delays its columns belong to
    spikes of different steps: ``_bring_back``.
 
 Then, for the whole chunk:
 
 3. The gradient of the input, some steps together: another product.
 4. ``weight_gradients.py``: for each spike a row of current gradients is added to the weights that it passed;
-   for many dense inputs a product. Summed by chunks, gradients stay in the cache, and a row of weights is visited once a chunk.
+   for many dense inputs a product. Summed by chunks, gradients stay in the cache, and a row of weights is visited once per chunk.
 
 Arrays are as in ``arguments.py``. In those of a chunk, (CHUNK, BLOCK, W), "place" k, r is step k of sequence r.
 """
@@ -121,7 +121,7 @@ def _step_back(
     """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
     width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
     slot = (chunk.start + k) % lines.depth * BLOCK * width
-    # A sequence after the other: the processor fetches ahead along rows of memory only.
+    # One sequence after the other: the processor fetches ahead only along rows of memory.
     for r in range(chunk.rows):
         row = chunk.block + r
         if chunk.start + k >= sizes.lengths[row]:
@@ -132,7 +132,7 @@ def _step_back(
             g_state = load_each(gradients.g_state, row * width + h)
             g_s = load(scratch.arriving, slot + r * width + h) + g_state[-1]
             prefetch(gradients.g_out, (here - PREFETCH_STEPS) * size + h, READ)
-            if sizes.kept == Kept.CURRENTS:  # of the span before: the products leave the time for it
+            if sizes.kept == Kept.CURRENTS:  # of the span before: there is time for it during the products
                 prefetch(saved.currents, (here - sizes.span) * size + h, READ)
             if gradients.emitted == Emitted.EMISSION:
                 g_s = g_s + load_first(gradients.g_out, here * size + h, size - h)
@@ -151,9 +151,9 @@ def _step_back(
 
 @called
 def _gather(t, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving):
-    """``_bring_back`` of spikes that were spread by a kernel, and its gradient, for one sequence.
+    """``_bring_back`` of spikes that were spread by a kernel, and the kernel's gradient, for one sequence.
 
-    Step t itself, whose place in the ring that of step t - depth now becomes, has been seen to.
+    Step t itself is finished, and its place in the ring becomes that of step t - depth.
     """
     width, depth, count = sizes.width, lines.depth, (sizes.size + 63) // 64
     brought, done = (depth * BLOCK + r) * width, (t % depth * BLOCK + r) * width
@@ -175,7 +175,7 @@ def _gather(t, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arri
 
 @called
 def _bring_out(chunk, sizes, words, lines, g_sent, wants_early, g_early, g_kernel, arriving):
-    """Before the last step: the gradients of the spikes that are then under way, each to the step at which it was emitted."""
+    """Before the way back: take the gradients of spikes under way after the last step to the steps at which they were emitted."""
     width = sizes.width
     for r in range(chunk.rows):
         row = chunk.block + r
@@ -196,11 +196,11 @@ def _bring_out(chunk, sizes, words, lines, g_sent, wants_early, g_early, g_kerne
 
 @called
 def _bring_back(t, chunk, sizes, words, lines, wants_early, g_early, g_kernel, arriving):
-    """What the recurrent weights bring back from step t, to the steps at which the spikes that it saw were emitted.
+    """Take what the recurrent weights bring back from step t to the steps at which the spikes that arrived then were emitted.
 
-    ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place of the ring
-    is written before its step is reached, but for the last steps, whose spikes arrive after the end: these places are as they
-    were, 0 or as ``_bring_out`` left them.
+    ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place in the ring
+    is written before its step is reached, except for the last steps, whose spikes arrive after the end: their places stay as
+    they were, 0 or as ``_bring_out`` left them.
     """
     width, depth = sizes.width, lines.depth
     for r in range(chunk.rows):
@@ -264,7 +264,7 @@ def make_backward(
             for r in range(rows):
                 longest = max(longest, sizes.lengths[block + r])
             clear(scratch.arriving, 0, depth * pitch)
-            if rows < BLOCK:  # what stands there is of another block
+            if rows < BLOCK:  # what is there belongs to another block
                 for k in range(CHUNK):
                     clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
             if delayed and len(g_sent) > 0:
@@ -311,7 +311,7 @@ def make_backward(
                         spiking, fresh, chunk, sizes, lines, saved.words, tape.s, gradients.g_weights, scratch
                     )
                 fresh = False
-            if recurrent and not delayed:  # the initial s acted through the recurrent weights too
+            if recurrent and not delayed:  # the initial s, too, acted through the recurrent weights
                 for r in range(rows):
                     for h in range(0, width, lanes):
                         g_s, at = gradients.g_early, (block + r) * width + h

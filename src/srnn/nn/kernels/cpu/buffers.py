@@ -3,8 +3,8 @@ to fill it (a page fault every 4 KiB, and the system's zeros), and a training st
 
 ``empty`` returns a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
 the last of them is freed, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
-requests goes back to the system, and so do the oldest where all slabs together are more than OVERSIZE times what was ever in use
-at once: a little more, for a step wants some of them one after the other, and must find them all again at the next one.
+requests goes back to the system, and so do the oldest where all slabs together are more than OVERSIZE times the most that was
+ever in use at once: a little more than that, because a step wants some of them one after the other, and the next step all again.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SMALL = 2**18
-"""Bytes below which the C library's allocator does as well."""
+"""Below this many bytes the C library's allocator does just as well."""
 
 OVERSIZE = 1.25
-"""A slab may be so many times larger than what is asked for, and all slabs together than what was ever in use at once."""
+"""How many times larger a slab may be than what is asked for, and all slabs together than the most ever in use at once."""
 
 PATIENCE = 256
-"""Requests that an idle slab outlives."""
+"""How many requests an idle slab outlives."""
 
 LINE = 64
-"""Bytes of a cache line, and of a vector: arrays begin at one, so that no vector straddles two."""
+"""Bytes of a cache line, and of a vector: arrays begin at a line, so that no vector straddles two."""
 
 _returned: deque[_Ended] = deque()
-"""Of leases that have ended. Appended to at any time, also while ``_lock`` is held; by C alone, for an interrupt that comes while
-Python runs in a finaliser is printed and forgotten."""
+"""Leases that have ended. Appended to at any time, even while ``_lock`` is held; by C alone, because an interrupt within a
+finaliser's Python code is printed and forgotten."""
 _leases: set[_Ended] = set()
-"""Of leases that have not ended, or are not yet seen to have."""
+"""Leases that have not ended, or whose end has not been seen yet."""
 _idle: list[tuple[int, Array]] = []
 """(number of the request before which it was returned, slab), oldest first."""
 _requests = 0
 _in_use = 0
-"""Bytes of slabs on lease (or returned, and not yet seen to be)."""
+"""Bytes of slabs on lease, or whose return has not been seen yet."""
 _most = 0
 """The maximal number of bytes ever in use."""
 _lock = threading.Lock()
@@ -69,7 +69,7 @@ class _Lease:
 
 
 class _Ended(weakref.ref[_Lease]):
-    """Keeps the slab of a lease, and is in ``_returned`` from when that ends."""
+    """Keeps the slab of a lease, and is in ``_returned`` from when the lease ends."""
 
     __slots__ = ("slab",)
     slab: Array
@@ -95,7 +95,7 @@ def _slab(wanted: int) -> Array:
             waiting -= _idle.pop(0)[1].nbytes
         if slab is None:
             slab = np.empty(wanted, np.uint8)  # numpy asks the system for huge pages from 4 MiB on
-        _in_use, _most = in_use, most  # not of memory that is refused
+        _in_use, _most = in_use, most  # only once the memory was granted
         return slab
 
 
@@ -111,7 +111,7 @@ def empty(count: int, dtype: Any) -> Array:
 
 
 def zeros(count: int, dtype: Any) -> Array:
-    """``empty``, filled with zeros; by numpy, for a parallel torch operation would leave torch's workers spinning for a while."""
+    """``empty``, filled with zeros; by numpy, because a parallel operation of torch leaves its workers spinning for a while."""
     array = empty(count, dtype)
     array.fill(0)
     return array

@@ -1,7 +1,7 @@
 """From a neuron's and a surrogate's records to compiled loops, kept in memory and on disk (``srnn.compiling``).
 
-Loops call what is written from the records, and not the functions of the neuron's author: these may name anything (a constant of
-their module, a helper), whose change no digest of theirs tells, and a loop from the disk would compute what they said before.
+Loops call functions that are written from the records, not those of the neuron's author: these may use anything (a constant of
+their module, a helper). If that changed, no digest of theirs would, and a loop from the disk would compute the old equations.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from .rows import OPTIONS, SOURCE_DIGEST
 from .simd import PAIRS, TILES
 
 SMALLEST_TILED = 64
-"""Neurons from which on tiles are faster than float32: those of fewer are mostly empty."""
+"""From this many neurons on, tiles are faster than float32: for fewer they are mostly empty."""
 
 
 @functools.cache
 def compile_loop(loop: Callable[..., Any]) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a neuron and of a surrogate that
-    it calls are those of their records. ``pack_pairs`` is for processors that have such numbers only (``bf16_pairs``)."""
+    it calls are those of their records. ``pack_pairs`` compiles only for processors with such numbers (``bf16_pairs``)."""
     return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
 
 
 _refused: dict[tuple[object, ...], str] = {}
-"""What Numba was found not to compile, and why: it took as long to find out as compiling takes."""
+"""What Numba turned out not to compile, and why: finding out took as long as compiling would."""
 
 
 @contextlib.contextmanager
 def cannot_compile(what: str, *key: object) -> Iterator[None]:
-    """CannotCompile in place of Numba's errors, of whose text it has the first line; of the same ``key`` again, at once."""
+    """CannotCompile in place of Numba's errors, with the first line of their text; for the same ``key`` again, at once."""
     if key in _refused:
         raise CannotCompile(_refused[key])
     try:
@@ -125,8 +125,8 @@ def _warn_without_bf16() -> None:
 
 
 def coarse_pairs(dtype: torch.dtype, size: int) -> np.dtype[Any] | None:
-    """``bf16_pairs`` where products of the way back of a layer of ``size`` neurons are to be of bfloat16 numbers, with float32
-    sums: where torch's precision of float32 products is "medium". Else None. One warning where the processor cannot."""
+    """``bf16_pairs`` if products on the way back through a layer of ``size`` neurons are to be of bfloat16 numbers, with float32
+    sums: if torch's precision of float32 products is "medium". Else None. Warns once if the processor cannot."""
     if dtype != torch.float32 or matmul_precision() != "medium":
         return None
     pairs = bf16_pairs()
@@ -146,7 +146,7 @@ def info() -> dict[str, Any]:
     return {
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
-        **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
+        **features,  # LLVM does not tell them of a processor that NUMBA_CPU_NAME names
         "bfloat16 products": {None: "no", PAIRS: "where asked for", TILES: "where asked for, by AMX"}[bf16_pairs()],
         "numba": numba.__version__,
         "cache": folder_in_use(),

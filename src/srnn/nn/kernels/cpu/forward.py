@@ -4,8 +4,8 @@
 Sequences run one after the other, so that a sequence's state and the rows of weights stay in the nearest cache; at each step
 
 1. the current is summed: the bias, the input times its weights, and one row of recurrent weights for every neuron that spiked a
-   step ago, or as many steps more as its delay is long. Spikes are bits and rare, so a sum costs what they cost, not what the
-   matrix would;
+   step ago, or earlier by its delay. Spikes are bits and rare, so the cost of a sum is that of a few rows, not that of the whole
+   matrix;
 2. ``step`` turns state and current into the new state and the drive, 16 neurons (8 in float64) at a time;
 3. what the backward loop wants is kept: spikes, the state every ``span`` steps, and currents, unless it computes them again.
 
@@ -22,42 +22,22 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic import positive_part
-from .arguments import (
-    BLOCK,
-    Emitted,
-    ForwardScratch,
-    InputKind,
-    Inputs,
-    Kept,
-    Lines,
-    Outputs,
-    Parameters,
-    Saved,
-    Sizes,
-)
+from .arguments import BLOCK, Emitted, ForwardScratch, InputKind, Inputs, Kept, Lines, Outputs, Parameters, Saved, Sizes
 from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
 from .products import multiply
-from .rows import (
-    add_active_rows,
-    add_weighted_rows,
-    called,
-    inlined,
-    lanes_of,
-    list_bits,
-    list_spikes,
-)
+from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_bits, list_spikes
 from .simd import as_vector, select
 
 PREFETCH_STEPS = 4
-"""Steps by which memory that no one has touched for long is fetched into the cache before its turn."""
+"""How many steps before its turn memory that has not been touched for long is fetched into the cache."""
 
 
 @called
 def project(projected, x, at, channels, steps, projection, width):
     """The input's part of the currents of the next BLOCK steps: projected (BLOCK, width) = x (steps, channels) times the weights.
 
-    Behind these rows ``projected`` has room for BLOCK steps of x: the last steps, if fewer, are copied there, for a product reads
-    BLOCK rows however few it is asked for.
+    Behind these rows ``projected`` has room for BLOCK steps of x: if fewer are left, they are copied there, because a product
+    reads BLOCK rows however few it is asked for.
     """
     if steps >= BLOCK:
         multiply(projected, 0, width, width, x, at, channels, BLOCK, channels, projection, width, 1, 0, 0)
@@ -98,7 +78,7 @@ def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
 
 @called
 def send(row, t, sizes, words, lines, active):
-    """Bring the spikes of step t to the step at which they arrive; or spread them over several, as the kernel says."""
+    """Bring the spikes of step t to the steps at which they arrive, or spread each over several steps by the kernel."""
     width, count = sizes.width, (sizes.size + 63) // 64
     listed = list_spikes(words, (row * sizes.steps + t) * count, count, 0, active, 0)
     if not lines.spread:
@@ -119,7 +99,7 @@ def send(row, t, sizes, words, lines, active):
 
 @inlined
 def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, words, lines, scratch):
-    """total[at : at + W] = the current into every neuron of sequence ``row`` at step t, which are asked for in order.
+    """total[at : at + W] = the current into every neuron of sequence ``row`` at step t; steps are asked for in order.
 
     s[s_at : s_at + W]: what they emitted a step ago, if they do not spike.
     """
@@ -166,7 +146,7 @@ def drive_gradient(g_s, v, psi, surrogate, spiking, rectified):
     """The gradient of the drive v from that of what is emitted."""
     if spiking:
         return g_s * psi(v, *surrogate)[0]
-    if rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
+    if rectified:  # at v = 0, where max(0, v) has no derivative, like torch's clamp
         return select(v >= 0.0, g_s, as_vector(v, 0.0))
     return g_s
 

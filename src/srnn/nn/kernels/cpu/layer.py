@@ -1,4 +1,4 @@
-"""One autograd function a layer: torch tensors in, compiled loops over blocks of sequences, torch tensors out."""
+"""One autograd function per layer: torch tensors in, compiled loops over blocks of sequences, torch tensors out."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ from .rows import LIST_OVERRUN
 from .weights import factors, packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 SHARDS = 16
-"""Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
-of summation, and with it every bit of the result, does not depend on the threads."""
+"""Each shard of the batch sums its own weight gradients; there are at most this many, whatever the number of threads, so that the
+order of summation, and with it every bit of the result, does not depend on the threads."""
 
 TAPE_BYTES = 1 << 19
-"""States that backward may recompute at once: they should stay in a core's second-level cache, next to the weights."""
+"""Bytes of states that backward may recompute at once: they should stay in a core's second-level cache, next to the weights."""
 
 SHORTEST_SPAN = 16
 
@@ -70,15 +70,15 @@ class _Layer:
     x_words: Array
     """The input, if it is spikes."""
     words: Array
-    """The output, if it is: filled by the forward loop."""
+    """The output, if it is spikes; filled by the forward loop."""
     delays: Array | None
-    """(H,) int64: by how many steps its own spikes reach it late, if they do."""
+    """(H,) int64: how many steps late its own spikes reach it; None: there are no such delays."""
     spread: int
-    """Over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
+    """Over how many steps each spike arrives while delays are being learned; 0: there is no kernel."""
     pairs: np.dtype[Any] | None
-    """Of products of the way back, if they are of bfloat16 numbers: see ``coarse_pairs``."""
+    """For products on the way back, if they are of bfloat16 numbers: see ``coarse_pairs``."""
     watched: tuple[Tensor, ...]
-    """Of which the arrays above are views: torch refuses the way back once one of them was changed in place."""
+    """The tensors of which the arrays above are views: torch refuses the way back if one of them was changed in place."""
 
     @property
     def spiking(self) -> bool:
@@ -89,7 +89,7 @@ class _Layer:
         return self.sizes.input_kind == InputKind.MANY
 
     def shards(self) -> list[tuple[int, int]]:
-        """Ranges of sequences, of whole blocks, that threads work on; of a batch of 0 an empty one."""
+        """Ranges of sequences, of whole blocks, that threads work on; for a batch of 0 one empty range."""
         blocks = max(1, -(-self.batch // BLOCK))
         rows = -(-blocks // SHARDS) * BLOCK
         return [(first, min(first + rows, self.batch)) for first in range(0, max(1, self.batch), rows)]
@@ -125,7 +125,7 @@ class _Layer:
         return Lines(True, False, self.depth, self.delays, arrived, sent, known, first, self.padding.empty(0))
 
     def sent(self, lines: Lines) -> Tensor | None:
-        """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
+        """With delays, what is under way after the last steps, (B, depth, H): with a kernel all of it, else what spikes sent."""
         if not self.delayed:
             return None
         if not self.spread:
@@ -183,7 +183,7 @@ class _Layer:
 
 @functools.lru_cache(maxsize=32)
 def _spare(*kind: Any) -> list[Any]:
-    """Scratch that nobody uses now, of one kind. What has not been asked for among the last 32 kinds is given back."""
+    """Scratch of one kind that nobody uses now. A kind that is not among the last 32 that were asked for is given back."""
     return []
 
 
@@ -239,12 +239,12 @@ class _Run(torch.autograd.Function):
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
-        # As tensors, which torch frees after the way back; what else is in ``ctx`` lives as long as the caller's loss does.
+        # As tensors, which torch frees after the way back; all else in ``ctx`` lives as long as the caller's loss.
         large = (torch.from_numpy(array) for array in (inputs.x, lines.early, saved.currents, *saved.checkpoints))
         ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched, *large)
         ctx.kinds = _kinds(weight_in, bias, weight_rec) if sizes.kept != Kept.NOTHING else None
         ctx.groups = parameters._replace(weights=empty, projection=empty), lines._replace(early=empty), s_initial
-        # A tensor of its own, not a view: torch lets nobody change a view in place that such a function returns.
+        # A tensor of its own: if such a function returns a view, torch lets nobody change it in place.
         emitted = torch.from_numpy(out.reshape(shape)) if dense_output else weight_in.new_zeros(()).expand(shape)
         return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
 
@@ -254,17 +254,15 @@ class _Run(torch.autograd.Function):
             raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
         layer: _Layer = ctx.layer
         sizes, empty = layer.sizes, layer.padding.empty(0)
-        # Of x and the spikes the flat arrays are used, but torch watches for changes.
+        # The flat arrays of x and of the spikes are used, but torch watches the tensors for changes.
         _, weight_in, bias, weight_rec, *others = ctx.saved_tensors
         if _kinds(weight_in, bias, weight_rec) != ctx.kinds:  # ``network.double()`` is no change in place
-            raise SrnnError(
-                "The network's weights have another dtype or shape than in the forward pass; run that again."
-            )
+            raise SrnnError("The network's weights have a new dtype or shape since the forward pass; run that again.")
         parameters, lines, s_initial = ctx.groups
         x, early, currents, *checkpoints = (tensor.numpy() for tensor in others[len(layer.watched) :])
         inputs, lines = Inputs(x, layer.x_words), lines._replace(early=early)
         saved = Saved(layer.words, currents, tuple(checkpoints))
-        if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
+        if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth keeping
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
@@ -334,10 +332,10 @@ def _sizes(p: LayerProblem, lengths: Array) -> Sizes:
     if isinstance(p.x, Spikes):
         kind = InputKind.SPIKES
     if p.wants_gradients:
-        # A readout of spikes adds few rows a step: they are added again rather than all its currents kept.
+        # A readout of spikes adds few rows per step: they are added again, rather than all its currents kept.
         few = kind == InputKind.SPIKES and p.neuron.emission != "spike" and p.weight_rec is None
         kept = Kept.STATES if p.recompute or few else Kept.CURRENTS
-    if kept == Kept.CURRENTS:  # else memory counts, and the longest span has the fewest checkpoints
+    if kept == Kept.CURRENTS:  # otherwise memory counts, and the longest span has the fewest checkpoints
         while span > SHORTEST_SPAN and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES:
             span //= 2
     return Sizes(lengths, steps, size, width, channels, int(kind), p.weight_rec is not None, int(kept), span)

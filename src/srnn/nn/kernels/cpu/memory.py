@@ -36,7 +36,7 @@ register_model(Flat)(models.PointerModel)
 
 
 def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any, exists: bool = True) -> Any:
-    """Address of an element of a lowered array of type ``of``; ``exists``: whether there surely is such an element."""
+    """Address of an element of a lowered array of type ``of``; ``exists``: whether that element certainly exists."""
     first = array if isinstance(of, Flat) else make_array(of)(context, builder, array).data
     return builder.gep(first, [index], inbounds=exists)
 
@@ -185,8 +185,8 @@ READ, WRITE = 0, 1
 def prefetch(typing: Any, array: Any, index: Any, purpose: Any) -> Any:
     """Ask for the cache line of array[index], which need not exist, to READ or to WRITE there soon (a literal).
 
-    Walking backwards through several sequences at once is more than the hardware foresees; and a store whose line has not come
-    yet keeps all later ones waiting.
+    Walking backwards through several sequences at once is more than the hardware foresees; and a store whose line has not
+    arrived yet holds up all later ones.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

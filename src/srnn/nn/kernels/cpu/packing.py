@@ -20,7 +20,7 @@ _RINGS = {
     "arriving": (stream.DEPTH, stream.DELAYS, stream.ARRIVING),
     "incoming": (stream.DEPTH_IN, stream.DELAYS_IN, stream.INCOMING),
 }
-"""Of what is under way: where a layer's record has the ring's depth, its delays, and where it lies."""
+"""For what is under way: where a layer's record has the ring's depth, its delays, and the place of the ring."""
 
 
 class PackedNetwork:
@@ -87,7 +87,7 @@ class PackedNetwork:
         turns = np.zeros(streams, np.int64)
         self.plan = np.concatenate([header, records.ravel(), turns, waits, np.zeros(capacity)]).astype(np.int64)
         self._records = records
-        # From torch, which aligns to cache lines, so that vectors do not straddle two.
+        # By torch, which aligns memory to cache lines, so that vectors do not straddle two.
         self.numbers = torch.from_numpy(np.concatenate(parts)).clone().numpy()
         self._bind()
 
@@ -114,7 +114,7 @@ class PackedNetwork:
             self.advance(x.reshape(-1), out.reshape(-1), which, self.plan, self.numbers)
 
     def _parts(self, number: int) -> tuple[Array, Array]:
-        """Of a layer, for all streams: its variables (streams, blocks, variables, lanes) and emission (streams, width), views."""
+        """A layer's variables (streams, blocks, variables, lanes) and its emission (streams, width), for all streams: views."""
         record, lanes = self._records[number], lanes_of(self.numbers)
         start, end, width = record[stream.VARIABLES], record[stream.EMITTED], record[stream.WIDTH]
         variables = self._states[:, start:end].reshape(self.streams, width // lanes, (end - start) // width, lanes)
@@ -132,7 +132,7 @@ class PackedNetwork:
         return views
 
     def _unwind(self, which: Any) -> None:
-        """Turn the rings of some streams (slice or numbers) to where they are at turn 0, and call it that."""
+        """Turn the rings of some streams (slice or numbers) to where they are at turn 0, and set their turn to 0."""
         for stream_number in np.arange(self.streams)[which][self._turns[which] != 0]:
             for number in range(len(self.models)):
                 for ring in self._rings(number).values():
@@ -150,7 +150,7 @@ class PackedNetwork:
         self._turns[number] = 0
 
     def state(self, which: Any) -> tuple[tuple[Tensor, ...], ...]:
-        """A copy of the state of some streams (slice or numbers): a State a layer, of tensors (streams, size), and with delays
+        """A copy of the state of some streams (slice or numbers): a State per layer, of tensors (streams, size), and with delays
         those of what is under way (see ``nn/delays.py``)."""
         self._unwind(which)
         state = []
@@ -169,14 +169,14 @@ class PackedNetwork:
         return tuple(state)
 
     def part(self, number: int, name: str) -> Array:
-        """A copy of one variable of a layer, or of its emission ``s``, for all streams (streams, size): without all else."""
+        """A copy of one variable of a layer, or of its emission ``s``, for all streams, (streams, size)."""
         variables, emitted = self._parts(number)
         place = self.models[number].State._fields.index(name)
         chosen = emitted if place == variables.shape[2] else variables[:, :, place].reshape(self.streams, -1)
         return chosen[:, : self._records[number, stream.SIZE]].copy()
 
     def set_state(self, state: Sequence[Sequence[Tensor]], which: Any) -> None:
-        """Overwrite the state of some streams (slice or numbers); shapes are the caller's care."""
+        """Overwrite the state of some streams (slice or numbers); the caller checks the shapes."""
         self._turns[which] = 0
         for number, tensors in enumerate(state):
             variables, emitted = self._parts(number)

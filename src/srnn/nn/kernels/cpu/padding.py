@@ -16,19 +16,19 @@ from .arguments import Array
 
 
 def checked_lengths(lengths: Tensor | None, batch: int, steps: int) -> Array:
-    """The valid steps of each sequence, (B,) int64, in an array that nobody else changes before the way back. SrnnError for
-    lengths that compiled code may not be given."""
+    """The valid steps of each sequence, (B,) int64, in an array that nobody else can change before the way back. SrnnError for
+    lengths that compiled code must not be given."""
     if lengths is None:
         return np.full(batch, steps, np.int64)
     own = lengths.cpu().numpy().astype(np.int64, order="C")
     if own.shape != (batch,) or (batch and own.view(np.uint64).max() > steps):  # a number below 0 is a large one
-        raise SrnnError(f"lengths are {batch} integers from 0 to {steps}, the steps of the batch.")
+        raise SrnnError(f"lengths must be {batch} integers from 0 to {steps}, the steps of the batch.")
     return own
 
 
 @dataclass(frozen=True)
 class Padding:
-    """Of rows of ``size`` numbers to ``width``."""
+    """Pads rows of ``size`` numbers to ``width``."""
 
     size: int
     width: int

@@ -1,7 +1,7 @@
 """Products of a block of sequences with a matrix of weights: by vectors in the precision of the arrays, or of bfloat16 numbers.
 
-Which it is the elements of the factors say. Pairs of bfloat16 numbers are PAIR elements where vectors multiply them, and TILED
-ones where tiles do (``tiles.py``).
+The type of the factors' elements decides which. Pairs of bfloat16 numbers are PAIR elements where vectors multiply them, and
+TILED ones where tiles do (``tiles.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .simd import PAIR, PAIRS, TILED, TILES, instruction, rounded
 from .tiles import multiply_tiles, whole_tiles
 
 UNROLLED = 4
-"""Terms of a matrix product's sums that one turn of its loop adds."""
+"""How many terms of its sums one turn of a matrix product's loop adds."""
 
 
 def numbers_in(factors: Any) -> int:
@@ -33,7 +33,7 @@ def _numbers_in(factors):  # without annotations: Numba compares the signature w
 
 
 def row_of_factors(factors: Any, width: int) -> int:
-    """Elements of a row of ``width`` numbers of factors: of tiles whole ones, filled with zeros."""
+    """How many elements a row of ``width`` factors takes; for tiles, those of whole tiles, filled up with zeros."""
     elements = width // numbers_in(factors)
     return whole_tiles(elements) if factors.dtype == TILES else elements
 
@@ -80,7 +80,7 @@ def _multiply_vectors(
                 panel = _products(two, left, first, stride, depth, packed, start, two)
                 store_block(out, to, out_stride, 1, left_over, panel, two)
             else:
-                if blocks > 1:  # to memory that no one has touched for long
+                if blocks > 1:  # memory that has not been touched for long
                     for r in range(rows):
                         prefetch(out, to + r * out_stride, WRITE)
                         prefetch(out, to + r * out_stride + lanes, WRITE)
@@ -111,9 +111,9 @@ def multiply(
     """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
 
     left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
-    packed: the matrix (depth, width), by ``weights.packed``. With ``blocks``, as many such products, the next one of rows that
-    stand ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest
-    cache, serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
+    packed: the matrix (depth, width), by ``weights.packed``. ``blocks``: how many such products to make; each next one has its
+    rows ``further`` on in left, and its result ``out_further`` on in out. So a panel of the matrix, once in the nearest cache,
+    serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
     """
     _multiply(
         out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
@@ -122,7 +122,7 @@ def multiply(
 
 @instruction
 def _store_rounded(typing: Any, factors: Any, index: Any, value: Any) -> Any:
-    """factors[index : index + lanes / 2] = value, rounded to bfloat16; nothing if they are no pairs."""
+    """factors[index : index + lanes / 2] = value, rounded to bfloat16; does nothing if they are not pairs."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if factors.dtype in (PAIR, TILED):
@@ -137,7 +137,7 @@ def _store_rounded(typing: Any, factors: Any, index: Any, value: Any) -> Any:
 def round_factors(numbers, step, width, factors):
     """The numbers of a step (BLOCK rows, ``width`` each), as pairs, among the factors of products.
 
-    If the factors are no pairs they are the same array, and stay so.
+    Factors that are not pairs are the array of numbers itself, and nothing is to be done.
     """
     if numbers_in(factors) > 1:
         for row in range(step * BLOCK, (step + 1) * BLOCK):

@@ -24,24 +24,24 @@ inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
 
 SOURCES = (
-    "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
-    "weight_gradients.py",
+    "arguments.py", "backward.py", "forward.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
+    "weight_gradients.py", "weights.py",
 )  # fmt: skip
 """The files whose functions are compiled into others."""
 
 SOURCE_DIGEST = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)).hexdigest()
 
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
-"""Of compiled functions, for Numba: as C does, they do not look for zero divisors and indices beyond an array's end."""
+"""Numba's options for compiled functions: as in C, nothing checks for zero divisors and for indices beyond an array's end."""
 
 called: Any = functools.partial(part, depends_on=SOURCE_DIGEST, **OPTIONS)
-"""Decorator of larger pieces, which loops call. They are given nothing whose type depends on the neuron, and so are compiled
-once for all neurons of a dtype."""
+"""Decorator of larger pieces, which loops call. They take nothing whose type depends on the neuron, and so are compiled once for
+all neurons of a dtype."""
 
 pasted: Any = njit(inline="always")
-"""Decorator of pieces of a loop that stand in a function for the reader: their text replaces the call before anything is
-compiled. Machine code is made of it once, in its place; constants among the arguments are constants there, even to types. Each
-pasting costs time when a loop is compiled: where the types of both branches agree, ``inlined`` does."""
+"""Decorator of pieces of a loop that are functions only for the reader: their text replaces the call before anything is compiled.
+So it becomes machine code once, in place, and constants among the arguments are constants there, even for types. Each pasting
+costs time when a loop is compiled: where the types of both branches agree, ``inlined`` is enough."""
 
 LIST_OVERRUN = 6
 """Elements behind a list of spikes that ``list_spikes`` may write to."""
@@ -92,10 +92,9 @@ def store_panel(typing: Any, array: Any, index: Any, panel: Any) -> Any:
     """Store a panel's vectors one after the other from array[index]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = panel.dtype
+        address = pointer(context, builder, array, *arguments[:2])
         for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[2], panel.count)):
-            at = builder.add(arguments[1], ir.Constant(INDEX, i * vector.lanes))
-            store_at(builder, value, pointer(context, builder, array, arguments[0], at), vector)
+            store_at(builder, value, address, panel.dtype, i)
 
     return types.void(array, types.intp, panel), emit
 
@@ -236,8 +235,8 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
 def list_bits(word, offset, active, listed):
     """Append to active[listed:] offset + the numbers of the set bits of a word; the new ``listed``.
 
-    LIST_OVERRUN further elements of ``active`` are scratch: few bits are written as if they were so many, lest a branch depend on
-    how many there are. A branch that the processor guesses wrong costs as much as adding a row.
+    LIST_OVERRUN further elements of ``active`` are scratch: that many bits are always written at once, so that no branch depends
+    on how few there are. A branch that the processor guesses wrong costs as much as adding a row.
     """
     end = listed + bit_count(word)
     while True:

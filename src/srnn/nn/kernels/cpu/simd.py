@@ -44,7 +44,7 @@ class Vector(types.Type):
 
 
 class Mask(types.Type):
-    """Type of what comparing two vectors gives: one bit a lane."""
+    """Type of what comparing two vectors gives: one bit per lane."""
 
     def __init__(self, lanes: int) -> None:
         super().__init__(name=f"Mask({lanes})")
@@ -102,8 +102,8 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 PAIR, TILED = types.uint32, types.int32
-"""Elements of arrays of bfloat16 numbers: two of them, the first in the lower half; in TILED ones for the products of
-``tiles.py``, which only some processors have: compiled code is found again by the types of what it is given."""
+"""Elements of arrays of bfloat16 numbers: each holds two, the first in its lower half. TILED ones are for the products of
+``tiles.py``; they have a type of their own because compiled code is found again by the types of its arguments."""
 
 PAIRS, TILES = np.dtype(np.uint32), np.dtype(np.int32)
 """The same as dtypes of arrays."""
@@ -159,7 +159,7 @@ def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector: Any = _common(*signature.args)
         if symbol is operator.truediv and isinstance(signature.args[1], types.Number):
-            # By a number, which rarely changes in a loop: one scalar division, and products in the loop.
+            # A number rarely changes in a loop: one scalar division before it, and products in it.
             divisor = context.cast(builder, arguments[1], signature.args[1], vector.dtype)
             inverse = builder.fdiv(ir.Constant(vector.element, 1.0), divisor)
             return builder.fmul(arguments[0], broadcast(builder, inverse, vector.llvm), flags=CONTRACT)
@@ -217,7 +217,7 @@ def _exp(builder: Any, x: Any) -> Any:
     shifted = fma(builder, x, log2_e, magic)
     whole = builder.fsub(shifted, magic)
     fraction = fma(builder, x, log2_e, builder.fneg(whole))
-    if not single:  # what the constant lacks
+    if not single:  # the digits that the constant lacks
         fraction = fma(builder, x, constant(vector, 2.0355273740931033e-17), fraction)
     first, *others = reversed(_EXP2_SINGLE if single else _EXP2_DOUBLE)
     result = constant(vector, first)

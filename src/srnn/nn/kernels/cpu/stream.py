@@ -6,7 +6,7 @@ sums have the order and the bits of ``forward.py``.
 
 A call from Python pays for each of its arguments; that is why a network is packed into two flat arrays (``packing.py``):
 
-    plan     int64: HEADER numbers, RECORD numbers a layer (their meanings are below), and room for a list of events
+    plan     int64: HEADER numbers, RECORD numbers per layer (their meanings are below), and room for a list of events
     numbers  float: for each layer weights, bias and coefficients; room for the events' values and for sums; the state of every
              stream. Coefficients and state variables of a layer are interleaved by vectors: all that 16 neurons (8 in float64)
              need lies side by side.
@@ -36,8 +36,8 @@ from .simd import INDEX, as_vector, constant, instruction, ir
 LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, TURNS, HEADER = range(11)
 # A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent, what it writes to the output
 # (nothing but for the last), where its constants lie, and, from the start of a stream's state, its variables and what it emitted.
-# With delays, for its own emissions and for its input: where in the plan they lie, and where in the state the ring is of what is
-# under way, DEPTH slots (0: there is none) of as many numbers as there are presynaptic neurons, rounded up to whole vectors. At
+# With delays, for its own emissions and for its input: where in the plan they lie, and where in the state the ring of what is
+# under way begins: DEPTH slots (0: there is no ring), each of one number per presynaptic neuron, rounded up to whole vectors. At
 # turn n, slot (n + k) % DEPTH has what arrives k steps from now.
 (KIND, PRESYNAPTIC, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED,
  DEPTH, DELAYS, ARRIVING, DEPTH_IN, DELAYS_IN, INCOMING, RECORD) = range(18)  # fmt: skip
@@ -166,8 +166,8 @@ def update_neurons(
             store_first(out, out_at + h, size - h, result[0])
 
 
-# The closures of the next two hold no instructions (intrinsics): these are new objects in every process, so that what is kept of
-# the loop would never be found.
+# The closures of the next two hold no instructions (intrinsics): those are new objects in every process, so that the loop on disk
+# would never be found again.
 
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
@@ -185,7 +185,7 @@ def make_update(neuron: type[Neuron]) -> Callable[..., None]:
 
 
 def choose(updates: Sequence[Callable[..., None]]) -> Callable[..., None]:
-    """One function with a leading number: which of the updates is meant."""
+    """One function for all updates; a number, its first argument, says which is meant."""
     first: Any = inlined(updates[0])
     if len(updates) == 1:
 

@@ -4,7 +4,7 @@ One instruction adds, to a tile of 16 x 16 sums in float32, what a tile of 16 ro
 one, as pairs) make: 16 times the work of a vector's multiply-add. Here tiles of factors and sums have BLOCK rows.
 
 Instructions name their tiles by number, and what a number stands for is set once, by ``begin``. They are compiled only for arrays
-of TILED elements; of others ``begin`` and ``end`` compile to nothing.
+of TILED elements; for others ``begin`` and ``end`` compile to nothing.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ DEPTH = 16
 """Pairs of numbers in a tile's row: what a product sums is padded with zeros to whole tiles."""
 
 COLUMNS = 16
-"""Of a tile of weights or sums."""
+"""Columns of a tile of weights or sums."""
 
 _FACTORS, _WEIGHTS = 4, 5
-"""The first tiles of what they hold; before them the sums."""
+"""The number of the first tile that holds factors, and of the first that holds weights; those before hold sums."""
 
 _BYTE = ir.IntType(8)
 
 
 @inlined
 def whole_tiles(pairs):
-    """So many pairs of numbers, and those that fill the last tile's rows."""
+    """A number of pairs, rounded up to whole tiles."""
     return (pairs + DEPTH - 1) // DEPTH * DEPTH
 
 
@@ -65,7 +65,7 @@ def begin(typing: Any, factors: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if factors.dtype == TILED:
             row_bytes, rows = [4 * COLUMNS] * 8, [BLOCK] * _WEIGHTS + [DEPTH] * (8 - _WEIGHTS)
-            # Palette 1 and 15 bytes of nothing, 16 row lengths of two bytes, 16 numbers of rows of one.
+            # Palette 1, 15 unused bytes, 16 row lengths of two bytes each, 16 counts of rows of one byte each.
             setting = [1, *[0] * 15, *(b for n in row_bytes for b in (n, 0)), *[0] * 16, *rows, *[0] * 8]
             array = ir.Constant(ir.ArrayType(_BYTE, 64), setting)
             address = cgutils.alloca_once(builder, array.type)
@@ -88,7 +88,7 @@ def end(typing: Any, factors: Any) -> Any:
 
 @instruction
 def _clear(typing: Any, across: Any) -> Any:
-    """So many tiles (a literal) of sums: 0."""
+    """Set the first ``across`` (a literal) tiles of sums to 0."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         for number in range(across.literal_value):
@@ -162,11 +162,11 @@ def multiply_tiles(
     column = 0
     while column < width:
         remaining = (width - column) // COLUMNS
-        # Of several blocks so many as stay in the nearest cache from one block to the next.
+        # For several blocks, only as many as stay in the nearest cache from one block to the next.
         across = 4 if remaining >= 4 and blocks == 1 else 2 if remaining >= 2 else 1
         for b in range(blocks):
             first, to = at + b * further, out_at + b * out_further
-            if blocks > 1:  # to memory that no one has touched for long
+            if blocks > 1:  # memory that has not been touched for long
                 for r in range(rows):
                     prefetch(out, to + r * out_stride + column, WRITE)
                     prefetch(out, to + r * out_stride + column + COLUMNS, WRITE)

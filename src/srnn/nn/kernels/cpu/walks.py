@@ -1,8 +1,9 @@
 """Compiled loops over a layer's steps without a graph: forwards, keeping every state, and back through each neuron alone.
 
 Both are what learning forwards in time needs (``srnn.training.rules``). ``back`` is the backward loop of ``backward.py`` for a
-layer whose neurons do not hear each other: it takes the derivative of a loss by what each neuron puts out, and gives that by
-each step's current. Nothing crosses between neurons, so that a vector of them goes all the way back in registers.
+layer whose neurons do not receive each other's output: from the derivative of a loss with respect to each neuron's output it
+gives that with respect to each step's current. Nothing crosses between neurons, so a vector of them goes all the way back in
+registers.
 
 Arrays are flat, rows of ``width`` numbers (whole vectors); (B, T) rows of them, sequences first.
 """
@@ -36,8 +37,8 @@ def make_forth(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
         """Sequences first ... last - 1.
 
         currents (B, T): the input's, to which the recurrent ones are added; weights (H,): rows by presynaptic neuron;
-        coefficients: one row each; state: one array (B,) for each of (*variables, s), those before and afterwards those after;
-        states: one (B, T) each, which are filled with those before every step, after a sequence's length with its last.
+        coefficients: one row each; state: one array (B,) for each of (*variables, s), before the first step and, afterwards,
+        after the last; states: one (B, T) each, filled with those before every step, or beyond a sequence's length with its last.
         """
         currents, weights, coefficients = flat(currents), flat(weights), flat(coefficients)
         state, states = flat(state), flat(states)
@@ -72,9 +73,9 @@ def make_back(
     ):  # fmt: skip
         """Sequences first ... last - 1.
 
-        own_weight: one row, each neuron's weight to itself; signal (B, T): the derivative of the loss by each step's output,
-        the membrane or (``membrane`` 0) the emission; seed: (B,) for each of (*variables, s): that by the last state,
-        and afterwards that by the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
+        own_weight: one row, each neuron's weight to itself; signal (B, T): the derivative of the loss with respect to each step's
+        output, the membrane or (``membrane`` 0) the emission; seed: (B,) for each of (*variables, s): that with respect to the
+        last state and, afterwards, to the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
         """
         own_weight, coefficients, states, currents = flat(own_weight), flat(coefficients), flat(states), flat(currents)
         signal, seed, g_currents, g_coefficients = flat(signal), flat(seed), flat(g_currents), flat(g_coefficients)
@@ -106,7 +107,7 @@ def make_back(
 
 
 def _padding(tensor: Tensor) -> Padding:
-    """Of rows as those of a tensor (..., H)."""
+    """For rows like those of a tensor (..., H)."""
     values = tensor.detach().numpy()
     return Padding(values.shape[-1], padded_width(values.shape[-1], values), values.dtype)
 

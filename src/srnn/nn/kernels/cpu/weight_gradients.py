@@ -27,7 +27,7 @@ from .simd import as_vector
 
 
 class Chunk(NamedTuple):
-    """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (that of the longest)."""
+    """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (where the longest ends)."""
 
     block: int
     rows: int
@@ -44,7 +44,7 @@ def clear(array, first, last):
 
 @inlined
 def valid_steps(chunk, sizes, r):
-    """Of the chunk's steps, those that sequence r has."""
+    """How many of the chunk's steps sequence r has."""
     return max(0, min(chunk.stop, sizes.lengths[chunk.block + r]) - chunk.start)
 
 
@@ -52,9 +52,9 @@ def valid_steps(chunk, sizes, r):
 def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
     """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients ``delay`` steps after each of j's.
 
-    If ``fresh``, the rows begin at 0: whoever clears a row just before he adds to it finds it in the nearest cache.
+    If ``fresh``, the rows begin at 0: a row that is cleared just before it is added to is found in the nearest cache.
     The words of 64 channels and 64 places are transposed as a square of bits; then each channel has a bit string over the chunk's
-    places, of which the set ones are listed.
+    places, whose set bits are listed.
     """
     width, columns, square = sizes.width, scratch.columns, scratch.square
     count, strings = (channels + 63) // 64, BLOCK * CHUNK // 64
@@ -128,7 +128,7 @@ def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch)
         first = 0
         if sizes.input_kind == InputKind.MANY:
             _add_products(g_weights, inputs.x, products, chunk, sizes, scratch.g_currents)
-            first = channels - channels % BLOCK  # those that made no whole block
+            first = channels - channels % BLOCK  # the channels left over from whole blocks
         for r in range(chunk.rows):
             at = ((chunk.block + r) * sizes.steps + chunk.start) * channels
             for i in range(first, channels):
@@ -140,7 +140,7 @@ def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch)
 
 @called
 def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, scratch):
-    """A chunk's part of the gradients of the recurrent weights. s: of a tape, what neurons that do not spike emitted."""
+    """A chunk's part of the gradients of the recurrent weights. s: what neurons that do not spike emitted, from the tape."""
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
     if spiking and not lines.spread:
         arrived, delay = (lines.arrived, 0) if lines.delayed else (words, 1)

@@ -1,9 +1,8 @@
 """The GPU backend: a neuron's own equations, compiled by Triton into time loops. Not yet run on a GPU.
 
-    functions.py   from records to device functions
     loops.py       the two time loops, generic over neurons and surrogates
     plans.py       how a layer is cut into programs, and with which numbers it is multiplied
-    layer.py       one autograd function a layer, and the way in
+    layer.py       from records to device functions; one autograd function per layer, and the way in
 
 Importing this package does not import Triton; running a layer does. With TRITON_INTERPRET=1 in the environment Triton interprets
 the loops on CPU tensors: slow, for tests.
@@ -22,7 +21,7 @@ from ..problem import LayerProblem, LayerResult, unfit
 from .plans import interpreted, plan_of
 
 OLDEST = (3, 5, 1)
-"""Of Triton: earlier ones do not compile the loops."""
+"""The oldest version of Triton that compiles the loops."""
 
 
 @functools.cache
@@ -32,10 +31,10 @@ def no_triton() -> str:
         return "Triton is not installed (pip install 'srnn[gpu]')"
     try:
         version = importlib.import_module("triton").__version__
-    except Exception as error:  # built for another machine, or a folder of that name
+    except Exception as error:  # it is built for another machine, or is a folder of that name
         return f"Triton cannot be imported ({error})"
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST:
-        return f"Triton {version} is too old, {'.'.join(map(str, OLDEST))} or newer is needed"
+        return f"Triton {version} is too old ({'.'.join(map(str, OLDEST))} or newer is needed)"
     return ""
 
 
@@ -55,7 +54,7 @@ def info() -> dict[str, str]:
     version = "not installed"
     if find_spec("triton"):
         version = no_triton() or importlib.import_module("triton").__version__
-    # They are counted without their driver, which may be too old to be asked anything else.
+    # Counting them does not need their driver, which may be too old to be asked for anything else.
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return {"triton": version, "gpus": ", ".join(map(torch.cuda.get_device_name, range(count))) or "none"}
 

@@ -1,6 +1,7 @@
-"""One autograd function a layer: torch tensors in, a launch of Triton's loops for all steps or for each, torch tensors out.
+"""One autograd function per layer: torch tensors in, a launch of Triton's loops for all steps or for each, torch tensors out.
 
-What needs no loop is torch's: the products with the input, with what is under way at the start, and of the weights' gradients.
+What needs no loop is left to torch: the products with the input and with what is under way at the start, and those that give the
+gradients of weights. Neurons and surrogates come as Triton's device functions: their records, written in its words.
 """
 
 # pyright: reportMissingImports=false
@@ -13,19 +14,63 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import Spread, kernel_gradient, later, reached
+from ...derivatives import adjoint_record
+from ...equations import Record, Writer, equations, function, record
+from ...neurons import Neuron
+from ...surrogates import Surrogate
 from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps, without_padding
 from . import loops, plans
-from .functions import adjoint_of, psi_of, step_of
+
+_WORDS = {
+    "exp": "tl.exp({})",
+    "absolute": "tl.abs({})",
+    "positive_part": "tl.maximum({}, 0.0, propagate_nan=tl.PropagateNan.ALL)",  # a state that has diverged shows, as elsewhere
+}
+
+
+class TritonWriter(Writer):
+    """Triton's text of a record."""
+
+    def call(self, function: str, argument: str) -> str:
+        return _WORDS[function].format(argument)
+
+
+def _device(name: str, own: Record) -> Any:
+    return triton.jit(function(name, own, TritonWriter(), {"tl": tl}))
+
+
+@functools.cache
+def step_of(model: type[Neuron]) -> Any:
+    """step(*state variables, s, current, *coefficients) -> (*new state variables, v)."""
+    return _device(f"{model.name}_step", equations(model))
+
+
+@functools.cache
+def adjoint_of(model: type[Neuron]) -> Any:
+    """See ``derivatives.adjoint``."""
+    return _device(f"{model.name}_adjoint", adjoint_record(model))
+
+
+@functools.cache
+def psi_of(surrogate: Surrogate) -> Any:
+    """psi(v) -> (psi,), with the surrogate's parameters as constants of the text."""
+
+    def psi(v: Any) -> tuple[Any]:
+        return (surrogate(v),)
+
+    return _device(surrogate.name, record(psi, ("v",)))
 
 
 def pieces(matrix: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """``count`` matrices of a dtype whose sum is the matrix: each is the rounding of what those before leave."""
+    """``count`` matrices of a dtype whose sum is the matrix: each rounds what those before it leave."""
     parts = []
     for _ in range(count):
         parts.append(matrix.to(dtype).contiguous())
@@ -37,7 +82,7 @@ class Loop:
     """What the autograd function needs besides tensors: the loops' constants, and how they are launched."""
 
     def __init__(self, problem: LayerProblem, device: torch.device) -> None:
-        p = problem  # not kept: as long as a result is, its graph keeps this, which would keep the input
+        p = problem  # not stored: a result's graph keeps this object, which would keep the input
         self.neuron, self.surrogate, self.output = p.neuron, p.surrogate, p.output
         plan, size = plans.plan_of(p), len(p.weight_in)
         assert plan is not None, "why_not has been asked"
@@ -52,7 +97,7 @@ class Loop:
             "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth, "EMISSION": p.neuron.emission,
             "PRECISION": self.products.on_device,
             "num_warps": plan.warps,
-            "enable_fp_fusion": False,  # a contraction rounds otherwise, and spikes hang on the last digit near thresholds
+            "enable_fp_fusion": False,  # it rounds otherwise, and near a threshold the last digit decides about a spike
         }  # fmt: skip
         if self.persistent:
             self.constants["launch_cooperative_grid"] = True
@@ -162,7 +207,7 @@ class _Run(torch.autograd.Function):
 def _under_way(
     emission: Tensor, depth: int, delays: Tensor | None, kernel: Tensor | None, lengths: Tensor | None
 ) -> Tensor:
-    """Of what was emitted within the sequences, what has not arrived after their last steps: (B, depth, H)."""
+    """What was emitted within the sequences and has not arrived by their last steps: (B, depth, H)."""
     batch, steps, size = emission.shape
     step = torch.arange(depth, device=emission.device)[:, None] + (steps if lengths is None else lengths[:, None, None])
     if delays is not None:
@@ -193,7 +238,7 @@ def _run(problem: LayerProblem) -> LayerResult:
 
 
 def _smallest(problem: LayerProblem) -> LayerProblem:
-    """A problem that takes the same kernels: one sequence of one step, one input, and what is differentiated there is here."""
+    """A problem for the same kernels: one sequence of one step, one input; what is differentiated in ``problem`` is here, too."""
     p, size = problem, len(problem.weight_in)
 
     def like(tensor: Tensor | None, *shape: int) -> Any:
@@ -212,7 +257,7 @@ def _smallest(problem: LayerProblem) -> LayerProblem:
 
 @functools.lru_cache(maxsize=256)
 def _tried(*kind: Any) -> list[str | None]:
-    """Of one kind of layer: nothing yet, or None where it compiles, or the reason why not."""
+    """For one kind of layer: nothing yet, or None if it compiles, or the reason why it does not."""
     return []
 
 
@@ -236,7 +281,7 @@ def precompile(problem: LayerProblem) -> None:
     if not outcome:
         outcome.append(None)
         try:
-            # Without these hooks a checkpoint's own would take it for the layer.
+            # Otherwise the hooks of an activation checkpoint would take this run for the layer's.
             with torch.autograd.graph.saved_tensors_hooks(_itself, _itself):
                 result = _run(_smallest(p))
                 if p.wants_gradients:

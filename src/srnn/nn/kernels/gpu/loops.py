@@ -1,15 +1,15 @@
 """The two time loops of a layer in Triton, generic over neurons and surrogates. For steps ``first`` to ``last`` - 1 of T.
 
-Program (i, j) runs ROWS sequences of COLUMNS neurons; the recurrent weights that lead to these neurons (going back: from them)
-stay on the chip for all steps. What a step needs of the other neurons passes through memory: their emissions, and going back the
-gradients of their currents. So does the state, at the beginning and at the end: one launch may do all steps or a single one.
-Programs do not wait for each other, so a recurrent layer of several blocks of neurons takes a launch a step; or they do, where
-``arrived`` is given, and all of them run at once.
+Program (i, j) runs ROWS sequences of COLUMNS neurons; the recurrent weights that lead to these neurons (on the way back: from
+them) stay on the chip for all steps. What a step needs from the other neurons passes through memory: their emissions, and on the
+way back the gradients of their currents. So does the state, at the beginning and at the end: one launch may do all steps or a
+single one. Programs do not wait for each other, so a recurrent layer of several blocks of neurons takes one launch per step;
+unless ``arrived`` is given: then they wait, and all of them must run at once.
 
-Three things keep the loops fast, and look odd. ``while``, not ``for``, over time: else values that it carries are computed once
-for each layout that they are wanted in. Time is a scalar that moves ``at``, around which the offsets stay: else the weights are
-copied anew in each step. ``tl.where(total == total, part, total)`` keeps the sums of pieces apart, which would else become one
-long chain of tensor-core instructions.
+Three things keep the loops fast, and look odd. The loop over time is a ``while``, not a ``for``, in which the values that it
+carries would be computed once for each layout that they are wanted in. Time is a scalar that moves ``at``, while the offsets
+around it stay: otherwise the weights would be copied again in each step. ``tl.where(total == total, part, total)`` keeps the sums
+of pieces apart, which would otherwise become one long chain of tensor-core instructions.
 """
 
 # ruff: noqa: RUF005 (Triton's tuples know + only)
@@ -44,7 +44,7 @@ def where_each(condition, values, others):
 
 @triton.jit
 def load_tiles(weights, own, SIZE: tl.constexpr, DEPTH: tl.constexpr):
-    """The columns ``own`` of (SIZE, SIZE) pieces: for each DEPTH rows a tuple, with a tile (DEPTH, COLUMNS) of each piece."""
+    """The columns ``own`` of (SIZE, SIZE) pieces: for every DEPTH rows a tuple, with a tile (DEPTH, COLUMNS) of each piece."""
     tiles = ()
     for k in tl.static_range(0, SIZE, DEPTH):
         rows = k + tl.arange(0, DEPTH)[:, None]
@@ -85,7 +85,7 @@ def add_product(
     others = tl.arange(0, total.shape[0])[:, None] * steps * SIZE + part
     for k in tl.static_range(0, SIZE, DEPTH):
         place, there = source + at + k + others, (row < batch) & (k + part < SIZE)
-        if total.dtype == tl.float64:  # which Triton before 3.9 cannot multiply where it sees that they were int8
+        if total.dtype == tl.float64:  # Triton before 3.9 cannot multiply float64 that it knows to come from int8
             values = tl.zeros((total.shape[0], DEPTH), total.dtype)
             if known:
                 values = tl.load(place, mask=there, other=0).to(total.dtype)
@@ -98,8 +98,8 @@ def add_product(
 
 @triton.jit
 def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of a program: its sequences (ROWS, 1), its neurons (1, COLUMNS), which there are of both, where these lie in (B, H), and in
-    (B, T, H): where step t begins, and around that."""
+    """For a program: its sequences (ROWS, 1), its neurons (1, COLUMNS), which of both exist, and where these lie: in (B, H); and
+    in (B, T, H), where step t begins, and the offsets around that."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + t * SIZE
@@ -111,7 +111,7 @@ def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.
 def spread(here, source, at, toward, kernel, own, count, inside, SIZE: tl.constexpr):
     """The sum of ``count`` steps' values in ``source`` (B, T, H), each times its row of ``kernel`` (count or more, H).
 
-    The first are ``here``, the others lie ``toward`` numbers further each time from ``at``, offsets of (ROWS, COLUMNS).
+    The first step's are ``here``; each next step's lie ``toward`` numbers further from ``at``, offsets of (ROWS, COLUMNS).
     """
     there = own < SIZE
     total = here * tl.load(kernel + own, mask=there, other=0.0)
@@ -125,7 +125,7 @@ def spread(here, source, at, toward, kernel, own, count, inside, SIZE: tl.conste
 
 @triton.jit
 def meet(arrived, times):
-    """All programs of the same sequences have been here so many times, and what each has stored is visible to all."""
+    """Wait until all programs of the same sequences have been here ``times`` times; what each stored is then visible to all."""
     if arrived is not None:
         tl.debug_barrier()
         tl.atomic_add(arrived + tl.program_id(0), 1, sem="acq_rel", scope="gpu")
@@ -141,13 +141,13 @@ def forward(
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """current (B, T, H): of the input, and of what was under way at the start; replaced by the whole current if KEEP.
+    """current (B, T, H): from the input, and from what was under way at the start; replaced by the whole current if KEEP.
 
     weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays (H,), or kernel (depth,
     H) of delays that are being learned, or neither.
-    coefficients: (H,) each. state: (B, H) each, of the step before ``first``, replaced. lengths (B,) or None.
-    emitted (B, T, H): int8 for spikes. sent (B, T, H): of these what arrives a step later; without delays ``emitted`` itself. Of
-    both, the steps before ``first`` are read. states: of the first variables, (B, T, H) each. arrived: zeros (blocks of
+    coefficients: (H,) each. state: (B, H) each, that before step ``first``, replaced by the one at the end. lengths (B,) or None.
+    emitted (B, T, H): int8 for spikes. sent (B, T, H): what of these arrives one step later; without delays ``emitted`` itself.
+    The steps before ``first`` of both are read. states: the first variables, (B, T, H) each. arrived: zeros (blocks of
     sequences,) int32, by which all programs of a launch for all steps wait for each other; None: they do not.
     """
     row, own, inside, place, at, around = places(batch, steps, first, SIZE, ROWS, COLUMNS)
@@ -209,13 +209,13 @@ def backward(
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """From step ``last`` - 1 down to ``first``. The first arrays are as ``forward`` took and left them, with all states.
+    """From step ``last`` - 1 down to ``first``. The first arrays are those of ``forward``, as it left them, with all states.
 
     weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before step 0, (B, H) each.
     g_emitted, g_membrane (B, T, H): gradients of the emission and of the first variable, or None. g_current (B, T, H): the
-    result. g_sent (B, T, H): with delays, those of ``sent``. g_state, (B, H) each: of the state after ``last`` - 1, replaced by
-    those before ``first``, without what comes by the current. g_coefficients: (blocks of sequences, H) each, to which is added
-    where WANTED.
+    result. g_sent (B, T, H): with delays, those of ``sent``. g_state, (B, H) each: those of the state after step ``last`` - 1,
+    replaced by those of the state before ``first``, without what comes through the current. g_coefficients: (blocks of
+    sequences, H) each, which are added to where WANTED.
     """
     row, own, inside, place, at, around = places(batch, steps, last - 1, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
@@ -233,7 +233,8 @@ def backward(
         sums = sums + (tl.zeros((ROWS, COLUMNS), g_coefficients[i].dtype.element_ty) if WANTED[i] else 0.0,)
     t = last - 1
     while t >= first:
-        g_s = g_after[n]  # first the product, then what else is loaded: both at once take more registers than there are
+        # The product comes first, then the other loads: both at once would take more registers than there are.
+        g_s = g_after[n]
         if weights is not None:
             after, g_now = tl.where(t + 1 < steps, at + SIZE, at), tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty)
             g_now = add_product(

@@ -12,21 +12,20 @@ from ....errors import SrnnError
 from ..problem import LayerProblem, matmul_precision
 
 INTERPRETED = 227 << 10
-"""Bytes of shared memory a program that Triton's interpreter is taken to have: an H100's."""
+"""Bytes of shared memory per program that Triton's interpreter is assumed to have: those of an H100."""
 
 LEAST = 64 << 10
-"""Where PyTorch does not tell (for ROCm): what all AMD GPUs have."""
+"""The same where PyTorch does not tell (for ROCm): what all AMD GPUs have."""
 
 FLATTEST, DEEPEST = 32, 64
-"""Neurons whose emissions are multiplied at once, at least and at most. More take more registers. Of fewer, Triton (3.9.0 and
-before) may multiply bfloat16 numbers that come of int8 ones wrongly: it lays them out for 32."""
+"""How many neurons' emissions are multiplied at once, at least and at most. More take more registers. With fewer, Triton (up to
+3.9.0) may multiply bfloat16 numbers that come from int8 wrongly, because it lays them out for 32."""
 
 SPARE = 12 << 10
-"""Bytes of shared memory for all but weights, at most."""
-
+"""Bytes of shared memory that are kept for anything but weights."""
 
 PERSISTENT = "SRNN_GPU_PERSISTENT"
-"""Of the environment: "1" lets layers of several blocks of neurons take one launch, whose programs wait for each other."""
+"""Environment variable: with "1", layers of several blocks of neurons take one launch, whose programs wait for each other."""
 
 
 def interpreted() -> bool:
@@ -35,16 +34,16 @@ def interpreted() -> bool:
 
 
 def persistent() -> bool:
-    """Whether programs may wait for each other: where asked for, and not by the interpreter, which runs one after the other."""
+    """Whether programs may wait for each other: if asked for, and not in the interpreter, which runs one after the other."""
     return os.environ.get(PERSISTENT) == "1" and not interpreted()
 
 
 @dataclass(frozen=True)
 class Products:
-    """Products with recurrent weights: as sums of how many ``dtype`` numbers a weight is written, on the way there and back.
+    """How products with recurrent weights are made: of how many ``dtype`` numbers a weight is the sum, forwards and backwards.
 
-    Going back, and forwards where emissions are not spikes (which every dtype holds exactly), what is multiplied is written as
-    such a sum as well.
+    Backwards, and forwards where emissions are not spikes (which every dtype holds exactly), what the weights are multiplied by
+    is written as such a sum as well.
     """
 
     dtype: torch.dtype
@@ -54,7 +53,7 @@ class Products:
 
     @classmethod
     def of(cls, dtype: torch.dtype) -> Products:
-        """For tensors of a dtype; of float32 ones as ``torch.set_float32_matmul_precision`` has it."""
+        """For tensors of a dtype; for float32 ones as ``torch.set_float32_matmul_precision`` says."""
         if dtype == torch.float64:
             return cls(dtype)
         match matmul_precision():
@@ -117,8 +116,8 @@ def plan_of(problem: LayerProblem) -> Plan | None:
 
 
 def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
-    """How many programs a GPU of such ``torch.cuda.get_device_properties`` runs at once, by what one takes of a processor:
-    registers a thread, which a warp takes in 256s, and bytes of shared memory, to which the system adds 1,024."""
+    """How many programs a GPU with these ``torch.cuda.get_device_properties`` runs at once, given what one program takes:
+    registers per thread, which a warp takes in units of 256, and bytes of shared memory, to which the system adds 1,024."""
     a_warp = -(-registers * 32 // 256) * 256
     return properties.multi_processor_count * min(
         properties.regs_per_multiprocessor // (a_warp * warps),
@@ -128,9 +127,9 @@ def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
 
 
 def require_room(programs: int, room: int) -> None:
-    """SrnnError unless so many programs, which wait for each other, run at once: else they would wait for ever."""
+    """SrnnError unless all programs, which wait for each other, run at once: otherwise they would wait forever."""
     if programs > room:
         raise SrnnError(
-            f"This layer takes {programs} programs that wait for each other, and the GPU runs {room} at once: take fewer "
-            f"sequences a batch, or a launch a step (without {PERSISTENT}=1)."
+            f"This layer takes {programs} programs that wait for each other, but the GPU runs only {room} at once: use fewer "
+            f"sequences per batch, or one launch per step (without {PERSISTENT}=1)."
         )
