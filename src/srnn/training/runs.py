@@ -69,22 +69,8 @@ class Run:
 
     def __init__(self, path: Path, recipe: Recipe, seed: int) -> None:
         self.path, self.recipe, self.seed = path, recipe, seed
-
-    @property
-    def last(self) -> Path:
-        return self.path / "checkpoints" / "last.safetensors"
-
-    @property
-    def best(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def outcome(self) -> Path:
-        return self.path / "result.json"
+        self.last, self.best = path / "checkpoints" / "last.safetensors", path / "model.safetensors"
+        self.metrics, self.outcome = path / "metrics.jsonl", path / "result.json"
 
     @classmethod
     def check(cls, path: Path, resume: bool | None) -> None:
