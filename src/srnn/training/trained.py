@@ -1,17 +1,9 @@
 """A trained network with everything needed to use it, and its file. Evaluation, streaming, exports, pruning and pages take one.
 
-The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``,
-
-    version      the version of this description: 1
-    recipe       how the network was made: architecture, loss, training; as in recipe.yaml
-    task         name, classes, step, whether labels belong to sequences or steps, and the signal path with its statistics
-    seed         draws the initial states that are random
-    steps        the length of a training sequence; None: not known
-    inputs       int8: the largest absolute input of the training data, and whether all were integers; None: not known
-    states       int8: per layer, the largest absolute value of each state variable on training data; None: not known
-    policy       early exit, if one was chosen; else None
-    spotting     when a word in a stream is detected, if that was chosen; else None, or missing
-    about        provenance: the results that training ended with, and where the network comes from
+The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``, the ``version``
+of this description (1) and the fields of ``Trained``: ``recipe`` as in recipe.yaml; ``task``: name, classes, step, whether labels
+belong to sequences or steps, and the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
+(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``.
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
 """
@@ -72,7 +64,7 @@ class Trained:
     spotting: Mapping[str, Any] | None = None
     """When a word in a stream is detected: a ``SpottingRule`` as a mapping; None: none was chosen."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Provenance, as JSON values: results, licence, origin."""
+    """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
     @cached_property
     def loss(self) -> Loss:
