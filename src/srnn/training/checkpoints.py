@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load as tensors_from_bytes
@@ -28,16 +28,14 @@ from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whol
 from ..files.conversion import convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
+from ..nn.losses import Scored
 from ..nn.network import Layer
 from ..nn.network.state_format import StateFormat
 from ..nn.neurons import NEURONS
 from ..nn.surrogates import SURROGATES
 from ..text import one_line
 from .health import Watch
-
-if TYPE_CHECKING:
-    from ..nn.losses import Scored
-    from .recipes import Recipe
+from .recipes import Recipe
 
 FORMAT = 1
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')

@@ -21,22 +21,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import SrnnError
+from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
+from ..nn.loss_config import RateConfig
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout
 from ..nn.network.inputs import each_part
+from .recipes import Recipe
 from .runs import Run
-
-if TYPE_CHECKING:
-    from ..nn.baselines import Network
-    from ..nn.loss_config import RateConfig
-    from .recipes import Recipe
 
 T = TypeVar("T")
 LOST = 75

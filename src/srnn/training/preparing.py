@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..data.batches import Sequences
 from ..data.datasets.base import shown
+from ..data.signals import SignalPath
+from ..data.tasks import Task
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
@@ -27,10 +29,6 @@ from .rules import OnlineRule, create_rule, local_layers
 from .rules.feedback import LearnedFeedback
 from .starting import LayerStart, measured_start
 from .trained import Trained
-
-if TYPE_CHECKING:
-    from ..data.signals import SignalPath
-    from ..data.tasks import Task
 
 
 @dataclass(frozen=True)
