@@ -49,18 +49,15 @@ class Average:
         StateFormat.of_network(self.source).into(self.network)
 
     def restart(self) -> None:
-        """Begin again from the weights as they are now."""
         if self.decay is not None:
             self.network.load_state_dict(self.source.state_dict())
 
     def tensors(self) -> dict[str, Tensor]:
-        """The average's tensors for the last checkpoint."""
         if self.decay is None:
             return {}
         return {f"average.{name}": tensor for name, tensor in self.network.state_dict().items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a last checkpoint. SrnnError if it has no such average."""
         if self.decay is None:
             return
         checkpoint.copy_to(self.tensors(), "average of this network's weights")
