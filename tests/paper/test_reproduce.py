@@ -330,7 +330,7 @@ class TestEvidence:
         runs = [make_run(tmp_path / f"s{seed}", *ECG, seed=seed) for seed in (1, 2)]
         (entry,) = gather(results, runs).entries
         assert entry.seeds == [1, 2] and entry.accuracy["std"] == 0
-        with pytest.raises(SrnnError, match="of one recipe and seed 1"):
+        with pytest.raises(SrnnError, match="have the same recipe and the same seed, 1; name only one of them"):
             gather(results, [runs[0], runs[0]])
 
     def test_folders_that_are_none(self, results: Path, tmp_path: Path) -> None:

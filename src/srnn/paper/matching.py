@@ -28,7 +28,7 @@ def beside(row: PublishedRow, entries: list[Entry]) -> list[Entry]:
 
 
 def nearest(entry: Entry, row: PublishedRow) -> tuple[str, list[str]]:
-    """The row's shipped recipe from which the training differs least, by name, and the settings in which it does."""
+    """The row's shipped recipe from which the training differs least, by name, and the settings that differ."""
     return min(
         ((name, differences(entry.recipe, recipe)) for name, recipe in row.recipes().items()),
         key=lambda one: len(one[1]),
@@ -36,7 +36,7 @@ def nearest(entry: Entry, row: PublishedRow) -> tuple[str, list[str]]:
 
 
 def same_data(one: Recipe, other: Recipe) -> bool:
-    """Whether both are of one task with the same options."""
+    """Whether both have the same task with the same options."""
     return one.task.name == other.task.name and one.create_task() == other.create_task()
 
 
@@ -52,7 +52,7 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
 
 
 def cost(recipe: Recipe, rate: float | None) -> LayerCounts | None:
-    """What a step of a recipe's network takes, at one rate for all its neurons and, as the paper counts, for its input.
+    """The operations of a step of a recipe's network, with one rate for all its neurons and, as the paper counts, for its input.
 
     None for a spiking network whose rate was not measured.
     """
@@ -72,7 +72,7 @@ def energy(counts: LayerCounts) -> float:
 
 
 def describe(recipe: Recipe) -> str:
-    """A network in a few words: "alif 36, readout alif"; of torch's cells "LSTM 128-128", or "ReLU 128, LSTM 128" for a mix."""
+    """A network in a few words: "alif 36, readout alif"; torch's cells: "LSTM 128-128", or "ReLU 128, LSTM 128" for a mix."""
     network = recipe.network
     sizes = "-".join(map(str, network.hidden))
     both = "bidirectional " if network.bidirectional else ""
@@ -105,7 +105,7 @@ def _neurons(recipe: Recipe) -> tuple[tuple[str, bool], ...]:
 
 
 def _readout(recipe: Recipe) -> tuple[str, str]:
-    """(readout, its neuron); a spike count's neuron is an ALIF neuron, others bear the readout's name, unless said otherwise."""
+    """(readout, its neuron); by default a spike count has an ALIF neuron, and others the neuron of the readout's name."""
     readout = recipe.network.readout
     name = _name(readout)
     neuron = readout.get("neuron") if isinstance(readout, Mapping) else None
