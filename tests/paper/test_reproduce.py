@@ -110,6 +110,11 @@ class TestMatching:
         assert same_network(one, other) and differences(one, one) == []
         assert differences(other, one) == ["network.recurrent [True, True] (there True)"]
 
+    def test_a_readout_without_a_name_integrates(self) -> None:
+        """As the recipe of a published network has it."""
+        one, other = load_recipe("paper/shd"), load_recipe("paper/shd", {"network.readout": {"neuron": "integrator"}})
+        assert same_network(one, other) and describe(other) == "alif 128-128, readout integrator"
+
     @pytest.mark.parametrize(
         ("recipe", "overrides", "words"),
         [

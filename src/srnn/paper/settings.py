@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 
 from ..data.datasets.qtdb import STEPS
+from ..nn.neurons import Init
 from ..training.recipes import Recipe, load_recipe
 from .published import published_settings, source
 from .table import Table
-
-_DISTRIBUTION = re.compile(r"normal\(([^,]+), *([^)]+)\)")
 
 
 def settings_table() -> Table:
@@ -74,8 +73,8 @@ def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
     value = specs[layer].get(quantity) if layer < len(specs) and isinstance(specs[layer], Mapping) else None
     if value is None:
         return "-"
-    match = _DISTRIBUTION.fullmatch(str(value))
-    return f"{match[1].strip()}; {match[2].strip()}" if match else str(value)
+    start = Init.parse(value)
+    return f"{start.a:g}; {start.b:g}" if start.distribution == "normal" else str(value)
 
 
 def _same(ours: str, theirs: str) -> bool:
