@@ -344,7 +344,7 @@ class TestEvidence:
         assert gather(results).entries == []
         with pytest.raises(SrnnError, match="no results folder"):
             gather(tmp_path / "absent")
-        with pytest.raises(SrnnError, match="no run"):
+        with pytest.raises(SrnnError, match="is not a run"):
             gather(results, [results])
         assert gather(None).entries == []  # where we stand there is a folder results, and it is empty
 
@@ -379,7 +379,7 @@ class TestCommand:
             (["tabel1"], "table1"),
             (["table1", "--format", "jpg"], "no picture format 'jpg'"),
             (["table1", "--results", "absent"], "no results folder"),
-            (["table1", "--runs", "absent"], "no run"),
+            (["table1", "--runs", "absent"], "is not a run"),
             ([], "NAME"),
         ],
     )

@@ -176,7 +176,7 @@ class Adapter:
             parameter.requires_grad_(id(parameter) in learning)
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         if not self.parameters:
-            raise SrnnError("There is nothing to adapt: no parameter of what should learn requires a gradient.")
+            raise SrnnError("There is nothing to adapt: none of the parameters that should learn requires a gradient.")
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
         kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
         self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]

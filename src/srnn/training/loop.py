@@ -291,7 +291,7 @@ def train(
         result["restores"] = state.restores
     if state.sick:
         result["sick"] = state.sick
-        reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")
+        reporter.event(f"the network of the best epoch, {state.best_epoch}, is sick: {'; '.join(state.sick)}")
     if best_checkpoint is not None:
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
         model = replace(trained, about=about, **int8_of(trained, train_set)).header()

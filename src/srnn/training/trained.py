@@ -105,7 +105,7 @@ class Trained:
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
-                f"{name} has a network of kind '{self.recipe.network.model}'; only spiking ones are {done}."
+                f"{name} has a network of kind '{self.recipe.network.model}'; only spiking networks can be {done}."
             )
         return self.network
 
@@ -134,7 +134,7 @@ class Trained:
             statistics = self.task.statistics(data_dir)
         except SrnnError as error:
             raise SrnnError(
-                f"{self.name} has no statistics of its training data, and to make them the data are needed once: {error}"
+                f"{self.name} has no statistics of its training data, and computing them needs the data once: {error}"
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
         fitted = replace(self, task=self.task.described(path))
@@ -180,7 +180,7 @@ class Trained:
         own, others = ({(name, part.shape) for name, part in net.state_dict().items()} for net in (self.network, built))
         if own != others:
             raise SrnnError(
-                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; take off what was added to it, and make "
+                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what was added to it, and make "
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
 
@@ -193,7 +193,7 @@ class Trained:
             json.dumps(dict(self.about))
         except (TypeError, ValueError) as error:
             raise SrnnError(
-                f"A model's 'about' holds text, numbers, lists and mappings, for it is kept as JSON: {error}."
+                f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
         save_checkpoint(Path(path), model_tensors(self.network), {**made_of(self.network), "model": self.header()})
         return Path(path)
@@ -249,9 +249,7 @@ class Trained:
         recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
         weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
         if weights > sum(map(Tensor.numel, checkpoint.tensors.values())):
-            raise SrnnError(
-                f"{path} holds fewer weights than the network that it describes has."
-            )  # before memory is taken
+            raise SrnnError(f"{path} holds fewer weights than the network that it describes.")  # before memory is taken
         if described.model == "srnn":
             # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
             # network need not be here: a network trained on a GPU is used on a laptop.

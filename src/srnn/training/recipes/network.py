@@ -75,7 +75,7 @@ class NetworkConfig:
         require(len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_NEURONS, "network.hidden",
                  f"at most {MOST_LAYERS} layers of at most {MOST_NEURONS:,} neurons", self.hidden)  # fmt: skip
         weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
-        require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
+        require(weights <= MOST_WEIGHTS, "network.hidden", f"sizes with at most {MOST_WEIGHTS:,} weights", self.hidden)
         require_count("network.substeps", self.substeps, 10_000)
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
             require(delays.keys() <= {"recurrent", "input", "learned", "sigma"}, "network.delays",
