@@ -227,8 +227,8 @@ def from_network(
     from .nn.loss_config import LossConfig
     from .nn.network import freeze
     from .nn.network.inputs import uncompiled
+    from .training.recipes.network import network_config
     from .training.recipes.schema import Recipe, TaskConfig
-    from .training.recipes.writing import network_config
 
     network = uncompiled(network)
     freeze(network, "A model")

@@ -47,7 +47,7 @@ def test_check_tells_and_writes_nothing(
 def test_one_class_is_nothing_to_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.full(20, "gehen"))
     (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-    assert "folder has one class only, gehen;" in fails(capsys, "check", tmp_path / "a.yaml")
+    assert "folder has only one class, gehen;" in fails(capsys, "check", tmp_path / "a.yaml")
 
 
 def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +56,7 @@ def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.Capture
         x = np.random.default_rng(0).normal(size=(20, 5, 2))
         np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 3, class_names=[first, second, "rest"])
         (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-        assert f"folder has two classes of one name, {second};" in fails(capsys, "check", tmp_path / "a.yaml")
+        assert f"folder has two classes with the same name, {second};" in fails(capsys, "check", tmp_path / "a.yaml")
 
 
 def test_a_warning_is_one_line_without_its_place_in_the_code(
@@ -81,7 +81,7 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
         "'task.name'": [tmp_path / "empty.yaml"],
         "does not fit": [*QUICK, "--loss.name", "nll"],
         "no parameter matches": [*QUICK, "--training.lr_scale", "{layer.*: 2}"],
-        "labels all": [*QUICK, "--training.early_stopping.metric", "accuracy_labelled"],
+        "leaves nothing unlabelled": [*QUICK, "--training.early_stopping.metric", "accuracy_labelled"],
         "training.augment.drop": [*QUICK, "--training.augment.drop", "0.5"],
         "training.quantise": [*QUICK, "--training.quantise", "int8", "--network.bidirectional", "true"],
         **({} if torch.cuda.is_available() else {"this machine": [*QUICK, "--device", "cuda"]}),

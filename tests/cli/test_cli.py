@@ -140,7 +140,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "training.device" in fails(capsys, "train", "digits", *out, "--training.device", "mps")
     assert "no parameter matches" in fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
     assert "does not fit" in fails(capsys, "train", "digits", *out, "--loss.name", "nll")
-    assert "no run" in fails(capsys, "evaluate", tmp_path)
+    assert "is not a run" in fails(capsys, "evaluate", tmp_path)
     assert "MODEL" in fails(capsys, "evaluate")
     published = ["import", "published", "ecg", *out]
     assert "srnn import FORMAT" in fails(capsys, "import")

@@ -195,7 +195,7 @@ def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no run" in fails(capsys, "energy", tmp_path)
+    assert "is not a run" in fails(capsys, "energy", tmp_path)
     assert "Did you mean" in fails(capsys, "energy", "digitz")
     assert "Did you mean" in fails(capsys, "energy", "digits", "--baselines", "lstn")
     assert "another task" in fails(capsys, "energy", "digits", "paper/ecg-code")

@@ -389,5 +389,5 @@ def test_the_file_says_how_late_labels_come(tmp_path: Path) -> None:
 
 def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path / "run", recipe="digits", baseline="lstm")
-    with pytest.raises(SrnnError, match="only spiking ones"):
+    with pytest.raises(SrnnError, match="only spiking networks can be exported"):
         command(capsys, tmp_path / "run", "--out", tmp_path / "net.onnx")

@@ -231,7 +231,7 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     make_run(tmp_path / "run", *SPOKEN)
     with pytest.raises(
-        SrnnError, match=r"has no statistics of its training data, and to make them the data are needed once"
+        SrnnError, match=r"has no statistics of its training data, and computing them needs the data once"
     ):
         Decoder.of(tmp_path / "run", data_dir=tmp_path)
     calls = []
@@ -256,7 +256,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=message):
             Decoder.of(folder, **options)
 
-    refused("kind 'lstm'; only spiking ones", *DIGITS, "--network.model", "lstm", "--network.neuron", "alif",
+    refused("kind 'lstm'; only spiking networks can be streamed", *DIGITS, "--network.model", "lstm", "--network.neuron", "alif",
             "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
     refused("needs the whole sequence", *DIGITS, "--network.bidirectional", "true")
     refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")

@@ -114,7 +114,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     circle = tmp_path / "circle"
     circle.symlink_to(circle)
     for folders, message in (
-        ([circle, digits], "circle is no run"),
+        ([circle, digits], "circle is not a run"),
         ([digits], "at least two"), ([digits, digits], "is listed twice"), ([digits, ecg], "another task|of one task"),
     ):  # fmt: skip
         with pytest.raises(SrnnError, match=message):

@@ -247,5 +247,5 @@ def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(SrnnError, match="has no checkpoint yet"):
         report_content(folder)
-    with pytest.raises(SrnnError, match="is no run"):
+    with pytest.raises(SrnnError, match="is not a run"):
         report_content(tmp_path)

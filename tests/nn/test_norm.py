@@ -17,7 +17,7 @@ from srnn.nn.kernels import LayerProblem, run_layer
 from srnn.nn.kernels.cpu.coincidences import coincidences
 from srnn.nn.network import BatchNorm, Dropout, Layer, Norm, has_norm
 from srnn.nn.network.norm import EPSILON, as_norm, second_moments
-from srnn.training.recipes.writing import network_config
+from srnn.training.recipes.network import network_config
 from support.streams import signal
 
 ALIF = {"name": "alif", "threshold": 0.3}

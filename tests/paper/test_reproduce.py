@@ -110,6 +110,11 @@ class TestMatching:
         assert same_network(one, other) and differences(one, one) == []
         assert differences(other, one) == ["network.recurrent [True, True] (there True)"]
 
+    def test_a_readout_without_a_name_integrates(self) -> None:
+        """As the recipe of a published network has it."""
+        one, other = load_recipe("paper/shd"), load_recipe("paper/shd", {"network.readout": {"neuron": "integrator"}})
+        assert same_network(one, other) and describe(other) == "alif 128-128, readout integrator"
+
     @pytest.mark.parametrize(
         ("recipe", "overrides", "words"),
         [
@@ -330,7 +335,7 @@ class TestEvidence:
         runs = [make_run(tmp_path / f"s{seed}", *ECG, seed=seed) for seed in (1, 2)]
         (entry,) = gather(results, runs).entries
         assert entry.seeds == [1, 2] and entry.accuracy["std"] == 0
-        with pytest.raises(SrnnError, match="of one recipe and seed 1"):
+        with pytest.raises(SrnnError, match="have the same recipe and the same seed, 1; name only one of them"):
             gather(results, [runs[0], runs[0]])
 
     def test_folders_that_are_none(self, results: Path, tmp_path: Path) -> None:
@@ -339,7 +344,7 @@ class TestEvidence:
         assert gather(results).entries == []
         with pytest.raises(SrnnError, match="no results folder"):
             gather(tmp_path / "absent")
-        with pytest.raises(SrnnError, match="no run"):
+        with pytest.raises(SrnnError, match="is not a run"):
             gather(results, [results])
         assert gather(None).entries == []  # where we stand there is a folder results, and it is empty
 
@@ -374,7 +379,7 @@ class TestCommand:
             (["tabel1"], "table1"),
             (["table1", "--format", "jpg"], "no picture format 'jpg'"),
             (["table1", "--results", "absent"], "no results folder"),
-            (["table1", "--runs", "absent"], "no run"),
+            (["table1", "--runs", "absent"], "is not a run"),
             ([], "NAME"),
         ],
     )

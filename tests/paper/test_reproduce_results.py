@@ -271,7 +271,7 @@ class TestSweeps:
     def test_curves_without_run_folders(self, results: Path, tmp_path: Path) -> None:
         trainings = [{"point": "one", "state": "done", "seed": seed, "run": f"runs/{seed}"} for seed in (0, 1)]
         folder = write_sweep(results / "ecg-initialisation", {"one": {}}, trainings=trainings)
-        with pytest.raises(SrnnError, match="does not hold the run folders"):
+        with pytest.raises(SrnnError, match="does not hold the run folder of every training"):
             write_curves(folder)
         for seed in (0, 1):
             (tmp_path / "sweep" / "runs" / str(seed)).mkdir(parents=True)

@@ -273,7 +273,7 @@ def test_modules_that_share_modules_end(tmp_path: Path) -> None:
         program = program + b"0" + module(mapping(_modules=children)) + b"q" + bytes([level + 1])
     itself = GLOBAL["net"] + b")\x81q\x00" + mapping(_modules=mapping(me=b"h\x00")) + b"b"
     for content in (program, itself):
-        with pytest.raises(SrnnError, match="too many, or too deep"):
+        with pytest.raises(SrnnError, match="it has too many modules, or they are nested too deeply"):
             read_weights(write_zip(tmp_path / "w.pth", content))
 
 

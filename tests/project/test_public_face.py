@@ -98,7 +98,7 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
         (lambda: write_page({}, "reproduced"), "reproduced is a folder"),
         (lambda: report_content("none"), "none was not found"),
         (lambda: write_curves("none"), "none"),
-        (lambda: Run.open("none"), "none is no run"),
+        (lambda: Run.open("none"), "none is not a run"),
     ):
         with pytest.raises(SrnnError, match=message):
             call()

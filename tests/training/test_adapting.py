@@ -218,7 +218,7 @@ def test_states_of_few_bits_adapt_by_bptt_as_is_said(tiny: Trained) -> None:
 
 def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
     lstm = load(make_run(tmp_path / "lstm", baseline="lstm"))
-    with pytest.raises(SrnnError, match="only spiking ones are adapted"):
+    with pytest.raises(SrnnError, match="only spiking networks can be adapted"):
         Adapter(lstm)
     both = load(make_run(tmp_path / "both", "--network.bidirectional=true"))
     with pytest.raises(SrnnError, match="Online learning rules cannot train this network: it is bidirectional"):

@@ -15,10 +15,10 @@ from srnn import SRNN, SrnnError
 from srnn.nn.network import has_norm
 from srnn.nn.network.state_format import StateFormat
 from srnn.studies.pruning import TuningOptions, prune_run, quantise_run
-from srnn.training.averaging import Average
 from srnn.training.checkpoints import architecture, read_checkpoint
 from srnn.training.compression.masks import sparsity
 from srnn.training.evaluation import evaluate
+from srnn.training.histories import Average
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run

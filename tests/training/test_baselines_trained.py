@@ -218,6 +218,13 @@ def test_relu_and_lif_are_other_neurons_of_the_same_network() -> None:
     assert as_baseline(recipe, "lif").training.lr_scale == {"layers.*.bias": 2}
 
 
+def test_a_spiking_readout_becomes_lif_however_the_recipe_writes_it() -> None:
+    """``network_config`` names every readout an integrator, and gives its neuron."""
+    for readout, name in (("alif", "lif"), ({"neuron": "alif"}, "lif"), ("integrator", "integrator")):
+        recipe = as_baseline(load_recipe("paper/ecg", {"network.readout": readout}), "lif")
+        assert recipe.build_network(recipe.create_task(), 0).readout.neuron.name == name
+
+
 def test_feedforward_has_no_recurrent_weights() -> None:
     made = as_baseline(load_recipe("paper/ecg"), "feedforward")
     network = made.build_network(made.create_task(), 0)

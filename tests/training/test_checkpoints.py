@@ -202,7 +202,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="Cannot read"):
         read_checkpoint(tmp_path)
     save_file({"weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(SrnnError, match="no checkpoint of srnn"):
+    with pytest.raises(SrnnError, match="not a checkpoint of srnn"):
         read_checkpoint(tmp_path / "foreign.safetensors")
     save_checkpoint(tmp_path / "newer", {"network.a": torch.zeros(1)}, {"format": 99})
     with pytest.raises(SrnnError, match="format 99"):

@@ -358,7 +358,7 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
         (["prune", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
         (["prune", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
         (["prune", used, "--sparsity", "0.5", "--out", used], "not empty"),
-        (["prune", out, "--sparsity", "0.5", "--out", out], "no run"),
+        (["prune", out, "--sparsity", "0.5", "--out", out], "is not a run"),
         (["prune", used, "--what", "dead", "--epochs", "5", "--out", out], "without training"),
         (
             ["prune", used, "--what", "neurons", "--sparsity", "0.5", "--scope", "network", "--out", out],

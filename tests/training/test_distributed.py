@@ -110,7 +110,7 @@ def test_two_processes_give_the_weights_of_one(name: str, together: tuple[Path, 
 
 def test_a_killed_process_ends_the_run_which_can_be_gone_on_with(together: tuple[Path, str]) -> None:
     out, message = together
-    assert message == "Training process 1 was killed by signal 9. The others were ended. Advice."
+    assert message == "Training process 1 was killed by signal 9. The others were stopped. Advice."
     read_checkpoint(out / "killed" / "checkpoints" / "last.safetensors")
     with pytest.raises(
         SrnnError, match=r"training\.epochs: 2000 there"
@@ -262,11 +262,11 @@ def test_how_a_process_ended_is_said(tmp_path: Path) -> None:
             1,
             "",
         )
-    with pytest.raises(SrnnError, match="process 0 has lost another one, on another machine"):
+    with pytest.raises(SrnnError, match="process 0 has lost another one on another machine"):
         launch(end(f"rank == 0 and sys.exit({LOST}); time.sleep(60)"), 2, 1, "")
     with pytest.raises(SrnnError, match="process 1 was killed"):  # not: the first has lost another
         launch(end(SEES_A_DEATH.format(file=str(tmp_path / "lock"), lost=LOST)), 2, 1, "")
-    with pytest.raises(SrnnError, match=r"process 0 was killed by signal 9\. The others were ended\. Go on"):
+    with pytest.raises(SrnnError, match=r"process 0 was killed by signal 9\. The others were stopped\. Go on"):
         launch(end("rank == 0 and os.kill(os.getpid(), signal.SIGKILL); time.sleep(60)"), 2, 1, "Go on.")
 
 

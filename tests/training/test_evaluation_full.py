@@ -175,7 +175,7 @@ def test_options_that_do_not_fit(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert "--no-exit belongs to --full" in fails(capsys, run, "--no-exit")
     assert "invalid float value" in fails(capsys, run, "--full", "--exit-loss", "much")
     assert "invalid int value" in fails(capsys, run, "--full", "--exit-patience", "1.5")
-    assert "no run" in fails(capsys, tmp_path, "--full")
+    assert "is not a run" in fails(capsys, tmp_path, "--full")
     assert not (run / "evaluation-validation.json").exists()
 
 

@@ -79,7 +79,7 @@ def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
     result = train(tiny_recipe(*SILENT, "--training.mend=false"), tmp_path / "run", task=TinyTask(), reporter=told)
     assert result["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
     assert json.loads((tmp_path / "run" / "result.json").read_text())["sick"] == result["sick"]
-    assert len(told.events) == 5 and "is of a sick network: layers.0 is silent" in told.events[-1]
+    assert len(told.events) == 5 and "is sick: layers.0 is silent" in told.events[-1]
     assert all(record["sick"] == result["sick"] for record in _records(tmp_path / "run"))
 
 

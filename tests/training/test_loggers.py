@@ -92,7 +92,9 @@ def test_a_service_that_fails_ends_no_training(
     for module, stub in services.modules().items():
         monkeypatch.setitem(sys.modules, module, stub)
     monkeypatch.setattr(services, "written", fails)
-    with pytest.warns(RuntimeWarning, match=rf"'{name}' lacks epoch 2, which metrics.jsonl has: no route to host$"):
+    with pytest.warns(
+        RuntimeWarning, match=rf"'{name}' did not get epoch 2, which is in metrics.jsonl: no route to host$"
+    ):
         result = train(tiny_recipe("--training.epochs=3"), tmp_path / "run", task=TinyTask(), logger=name)
     assert result["epochs"] == 3 and services.closed == 1 and {epoch for _, _, epoch in fails} == {1, 3}
 

@@ -163,7 +163,7 @@ def test_training_data_that_are_gone_in_the_end_are_an_error(tmp_path: Path, mon
     def gone(*_: object) -> None:
         raise SrnnError("train.h5 was not found.")
 
-    monkeypatch.setattr("srnn.training.compression.evaluation._inputs", gone)
+    monkeypatch.setattr("srnn.training.compression.evaluation._dense", gone)
     with pytest.raises(SrnnError, match=r"train\.h5 was not found"):
         train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask())
 

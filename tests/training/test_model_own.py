@@ -56,7 +56,7 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=f"'?{name}'? must be"):  # load would refuse the file
             srnn.from_network(net, "abc", **settings)
     for odd in (object(), np.arange(2)):
-        with pytest.raises(SrnnError, match="'about' holds text, numbers, lists and mappings"):
+        with pytest.raises(SrnnError, match="'about' can only hold text, numbers, lists and mappings"):
             srnn.from_network(net, "abc", loss="ce_spike_count", about={"x": [odd]}).save(tmp_path / "odd.safetensors")
     assert not (tmp_path / "odd.safetensors").exists()
     for classes in (range(3), np.arange(3)):
@@ -213,7 +213,7 @@ def test_a_model_of_equations_that_were_edited_is_refused(own_model: Path, neuro
     _own(**neuron), _own_surrogate(**surrogate)
     what = "surrogate" if surrogate else "neuron"
     with pytest.raises(
-        SrnnError, match=rf"own\.safetensors is of other equations: 'layers\.0: {what} own_edited' has been"
+        SrnnError, match=rf"own\.safetensors has other equations: 'layers\.0: {what} own_edited' has been"
     ):
         srnn.load(own_model)
     _own(), _own_surrogate()
@@ -247,5 +247,5 @@ def test_digests_stay_as_they_are_in_files_and_older_files_have_none(own_model: 
     save_checkpoint(tmp_path / "older.safetensors", whole.tensors, older)
     srnn.load(tmp_path / "older.safetensors")
     save_checkpoint(tmp_path / "forged.safetensors", whole.tensors, {**older, "equations": [1]})
-    with pytest.raises(SrnnError, match="of other equations"):
+    with pytest.raises(SrnnError, match="has other equations"):
         srnn.load(tmp_path / "forged.safetensors")

@@ -100,7 +100,7 @@ def test_a_name_is_a_model_and_what_lies_there_comes_first(tmp_path: Path, monke
     assert srnn.load(SMALL).task.name == "gsc"
     (tmp_path / SMALL).unlink()
     (tmp_path / SMALL).mkdir()
-    with pytest.raises(SrnnError, match="is no run"):
+    with pytest.raises(SrnnError, match="is not a run"):
         srnn.load(SMALL)
 
 

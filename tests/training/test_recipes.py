@@ -20,8 +20,8 @@ from srnn.nn.network import SRNN, Layer
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
 from srnn.training.recipes.baselines import as_baseline
+from srnn.training.recipes.network import network_config
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
-from srnn.training.recipes.writing import network_config
 from support.layouts import WRITERS
 from support.sounds import tone, write_wav
 

@@ -234,9 +234,9 @@ def test_a_damaged_or_foreign_run_is_a_clear_error(tmp_path: Path) -> None:
         train(recipe, run, task=TinyTask(), resume=True)
     last.write_bytes(content)
     (run / "environment.json").write_text("{}")
-    with pytest.raises(SrnnError, match="no complete run"):
+    with pytest.raises(SrnnError, match="not a complete run"):
         Run.open(run)
-    with pytest.raises(SrnnError, match="is no run"):
+    with pytest.raises(SrnnError, match="is not a run"):
         Run.open(tmp_path)
 
 

@@ -124,9 +124,9 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
     from ..nn.losses import Loss
+    from ..training.recipes.network import network_config
     from ..training.recipes.reading import build
     from ..training.recipes.schema import Recipe, TaskConfig
-    from ..training.recipes.writing import network_config
 
     network = imported.network
     kept = build(TaskConfig, imported.about["task"], "the file", "task.") if "task" in imported.about else None

@@ -34,12 +34,12 @@ _METHODS = {
     "Adaptive SRNN": "SRNN", "LIF SRNN": "LIF SRNN", "ReLU SRNN": "ReLU SRNN", "LSTM": "LSTM", "GRU": "GRU",
     "Vanilla RNN": "RNN", "Bidirectional LSTM": "Bi-LSTM", "CNN": "CNN",
 }  # fmt: skip
-"""Of the paper's methods, by the beginning of their names in its Table S2."""
+"""The kind of each of the paper's methods, by the beginning of its name in Table S2."""
 _SHAPES = {
     "SRNN": "o", "SE-adLIF SRNN": "*", "LIF SRNN": "s", "ReLU SRNN": "X", "LSTM": "^", "Bi-LSTM": "v", "GRU": "D", "RNN": "P",
     "CNN": "p",
 }  # fmt: skip
-"""Of methods, as ``method_of`` and ``_METHODS`` name them."""
+"""The marker of each kind of method, as ``method_of`` and ``_METHODS`` name it."""
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _RATES = (0.3, 0.1, 0.03)
 
@@ -69,7 +69,7 @@ def figure_s2(evidence: Evidence) -> Sheet:
 
 
 def layer_energy(name: str, size: int, rate: float) -> float:
-    """pJ of a step of one recurrent layer with as many inputs as units, by the paper's rules."""
+    """Energy (pJ) of one step of a recurrent layer with as many inputs as units, by the paper's rules."""
     activity = Activity(True, rate, (rate,))
     return energy(count(_one_layer(name.lower(), size), activity)[0])
 
@@ -121,7 +121,7 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
 
 
 def method_of(network: NetworkConfig) -> str:
-    """ "SRNN", "LIF SRNN", "LSTM", ..., what the paper calls a recipe's network; of several kinds of neurons, the first named."""
+    """What the paper calls a recipe's network: "SRNN", "LIF SRNN", "LSTM", ...; for a mix, the first in ``_OF_NEURONS``."""
     if network.model != "srnn":
         name = network.model.upper()
         return "Bi-LSTM" if network.bidirectional and name == "LSTM" else name
@@ -130,12 +130,12 @@ def method_of(network: NetworkConfig) -> str:
 
 
 def _published_method(method: str) -> str:
-    """What a method of the paper's Table S2 is; its own name for one that is none of these."""
+    """The kind of a method in the paper's Table S2; its own name if it is of no known kind."""
     return next((kind for name, kind in _METHODS.items() if method.startswith(name)), method)
 
 
 def _accuracy(axes: Axes, evidence: Evidence) -> Made:
-    """A colour a task, a shape a method; published networks open, ours filled."""
+    """One colour per task, one shape per method; published networks are open, ours filled."""
     from matplotlib.lines import Line2D
 
     numbers: dict[str, Any] = {"published": [], "ours": []}
@@ -183,8 +183,8 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
         Line2D([], [], **look, marker="o", label="ours"),
     ]
     below = style.legend_below(axes, 8, handles=tasks, handletextpad=0.0, columnspacing=1.0)
-    axes.add_artist(below)  # or the next legend would take its place
-    below.set_clip_on(False)  # what is clipped gets no room in the layout
+    axes.add_artist(below)  # otherwise the next legend would replace it
+    below.set_clip_on(False)  # a clipped legend gets no room in the layout
     axes.legend(handles=[*methods, *whose], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.6)
     style.log_scale(axes, "x")
     axes.set(xlabel="energy of a time step by the paper's rules, pJ", ylabel="accuracy, %")

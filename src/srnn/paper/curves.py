@@ -1,9 +1,9 @@
-"""Learning curves of a sweep's trainings: from its run folders, or from the small file that keeps it without them.
+"""Learning curves of a sweep's trainings: from its run folders, or from the small file that keeps the curves without them.
 
     write_curves(Path("results/ecg-initialisation"), Path("sweeps/ecg-initialisation"))
 
 ``curves.json`` is {"split": "train", "points": {POINT: [{"seed", "accuracy": [...], "loss": [...], "firing_rate": [...]}]}},
-with a value an epoch, rounded to five digits.
+with one value per epoch, rounded to five digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MEASURES = ("accuracy", "loss", "firing_rate")
 _DIGITS = 5
 
 Epochs = dict[str, Any]
-"""Of one training: its seed, and a list with a value an epoch for each measure."""
+"""One training: its seed, and for each measure a list with one value per epoch."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Curves:
     points: dict[str, list[Epochs]]
 
     def mean(self, point: str, measure: str) -> list[float]:
-        """Over seeds, of the epochs that all have; accuracy in percent. Empty where a point has no trainings."""
+        """The mean over seeds, for the epochs that all of them have; accuracy in percent. Empty for a point without trainings."""
         scale = 100 if measure == "accuracy" else 1
         each = [training[measure] for training in self.points.get(point, [])]
         return [scale * sum(values) / len(values) for values in zip(*each, strict=False)] if each else []
 
 
 def read_curves(sweep: SweepResult) -> Curves:
-    """The sweep's run folders where all are there, else its ``curves.json``, else nothing. SrnnError for a damaged file."""
+    """Read the sweep's run folders if all are there, else its ``curves.json``, else nothing. SrnnError for a damaged file."""
     points = _of_runs(sweep, sweep.folder)
     if points:
         return Curves("run folders", points)
@@ -55,15 +55,15 @@ def read_curves(sweep: SweepResult) -> Curves:
 
 
 def write_curves(folder: Path | str, runs: Path | None = None) -> Path:
-    """Keep the curves of a sweep in ``folder``/curves.json, so that figures need its run folders no more.
+    """Keep the curves of a sweep in ``folder``/curves.json, so that figures no longer need its run folders.
 
-    runs: the folder that the sweep was run in, if it is another one than that of its results. SrnnError where a run is missing.
+    runs: the folder in which the sweep was run, if its results are in another. SrnnError if a run is missing.
     """
     folder = Path(folder)
     points = _of_runs(read_sweep(folder), runs or folder)
     if not points:
         raise SrnnError(
-            f"{runs or folder} does not hold the run folders of every training in {folder / 'results.json'}."
+            f"{runs or folder} does not hold the run folder of every training in {folder / 'results.json'}."
         )
     path = folder / FILE
     write_atomically(path, (json.dumps({"split": "train", "points": points}) + "\n").encode())

@@ -7,7 +7,7 @@
     results/*.json                       lists of results: records.py
     RUN                                  a run folder that the user names
 
-A file that is not what it should be is an SrnnError with one line; a folder without any of these is skipped.
+A file that is not as expected raises an SrnnError of one line; a folder without any of these is skipped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..training.runs import Run
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
 LABELLED = "accuracy_labelled"
-"""Key of an evaluation's curve over the labelled steps alone, where it has one."""
+"""Key of an evaluation's curve over the labelled steps alone, if it has one."""
 Spread = dict[str, Any]
 """mean, std (None for one value), min, max, values; as ``srnn.studies.summary.spread`` makes it."""
 
@@ -39,24 +39,24 @@ class Entry:
     """One recipe as it was trained here, with one seed or more."""
 
     name: str
-    """The folder's."""
+    """The folder's name."""
     recipe: Recipe
     accuracy: Spread
     """Fractions of 1."""
     firing_rate: Spread | None
     """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured. What summaries and runs of
-    ReLU units call a firing rate, the fraction of outputs that are not 0, is not taken for one."""
+    ReLU units call a firing rate, the fraction of outputs that are not 0, does not count as one."""
     seeds: list[int]
     split: str
     parameters: int | None
     command: str | None = None
-    """What trained it, with SEED in the seed's place; None where nothing says so."""
+    """The command that trained it, with SEED in place of the seed; None: not known."""
     runs: list[Path] = field(default_factory=list)
-    """Run folders, where these were named."""
+    """Run folders, if any were named."""
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     """What srnn evaluate --full wrote."""
     tested: dict[int, float] = field(default_factory=dict)
-    """Accuracy on the test split by seed, where a list of results has it."""
+    """Accuracy on the test split by seed, if a list of results has it."""
 
     @property
     def spiking(self) -> bool:
@@ -77,9 +77,9 @@ class Entry:
         return next((one for one in reversed(self.evaluations) if one.get(part)), None)
 
     def measured(self) -> tuple[Spread, str, int]:
-        """(accuracy, split, seeds): on the test split where every seed was evaluated there, as the paper is; else as trained."""
+        """(accuracy, split, seeds): on the test split, as in the paper, if every seed was evaluated there; else as trained."""
         tested = self.tested | {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
-        if tested.keys() >= set(self.seeds):  # and perhaps of a run of another seed that the user names
+        if tested.keys() >= set(self.seeds):  # perhaps also another seed, of a run that the user named
             return spread([tested[seed] for seed in self.seeds]), "test", len(self.seeds)
         return self.accuracy, self.split.partition(" ")[0], len(self.seeds)
 
@@ -111,7 +111,7 @@ class Evidence:
     """The authors' weights, run here."""
 
     def sweep(self, ending: str) -> list[SweepResult]:
-        """Sweeps whose name ends so ("-surrogates")."""
+        """Sweeps whose name has this ending ("-surrogates")."""
         return [sweep for sweep in self.sweeps if sweep.name.endswith(ending)]
 
     def of_task(self, task: str) -> list[Entry]:
@@ -124,9 +124,9 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
 
     Args:
         results: a folder of folders; None: "results" if it is there, else nothing.
-        runs: run folders, before those that lie in ``results``; those of a recipe that a summary has lend it their details,
-            others count by themselves.
-        data_dir: where data lie; None: SRNN_DATA.
+        runs: run folders, which come before those in ``results``. A run adds its details to the summary of its recipe; without
+            one it counts by itself.
+        data_dir: folder of the data; None: SRNN_DATA.
 
     Raises SrnnError for a folder that is missing, or a file that is damaged.
     """
@@ -149,7 +149,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
 
 
 def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
-    """``tests``: of all trainings; those of the test split that the summary's command trained are its own."""
+    """``tests``: those of all trainings; the summary takes those on the test split of what its command trained."""
     path = folder / "summary.json"
     content = read_object(path)
     with reading(path, "what 'srnn summarise' writes"):
@@ -195,7 +195,7 @@ def _run(folder: Path) -> Entry:
 
 
 def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
-    """Runs of one recipe as one entry; where a summary has that recipe, it keeps its numbers and takes their details."""
+    """Runs of one recipe become one entry; a summary of that recipe keeps its numbers and takes over their details."""
     joined = list(entries)
     for run in runs:
         place = next((i for i, entry in enumerate(joined) if _same(entry.recipe, run.recipe)), None)
@@ -211,15 +211,15 @@ def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
 
 
 def _same(one: Recipe, other: Recipe) -> bool:
-    """Whether they train the same, whatever their notes say."""
+    """Whether both train the same, whatever their notes say."""
     return replace(one, note=other.note) == other
 
 
 def _joined(entry: Entry, run: Entry) -> Entry:
-    """Another seed to an entry that is made of runs."""
+    """An entry that is made of runs, with another seed."""
     if run.seeds[0] in entry.seeds:
         raise SrnnError(
-            f"{run.runs[0]} and {entry.runs[0]} are of one recipe and seed {run.seeds[0]}; name one of them."
+            f"{run.runs[0]} and {entry.runs[0]} have the same recipe and the same seed, {run.seeds[0]}; name only one of them."
         )
     rate = None
     if entry.firing_rate is not None and run.firing_rate is not None:
@@ -244,7 +244,7 @@ def read_sweep(folder: Path) -> SweepResult:
                 raise ValueError("a point without accuracy or settings")
             spikes = point["spiking"] is True if "spiking" in point else _spikes(recipe, point["settings"], path)
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
-            if not spikes:  # as in Entry: what ReLU units give is no firing rate
+            if not spikes:  # as in Entry: ReLU units have no firing rate
                 measured.pop("firing_rate", None)
             named = {"point": str(point["point"]), "variant": point["variant"], "parameters": int(point["parameters"])}
             points.append({**kept, **measured, **named, "spiking": spikes})
@@ -253,7 +253,7 @@ def read_sweep(folder: Path) -> SweepResult:
 
 
 def _spikes(recipe: dict[str, Any], settings: dict[str, Any], path: Path) -> bool:
-    """Whether a sweep's point spikes, of results that do not say it yet."""
+    """Whether a sweep's point spikes, for results that do not say so yet."""
     rest = dict(settings)
     base = recipe_content(str(rest.pop("recipe"))) if "recipe" in rest else recipe
     baseline = rest.pop("baseline", None)
@@ -271,7 +271,7 @@ def _evaluations(folder: Path) -> list[dict[str, Any]]:
 
 
 def _check_evaluation(content: dict[str, Any]) -> None:
-    """Raises whatever the numbers that figures take lead to when they are none."""
+    """Raise some exception unless all numbers that figures use are numbers."""
     _one(content["accuracy"])
     if content["split"] not in SPLITS or not isinstance(content["seed"], int):
         raise ValueError("no split or seed")
@@ -293,11 +293,11 @@ def _check_evaluation(content: dict[str, Any]) -> None:
 
 
 def _numbers(values: Any) -> None:
-    """Raises for a list of something else than numbers and None."""
+    """ValueError unless this is a list of finite numbers and None."""
     if not isinstance(values, list) or not all(
         value is None or (isinstance(value, (int, float)) and math.isfinite(value)) for value in values
     ):
-        raise ValueError("a list of something else than finite numbers")
+        raise ValueError("a list that holds something other than finite numbers")
 
 
 def _spread(value: Any) -> Spread:

@@ -1,4 +1,4 @@
-"""The networks' inputs: one example of each task, from the real data where available."""
+"""The networks' inputs: one example of each task, from the real data if available."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def segments(axes: Any, labels: np.ndarray, low: float, high: float, room: int | None = None) -> None:
     """Coloured stretches of equal labels between two heights; -1 stays blank.
 
-    room: steps that a letter takes; names are written where they fit. None: no names.
+    room: the width of a letter in steps; names are written where they fit. None: no names.
     """
     starts = np.flatnonzero(np.diff(labels, prepend=-2))
     for start, stop in zip(starts, [*starts[1:], len(labels)], strict=True):
@@ -81,7 +81,7 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
 
 
 def spikes_example(axes: Axes, evidence: Evidence) -> Made:
-    """A spoken seven as spikes: of SHD where it is; else a recording of the spoken digits through our cochlea."""
+    """A spoken seven as spikes: from SHD if it is there, else a recording of the spoken digits through our cochlea."""
     data = "SHD"
     try:
         times, units, source = _shd_seven(evidence)
@@ -95,7 +95,7 @@ def spikes_example(axes: Axes, evidence: Evidence) -> Made:
 
 
 def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
-    """The first "seven" of SHD's training file. SrnnError where the file is not."""
+    """The first "seven" of SHD's training file. SrnnError if the file is not there."""
     from ..data.datasets.shd import find_file
     from ..files.hdf5 import open_hdf5
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MISFITS = ("GSC", "TIMIT")
 """Tasks whose published MAC or AC fit no rule, so that no firing rate follows from them."""
 _ROW = 0.125
-"""Inches that a name on an axis takes."""
+"""Height of a name on an axis, in inches."""
 
 
 def figure3(evidence: Evidence) -> Sheet:
@@ -41,7 +41,7 @@ def figure3(evidence: Evidence) -> Sheet:
 
 
 def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
-    """Accuracy of each variant: every seed a dot, the mean a bar; a block of rows a sweep."""
+    """Accuracy of each variant: every seed a dot, the mean a bar; one block of rows per sweep."""
     sweeps = sweeps_or_missing(evidence, (ending,))
     names, y = [], 0
     numbers: dict[str, Any] = {}
@@ -74,7 +74,7 @@ def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
 
 
 def _relu_twin(evidence: Evidence, sweep: SweepResult) -> tuple[SweepResult, dict[str, Any]] | None:
-    """The paper sets a ReLU network beside trained time constants: that of a sweep of neurons, as long on the same data."""
+    """The ReLU network beside trained time constants, as in the paper: from a sweep of neurons, as long on the same data."""
     if any(not point["spiking"] for point in sweep.points):
         return None
     for other in evidence.sweep("-neurons"):
@@ -91,7 +91,7 @@ def _epochs(sweep: SweepResult) -> Any:
 
 
 RateRow = tuple[str, "Entry | None", "float | None"]
-"""Name, our training, and the rate that the published energy implies."""
+"""Its name, our training, and the rate that the published energy implies."""
 
 
 def _rate_rows(evidence: Evidence) -> list[RateRow]:
@@ -109,7 +109,7 @@ def _rate_rows(evidence: Evidence) -> list[RateRow]:
 
 
 def _rates(axes: Axes, evidence: Evidence) -> Made:
-    """A bar a training; where the paper's energies imply a rate, an open ring."""
+    """One bar per training; an open ring where the paper's energies imply a rate."""
     numbers: dict[str, Any] = {"ours": {}, "implied by published energy": {}}
     rows = _rate_rows(evidence)
     if not any(entry for _, entry, _ in rows):
@@ -139,7 +139,7 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
 
 
 def _implied_rate(row: Any) -> float | None:
-    """The rate with which the paper's rules give its energy."""
+    """The rate at which the paper's rules give its energy."""
     recipe = row.load_recipe()
     if recipe is None or row.energy is None:
         return None
@@ -149,7 +149,7 @@ def _implied_rate(row: Any) -> float | None:
 
 
 def _spikes(axes: Axes, evidence: Evidence) -> Made:
-    """Spikes of the hidden neurons per sequence and per step, which the paper calls SOPs, of each spiking training that was
+    """Spikes of the hidden neurons per sequence and per step, which the paper calls SOPs, for each spiking training that was
     evaluated in full."""
     counted = []
     for entry in evidence.entries:
@@ -171,8 +171,8 @@ def _spikes(axes: Axes, evidence: Evidence) -> Made:
             axes.text(value * 1.3, at, _short(value), va="center", fontsize=6)
     axes.set_yticks(list(places), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
-    # Bars of one training alone would fill the panel.
     style.log_scale(axes, "x")
+    # The bars of a single training would fill the panel.
     axes.set(xlabel="spikes (the paper's SOP)", ylim=(-0.6, max(len(counted), 3) - 0.3),
              xlim=(min(per_step) / 3, max(per_sequence) * 60))  # fmt: skip
     style.legend_below(axes, 2, centre=0.4, handlelength=1.0)

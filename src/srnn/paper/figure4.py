@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import torch
 from ..data.batches import Sequences
 from ..errors import SrnnError, is_number
 from ..measure import plot, style
+from ..measure.analysis import TimeConstants, time_constants
 from ..training.evaluation import run_batches
 from ..training.runs import Run
 from .evidence import LABELLED, Entry, Evidence, SweepResult
@@ -19,7 +19,6 @@ from .examples import segments
 from .published import TASKS, claims
 from .sheet import Made, MissingError, Sheet
 from .sweeps import no_sweep, sources, task_name
-from .time_constants import listed, time_constants_panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
 _H, _S = "network.surrogate.h", "network.surrogate.s"
 _TASKS = {"e": "S-MNIST", "f": "PS-MNIST", "g": "SHD", "h": "SSC", "i": "SoLi"}
 _FURTHER = ascii_letters[10:]
-"""Letters of the panels of further h x s sweeps, two each."""
+"""Letters of the panels of further h x s sweeps, two per sweep."""
 _WARM_UP = 100
-"""Steps after which the first labelled one is sought: the paper's files fill up the start of each sequence."""
+"""The first labelled step is looked for after so many steps: the paper's files pad the start of each sequence."""
 _SHOWN = 600
 """Steps of the electrocardiogram."""
 
 
 def figure4(evidence: Evidence) -> Sheet:
-    """Panels a to i are the paper's; j shows accuracy over time on other tasks, k and on further h x s sweeps."""
+    """Panels a to i are the paper's; j shows accuracy over time on other tasks, k and those after it further h x s sweeps."""
     grids: list[SweepResult | None] = [*evidence.sweep("-h-s")] or [None]
     more = [_FURTHER[2 * i : 2 * i + 2] for i in range(len(grids) - 1)]
     layout = ["abc", "ddd", "efg", "hij", *(f"{pair} " for pair in more)]
@@ -44,7 +43,7 @@ def figure4(evidence: Evidence) -> Sheet:
         "fig4", "Figure 4: surrogate, time constants, decisions over time", layout, sum(heights) + 0.5, heights=heights
     )
     _grids(sheet, "ab", grids[0])
-    sheet.panel("c", "time constants", lambda axes: time_constants_panel(axes, evidence))
+    sheet.panel("c", "time constants", lambda axes: _time_constants(axes, evidence))
     sheet.panel("d", "an ECG as it is classified, step by step", lambda axes: _stream(axes, evidence))
     for letter, task in _TASKS.items():
         sheet.panel(letter, f"{task}: accuracy over time", lambda axes, task=task: _anytime(axes, evidence, task))
@@ -60,7 +59,7 @@ def _grids(sheet: Sheet, letters: str, sweep: SweepResult | None) -> None:
 
 
 def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
-    """A cell a pair of h and s: the mean over seeds and its standard deviation."""
+    """One cell per pair of h and s: the mean over seeds and its standard deviation."""
     if sweep is None or not sweep.points:
         raise no_sweep("-h-s")
     points = [p for p in sweep.points if metric in p and all(is_number(p["settings"].get(key)) for key in (_H, _S))]
@@ -92,12 +91,73 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     axes.set_yticks(range(len(heights)), [f"{value:g}" for value in heights])
     axes.set(xlabel="s, width of the side lobes", ylabel="h, their height")
     name = "accuracy, %" if scale == 100 else "spikes per step"
-    numbers = {metric: cells, f"{metric}_std": spreads}
     return Made(
         f"{sources([sweep])}; mean and standard deviation over seeds; the frame marks the paper's choice, h 0.15, s 6",
-        {"h": heights, "s": widths, **{key: [listed(row) for row in values] for key, values in numbers.items()}},
+        {"h": heights, "s": widths, metric: cells.tolist(), f"{metric}_std": spreads.tolist()},
         f"h × s: {name} ({task_name(sweep.task)})",
     )
+
+
+def _time_constants(axes: Axes, evidence: Evidence) -> Made:
+    """Histograms, tau_mem upwards and tau_adp downwards, of SHD's network if there is one, else of the largest that trains any.
+
+    The axis is logarithmic: membranes forget within tens of steps, adaptation within hundreds.
+    """
+    entries = [
+        entry for entry in evidence.entries if entry.spiking and (entry.runs or entry.evaluated("time_constants"))
+    ]
+    if not entries:
+        raise MissingError(
+            "No run folder and no full evaluation of a spiking network is among the results.",
+            "srnn evaluate RUN --full; then --runs RUN",
+        )
+    entries.sort(key=lambda entry: (entry.task != "shd", -sum(entry.recipe.network.hidden)))
+    for entry in entries:
+        of_hidden = [one for one in _trained(entry) if one.name.startswith("layers.")]
+        if of_hidden:
+            return _histograms(axes, entry, of_hidden)
+    raise MissingError(f"{entries[0].name} trains no time constants.")
+
+
+def _trained(entry: Entry) -> list[TimeConstants]:
+    """From a full evaluation, which has every value, or else from the checkpoint."""
+    report = entry.evaluated("time_constants")
+    if report is None:
+        trained = Run.open(entry.runs[0]).trained()
+        constants = time_constants(trained.network, trained.untrained(), trained.task.step_ms)
+    else:
+        constants = [
+            TimeConstants(one["name"], one["trained"], _values(one["now"]), _values(one["initial"]), None)
+            for one in report["time_constants"]
+        ]
+    return [one for one in constants if one.is_trained]
+
+
+def _values(summary: dict[str, Any] | None) -> np.ndarray:
+    return np.array([] if summary is None else summary["values"], np.float64)  # None becomes NaN
+
+
+def _histograms(axes: Axes, entry: Entry, layers: list[TimeConstants]) -> Made:
+    shown = {
+        kind: mine
+        for kind in ("tau_mem", "tau_adp")
+        if any(map(len, plot.positive_values(mine := [one for one in layers if one.name.endswith(kind)])))
+    }
+    if not shown:
+        raise MissingError(f"{entry.name} has no time constants that are positive numbers.")
+    legend = plot.time_constants([one for mine in shown.values() for one in mine], axes).get_legend()
+    assert legend is not None
+    legend.set_title(f"{entry.name}, {task_name(entry.task)}")
+    legend.get_title().set_fontsize(6.5)
+    numbers = {
+        kind: {
+            "before": np.concatenate([np.zeros(0) if one.initial is None else one.initial for one in mine]).tolist(),
+            "after": np.concatenate([one.values for one in mine]).tolist(),
+        }
+        for kind, mine in shown.items()
+    }
+    before = ", and its network before training" if any(kind["before"] for kind in numbers.values()) else ""
+    return Made(f"{entry.name} (the paper shows SHD), best checkpoint{before}", numbers)
 
 
 def _stream(axes: Axes, evidence: Evidence) -> Made:
@@ -142,39 +202,17 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
     )
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Accuracy over time of a full evaluation."""
-
-    split: str
-    accuracy: list[float | None]
-    """(T,) at each step, as a fraction; None where nothing counts yet."""
-    meaning: str
-    """What the accuracy at a step is."""
-    steps: str = ""
-    """With a label at every step: over which, in two words."""
-
-
-def anytime_curve(entry: Entry) -> Curve | None:
-    """From the last full evaluation; None where there is none. With a label at every step, of the labelled steps where the
-    evaluation has a curve of these."""
-    report = entry.evaluated("anytime")
-    if report is None:
-        return None
-    anytime = report["anytime"]
-    labelled = anytime.get(LABELLED)
-    values = anytime["accuracy"] if labelled is None else labelled
-    meaning, steps = "accuracy if the sequence ended there", ""
-    if anytime.get("per_step"):
-        steps = "all steps" if labelled is None else "labelled steps"
-        meaning = f"accuracy of all labelled steps so far, from step {anytime.get('labelled_from', 1)} on"
-        if labelled is None:
-            meaning = "accuracy of all steps so far"
-            if entry.recipe.loss.unlabelled == "as_class":
-                meaning += (
-                    ", where a step without a label counts as one of a class (of an ECG's first steps all have none)"
-                )
-    return Curve(report["split"], values, meaning, steps)
+def _meaning(entry: Entry, anytime: dict[str, Any]) -> tuple[str, str]:
+    """What the accuracy at a step is; and, with a label at every step, over which steps it is, in two words."""
+    if not anytime.get("per_step"):
+        return "accuracy if the sequence ended there", ""
+    if anytime.get(LABELLED) is not None:
+        first = anytime.get("labelled_from", 1)
+        return f"accuracy of all labelled steps so far, from step {first} on", "labelled steps"
+    meaning = "accuracy of all steps so far"
+    if entry.recipe.loss.unlabelled == "as_class":
+        meaning += ", where a step without a label counts as one of a class (of an ECG's first steps all have none)"
+    return meaning, "all steps"
 
 
 def _anytime(axes: Axes, evidence: Evidence, task: str) -> Made:
@@ -191,18 +229,23 @@ def _other_anytime(axes: Axes, evidence: Evidence) -> Made:
 
 
 def _curves(axes: Axes, entries: list[Entry], command: str, several: bool = False) -> Made:
-    drawn = [(entry, curve) for entry in entries if (curve := anytime_curve(entry)) is not None]
-    if not drawn:
-        raise MissingError("No run with a full evaluation is among the results.", command)
+    """Curves of the last full evaluations: with a label at every step, of the labelled steps where the evaluation has these."""
     curves: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     told: dict[str, list[str]] = {}
-    for entry, curve in drawn:
-        about = [task_name(entry.task) if several else curve.split, *([curve.steps] if curve.steps else [])]
-        curves[f"{entry.name} ({', '.join(about)})"] = curve.accuracy
-        told.setdefault(curve.meaning, []).append(f"{entry.name}, {curve.split}")
+    for entry in entries:
+        report = entry.evaluated("anytime")
+        if report is None:
+            continue
+        anytime, split = report["anytime"], report["split"]
+        meaning, steps = _meaning(entry, anytime)
+        accuracy = anytime["accuracy"] if anytime.get(LABELLED) is None else anytime[LABELLED]
+        about = [task_name(entry.task) if several else split, *([steps] if steps else [])]
+        curves[f"{entry.name} ({', '.join(about)})"] = accuracy
+        numbers[entry.name] = [None if value is None else 100 * value for value in accuracy]
+        told.setdefault(meaning, []).append(f"{entry.name}, {split}")
+    if not curves:
+        raise MissingError("No run with a full evaluation is among the results.", command)
     plot.anytime(curves, axes, relative=several)
-    numbers = {
-        entry.name: [None if value is None else 100 * value for value in curve.accuracy] for entry, curve in drawn
-    }
     meanings = "; ".join(f"{meaning} ({'; '.join(names)})" for meaning, names in told.items())
     return Made(f"srnn evaluate --full: {meanings}", numbers)

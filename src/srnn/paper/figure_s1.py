@@ -1,4 +1,4 @@
-"""Figure S1: how the time constants start, and what becomes of training."""
+"""Figure S1: how the time constants start, and how training then goes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MEASURES = {
     "loss": ("loss", "training loss", "validation loss"),
     "firing_rate": ("firing rate", "spikes per step, training", "spikes per step"),
 }
-"""Of each its panel's title, and the label of its axis in training and on validation."""
+"""For each: its panel's title, and the labels of its axis for training and for validation."""
 
 
 def figure_s1(evidence: Evidence) -> Sheet:
-    """Curves of every epoch where the sweep has them, else what each training ended with on validation; a row a sweep."""
+    """Curves over epochs if the sweep has them, else what each training ended with on validation; one row per sweep."""
     sweeps: list[SweepResult | None] = [*evidence.sweep("-initialisation")] or [None]
     rows = [ascii_letters[3 * i : 3 * i + 3] for i in range(len(sweeps))]
     sheet = Sheet("figS1", "Figure S1: initial time constants", rows, 2.8 * len(rows))

@@ -51,11 +51,11 @@ def reproduce(
     Args:
         names: of ``MAKERS``, or "all".
         results: folder of summaries and sweeps; None: "results" if it is there.
-        runs: run folders that lend details (checkpoints, full evaluations), or count by themselves.
-        data_dir: where data lie; None: SRNN_DATA.
+        runs: run folders that add details (checkpoints, full evaluations), or count by themselves.
+        data_dir: folder of the data; None: SRNN_DATA.
         formats: of the figures: svg, pdf, png.
 
-    A table is written as NAME.md, NAME.csv and NAME.json, a figure in each format and as NAME.json (its panels, with the numbers
+    A table is written as NAME.md, NAME.csv and NAME.json; a figure in each format, and as NAME.json (its panels, with the numbers
     they show). Returns what was made, by name. Raises SrnnError for an unknown name, a damaged file, or a folder that cannot be
     written; then nothing is written.
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
 from ..measure.energy import PAPER, Activity, LayerCounts, LayerShape, count, describe_network, picojoules, total
 from ..measure.page.comparison import differences as setting_differences
+from ..nn.network.readout import as_readout
+from ..nn.neurons import Init, as_neuron
 from ..training.recipes import Recipe
 from .evidence import Entry
 from .published import PublishedRow
@@ -28,7 +29,7 @@ def beside(row: PublishedRow, entries: list[Entry]) -> list[Entry]:
 
 
 def nearest(entry: Entry, row: PublishedRow) -> tuple[str, list[str]]:
-    """The row's shipped recipe from which the training differs least, by name, and the settings in which it does."""
+    """The row's shipped recipe from which the training differs least, by name, and the settings that differ."""
     return min(
         ((name, differences(entry.recipe, recipe)) for name, recipe in row.recipes().items()),
         key=lambda one: len(one[1]),
@@ -36,7 +37,7 @@ def nearest(entry: Entry, row: PublishedRow) -> tuple[str, list[str]]:
 
 
 def same_data(one: Recipe, other: Recipe) -> bool:
-    """Whether both are of one task with the same options."""
+    """Whether both have the same task with the same options."""
     return one.task.name == other.task.name and one.create_task() == other.create_task()
 
 
@@ -52,7 +53,7 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
 
 
 def cost(recipe: Recipe, rate: float | None) -> LayerCounts | None:
-    """What a step of a recipe's network takes, at one rate for all its neurons and, as the paper counts, for its input.
+    """The operations of a step of a recipe's network, with one rate for all its neurons and, as the paper counts, for its input.
 
     None for a spiking network whose rate was not measured.
     """
@@ -72,7 +73,7 @@ def energy(counts: LayerCounts) -> float:
 
 
 def describe(recipe: Recipe) -> str:
-    """A network in a few words: "alif 36, readout alif"; of torch's cells "LSTM 128-128", or "ReLU 128, LSTM 128" for a mix."""
+    """A network in a few words: "alif 36, readout alif"; torch's cells: "LSTM 128-128", or "ReLU 128, LSTM 128" for a mix."""
     network = recipe.network
     sizes = "-".join(map(str, network.hidden))
     both = "bidirectional " if network.bidirectional else ""
@@ -80,8 +81,9 @@ def describe(recipe: Recipe) -> str:
         kinds = [network.model.upper() if recurrent else "ReLU" for recurrent in network.each("recurrent")]
         runs = groupby(zip(kinds, network.hidden, strict=True), key=lambda layer: layer[0])
         return both + ", ".join(f"{kind} {'-'.join(str(size) for _, size in layers)}" for kind, layers in runs)
-    names = list(dict.fromkeys(name for name, _ in _neurons(recipe)))
-    return f"{both}{'/'.join(names)} {sizes}, readout {_readout(recipe)[0]}"
+    names = dict.fromkeys(as_neuron(spec).name for spec in network.each("neuron"))
+    readout = network.readout if isinstance(network.readout, str) else network.readout.get("name", "integrator")
+    return f"{both}{'/'.join(names)} {sizes}, readout {readout}"
 
 
 def _layout(recipe: Recipe) -> tuple[Any, ...]:
@@ -89,28 +91,13 @@ def _layout(recipe: Recipe) -> tuple[Any, ...]:
     layers = (network.model, network.hidden, network.each("recurrent"), network.bidirectional)
     if network.model != "srnn":
         return layers
+    neurons, readout = [as_neuron(spec) for spec in network.each("neuron")], as_readout(network.readout)
     return (
         *layers,
         network.merge if network.bidirectional else "",
         network.substeps,
-        _neurons(recipe),
-        _readout(recipe),
+        [
+            (neuron.name, getattr(neuron, "beta", None) != Init("constant", 0)) for neuron in neurons
+        ],  # whether it adapts
+        (readout.neuron.name, readout.output),
     )
-
-
-def _neurons(recipe: Recipe) -> tuple[tuple[str, bool], ...]:
-    """(name, whether it adapts) of each hidden layer's neuron."""
-    neurons = recipe.network.each("neuron")
-    return tuple((_name(spec), not isinstance(spec, Mapping) or spec.get("beta", 1) != 0) for spec in neurons)
-
-
-def _readout(recipe: Recipe) -> tuple[str, str]:
-    """(readout, its neuron); a spike count's neuron is an ALIF neuron, others bear the readout's name, unless said otherwise."""
-    readout = recipe.network.readout
-    name = _name(readout)
-    neuron = readout.get("neuron") if isinstance(readout, Mapping) else None
-    return name, _name(neuron) if neuron is not None else {"spike_count": "alif"}.get(name, name)
-
-
-def _name(spec: Any) -> str:
-    return str(spec["name"]) if isinstance(spec, Mapping) else str(spec)

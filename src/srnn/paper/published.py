@@ -1,4 +1,4 @@
-"""The numbers that the paper prints, from published.toml. Each stays as it is printed; ``number`` reads it."""
+"""The numbers that the paper prints, from published.toml. Each is kept as printed; ``number`` reads it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PublishedRow:
     energy: str | None = None
     """pJ per step."""
     ratio: str | None = None
-    """Energy, to that of the paper's SRNN."""
+    """Energy relative to the paper's SRNN."""
     error_ratio: str | None = None
     efficiency: str | None = None
     recipe: str | None = None
@@ -41,24 +41,24 @@ class PublishedRow:
     baseline: str | None = None
     """With ``recipe``: that recipe as this baseline."""
     printed: str | None = None
-    """With ``recipe``: the shipped recipe of this network as Table S1 prints it, where its numbers are of another one."""
+    """With ``recipe``: the shipped recipe of this network as Table S1 prints it, if the row's numbers belong to another one."""
     own: bool = False
     """The paper's SRNN, to which the task's other rows are compared."""
     remark: str | None = None
 
     @property
     def command(self) -> str | None:
-        """What trains this network; None where no recipe has it."""
+        """The command that trains this network; None: no recipe has it."""
         if self.recipe is None:
             return None
         return f"srnn train {self.recipe}" + (f" --baseline {self.baseline}" if self.baseline else "")
 
     def load_recipe(self) -> Recipe | None:
-        """The recipe of this network; None where there is none."""
+        """The recipe of this network; None: there is none."""
         return None if self.recipe is None else _recipe(self.recipe, self.baseline)
 
     def recipes(self) -> dict[str, Recipe]:
-        """All shipped recipes of this network by name, that of its numbers first; none where there is none."""
+        """All shipped recipes of this network by name, first the one to which the row's numbers belong; may be empty."""
         return {name: _recipe(name, self.baseline) for name in (self.recipe, self.printed) if name is not None}
 
 

@@ -1,4 +1,4 @@
-"""Results that lie in lists: test splits that were read once, and the authors' weights run here.
+"""Results kept in lists: test splits that were read once, and the authors' weights run here.
 
     results/test-splits.json   [{"trained": "srnn train smnist --seed 0", "task", "split", "accuracy", "parameters"}, ...]
     results/published.json     [{"published", "command", "task", "split", "data", "comparable", "seeds", "accuracy"}, ...]
@@ -45,15 +45,15 @@ class PublishedRun:
     data: str
     """For people: which sequences."""
     comparable: bool
-    """Whether these are the sequences that the paper's number is of."""
+    """Whether the paper's number is for these sequences."""
     seeds: list[int]
-    """Of the initial states; empty where there is nothing to draw."""
+    """Seeds of the initial states; empty if nothing is drawn."""
     accuracy: list[float]
     """Fractions of 1, one per seed."""
 
 
 def command_words(command: str) -> tuple[tuple[str, ...], int | None]:
-    """(words that name the recipe, seed) of a 'srnn train' command; SEED in the seed's place is no seed."""
+    """(words that name the recipe, seed) of a 'srnn train' command; SEED in place of the seed is no seed."""
     words = [part for word in command.split() for part in (word.split("=", 1) if word.startswith("--") else [word])]
     kept, seed = [], None
     rest = iter(words)
@@ -68,7 +68,7 @@ def command_words(command: str) -> tuple[tuple[str, ...], int | None]:
 
 
 def read_tested(folder: Path) -> list[TestedSplit]:
-    """test-splits.json; SrnnError when it is not what it should be."""
+    """Read test-splits.json. SrnnError if it is not as expected."""
     path, splits = folder / "test-splits.json", []
     with reading(path, "what 'srnn evaluate --split test' writes"):
         for entry in _read(path):
@@ -81,9 +81,9 @@ def read_tested(folder: Path) -> list[TestedSplit]:
 
 
 def read_published(folder: Path) -> list[PublishedRun]:
-    """published.json; SrnnError when it is not what it should be."""
+    """Read published.json. SrnnError if it is not as expected."""
     path = folder / "published.json"
-    with reading(path, "a list of what the published networks gave"):
+    with reading(path, "a list of results of the published networks"):
         return [
             PublishedRun(
                 *(str(entry[key]) for key in ("published", "command", "task", "split", "data")),

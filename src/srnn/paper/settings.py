@@ -6,15 +6,14 @@ import re
 from collections.abc import Mapping
 
 from ..data.datasets.qtdb import STEPS
+from ..nn.neurons import Init
 from ..training.recipes import Recipe, load_recipe
 from .published import published_settings, source
-from .table import Cell, Table
-
-_DISTRIBUTION = re.compile(r"normal\(([^,]+), *([^)]+)\)")
+from .table import Table
 
 
 def settings_table() -> Table:
-    """Each setting twice: as published, and as the shipped recipe has it; "*" where they differ."""
+    """Each setting twice: as published, and as in the shipped recipe; "*" where they differ."""
     content = published_settings()
     tasks = content["tasks"]
     recipes = [load_recipe(name) for name in content["recipes"]]
@@ -27,8 +26,8 @@ def settings_table() -> Table:
         theirs: list[str] = row["values"]
         ours = [_setting(recipe, row["name"]) for recipe in recipes]
         marked = [own if _same(own, their) else f"{own} *" for own, their in zip(ours, theirs, strict=True)]
-        table.add({"setting": row["name"], "whose": "published", **_cells(tasks, theirs)})
-        table.add({"setting": row["name"], "whose": "ours", **_cells(tasks, marked)})
+        table.add({"setting": row["name"], "whose": "published", **dict(zip(tasks, theirs, strict=True))})
+        table.add({"setting": row["name"], "whose": "ours", **dict(zip(tasks, marked, strict=True))})
     table.notes = [
         f"Published: as {source()} prints it. Ours: the shipped recipes (srnn recipes show NAME), whose comments say why they"
         f" differ ('*'): {', '.join(content['recipes'])}.",
@@ -36,10 +35,6 @@ def settings_table() -> Table:
         " directions of its one layer, which share their distributions in our recipe. An output that integrates has no tau_adp.",
     ]
     return table
-
-
-def _cells(tasks: list[str], values: list[str]) -> dict[str, Cell]:
-    return dict(zip(tasks, values, strict=True))
 
 
 def _setting(recipe: Recipe, name: str) -> str:
@@ -61,7 +56,7 @@ def _setting(recipe: Recipe, name: str) -> str:
 
 
 def _length(recipe: Recipe) -> str:
-    """Steps of a sequence, where the task's options or its data's layout say so."""
+    """Steps of a sequence, if the task's options or the layout of its data determine them."""
     from ..data.datasets.mnist import PIXELS
 
     task = recipe.create_task()
@@ -70,7 +65,7 @@ def _length(recipe: Recipe) -> str:
 
 
 def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
-    """ "20; 5" of a hidden layer or, after the last, of the readout."""
+    """ "20; 5" for a hidden layer or, after the last one, for the readout."""
     network = recipe.network
     hidden = [spec for spec in network.each("neuron") for _ in range(1 + network.bidirectional)]
     readout = network.readout.get("neuron", {}) if isinstance(network.readout, Mapping) else {}
@@ -78,8 +73,8 @@ def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
     value = specs[layer].get(quantity) if layer < len(specs) and isinstance(specs[layer], Mapping) else None
     if value is None:
         return "-"
-    match = _DISTRIBUTION.fullmatch(str(value))
-    return f"{match[1].strip()}; {match[2].strip()}" if match else str(value)
+    start = Init.parse(value)
+    return f"{start.a:g}; {start.b:g}" if start.distribution == "normal" else str(value)
 
 
 def _same(ours: str, theirs: str) -> bool:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..measure import style
+from ..text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 State = Literal["made", "missing", "drawing"]
-"""Made here; missing for want of a run or of data; in the paper a drawing without numbers, which is not made again."""
+"""made: made here; missing: a run or data are missing; drawing: in the paper a drawing without numbers, not made again."""
 
 
 class MissingError(Exception):
@@ -31,9 +32,9 @@ class Made:
     source: str
     """Where its numbers are from."""
     numbers: Mapping[str, Any] = field(default_factory=dict)
-    """What is drawn, for programs."""
+    """What is drawn, for programs; NaN becomes None in the panel."""
     title: str | None = None
-    """Where what is shown decides the panel's title."""
+    """The panel's title, if it depends on what is shown."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Sheet:
     """A figure with lettered panels.
 
     Args:
-        layout: as in matplotlib's ``subplot_mosaic``, a space where nothing stands.
+        layout: as in matplotlib's ``subplot_mosaic``; a space leaves a place empty.
         height: in inches.
-        by_row: lay out each row by itself, with letters repeated as their panels are wide: "aab". Rows whose panels differ in the
-            room that their names need would else take it from each other.
+        by_row: lay out each row by itself; a letter is repeated for a wider panel: "aab". Otherwise the room that names need in
+            one row is lost in the others, too.
         heights: ratios of the rows.
     """
 
@@ -101,14 +102,14 @@ class Sheet:
         else:
             told = made.title or title
             style.title(axes, told)
-            self.panels.append(Panel(letter, told, "made", made.source, numbers=made.numbers))
+            self.panels.append(Panel(letter, told, "made", made.source, numbers=plain(dict(made.numbers))))
 
     def drawing(self, letter: str, title: str) -> None:
         """Name a panel of the paper that is a drawing."""
         self.panels.append(Panel(letter, title, "drawing", "in the paper a drawing without numbers; not made again"))
 
     def finish(self) -> Sheet:
-        """The notes of what is missing, broken into lines once it is known how wide their panels are."""
+        """Write the notes of what is missing, broken into lines now that the widths of their panels are known."""
         if self._notes:
             self.figure.draw_without_rendering()
         for axes, missing in self._notes:

@@ -1,4 +1,4 @@
-"""Sweeps in figures: which there are, what their points are called, and accuracy against firing rate."""
+"""Sweeps in figures: which ones there are, what their points are called, and accuracy against firing rate."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _NAMES = {own: paper for paper, own in TASKS.items()} | {"spoken-digits": "spoken digits"}
 _FILLS = ("full", "none", "left", "bottom", "top", "right")
-"""Of a symbol, by task."""
+"""How a symbol is filled, by task."""
 
 
 def sweeps_or_missing(evidence: Evidence, endings: Sequence[str]) -> list[SweepResult]:
-    """Sweeps with results whose names end so. MissingError, with the command for ECG, when there are none."""
+    """Sweeps with results whose names have one of these endings. MissingError, with the command for ECG, if there are none."""
     sweeps = [sweep for ending in endings for sweep in evidence.sweep(ending) if sweep.points]
     if not sweeps:
         raise no_sweep(endings[0])
@@ -47,9 +47,9 @@ def point_name(point: Mapping[str, Any]) -> str:
 def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[SweepResult]) -> Made:
     """Accuracy against firing rate.
 
-    variants: a colour and shape a variant, filled by task, larger with the number of parameters; what does not spike has no
-        firing rate and is a line at its accuracy.
-    sizes: the points of a sweep of sizes, joined in their order; the ends are named.
+    variants: one colour and shape per variant, one fill per task, larger with more parameters; a network that does not spike
+        has no firing rate and is a line at its accuracy.
+    sizes: sweeps of sizes, whose points are joined in order; the first and the last are named.
     """
     from matplotlib.lines import Line2D
 
@@ -114,7 +114,7 @@ def _numbers(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bars(axes: Axes, point: Mapping[str, Any], colour: str) -> tuple[float, float]:
-    """Draw a point's standard deviations; return its place."""
+    """Draw a point's standard deviations; returns its place."""
     rate, accuracy = point["firing_rate"], point["accuracy"]
     place = rate["mean"], 100 * accuracy["mean"]
     error = None if accuracy["std"] is None else 100 * accuracy["std"]
@@ -123,7 +123,7 @@ def _bars(axes: Axes, point: Mapping[str, Any], colour: str) -> tuple[float, flo
 
 
 def _size(point: Mapping[str, Any]) -> str:
-    """ "36", or "24-12" of two layers; the point's name where its hidden layers were not what was varied."""
+    """ "36", or "24-12" for two layers; the point's name if the sweep did not vary its hidden layers."""
     hidden = point["settings"].get("network.hidden")
     return "-".join(map(str, hidden)) if isinstance(hidden, list) else str(point["point"])
 

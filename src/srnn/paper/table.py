@@ -28,18 +28,18 @@ NOT_SPIKING = Number(None, "n/a")
 NO_RUN = "no run"
 """Method of a row that says that nothing was measured here."""
 _FILE_WIDTH = 140
-"""Characters in a line, where the output is not a terminal."""
+"""Characters in a line if the output is not a terminal."""
 Cell = str | Number | None
-"""None: nothing to be said."""
+"""None: an empty cell."""
 
 
 def printed(text: str | None) -> Number | None:
-    """A number as the paper prints it; None where it prints none."""
+    """A number as the paper prints it; None if it prints none."""
     return None if text is None else Number(number(text), text)
 
 
 def rounded(value: float | None, digits: int = 3) -> Number | None:
-    """To so many significant digits, but no digit before the point is lost."""
+    """Rounded to so many significant digits, but keeping all digits before the point."""
     if value is None:
         return None
     return Number(value, f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}")
@@ -64,7 +64,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def add(self, row: dict[str, Cell]) -> None:
-        """Append a row; what it does not name is empty."""
+        """Append a row; columns that it does not name are empty."""
         unknown = row.keys() - self.titles.keys()
         assert not unknown, unknown
         self.rows.append(row)
@@ -80,7 +80,7 @@ class Table:
         ])  # fmt: skip
 
     def csv(self) -> str:
-        """Numbers unrounded, a standard deviation not among them."""
+        """Numbers are not rounded; standard deviations are left out."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(self.titles)
@@ -96,7 +96,7 @@ class Table:
         return {"title": self.title, "columns": self.titles, "rows": rows, "texts": texts, "notes": self.notes}
 
     def show(self) -> None:
-        """Print it: published rows dim, remarks as numbered lines below, rows that only say what is missing as lines too."""
+        """Print it: published rows dim, remarks as numbered lines below, rows that only say what is missing as lines, too."""
         from rich import box
         from rich.table import Table as RichTable
 

@@ -1,4 +1,4 @@
-"""Tables 1, 2 and S2: the paper's rows, and ours of the same network under each; then our other runs of the task."""
+"""Tables 1, 2 and S2: the paper's rows, under each our rows of the same network, and then our other runs of the task."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _published(row: PublishedRow) -> dict[str, Cell]:
 
 
 def _weights(row: PublishedRow, published: list[PublishedRun]) -> Cell:
-    """Beside the paper's own network: what its weights gave here, with "*" where that is of other sequences than the paper's."""
+    """For the paper's own network: what its weights gave here, with "*" if that was on other sequences than the paper's."""
     network = next((one for one in published if one.task == TASKS[row.task]), None)
     if network is None or row.method != "paper's SRNN":
         return None
@@ -95,7 +95,7 @@ def _weights_note(one: PublishedRun) -> str:
 
 
 def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
-    """own: our run of the paper's SRNN on this task, with which others are compared; None: there is none."""
+    """own: our run of the paper's SRNN on this task, with which the others are compared; None: there is none."""
     rate = entry.rate
     accuracy, split, seeds = entry.measured()
     operations = cost(entry.recipe, rate)

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.batches import Sequences
+from ..data.datasets import SplitName
 from ..data.spikes import Spikes
 from ..errors import SrnnError, check_choice, check_positive, check_whole
 from ..nn.losses import Loss, Scored
@@ -30,13 +31,11 @@ from ..nn.network import SRNN
 from ..nn.network.inputs import each_part
 from ..nn.network.srnn import State
 from .compression.masks import present_masks
+from .evaluation import run_batches
 from .rules import EProp, OnlineRule, create_rule, local_layers
 from .rules.e_prop import Feedback
 from .rules.local import LocalLayer
 from .trained import Trained
-
-if TYPE_CHECKING:
-    from ..data.datasets import SplitName
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ class Adapter:
             parameter.requires_grad_(id(parameter) in learning)
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         if not self.parameters:
-            raise SrnnError("There is nothing to adapt: no parameter of what should learn requires a gradient.")
+            raise SrnnError("There is nothing to adapt: none of the parameters that should learn requires a gradient.")
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
         kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
         self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]
@@ -268,13 +267,10 @@ def adapt(
     of the network as it was and of the one that learns (on each sequence before its label is told), and the configuration.
     """
     sequences, adapter = Sequences(trained.task, split, data_dir), Adapter(trained, config)
-    network = trained.spiking("adapted").eval()
     before_right = 0
     for index in np.random.default_rng(seed).permutation(len(sequences))[:limit]:
         batch = sequences.take(np.array([index]))
-        with torch.no_grad():
-            state = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
-            result = network.run(batch.x, state, lengths=batch.lengths)
+        _, result = next(run_batches(trained.network, [batch], seed=trained.seed))
         before_right += trained.loss(result.output, batch.y, batch.lengths).correct
         adapter.learn(batch.x, batch.y, batch.lengths)
     report = {

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load as tensors_from_bytes
@@ -28,16 +28,14 @@ from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whol
 from ..files.conversion import convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
+from ..nn.losses import Scored
 from ..nn.network import Layer
 from ..nn.network.state_format import StateFormat
 from ..nn.neurons import NEURONS
 from ..nn.surrogates import SURROGATES
 from ..text import one_line
 from .health import Watch
-
-if TYPE_CHECKING:
-    from ..nn.losses import Scored
-    from .recipes import Recipe
+from .recipes import Recipe
 
 FORMAT = 1
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -182,13 +180,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     header_end = 8 + int.from_bytes(content[:8], "little")
     match = _DIGEST.search(content, 8, min(header_end, len(content)))
     if match is None:
-        raise SrnnError(f"{path} is no checkpoint of srnn, or it is damaged.")
+        raise SrnnError(f"{path} is not a checkpoint of srnn, or it is damaged.")
     view = memoryview(content)  # avoids a copy
     digest = hashlib.sha256(view[: match.start()])
     digest.update(_ZEROS)
     digest.update(view[match.end() :])
     if digest.hexdigest().encode() != match[1]:
-        raise SrnnError(f"The checkpoint {path} is damaged (its checksum does not fit); use another one.")
+        raise SrnnError(f"The checkpoint {path} is damaged (its checksum does not match); use another one.")
     # Whoever can write the file can make the checksum fit: nothing is trusted unchecked from here on, either.
     with reading(path, "a checkpoint of srnn"):
         info = parse_json(read_metadata(content, path, "a checkpoint of srnn")["srnn"], path)
@@ -257,13 +255,13 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         detail = next(
             (f"'{one_line(a, 200)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs"
         )
-        raise SrnnError(f"The checkpoint {checkpoint.path} is of another architecture: {detail}.")
+        raise SrnnError(f"The checkpoint {checkpoint.path} has another architecture: {detail}.")
     known = checkpoint.info.get("equations", {})  # missing in files of earlier versions
     for name, digest in own_equations(network).items():
         if not isinstance(known, dict) or known.get(name, digest) != digest:
             raise SrnnError(
-                f"The checkpoint {checkpoint.path} is of other equations: '{name}' has been edited since. Restore it, or give "
-                "what you have edited a name of its own, beside the class as it was."
+                f"The checkpoint {checkpoint.path} has other equations: '{name}' has been edited since. Restore it, or keep "
+                "the class as it was and give the edited one a name of its own."
             )
     expected = network_tensors(network)
     stored = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
@@ -276,7 +274,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         )  # fmt: skip
         if not fits:
             raise SrnnError(
-                f"The checkpoint {checkpoint.path} is of another architecture: '{one_line(name, 200)}' does not fit."
+                f"The checkpoint {checkpoint.path} has another architecture: '{one_line(name, 200)}' does not fit."
             )
     for name, tensor in stored.items():
         if name.endswith(_DELAYS):

@@ -21,22 +21,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import SrnnError
+from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
+from ..nn.loss_config import RateConfig
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout
 from ..nn.network.inputs import each_part
+from .recipes import Recipe
 from .runs import Run
-
-if TYPE_CHECKING:
-    from ..nn.baselines import Network
-    from ..nn.loss_config import RateConfig
-    from .recipes import Recipe
 
 T = TypeVar("T")
 LOST = 75
@@ -87,7 +85,7 @@ class Team:
             )
         except (RuntimeError, ValueError) as error:
             what = f"which this machine does not offer{f' {local} times' if local > 1 else ''}"
-            why = error if local > 1 else "PyTorch finds none that it can use. Take 'cpu', or 'auto' for what there is."
+            why = error if local > 1 else "PyTorch finds none that it can use. Use 'cpu', or 'auto' for what there is."
             raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
         if self.size > 1:
             # The group is left at exit, when DDP's own objects are gone: if one of them drops the group last, it waits forever
@@ -207,8 +205,8 @@ class Team:
             if _launched():
                 raise SystemExit(LOST) from error
             raise SrnnError(
-                f"Process {self.rank} of {self.size} has lost another one, which was killed or lost its machine; resume from "
-                f"the last checkpoint with --out {out} --resume."
+                f"Process {self.rank} of {self.size} has lost another one, which was killed or whose machine failed; resume "
+                f"from the last checkpoint with --out {out} --resume."
             ) from error
 
     def _sum(self, numbers: list[float]) -> list[float]:
@@ -305,14 +303,14 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
             rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
             code = codes[rank]
             if code == LOST:
-                raise SrnnError(f"Training process {rank} has lost another one, on another machine. {advice}") from None
+                raise SrnnError(f"Training process {rank} has lost another one on another machine. {advice}") from None
             if code > 0 and rank == 0:
                 return code
             log = next(Path(folder).glob(f"*/*/{rank - node * devices}/stderr.log"), None)
             said = log.read_text(errors="replace").strip().splitlines() if log and code > 0 else []
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             what = f": {said[-1].removeprefix('srnn: ')}" if said else "."
-            raise SrnnError(f"Training process {rank} {how}{what} The others were ended. {advice}") from None
+            raise SrnnError(f"Training process {rank} {how}{what} The others were stopped. {advice}") from None
 
 
 def _place(nodes: int) -> tuple[int, str]:

@@ -7,22 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.batches import Batch, Sequences
+from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
 from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
-
-if TYPE_CHECKING:
-    from ..data.datasets import SplitName
-    from .trained import Trained
+from .trained import Trained
 
 
 @dataclass(frozen=True)

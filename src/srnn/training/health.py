@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -28,12 +28,10 @@ from torch import Tensor
 
 from ..data.spikes import Spikes
 from ..files.conversion import convert
+from ..nn.baselines import Network
+from ..nn.kernels import LayerResult
 from ..nn.network import SRNN, Layer
 from .clipping import REMEMBERED, WHOLE
-
-if TYPE_CHECKING:
-    from ..nn.baselines import Network
-    from ..nn.kernels import LayerResult
 
 SILENT, SATURATED, ALWAYS = 0.9, 0.5, 0.95
 """Fractions of a layer's neurons, and of steps."""

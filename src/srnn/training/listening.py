@@ -87,12 +87,12 @@ class Listener(Adapter):
         """
         loss, heard, labels = self.start.loss, self.heard, np.asarray(label)
         if not len(self._pending):
-            raise SrnnError("There is nothing to learn: no step was heard since the last label.")
+            raise SrnnError("There is nothing to learn: no step has come since the last label.")
         if labels.dtype.kind not in "iu" or labels.shape not in ((), (heard,) if loss.per_step else ()):
             each = f", or one for each of the {heard} steps since the last one" if loss.per_step else ""
             raise SrnnError(f"A label is the number of a class{each}, not {labels.dtype} of shape {labels.shape}.")
         if labels.min() < -1 or labels.max() >= len(self.start.classes):
-            raise SrnnError(f"A label lies between 0 and {len(self.start.classes) - 1}, or is -1: not known.")
+            raise SrnnError(f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not known.")
         x, shape = self._tensor(self._pending), (1, heard) if loss.per_step else (1,)
         y = torch.from_numpy(np.broadcast_to(labels, shape).astype(np.int64))[..., -x.shape[1] :]
         start = max(loss.config.start - self._learnt - self._dropped, 0)

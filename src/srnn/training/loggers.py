@@ -61,7 +61,7 @@ class Logger:
         try:
             write()
         except Exception as error:
-            text = f"The logger '{self._name}' lacks {what}, which metrics.jsonl has: {error}"
+            text = f"The logger '{self._name}' did not get {what}, which is in metrics.jsonl: {error}"
             warnings.warn(one_line(text), RuntimeWarning, stacklevel=2)
 
 

@@ -14,11 +14,12 @@ import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from .._version import __version__
+from ..data.tasks import Task
 from ..errors import SrnnError, check_whole
 from ..files import locks
 from ..nn.baselines import Network
@@ -26,7 +27,6 @@ from ..nn.losses import rate_penalty
 from ..nn.network import narrow_delays
 from ..progress import Reporter
 from . import checkpoints
-from .averaging import Average
 from .batches import differ, size_of_inputs
 from .checkpoints import TrainingState
 from .clipping import Gradients
@@ -35,7 +35,7 @@ from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
 from .health import EVERY, SAMPLED_EVERY, WAITS, calm
-from .histories import Histories
+from .histories import Average, Histories
 from .loggers import Logger, LoggerName, service
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
@@ -45,9 +45,6 @@ from .runs import Run
 from .seeds import derive_seed, epoch_order
 from .trained import Trained
 from .windows import Trainee, Window
-
-if TYPE_CHECKING:
-    from ..data.tasks import Task
 
 
 @locks("out", when=is_first)
@@ -109,20 +106,15 @@ def train(
 
     # 2. Where training starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
-    data, inputs = train_set.digest(), size_of_inputs(train_set)
-    validation_data, validation_inputs = validation_set.digest(), size_of_inputs(validation_set)
-    state = TrainingState(
-        mends=config.mend,
-        data=data,
-        inputs=inputs,
-        validation_data=validation_data,
-        validation_inputs=validation_inputs,
-    )
+    state = begun = TrainingState(
+        mends=config.mend, data=train_set.digest(), inputs=size_of_inputs(train_set),
+        validation_data=validation_set.digest(), validation_inputs=size_of_inputs(validation_set),
+    )  # fmt: skip
     gradients = Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
-        others = state.data not in ("", data) or state.validation_data not in ("", validation_data)
-        others |= differ(state.inputs, inputs) or differ(state.validation_inputs, validation_inputs)
+        others = state.data not in ("", begun.data) or state.validation_data not in ("", begun.validation_data)
+        others |= differ(state.inputs, begun.inputs) or differ(state.validation_inputs, begun.validation_inputs)
         if others or state.step >= steps_per_epoch:
             raise SrnnError(
                 f"The checkpoint {run.last} was made with other data: sequences, labels, speakers or inputs are not the same. "
@@ -299,7 +291,7 @@ def train(
         result["restores"] = state.restores
     if state.sick:
         result["sick"] = state.sick
-        reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")
+        reporter.event(f"the network of the best epoch, {state.best_epoch}, is sick: {'; '.join(state.sick)}")
     if best_checkpoint is not None:
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
         model = replace(trained, about=about, **int8_of(trained, train_set)).header()

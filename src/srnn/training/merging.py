@@ -39,7 +39,7 @@ def merge(models: Sequence[Trained]) -> Trained:
     first = models[0]
     if not isinstance(networks[0].layers[-1].neuron, Integrator):
         raise SrnnError(
-            "Only networks with an integrator as readout can be merged: others are not linear in its input."
+            "Only networks with an integrator as readout can be merged: other readouts are not linear in their input."
         )
     for model in models[1:]:
         if model.recipe.network != first.recipe.network or model.recipe.loss != first.recipe.loss:

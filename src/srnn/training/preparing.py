@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..data.batches import Sequences
 from ..data.datasets.base import shown
+from ..data.signals import SignalPath
+from ..data.tasks import Task
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
@@ -27,10 +29,6 @@ from .rules import OnlineRule, create_rule, local_layers
 from .rules.feedback import LearnedFeedback
 from .starting import LayerStart, measured_start
 from .trained import Trained
-
-if TYPE_CHECKING:
-    from ..data.signals import SignalPath
-    from ..data.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -166,13 +164,13 @@ def prepare(
     task = recipe.create_task() if task is None else task
     if config.early_stopping.metric == "accuracy_labelled" and task.unlabelled_class is None:
         raise SrnnError(
-            "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
+            "training.early_stopping.metric is 'accuracy_labelled', but the task leaves nothing unlabelled; use 'accuracy'."
         )
     if len(task.class_names) < 2:
         only = ", ".join(task.class_names)
-        raise SrnnError(f"{task.name} has one class only, {only}; a network tells classes apart, so give two or more.")
+        raise SrnnError(f"{task.name} has only one class, {only}; a network tells classes apart, so give two or more.")
     if twice := [name for name, count in Counter(shown(task.class_names)).items() if count > 1]:
-        raise SrnnError(f"{task.name} has two classes of one name, {some(twice)}; give each a name of its own.")
+        raise SrnnError(f"{task.name} has two classes with the same name, {some(twice)}; give each a name of its own.")
     network = recipe.build_network(task, seed)
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time

@@ -69,22 +69,8 @@ class Run:
 
     def __init__(self, path: Path, recipe: Recipe, seed: int) -> None:
         self.path, self.recipe, self.seed = path, recipe, seed
-
-    @property
-    def last(self) -> Path:
-        return self.path / "checkpoints" / "last.safetensors"
-
-    @property
-    def best(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def outcome(self) -> Path:
-        return self.path / "result.json"
+        self.last, self.best = path / "checkpoints" / "last.safetensors", path / "model.safetensors"
+        self.metrics, self.outcome = path / "metrics.jsonl", path / "result.json"
 
     @classmethod
     def check(cls, path: Path, resume: bool | None) -> None:
@@ -141,7 +127,9 @@ class Run:
         run = cls.open(path)
         difference = _difference(run.recipe.to_dict(), recipe.to_dict())
         if difference:
-            raise SrnnError(f"{path} was trained by another recipe ({difference}); resume it with its own recipe.yaml.")
+            raise SrnnError(
+                f"{path} was trained with another recipe ({difference}); resume it with its own recipe.yaml."
+            )
         if run.seed != seed:
             raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with --seed {run.seed}.")
         return run
@@ -151,13 +139,13 @@ class Run:
         """An existing run, to be read. SrnnError if the folder is not a run."""
         path = Path(path)
         if not (path / "recipe.yaml").is_file():
-            raise SrnnError(f"{path} is no run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
+            raise SrnnError(f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
         recipe, about = path / "recipe.yaml", path / "environment.json"
         content = read_json(about, "a run's environment")
         seed = content.get("seed") if isinstance(content, dict) else None
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise SrnnError(
-                f"{path} is no complete run: {about} should hold the seed, an integer from 0 to below 2^63."
+                f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to below 2^63."
             )
         return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
 

@@ -18,18 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..data.batches import Sequences
 from ..data.spikes import Spikes
+from ..nn.baselines import Network
 from ..nn.network import SRNN, BidirectionalLayer, Layer
 from .seeds import derive_seed, epoch_order
-
-if TYPE_CHECKING:
-    from ..data.batches import Sequences
-    from ..nn.baselines import Network
 
 SEQUENCES = 128
 """Most training sequences that are measured."""

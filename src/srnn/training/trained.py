@@ -1,17 +1,9 @@
 """A trained network with everything needed to use it, and its file. Evaluation, streaming, exports, pruning and pages take one.
 
-The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``,
-
-    version      the version of this description: 1
-    recipe       how the network was made: architecture, loss, training; as in recipe.yaml
-    task         name, classes, step, whether labels belong to sequences or steps, and the signal path with its statistics
-    seed         draws the initial states that are random
-    steps        the length of a training sequence; None: not known
-    inputs       int8: the largest absolute input of the training data, and whether all were integers; None: not known
-    states       int8: per layer, the largest absolute value of each state variable on training data; None: not known
-    policy       early exit, if one was chosen; else None
-    spotting     when a word in a stream is detected, if that was chosen; else None, or missing
-    about        provenance: the results that training ended with, and where the network comes from
+The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``, the ``version``
+of this description (1) and the fields of ``Trained``: ``recipe`` as in recipe.yaml; ``task``: name, classes, step, whether labels
+belong to sequences or steps, and the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
+(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``.
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
 """
@@ -72,7 +64,7 @@ class Trained:
     spotting: Mapping[str, Any] | None = None
     """When a word in a stream is detected: a ``SpottingRule`` as a mapping; None: none was chosen."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Provenance, as JSON values: results, licence, origin."""
+    """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
     @cached_property
     def loss(self) -> Loss:
@@ -113,7 +105,7 @@ class Trained:
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
-                f"{name} has a network of kind '{self.recipe.network.model}'; only spiking ones are {done}."
+                f"{name} has a network of kind '{self.recipe.network.model}'; only spiking networks can be {done}."
             )
         return self.network
 
@@ -142,7 +134,7 @@ class Trained:
             statistics = self.task.statistics(data_dir)
         except SrnnError as error:
             raise SrnnError(
-                f"{self.name} has no statistics of its training data, and to make them the data are needed once: {error}"
+                f"{self.name} has no statistics of its training data, and computing them needs the data once: {error}"
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
         fitted = replace(self, task=self.task.described(path))
@@ -188,7 +180,7 @@ class Trained:
         own, others = ({(name, part.shape) for name, part in net.state_dict().items()} for net in (self.network, built))
         if own != others:
             raise SrnnError(
-                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; take off what was added to it, and make "
+                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what was added to it, and make "
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
 
@@ -201,7 +193,7 @@ class Trained:
             json.dumps(dict(self.about))
         except (TypeError, ValueError) as error:
             raise SrnnError(
-                f"A model's 'about' holds text, numbers, lists and mappings, for it is kept as JSON: {error}."
+                f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
         save_checkpoint(Path(path), model_tensors(self.network), {**made_of(self.network), "model": self.header()})
         return Path(path)
@@ -257,9 +249,7 @@ class Trained:
         recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
         weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
         if weights > sum(map(Tensor.numel, checkpoint.tensors.values())):
-            raise SrnnError(
-                f"{path} holds fewer weights than the network that it describes has."
-            )  # before memory is taken
+            raise SrnnError(f"{path} holds fewer weights than the network that it describes.")  # before memory is taken
         if described.model == "srnn":
             # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
             # network need not be here: a network trained on a GPU is used on a laptop.

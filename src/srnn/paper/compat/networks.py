@@ -1,8 +1,8 @@
 """The published networks as ordinary recipes: architecture, constants, how they are scored; and names of their parameters.
 
-Next to each stand its constants, and how they are known. The published code adds two biases to a recurrent layer
-(of its input and of its recurrent projection); their sum is this library's one bias. Nothing kept its time constants valid, so
-all of them are loaded "unconstrained".
+Each comes with its constants and how they are known. The published code adds two biases in a recurrent layer (one for the
+input, one for the recurrent projection); their sum is this library's single bias. Nothing kept its time constants valid, so all
+of them are loaded as "unconstrained".
 
 To add a published network: one ``Definition`` in ``PUBLISHED``.
 """
@@ -34,22 +34,22 @@ class Definition:
     task: str
     """The task that it was trained on."""
     names: Names
-    """Our parameter -> the published arrays whose sum it is."""
+    """Our parameter -> the published arrays that add up to it."""
     recording: Recording
     """The format of its golden file."""
     task_options: Mapping[str, Any] = field(default_factory=dict)
-    """The networks were trained on all of their training files: where a task holds out a part, here it does not."""
+    """The networks were trained on all of their training files, so a task that usually holds some out does not do so here."""
     silent_units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Layer -> units that are NaN throughout in the published weights. The membrane of such a unit is NaN, and no NaN is
     above a threshold: it never spikes."""
 
     def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
-        """The recipe that describes it, which says nothing of how it was trained; ``overrides`` as for ``load_recipe``."""
+        """A recipe that describes the network, but not how it was trained; ``overrides`` as for ``load_recipe``."""
         sections = {
             "task": {"name": self.task, "options": self.task_options},
             "network": self.network,
             "loss": self.loss,
-            "note": f"Published weights ({self.about}); what is said of training here is not how they were trained.",
+            "note": f"Published weights ({self.about}); they were not trained with the training settings given here.",
         }
         return make_recipe(sections, "the published network", overrides)
 
@@ -57,7 +57,7 @@ class Definition:
 def _alif(
     threshold: float, beta: float, u: str | float, s: str | float = 0.0, e: float | None = None
 ) -> dict[str, Any]:
-    """ALIF as the published code has it: e starts at the threshold (``b_j0``), unless said otherwise."""
+    """ALIF as in the published code: e starts at the threshold (``b_j0``) unless it is given."""
     return {
         "name": "alif",
         "beta": beta,
@@ -74,7 +74,7 @@ def _integrator(u: str | float = 0.0) -> dict[str, Any]:
 def _names(
     own: str, dense: str, recurrent: str | None, tau_mem: str, tau_adp: str | None
 ) -> dict[str, tuple[str, ...]]:
-    """Of one layer: where its input weights, recurrent weights, biases and time constants are."""
+    """Where the input weights, recurrent weights, biases and time constants of one layer are."""
     names = {
         f"{own}.weight_in": (f"{dense}.weight",),
         f"{own}.bias": (f"{dense}.bias",) if recurrent is None else (f"{dense}.bias", f"{recurrent}.bias"),
@@ -97,14 +97,14 @@ _HEIDELBERG_NAMES = {
     **_names("layers.1", "h1_2_h2", "h2_2_h2", "tau_m_h2", "tau_adp_h2"),
     **_names(
         "readout", "h2o", None, "tau_m_o", None
-    ),  # a tau_adp_o is in the files, too; an integrator has no use for it
+    ),  # the files also have a tau_adp_o, which an integrator does not use
 }
 
 
 def _mnist(u: str, s_output: str | float) -> dict[str, Any]:
-    """S-MNIST and PS-MNIST: threshold .01 and beta 1.8, by accuracy and from stored states.
+    """S-MNIST and PS-MNIST: threshold .01 and beta 1.8, found from accuracy and from stored states.
 
-    In the hidden layers the initial "spike" is the draw of the initial membrane; in the readout only in S-MNIST.
+    In the hidden layers the initial "spike" is the same draw as the initial membrane; in the readout this is so only in S-MNIST.
     """
     hidden, output = (_alif(0.01, 1.8, u, s) for s in ("u", s_output))
     return {
@@ -176,7 +176,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "gsc": Definition(
             about="120 - 300 feed-forward - 300 recurrent - 12 integrators",
             task="gsc",
-            # threshold 1.6 and beta .184, proved from stored states; everything starts at 0, e at 1.6.
+            # threshold 1.6 and beta .184, proved from stored states; everything starts at 0, but e at 1.6.
             network={
                 "hidden": [300, 300],
                 "neuron": _alif(1.6, 0.184, 0.0),
@@ -211,12 +211,13 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             recording=Recording(("r1", "r2", "d1", "o"), "pixels", scores_themselves),
         ),
         "timit": Definition(
-            about="39 - 512 recurrent from each end, 5 steps a frame - 61 integrators",
+            about="39 - 512 recurrent in each direction, 5 steps per frame - 61 integrators",
             task="timit",
             # threshold 1.6 and beta .184, proved from stored states; every frame is repeated for 5 steps. The membrane starts at
-            # U[0, 1.6), e at 1.6, the readout at U[0, 1). The directions are joined, not averaged as in the paper. The backward
-            # one is one step late: the script takes frame ``-l // 5`` at sub-step l, which rounds down: 0, -1, -1, -1, -1, -1,
-            # -2, ... So the first sub-step sees the first frame, every other one what an exact reversal shows one earlier.
+            # U[0, 1.6), e at 1.6, the readout at U[0, 1). The directions are concatenated, not averaged as in the paper.
+            # The backward one is one step late: the script takes frame ``-l // 5`` at sub-step l, which rounds down: 0, -1, -1,
+            # -1, -1, -1, -2, ... So the first sub-step sees the first frame, and every other sub-step sees what an exact
+            # reversal shows one sub-step earlier.
             network={
                 "hidden": [512],
                 "neuron": _alif(1.6, 0.184, "uniform(0, 1.6)"),

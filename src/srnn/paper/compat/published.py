@@ -74,7 +74,7 @@ def _total(
                 f"{path}: '{key}' is {arrays[key].dtype} {arrays[key].shape}, expected floats of shape {total.shape}; "
                 f"these are not the weights of the published '{name}' network."
             )
-        with np.errstate(invalid="ignore"):  # a damaged NaN; what is not finite is dealt with by the caller
+        with np.errstate(invalid="ignore"):  # a damaged NaN; the caller handles values that are not finite
             total = total + arrays[key].astype(np.float64)
     return total
 
@@ -82,7 +82,7 @@ def _total(
 def _silence(
     values: dict[str, np.ndarray[Any, Any]], silent_units: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
-    """Replace, in place, the parameters of the named units where all of them are NaN; says which units these were."""
+    """Replace, in place, the parameters of those of the named units that are NaN throughout; returns these units."""
     silenced: dict[str, tuple[int, ...]] = {}
     for layer, units in silent_units.items():
         own = {name: value for name, value in values.items() if name.startswith(f"{layer}.")}
@@ -95,7 +95,7 @@ def _silence(
 
 
 def describe_silent_units(silent_units: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """A line for each layer that has units which are NaN in the weights."""
+    """One line for each layer with units that are NaN in the weights."""
     return [
         f"{layer}: unit {', '.join(map(str, units))} is NaN in the weights; it never spikes and is loaded with weights of 0"
         for layer, units in silent_units.items()

@@ -4,7 +4,7 @@ An .npz with time on axis 0 and the batch on axis 1, unless said otherwise. For 
 
     spike_<layer>   (T, B, N) zeros and ones; or packed (``numpy.packbits`` over N), with N in spike_<layer>_n
     mem_<layer>     (K, B, N) membranes of the first K <= T steps
-    rand0, rand1... (B, N) the draws from U[0, 1) of which the initial states were made, in the order of the layers
+    rand0, rand1... (B, N) the draws from U[0, 1) from which the initial states were made, in the order of the layers
     x               the input, batch first; packed over its last axis where there is an x_shape
     output          (B, classes), or (steps, B, classes): what the published code returned
 
@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 InputKind = Literal["dense", "bits", "ternary", "pixels"]
 
 TERNARY_THRESHOLD = 0.05
-"""Of the published GSC network's input: +1 above, -1 below minus this, else 0."""
+"""The published GSC network's input is +1 above this, -1 below its negative, else 0."""
 
 
 # ---- what the published code returned, from our loss's scores, the readout's initial state and the number of steps ------------
@@ -60,29 +60,23 @@ class Recording:
     """The format of a network's golden file."""
 
     layers: tuple[str, ...]
-    """Names of the layers; of a bidirectional one, those of the two directions, each in the order in which it ran."""
+    """Names of the layers; a bidirectional layer has two, one per direction, each recorded in the order in which it ran."""
     input: InputKind
     finish: Finish
     output: str = "output"
     draws: tuple[str, ...] = ()
-    """Names of the initial draws, where they are not rand0, rand1, ..."""
-
-    def draw_name(self, index: int) -> str:
-        return self.draws[index] if self.draws else f"rand{index}"
+    """Names of the initial draws, if they are not rand0, rand1, ..."""
 
 
 class Golden:
-    """A golden file, its arrays checked when asked for. Raises SrnnError in one line for whatever does not fit."""
+    """A golden file, whose arrays are checked when they are asked for. SrnnError, one line, for anything that does not fit."""
 
     def __init__(self, path: Path, double: bool) -> None:
         self.path, self._arrays = path, read_arrays(path, "golden")
         self._prefix = "f64_" if double else ""
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._arrays
-
     def array(self, name: str, *shape: int | None) -> Array:
-        """Numbers of that shape (None: any length), in double precision where recorded so and wished."""
+        """Numbers of that shape (None: any length), in double precision if wanted and recorded."""
         name = self._prefix + name if self._prefix + name in self._arrays else name
         if name not in self._arrays:
             raise SrnnError(f"{self.path} has no '{name}'; it is not a golden file of this network.")
@@ -105,11 +99,11 @@ class Golden:
     def spikes(self, layer: str, size: int) -> Array:
         """(T, B, size) zeros and ones."""
         name = f"spike_{layer}"
-        if f"{name}_n" not in self:
+        if f"{name}_n" not in self._arrays:
             return self.array(name, None, None, size)
         recorded = int(self.finite(f"{name}_n"))
         if recorded != size:
-            raise SrnnError(f"{self.path}: '{name}' is of {recorded} neurons, the network has {size}.")
+            raise SrnnError(f"{self.path}: '{name}' is of {recorded} neurons, but the network has {size}.")
         return self._unpacked(self.array(name, None, None, -(-size // 8)), name, size)
 
     def input(self, kind: InputKind, channels: int, steps: int, dtype: np.dtype[Any]) -> Array:
@@ -118,7 +112,7 @@ class Golden:
             x = self.finite("x", None, None, None, None)  # (B, derivatives, T, mels)
             x = x.transpose(0, 2, 1, 3).reshape(len(x), x.shape[2], -1)
             x = (x > TERNARY_THRESHOLD).astype(dtype) - (x < -TERNARY_THRESHOLD)
-        elif kind == "bits" and "x_shape" in self:
+        elif kind == "bits" and "x_shape" in self._arrays:
             size = int(self.finite("x_shape", 3)[-1])
             x = self._unpacked(self.array("x", None, None, -(-size // 8)), "x", size)
         else:

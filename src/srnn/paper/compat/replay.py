@@ -28,7 +28,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class LayerReplay:
-    """The differences of a layer from its recording."""
+    """How a layer differs from its recording."""
 
     spikes_compared: int
     spike_mismatches: int
@@ -37,19 +37,19 @@ class LayerReplay:
 
 @dataclass(frozen=True)
 class Replay:
-    """The differences of a network from its recording; errors are absolute, infinite where ours is not finite."""
+    """How a network differs from its recording; errors are absolute, and infinite where ours is not finite."""
 
     task: str
     backend: str
     dtype: str
     sequences: int
     steps: int
-    """Of the input."""
+    """Steps of the input."""
     layers: dict[str, LayerReplay]
-    """By published name. Of integrators only membranes are compared."""
+    """By published name. For integrators, only membranes are compared."""
     max_output_error: float
     silent_units: dict[str, tuple[int, ...]]
-    """Layer -> units that are NaN in the weights; NaN in the recording as well, and only their (absent) spikes are compared."""
+    """Layer -> units that are NaN in the weights; also NaN in the recording, so only their (absent) spikes are compared."""
 
     @property
     def spike_mismatches(self) -> int:
@@ -69,24 +69,14 @@ class Replay:
         )
 
     def report(self) -> dict[str, Any]:
-        """What ``srnn published verify --json`` prints; an infinite error is null there."""
-        content = asdict(self)
-        content["layers"] = {
-            name: {**layer, "max_membrane_error": _finite(layer["max_membrane_error"])}
-            for name, layer in content["layers"].items()
-        }
+        """What ``srnn published verify --json`` prints, with null for an infinite error."""
         return {
-            **content,
+            **asdict(self),
             "spike_mismatches": self.spike_mismatches,
-            "max_membrane_error": _finite(self.max_membrane_error),
-            "max_output_error": _finite(self.max_output_error),
+            "max_membrane_error": self.max_membrane_error,
             "tolerance": {"spikes": 0, "membrane": MEMBRANE_TOLERANCE, "output": OUTPUT_TOLERANCE},
             "passed": self.passed,
         }
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 @torch.no_grad()
@@ -158,19 +148,19 @@ def verify(
 
 
 def _single_layers(module: torch.nn.Module) -> Iterator[Layer]:
-    """The layers of a network or of one of its parts in their order; a bidirectional one is two."""
+    """The layers of a network, or of one of its parts, in order; a bidirectional layer counts as two."""
     return (layer for layer in module.modules() if isinstance(layer, Layer))
 
 
 def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
-    """The network's own initial state, its random membranes made of the recorded draws."""
-    numbers = itertools.count()
+    """The network's own initial state, with its random membranes made from the recorded draws."""
+    draws = iter(recording.draws) if recording.draws else (f"rand{index}" for index in itertools.count())
 
     def one(layer: Layer) -> tuple[Tensor, ...]:
         initial = dict(layer.neuron.initial)
         state, start = layer.initial_state(batch), Init.parse(initial["u"])
         if start.distribution == "uniform":
-            draw = golden.finite(recording.draw_name(next(numbers)), batch, layer.size)
+            draw = golden.finite(next(draws), batch, layer.size)
             u = start.a + (start.b - start.a) * torch.from_numpy(draw).to(state[0])
             copies = {name: u for name, how in initial.items() if how == "u"}
             state = state._replace(u=u, **copies)  # type: ignore[attr-defined]
@@ -184,9 +174,9 @@ def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: i
 
 
 def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
-    """(T, B, N) membranes or spikes of a layer, or of both directions of a joined pair, each in the order in which it ran.
+    """(T, B, N) membranes or spikes of a layer, or of both directions of a bidirectional one, each in the order in which it ran.
 
-    A layer passes on only one of them, on every backend: it runs once for each.
+    A layer passes on only one of the two, on every backend, so it runs once for each.
     """
     usual: dict[Layer, Output] = {layer: layer.output for layer in _single_layers(part)}
     try:

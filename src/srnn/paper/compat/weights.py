@@ -1,9 +1,9 @@
 """Read a published network's weights from .npz, or from the authors' pickled .pth without running what it may contain.
 
-The authors saved whole modules, so ``torch.load(weights_only=True)`` refuses their files. ``torch.load`` without it runs
-anything; and whatever unpickler it is given, it runs TorchScript and writes "patches" of source code. It is not used: both of
-torch's formats are read here. Tensors become arrays, modules are notes of their attributes (``files/pickled.py``), and a file
-with anything else in it is refused.
+The authors saved whole modules, so ``torch.load(weights_only=True)`` refuses their files. Without ``weights_only`` it
+runs anything; and whichever unpickler it is given, it runs TorchScript and writes "patches" of source code. So it is not used:
+both of torch's formats are read here. Tensors become arrays, modules become notes of their attributes (``files/pickled.py``),
+and a file with anything else in it is refused.
 
     zip      ROOT/data.pkl, and for each storage ROOT/data/NUMBER, its bytes
     legacy   pickles one after another: a magic number, the protocol, the machine, the object, the storages' keys; then for
@@ -74,7 +74,7 @@ class _Storages(dict[str, _Storage]):
     """The storages that an object refers to, by key."""
 
     def find(self, value: Any) -> Any:
-        """What a persistent id stands for: numbers; or (legacy) a module's class, whose source code is passed over."""
+        """What a persistent id stands for: numbers; or (legacy) a module's class, whose source code is skipped."""
         match value:
             case ("module", Name() as module, *_):
                 return module
@@ -83,10 +83,10 @@ class _Storages(dict[str, _Storage]):
                 [None],
             ):
                 if kind not in _DTYPES:
-                    raise ValueError(f"it holds numbers of the type {kind}, which are not read")
+                    raise ValueError(f"it holds numbers of the type {kind}, which cannot be read")
                 storage = _Storage(key, _DTYPES[kind], count)
                 if self.setdefault(key, storage) != storage:
-                    raise ValueError("it says different things of the same numbers")
+                    raise ValueError("it describes the same numbers in different ways")
                 return storage
         raise ValueError("it has a persistent id that is not a storage")
 
@@ -107,7 +107,7 @@ def _read_zip(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
             raise ValueError("its members are not in one folder")
         (root,) = roots
         if f"{root}/byteorder" in archive.members and b"".join(archive.parts(f"{root}/byteorder")) != b"little":
-            raise ValueError("it was written by a machine with another order of bytes")
+            raise ValueError("it was written by a machine with another byte order")
         storages = _Storages()
         content = storages.unpickle(io.BytesIO(b"".join(archive.parts(f"{root}/data.pkl"))))
         parts = {key: b"".join(archive.parts(f"{root}/data/{key}")) for key in storages}
@@ -121,21 +121,21 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         raise ValueError("it is not a file of torch.save")
     machine = storages.unpickle(file)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
-        raise ValueError("it was written by a machine with another order of bytes")
+        raise ValueError("it was written by a machine with another byte order")
     content, keys = storages.unpickle(file), storages.unpickle(file)
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
         raise ValueError("it does not hold the numbers that it refers to")
     numbers = {}
     for key in keys:
         if int.from_bytes(file.read(8), "little", signed=True) != storages[key].size:
-            raise ValueError("its numbers are not as many as it says")
+            raise ValueError("it does not hold the number of values that it states")
         numbers[key] = _numbers(file.read(storages[key].bytes), storages[key])
     return content, numbers
 
 
 def _numbers(part: bytes, storage: _Storage) -> np.ndarray:
     if len(part) != storage.bytes:
-        raise ValueError("its numbers are not as many as it says")
+        raise ValueError("it does not hold the number of values that it states")
     return np.frombuffer(part, storage.dtype)
 
 
@@ -157,7 +157,7 @@ def _collect(content: Any, numbers: Mapping[str, np.ndarray]) -> dict[str, np.nd
                     arrays[f"{prefix}{name}"] = _array(value, numbers)
         inner = [item for item in _mapping(attributes.get("_modules")).items() if isinstance(item[1], Made)]
         if depth + bool(inner) > _DEPTH or visited + len(modules) + len(inner) > _MOST or len(arrays) > _MOST:
-            raise ValueError("its modules are too many, or too deep within each other")
+            raise ValueError("it has too many modules, or they are nested too deeply")
         modules += [(f"{prefix}{name}.", child, depth + 1) for name, child in inner]
     return arrays
 
@@ -204,19 +204,19 @@ def _read_pickled(path: Path) -> dict[str, np.ndarray]:
     except SrnnError as error:
         if isinstance(error.__cause__, ForbiddenName):
             what = f"{error.__cause__}, which is neither a tensor nor a layer"
-            raise SrnnError(f"Refused to open {path}: {what}. Only weights are read, nothing is run.") from error
+            raise SrnnError(f"Refused to open {path}: {what}. Only weights are read, and nothing is run.") from error
         raise
 
 
 def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file by name. ``what`` the file is stands in the message. Raises SrnnError, as ``read_weights``."""
+    """Arrays of an .npz file by name; messages call it a ``what`` file. SrnnError as for ``read_weights``."""
     if not path.is_file():
         raise SrnnError(f"There is no {what} file {path}.")
     return read_npz(path, f"a {what} file (.npz)")
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Arrays by published parameter name. Raises SrnnError: no such file, not readable, nothing in it, or code in it."""
+    """Arrays by published parameter name. SrnnError if the file is missing or unreadable, or holds nothing, or code."""
     if not path.is_file():
         raise SrnnError(f"There is no weights file {path}; name a published network's .npz or .pth with --weights.")
     weights = read_arrays(path, "weights") if path.suffix == ".npz" else _read_pickled(path)

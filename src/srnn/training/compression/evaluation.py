@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...data.batches import Sequences, evenly_spread
+from ...data.batches import Batch, Sequences, evenly_spread
+from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, quantise
@@ -21,11 +22,7 @@ from ...nn.network import SRNN, Result
 from ...nn.network.frozen import freeze
 from ...nn.network.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
-
-if TYPE_CHECKING:
-    from ...data.batches import Batch
-    from ...data.datasets import SplitName
-    from ..trained import Trained
+from ..trained import Trained
 
 _MEASURED = 1000  # sequences on which inputs are measured
 _WATCHED = 64  # sequences that are run to measure states
@@ -36,42 +33,34 @@ _STEPS = 2**19  # most steps in a batch: what each neuron emits in each of them 
 def measure_inputs(sequences: Sequences) -> InputFormat:
     """The format of a split's inputs (usually the training split's), measured on some of its sequences."""
     rows = evenly_spread(sequences.y, _MEASURED)
-    parts = [InputFormat.measure(_inputs(sequences, part)) for part in np.split(rows, range(_BATCH, len(rows), _BATCH))]
+    batches = (sequences.take(rows[begin : begin + _BATCH]) for begin in range(0, len(rows), _BATCH))
+    parts = [InputFormat.measure(_dense(batch.x)) for batch in batches]
     return InputFormat(max(part.largest for part in parts), all(part.whole for part in parts))
 
 
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
     """What int8 needs to know about the training split, as fields of ``Trained``: what inputs are like (unless that is given),
     and the ranges of the states. SrnnError for inputs that are too large for int8."""
-    return _known(trained, inputs_as or measure_inputs(sequences), watched(sequences))
+    known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
+    if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
+        x = watched(sequences)
+        with suppress(SrnnError):  # there may be no int8 form, as sums might overflow: there is nothing to know
+            known["state_ranges"] = measure_ranges(device, x, known["inputs_as"])
+    return known
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
     """``measure_int8`` for a network that may know what its inputs are like; empty if they are too large for int8."""
-    x = watched(sequences)  # data that can no longer be read are an error, unlike data that are too large
-    try:
-        inputs_as = trained.inputs_as or measure_inputs(sequences)
-    except SrnnError:
-        return {}
-    return _known(trained, inputs_as, x)
-
-
-def _known(trained: Trained, inputs_as: InputFormat, x: np.ndarray[Any, Any]) -> dict[str, Any]:
-    known: dict[str, Any] = {"inputs_as": inputs_as}
-    if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
-        with suppress(SrnnError):  # there may be no int8 form, as sums might overflow: there is nothing to know
-            known["state_ranges"] = measure_ranges(device, x, inputs_as)
-    return known
+    watched(sequences)  # data that can no longer be read are an error, unlike data that are too large
+    with suppress(SrnnError):
+        return measure_int8(trained, sequences, trained.inputs_as)
+    return {}
 
 
 def watched(sequences: Sequences) -> np.ndarray[Any, Any]:
     """The inputs on which states are measured: some sequences (N, T, inputs) from all classes, since data are often sorted by
     class."""
-    return _inputs(sequences, evenly_spread(sequences.y, _WATCHED))
-
-
-def _inputs(sequences: Sequences, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return _dense(sequences.take(rows).x)
+    return _dense(sequences.take(evenly_spread(sequences.y, _WATCHED)).x)
 
 
 def evaluate_int8(

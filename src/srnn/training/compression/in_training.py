@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...data.batches import Sequences
+from ...data.tasks import Task
 from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
@@ -27,10 +29,6 @@ from .evaluation import measure_inputs, watched
 from .masks import magnitude_masks, present_masks, weight_matrices
 from .neurons import least_used, remove_neurons
 from .quantisation import ordinary, rounded_weights, train_as_int8
-
-if TYPE_CHECKING:
-    from ...data.batches import Sequences
-    from ...data.tasks import Task
 
 
 def start_from(network: Network, folder: Path, task: Task, train_set: Sequences, device: torch.device) -> None:

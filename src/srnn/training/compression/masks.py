@@ -62,7 +62,9 @@ def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
     matrices = dict(weight_matrices(network))
     for name, mask in masks.items():
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
-            raise SrnnError(f"There is no mask '{name}' of shape {tuple(mask.shape)} in this network.")
+            raise SrnnError(
+                f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights of this network."
+            )
     for name, mask in masks.items():
         matrices[name].mul_(mask)
         if matrices[name].requires_grad:

@@ -104,10 +104,12 @@ def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lif(recipe: Recipe) -> Recipe:
+    from ...nn.network.readout import as_readout
+
     readout = recipe.network.readout
     settings: dict[str, Any] = dict(readout) if isinstance(readout, Mapping) else {"name": readout}
     # An integrating readout has no spikes to reset it, and stays; a spiking one becomes LIF too.
-    if settings.get("name", "integrator") != "integrator":
+    if as_readout(readout).neuron.emission == "spike":
         settings["neuron"] = dict(LIF)
     return replace(recipe, network=replace(recipe.network, neuron=dict(LIF), readout=settings))
 

@@ -9,6 +9,7 @@ from ...errors import SrnnError, require
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
+    from ...nn.network import SRNN
 
 
 def require_count(key: str, value: int, most: int) -> None:
@@ -74,7 +75,7 @@ class NetworkConfig:
         require(len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_NEURONS, "network.hidden",
                  f"at most {MOST_LAYERS} layers of at most {MOST_NEURONS:,} neurons", self.hidden)  # fmt: skip
         weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
-        require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
+        require(weights <= MOST_WEIGHTS, "network.hidden", f"sizes with at most {MOST_WEIGHTS:,} weights", self.hidden)
         require_count("network.substeps", self.substeps, 10_000)
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
             require(delays.keys() <= {"recurrent", "input", "learned", "sigma"}, "network.delays",
@@ -131,3 +132,32 @@ class NetworkConfig:
             raise SrnnError(f"Recipe section 'network': {error}") from error
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
             raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error
+
+
+def network_config(network: SRNN) -> NetworkConfig:
+    """The section that builds a network of the same architecture. SrnnError for a network without hidden layers."""
+    if not len(network.layers):
+        raise SrnnError("A recipe describes networks with at least one hidden layer; use this one from Python.")
+    layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]
+    first: Any = network.layers[0]
+    directions = {"merge": first.merge, "late": first.late} if network.bidirectional else {}
+    delays, encoder = [layer.delays.describe() for layer in layers], None
+    if network.encoder is not None:
+        per_channel = network.encoder.log_threshold.numel() > 1
+        surrogate = network.encoder.surrogate.describe()
+        encoder = {"name": "learned_ternary", "per_channel": per_channel, "surrogate": surrogate}
+    return NetworkConfig(
+        hidden=[layer.size for layer in layers],
+        neuron=[layer.neuron.describe() for layer in layers],
+        readout={"name": "integrator", "neuron": network.readout.neuron.describe(), "output": network.readout.output},
+        surrogate=network.surrogate.describe(),
+        recurrent=[layer.recurrent for layer in layers],
+        bias=[layer.bias is not None for layer in layers],
+        bidirectional=network.bidirectional,
+        delays=list[dict[str, Any]](delays) if any(delays) else None,
+        substeps=network.substeps,
+        encoder=encoder,
+        norm=["none" if layer.norm is None else layer.norm.settings.describe() for layer in layers],
+        backend=network.readout.backend,
+        **directions,
+    )

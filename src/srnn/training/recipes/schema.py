@@ -227,9 +227,9 @@ class TrainingConfig:
         require(self.window is not None or self.rule != "tbptt", "training.window",
                  "a number of steps with the rule tbptt", self.window)  # fmt: skip
         require(self.update == "window" or self.window is not None, "training.update",
-                 "window where training.window is null", self.update)  # fmt: skip
+                 "window if training.window is null", self.update)  # fmt: skip
         require(self.fptt.alpha == 0 or (self.window is not None and self.update == "window"), "training.fptt.alpha",
-                 "0 unless training.window is given, each with an update", self.fptt.alpha)  # fmt: skip
+                 "0 unless training.window is given and training.update is window", self.fptt.alpha)  # fmt: skip
         require(self.feedback == "symmetric" or self.rule == "e-prop", "training.feedback",
                  "symmetric unless training.rule is e-prop", self.feedback)  # fmt: skip
         require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)

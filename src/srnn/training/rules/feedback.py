@@ -48,9 +48,7 @@ class LearnedFeedback:
             weight.grad = None if followed.grad is None else followed.grad.clone()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The matrices by name, for the last checkpoint."""
         return dict(zip(self.followed, (weight.detach() for weight in self.weights), strict=True))
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a last checkpoint. SrnnError if it has no such feedback."""
         checkpoint.copy_to(self.tensors(), "learned feedback of this network")

@@ -38,7 +38,6 @@ class RunningMean:
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Begin again from the weights as they are now."""
         self.mean = {name: parameter.clone() for name, parameter in self.parameters.items()}
         self.past = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
 
@@ -63,7 +62,6 @@ class RunningMean:
             parameter.copy_(self.mean[name])
 
     def tensors(self) -> dict[str, Tensor]:
-        """Means and lambdas by name, for the last checkpoint."""
         return {
             f"{_PREFIX}{what}.{name}": tensor
             for what, tensors in (("mean", self.mean), ("lambda", self.past))
@@ -71,5 +69,4 @@ class RunningMean:
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a last checkpoint. SrnnError if it has no such means."""
         checkpoint.copy_to(self.tensors(), "running mean of this network for training.fptt")

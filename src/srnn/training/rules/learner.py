@@ -45,7 +45,7 @@ def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLay
         "takes substeps": network.substeps > 1,
         "has a trained encoder": network.encoder is not None,
         "has delays": any(isinstance(layer, Layer) and layer.delays.describe() for layer in layers),
-        "has batch norm, whose statistics are of whole sequences (network.fold() has none)": has_norm(network),
+        "has batch norm, whose statistics are those of whole sequences (network.fold() has none)": has_norm(network),
     }
     for reason, applies in reasons.items():
         if applies:
@@ -90,7 +90,9 @@ class Learner:
         SrnnError if x or ``valid`` does not fit the network or the batch; nothing has changed then.
         """
         if x.ndim != 2 or len(x) != self._batch:
-            raise SrnnError(f"A step is of {self._batch} sequences, (batch, inputs), not {tuple(x.shape)}.")
+            raise SrnnError(
+                f"A step must have the shape (batch, inputs), with {self._batch} sequences, not {tuple(x.shape)}."
+            )
         ones = torch.ones(len(x), dtype=torch.int64)
         steps, lengths = checked(self._network, x[:, None], None, ones if valid is None else valid.to(torch.int64))
         self._leave_step()
@@ -104,7 +106,9 @@ class Learner:
         if not self._chunks:
             raise SrnnError("There is no step to learn from: call step first, and give after learn.")
         if error.shape != self._error.shape:
-            raise SrnnError(f"The error is of the output's shape {tuple(self._error.shape)}, not {tuple(error.shape)}.")
+            raise SrnnError(
+                f"The error must have the output's shape {tuple(self._error.shape)}, not {tuple(error.shape)}."
+            )
         self._error += error
 
     def _leave_step(self) -> None:
