@@ -163,23 +163,20 @@ def _make_and_acquire(folder: Path, until: float) -> int:
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except FileNotFoundError:  # the same
             continue
-        done = False
-        try:
+        with contextlib.ExitStack() as closing:
+            closing.callback(os.close, handle)
             ours = try_lock(handle)
             if ours is None:
                 _warn(folder)
             elif not ours and time.monotonic() >= until:
                 raise FolderInUse(f"{folder} is in use by {_holder(handle)}; wait for it, or choose another folder.")
-            done = ours is None or (ours and is_at(handle, folder / NAME))
-        finally:
-            if not done:
-                os.close(handle)
-        if done:
-            with contextlib.suppress(OSError):  # a full disk: who holds it cannot be said
-                about = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-                os.ftruncate(handle, 0)
-                os.write(handle, json.dumps(about).encode())
-            return handle
+            if ours is None or (ours and is_at(handle, folder / NAME)):
+                with contextlib.suppress(OSError):  # a full disk: who holds it cannot be said
+                    since = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+                    os.ftruncate(handle, 0)
+                    os.write(handle, json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}).encode())
+                closing.pop_all()
+                return handle
         if not ours:
             time.sleep(_POLL)
 

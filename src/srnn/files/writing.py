@@ -142,9 +142,7 @@ def append_line(path: Path, line: str) -> None:
     content, new = line.encode() + b"\n", not path.exists()
     with _failing(path):
         # O_BINARY: else Windows adds to each line's end.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        handle = os.open(path, flags, 0o666)
-        try:
+        with _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)) as handle:
             before = os.fstat(handle).st_size
             try:
                 written = os.write(handle, content)
@@ -154,8 +152,6 @@ def append_line(path: Path, line: str) -> None:
             except OSError:
                 os.ftruncate(handle, before)
                 raise
-        finally:
-            os.close(handle)
         if new:
             _sync(path.parent)
 
@@ -185,21 +181,15 @@ def _remove_unless_written(path: Path, is_folder: bool) -> None:
         if os.name != "posix":  # Windows removes no file that is open; of a folder nobody can tell
             os.unlink(path)
             return
-        handle = os.open(path, (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
-        try:
+        flags = (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0)
+        with _opened(path, flags) as handle:
             if try_lock(handle) and is_at(handle, path):
                 shutil.rmtree(path) if is_folder else os.unlink(path)
-        finally:
-            os.close(handle)
 
 
 def _is_written(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            return try_lock(handle) is False
-        finally:
-            os.close(handle)
+    with contextlib.suppress(OSError), _opened(folder, os.O_RDONLY) as handle:
+        return try_lock(handle) is False
     return False
 
 
@@ -236,10 +226,16 @@ def _failing(path: Path) -> Iterator[None]:
 
 def _sync(path: Path) -> None:
     """Put a file's bytes, or a folder's names, on disk, where the system has a way to."""
-    if os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "posix":
+        with _opened(path, os.O_RDONLY) as handle:
+            os.fsync(handle)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """A descriptor of a file or folder, closed when the block ends."""
+    handle = os.open(path, flags, 0o666)
     try:
-        os.fsync(handle)
+        yield handle
     finally:
         os.close(handle)
