@@ -107,7 +107,9 @@ class Technology:
 
     def prices(self, counts: LayerCounts) -> Prices:
         """The memory model's prices for a network: one memory holds all weights, biases and constants, another all states."""
-        weight, state = self.weight_word(counts.weight_words), self.on_chip_word(counts.state_words)
+        weight, state = self.on_chip_word(counts.weight_words), self.on_chip_word(counts.state_words)
+        if self.weights == "off_chip":
+            weight = self.off_chip_pj * self.word_bits / self.off_chip_access_bits
         return {
             "synaptic_macs": self.mac_pj, "neuron_macs": self.mac_pj, "synaptic_acs": self.ac_pj, "additions": self.ac_pj,
             "weight_reads": weight, "state_accesses": state, "signal_accesses": state, "addresses": self.address_pj,
@@ -126,12 +128,6 @@ class Technology:
             slope = (energy[upper] - energy[upper - 1]) / (known[upper] - known[upper - 1])
             value = energy[upper - 1] + slope * (size - known[upper - 1])
         return value * self.word_bits / self.on_chip_access_bits
-
-    def weight_word(self, words: float) -> float:
-        """pJ to read a word of a weight memory of so many words."""
-        if self.weights == "off_chip":
-            return self.off_chip_pj * self.word_bits / self.off_chip_access_bits
-        return self.on_chip_word(words)
 
 
 def technologies() -> list[str]:
