@@ -58,9 +58,9 @@ def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> 
     with reading(source, what):
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         if sum(map(text.count, "[{,")) >= maximum:  # each value but the first follows one of these
-            raise SrnnError(f"{source} cannot be read as {what}: it contains more than {maximum:,} values.")
+            raise ValueError(f"it contains more than {maximum:,} values")
         value = json.loads(text)
-        _check_depth(value, source, what)
+        _check_depth(value)
         return value
 
 
@@ -98,19 +98,17 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
     sound header, or one beyond its limits."""
     limits = LIMITS["tensors"]
     end = 8 + int.from_bytes(content[:8], "little")
-    if not 8 < end <= min(len(content), 8 + limits.bytes):
-        raise SrnnError(
-            f"{source} cannot be read as {what}: its header is cut off, or longer than {limits.bytes} bytes."
-        )
-    header = parse_json(content[8:end], source, what)
-    if isinstance(header, dict) and len(header) - 1 > limits.items:
-        raise SrnnError(f"{source} cannot be read as {what}: it contains more than {limits.items} tensors.")
     with reading(source, what):
+        if not 8 < end <= min(len(content), 8 + limits.bytes):
+            raise ValueError(f"its header is cut off, or longer than {limits.bytes} bytes")
+        header = parse_json(content[8:end], source, what)
+        if isinstance(header, dict) and len(header) - 1 > limits.items:
+            raise ValueError(f"it contains more than {limits.items} tensors")
         return {str(name): str(text) for name, text in header["__metadata__"].items()}
 
 
-def _check_depth(value: Any, source: Path | str, what: str) -> None:
-    """SrnnError for lists and objects nested so deeply that walking through them would exhaust the stack."""
+def _check_depth(value: Any) -> None:
+    """ValueError for lists and objects nested so deeply that walking through them would exhaust the stack."""
     maximum, depth, level = LIMITS["json"].depth, 0, [value]
     while level := [
         item
@@ -120,7 +118,7 @@ def _check_depth(value: Any, source: Path | str, what: str) -> None:
     ]:
         depth += 1
         if depth >= maximum:
-            raise SrnnError(f"{source} cannot be read as {what}: it is nested more than {maximum} levels deep.")
+            raise ValueError(f"it is nested more than {maximum} levels deep")
 
 
 def _reason(error: BaseException) -> str:
