@@ -50,8 +50,8 @@ def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SrnnError("A text message must be a JSON object.") from error
-    if not isinstance(message, dict) or message.get("type") not in TYPES:
-        kind = message.get("type") if isinstance(message, dict) else None
+    kind = message.get("type") if isinstance(message, dict) else None
+    if kind not in TYPES:
         raise SrnnError(f"A text message needs a known type.{nearest(str(kind)[:40], TYPES)}")
     return message
 
