@@ -40,11 +40,7 @@ class Reader:
     """The opened file, and what can be asked about it."""
 
     def __init__(self) -> None:
-        self._file: Any = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._file is not None
+        self.file: Any = None
 
     def open(self, path: str, memory: int) -> dict[str, Any]:
         """Open a file. ``memory``: bytes that the process may take from now on."""
@@ -53,16 +49,16 @@ class Reader:
             _limit(resource.RLIMIT_NOFILE, 64)  # some: macOS refuses as many as its hard limit, which is infinite
             if sys.platform != "darwin":  # it refuses less than it has reserved for a process: hundreds of GiB
                 _limit(resource.RLIMIT_AS, memory)
-        self._file = h5py.File(path, "r")
+        self.file = h5py.File(path, "r")
         if resource is not None:
             _limit(resource.RLIMIT_NOFILE, 0)
         return {}
 
     def close(self) -> dict[str, Any]:
-        if self._file is not None:
+        if self.file is not None:
             with contextlib.suppress(Exception):  # of a damaged file
-                self._file.close()
-        self._file = None
+                self.file.close()
+        self.file = None
         return {}
 
     def names(self, name: str, maximum: int) -> dict[str, Any]:
@@ -106,7 +102,7 @@ class Reader:
 
     def _find(self, name: str) -> Any:
         """A group or data set by its name; None where there is none. ValueError for links."""
-        item = self._file
+        item = self.file
         for part in name.split("/"):
             if not part:
                 continue
@@ -177,7 +173,7 @@ def main() -> None:
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_FSIZE, 0)
     while True:
-        _end_after(cpu=0, idle=0 if reader.is_open else IDLE)
+        _end_after(cpu=0, idle=IDLE if reader.file is None else 0)
         line = asked.readline()
         if not line:
             return
