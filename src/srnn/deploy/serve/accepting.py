@@ -88,7 +88,7 @@ def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
         return limits, ""
     streams = soft - own
     if streams < 1:
-        raise SrnnError(f"{reason}, and a server needs more than {own}: raise it.")
+        raise SrnnError(f"{reason}, and a server needs more than {own}: raise that limit.")
     return replace(limits, streams=streams), f"at most {streams} streams instead of {int(limits.streams)}: {reason}"
 
 

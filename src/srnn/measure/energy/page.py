@@ -65,7 +65,7 @@ def markdown(comparison: dict[str, Any], command: str) -> str:
     lines = [
         f"# Energy: {md(comparison['task'])}{where}",
         "",
-        f"Of one step{step}, in nJ, by four models of what operations cost; input: {kind}; memory model: "
+        f"Energy of one step{step} in nJ, by four models of what operations cost; input: {kind}; memory model: "
         f"{md(comparison['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
         "",
         *markdown_table(

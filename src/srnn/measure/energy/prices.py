@@ -141,12 +141,12 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
         content = _read(spec, seen=())
         for key in _SETTINGS:
             if key not in content:
-                raise SrnnError(f'{spec}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
+                raise SrnnError(f'{spec}: "{key}" is missing; add it, or start from a shipped one: base = "{DEFAULT}".')
         as_floats = {_AMOUNT: float, _AMOUNTS: lambda values: tuple(map(float, values))}
         values = {key: as_floats.get(form, lambda as_it_is: as_it_is)(content[key]) for key, form in _SETTINGS.items()}
         capacities = values["on_chip.bytes"]
         if len(capacities) != len(values["on_chip.pj"]) or list(capacities) != sorted(set(capacities)):
-            raise SrnnError(f"{spec}: on_chip.bytes must rise, with one on_chip.pj for each.")
+            raise SrnnError(f"{spec}: on_chip.bytes must increase, with one on_chip.pj for each.")
         sources = {section: content.get(f"{section}.source", "not said") for section in _SECTIONS}
         return Technology(**{key.replace(".", "_"): value for key, value in values.items()}, sources=sources)
 
@@ -163,7 +163,7 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise SrnnError(f"{path} is no technology file (TOML): {error}.") from error
+        raise SrnnError(f"{path} is not a technology file (TOML): {error}.") from error
     settings: dict[str, Any] = {}
     for key, value in tables.items():
         known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]
@@ -171,7 +171,7 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             names = {name.partition(".")[0] for name in _KNOWN}
             raise SrnnError(f'{path}: a technology has no "{key}".{nearest(key, names)}')
         if known and not isinstance(value, dict):
-            raise SrnnError(f'{path}: "{key}" is a table with {", ".join(known)}.')
+            raise SrnnError(f'{path}: "{key}" must be a table with {", ".join(known)}.')
         for name, part in value.items() if known else (("", value),):
             if known and name not in known:
                 raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')

@@ -60,7 +60,7 @@ def compare_energy(
     for name, other in zip(names, subjects, strict=True):
         if other.recipe.task != first.recipe.task:
             raise SrnnError(
-                f"{name} is of another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
+                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
             )
 
     analog = task.analog_in_paper
