@@ -43,8 +43,6 @@ def parse_yaml(text: str, source: Path | str) -> Any:
             raise SrnnError(
                 f"{source} is not valid YAML{where}: {(error.problem or error.context or '')[:200]}."
             ) from error
-        except yaml.YAMLError as error:
-            raise SrnnError(f"{source} is not valid YAML: {str(error)[:200]}.") from error
 
 
 @functools.cache

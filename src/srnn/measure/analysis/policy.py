@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError
 from ...files import read_json, write_json
+from ...registry import check_settings
 from ...text import brief
 from .changes import Counts, Flags
 from .scores import PREFIX_LOSSES, RunningScores, Scores, confidences, running_scores
@@ -113,15 +114,12 @@ class ExitPolicy:
     @classmethod
     def from_dict(cls, content: Any, source: str = "This") -> ExitPolicy:
         """The policy described by the content of ``to_dict``. SrnnError for anything else; ``source`` names it in the message."""
-        names = [item.name for item in fields(cls)]
         if not isinstance(content, dict) or "loss" not in content:
             raise SrnnError(
                 f"{source} is not an exit policy: it must be a JSON object with a loss, as written by 'srnn evaluate --full'."
             )
-        for name in content:
-            if name not in names:
-                raise SrnnError(f"{source} is not an exit policy: unknown key '{name}'.{nearest(name, names)}")
         try:
+            check_settings("An exit policy has", content, [item.name for item in fields(cls)])
             return cls(**content)
         except SrnnError as error:
             raise SrnnError(f"{source}: {error}") from error
