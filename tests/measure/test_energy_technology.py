@@ -37,7 +37,7 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name =", "not a technology file"),
+        ("name =", "cannot be read as a technology in TOML"),
         ('name = "x"', '"word_bits" is missing'),
         (GOOD + "wordbits = 8", "Did you mean 'word_bits'"),
         (GOOD + "mac = 3", "must be a table"),

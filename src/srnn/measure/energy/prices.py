@@ -159,11 +159,8 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise SrnnError(f"There is no technology '{spec}', and no such file.{nearest(str(spec), technologies())}")
     if path.resolve() in seen:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
-    text = read_text(path, "a technology", LIMITS["toml"])
-    try:
-        tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise SrnnError(f"{path} is not a technology file (TOML): {error}.") from error
+    with reading(path, "a technology in TOML"):
+        tables = tomllib.loads(read_text(path, "a technology", LIMITS["toml"]))
     settings: dict[str, Any] = {}
     for key, value in tables.items():
         known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]
