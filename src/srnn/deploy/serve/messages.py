@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -74,7 +73,7 @@ def read_start(message: dict[str, Any]) -> Start:
     if options.get("state") is not None:
         try:
             options["state"] = base64.b64decode(options["state"], validate=True)
-        except (binascii.Error, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise SrnnError("'state' is not a state that this server sent.") from error
     return Start(**options)
 
