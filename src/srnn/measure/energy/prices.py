@@ -8,12 +8,7 @@ memory       operations, memory traffic and addressing, by a technology
 All are for 45 nm (Horowitz 2014). The paper's MAC is an int32 multiplication alone.
 
 Technologies are small TOML files, each number with its source. Your own file may start from a shipped one and give only what
-differs::
-
-    base = "horowitz-45nm"
-    name = "int8 weights, 45 nm"
-    word_bits = 8
-    mac = {pj = 0.23, source = "Horowitz 2014: int8 multiplication 0.2 + addition 0.03"}
+differs; docs/energy.md has an example.
 """
 
 from __future__ import annotations
