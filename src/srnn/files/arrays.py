@@ -94,7 +94,7 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
             for part in self._zip.parts(member):
                 beginning = beginning or part
             header = _header(beginning, entry.file_size, LIMITS["npy"])
-            if not header.nbytes:  # nothing cannot be mapped
+            if not header.nbytes:  # an empty array cannot be mapped
                 return np.zeros(header.shape, header.dtype)
             order = "F" if header.fortran else "C"
             return np.memmap(self._path, header.dtype, "r", start + header.start, header.shape, order)

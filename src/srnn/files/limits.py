@@ -73,7 +73,7 @@ def memory_lack(size: int) -> str:
 
 
 def memory_left(root: Path = Path("/")) -> int | None:
-    """Bytes that new work may use without taking any from other processes, swap space included; None on other systems than Linux.
+    """Bytes that new work may use without taking any from other processes, swap space included; None on systems other than Linux.
 
     At most what is left to each control group of this process, as in a container with a limit of its own. ``root``: of the file
     system.

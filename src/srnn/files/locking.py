@@ -39,7 +39,7 @@ T = TypeVar("T")
 NAME = ".lock"
 _POLL = 0.05
 _FAR = 2**30
-"""The byte that is locked on Windows, far behind the content: others cannot read a locked byte, but shall read the content."""
+"""The byte that is locked on Windows: others cannot read a locked byte, and must be able to read the content, far before it."""
 _held: dict[str, tuple[int, int]] = {}
 """Folders that are locked, with the process (a fork inherits this) and the thread that locked them."""
 
@@ -158,7 +158,7 @@ def _make_and_acquire(folder: Path, until: float) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             check_folder(folder)
-            continue  # its holder, which had created it, removed it in this moment
+            continue  # its holder, which had created it, has just removed it
         try:
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except FileNotFoundError:  # the same

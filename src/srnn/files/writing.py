@@ -179,7 +179,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _remove_unless_written(path: Path, is_folder: bool) -> None:
     with contextlib.suppress(OSError):
-        if os.name != "posix":  # Windows removes no open file; for a folder it cannot be told
+        if os.name != "posix":  # Windows removes no open file; whether a folder is in use it cannot tell
             os.unlink(path)
             return
         flags = (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0)
