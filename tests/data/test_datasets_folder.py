@@ -168,8 +168,8 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"lengths": np.full(30, 2**64 - 1, np.uint64)}, "lengths must be 1 to 8"),
         ({"groups": np.full((30, 2), "a")}, "groups should have 30 entries"),
         ({"split": np.full((30, 1), "test")}, "split should have 30 entries"),
-        ({"groups": np.full(30, "Zoë".encode("latin-1"))}, "is not text in UTF-8"),
-        ({"split": np.full(30, "träin".encode("latin-1"))}, "is not text in UTF-8"),
+        ({"groups": np.full(30, "Zoë".encode("latin-1"))}, "is not UTF-8 text"),
+        ({"split": np.full(30, "träin".encode("latin-1"))}, "is not UTF-8 text"),
     ],
 )
 def test_bad_arrays_are_one_line(tmp_path: Path, changed: dict, words: str) -> None:
@@ -193,7 +193,7 @@ def test_a_group_is_no_array(tmp_path: Path, key: str) -> None:
     path = write(tmp_path / "a.h5", **numbers(**{key: None}))
     with h5py.File(path, "a") as file:
         file.create_group(key)
-    with pytest.raises(SrnnError, match=rf"a\.h5: {key} is a group, it should be an array"):
+    with pytest.raises(SrnnError, match=rf"a\.h5: {key} is a group, but should be an array"):
         create_task("folder", path=str(path)).load("train")
 
 
@@ -291,9 +291,7 @@ def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
         (words / name).write_bytes(content)
         assert create_task("folder", path=str(words / name)).class_names == ("high", "low")
     (words / "c.csv").write_bytes(text.replace("low,", "tür,").encode("latin-1"))
-    with pytest.raises(
-        SrnnError, match=r"c\.csv cannot be read as a table \(it is not text in UTF-8; save it as that\)"
-    ):
+    with pytest.raises(SrnnError, match=r"c\.csv cannot be read as a table \(it is not UTF-8 text; save it as UTF-8\)"):
         create_task("folder", path=str(words / "c.csv"))
 
 

@@ -77,7 +77,7 @@ def test_what_memory_cannot_hold_is_refused(made: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("srnn.files.limits.SMALL", 0)
     monkeypatch.setattr("srnn.files.limits.memory_left", lambda: 20 * 2**20)
     with pytest.raises(
-        SrnnError, match=r"a.npz, array 'x', cannot be read .* takes about 0.0 GiB of memory, and 0.0 GiB"
+        SrnnError, match=r"a.npz, array 'x', cannot be read .* takes about 0.0 GiB of memory, but only 0.0 GiB"
     ):
         task.load("train")
     monkeypatch.setattr("srnn.files.arrays.memory_lack", lambda size: "")

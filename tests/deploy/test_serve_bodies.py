@@ -56,17 +56,21 @@ def test_shapes_are_compared_with_the_bytes_that_are_there(models: dict[str, Dec
     """128 bytes of header took the service down: the first of these had 2**40 rows of nothing to loop over."""
     for data in (b"", bytes(16)):
         began = time.process_time()
-        with pytest.raises(SrnnError, match=r"body is not a \.npy file of numbers|array must have the shape"):
+        with pytest.raises(SrnnError, match=r"body cannot be read as a \.npy array|array must have the shape"):
             read_body(npy(shape, data), NPY, models["digits"])
         assert time.process_time() - began < 0.5
 
 
 def test_headers_are_bounded_and_only_numbers_are_read(models: dict[str, Decoder]) -> None:
     long = b"\x93NUMPY\x02\x00" + (2**22).to_bytes(4, "little") + b"{" + b"(" * 2**22
-    others = [npy("(1, 4, 1)", bytes(32), descr) for descr in ("'|O'", "[('a', '<f4')]", "'<c8'")]
-    for body in (long, *others):
-        with pytest.raises(SrnnError, match=r"not a \.npy file of numbers"):
+    objects, records, complex_numbers = (
+        npy("(1, 4, 1)", bytes(32), descr) for descr in ("'|O'", "[('a', '<f4')]", "'<c8'")
+    )
+    for body in (long, objects, records):
+        with pytest.raises(SrnnError, match=r"body cannot be read as a \.npy array"):
             read_body(body, NPY, models["digits"])
+    with pytest.raises(SrnnError, match=r"not a \.npy file of numbers"):
+        read_body(complex_numbers, NPY, models["digits"])
 
 
 def test_mutated_bodies_are_refused_in_one_way(models: dict[str, Decoder]) -> None:

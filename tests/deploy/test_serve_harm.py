@@ -180,7 +180,7 @@ def _slow_start(service: Service) -> None:
     assert _send_raw(service.port, b"") == b"" and _send_raw(service.port, b"GET / HTT") == b""
     assert time.monotonic() - began < 6
     with pytest.raises(ConnectionClosed), service.open("ecg") as stream:
-        assert "did not start for 1 s" in stream.recv(timeout=5)
+        assert "did not start within 1 s" in stream.recv(timeout=5)
         stream.recv(timeout=5)
     assert b" 408 " in _send_raw(
         service.port,

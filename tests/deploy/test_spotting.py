@@ -45,7 +45,7 @@ def test_every_clip_lies_once_in_the_signal_where_it_is_said_to() -> None:
     noisy, _ = concatenated(sounds(9), RATE, seed=1, noise_db=20)
     power = np.square(signal).sum() / 900
     assert np.square(noisy - signal).mean() == pytest.approx(power / 100, rel=0.1)
-    with pytest.raises(SrnnError, match="the data of this task have none"):
+    with pytest.raises(SrnnError, match="the data of this task contain none"):
         concatenated(Split(np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64)), RATE)
 
 
@@ -183,7 +183,7 @@ def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(spoken
     with pytest.raises(SrnnError, match=rf"Sample {len(signal) + 2} is not finite in channel 0"):
         spotter.push(np.array([0, 1, np.nan]))
     assert np.diff(known[0][known[2]]).min() >= 50 and (spotter.samples, spotter.steps) == (len(signal), len(steps))
-    with pytest.raises(SrnnError, match="one label for each sound, of a known length"):
+    with pytest.raises(SrnnError, match="one label per sound of a known length"):
         Spotter(Decoder.of(run, segment=0))
 
 

@@ -304,7 +304,7 @@ def test_a_state_beyond_its_limit_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     state = pack({"u": np.zeros(3)}, {})
     monkeypatch.setitem(LIMITS, "state", FormatLimits(bytes=len(state)))
     unpack(state)
-    with pytest.raises(SrnnError, match=f"too large: {len(state)} bytes"):
+    with pytest.raises(SrnnError, match=f"too large: at most {len(state)} bytes"):
         unpack(state + b"0")
 
 
@@ -372,7 +372,7 @@ def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() ->
 
 
 def test_a_policy_s_file_is_no_policy() -> None:
-    with pytest.raises(SrnnError, match="A policy is an ExitPolicy"):
+    with pytest.raises(SrnnError, match="A policy must be an ExitPolicy"):
         decoder(TinyTask(), policy="exit-policy.json")
 
 

@@ -308,7 +308,7 @@ def test_a_flat_state_of_another_size_is_refused() -> None:
     stream = Stream(make())
     before = stream.flat_state()
     for wrong in (before[:1], before[:-1], 0.0, None):
-        with pytest.raises(SrnnError, match=f"{len(before)} numbers, as flat_state gives them"):
+        with pytest.raises(SrnnError, match=f"{len(before)} numbers, as returned by flat_state"):
             stream.set_flat_state(wrong)  # type: ignore[arg-type]
     assert np.array_equal(stream.flat_state(), before)
     stream.push(signal(1, 5, 5)[0])

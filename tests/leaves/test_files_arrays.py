@@ -69,32 +69,32 @@ def test_all_versions_are_read_and_other_writers_headers(version: bytes) -> None
         (b"", "does not begin"),
         (b"\x93NUMPY", "version"),
         (with_header(header((2,)), bytes(8), b"\4\0"), "version 4.0"),
-        (with_header(header((2,)), bytes(7)), "8 bytes, but has 7"),
-        (with_header(header((2,)), bytes(9)), "8 bytes, but has 9"),
+        (with_header(header((2,)), bytes(7)), "8 bytes, but it has 7"),
+        (with_header(header((2,)), bytes(9)), "8 bytes, but it has 9"),
         (with_header(header((2,)))[:40], "cut off within its header"),
         (b"\x93NUMPY\2\0" + b"\xff" * 4, "4294967295 bytes"),
         (with_header(header((2**40, 0, 3))), "empty, but has the shape"),
-        (with_header(header((2**62, 2**62))), "but has"),
+        (with_header(header((2**62, 2**62))), "but it has"),
         (with_header(header((2**64, 2**64, 16)), bytes(8)), "is invalid"),
-        (with_header(header((-1,)), bytes(4)), "not one of numbers"),
+        (with_header(header((-1,)), bytes(4)), "does not describe numbers"),
         (with_header(header((2**40,), "<U0")), "empty, but has the shape"),
         (with_header(header((1,) * 33), bytes(4)), "is invalid"),
-        (with_header(header((1,), "<U99999999"), bytes(4)), "but has"),
+        (with_header(header((1,), "<U99999999"), bytes(4)), "but it has"),
         (with_header(header((1,), "<U999999999"), bytes(4)), "data type"),
-        (with_header(header("(1,)"), bytes(4)), "not one of numbers"),
-        (with_header(header((1.0,)), bytes(4)), "not one of numbers"),
+        (with_header(header("(1,)"), bytes(4)), "does not describe numbers"),
+        (with_header(header((1.0,)), bytes(4)), "does not describe numbers"),
         (with_header(header((1,)).replace("1,", ",,"), bytes(4)), "is invalid"),
-        (with_header(header((1,), "<M8[s]"), bytes(8)), "not one of numbers"),
-        (with_header(header((1,), "V4"), bytes(4)), "not one of numbers"),
-        (with_header(header((1,), "f4,i4"), bytes(8)), "not one of numbers"),
-        (with_header(header((1,))[1:], bytes(4)), "not one of numbers"),
-        (with_header('{"descr": "<f4", "shape": (1,)}', bytes(4)), "not one of numbers"),
+        (with_header(header((1,), "<M8[s]"), bytes(8)), "does not describe numbers"),
+        (with_header(header((1,), "V4"), bytes(4)), "does not describe numbers"),
+        (with_header(header((1,), "f4,i4"), bytes(8)), "does not describe numbers"),
+        (with_header(header((1,))[1:], bytes(4)), "does not describe numbers"),
+        (with_header('{"descr": "<f4", "shape": (1,)}', bytes(4)), "does not describe numbers"),
         (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "contains shape twice"),
-        (with_header(header((1,))[:-1] + ", 'colour': 1}", bytes(4)), "not one of numbers"),
-        (with_header("(" * 9000), "not one of numbers"),
-        (with_header("-" * 9000 + "1"), "not one of numbers"),
-        (npy(np.array([{}], object)), "not one of numbers"),
-        (npy(np.zeros(2, [("a", "<f4"), ("b", "O")])), "not one of numbers"),
+        (with_header(header((1,))[:-1] + ", 'colour': 1}", bytes(4)), "does not describe numbers"),
+        (with_header("(" * 9000), "does not describe numbers"),
+        (with_header("-" * 9000 + "1"), "does not describe numbers"),
+        (npy(np.array([{}], object)), "does not describe numbers"),
+        (npy(np.zeros(2, [("a", "<f4"), ("b", "O")])), "does not describe numbers"),
     ],
 )
 def test_what_cannot_be_an_array_is_one_line_and_takes_no_memory(content: bytes, why: str) -> None:
@@ -199,7 +199,7 @@ def test_what_is_compressed_to_as_many_bytes_is_not_mapped(tmp_path: Path) -> No
         (zip_archive(Entry("x.npy", X)).replace(b"PK\3\4", b"PK\3\5"), "not where the directory says"),
         (zip_archive(Entry("x.npy", X)).replace(b"x.npy", b"y.npy", 1), "not where the directory says"),
         (zip_archive(Entry("x.npy", with_header(header((2**40, 0, 3))))), "is empty, but has the shape"),
-        (zip_archive(of(np.array([{}], object))), "not one of numbers"),
+        (zip_archive(of(np.array([{}], object))), "does not describe numbers"),
         (zip_archive(Entry("x.npy", b"text")), "does not begin"),
         (zip_archive(Entry("x.npy", X), comment=b"PK\5\6" * 5000), "not a zip"),
         (zip_archive(Entry("x.npy", X), copies=3), "contains a name twice"),
@@ -244,7 +244,7 @@ def test_npy_files_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     assert (read_npy(tmp_path / "a.npy", "an array") == array).all()
     (tmp_path / "a.npy").write_bytes(npy(array)[:-1])
-    for path, why in (("a.npy", "but has"), ("none.npy", "No such file"), ("", "directory")):
+    for path, why in (("a.npy", "but it has"), ("none.npy", "No such file"), ("", "directory")):
         with pytest.raises(SrnnError, match=rf"cannot be read as an array \(.*{why}"):
             read_npy(tmp_path / path, "an array")
 
@@ -261,7 +261,7 @@ def test_text_of_what_are_no_characters_is_refused(tmp_path: Path, order: str) -
     assert read_npy(path, "text").tolist() == parse_npy(whole, "a").tolist() == [["a\U0010ffff"]]
     for code in (0x110000, 2**32 - 1):
         damaged = saved(code)
-        with pytest.raises(SrnnError, match="not made of characters"):
+        with pytest.raises(SrnnError, match="text with invalid characters"):
             read_npy(path, "text")
-        with pytest.raises(SrnnError, match="not made of characters"):
+        with pytest.raises(SrnnError, match="text with invalid characters"):
             parse_npy(damaged, "a")

@@ -101,11 +101,11 @@ def test_blocks_of_any_size_give_the_same(block: int, tmp_path: Path) -> None:
 
     path = write(tmp_path / "a.h5", fill_kinds)
     reader = hdf5_reader.Reader()
-    reader._file = h5py.File(path)
+    reader.file = h5py.File(path)
     original, hdf5_reader._BLOCK = hdf5_reader._BLOCK, block
     try:
         for name in ("plain", "packed/gzip", "packed/scaled"):
-            expected = reader._file[name][()]
+            expected = reader.file[name][()]
             found = np.concatenate(list(reader.read(name, None)))
             assert np.array_equal(found, expected)
             for ranges in ([[0, 1]], [[1, 3], [5, 7]], [[0, 7]]):

@@ -68,7 +68,7 @@ def test_time_constants_before_and_after(axes: Axes) -> None:
     counts = {patch.get_label(): patch.get_data().values.sum() for patch in axes.patches}  # type: ignore[attr-defined]
     assert counts == {"τ$_m$ after": 3, "τ$_m$ before": 3, "τ$_{adp}$ after": -3}
     srnn.plot.time_constants(NET, Figure().subplots())
-    with pytest.raises(srnn.SrnnError, match="no time constants"):
+    with pytest.raises(srnn.SrnnError, match="None of the time constants is a positive number"):
         srnn.plot.time_constants(of[2:], axes)
 
 
@@ -104,7 +104,7 @@ def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch)
         (lambda: srnn.plot.membranes(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.membranes(RESULT, neurons=[5]), "neurons 0 to 4"),
         (lambda: srnn.plot.membranes(NET.run(torch.ones(1, 2, 3))), "no membrane potentials"),
-        (lambda: srnn.plot.time_constants("runs/digits"), "a str has none; see srnn.load"),
+        (lambda: srnn.plot.time_constants("runs/digits"), "A str has no time constants; give a model"),
         (lambda: srnn.plot.confusion(np.eye(2)), "a ClassReport, not a ndarray"),
     ],
 )

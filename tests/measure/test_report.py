@@ -22,7 +22,7 @@ from srnn.measure.analysis import AnalysisOptions
 from srnn.measure.energy.subjects import compare_energy
 from srnn.measure.page import page, report_content, samples, to_json
 from srnn.measure.page.content import plain
-from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers
+from srnn.measure.page.samples import pack_activity, pack_bits, pack_levels, pack_numbers
 from srnn.nn.neurons import LIF
 from srnn.nn.neurons.base import decay
 from srnn.training.evaluation import evaluate

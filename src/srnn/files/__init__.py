@@ -5,15 +5,15 @@
     reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
     writing.py        files that appear under their name only when complete
     yaml_reading.py   YAML
-    conversion.py     values of a file against the types of a configuration
+    conversion.py     a file's values, converted to the types of a configuration
     unpacking.py      zlib, gzip and tar in parts, within bounds
     zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
-    pickled.py        pickles as data, of which nothing is run
+    pickled.py        pickles as data; nothing in them is run
     hdf5.py           HDF5, read in a separate process: hdf5_reader.py
     wfdb_records.py   WFDB records
 
-Those from YAML on are imported by their names, for most commands need none of them.
+The modules from yaml_reading.py on are imported by name, because most commands need none of them.
 
 Untrusted files are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
 """

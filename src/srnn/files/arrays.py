@@ -51,7 +51,7 @@ class NpyHeader(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Of the numbers."""
+        """Size of the numbers, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -66,7 +66,7 @@ def parse_npy(content: bytes, source: Path | str, limits: FormatLimits = LIMITS[
 
 
 def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
-    """The array of a .npy file, as ``parse_npy``. SrnnError also where the file cannot be read."""
+    """The array of a .npy file, like ``parse_npy``. SrnnError also if the file cannot be read."""
     with reading(path, what), path.open("rb") as file:
         return _array(file_parts(file), os.fstat(file.fileno()).st_size)
 
@@ -88,13 +88,13 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
         member = self._members[name]
         with reading(f"{self._path}, array '{name[:80]}',", self._what):
             entry, start = self._zip.members[member], self._zip.place(member)
-            if entry.compress_type != zipfile.ZIP_STORED:  # by chance it may have as many bytes
+            if entry.compress_type != zipfile.ZIP_STORED:  # its size may happen to be the same
                 raise ValueError("it is compressed")
             beginning = b""
             for part in self._zip.parts(member):
                 beginning = beginning or part
             header = _header(beginning, entry.file_size, LIMITS["npy"])
-            if not header.nbytes:  # which cannot be mapped
+            if not header.nbytes:  # an empty array cannot be mapped
                 return np.zeros(header.shape, header.dtype)
             order = "F" if header.fortran else "C"
             return np.memmap(self._path, header.dtype, "r", start + header.start, header.shape, order)
@@ -120,13 +120,13 @@ def open_npz(path: Path, what: str) -> Iterator[Npz]:
 
 
 def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an .npz by name; as ``open_npz``."""
+    """All arrays of an .npz by name; like ``open_npz``."""
     with open_npz(path, what) as arrays:
         return dict(arrays)
 
 
 def _array(parts: Iterable[bytes], size: int, limits: FormatLimits = LIMITS["npy"]) -> npt.NDArray[Any]:
-    """The array of a .npy of so many bytes, which come in parts."""
+    """The array of a .npy of ``size`` bytes, which come in parts."""
     if size > limits.bytes:
         raise ValueError(f"it has {size} bytes; at most {limits.bytes} are read")
     pipe = Pipe(parts)
@@ -140,20 +140,20 @@ def _array(parts: Iterable[bytes], size: int, limits: FormatLimits = LIMITS["npy
         content[at : at + len(part)] = np.frombuffer(part, np.uint8)
         at += len(part)
     if not pipe.at_end():  # where the parts' checksum is verified
-        raise ValueError("it is longer than it was")
+        raise ValueError("it has more bytes than its size says")
     if not header.nbytes:
         return np.zeros(header.shape, header.dtype)
     flat = content.view(header.dtype)
-    # Numbers that are not characters numpy turns to text without looking.
+    # numpy turns numbers that are not characters into text without checking.
     if flat.dtype.kind == "U" and content.view(f"{flat.dtype.byteorder}u4").max() > sys.maxunicode:
-        raise ValueError("it contains text that is not made of characters")
+        raise ValueError("it contains text with invalid characters")
     return flat.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
     """The header at the beginning of a file of ``size`` bytes. ValueError unless it fits them exactly."""
     if content[:6] != _MAGIC:
-        raise ValueError("it does not begin as a .npy does")
+        raise ValueError("it does not begin like a .npy file")
     if tuple(content[6:8]) not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"its version {'.'.join(map(str, content[6:8]))} is not known")
     start = 10 if content[6] == 1 else 12
@@ -173,7 +173,7 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
                 fields[name] = entry[name]
         rest = rest[entry.end() :]
     if text[:1] != "{" or rest.strip() != "}" or len(fields) < 3 or not _TYPE.fullmatch(fields["descr"]):
-        raise ValueError(f"its header is not one of numbers or text: {text[:80]}")
+        raise ValueError(f"its header does not describe numbers or text: {text[:80]}")
     dimensions = [part.strip().removesuffix("L") for part in fields["shape"].split(",")]
     if dimensions and not dimensions[-1]:
         dimensions.pop()
@@ -185,6 +185,6 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
         raise ValueError(f"it is empty, but has the shape {shape}")
     if header.start + header.nbytes != size:
         raise ValueError(
-            f"its header declares an array {shape} of {header.dtype}, {header.nbytes} bytes, but has {size - header.start}"
+            f"its header declares an array {shape} of {header.dtype}, {header.nbytes} bytes, but it has {size - header.start}"
         )
     return header

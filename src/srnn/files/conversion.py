@@ -1,9 +1,9 @@
-"""Values of a file against the types of a configuration: nothing is imported, made or called.
+"""A file's values, converted to the types of a configuration: nothing is imported, instantiated or called.
 
     convert(int, "5", "recipe key 'training.epochs'") -> 5
 
-What was meant but written as text is taken, as quotes in YAML lead to it: "5" for a number, "[3, 4]" for a list. A list of one
-needs no brackets. A key without a value (null) has its default, unless null is one of its values.
+A value may be written as text, as by quotes in YAML: "5" for a number, "[3, 4]" for a list. A list of one value needs no
+brackets. A key without a value (null) keeps its default, unless null is one of its values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..text import brief
 from .yaml_reading import parse_yaml
 
 _LARGEST = 10**12
-"""No count in a recipe comes near."""
+"""No count in a recipe comes near it."""
 
 
 class _Wrong(Exception):
@@ -26,7 +26,7 @@ class _Wrong(Exception):
 
 
 def convert(hint: Any, value: Any, key: str) -> Any:
-    """The value as the type says. SrnnError, which names the ``key`` ("recipe key 'training.epochs'"), for another type.
+    """The value, converted to the type. SrnnError, which names the ``key`` ("recipe key 'training.epochs'"), if it does not fit.
 
     ``hint``: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions.
     """

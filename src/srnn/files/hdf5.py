@@ -1,4 +1,4 @@
-"""Untrusted HDF5 files, read by a separate process (``hdf5_reader.py``), which a damaged file may crash, block or fill.
+"""Untrusted HDF5 files, read by a separate process (``hdf5_reader.py``), which a damaged file may crash, block or exhaust.
 
     with open_hdf5(path, "recordings") as file:
         labels = file["labels"].read()
@@ -32,15 +32,13 @@ from .reading import reading
 from .unpacking import Allowance
 
 CPU_SECONDS = 30.0
-"""CPU time that a part may take, of some 16 MiB or one chunk."""
+"""CPU time that reading a part may take: some 16 MiB, or one chunk."""
 _MEMORY = 4 * GiB  # that the process may take, besides twice the file's size
 _BLOCK_ROWS = 256
 _SCRIPT = Path(__file__).with_name("hdf5_reader.py")
 
 
 class _Process:
-    """The process that reads files."""
-
     def __init__(self) -> None:
         quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
@@ -52,7 +50,7 @@ class _Process:
         """Whether it has answered all requests."""
 
     def ask(self, do: str, room: Callable[[int], memoryview] | None = None, **request: Any) -> dict[str, Any]:
-        """The answer. ``room`` receives the bytes that come with it; its exceptions are passed on.
+        """The answer to a request. ``room`` gives the memory for bytes that come with it; its exceptions are passed on.
 
         ValueError: the process says why the file cannot be read. ConnectionError: it has ended instead of answering.
         """
@@ -75,7 +73,6 @@ class _Process:
         raise ConnectionError
 
     def end(self) -> None:
-        """End it."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -112,8 +109,8 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def open_hdf5(path: Path, what: str) -> Iterator[Hdf5]:
-    """Open a file to read. SrnnError: it is missing, too large, not HDF5, or damaged; and, while it is open, any other exception
-    that is raised. ``what`` it should be, with its article, is part of the message."""
+    """Open a file for reading. SrnnError: it is missing, too large, not HDF5, or damaged; any exception that is raised while it
+    is open becomes one, too. ``what``: what it should be, with its article, for the message."""
     with reading(path, what):
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
@@ -163,7 +160,7 @@ class Hdf5(Mapping[str, "Dataset"]):
         if about["kind"] == "missing":
             raise KeyError(name)
         if about["kind"] == "group":
-            raise SrnnError(f"{self.path}: {name} is a group, it should be an array (an HDF5 dataset).")
+            raise SrnnError(f"{self.path}: {name} is a group, but should be an array (an HDF5 dataset).")
         return Dataset(self, name, **about)
 
     def __contains__(self, name: object) -> bool:
@@ -180,7 +177,7 @@ class Hdf5(Mapping[str, "Dataset"]):
         return len(self.names())
 
     def tree(self, group: str) -> dict[str, Any]:
-        """The content of a group, groups within it as mappings; numbers and texts by themselves as NumPy's and Python's."""
+        """The content of a group: groups within it as mappings, single numbers and texts as NumPy's and Python's."""
         return self._tree(group, LIMITS["hdf5"].depth, [LIMITS["hdf5"].items])
 
     def _tree(self, group: str, depth: int, left: list[int]) -> dict[str, Any]:
@@ -206,13 +203,13 @@ class Dataset:
     def __init__(self, file: Hdf5, name: str, kind: str, dtype: str, shape: list[int]) -> None:
         self._file, self.name, self._kind = file, name, kind
         self.dtype, self.shape = np.dtype(dtype if kind != "texts" else object), tuple(shape)
-        """Of a list's numbers; object for texts."""
+        """The type of a list's numbers; object for texts."""
         if kind != "numbers" and math.prod(shape) > file.size:
             raise ValueError(f"'{name}' declares more lists or texts than the file has bytes")
 
     @property
     def ndim(self) -> int:
-        """Axes."""
+        """Number of axes."""
         return len(self.shape)
 
     @property

@@ -1,8 +1,8 @@
 """The process in which the HDF5 library reads untrusted files. Run as a script by ``hdf5.py``; it imports nothing of srnn.
 
 The library is a large one in C, which a damaged file can make crash, loop or take all memory. So the kernel limits this process:
-memory (not on macOS), CPU time a request, no files opened or written besides the one. What it is asked comes as a line of JSON on
-standard input; it answers on standard output with parts of numbers, each after a line of JSON with its size, and a last line of
+its memory (not on macOS) and the CPU time of a request; it can open no other file, and write none. A request is a line of JSON on
+standard input; the answers on standard output are parts of numbers, each after a line of JSON with its size, and a last line of
 JSON.
 
 A file may hold groups and data sets of numbers, texts or lists of numbers. What points to other files or places (soft and
@@ -28,7 +28,7 @@ except ImportError:  # no limits on Windows
     resource: Any = None
 
 IDLE = 20
-"""Idle seconds without a file after which the process ends; with one it waits, for whoever asks may have been suspended."""
+"""Idle seconds after which the process ends if no file is open; with one open it waits, as its parent may have been suspended."""
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Those within HDF5, and the one within h5py."""
 _HARD = h5py.h5l.TYPE_HARD  # type: ignore[attr-defined]
@@ -40,29 +40,25 @@ class Reader:
     """The opened file, and what can be asked about it."""
 
     def __init__(self) -> None:
-        self._file: Any = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._file is not None
+        self.file: Any = None
 
     def open(self, path: str, memory: int) -> dict[str, Any]:
-        """Open a file; what follows may take so much memory, in bytes."""
+        """Open a file. ``memory``: bytes that the process may take from now on."""
         self.close()
         if resource is not None:
             _limit(resource.RLIMIT_NOFILE, 64)  # some: macOS refuses as many as its hard limit, which is infinite
             if sys.platform != "darwin":  # it refuses less than it has reserved for a process: hundreds of GiB
                 _limit(resource.RLIMIT_AS, memory)
-        self._file = h5py.File(path, "r")
+        self.file = h5py.File(path, "r")
         if resource is not None:
             _limit(resource.RLIMIT_NOFILE, 0)
         return {}
 
     def close(self) -> dict[str, Any]:
-        if self._file is not None:
+        if self.file is not None:
             with contextlib.suppress(Exception):  # of a damaged file
-                self._file.close()
-        self._file = None
+                self.file.close()
+        self.file = None
         return {}
 
     def names(self, name: str, maximum: int) -> dict[str, Any]:
@@ -83,7 +79,7 @@ class Reader:
         return {"kind": kind, "dtype": dtype.str, "shape": list(item.shape)}
 
     def read(self, name: str, rows: list[list[int]] | None) -> Iterator[Any]:
-        """The numbers of a data set, all of them or of rows from and to, in parts; for lists and texts: lengths, numbers."""
+        """The numbers of a data set in parts: all, or those of ranges of rows; for lists and texts lengths, then numbers."""
         stored = self._find(name)
         kind, dtype = _kind(stored)
         if kind != "numbers":
@@ -106,7 +102,7 @@ class Reader:
 
     def _find(self, name: str) -> Any:
         """A group or data set by its name; None where there is none. ValueError for links."""
-        item = self._file
+        item = self.file
         for part in name.split("/"):
             if not part:
                 continue
@@ -154,7 +150,7 @@ def _limit(what: int, soft: int) -> None:
 
 
 def _blocks(rows: list[list[int]], step: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Rows from and to, in order and apart, cut into blocks of ``step``: where a block's first begins, and its pieces."""
+    """Ranges of rows, ascending and disjoint, cut into blocks of ``step``: each block's first row, and its pieces."""
     pieces: list[tuple[int, int]] = []
     for first, last in rows:
         while first < last:
@@ -177,7 +173,7 @@ def main() -> None:
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_FSIZE, 0)
     while True:
-        _end_after(cpu=0, idle=0 if reader.is_open else IDLE)
+        _end_after(cpu=0, idle=IDLE if reader.file is None else 0)
         line = asked.readline()
         if not line:
             return
@@ -201,7 +197,7 @@ def main() -> None:
 
 
 def _end_after(cpu: float, idle: int = 0) -> None:
-    """Have this process ended after so much CPU time, or so many seconds; 0: not. Nothing in C can hold that up."""
+    """Have the kernel end this process after so much CPU time, or so many seconds; 0: never. No C code can prevent that."""
     if resource is not None:
         signal.setitimer(signal.ITIMER_PROF, cpu)
         signal.alarm(idle)

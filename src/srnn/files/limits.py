@@ -11,7 +11,7 @@ from ..errors import SrnnError
 KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
 
 SMALL = 256 * MiB
-"""Memory that is taken without a look at how much there is."""
+"""Bytes of memory that are taken without checking how much is left."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FormatLimits:
     bytes: int
     """Of the file."""
     unpacked: int = 0
-    """Decompressed bytes that are allowed for any size; above, ``ratio`` applies."""
+    """Decompressed bytes that are allowed for a file of any size; beyond that, ``ratio`` applies."""
     ratio: int = 0
     """Decompressed bytes per compressed byte that are allowed, beyond ``unpacked``."""
     depth: int = 0
@@ -31,7 +31,7 @@ class FormatLimits:
 
 
 CLASSES = 10_000
-"""Maximal number of classes of a task. A label is a number in a file, and lists and tables are as long as the largest."""
+"""Maximal number of classes of a task. A label is a number in a file, and lists and tables are as long as the largest label."""
 
 LIMITS: Mapping[str, FormatLimits] = {
     "yaml": FormatLimits(bytes=512 * KiB, unpacked=2 * MiB, depth=32, items=20_000),
@@ -56,27 +56,27 @@ LIMITS: Mapping[str, FormatLimits] = {
 
 
 def check_memory(size: int, what: str, do: str) -> None:
-    """SrnnError where ``what`` takes more bytes than the machine has left; ``do``: what else the user can do."""
+    """SrnnError if ``what`` takes more bytes than the machine has left; ``do``: what else the user can do."""
     if lack := memory_lack(size):
         raise SrnnError(f"{what} {lack}; {do}.")
 
 
 def memory_lack(size: int) -> str:
-    """What to say of something that takes more bytes than the machine has left; nothing where they are there, or few.
+    """What to say of something that takes more bytes than the machine has left; empty if there are enough, or it takes few.
 
-    Linux lends memory that it has not got, and ends a process that uses it without a word; other systems refuse it themselves.
+    Linux grants memory that it does not have, and ends a process that uses it without a word; other systems refuse it themselves.
     """
     left = memory_left() if size > SMALL else None
     if left is None or size <= left:
         return ""
-    return f"takes about {size / GiB:.1f} GiB of memory, and {left / GiB:.1f} GiB are free"
+    return f"takes about {size / GiB:.1f} GiB of memory, but only {left / GiB:.1f} GiB are free"
 
 
 def memory_left(root: Path = Path("/")) -> int | None:
-    """Bytes that new work may use without any being taken from other processes, swap space included; None where Linux is not.
+    """Bytes that new work may use without taking any from other processes, swap space included; None on systems other than Linux.
 
-    No more than is left to a control group that this process is in, as in a container with a limit of its own. ``root``: of the
-    file system.
+    At most what is left to each control group of this process, as in a container with a limit of its own. ``root``: of the file
+    system.
     """
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
@@ -87,11 +87,11 @@ def memory_left(root: Path = Path("/")) -> int | None:
     return min([left, *_left_to_groups(root)])
 
 
-_GROUPS = {  # by controller: the folder of its groups, the files of limit and use, the line of what a page cache would give back
+_GROUPS = {  # by controller: the folder of its groups, the files with limit and use, the line of what a cache can free
     "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
-"""Both versions that Linux has."""
+"""Both versions of Linux's control groups."""
 
 
 def _left_to_groups(root: Path) -> Iterator[int]:
@@ -105,7 +105,7 @@ def _left_to_groups(root: Path) -> Iterator[int]:
             continue
         top, limit, used, cache = _GROUPS[controller]
         own = PurePosixPath(path.lstrip("/"))
-        for group in (own, *own.parents):  # in a container the outermost stands for its own, whose path is not there
+        for group in (own, *own.parents):  # a container's own group has no path in it: the outermost stands for it
             folder = root / top / group
             try:
                 stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())

@@ -2,8 +2,8 @@
 
 A pickle is a program for a machine with a stack. ``read_pickle`` is such a machine without its dangerous part: numbers, text,
 lists and mappings become themselves, and an object becomes ``Made``, a note of the class or function that was named and of what
-it was to be given. The caller makes sense of the notes that it knows. An operation takes constant time and memory besides what
-it takes from the file, so a small file cannot grow.
+it was to be given. The caller interprets the notes that it knows. An operation takes constant time and memory besides what it
+reads from the file, so a small file cannot become a large object.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_pickle(file: io.BytesIO, allowed: Callable[[Name], bool], persistent: C
         most: maximal number of operations.
 
     Lists and mappings may contain themselves, as in any pickle; walk through them with that in mind. ForbiddenName for a name
-    that is not allowed, ValueError and others for no pickle, or one with operations that data do not need.
+    that is not allowed; ValueError and others for anything but a pickle, or for operations that data do not need.
     """
     import pickletools
 
@@ -66,7 +66,7 @@ def read_pickle(file: io.BytesIO, allowed: Callable[[Name], bool], persistent: C
 
 
 class ForbiddenName(ValueError):
-    """A pickle names what the reader does not know."""
+    """A pickle names something that the reader does not allow."""
 
     def __init__(self, name: Name) -> None:
         super().__init__(f"it names {name}")
@@ -81,7 +81,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, operation: str, argument: Any) -> None:
-        """Do one operation. IndexError, KeyError where there is nothing for it; ValueError where it is not for data."""
+        """Do one operation. IndexError, KeyError: its operands are missing; ValueError: data do not need it."""
         since_mark: list[Any] = []
         if operation in _TO_THE_MARK or (operation == "POP" and not self.stack):
             since_mark, self.stack = self.stack, self._below.pop()
@@ -152,7 +152,7 @@ class _Machine:
 
     @staticmethod
     def _update(target: Any, items: list[Any]) -> Any:
-        """Keys are text or small numbers: of others, an attacker chooses the hash, or nests them until hashing has no end."""
+        """Keys are text or small integers: of others an attacker can choose the hash, or nest them until hashing never ends."""
         mapping = target.items if isinstance(target, Made) else _Machine._check(target, dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not (type(key) is str or (type(key) is int and key.bit_length() < 32)):
@@ -163,7 +163,7 @@ class _Machine:
     @staticmethod
     def _check(target: Any, kind: type) -> Any:
         if type(target) is not kind:
-            raise ValueError(f"it uses something as a {kind.__name__} that is not one")
+            raise ValueError(f"it uses as a {kind.__name__} something that is not one")
         return target
 
     def _named(self, module: str, name: str) -> Name:

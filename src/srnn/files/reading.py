@@ -17,9 +17,9 @@ from .limits import LIMITS, FormatLimits
 def reading(source: Path | str, what: str) -> Iterator[None]:
     """Turn any exception of a parser, or of the use of its result, into one SrnnError that names the file.
 
-    Damaged bytes may lead a parser to raise anything, so all of Exception counts; the original is the cause. Keep it around the
-    parsing of a file and the checking of its content, not around work that follows. ``source``: the file, or other origin of the
-    bytes, as the message names it; ``what``: what it should be, with its article: "a recipe", "a WFDB header".
+    Damaged bytes may make a parser raise anything, so every Exception counts; the original becomes the cause. Use it around the
+    parsing of a file and the checks of its content, not around the work that follows. ``source``: the file, or another origin of
+    the bytes, as the message names it; ``what``: what it should be, with its article: "a recipe", "a WFDB header".
     """
     try:
         yield
@@ -30,16 +30,16 @@ def reading(source: Path | str, what: str) -> Iterator[None]:
 
 
 def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
-    """A file's bytes. SrnnError: it is missing, unreadable, or larger than its format may be (a pipe's or device's too)."""
+    """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or larger than its format may be."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            content = b"" if size > limits.bytes else file.read(size + 1)  # as much memory as that
+            content = b"" if size > limits.bytes else file.read(size + 1)  # takes only that much memory
             if len(content) > size:  # it has no size (a pipe, a device), or grew
                 content += file.read(limits.bytes + 1 - len(content))
     except OSError as error:
         raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (ValueError, MemoryError) as error:  # a name with a zero byte; a size that the machine has not got
+    except (ValueError, MemoryError) as error:  # a name with a zero byte; more memory than the machine has
         raise SrnnError(f"Cannot read {path} as {what} ({_reason(error)}).") from error
     if max(size, len(content)) > limits.bytes:
         raise SrnnError(f"{path} is too large for {what}: at most {limits.bytes} bytes are read.")
@@ -47,7 +47,7 @@ def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
 
 
 def read_text(path: Path, what: str, limits: FormatLimits) -> str:
-    """A file's text, UTF-8. SrnnError as ``read_bytes``, and for other bytes than text."""
+    """A file's UTF-8 text. SrnnError as for ``read_bytes``, and for bytes that are not text."""
     with reading(path, what):
         return read_bytes(path, what, limits).decode("utf-8-sig")
 
@@ -58,9 +58,9 @@ def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> 
     with reading(source, what):
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         if sum(map(text.count, "[{,")) >= maximum:  # each value but the first follows one of these
-            raise SrnnError(f"{source} cannot be read as {what}: it contains more than {maximum:,} values.")
+            raise ValueError(f"it contains more than {maximum:,} values")
         value = json.loads(text)
-        _check_depth(value, source, what)
+        _check_depth(value)
         return value
 
 
@@ -70,7 +70,7 @@ def read_json(path: Path, what: str = "JSON") -> Any:
 
 
 def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
-    """The JSON object of a file. SrnnError as ``read_json``, and for another value."""
+    """The JSON object of a file. SrnnError as for ``read_json``, and for any other value."""
     content = read_json(path, what)
     if not isinstance(content, dict):
         raise SrnnError(f"{path} cannot be read as {what} (it is not a JSON object).")
@@ -78,9 +78,9 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
 
 
 def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
-    """The values of a file with one JSON value a line. SrnnError, which names the line.
+    """The values of a file with one JSON value per line. SrnnError, which names the line.
 
-    Empty lines are skipped, and so is an incomplete last one, which a writer leaves that is still at work, or was killed.
+    Empty lines are skipped, and so is an incomplete last line, left by a writer that is still at work or was killed.
     """
     lines = read_bytes(path, what, LIMITS["json"]).split(b"\n")
     values = []
@@ -88,29 +88,27 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
         try:
             values += [parse_json(line, f"{path}, line {number},", what)] if line.strip() else []
         except SrnnError:
-            if number < len(lines):  # what follows the last line break has none of its own
+            if number < len(lines):  # the last line has no line break: it may be incomplete
                 raise
     return values
 
 
 def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, str]:
-    """The texts that a safetensors file keeps beside its tensors, before the safetensors library reads it. SrnnError: it has no
-    sound header, or one beyond its limits."""
+    """The texts that a safetensors file keeps beside its tensors, before the safetensors library reads it. SrnnError: its header
+    is damaged, or beyond its limits."""
     limits = LIMITS["tensors"]
     end = 8 + int.from_bytes(content[:8], "little")
-    if not 8 < end <= min(len(content), 8 + limits.bytes):
-        raise SrnnError(
-            f"{source} cannot be read as {what}: its header is cut off, or longer than {limits.bytes} bytes."
-        )
-    header = parse_json(content[8:end], source, what)
-    if isinstance(header, dict) and len(header) - 1 > limits.items:
-        raise SrnnError(f"{source} cannot be read as {what}: it contains more than {limits.items} tensors.")
     with reading(source, what):
+        if not 8 < end <= min(len(content), 8 + limits.bytes):
+            raise ValueError(f"its header is cut off, or longer than {limits.bytes} bytes")
+        header = parse_json(content[8:end], source, what)
+        if isinstance(header, dict) and len(header) - 1 > limits.items:
+            raise ValueError(f"it contains more than {limits.items} tensors")
         return {str(name): str(text) for name, text in header["__metadata__"].items()}
 
 
-def _check_depth(value: Any, source: Path | str, what: str) -> None:
-    """SrnnError for lists and objects nested so deeply that walking through them would exhaust the stack."""
+def _check_depth(value: Any) -> None:
+    """ValueError for lists and objects nested so deeply that walking through them would exhaust the stack."""
     maximum, depth, level = LIMITS["json"].depth, 0, [value]
     while level := [
         item
@@ -120,12 +118,12 @@ def _check_depth(value: Any, source: Path | str, what: str) -> None:
     ]:
         depth += 1
         if depth >= maximum:
-            raise SrnnError(f"{source} cannot be read as {what}: it is nested more than {maximum} levels deep.")
+            raise ValueError(f"it is nested more than {maximum} levels deep")
 
 
 def _reason(error: BaseException) -> str:
-    """What a parser said, or the kind of its error where it says nothing; short, for it may quote the file."""
+    """What a parser said, or the type of its error if it said nothing; shortened, because it may quote the file."""
     if isinstance(error, UnicodeDecodeError):
-        return "it is not text in UTF-8; save it as that"
+        return "it is not UTF-8 text; save it as UTF-8"
     text = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
     return (text[:200] or type(error).__name__) if not isinstance(error, RecursionError) else "it is nested too deeply"

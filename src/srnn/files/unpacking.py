@@ -1,7 +1,7 @@
 """Decompression in parts and within bounds: zlib, gzip, tar. A decompression bomb ends when it exceeds its allowance.
 
 Everything here yields parts of about a megabyte, so that memory does not depend on what a file says of itself. Errors are
-Python's own exceptions of any type: use it within ``reading``, which names the file.
+Python's own exceptions, of any type: use this within ``reading``, which names the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Allowance:
         self._left, self._packed = self._most, packed
 
     def take(self, count: int) -> None:
-        """ValueError once more than the allowance is taken."""
+        """ValueError once more than the allowance has been taken."""
         self._left -= count
         if self._left < 0:
             raise ValueError(f"its {self._packed} bytes expand to more than {self._most} bytes, the limit")
@@ -79,7 +79,7 @@ def inflate(
                 yield part
         if streams is None:
             return
-        while not (rest := rest.lstrip(b"\0")):  # padding, as tapes have it
+        while not (rest := rest.lstrip(b"\0")):  # padding, as on tapes
             if not (rest := next(source, b"")):
                 return
     raise ValueError(f"it consists of more than {streams} compressed streams")
@@ -121,8 +121,8 @@ class Pipe:
 def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member]:
     """The files of a tar archive; folders, links and devices are skipped.
 
-    Python's tarfile reads headers of any size into memory, loops for minutes over sparse ones, and believes negative sizes. This
-    one knows ustar, GNU's long names and POSIX's extended headers (path and size), and refuses sparse files.
+    Python's tarfile reads headers of any size into memory, loops for minutes over sparse files, and believes negative sizes. This
+    reader knows ustar, GNU's long names and POSIX's extended headers (path and size), and refuses sparse files.
     """
     parts = iter(parts)
     pipe, count = Pipe(parts), 0
@@ -157,7 +157,7 @@ def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member
         content = pipe.parts(size)
         if kind in _TAR_FILES and not name.endswith(b"/"):
             yield Member(name.decode("utf-8", "surrogateescape"), content)
-        for _ in content:  # what was not read of it
+        for _ in content:  # what was not read
             pass
         pipe.read(-size % _BLOCK)
     for _ in parts:  # to the very end, where gzip keeps its checksum
@@ -172,7 +172,7 @@ def _octal(field: bytes) -> int:
 
 
 def _number(digits: bytes, base: int) -> int:
-    """Of digits alone: Python would take signs and underscores as well."""
+    """A number of digits alone: Python would accept signs and underscores as well."""
     if not digits.isdigit() or len(digits) > 20:
         raise ValueError(f"a number in one of its headers is damaged ({digits[:20]!r})")
     return int(digits, base)

@@ -2,7 +2,7 @@
 
 wfdb makes lists as long as a header's number of signals, follows names that lead out of the folder, and reads segments within
 segments. Here a header describes signals in files next to it, in formats of a fixed width, and declares no more samples
-than these files have. Errors are Python's own exceptions of any type: use it within ``reading``, which names the record.
+than these files have. Errors are Python's own exceptions, of any type: use this within ``reading``, which names the record.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _SIGNAL = re.compile(
 def read_record(path: Path, physical: bool) -> Any:
     """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.
 
-    ValueError: a header beyond LIMITS["wfdb"], of several segments, of other formats, or that its files cannot fulfil; anything
-    that wfdb raises. SrnnError: wfdb is not installed; a file is missing or too large.
+    ValueError: a header that is beyond LIMITS["wfdb"], has several segments or other formats, or declares more than its files
+    have; anything that wfdb raises. SrnnError: wfdb is not installed; a file is missing or too large.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # wfdb's use of pandas is deprecated here and there
@@ -43,7 +43,7 @@ def read_record(path: Path, physical: bool) -> Any:
 
 
 def read_annotation(path: Path, extension: str) -> Any:
-    """wfdb's Annotation of PATH.EXTENSION; as ``read_record``."""
+    """wfdb's Annotation of PATH.EXTENSION; errors as for ``read_record``."""
     name = path.with_name(f"{path.name}.{extension}")
     if name.stat().st_size > _ANNOTATION_AT_MOST:
         raise ValueError(f"its annotation {extension} has more than {_ANNOTATION_AT_MOST} bytes")
@@ -56,7 +56,7 @@ def check_header(path: Path) -> None:
     """ValueError unless PATH.hea describes signals that fit the files next to it."""
     limits = LIMITS["wfdb"]
     channels = limits.items
-    header = path.with_name(f"{path.name}.hea")  # not ``with_suffix``: of a record a.b wfdb reads a.b.hea
+    header = path.with_name(f"{path.name}.hea")  # not ``with_suffix``: for a record a.b wfdb reads a.b.hea
     if header.stat().st_size > channels * _LINE_AT_MOST:
         raise ValueError("its header is too long")
     text = read_bytes(header, "a WFDB header", limits).decode("utf-8", "replace")
@@ -73,31 +73,31 @@ def check_header(path: Path) -> None:
     if count != len(lines) - 1:
         raise ValueError(f"its header describes {count} signals, but has {len(lines) - 1} signal lines")
     if frames > _FRAMES_AT_MOST or (rate is not None and not 0 < float(rate) < math.inf):
-        raise ValueError(f"its header declares {frames} samples, {rate} per second")
+        raise ValueError(f"its header declares {frames} samples, {rate} per second, which cannot be read")
     needed: dict[Path, float] = {}
     for name, bits, offset in map(_signal, lines[1:]):
         needed[path.parent / name] = needed.get(path.parent / name, 0.0) + bits / 8 * frames
         if offset > (path.parent / name).stat().st_size:
-            raise ValueError(f"its header skips more of {name} than its size")
+            raise ValueError(f"its header skips more bytes of {name} than it has")
     for file, size in needed.items():
         if not file.is_file() or file.stat().st_size > limits.bytes:
             raise ValueError(f"{file.name} is not a file, or has more than {limits.bytes} bytes")
         if size > file.stat().st_size + 4:  # formats that pack several samples fill up the last group
-            raise ValueError(
-                f"its header declares {frames} samples of {count} signals, more than {file.name} has room for"
-            )
+            raise ValueError(f"its header declares {frames} samples of {count} signals, more than {file.name} holds")
 
 
 def _signal(line: str) -> tuple[str, int, int]:
     """File, bits of a frame and bytes to skip, from the line of a signal."""
     match = _SIGNAL.fullmatch(line)
     if match is None:
-        raise ValueError(f"its header has a line that is not of a signal in a file next to it: {line[:80]}")
+        raise ValueError(f"a line of its header describes no signal in a file next to it: {line[:80]}")
     name, form, per_frame, skew, offset, gain = match.groups()
     if form not in _BITS:
         raise ValueError(f"its signals are in format {form}; only {', '.join(_BITS)} can be read")
     if not 1 <= int(per_frame or 1) <= _PER_FRAME_AT_MOST or int(skew or 0) > _SKEW_AT_MOST:
-        raise ValueError(f"its header declares {per_frame} samples per frame, or a skew of {skew}")
+        raise ValueError(
+            f"its header declares {per_frame or 1} samples per frame and a skew of {skew or 0}, which cannot be read"
+        )
     if gain is not None and not math.isfinite(float(gain.partition("(")[0])):
-        raise ValueError(f"its header has the gain {gain}")
+        raise ValueError(f"its header has the gain {gain}, which is not finite")
     return name, _BITS[form] * int(per_frame or 1), int(offset or 0)

@@ -1,11 +1,12 @@
 """Atomic writing: a file appears under its name when it is complete; readers see the old one or the new one.
 
 Each writer has a temporary name of its own, so that several processes that write the same file cannot mix their bytes. It keeps
-that file locked: so what killed writers left is told from what is being written, and the next writer in the folder removes it.
+that file locked, which tells files being written from the leftovers of killed writers. The next writer in the folder removes
+leftovers.
 
     write_atomically, write_json    a file, from bytes or a value
     whole_file, whole_folder        a file or folder that is written piece by piece, or by another library
-    only_writer                     told at once who would write what another process is about to
+    only_writer                     refuses at once to write what another process is about to write
     append_line                     a line, written completely or not at all
 """
 
@@ -26,26 +27,26 @@ from .locking import NAME as LOCK
 from .locking import is_at, try_lock
 
 _OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
-"""Names of what is not finished, of a writer that was killed or is at work."""
+"""Names of unfinished files and folders, whose writer was killed or is still at work."""
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
-    """Replace the file by ``content``, as ``whole_file``: SrnnError when that fails; then the old file is still there."""
+    """Replace the file by ``content``, like ``whole_file``. SrnnError if that fails; the old file is then still there."""
     with whole_file(path, mode=mode) as file:
         file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a value as JSON, to be read by people too; as ``write_atomically``."""
+    """Write a value as JSON that people can read too, like ``write_atomically``."""
     write_atomically(path, (json_text(content, indent=2) + "\n").encode())
 
 
 @contextlib.contextmanager
 def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A new file, open to be written and read, that replaces ``path`` when the block ends, on disk; after an error it does not.
+    """A new file, open for writing and reading, that replaces ``path`` on disk when the block ends without an error.
 
-    An OSError from within becomes an SrnnError that names ``path``. A name that is there and not a regular file (/dev/stdout, a
-    pipe) is written to, for nothing can take its place.
+    An OSError in the block becomes an SrnnError that names ``path``. An existing path that is not a regular file (/dev/stdout, a
+    pipe) is written to directly, since nothing can take its place.
     parents: create its folder if missing.
     mode: the widest permissions of the new file, from the start; None: those of the old file, if there is one.
     """
@@ -66,7 +67,7 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> It
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                if os.name != "posix":  # Windows renames nothing that is open
+                if os.name != "posix":  # Windows renames no open file
                     file.close()
                 os.replace(temporary, target)
         except BaseException:
@@ -78,7 +79,7 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> It
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder to write files into, which becomes ``path``, new or empty, when the block ends; after an error it does not.
+    """A new folder to write files into; when the block ends without an error it becomes ``path``, which is missing or empty.
 
     OSErrors are handled as by ``whole_file``.
     """
@@ -92,7 +93,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 for name in names:
                     _sync(Path(folder) / name)
                 _sync(Path(folder))
-            # Windows puts no folder in the place of another, even of an empty one.
+            # Windows replaces no folder by another, not even an empty one.
             if os.name != "posix" and target.is_dir():
                 target.rmdir()
             os.replace(temporary, target)
@@ -101,7 +102,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder_beside(target: Path) -> Iterator[Path]:
-    """A folder in ``target``'s, for what is not whole yet; removed at the end, or by the next writer where this one is killed."""
+    """A folder beside ``target`` for unfinished files; removed at the end, or by the next writer if this one is killed."""
     with contextlib.ExitStack() as stack:
         while True:
             temporary = temporary_beside(target)
@@ -119,55 +120,51 @@ def new_folder_beside(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def only_writer(path: Path) -> Iterator[None]:
-    """For a block that writes ``path`` at its end: SrnnError at its beginning where another is in such a block."""
+    """For a block that writes ``path`` at its end: SrnnError at its beginning if another process is in such a block."""
     with contextlib.ExitStack() as held:
         with _failing(path):
             target = _target(path)
             remove_leftovers(target.parent)
             own = held.enter_context(new_folder_beside(target))
             for item in target.parent.iterdir():
-                # The same name but for the part drawn at random, and ".tmp".
+                # The same name except for the random part and ".tmp".
                 same = _OURS.fullmatch(item.name) and item.name[:-17] == own.name[:-17]
                 if same and item != own and item.is_dir() and _is_written(item):
-                    raise SrnnError(f"{path} is being written by another process; wait for it, or name another.")
+                    raise SrnnError(f"{path} is being written by another process; wait for it, or choose another name.")
         yield
 
 
 def append_line(path: Path, line: str) -> None:
-    """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was, and a
-    new one empty.
+    """Append a line to a file; it is on disk when this returns. SrnnError if that fails; the file is then as it was, or, if it
+    is new, empty.
 
-    For a file with one writer at a time (``locked``).
+    The file must have one writer at a time (``locked``).
     """
     content, new = line.encode() + b"\n", not path.exists()
     with _failing(path):
-        # O_BINARY: else Windows adds to each line's end.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        handle = os.open(path, flags, 0o666)
-        try:
+        # O_BINARY: otherwise Windows changes the line's end.
+        with _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)) as handle:
             before = os.fstat(handle).st_size
             try:
                 written = os.write(handle, content)
-                if written < len(content):  # the disk is full: the next attempt would report it
+                if written < len(content):  # the disk is full: the next attempt reports it
                     os.write(handle, content[written:])
                 os.fsync(handle)
             except OSError:
                 os.ftruncate(handle, before)
                 raise
-        finally:
-            os.close(handle)
         if new:
             _sync(path.parent)
 
 
 def temporary_beside(target: Path) -> Path:
-    """A name in the same folder that no other writer has; it begins as ``target``'s, so that one sees whose it is."""
+    """A name in the same folder that no other writer uses; it begins with ``target``'s, to show what it is for."""
     name = os.fsencode(target.name)[:100].decode(sys.getfilesystemencoding(), errors="ignore")
     return target.with_name(f".{name}-{os.urandom(6).hex()}.tmp")
 
 
 def files_in(folder: Path) -> list[str]:
-    """Names in a folder that is new, or whose writer is at work: without locks and what is unfinished."""
+    """Names in a folder, without locks and unfinished files; none if there is no such folder."""
     items = folder.iterdir() if folder.is_dir() else ()
     return [item.name for item in items if item.name != LOCK and not _OURS.fullmatch(item.name)]
 
@@ -182,24 +179,18 @@ def remove_leftovers(folder: Path) -> None:
 
 def _remove_unless_written(path: Path, is_folder: bool) -> None:
     with contextlib.suppress(OSError):
-        if os.name != "posix":  # Windows removes no file that is open; of a folder nobody can tell
+        if os.name != "posix":  # Windows removes no open file; whether a folder is in use it cannot tell
             os.unlink(path)
             return
-        handle = os.open(path, (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
-        try:
+        flags = (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0)
+        with _opened(path, flags) as handle:
             if try_lock(handle) and is_at(handle, path):
                 shutil.rmtree(path) if is_folder else os.unlink(path)
-        finally:
-            os.close(handle)
 
 
 def _is_written(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            return try_lock(handle) is False
-        finally:
-            os.close(handle)
+    with contextlib.suppress(OSError), _opened(folder, os.O_RDONLY) as handle:
+        return try_lock(handle) is False
     return False
 
 
@@ -210,15 +201,14 @@ def _new_file(target: Path, mode: int) -> tuple[Path, BinaryIO]:
     while True:
         temporary = temporary_beside(target)
         file = open(temporary, "x+b", opener=create)  # noqa: SIM115 - the caller closes it
-        # Between the two someone may have taken it for a leftover, in a moment that is too short to wait for. Windows removes
-        # none that is open.
+        # Before it was locked, another process may have taken it for a leftover. Windows removes no open file.
         if os.name != "posix" or (try_lock(file.fileno()) is not False and is_at(file.fileno(), temporary)):
             return temporary, file
         file.close()
 
 
 def _target(path: Path) -> Path:
-    """Where a name leads: a link stays one, and what it names is replaced."""
+    """Where a path leads: a link stays a link, and its target is replaced."""
     try:
         return path.resolve()
     except (ValueError, RuntimeError) as error:  # a name with a zero byte; links in a circle
@@ -227,7 +217,7 @@ def _target(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _failing(path: Path) -> Iterator[None]:
-    """An OSError as one SrnnError that names the file."""
+    """Turn an OSError into an SrnnError that names the file."""
     try:
         yield
     except OSError as error:
@@ -235,11 +225,17 @@ def _failing(path: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Put a file's bytes, or a folder's names, on disk, where the system has a way to."""
-    if os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
+    """Put a file's bytes, or a folder's names, on disk, if the system can."""
+    if os.name == "posix":
+        with _opened(path, os.O_RDONLY) as handle:
+            os.fsync(handle)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """A descriptor of a file or folder, closed when the block ends."""
+    handle = os.open(path, flags, 0o666)
     try:
-        os.fsync(handle)
+        yield handle
     finally:
         os.close(handle)

@@ -1,7 +1,7 @@
-"""YAML as recipes and sweeps need it: text, numbers, lists and mappings; it builds no objects, and aliases cannot blow up.
+"""YAML for recipes and sweeps: text, numbers, lists and mappings; no objects are built, and aliases cannot blow up.
 
-PyYAML's safe loader, with counting while the nodes are composed, so that whatever is too large or too deep is refused before
-anything is made of it. It follows YAML 1.1, where 010 is 8, 1:30 is 90 and ``no`` is false; but a date is text.
+PyYAML's safe loader, which counts while nodes are composed, so that whatever is too large or too deep is refused before anything
+is built from it. It follows YAML 1.1, where 010 is 8, 1:30 is 90 and ``no`` is false; but a date is text.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .limits import LIMITS
 from .reading import read_text, reading
 
 _TAGS = ("null", "bool", "int", "float", "seq", "map", "str")
-"""Of the safe loader's, those that are read; not binary, sets and ordered mappings, which nothing here needs."""
+"""The safe loader's tags that are read: nothing here needs binary data, sets and ordered mappings."""
 _LONGEST_NUMBER = 100
-"""Characters; Python's int takes a quadratic time for more digits, and text cannot be made of them."""
+"""Characters; Python's int takes quadratic time for more digits, and does not turn them back into text."""
 _LARGEST_INTEGER = 2**64
 
 
@@ -43,13 +43,11 @@ def parse_yaml(text: str, source: Path | str) -> Any:
             raise SrnnError(
                 f"{source} is not valid YAML{where}: {(error.problem or error.context or '')[:200]}."
             ) from error
-        except yaml.YAMLError as error:
-            raise SrnnError(f"{source} is not valid YAML: {str(error)[:200]}.") from error
 
 
 @functools.cache
 def _loader() -> Any:
-    """The loader's class; made when it is first needed, for PyYAML takes a while to import."""
+    """The loader's class; made when it is first needed, because PyYAML takes a while to import."""
     import yaml
     from yaml.constructor import ConstructorError
 
@@ -61,7 +59,7 @@ def _loader() -> Any:
             self._limits = LIMITS["yaml"]
             self._depth = self._nodes = self._characters = 0
             self._sizes: dict[int, tuple[int, int]] = {}
-            """(nodes, characters) of each node that is complete, by its id: what an alias to it amounts to."""
+            """(nodes, characters) of each complete node, by its id: what an alias to it amounts to."""
             self._keys: dict[int, list[yaml.Node]] = {}
             """The keys that a mapping has itself, without those that are merged into it later."""
 
@@ -98,7 +96,7 @@ def _loader() -> Any:
                 return super().construct_object(node, deep)
             except (yaml.YAMLError, RecursionError):
                 raise
-            except Exception as error:  # a number that is none
+            except Exception as error:  # not a number after all
                 raise wrong(str(error) or type(error).__name__, node.start_mark) from error
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -115,11 +113,11 @@ def _loader() -> Any:
         def construct_scalar(self, node: Any) -> Any:
             number = node.tag.endswith((":int", ":float"))
             if number and len(node.value) > _LONGEST_NUMBER:
-                raise wrong(f"a number has at most {_LONGEST_NUMBER} characters", node.start_mark)
+                raise wrong(f"a number may have at most {_LONGEST_NUMBER} characters", node.start_mark)
             value = super().construct_scalar(node)
             if any("\ud800" <= character <= "\udfff" for character in value):
                 raise wrong(
-                    "a text contains half a character (a lone surrogate), as a file's name does that is not UTF-8",
+                    "a text contains half a character (a lone surrogate), like a file's name that is not UTF-8",
                     node.start_mark,
                 )
             return value
@@ -136,7 +134,7 @@ def _loader() -> Any:
     constructors["tag:yaml.org,2002:timestamp"] = yaml.SafeLoader.construct_yaml_str
     constructors["tag:yaml.org,2002:int"] = Loader.construct_yaml_int
     Loader.yaml_constructors = constructors
-    # YAML 1.1 knows 1.e-2 and not 1e-2 as a number. No digit can be read in two ways: else the time would be quadratic.
+    # In YAML 1.1, 1.e-2 is a number but 1e-2 is not. No digit can match in two ways: that would take quadratic time.
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",
         re.compile(r"[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)[eE][-+]?\d+$"),

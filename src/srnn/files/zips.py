@@ -1,7 +1,7 @@
 """Zip archives, checked as a whole before any of their content is read.
 
 Python's zipfile finds the directory and understands its entries (zip64 too); what the entries say is checked here against each
-other and the file, and members are unpacked here. What is read is stored or deflated.
+other and the file, and members are unpacked here. Only stored and deflated members are read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Zip:
     """An opened archive whose directory is valid."""
 
     def __init__(self, file: io.BufferedReader, entries: list[zipfile.ZipInfo], end: int) -> None:
-        """ValueError for entries that contradict each other, are encrypted, or of other methods. ``end``: of all members."""
+        """ValueError for entries that contradict each other, are encrypted, or use other methods. ``end``: of all members."""
         self._file = file
         self.members: Mapping[str, zipfile.ZipInfo] = {entry.filename: entry for entry in entries}
         """By name, in the order of the directory; folders and links too."""
@@ -89,7 +89,7 @@ class Zip:
 
 
 class _Opening(io.BufferedReader):
-    """A file that refuses, while zipfile reads the directory, one of too many members."""
+    """A file that, while zipfile reads its directory, refuses one with too many members."""
 
     def __init__(self, path: Path, members: int) -> None:
         super().__init__(io.FileIO(path))
@@ -114,8 +114,8 @@ class _Opening(io.BufferedReader):
 def open_zip(path: Path, what: str, limits: FormatLimits) -> Iterator[Zip]:
     """Open an archive. ``limits``: bytes, items (members), and what may come of it (unpacked, ratio).
 
-    SrnnError, which names the file: none, damaged, encrypted, packed by an unknown method, members that overlap or have the same
-    name, or that promise more than ``limits`` allow. What is read of it later raises Python's own errors: see ``reading``.
+    SrnnError, which names the file: it is missing, damaged, encrypted, packed by an unknown method, or has members that overlap,
+    share a name, or promise more than ``limits`` allow. Reading members later raises Python's own errors: see ``reading``.
     """
     with contextlib.ExitStack() as closing:
         with reading(path, what):

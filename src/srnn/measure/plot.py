@@ -89,7 +89,7 @@ def raster(
 
 def _check_result(result: object) -> None:
     if not hasattr(result, "layers"):
-        raise SrnnError(f"What is drawn is the result of net.run(x), not a {type(result).__name__}, as net(x) returns.")
+        raise SrnnError(f"This draws the result of net.run(x), not a {type(result).__name__} such as net(x) returns.")
 
 
 def membranes(
@@ -109,7 +109,7 @@ def membranes(
     """
     _check_result(result)
     if not -len(result.layers) <= layer < len(result.layers):
-        raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, the readout included.")
+        raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, including the readout.")
     one, steps = result.layers[layer], result.output.shape[1]
     emitted = _emitted(one, sequence)
     traces = {name.removeprefix("forward."): values for name, values in one.traces.items()}
@@ -147,16 +147,14 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
         if (task := getattr(source, "task", None)) is not None:
             network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
         if not hasattr(network, "time_constants"):
-            raise SrnnError(
-                f"A model or a network has time constants, a {type(source).__name__} has none; see srnn.load."
-            )
+            raise SrnnError(f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a network.")
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
     kinds = {kind: positive_values([one for one in constants if one.name.endswith(kind)])
              for kind in dict.fromkeys(one.name.rpartition(".")[2] for one in constants)}  # fmt: skip
     kinds = {kind: values for kind, values in kinds.items() if any(map(len, values))}
     if not kinds:
-        raise SrnnError("There are no time constants that are positive numbers.")
+        raise SrnnError("None of the time constants is a positive number.")
     with _drawing(axes, 2.6) as axes:
         signs = {kind: -1 if index else 1 for index, kind in enumerate(sorted(kinds, key="tau_mem".__ne__))}
         if len(kinds) == 1 and "tau_adp" in kinds:
@@ -224,7 +222,7 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     """
     classes = report.classes if isinstance(report, Analysis) else report
     if not isinstance(classes, ClassReport):
-        raise SrnnError(f"What is drawn is an analysis or its classes, a ClassReport, not a {type(report).__name__}.")
+        raise SrnnError(f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}.")
     counts, names = classes.confusion, classes.class_names
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     few = len(names) <= _COUNTED

@@ -74,24 +74,22 @@ def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
     try:
         import resource
     except ImportError:  # Windows
-        streams = SELECTED - own
-        fewer = f"at most {streams} streams instead of {int(limits.streams)}: Windows waits for {SELECTED} connections"
-        return (limits, "") if wanted <= SELECTED else (replace(limits, streams=streams), fewer)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = resource.RLIM_INFINITY
-    most = wanted if hard == unlimited else min(wanted, hard)
-    if soft != unlimited and soft < most:
-        with contextlib.suppress(OSError, ValueError, OverflowError):  # refused, as macOS does beyond its own limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
-    if soft == unlimited or soft >= wanted:
+        soft, reason = SELECTED, f"Windows waits for {SELECTED} connections"
+    else:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        unlimited = resource.RLIM_INFINITY
+        most = wanted if hard == unlimited else min(wanted, hard)
+        if soft != unlimited and soft < most:
+            with contextlib.suppress(OSError, ValueError, OverflowError):  # refused, as macOS does beyond its own limit
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+                soft = most
+        soft, reason = wanted if soft == unlimited else soft, f"'ulimit -n' allows {soft} open files"
+    if soft >= wanted:
         return limits, ""
     streams = soft - own
     if streams < 1:
-        raise SrnnError(f"'ulimit -n' allows {soft} open files, and a server needs more than {own}: raise it.")
-    return replace(limits, streams=streams), (
-        f"at most {streams} streams instead of {int(limits.streams)}: 'ulimit -n' allows {soft} open files"
-    )
+        raise SrnnError(f"{reason}, and a server needs more than {own}: raise that limit.")
+    return replace(limits, streams=streams), f"at most {streams} streams instead of {int(limits.streams)}: {reason}"
 
 
 def _open_descriptors() -> int:

@@ -80,7 +80,7 @@ class Access:
             return hmac.compare_digest(header[7:].strip(), self._token)
         try:
             token = parse_qs(query.decode("ascii"), max_num_fields=20).get("token", [""])[0]
-        except (ValueError, UnicodeDecodeError):
+        except ValueError:
             return False
         return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token)
 

@@ -30,7 +30,7 @@ from .limits import Limits
 PIECE = 64 * 1024
 """Bytes passed on before other tasks get their turn."""
 Answer = tuple[int, bytes]
-FAILED: Answer = (503, b'{"detail": "The body could not be computed here now; try again later."}')
+FAILED: Answer = (503, b'{"detail": "The body cannot be processed at the moment; try again later."}')
 
 
 class Aside:

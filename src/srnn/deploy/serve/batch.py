@@ -70,10 +70,7 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
         _check_count(len(inputs), limits)
         return [read_rows(rows, channels) for rows in inputs]
     if kind == "application/x-npy":
-        try:
-            array = parse_npy(body, "The body", limits=FormatLimits(limits.body_bytes, items=0))
-        except SrnnError as error:
-            raise SrnnError(f"The body is not a .npy file of numbers. {error}") from error
+        array = parse_npy(body, "The body", limits=FormatLimits(limits.body_bytes, items=0))
         if array.dtype.kind not in "fiub":
             raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
         if array.ndim != 3 or array.shape[2] != channels:  # empty arrays have been refused

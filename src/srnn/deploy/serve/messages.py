@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -50,8 +49,8 @@ def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SrnnError("A text message must be a JSON object.") from error
-    if not isinstance(message, dict) or message.get("type") not in TYPES:
-        kind = message.get("type") if isinstance(message, dict) else None
+    kind = message.get("type") if isinstance(message, dict) else None
+    if kind not in TYPES:
         raise SrnnError(f"A text message needs a known type.{nearest(str(kind)[:40], TYPES)}")
     return message
 
@@ -74,7 +73,7 @@ def read_start(message: dict[str, Any]) -> Start:
     if options.get("state") is not None:
         try:
             options["state"] = base64.b64decode(options["state"], validate=True)
-        except (binascii.Error, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise SrnnError("'state' is not a state that this server sent.") from error
     return Start(**options)
 

@@ -63,7 +63,7 @@ class StreamConnection:
         with np.errstate(all="ignore"), suppress(WebSocketDisconnect):
             try:
                 await self._begin()
-                while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
+                while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing for")):
                     if time.monotonic() > self._until:
                         raise TooLong(f"A stream may last at most {self._limits.stream_seconds:g} s.")
                 await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
@@ -72,7 +72,7 @@ class StreamConnection:
                 await self._refuse(str(error), TIMEOUT if isinstance(error, TooLong) else POLICY)
 
     async def _begin(self) -> None:
-        first = await self._receive(self._limits.start_seconds, "did not start")
+        first = await self._receive(self._limits.start_seconds, "did not start within")
         if "text" not in first:
             raise SrnnError('The first message of a stream must be {"type": "start"}.')
         self._start = read_start(read_text(first["text"], self._limits.message_lists))
@@ -179,7 +179,7 @@ class StreamConnection:
             async with asyncio.timeout(seconds):
                 message = await self._socket.receive()
         except TimeoutError:
-            raise TooLong(f"The stream {what} for {seconds:g} s.") from None
+            raise TooLong(f"The stream {what} {seconds:g} s.") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         return {key: value for key, value in message.items() if value is not None}

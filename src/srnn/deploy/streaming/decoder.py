@@ -63,11 +63,11 @@ class Decoder:
             from ...training.adapting import Adaptation
 
             if not isinstance(learn, Adaptation):
-                raise SrnnError(f"learn says how a stream learns, such as srnn.Adaptation(); it cannot be {learn!r}.")
+                raise SrnnError(f"learn must be an Adaptation, such as srnn.Adaptation(), not {learn!r}.")
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
-            raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
+            raise SrnnError(f"A segment must be a whole number of steps, at least 1, not {segment!r}.")
         if policy is not None and not isinstance(policy, ExitPolicy):
-            raise SrnnError(f"A policy is an ExitPolicy, such as ExitPolicy.load(file) gives; it cannot be {policy!r}.")
+            raise SrnnError(f"A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not {policy!r}.")
         if policy is not None and task.kind != "per_sequence":
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
         if policy is not None and (policy.loss, policy.start) != (loss.scoring, loss.start):
@@ -106,8 +106,7 @@ class Decoder:
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
             segment: seconds (steps, where these are not in time) after which a sequence ends and the next begins; None: where a
                 sequence has one label, the length of those in training, else never. 0: never.
-            policy: ends a sequence, which has one label, once the network is sure enough; the network then rests until the next.
-            learn: how its sessions learn what they are told, each by itself; None: they do not.
+            policy, learn: as for ``Decoder``.
 
         SrnnError for a network that cannot be streamed (it says why).
         """

@@ -86,7 +86,7 @@ def concatenated(
     split without sounds.
     """
     if split.signals is None or split.signals[0].shape[1] != 1:
-        raise SrnnError("Words are spotted in sound, and the data of this task have none.")
+        raise SrnnError("Words are spotted in sound, but the data of this task contain none.")
     rng = np.random.default_rng(seed)
     parts, clips, at = [], list[Clip](), 0
     for index in rng.permutation(len(split.y)).tolist():

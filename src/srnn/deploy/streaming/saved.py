@@ -41,18 +41,18 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: b
 def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """The arrays and the object that ``pack`` was given. SrnnError for any other bytes."""
     if len(data) > LIMITS["state"].bytes:
-        raise SrnnError(f"This state is too large: {LIMITS['state'].bytes} bytes are read at most.")
+        raise SrnnError(f"This state is too large: at most {LIMITS['state'].bytes} bytes are read.")
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
         raise SrnnError("This is not the state of a stream.")
     if data[:16] != _HEAD:
-        raise SrnnError(f"This state is of another version; this version of srnn reads {VERSION}.")
+        raise SrnnError(f"This state has another version; this version of srnn reads version {VERSION}.")
     content = data[32:]
     if not hmac.compare_digest(data[16:32], _digest(content, key)):
-        raise SrnnError("This state is damaged, or was not made here (its digest does not fit).")
+        raise SrnnError("This state is damaged, or was not made here (its digest does not match).")
     with reading("This state", "a state of a stream"):
         info = parse_json(read_metadata(content, "This state", "a state of a stream")["srnn"], "This state")
         if not isinstance(info, dict):
-            raise ValueError("it says nothing of itself")
+            raise ValueError("it does not describe itself")
         return tensors.load(content), info
 
 

@@ -61,7 +61,7 @@ class SpottingRule:
         hints = get_type_hints(cls)
         with reading(source, "a spotting rule"):
             if not isinstance(content, Mapping) or not content.keys() <= hints.keys():
-                raise ValueError("other keys than those of a spotting rule")
+                raise ValueError("it has keys that a spotting rule does not have")
             return cls(**{name: convert(hints[name], value, name) for name, value in content.items()})
 
 
@@ -112,7 +112,7 @@ class Windows:
 
     def __init__(self, decoder: Decoder) -> None:
         if decoder.segment is None or decoder.signal.rate is None or decoder.step_seconds is None:
-            raise SrnnError("Words are spotted by a network with one label for each sound, of a known length.")
+            raise SrnnError("Spotting words needs a network with one label per sound of a known length.")
         apart = max(1, decoder.segment // WINDOWS)
         self._late = list(range(0, decoder.segment, apart))  # steps that each session still has to skip
         self._offsets, self._sessions = tuple(self._late), [decoder.open() for _ in self._late]

@@ -193,7 +193,7 @@ class Stream:
             if chosen.shape == (0,):
                 continue
             if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-                raise SrnnError(f"Channels are integers in a list, not {chosen.dtype} of shape {chosen.shape}.")
+                raise SrnnError(f"Channels must be a list of integers, not {chosen.dtype} of shape {chosen.shape}.")
             # Read as unsigned, negative numbers become large ones.
             if chosen.astype(np.int64, copy=False).view(np.uint64).max() >= self.inputs:
                 raise SrnnError(f"Channels must lie between 0 and {self.inputs - 1}.")
@@ -247,7 +247,7 @@ class Stream:
             return self._everyone
         mask = np.asarray(active)
         if mask.shape != (self._count,) or mask.dtype != bool:
-            raise SrnnError(f"active is {self._count} booleans, one for each stream, not {mask.dtype} {mask.shape}.")
+            raise SrnnError(f"active must be {self._count} booleans, one per stream, not {mask.dtype} {mask.shape}.")
         return np.flatnonzero(mask)
 
     # ---- state ------------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ class Stream:
         """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
         self._one(number)
         if np.shape(values) != (self._flat_size,):
-            raise SrnnError(f"A state of this network is {self._flat_size} numbers, as flat_state gives them.")
+            raise SrnnError(f"A state of this network has {self._flat_size} numbers, as returned by flat_state.")
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
@@ -315,7 +315,7 @@ class Stream:
                 elif emission == "relu":
                     sound = sound and bool((emitted >= 0).all())
         if not sound:
-            raise SrnnError("This state is not one that the network can be in.")
+            raise SrnnError("The network cannot be in this state.")
 
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
         """Return all streams, or those in a mask (n,), to the initial state; ``generator`` draws it where it is random."""
@@ -331,7 +331,7 @@ class Stream:
         layers: list[Any] = [*self._net.layers, self._net.readout]
         if not isinstance(state, (tuple, list)) or len(state) != len(layers):
             raise SrnnError(
-                f"A state of this network is a tuple of {len(layers)} entries, as net.run and stream.state give it."
+                f"A state of this network is a tuple of {len(layers)} entries, as returned by net.run and stream.state."
             )
         for number, (parts, layer) in enumerate(zip(state, layers, strict=True)):
             expected = {name: (count, *shape) for name, shape in layer.state_shapes.items()}

@@ -18,19 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError
 from ...files import read_json, write_json
+from ...registry import check_settings
 from ...text import brief
-from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
+from .changes import Counts, Flags
+from .scores import PREFIX_LOSSES, RunningScores, Scores, confidences, running_scores
 
 
 class Decisions(NamedTuple):
     """The decisions and their steps; each (B,), or a scalar for one sequence."""
 
-    steps: npt.NDArray[np.int64]
+    steps: Counts
     """Number of steps read: 1, 2, ..."""
-    classes: npt.NDArray[np.int64]
-    exited: npt.NDArray[np.bool_]
+    classes: Counts
+    exited: Flags
     """Whether the policy decided; False: decided at the sequence's end."""
 
 
@@ -91,9 +93,7 @@ class ExitPolicy:
         """Decide one step at a time, for one stream or for ``streams`` of them."""
         return Deciding(self, streams)
 
-    def sure(
-        self, believed: npt.NDArray[np.float64], read: npt.NDArray[np.int64] | None = None
-    ) -> npt.NDArray[np.bool_]:
+    def sure(self, believed: Scores, read: Counts | None = None) -> Flags:
         """Confidences (..., C) -> (...): whether ``confidence``, ``margin`` and ``earliest`` are reached.
 
         ``read`` (...): number of steps read so far, 1 at the first; a policy with an ``earliest`` needs it (else SrnnError).
@@ -114,15 +114,12 @@ class ExitPolicy:
     @classmethod
     def from_dict(cls, content: Any, source: str = "This") -> ExitPolicy:
         """The policy described by the content of ``to_dict``. SrnnError for anything else; ``source`` names it in the message."""
-        names = [item.name for item in fields(cls)]
         if not isinstance(content, dict) or "loss" not in content:
             raise SrnnError(
-                f"{source} is not an exit policy: it must be a JSON object with a loss, as 'srnn evaluate --full' writes it."
+                f"{source} is not an exit policy: it must be a JSON object with a loss, as written by 'srnn evaluate --full'."
             )
-        for name in content:
-            if name not in names:
-                raise SrnnError(f"{source} is not an exit policy: unknown key '{name}'.{nearest(name, names)}")
         try:
+            check_settings("An exit policy has", content, [item.name for item in fields(cls)])
             return cls(**content)
         except SrnnError as error:
             raise SrnnError(f"{source}: {error}") from error
@@ -190,12 +187,7 @@ class Deciding:
             self._scores.reset(which)
 
 
-def in_a_row(
-    predicted: npt.NDArray[np.int64],
-    sure: npt.NDArray[np.bool_],
-    before: npt.NDArray[np.int64],
-    count: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
+def in_a_row(predicted: Counts, sure: Flags, before: Counts, count: Counts) -> Counts:
     """(B, T): for how many consecutive steps the same class has been sure.
 
     Args:
@@ -210,11 +202,8 @@ def in_a_row(
 
 
 def first_exit(
-    predicted: npt.NDArray[np.int64],
-    sure: npt.NDArray[np.bool_],
-    patiences: Sequence[int],
-    earliest: Sequence[int] = (1,),
-) -> list[npt.NDArray[np.int64]]:
+    predicted: Counts, sure: Flags, patiences: Sequence[int], earliest: Sequence[int] = (1,)
+) -> list[Counts]:
     """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps, none of them before step
     number ``earliest`` (from 1); -1: never. For each patience, and within it for each earliest."""
     nothing = np.zeros(len(sure), np.int64)

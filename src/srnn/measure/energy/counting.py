@@ -133,7 +133,7 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
     if isinstance(network, ClassicalRNN):
         shapes = (_classical(f"layers.{index}", layer) for index, layer in enumerate(network.layers))
         return (*(map(_normed, shapes) if network.norms else shapes), _classical("readout", network.readout))
-    raise SrnnError(f"The energy of a {type(network).__name__} cannot be told; give an SRNN or a ClassicalRNN.")
+    raise SrnnError(f"The energy of a {type(network).__name__} cannot be estimated; give an SRNN or a ClassicalRNN.")
 
 
 def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:

@@ -58,25 +58,18 @@ def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
 def markdown(comparison: dict[str, Any], command: str) -> str:
     """The page: energies per step, their ratios to the first network's, and break-even rates."""
     rows, signal = seeds_together(comparison), comparison["input"]
-    own = md(rows[0]["name"])
+    own, columns = md(rows[0]["name"]), [HEADS[model] for model in MODELS]
     kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
     step = f" ({comparison['step_ms']:g} ms)" if comparison["step_ms"] else ""
     where = f", {comparison['split']} split" if comparison["split"] else ""
     lines = [
         f"# Energy: {md(comparison['task'])}{where}",
         "",
-        f"Of one step{step}, in nJ, by four models of what operations cost; input: {kind}; memory model: "
+        f"Energy of one step{step} in nJ, by four models of what operations cost; input: {kind}; memory model: "
         f"{md(comparison['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
         "",
         *markdown_table(
-            [
-                "network",
-                "seeds",
-                "accuracy",
-                "spikes per neuron and step",
-                "parameters",
-                *(HEADS[model] for model in MODELS),
-            ],
+            ["network", "seeds", "accuracy", "spikes per neuron and step", "parameters", *columns],
             [
                 [
                     md(row["name"]),
@@ -91,7 +84,6 @@ def markdown(comparison: dict[str, Any], command: str) -> str:
         ),
     ]
     if len(rows) > 1:
-        columns = [HEADS[model] for model in MODELS]
         lines += [
             "",
             f"Compared with {own}: energy ratio by model; error ratio; efficiency, which is their product (above 1: {own} is "
@@ -117,7 +109,7 @@ def markdown(comparison: dict[str, Any], command: str) -> str:
             "that do not spike. Where it lies above 1, spiking costs less at every rate.",
             "",
             *markdown_table(
-                ["compared with", *(HEADS[model] for model in MODELS)],
+                ["compared with", *columns],
                 [[md(name), *map(digits, limits.values())] for name, limits in comparison["break_even"].items()],
             ),
         ]

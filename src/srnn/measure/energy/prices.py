@@ -8,12 +8,7 @@ memory       operations, memory traffic and addressing, by a technology
 All are for 45 nm (Horowitz 2014). The paper's MAC is an int32 multiplication alone.
 
 Technologies are small TOML files, each number with its source. Your own file may start from a shipped one and give only what
-differs::
-
-    base = "horowitz-45nm"
-    name = "int8 weights, 45 nm"
-    word_bits = 8
-    mac = {pj = 0.23, source = "Horowitz 2014: int8 multiplication 0.2 + addition 0.03"}
+differs; docs/energy.md has an example.
 """
 
 from __future__ import annotations
@@ -107,7 +102,9 @@ class Technology:
 
     def prices(self, counts: LayerCounts) -> Prices:
         """The memory model's prices for a network: one memory holds all weights, biases and constants, another all states."""
-        weight, state = self.weight_word(counts.weight_words), self.on_chip_word(counts.state_words)
+        weight, state = self.on_chip_word(counts.weight_words), self.on_chip_word(counts.state_words)
+        if self.weights == "off_chip":
+            weight = self.off_chip_pj * self.word_bits / self.off_chip_access_bits
         return {
             "synaptic_macs": self.mac_pj, "neuron_macs": self.mac_pj, "synaptic_acs": self.ac_pj, "additions": self.ac_pj,
             "weight_reads": weight, "state_accesses": state, "signal_accesses": state, "addresses": self.address_pj,
@@ -127,12 +124,6 @@ class Technology:
             value = energy[upper - 1] + slope * (size - known[upper - 1])
         return value * self.word_bits / self.on_chip_access_bits
 
-    def weight_word(self, words: float) -> float:
-        """pJ to read a word of a weight memory of so many words."""
-        if self.weights == "off_chip":
-            return self.off_chip_pj * self.word_bits / self.off_chip_access_bits
-        return self.on_chip_word(words)
-
 
 def technologies() -> list[str]:
     """Names of the shipped technologies."""
@@ -145,12 +136,12 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
         content = _read(spec, seen=())
         for key in _SETTINGS:
             if key not in content:
-                raise SrnnError(f'{spec}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
+                raise SrnnError(f'{spec}: "{key}" is missing; add it, or start from a shipped one: base = "{DEFAULT}".')
         as_floats = {_AMOUNT: float, _AMOUNTS: lambda values: tuple(map(float, values))}
         values = {key: as_floats.get(form, lambda as_it_is: as_it_is)(content[key]) for key, form in _SETTINGS.items()}
         capacities = values["on_chip.bytes"]
         if len(capacities) != len(values["on_chip.pj"]) or list(capacities) != sorted(set(capacities)):
-            raise SrnnError(f"{spec}: on_chip.bytes must rise, with one on_chip.pj for each.")
+            raise SrnnError(f"{spec}: on_chip.bytes must increase, with one on_chip.pj for each.")
         sources = {section: content.get(f"{section}.source", "not said") for section in _SECTIONS}
         return Technology(**{key.replace(".", "_"): value for key, value in values.items()}, sources=sources)
 
@@ -163,11 +154,8 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise SrnnError(f"There is no technology '{spec}', and no such file.{nearest(str(spec), technologies())}")
     if path.resolve() in seen:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
-    text = read_text(path, "a technology", LIMITS["toml"])
-    try:
-        tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise SrnnError(f"{path} is no technology file (TOML): {error}.") from error
+    with reading(path, "a technology in TOML"):
+        tables = tomllib.loads(read_text(path, "a technology", LIMITS["toml"]))
     settings: dict[str, Any] = {}
     for key, value in tables.items():
         known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]
@@ -175,7 +163,7 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             names = {name.partition(".")[0] for name in _KNOWN}
             raise SrnnError(f'{path}: a technology has no "{key}".{nearest(key, names)}')
         if known and not isinstance(value, dict):
-            raise SrnnError(f'{path}: "{key}" is a table with {", ".join(known)}.')
+            raise SrnnError(f'{path}: "{key}" must be a table with {", ".join(known)}.')
         for name, part in value.items() if known else (("", value),):
             if known and name not in known:
                 raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')

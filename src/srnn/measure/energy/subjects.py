@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,14 +60,11 @@ def compare_energy(
     for name, other in zip(names, subjects, strict=True):
         if other.recipe.task != first.recipe.task:
             raise SrnnError(
-                f"{name} is of another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
+                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
             )
 
-    def report(network: Network, activity: Activity, name: str, **about: Any) -> dict[str, Any]:
-        return energy_report(
-            network, activity, prices, task.step_ms, analog_in_paper=task.analog_in_paper, name=name, **about
-        )
-
+    analog = task.analog_in_paper
+    report = partial(energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=analog)
     layers = describe_network(first.network)
     if rates is None:
         if input_rate is not None:
@@ -82,16 +80,16 @@ def compare_energy(
                 encoded = activity
             if one.folder is None:
                 note = UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
-                reports.append(report(one.network, activity, name, note=note))
+                reports.append(report(one.network, activity, name=name, note=note))
             else:
-                reports.append(report(one.network, activity, name, accuracy=evaluation.report["accuracy"]))
+                reports.append(report(one.network, activity, name=name, accuracy=evaluation.report["accuracy"]))
     else:
         if len(subjects) > 1 or first.folder is not None:
             raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
         if not (spiking(layers) or graded(layers)):
             raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
         at_input = Activity(input_rate is not None, 1.0 if input_rate is None else input_rate, rates_of(layers, rates))
-        reports, encoded = [report(first.network, at_input, names[0], note="rates as given")], at_input
+        reports, encoded = [report(first.network, at_input, name=names[0], note="rates as given")], at_input
     at_input, encoded = replace(at_input, rates=None), replace(encoded, rates=None)
 
     def read_by(network: Network) -> Activity:
@@ -102,7 +100,7 @@ def compare_energy(
         network = as_baseline(first.recipe, name).build_network(task, 0)
         shape = describe_network(network)
         note = UNMEASURED if spiking(shape) or graded(shape) else UNTRAINED_BASELINE
-        reports.append(report(network, read_by(network), name, note=note))
+        reports.append(report(network, read_by(network), name=name, note=note))
     recipes = [one.recipe for one in subjects]
     for index, made in enumerate(reports):
         run = index < len(subjects) and subjects[index].folder is not None
@@ -111,8 +109,7 @@ def compare_energy(
     limits = {}
     for name in ("relu", "lstm") if all(layer.spiking for layer in layers[:-1]) else ():
         network = as_baseline(first.recipe, name).build_network(task, 0)
-        dense, analog = describe_network(network), task.analog_in_paper
-        limits[name] = break_even(layers, encoded, dense, prices, analog, read_by(network))
+        limits[name] = break_even(layers, encoded, describe_network(network), prices, analog, read_by(network))
     return {
         "task": task.name,
         "split": split if rates is None else None,

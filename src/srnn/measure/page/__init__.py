@@ -3,9 +3,8 @@
     content = report_content(Path("runs/ecg"), "validation")      # all numbers, ready for JSON
     write_page(content, Path("runs/ecg/report.html"))
 
-``content.py`` and ``comparison.py`` measure, ``samples.py`` records real sequences, ``packing.py`` encodes arrays compactly, and
-``document.py`` assembles the file from ``assets/`` (one style sheet, scripts without a framework). docs/report.md explains the
-page.
+``content.py`` and ``comparison.py`` measure, ``samples.py`` records real sequences, and ``document.py`` assembles the file from
+``assets/`` (one style sheet, scripts without a framework). docs/report.md explains the page.
 """
 
 from .comparison import comparison_content

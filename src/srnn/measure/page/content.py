@@ -20,7 +20,6 @@ from ..energy.subjects import compare_energy
 from .samples import kind_of, take_samples
 
 SAMPLES = 6
-HISTOGRAM_BINS = 24
 MOST_PAIRS = 8
 """Most channels of a signal whose rises and falls have a track each; with more, all inputs share one."""
 
@@ -53,15 +52,14 @@ def report_content(
     task = trained.task
     default = ["lstm"] if trained.recipe.network.model == "srnn" else []
     names = default if baselines is None else list(baselines)
-    others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
-    for name in names:
-        if name not in (*others, *BASELINES):
+    untrained = [name for name in names if name in BASELINES]
+    others = [name for name in names if name not in BASELINES]
+    for name in others:
+        if not Path(name).is_dir():
             raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
     analysis = analyse(trained, split, data_dir=data_dir, initial=trained.untrained(), options=options)
-    energy = compare_energy(
-        [folder, *others], [name for name in names if name not in others], split=split, data=data, data_dir=data_dir
-    )
-    shown = [*short_names([folder, *map(Path, others)]), *(name for name in names if name not in others)]
+    energy = compare_energy([folder, *others], untrained, split=split, data=data, data_dir=data_dir)
+    shown = [*short_names([folder, *map(Path, others)]), *untrained]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
         report["name"] = row["name"] = name
     history: dict[str, Any] = {"epochs": [], "events": [], "best_epoch": None, "result": trained.about.get("result")}
@@ -71,9 +69,8 @@ def report_content(
     policy = analysis.exit.policy if analysis.exit is not None and analysis.exit.policy.confidence is not None else None
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
-        watched = take_samples(
-            trained, Sequences(task, split, data_dir), samples, activity=analysis.activity, policy=policy,
-        )  # fmt: skip
+        sequences = Sequences(task, split, data_dir)
+        watched = take_samples(trained, sequences, samples, activity=analysis.activity, policy=policy)
     return plain(
         {
             "kind": "report",
@@ -82,9 +79,7 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "histograms": [
-                {"name": one.name, **one.histogram(HISTOGRAM_BINS)._asdict()} for one in analysis.time_constants
-            ],
+            "histograms": [{"name": one.name, **one.histogram()._asdict()} for one in analysis.time_constants],
             "training": history,
             "energy": energy,
             "samples": watched,

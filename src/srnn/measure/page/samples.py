@@ -1,10 +1,19 @@
 """Real sequences of a split, step by step: the input, the activity of the neurons, the probabilities of the classes.
 
-They are spread evenly over the split, ordered by class if sequences have one, whatever the network's accuracy on them.
+They are spread evenly over the split, ordered by class if sequences have one, whatever the network's accuracy on them. Arrays are
+packed for JSON as a type, a shape, and the bytes as base64, which ``assets/base.js`` reads back:
+
+    {"type": "bits", "shape": [T, N], "data": "..."}                      0 or 1, eight to a byte, the first in the lowest bit
+    {"type": "int16", "shape": [T], "data": "..."}                        class numbers, little-endian, -1 for none
+    {"type": "levels", "shape": [T, N], "low": a, "high": b, "data": ""}  a + (b - a) * byte / 255
+    {"type": "fine", "shape": [T, N], "low": a, "high": b, "data": ""}    as "levels", with two bytes, little-endian, and 65535
+
+Levels are for plots only. Every number printed on a page is a number in the JSON.
 """
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import numpy as np
@@ -21,7 +30,6 @@ from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
 from ..analysis.scores import confidences, softmax
-from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
@@ -33,6 +41,7 @@ WATCHED = 3
 """Number of neurons of each hidden layer whose membrane potential is shown."""
 
 Array = npt.NDArray[Any]
+Packed = dict[str, Any]
 
 
 def take_samples(
@@ -43,7 +52,7 @@ def take_samples(
     activity: Activity | None = None,
     policy: ExitPolicy | None = None,
 ) -> dict[str, Any]:
-    """The content of the page's player: ``watched`` neurons of each hidden layer, and the ``sequences``.
+    """The content of the page's player: ``watched`` neurons of each hidden layer, and ``count`` ``sequences``, at least 1.
 
     Args:
         activity: rates on the split, which choose the neurons: the most active, the median, and the least active that fires.
@@ -51,8 +60,6 @@ def take_samples(
     """
     network, loss = trained.network, trained.loss
     indices = evenly_spread(sequences.y, count)
-    if not len(indices):
-        return {"watched": [], "substeps": network.substeps, "sequences": []}
     batch = sequences.take(indices)
     x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
     ((_, result),) = run_batches(network, [batch], seed=trained.seed, record=_traces(network))
@@ -175,3 +182,31 @@ def _input(x: Array) -> dict[str, Any]:
             return {"kind": "lines", "values": [pack_levels(channel) for channel in x.T]}
         return {"kind": "analog", "values": pack_levels(x)}
     return {"kind": "events", "values": pack_bits(x > 0), "negative": pack_bits(x < 0) if (x < 0).any() else None}
+
+
+def pack_bits(values: Array) -> Packed:
+    """Pack an array of any shape as bits: whether each value is not 0."""
+    return _packed("bits", values.shape, np.packbits(np.asarray(values).ravel() != 0, bitorder="little"))
+
+
+def pack_numbers(values: Array) -> Packed:
+    """Pack integers from -32768 to 32767."""
+    return _packed("int16", values.shape, np.asarray(values).astype("<i2"))
+
+
+def pack_levels(values: Array, fine: bool = False) -> Packed:
+    """Pack real numbers, rounded to 256 levels from min to max; ``fine``: to 65,536. Values that are not finite become 0."""
+    x = np.nan_to_num(np.asarray(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+    top, dtype = (65535, "<u2") if fine else (255, "u1")
+    scaled = np.rint((x - low) / (high - low) * top) if high > low else np.zeros(x.shape)
+    return _packed("fine" if fine else "levels", x.shape, scaled.astype(dtype)) | {"low": low, "high": high}
+
+
+def pack_activity(values: Array) -> Packed:
+    """Pack as bits if all values are 0 or 1, else as levels."""
+    return pack_bits(values) if bool(((values == 0) | (values == 1)).all()) else pack_levels(values)
+
+
+def _packed(kind: str, shape: tuple[int, ...], data: Array) -> Packed:
+    return {"type": kind, "shape": list(shape), "data": base64.b64encode(data.tobytes()).decode("ascii")}

@@ -75,7 +75,7 @@ function seconds(value) {
 /** Steps, and the time they last where they are in time. */
 const inTime = (steps, stepMs) => stepMs == null ? "" : steps * stepMs >= 10000 ? short(steps * stepMs / 1000) + " s" : short(steps * stepMs) + " ms";
 
-// ---- packed arrays (packing.py): {shape, get(row, column)} ------------------------------------------------------------------------
+// ---- packed arrays (samples.py): {shape, get(row, column)} ------------------------------------------------------------------------
 
 function unpack(packed) {
   const text = atob(packed.data), bytes = Uint8Array.from(text, c => c.charCodeAt(0));

@@ -35,7 +35,7 @@ function curvesSection() {
   section("curves", "Curves", null, el("div", { class: "columns" }, [
     training("accuracy", "Validation accuracy over training", { text: share }), sameLoss && training("loss", "Validation loss over training", {}),
     labelled.length && overTime("Accuracy over time, labelled steps", "of all labelled steps so far, from the first at which labels differ", labelled),
-    anytime.length && overTime(labelled.length ? "Accuracy over time, all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: its beginning may be meaningless` : TASK.per_step ? "of all steps so far" : "if the signal ended there", anytime),
+    anytime.length && overTime(labelled.length ? "Accuracy over time, all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: the curve's beginning may be meaningless` : TASK.per_step ? "of all steps so far" : "if the signal ended there", anytime),
     exits.length && plot({ title: "Early exit: accuracy against time", x: { label: "mean steps read" }, y: { label: "accuracy", max: 1, text: share }, series: exits, height: 260, legend: true }),
   ].filter(Boolean)));
 }

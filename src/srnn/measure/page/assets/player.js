@@ -29,7 +29,7 @@ function player(samples) {
     shown = makeTracks(state.sample, watched, substeps);
     tracks.replaceChildren(...shown.map(track => track.element));
     note.replaceChildren(one.shown < one.steps ? `The first ${whole(one.shown)} of ${whole(one.steps)} steps are shown, to keep this page small. ` : "",
-      one.exit ? `Early exit: it would decide for ${CLASSES[one.exit.class]} after step ${one.exit.steps}. ` : "");
+      one.exit ? `Early exit: the network would decide for ${CLASSES[one.exit.class]} after step ${one.exit.steps}. ` : "");
     redraw();
   }
 

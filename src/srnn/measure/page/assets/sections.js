@@ -119,7 +119,7 @@ function waves() {
   }
   section("waves", "Delineation", `Borders of the heart's waves, found within ${short(found.tolerance_ms)} ms of the cardiologist's. Errors are predicted minus true: late is positive.`,
     table("Waves and their borders", ["", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
-    el("p", { class: "note" }, "ppv: fraction of the predicted ones that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
+    el("p", { class: "note" }, "ppv: fraction of the predictions that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
 }
 
 function activity() {
@@ -158,9 +158,9 @@ function energySection() {
   show(periods[0]);
   section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
     periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
-    Object.keys(found.break_even).length ? el("div", { class: "below" }, table("Break-even: spikes per neuron and step above which these of its size cost less; above 1: never", ["network", ...models.map(m => MODELS[m])],
+    Object.keys(found.break_even).length ? el("div", { class: "below" }, table("Break-even: spikes per neuron and step above which these networks of its size cost less; above 1: never", ["network", ...models.map(m => MODELS[m])],
       Object.entries(found.break_even).map(([name, rates]) => [name, ...models.map(m => ({ key: `energy.break_even.${name}.${m}`, text: short(rates[m]) }))]))) : null,
-    el("p", { class: "note" }, `Paper's rules: 3.1 pJ per multiplication, 0.1 pJ per addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at the same prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are relative to ${networks[0].name}. None includes the sensor, the encoder and control.`));
+    el("p", { class: "note" }, `Paper's rules: 3.1 pJ per multiplication, 0.1 pJ per addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at the same prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are relative to ${networks[0].name}. None of them includes the sensor, the encoder or control.`));
 }
 
 function trainingSection() {
