@@ -60,12 +60,7 @@ def describe(source: Path, speaker: str = "") -> Description:
         x, rate, names = read_recording(items[0].path)
         return about._replace(channels=x.shape[1], rate=rate, names=names)
     with _open(source) as content:
-        classes, y = _labels(source, content)
-        return _describe(source, content, _x(source, content), classes, y)
-
-
-def _describe(source: Path, content: Any, x: Any, classes: tuple[str, ...], y: npt.NDArray[np.int64]) -> Description:
-    return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), read_rate(source, content), "split" in content)
+        return _parts(source, content)[0]
 
 
 def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None) -> Split:
@@ -153,9 +148,8 @@ def load_file(
     ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
     """
     with _open(source) as content:
-        x, (classes, y) = _x(source, content), _labels(source, content)
-        about = _describe(source, content, x, classes, y)
-        count, steps, channels = x.shape
+        about, x, y = _parts(source, content)
+        classes, (count, steps, channels) = about.class_names, x.shape
         optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
         for key, values in {"y": y, **optional}.items():
             if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
@@ -219,14 +213,15 @@ def _open(source: Path) -> Iterator[Any]:
         yield content
 
 
-def _x(source: Path, content: Any) -> Any:
-    """The inputs, (N, T, C) numbers: an array, or an HDF5 dataset in its place."""
-    x = content["x"]
+def _parts(source: Path, content: Any) -> tuple[Description, Any, npt.NDArray[np.int64]]:
+    """What a file contains; x, (N, T, C) numbers, an array or an HDF5 dataset in its place; and y, as ``_labels`` gives it."""
+    (classes, y), x = _labels(source, content), content["x"]
     if x.ndim != 3:
         raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
     if x.dtype.kind not in "iufb":
         raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
-    return x
+    rate = read_rate(source, content)
+    return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content), x, y
 
 
 def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:

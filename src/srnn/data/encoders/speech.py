@@ -70,7 +70,7 @@ class SpeechFeatures:
     """How many derivatives over time follow the features, 0 to 4."""
     normalise: Normalisation = "clip"
     high_hz: float | None = LogMel.high
-    """Upper end of the highest band of log_mel; the published network hears up to 4 kHz. None: half of ``rate``."""
+    """Upper end of the highest band of log_mel; the published network uses sound up to 4 kHz. None: half of ``rate``."""
 
     def __post_init__(self) -> None:
         check_choice("features", self.kind, get_args(FeatureKind))

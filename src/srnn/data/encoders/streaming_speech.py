@@ -82,7 +82,7 @@ class LogMelStream(StreamEncoder):
 
     @property
     def state(self) -> State:
-        # The count only detects short sound; it must not grow for ever.
+        # The count only detects short sound; it must not grow forever.
         return {"sound": self._sound.copy(), "count": np.array(min(self._count, self._minimum), np.int64),
                 "started": np.array(int(self._started), np.int64)}  # fmt: skip
 

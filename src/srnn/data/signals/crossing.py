@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_positive, check_whole, is_number, require
+from ...text import counted
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import CrossingStream, RunningCrossingStream
@@ -161,7 +162,7 @@ class CrossingPath(SignalPath):
         deviations = tuple(float(value) for value in std)
         if len(deviations) != self.channels:
             raise SrnnError(
-                f"The encoder needs {self.channels} standard deviations, one per channel, not {len(deviations)}."
+                f"The encoder needs {counted(self.channels, 'standard deviation')}, one per channel, not {len(deviations)}."
             )
         if not all(math.isfinite(value) and value > 0 for value in deviations):
             raise SrnnError(f"Standard deviations must be positive numbers, not {deviations}.")
