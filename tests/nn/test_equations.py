@@ -203,7 +203,7 @@ def test_a_debugger_goes_on_after_a_record() -> None:
     [
         (lambda a, b, c: (a * (1.0 - (b > 0.0)), c), "the opposite comparison instead of 1 -"),
         (lambda a, b, c: (a + 0.1 * (b > 0.0), c), "a coefficient instead of a number"),
-        (lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c), "one factor after the other for two"),
+        (lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c), "multiply by two comparisons one after the other"),
         (lambda a, b, c: (a / (b > 0.0), c), "may only multiply"),
         (lambda a, b, c: (a > 0.0, c), "may only multiply"),
     ],
@@ -217,7 +217,7 @@ def test_a_comparison_only_chooses(step: Any, why: str) -> None:
 def test_a_step_that_draws_noise_is_refused() -> None:
     """The reference drew anew at every step; what was recorded took the first number for a constant."""
     rng = np.random.default_rng(0)
-    with pytest.raises(SrnnError, match="something else each time"):
+    with pytest.raises(SrnnError, match="something different each time"):
         equations(_model(lambda a, b, c: (a + b + rng.normal(), c)))
 
 

@@ -324,7 +324,7 @@ def test_what_a_parametrization_computes_is_not_folded_until_it_is_permanent(nam
     register_parametrization(net.layers[0], name, torch.nn.Softsign())
     net(x)[0].sum().backward()
     net.eval()
-    with pytest.raises(SrnnError, match="make it permanent first"):
+    with pytest.raises(SrnnError, match="make them permanent first"):
         net.fold()
     remove_parametrizations(net.layers[0], name)
     assert torch.equal(net.fold()(x)[0], net(x)[0])

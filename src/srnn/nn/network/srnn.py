@@ -285,7 +285,7 @@ class SRNN(nn.Module):
         normed = [layer for layer in self.modules() if isinstance(layer, Layer) and layer.norm is not None]
         if not all(isinstance(part, nn.Parameter | None) for one in normed for part in (one.weight_in, one.bias)):
             raise SrnnError(
-                "A norm cannot be folded into weights that weight_norm, pruning or another parametrization computes; make that "
+                "A norm cannot be folded into weights that weight_norm, pruning or another parametrization computes; make them "
                 "permanent first (torch.nn.utils)."
             )
         folded = copied(self)
