@@ -348,7 +348,7 @@ def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream(value: 
     session.push(x[:20])
     bad = x[20:].copy()
     bad[3, 1] = value
-    with pytest.raises(SrnnError, match="Sample 23 is not finite in channel 1"):
+    with pytest.raises(SrnnError, match=r"Sample 23 is not finite in channel 1 \(counted from 0\)"):
         session.push(bad)
     session.push(x[20:])
     assert session.save() == whole.save()

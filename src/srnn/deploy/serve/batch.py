@@ -104,7 +104,7 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     parts.append(session.decide_last(np.concatenate([session.encoder.flush(), late])))
     decisions = Decisions(*(column[decoder.lag :] for column in Decisions.joined(parts)))
     if not len(decisions.steps):
-        raise SrnnError("A sequence is too short: it gives no step.")
+        raise SrnnError("A sequence is too short: it yields no steps.")
     believed = decoder.probabilities(decisions.scores[-1:])[0]
     number = int(decisions.winners[-1])
     answer: dict[str, Any] = {

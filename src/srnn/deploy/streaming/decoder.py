@@ -211,7 +211,7 @@ class Session:
                 raise
             row, channel = wrong[0].tolist()
             raise SrnnError(
-                f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
+                f"Sample {self.samples + row} is not finite in channel {channel} (counted from 0); repair or drop it."
             ) from error
         if not np.isfinite(steps).all():  # finite samples become such only by a scale, which keeps no state
             raise SrnnError("The samples are too large to be encoded: the network's inputs are not finite.")
