@@ -35,7 +35,7 @@ def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, dec
     if learn is None:
         return
     if learn not in get_args(Learn):
-        raise SrnnError(f"In C 'readout' can learn, or 'e-prop' (the readout and one hidden layer), not {learn!r}.")
+        raise SrnnError(f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}.")
     if format != "float32":
         raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
     if learn == "e-prop" and len(network.layers) != 2:
