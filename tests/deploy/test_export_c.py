@@ -257,7 +257,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         ((broken, out), "not finite"),
         ((network(), out, "2fast"), "C identifiers"),
         ((network(), out, "while"), "a keyword of C"),
-        ((network(), out, "net", "int4"), "float32 and int8"),
+        ((network(), out, "net", "int4"), "must be float32 or int8, not 'int4'"),
         ((network("relu"), out, "net", "int8"), "float32"),
         ((torch.nn.Linear(2, 2), out), "SRNN"),
     ]

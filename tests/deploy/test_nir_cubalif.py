@@ -226,7 +226,7 @@ def test_a_membrane_that_is_read_and_a_step_without_tau() -> None:
     ("settings", "hint"),
     [
         ({"reset_kind": "zero"}, "reset_kind cannot be 'zero'. There are: hard, soft."),
-        ({"threshold": "1"}, "open, not threshold"),
+        ({"threshold": "1"}, "leaves open reset_kind, reset_step, synapse_step, but not threshold"),
     ],
 )
 def test_what_nir_does_not_leave_open(settings: dict[str, str], hint: str) -> None:

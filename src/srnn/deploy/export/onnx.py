@@ -67,7 +67,7 @@ def to_model(
 
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
     """
-    onnx = need("onnx", "This", "onnx")
+    onnx = need("onnx", "An ONNX model", "onnx")
     from onnx import helper
 
     from ..._version import __version__
@@ -140,7 +140,7 @@ def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
 
 def start(model: ModelProto) -> Any:
     """An onnxruntime session of one thread. SrnnError without the extra ``onnx``."""
-    onnxruntime = need("onnxruntime", "This", "onnx")
+    onnxruntime = need("onnxruntime", "Running an ONNX model", "onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -79,20 +79,14 @@ class DecisionPlan:
         loss, sizes = self.rule.loss, {"ram_bytes": self.ram_bytes, "flash_bytes": self.flash_bytes}
         return {"loss": loss.name, "start": loss.start, "classes": list(self.rule.classes), **sizes}
 
-    def words(self) -> str:
-        """The rule in a sentence."""
-        start = self.rule.loss.start
-        over = " over all of its steps"
-        if start:
-            over = f" over its steps from number {start} on, counted from 0 (before that, each step alone)"
-        return _RULES[self.rule.loss.scoring].format(over=over)
-
     def header(self) -> list[str]:
         """Lines of NAME.h."""
-        name, upper = self.name, self.name.upper()
+        name, upper, loss, over = self.name, self.name.upper(), self.rule.loss, " over all of its steps"
+        if loss.start:
+            over = f" over its steps from number {loss.start} on, counted from 0 (before that, each step alone)"
         lines = [
-            f"/* The decision: which class it is, by the loss that the network was trained with ({self.rule.loss.name}).",
-            f" * {self.words()}",
+            f"/* The decision: which class it is, by the loss that the network was trained with ({loss.name}).",
+            f" * {_RULES[loss.scoring].format(over=over)}",
             " *",
             f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
             f" *     {name}_step(&state, input, scores);                 each step",

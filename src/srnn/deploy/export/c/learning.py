@@ -35,7 +35,7 @@ def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, dec
     if learn is None:
         return
     if learn not in get_args(Learn):
-        raise SrnnError(f"In C 'readout' can learn, or 'e-prop' (the readout and one hidden layer), not {learn!r}.")
+        raise SrnnError(f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}.")
     if format != "float32":
         raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
     if learn == "e-prop" and len(network.layers) != 2:
@@ -228,7 +228,7 @@ class Learning:
 
     def _learn(self) -> str:
         """A label."""
-        name, readout, outputs = self.name, self.readout, self.readout.size
+        name, readout, outputs, hidden = self.name, self.readout, self.readout.size, self.layers[:-1]
         mean, smoothing = self.loss.name == "ce_mean", self.loss.label_smoothing
         each = f"    for (c = 0; c < {outputs}; c++)"
         score = "traces->scores[c] / count" if mean else "traces->scores[c]"
@@ -237,10 +237,12 @@ class Learning:
             waits = f"traces->position <= {self.loss.start}ul"
         target = f"(c == label ? {number(1 - smoothing + smoothing / outputs, 'float')} : {number(smoothing / outputs, 'float')})"
         lines = [
+            *(f"    float signal[{layer.size}];" for layer in hidden),
             f"    float error[{outputs}], most = -FLT_MAX, total = 0.0f;",
             *(["    const float count = traces->learnt > 0 ? (float)traces->learnt : 1.0f;"] if mean else []),
-            f"    int c, {'h, ' if len(self.layers) > 1 else ''}j;",
+            f"    int c, {'h, ' if hidden else ''}j;",
             "",
+            *([] if hidden else ["    (void)parameters;"]),
             f"    if (label < 0 || label >= {outputs} || {waits})",
             "        return;",
             each,
@@ -252,32 +254,28 @@ class Learning:
             each,
             f"        error[c] = {'(' if mean else ''}error[c] / total - {target}{') / count' if mean else ''};",
         ]
+        for layer in hidden:
+            column = readout.slope(readout.rows[-1], "current").replace("[h]", "[c]")
+            lines += [
+                f"    for (h = 0; h < {layer.size}; h++) {{",
+                "        signal[h] = 0.0f;",
+                f"    {each}",
+                f"            signal[h] += error[c] * {column} * parameters->readout[h * {outputs} + c];",
+                "    }",
+            ]
         for layer in self.layers:
-            signal, width = ("error", outputs) if layer is readout else ("signal", layer.size)
-            if layer is not readout:
-                column = readout.slope(readout.rows[-1], "current").replace("[h]", "[c]")
-                lines.insert(0, f"    float signal[{width}];")
-                lines += [
-                    f"    for (h = 0; h < {width}; h++) {{",
-                    "        signal[h] = 0.0f;",
-                    f"    {each}",
-                    f"            signal[h] += error[c] * {column} * parameters->readout[h * {outputs} + c];",
-                    "    }",
-                ]
-            index = "c" if layer is readout else "h"
-            place = f"j * {width} + {index}"
+            signal, index = ("error", "c") if layer is readout else ("signal", "h")
+            place = f"j * {layer.size} + {index}"
             total = f"traces->{layer.name}_sum[{place}]"
             added = f"{total} *= {signal}[{index}];"
             if not self.summed:
                 added = f"{total} += {signal}[{index}] * traces->{layer.output}[{place}];"
             lines += [
-                f"    for (j = 0; j < {layer.count // width}; j++)",
-                f"        for ({index} = 0; {index} < {width}; {index}++)",
+                f"    for (j = 0; j < {layer.count // layer.size}; j++)",
+                f"        for ({index} = 0; {index} < {layer.size}; {index}++)",
                 f"            {added}",
             ]
         lines.append("    traces->told = 1;" if self.summed else "    traces->learnt++;")
-        if len(self.layers) == 1:
-            lines.insert(lines.index("") + 1, "    (void)parameters;")
         return (
             f"void {name}_learn(const {name}_parameters *parameters, {name}_traces *traces, int label)\n{{\n"
             + "\n".join([*lines, "}", ""])

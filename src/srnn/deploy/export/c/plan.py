@@ -171,17 +171,12 @@ def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
     Each of its layers has 4 gates with one bias (biases: 4 bytes each); it keeps a cell and an output for each unit, and needs
     room for the gates of its largest layer.
     """
-    weights = biases = state = widest = 0
-    for layer in network.layers[:-1]:
-        weights += 4 * layer.size * (layer.inputs + layer.size)
-        biases += 4 * layer.size
-        state += 2 * layer.size
-        widest = max(widest, 4 * layer.size)
-    readout = network.layers[-1]
-    weights, biases = weights + readout.size * readout.inputs, biases + readout.size
+    *hidden, readout = network.layers
+    units = sum(layer.size for layer in hidden)
+    weights = sum(4 * layer.size * (layer.inputs + layer.size) for layer in hidden) + readout.size * readout.inputs
     return {
-        "flash_bytes": weights * weight_bytes + biases * 4,
-        "ram_bytes": 4 * (state + widest),
+        "flash_bytes": weights * weight_bytes + 4 * (4 * units + readout.size),
+        "ram_bytes": 4 * (2 * units + 4 * max((layer.size for layer in hidden), default=0)),
         "multiply_adds_per_step": weights,
     }
 

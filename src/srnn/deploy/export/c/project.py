@@ -109,10 +109,9 @@ def one_comment(about: str) -> str:
 
 def describe(network: FrozenNetwork) -> str:
     """The architecture in a few words: 4 - 36 alif, recurrent - 6 integrator."""
-    parts = [str(network.inputs)]
-    for layer in network.layers:
-        parts.append(f"{layer.size} {layer.neuron.name}" + (", recurrent" if layer.weight_rec is not None else ""))
-    return " - ".join(parts)
+    recurrent = ["" if layer.weight_rec is None else ", recurrent" for layer in network.layers]
+    parts = [f"{layer.size} {layer.neuron.name}{how}" for layer, how in zip(network.layers, recurrent, strict=True)]
+    return " - ".join([str(network.inputs), *parts])
 
 
 def check_out(out: Path) -> None:
