@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from srnn.deploy.streaming import Decoder
     from support.serving import Service
+
+# The same examples in every run, on a machine however slow.
+hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("deterministic")
 
 
 def _data_dir() -> Path:

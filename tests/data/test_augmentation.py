@@ -36,7 +36,7 @@ def events(rng: np.random.Generator, batch: int = 4, steps: int = 20, channels: 
     return torch.from_numpy((rng.random((batch, steps, channels)) < 0.2).astype(np.float32))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 5), st.floats(0, 0.5), st.integers(0, 3), st.floats(0, 0.9), st.booleans())
 def test_events_stay_events_and_padding_stays_empty(seed, shift, stretch, aside, drop, packed):
     rng = np.random.default_rng(seed)

@@ -137,7 +137,7 @@ def meddis(v: np.ndarray, dt: float) -> np.ndarray:
 @given(
     seed=st.integers(0, 1000), loudness=st.sampled_from([0.0, 1.0, 30.0, 1e3, 1e6]), rate=st.sampled_from([4e3, 24e3])
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_hair_cell_is_its_equations(seed: int, loudness: float, rate: float) -> None:
     v = np.random.default_rng(seed).normal(size=(200, 3)) * loudness
     restated = np.stack([meddis(column, 1 / rate) for column in v.T], axis=1)

@@ -270,7 +270,7 @@ def test_a_folder_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> 
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_damaged_file_never_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -394,7 +394,7 @@ def test_labels_of_very_many_digits_are_in_order(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_groups_are_whole_and_the_order_does_not_matter(groups: list[str], validation: float, test: float) -> None:
     split = split_by_group(groups, validation, test)
     assert set(split) == set(groups) and set(split.values()) == set(SPLITS)

@@ -125,7 +125,7 @@ def test_the_training_file_alone_has_no_test_split(good: Path) -> None:
     fraction=st.floats(0.001, 0.999),
     blocks=st.integers(1, 8),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_validation_blocks_never_cut_a_record(counts: list[int], fraction: float, blocks: int) -> None:
     records = np.repeat(np.arange(len(counts)), counts)
     if len(counts) < 2 * blocks:

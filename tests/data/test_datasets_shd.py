@@ -79,7 +79,7 @@ def binned(binning: EventBinning, times: np.ndarray, units: np.ndarray) -> np.nd
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float16, np.float32, np.float64]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_binning_is_the_authors(seed: int, dtype: type) -> None:
     times, units = random_events(np.random.default_rng(seed), dtype)
     np.testing.assert_array_equal(binned(EventBinning(), times, units), as_the_authors_did(times, units))

@@ -31,7 +31,7 @@ def raster(shape: tuple[int, int, int], rate: float, seed: int = 0) -> np.ndarra
     st.sampled_from([0.0, 0.001, 0.02, 0.5, 1.0]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_bits_are_those_of_the_dense_array(shape: tuple[int, int, int], rate: float, seed: int) -> None:
     x = raster(shape, rate, seed)
     sparse = SpikeArray.from_dense(x)
@@ -122,7 +122,7 @@ def test_what_is_no_spikes_is_refused(x: np.ndarray) -> None:
 
 
 @given(st.integers(0, 4), st.integers(1, 20), st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_are_the_encoders(n: int, steps: int, width: int) -> None:
     width = min(width, steps)
     signals = np.random.default_rng(0).integers(0, 256, (n, steps), dtype=np.uint8)

@@ -60,7 +60,7 @@ def test_unsigned_integers_do_not_wrap_around() -> None:
     down=st.sampled_from([0.25, 0.5, 1.0]),
     cuts=st.lists(st.integers(0, 40), max_size=5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_blocks_equal_the_whole_and_both_equal_the_definition(
     rule: str, seed: int, steps: int, up: float, down: float, cuts: list[int]
 ) -> None:
@@ -144,7 +144,7 @@ def test_sliding_window_orders_time_before_channel() -> None:
 
 
 @given(n=st.integers(0, 3), steps=st.integers(1, 12), channels=st.integers(1, 3), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sliding_window_is_its_definition(n: int, steps: int, channels: int, data: st.DataObject) -> None:
     width = data.draw(st.integers(1, steps))
     x = np.random.default_rng(0).random((n, steps, channels)).astype(np.float32)

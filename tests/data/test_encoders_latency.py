@@ -19,7 +19,7 @@ INTENSITIES = arrays.arrays(
 
 
 @given(x=INTENSITIES, steps=st.integers(1, 20), seed=st.integers(0, 2**63), max_rate=st.floats(0.01, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rate_coding_has_the_shape_and_depends_on_the_seed_alone(
     x: np.ndarray, steps: int, seed: int, max_rate: float
 ) -> None:
@@ -47,7 +47,7 @@ def test_spikes_are_independent_in_time_and_between_channels() -> None:
 
 
 @given(cut=st.integers(0, 30), seed=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_blocks_with_one_generator_equal_the_whole(cut: int, seed: int) -> None:
     x = np.random.default_rng(seed).random((2, 30, 3))
     whole = rate_coding(x, None, seed)
@@ -63,7 +63,7 @@ def test_a_held_intensity_is_a_constant_signal() -> None:
 
 
 @given(x=INTENSITIES, steps=st.integers(1, 30), threshold=st.floats(0.01, 0.9), tau=st.floats(0.1, 100))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @pytest.mark.parametrize("rule", ["linear", "logarithmic"])
 def test_latency_coding_spikes_at_most_once_and_sooner_for_more(
     rule: str, x: np.ndarray, steps: int, threshold: float, tau: float

@@ -122,7 +122,7 @@ def test_no_training_sound_has_no_statistics() -> None:
 
 
 @given(st.floats(0.001, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_level_clip_does_not_hear_loudness(loud: float) -> None:
     np.testing.assert_allclose(LogMel()(CHIRP * loud), LogMel()(CHIRP), atol=1e-5)
 

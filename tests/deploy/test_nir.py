@@ -128,7 +128,7 @@ def test_scaled_weights(scaling: Any, tmp_path: Path) -> None:
     assert np.allclose(node.r, 1.0 if scaling == "one" else node.tau / 1e-3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     steps=st.floats(1.01, 1e5), dt=st.floats(1e-6, 1.0), own=st.sampled_from(["euler", "exact"]),
     reader=st.sampled_from(["euler", "exact"]),

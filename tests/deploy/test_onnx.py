@@ -119,7 +119,7 @@ def test_delays(delays: str, substeps: int, form: exported.Form) -> None:
     assert exported.greatest_difference(exported.to_model(net, form), net, make_input()) < 1e-5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     data=st.data(),
     layers=st.integers(0, 3),

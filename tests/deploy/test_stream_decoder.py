@@ -27,7 +27,7 @@ from support.runs import DIGITS, SPOKEN, make_run
 from support.streams import decoder, network
 from support.tiny import TinyStepTask, TinyTask
 
-QUICK = settings(max_examples=12, deadline=None)
+QUICK = settings(max_examples=12)
 CUTS = st.lists(st.floats(0, 1), max_size=5)
 SUMMED = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
 

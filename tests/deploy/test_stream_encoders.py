@@ -23,7 +23,7 @@ from srnn.data.signals import CrossingPath
 from srnn.errors import SrnnError
 from support.streams import streamed
 
-QUICK = settings(max_examples=25, deadline=None)
+QUICK = settings(max_examples=25)
 CUTS = st.lists(st.floats(0, 1), max_size=6)
 FEATURES = SpeechFeatures(rate=8000, normalise="training")
 

@@ -27,7 +27,7 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
     "bhrf": SPIKING["bhrf"],
     "cubalif hard": {"name": "cubalif", "reset_kind": "hard", "reset_step": "next", "synapse_step": "next"},
 }
-QUICK = settings(max_examples=20, deadline=None)
+QUICK = settings(max_examples=20)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_substeps(hidden: list[int]) -> None:
     assert all(torch.equal(a.s, b.s) for a, b in zip(stream.state[:-1], end[:-1], strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6), inputs=st.integers(1, 8), hidden=st.lists(st.integers(1, 20), max_size=3),
     neuron=st.sampled_from([*NEURONS]), readout=st.sampled_from(["integrator", "relu"]), substeps=st.integers(1, 4),

@@ -48,7 +48,7 @@ def rendered(lines: str) -> list[tuple[str, str]]:
     return found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @example("__0__", "a__0__ _b_")
 @given(TEXTS, TEXTS)
 def test_in_markdown_text_of_others_is_text(first: str, second: str) -> None:
@@ -63,7 +63,7 @@ def test_in_markdown_text_of_others_is_text(first: str, second: str) -> None:
     assert "".join(shown.split()) == "".join(f"{one_line(first)}{one_line(second)}".split())
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_a_paragraph_of_others_is_a_paragraph(text: str) -> None:
     kinds = [kind for kind, _ in rendered(f"# {markdown(text)}\n\n{markdown(text)}\n")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn.cli.show_analysis import show_analysis
@@ -58,7 +58,6 @@ def test_without_a_change_nothing_is_known() -> None:
     assert all((point.reached, point.mean_steps, point.right) == (None, None, None) for point in found.points)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_against_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -42,7 +42,7 @@ POLICIES = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(POLICIES, st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12), st.integers(1, 5), st.booleans())
 def test_step_by_step_equals_at_once(
     policy: ExitPolicy, seed: int, batch: int, steps: int, classes: int, cut: bool
@@ -64,7 +64,7 @@ def test_step_by_step_equals_at_once(
     assert ExitPolicy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(PREFIX_LOSSES), st.integers(0, 9), st.integers(0, 10**6))
 def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int) -> None:
     x = outputs(seed, loss, (3, 8, 4))

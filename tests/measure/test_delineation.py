@@ -190,7 +190,7 @@ def test_the_nearest_waves_are_paired() -> None:
     assert (early["onset"]["found"], early["offset"]["found"]) == (1, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**9), st.integers(1, 60))
 def test_counts_are_consistent(seed: int, steps: int) -> None:
     rng = np.random.default_rng(seed)

@@ -32,7 +32,7 @@ from support.energies import ANALOG, SPIKES, small, spiking
 # By hand
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     inputs=st.integers(1, 6),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -65,7 +65,6 @@ def test_class_numbers_come_back(values: np.ndarray) -> None:
     assert np.array_equal(unpack(pack_numbers(values)), values)
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float64, (3, 4), elements=st.floats(-1e6, 1e6)), st.booleans())
 def test_levels_come_back_to_half_a_level(values: np.ndarray, fine: bool) -> None:
     found, spread = unpack(pack_levels(values, fine)), values.max() - values.min()

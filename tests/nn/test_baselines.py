@@ -47,7 +47,7 @@ def _stacked(own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     cell=st.sampled_from(CELLS),
     bidirectional=st.booleans(),
@@ -80,7 +80,7 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(
                 torch.testing.assert_close(a[row], b[0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     cell=st.sampled_from(CELLS),
     bidirectional=st.booleans(),

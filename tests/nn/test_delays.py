@@ -119,7 +119,7 @@ def test_a_delay_of_no_step_is_no_delay() -> None:
             assert torch.equal(layer(backend)(x).output, layer(backend, delays={"recurrent": 0, "input": 0})(x).output)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     channels=st.sampled_from([1, 3, 64, 70]), longest=st.sampled_from([0, 1, 5, 30]), steps=st.integers(0, 20),
     padded=st.booleans(), seed=st.integers(0, 99),

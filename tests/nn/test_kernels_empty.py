@@ -38,7 +38,7 @@ def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | N
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("neuron", NEURONS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     shape=EMPTY, inputs=st.sampled_from([1, 8, 9, 70]), sizes=st.lists(st.sampled_from([1, 17]), max_size=2),
     recurrent=st.booleans(), bidirectional=st.booleans(), substeps=st.sampled_from([1, 3]), double=st.booleans(),

@@ -57,7 +57,7 @@ def leaves(state) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     neuron=st.sampled_from(NEURONS),
     readout=st.sampled_from(READOUTS),
@@ -85,7 +85,7 @@ def test_cut_sequence_equals_the_whole(backend, neuron, readout, steps, cuts, se
 
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     neuron=st.sampled_from(NEURONS),
     readout=st.sampled_from(READOUTS),

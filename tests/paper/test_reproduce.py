@@ -266,7 +266,7 @@ class TestEvidence:
         with pytest.raises(SrnnError, match=r"summary\.json"):
             gather(results)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.text(),

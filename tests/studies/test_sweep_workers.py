@@ -356,7 +356,7 @@ def test_a_worker_that_is_ended_gives_its_unit_back(name: str, tmp_path: Path, m
     assert states_of(queue) == ["waiting"] and not any("died" in trial.user_attrs for trial in queue.study.trials)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.tuples(st.sampled_from(["claim", "die", "release", "complete", "fill", "double"]), st.integers(0, 2)),
                 max_size=25))  # fmt: skip
 def test_whatever_happens_every_unit_is_done_exactly_once(

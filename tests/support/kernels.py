@@ -142,7 +142,7 @@ SHAPES = {
     "output": st.sampled_from(["emission", "membrane"]), "recompute": st.booleans(),
     "longest": st.sampled_from([None, None, 0, 1, 7, 80]), "spread": st.booleans(),
 }  # fmt: skip
-RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RANDOM = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def not_understood(monkeypatch: pytest.MonkeyPatch) -> Neuron:

@@ -112,7 +112,7 @@ def test_every_cut_is_refused(good: tuple[Path, bytes, dict[str, torch.Tensor]])
             read_checkpoint(good[0])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_refused_or_harmless(
     good: tuple[Path, bytes, dict[str, torch.Tensor]], where: float, bit: int
@@ -122,7 +122,7 @@ def test_a_flipped_bit_is_refused_or_harmless(
     _error_or_right(bytes(content), good)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200), keep=st.integers(0, 120))
 def test_garbage_is_refused_or_harmless(
     good: tuple[Path, bytes, dict[str, torch.Tensor]], data: bytes, keep: int

@@ -324,7 +324,7 @@ _trees = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(content=st.dictionaries(_names, _trees, max_size=4))
 def test_any_yaml_gives_a_recipe_or_an_srnn_error(content: dict) -> None:
     try:
