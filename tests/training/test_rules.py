@@ -325,8 +325,8 @@ def test_steps_and_errors_that_do_not_fit_are_one_line_and_change_nothing() -> N
     for learner in learners:
         assert torch.equal(learner.step(x.bool()), Learner(make([5]), DRTRL(), 2).step(x))
     for refused, said in (
-        (lambda: learners[0].step(x[:1]), r"of 2 sequences.*\(1, 3\)"),
-        (lambda: learners[0].step(x[0]), r"of 2 sequences.*\(3,\)"),
+        (lambda: learners[0].step(x[:1]), r"with 2 sequences, not \(1, 3\)"),
+        (lambda: learners[0].step(x[0]), r"with 2 sequences, not \(3,\)"),
         (lambda: learners[0].step(x[:, :2]), r"\(2, 1, 2\)"),
         (lambda: learners[0].step(x.float()), "float32"),
         (lambda: learners[0].step(x, torch.tensor([True])), "2 integers"),
