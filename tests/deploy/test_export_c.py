@@ -341,7 +341,7 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
             record(step, ("u", "s", "current", "gain"))
     for function, why in (
         (exp, "int8 has no 'exp'"),
-        (lambda u: 0.01 * u, "The number 0.01 in a neuron's step does not fit 8 "),
+        (lambda u: 0.01 * u, "The number 0.01 in a neuron's step does not fit the 8 fractional bits"),
     ):
         with pytest.raises(SrnnError, match=why):
             recorded = record(lambda u, s, function=function: (function(u), s), ("u", "s"))
