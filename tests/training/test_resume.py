@@ -162,7 +162,9 @@ def test_a_divergence_before_the_stop_is_repeated(tmp_path: Path, monkeypatch: p
 
 def test_resuming_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
     first = train(tiny_recipe(), tmp_path / "run", task=TinyTask())
-    assert train(tiny_recipe(), tmp_path / "run", task=TinyTask(), resume=True) == first
+    noted = replace(tiny_recipe(), note="says something else since")  # which changes no number
+    for recipe in (tiny_recipe(), noted):
+        assert train(recipe, tmp_path / "run", task=TinyTask(), resume=True) == first
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

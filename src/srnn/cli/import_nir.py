@@ -150,5 +150,5 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
         task=config,
         network=network_config(network),
         loss=loss,
-        note="Imported from a NIR file; what is said of training here is not how it was trained.",
+        note="Imported from a NIR file; it was not trained with the training settings given here.",
     )

@@ -125,7 +125,8 @@ class Run:
         for folder in (path, path / "checkpoints"):
             remove_leftovers(folder)
         run = cls.open(path)
-        difference = _difference(run.recipe.to_dict(), recipe.to_dict())
+        begun, now = (replace(one, note="").to_dict() for one in (run.recipe, recipe))  # a note changes no number
+        difference = _difference(begun, now)
         if difference:
             raise SrnnError(
                 f"{path} was trained with another recipe ({difference}); resume it with its own recipe.yaml."
