@@ -154,7 +154,7 @@ def test_a_bad_number_of_blocks_is_refused(blocks: object) -> None:
 def test_wrong_contents_are_named(tmp_path: Path) -> None:
     x, y = small_arrays()
     path = tmp_path / "f.mat"
-    expect_one_line(save(path, x=x), "'y'", "there is x")
+    expect_one_line(save(path, x=x), "'y'", "found x")
     expect_one_line(save(path, inputs=x, y=y), "'x'")
     expect_one_line(save(path, x=x[:, :1300], y=y), "'x'", "(10, 1300, 4)", "1301")
     expect_one_line(save(path, x=x[..., :2], y=y), "'x'", "(10, 1301, 2)")

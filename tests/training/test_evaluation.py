@@ -129,7 +129,7 @@ def test_the_networks_mode_is_kept() -> None:
 def test_data_that_do_not_fit_are_refused() -> None:
     task = TinyTask()
     trained = _setup(task)
-    with pytest.raises(SrnnError, match="sequence 7, step 3, channel 1 is nan"):
+    with pytest.raises(SrnnError, match=r"sequence 7, step 3, channel 1 \(all counted from 0\) is nan"):
         evaluate(replace(trained, task=TinyTask(poison=float("nan"))), "train")
     with pytest.raises(SrnnError, match="shape"):
         evaluate(replace(trained, network=SRNN(4, [3], 3)))
