@@ -106,7 +106,8 @@ class Decoder:
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
             segment: seconds (steps, where these are not in time) after which a sequence ends and the next begins; None: where a
                 sequence has one label, the length of those in training, else never. 0: never.
-            policy, learn: as for ``Decoder``.
+            policy: ends a sequence, which has one label, once the network is sure enough; the network then rests until the next.
+            learn: how its sessions learn what they are told, each by itself; None: they do not.
 
         SrnnError for a network that cannot be streamed (it says why).
         """
