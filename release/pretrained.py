@@ -33,10 +33,9 @@ from srnn.files import read_object
 from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity
 from srnn.measure.energy.estimate import energy_report
-from srnn.measure.energy.page import digits
 from srnn.measure.energy.prices import DEFAULT, load_technology
 from srnn.nn.network import Layer
-from srnn.text import markdown_table
+from srnn.text import digits, markdown_table
 from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.evaluation import evaluate
 from srnn.training.examples import keep_examples, kept_examples

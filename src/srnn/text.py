@@ -1,4 +1,4 @@
-"""Untrusted text (names, titles, words from a file), made safe for an error, a terminal, Markdown or a spreadsheet."""
+"""Text for people: untrusted (names, titles, words from a file), made safe for where it is shown; counts and numbers."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def some(names: Sequence[str]) -> str:
 def counted(count: int, one: str, more: str = "") -> str:
     """A number of things, in words: "1 step", "1,301 steps"; ``more``: the plural, if it is not formed with an s."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def digits(value: float) -> str:
+    """Three digits, or all digits of larger numbers, never in the form 1e+03."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def plain(value: Any) -> Any:

@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..measure.energy.page import digits
 from ..terminal import open_console
+from ..text import digits
 from .show import percent, show_table, tell
 
 if TYPE_CHECKING:

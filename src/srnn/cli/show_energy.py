@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..measure.energy.page import NOTHING, digits, times
+from ..measure.energy.page import NOTHING, times
 from ..measure.energy.prices import MODELS
+from ..text import digits
 from .show import show_table
 
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...text import code, markdown_table
+from ...text import code, digits, markdown_table
 from ...text import markdown as md
 from .estimate import compare
 from .prices import MODELS
@@ -150,8 +150,3 @@ def _spread(values: list[float] | None, form: str | None) -> str:
 
 def times(value: float | None) -> str:
     return NOTHING if value is None else f"{digits(value)}x"
-
-
-def digits(value: float) -> str:
-    """Three digits, or all digits of larger numbers, never in the form 1e+03."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -106,9 +106,8 @@ def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
 
     kind: any, input or spike.
     """
-    weight, cast = (
-        ("int8_t", "(int32_t)") if plan.integer else ("float", "")
-    )  # where an int has 16 bits, a product needs more
+    # The cast: where an int has 16 bits, a product needs more.
+    weight, cast = ("int8_t", "(int32_t)") if plan.integer else ("float", "")
     if matrix.sparse:
         start_type, target_type = (constant.ctype for constant in matrix.constants[:2])
         parameters = f"const {start_type} *start, const {target_type} *to, const {weight} *weights"
