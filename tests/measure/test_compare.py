@@ -78,6 +78,24 @@ def test_labelled_steps_are_compared(tmp_path: Path) -> None:
         assert one["measures"]["settled_steps"] == curve["settled_steps"] > curve["labelled_from"]
 
 
+def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [make_run(tmp_path / name, *ECG, seed=seed) for seed, name in enumerate(("a", "b", "c"))]
+    content = comparison_content(folders)
+    labelled = [report_content(folder, samples=0, baselines=[])["evaluation"]["accuracy_labelled"] for folder in folders]
+    assert content["runs"][0]["above_first"] is None
+    for one, accuracy in zip(content["runs"][1:], labelled[1:], strict=True):
+        gain = one["above_first"]
+        assert gain["accuracy"] == pytest.approx(accuracy - labelled[0])
+        assert gain["interval"][0] <= gain["accuracy"] <= gain["interval"][1]
+        assert (gain["count"], gain["unit"]) == (4, "groups") and gain["better"] + gain["worse"] <= 4
+    assert main(["compare", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    mean, (low, high) = gain["accuracy"], gain["interval"]
+    assert f"c: accuracy of labelled steps {100 * mean:+.2f} points compared with a (95 % confidence" in printed
+    assert f"interval {100 * low:+.2f} to {100 * high:+.2f}; better in {gain['better']} of 4 groups" in printed
+    assert len({gain["accuracy"], *gain["interval"]}) == 3
+
+
 def test_notes_set_nothing(tmp_path: Path) -> None:
     folders = [make_run(tmp_path / name, *DIGITS, f"--note={name}") for name in ("a", "b")]
     assert comparison_content(folders)["recipes"] == []

@@ -1,5 +1,5 @@
 """Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
-against error, and the differences between the recipes. It also prints the measures.
+against error, and the differences between the recipes. It also prints the measures, and how sure differences in accuracy are.
 
   srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
 """
@@ -57,6 +57,15 @@ def _show(content: dict[str, Any], page: Path) -> None:
         open_console().print(
             f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply."
         )
+    first = content["runs"][0]
+    what = "accuracy" if first["measures"]["accuracy_labelled"] is None else "accuracy of labelled steps"
+    for name, gain in ((one["name"], one["above_first"]) for one in content["runs"]):
+        if gain is not None:
+            mean, low, high = (f"{100 * part:+.2f}" for part in (gain["accuracy"], *gain["interval"]))
+            print(
+                f"{name}: {what} {mean} points compared with {first['name']} (95 % confidence interval {low} to {high}; "
+                f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in {gain['worse']:,})"
+            )
     print(f"page: {page}")
 
 

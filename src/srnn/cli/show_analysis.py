@@ -21,6 +21,8 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.-~=+*#"
 SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences for which the time to decision is shown."""
+MOST_GROUPS = 12
+"""Most groups that have a row."""
 WIDTH = 60
 """The most characters of a curve."""
 
@@ -57,6 +59,7 @@ def _has_blocks() -> bool:
 def show_analysis(analysis: Analysis) -> None:
     """Print what an analysis has beyond the report; in ASCII if standard output can show no more."""
     _classes(analysis)
+    _groups(analysis)
     if analysis.anytime is not None:
         _anytime(analysis, analysis.anytime)
     if analysis.exit is not None:
@@ -92,6 +95,22 @@ def _classes(analysis: Analysis) -> None:
     if report.accuracy_without_silence is not None:
         parts.append(f"accuracy without silence {percent(report.accuracy_without_silence)}")
     print(", ".join(parts))
+
+
+def _groups(analysis: Analysis) -> None:
+    report = analysis.groups
+    if report.names is not None:
+        columns = zip(report.accuracy, report.names, report.sequences, report.counts[:, 1], strict=True)
+        known = sorted(row for row in columns if row[0] is not None)
+        rows = [[name, f"{n:,}", f"{labelled:,}", percent(accuracy)] for accuracy, name, n, labelled in known]
+        title = "groups (records, speakers, subjects), the least accurate first"
+        show_table(title, ("group", "sequences", "labelled", "accuracy"), rows[:MOST_GROUPS])
+        if len(known) > MOST_GROUPS:
+            print(f"{len(known) - MOST_GROUPS} more, up to {percent(known[-1][0])}")
+    if report.interval is not None:
+        what = "accuracy, labelled steps" if "accuracy_labelled" in analysis.evaluation.report else "accuracy"
+        low, high = map(percent, report.interval)
+        print(f"{what}: {low} to {high} (95 % confidence interval over {len(report.counts):,} {report.unit})")
 
 
 def _anytime(analysis: Analysis, curve: Anytime) -> None:

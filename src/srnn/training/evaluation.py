@@ -35,6 +35,9 @@ class Evaluation:
     """The recipe's loss, without the regulariser."""
     confusion: np.ndarray
     """(classes, classes) counts of labelled sequences or steps: row = true class, column = predicted."""
+    counts: np.ndarray
+    """(N, 2) for each sequence: how many labelled decisions were right, and how many there are. A decision is a step's, or the
+    sequence's own."""
 
 
 def evaluate(
@@ -98,6 +101,7 @@ class Tally:
         self.confusion = np.zeros((classes, classes), dtype=np.int64)
         self.unlabelled = np.zeros(classes, dtype=np.int64)
         """Predictions at steps without a label, by class."""
+        self._counts: list[np.ndarray] = []
         self._loss_sum, self._weight, self._steps = 0.0, 0, 0
         self._fired: dict[int, float] = {}
 
@@ -116,9 +120,14 @@ class Tally:
         for index, rate in enumerate(layer_rates(self.trained.network, result.layers[:-1], batch.lengths)):
             self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
         predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
-        if loss.per_step:
-            counted = loss.counted_steps(result.output, batch.lengths)
-            predicted, true = predicted[counted], true[counted]
+        counted = (
+            loss.counted_steps(result.output, batch.lengths)
+            if loss.per_step
+            else torch.ones_like(true, dtype=torch.bool)
+        )
+        of_sequence = torch.stack([counted & (true >= 0) & (predicted == true), counted & (true >= 0)]).long()
+        self._counts.append(of_sequence.reshape(2, len(true), -1).sum(2).T.cpu().numpy())
+        predicted, true = predicted[counted], true[counted]
         labelled = true >= 0
         pairs = true[labelled] * classes + predicted[labelled]
         self.confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
@@ -147,7 +156,8 @@ class Tally:
             "parameters": sum(p.numel() for p in network.parameters()),
             "seed": self.trained.seed,
         }
-        return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion)
+        counts = np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
+        return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion, counts)
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:

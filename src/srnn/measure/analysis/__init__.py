@@ -3,9 +3,9 @@
     analysis = analyse(trained, "validation", initial=recipe.build_network(task, seed))
     analysis.anytime.accuracy, analysis.exit.policy, analysis.activity.layers[0].rates, analysis.to_dict()
 
-``analyse`` does it all in one pass. Each part can be used by itself: ``anytime`` (accuracy over time), ``policy`` and ``exits``
-(early exit), ``changes`` (time to decision after a change of class), ``confusion``, ``delineation`` (ECG), ``neurons`` (rates,
-operations), ``time_constants``. docs/evaluation.md explains them.
+``analyse`` does it all in one pass. Each part can be used by itself: ``confusion``, ``groups`` (accuracy by subject, and how sure
+it is), ``anytime`` (accuracy over time), ``policy`` and ``exits`` (early exit), ``changes`` (time to decision after a change of
+class), ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``. docs/evaluation.md explains them.
 """
 
 from .analyse import Analysis, AnalysisOptions, analyse, can_exit, exit_counts
@@ -13,6 +13,7 @@ from .anytime import Anytime, prefixes
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
 from .exits import ExitCounts
+from .groups import GroupReport
 from .neurons import Activity, recipe_spikes
 from .policy import ExitPolicy
 from .scores import running_scores
@@ -20,6 +21,6 @@ from .time_constants import TimeConstants, time_constants
 
 __all__ = [
     "Activity", "Analysis", "AnalysisOptions", "Anytime", "ClassReport", "Delineation", "ExitCounts", "ExitPolicy",
-    "TimeConstants", "analyse", "can_exit", "exit_counts", "has_waves", "prefixes", "recipe_spikes", "running_scores",
-    "time_constants",
+    "GroupReport", "TimeConstants", "analyse", "can_exit", "exit_counts", "has_waves", "prefixes", "recipe_spikes",
+    "running_scores", "time_constants",
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from .changes import ChangeTimes
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
 from .exits import PATIENCES, EarlyExit, ExitCounts
+from .groups import GroupReport
 from .neurons import SATURATED, Activity, neuron_activity
 from .scores import softmax
 from .time_constants import TimeConstants, time_constants
@@ -60,6 +61,8 @@ class Analysis:
 
     evaluation: Evaluation
     classes: ClassReport
+    groups: GroupReport
+    """The accuracy of each group, such as a speaker, and the interval in which other groups would have put the whole."""
     anytime: Anytime | None
     """None if a bidirectional network makes one decision per sequence: it cannot decide early."""
     exit: EarlyExit | None
@@ -84,6 +87,7 @@ class Analysis:
             **self.evaluation.report,
             "loss": self.evaluation.loss,
             "classes": self.classes.to_dict(),
+            "groups": self.groups.to_dict(),
             "anytime": plain(self.anytime),
             "exit": plain(self.exit),
             "change_times": plain(self.change_times),
@@ -160,6 +164,7 @@ def analyse(
     return Analysis(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
+        GroupReport.of(evaluation.counts, sequences.groups),
         curve,
         None if exits is None else EarlyExit.chosen_on(chooser or exits, exits, split, options.exit_loss),
         changes,

@@ -12,7 +12,7 @@ from ...errors import SrnnError
 from ...files import read_object
 from ...text import plain
 from ...training.runs import Run
-from ..analysis import Analysis, AnalysisOptions, analyse
+from ..analysis import Analysis, AnalysisOptions, GroupReport, analyse
 from ..energy.subjects import compare_energy
 from .content import describe_network, describe_task, short_names, training
 
@@ -33,10 +33,12 @@ def comparison_content(
     names = short_names(folders)
     energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # refuses runs of several tasks
     described: list[dict[str, Any]] = []
+    first: GroupReport | None = None
     for name, run, report, row in zip(names, runs, energy["networks"], energy["compared_with_first"], strict=True):
         trained = run.trained()
         analysis = analyse(trained, split, data_dir=data_dir, options=options)
         logged = training(run)
+        first = first or analysis.groups
         report["name"] = row["name"] = name
         described.append(
             {
@@ -44,6 +46,7 @@ def comparison_content(
                 "seed": run.seed,
                 "network": describe_network(trained),
                 "measures": measures(name, analysis, report, logged["result"] or {}),
+                "above_first": None if first is analysis.groups else analysis.groups.difference(first),
                 "recall": analysis.classes.recall,
                 "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
                 "anytime_labelled": None if analysis.anytime is None else analysis.anytime.accuracy_labelled,

@@ -10,7 +10,8 @@ function tiles() {
   const rate = EVALUATION.firing_rate, items = [];
   const add = (name, key, value, more) => items.push(el("div", { class: "tile" }, el("dt", {}, name), el("dd", { class: "value", "data-key": key }, value), more && el("dd", { class: "more" }, more)));
   const also = EVALUATION.accuracy_without_silence != null ? `${percent(EVALUATION.accuracy_without_silence)} without silence` : EVALUATION.accuracy_labelled != null ? `${percent(EVALUATION.accuracy_labelled)} of the labelled steps` : `of ${whole(EVALUATION.n_sequences)} sequences`;
-  add("Accuracy", "evaluation.accuracy", percent(EVALUATION.accuracy), also);
+  const sure = EVALUATION.groups.interval;
+  add("Accuracy", "evaluation.accuracy", percent(EVALUATION.accuracy), sure ? `${also}; 95 % confidence${EVALUATION.accuracy_without_silence != null ? " with it" : ""} ${percent(sure[0], 1)} to ${percent(sure[1], 1)}` : also);
   add(rate && !SPIKING ? "Activity" : "Firing rate", "evaluation.firing_rate.mean", rate ? short(rate.mean) : NONE, !rate ? "it does not spike" : SPIKING ? "spikes per neuron and step" : "fraction of outputs that are not 0; it does not spike");
   add("Parameters", "evaluation.parameters", whole(EVALUATION.parameters), `${short(first.footprint_bytes / 1024)} KiB of memory`);
   for (const [model, what] of [["fp32", "operations"], ["memory", "with memory"]]) {
@@ -32,6 +33,19 @@ function classes() {
   if (report.accuracy_without_silence != null) words.push(`Accuracy without silence ${percent(report.accuracy_without_silence)}.`);
   section("classes", "Classes", "Confusions. A row is a true class, a column a predicted one; fractions are of the row.",
     el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : confusionPicture(report), recall), el("p", { class: "note" }, words.join(" ")));
+}
+
+/** Of what the intervals are: labelled steps only, where others count as a class by convention. */
+const LABELLED = EVALUATION.accuracy_labelled != null ? "accuracy of the labelled steps" : "accuracy";
+
+function groups() {
+  const { by_group: by, interval, count } = EVALUATION.groups;
+  if (!by) return;
+  const order = by.names.map((_, i) => i).filter(i => by.accuracy[i] != null).sort((a, b) => by.accuracy[a] - by.accuracy[b]);
+  section("groups", "Groups", `The ${LABELLED} for each record, speaker or subject, the least accurate first.`,
+    table("Accuracy by group", ["group", "sequences", "labelled", "accuracy"], order.map(i => [by.names[i], whole(by.sequences[i]), whole(by.counted[i]),
+      { text: percent(by.accuracy[i], 1), more: el("span", { class: "bar" }, el("i", { style: `width:${100 * by.accuracy[i]}%` })) }]), order.length > 12 ? "long" : null),
+    interval && el("p", { class: "note" }, `95 % confidence interval over ${count} groups: ${percent(interval[0], 1)} to ${percent(interval[1], 1)}. Sequences of one group are alike, so its width depends on how much groups differ, and on how few there are.`));
 }
 
 const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return row.map(n => total ? n / total : 0); };

@@ -1,0 +1,137 @@
+"""How sure an accuracy is: that of every group, and intervals over groups."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from srnn.cli.show_analysis import show_analysis
+from srnn.data.datasets import Split
+from srnn.data.tasks import register
+from srnn.measure.analysis import GroupReport, analyse
+from srnn.training.trained import Trained
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+
+@register
+@dataclass(frozen=True)
+class GroupedSteps(TinyStepTask):
+    """Sequences of five subjects, of which the last has no labels."""
+
+    name: ClassVar[str] = "grouped_steps"
+
+    def load(self, split: Any, data_dir: Path | None = None) -> Split:
+        data = super().load(split, data_dir)
+        groups = np.arange(len(data)) % 5
+        data.y[groups == 4] = -1
+        return replace(data, groups=np.array(["e", "c", "a", "d", "b"])[groups])
+
+
+def grouped(right: Any, counted: Any, names: str | None = None) -> GroupReport:
+    counts = np.stack([right, counted], 1).astype(np.int64)
+    return GroupReport(None if names is None else tuple(names), np.ones(len(counts), np.int64), counts)
+
+
+@pytest.mark.parametrize("task", [TinyTask(padded=True), TinyStepTask(padded=True), GroupedSteps(padded=True)])
+def test_every_sequence_is_counted_once(task: TinyTask) -> None:
+    loss = ["--loss.name=nll"] if task.kind == "per_step" else []
+    recipe = tiny_recipe(*loss, "--loss.start=2", "--network.neuron.initial={}")
+    trained = Trained(recipe.build_network(task, seed=0), task, recipe)
+    found, data = analyse(trained, "test", batch_size=7), task.load("test")
+    lengths = torch.from_numpy(np.array(data.lengths))
+    with torch.no_grad():
+        output = trained.network.run(torch.from_numpy(data.x), lengths=lengths).output
+    expected = []
+    for i, length in enumerate(lengths.tolist()):
+        if task.kind == "per_step":
+            true, predicted = data.y[i, 2:length], output[i, 2:length].argmax(-1).numpy()
+        else:
+            true, predicted = data.y[i : i + 1], trained.loss.scores(output, lengths)[i : i + 1].argmax(-1).numpy()
+        expected.append([((predicted == true) & (true >= 0)).sum(), (true >= 0).sum()])
+    counts, confusion = found.evaluation.counts, found.evaluation.confusion
+    assert counts.tolist() == np.array(expected).tolist()
+    assert counts.sum(0).tolist() == [confusion.trace(), confusion.sum()]
+    assert found.groups.counts.sum(0).tolist() == counts.sum(0).tolist()
+    plain = json.loads(json.dumps(found.to_dict()["groups"]))
+    if data.groups is None:
+        assert plain["by_group"] is None and plain["count"] == len(data)
+    else:
+        assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"] and plain["by_group"]["accuracy"][1] is None
+        of_c = counts[data.groups == "c"].sum(0)
+        assert plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1] and plain["by_group"]["sequences"] == [6] * 5
+
+
+def test_the_interval_is_korn_and_graubards() -> None:
+    """Of groups of equal size, where the variance is that of a mean; n and the factor as in their paper."""
+    right, n = np.array([93, 71, 88, 60, 97, 84, 90]), 100
+    p, v = right.mean() / n, (right / n).var(ddof=1) / len(right)
+    alone = p * (1 - p) / v * (stats.t.ppf(0.975, 7 * n - 1) / stats.t.ppf(0.975, len(right) - 1)) ** 2
+    expected = (
+        stats.beta.ppf(0.025, p * alone, (1 - p) * alone + 1),
+        stats.beta.ppf(0.975, p * alone + 1, (1 - p) * alone),
+    )
+    assert grouped(right, np.full(7, n), "abcdefg").interval == pytest.approx(expected, abs=1e-12)
+    assert expected[0] < 0.71 and expected[1] > 0.93  # seven hundred independent decisions: 0.80 to 0.86
+
+
+def test_sequences_alone_give_nearly_the_interval_of_clopper_and_pearson() -> None:
+    exact = stats.binomtest(170, 200).proportion_ci()
+    interval = grouped(np.arange(200) < 170, np.ones(200)).interval
+    assert interval == pytest.approx((exact.low, exact.high), abs=3e-3)
+
+
+def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> None:
+    exact = stats.binomtest(5, 5).proportion_ci()  # five groups that are all right are five successes, not five hundred
+    assert grouped([100] * 5, [100] * 5, "abcde").interval == pytest.approx((exact.low, 1.0))
+    assert grouped([0] * 5, [100] * 5, "abcde").interval == pytest.approx((0.0, 1 - exact.low))
+    assert grouped([7], [9], "a").interval is None and grouped([7, 0], [9, 0], "ab").interval is None
+    alike = grouped([80, 81, 79, 80], [100] * 4, "abcd").interval  # by chance: no more than 400 decisions
+    exact = stats.binomtest(320, 400).proportion_ci()
+    assert alike == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "mean", "size"), [(6, 0.85, 400), (25, 0.95, 40), (200, 0.7, 1)])
+def test_nineteen_of_twenty_intervals_contain_what_was_drawn_from(count: int, mean: float, size: int) -> None:
+    generator, within, gained = np.random.default_rng(3), 0, 0
+    for _ in range(600):
+        sizes = generator.integers(size, 2 * size + 1, count)
+        easy = generator.beta(20 * mean, 20 * (1 - mean), count)
+        one = grouped(generator.binomial(sizes, easy), sizes)
+        other = grouped(generator.binomial(sizes, 0.9 * easy), sizes)
+        low, high = one.interval or (1, 0)
+        within += low <= mean <= high
+        gain = one.difference(other)
+        assert gain is not None
+        gained += gain["interval"][0] <= 0.1 * mean <= gain["interval"][1]
+    assert 0.92 < within / 600 < 0.985 and 0.92 < gained / 600 < 0.985
+
+
+def test_a_difference_is_a_paired_one() -> None:
+    right, other, n = np.array([93, 71, 88, 60]), np.array([90, 70, 89, 52]), np.full(4, 100)
+    gain = grouped(right, n, "abcd").difference(grouped(other, n, "abcd"))
+    paired = stats.ttest_rel(right / n, other / n).confidence_interval()
+    assert gain is not None and gain["accuracy"] == pytest.approx((right - other).mean() / 100)
+    assert gain["interval"] == pytest.approx((paired.low, paired.high))
+    assert (gain["count"], gain["unit"], gain["better"], gain["worse"]) == (4, "groups", 3, 1)
+    assert grouped(right, n, "abcd").difference(grouped(other, n, "abce")) is None
+    assert grouped(right[:1], n[:1], "a").difference(grouped(other[:1], n[:1], "a")) is None
+
+
+def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
+    task, recipe = TinyTask(), tiny_recipe()
+    found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
+    names = tuple(f"g{number:02}" for number in range(14))
+    many = GroupReport(names, np.full(14, 3), np.stack([np.arange(14)[::-1], np.full(14, 20)], 1))
+    show_analysis(replace(found, groups=many))
+    printed = capsys.readouterr().out
+    assert printed.index("g13") < printed.index("g12") < printed.index("g02")
+    assert "g01" not in printed and "2 more, up to 65.00%" in printed
+    low, high = many.interval or (0, 0)
+    assert f"accuracy: {low:.2%} to {high:.2%} (95 % confidence interval over 14 groups)" in printed
