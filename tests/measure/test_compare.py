@@ -81,7 +81,9 @@ def test_labelled_steps_are_compared(tmp_path: Path) -> None:
 def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [make_run(tmp_path / name, *ECG, seed=seed) for seed, name in enumerate(("a", "b", "c"))]
     content = comparison_content(folders)
-    labelled = [report_content(folder, samples=0, baselines=[])["evaluation"]["accuracy_labelled"] for folder in folders]
+    labelled = [
+        report_content(folder, samples=0, baselines=[])["evaluation"]["accuracy_labelled"] for folder in folders
+    ]
     assert content["runs"][0]["above_first"] is None
     for one, accuracy in zip(content["runs"][1:], labelled[1:], strict=True):
         gain = one["above_first"]

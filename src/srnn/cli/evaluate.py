@@ -2,11 +2,11 @@
 
   srnn evaluate runs/digits-s0-20260101-120000 --split test
 
-With --full it measures everything that applies to the task: the accuracy of every group (record, speaker, subject) and its
-confidence interval, accuracy over time, time to decision, an early-exit policy (always chosen on validation), recall and
-precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and after
-training. The results are written into the run (evaluation-SPLIT.json, exit-policy.json), but not if the data or the seed are
-not the run's own; use --json to keep those.
+With --full it measures everything that applies to the task: recall and precision of every class, the accuracy of every group
+(record, speaker, subject) and its confidence interval, calibration, accuracy over time, time to decision, an early-exit policy
+(always chosen on validation), delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and
+after training. The results are written into the run (evaluation-SPLIT.json, exit-policy.json), but not if the data or the seed
+are not the run's own; use --json to keep those.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 
 With --live the sounds of the split form one long signal, with silence between them. Measured are the words understood, false

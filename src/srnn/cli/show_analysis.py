@@ -11,6 +11,7 @@ from .show import percent, show_table
 if TYPE_CHECKING:
     from ..measure.analysis.analyse import Analysis
     from ..measure.analysis.anytime import Anytime
+    from ..measure.analysis.calibration import Calibration
     from ..measure.analysis.changes import ChangeTimes
     from ..measure.analysis.delineation import Delineation
     from ..measure.analysis.exits import EarlyExit, ExitPoint
@@ -60,6 +61,7 @@ def show_analysis(analysis: Analysis) -> None:
     """Print what an analysis has beyond the report; in ASCII if standard output can show no more."""
     _classes(analysis)
     _groups(analysis)
+    _calibration(analysis.calibration)
     if analysis.anytime is not None:
         _anytime(analysis, analysis.anytime)
     if analysis.exit is not None:
@@ -111,6 +113,21 @@ def _groups(analysis: Analysis) -> None:
         what = "accuracy, labelled steps" if "accuracy_labelled" in analysis.evaluation.report else "accuracy"
         low, high = map(percent, report.interval)
         print(f"{what}: {low} to {high} (95 % confidence interval over {len(report.counts):,} {report.unit})")
+
+
+def _calibration(found: Calibration) -> None:
+    report = found.to_dict()
+    rows = [
+        [f"{low * 10} to {low * 10 + 10} %", f"{counted:,}", percent(confidence), percent(accuracy)]
+        for low, (counted, confidence, accuracy) in enumerate(
+            zip(report["counted"], report["confidence"], report["accuracy"], strict=True)
+        )
+        if counted
+    ]
+    show_table("calibration", ("confidence", "decisions", "mean confidence", "accuracy"), rows)
+    print(
+        f"expected calibration error {percent(found.error)}; mean confidence minus accuracy {100 * found.excess:+.2f} points"
+    )
 
 
 def _anytime(analysis: Analysis, curve: Anytime) -> None:

@@ -4,12 +4,14 @@
     analysis.anytime.accuracy, analysis.exit.policy, analysis.activity.layers[0].rates, analysis.to_dict()
 
 ``analyse`` does it all in one pass. Each part can be used by itself: ``confusion``, ``groups`` (accuracy by subject, and how sure
-it is), ``anytime`` (accuracy over time), ``policy`` and ``exits`` (early exit), ``changes`` (time to decision after a change of
-class), ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``. docs/evaluation.md explains them.
+it is), ``calibration`` (of confidences), ``anytime`` (accuracy over time), ``policy`` and ``exits`` (early exit), ``changes``
+(time to decision after a change of class), ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``.
+docs/evaluation.md explains them.
 """
 
 from .analyse import Analysis, AnalysisOptions, analyse, can_exit, exit_counts
 from .anytime import Anytime, prefixes
+from .calibration import Calibration
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
 from .exits import ExitCounts
@@ -20,7 +22,7 @@ from .scores import running_scores
 from .time_constants import TimeConstants, time_constants
 
 __all__ = [
-    "Activity", "Analysis", "AnalysisOptions", "Anytime", "ClassReport", "Delineation", "ExitCounts", "ExitPolicy",
+    "Activity", "Analysis", "AnalysisOptions", "Anytime", "Calibration", "ClassReport", "Delineation", "ExitCounts", "ExitPolicy",
     "GroupReport", "TimeConstants", "analyse", "can_exit", "exit_counts", "has_waves", "prefixes", "recipe_spikes",
     "running_scores", "time_constants",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ...data.batches import Batch, Sequences
 from ...data.datasets import SplitName
@@ -18,13 +19,14 @@ from ...training.evaluation import Evaluation, Tally, run_batches
 from ...training.trained import Trained
 from ..energy.activity import ActivityTally, recorded
 from .anytime import Anytime, prefixes
+from .calibration import Calibration
 from .changes import ChangeTimes
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
 from .exits import PATIENCES, EarlyExit, ExitCounts
 from .groups import GroupReport
 from .neurons import SATURATED, Activity, neuron_activity
-from .scores import softmax
+from .scores import confidences
 from .time_constants import TimeConstants, time_constants
 
 
@@ -63,6 +65,8 @@ class Analysis:
     classes: ClassReport
     groups: GroupReport
     """The accuracy of each group, such as a speaker, and the interval in which other groups would have put the whole."""
+    calibration: Calibration
+    """Whether the network is right as often as it is confident."""
     anytime: Anytime | None
     """None if a bidirectional network makes one decision per sequence: it cannot decide early."""
     exit: EarlyExit | None
@@ -88,6 +92,7 @@ class Analysis:
             "loss": self.evaluation.loss,
             "classes": self.classes.to_dict(),
             "groups": self.groups.to_dict(),
+            "calibration": self.calibration.to_dict(),
             "anytime": plain(self.anytime),
             "exit": plain(self.exit),
             "change_times": plain(self.change_times),
@@ -136,7 +141,7 @@ def analyse(
             ) from error
     sequences = Sequences(task, split, data_dir, device)
     steps = sequences.x.shape[1]
-    tally = Tally(trained)
+    tally, calibration = Tally(trained), Calibration()
     online, curve = not network.bidirectional, None
     if loss.per_step or online:
         curve = Anytime(loss, steps, task.unlabelled_class, task.step_ms, online)
@@ -149,14 +154,17 @@ def analyse(
         tally.add(batch, result)
         if activity is not None:
             activity.add(batch, result)
+        true, scores = _labels(loss, batch, result)
+        believed = confidences(scores.double().cpu().numpy(), loss.config.scoring)
+        calibration.add(believed, true)
         if waves is not None:
-            waves.add(*_step_labels(loss, batch, result))
+            waves.add(true, scores.argmax(-1).cpu().numpy())
         if changes is not None:
-            changes.add(_step_labels(loss, batch, result)[0], softmax(result.output.double().cpu().numpy()))
+            changes.add(true, believed)
         if curve is not None and loss.per_step:
             curve.add_steps(batch, result.output)
         elif curve is not None:
-            decisions, true = prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy()
+            decisions = prefixes(loss, result.output, batch.lengths)
             curve.add_decisions(decisions, true)
             if exits is not None:
                 exits.add(decisions, true)
@@ -165,6 +173,7 @@ def analyse(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
         GroupReport.of(evaluation.counts, sequences.groups),
+        calibration,
         curve,
         None if exits is None else EarlyExit.chosen_on(chooser or exits, exits, split, options.exit_loss),
         changes,
@@ -194,7 +203,9 @@ def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts
     return ExitCounts(loss, steps, patiences, options.exit_margin)
 
 
-def _step_labels(loss: Loss, batch: Batch, result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """True classes (B, T), -1 where nothing counts, and predicted classes."""
-    counted = loss.counted_steps(result.output, batch.lengths)
-    return batch.y.masked_fill(~counted, -1).cpu().numpy(), result.output.argmax(-1).cpu().numpy()
+def _labels(loss: Loss, batch: Batch, result: Result) -> tuple[np.ndarray, Tensor]:
+    """True classes (B,) or (B, T), -1 where nothing counts, and the scores of each class."""
+    true, scores = batch.y, loss.scores(result.output, batch.lengths)
+    if loss.per_step:
+        true = true.masked_fill(~loss.counted_steps(result.output, batch.lengths), -1)
+    return true.cpu().numpy(), scores

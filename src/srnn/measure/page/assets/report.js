@@ -10,6 +10,7 @@
   if (DATA.samples.sequences.length) section("samples", "Step by step", "Real sequences of the split, spread evenly over it and not chosen by the network's accuracy on them. Move the slider, or point at a plot.", player(DATA.samples));
   classes();
   groups();
+  calibration();
   overTime();
   waves();
   activity();

@@ -48,6 +48,19 @@ function groups() {
     interval && el("p", { class: "note" }, `95 % confidence interval over ${count} groups: ${percent(interval[0], 1)} to ${percent(interval[1], 1)}. Sequences of one group are alike, so its width depends on how much groups differ, and on how few there are.`));
 }
 
+/** Whether a decision's confidence is its chance of being right. */
+function calibration() {
+  const found = EVALUATION.calibration, full = { min: 0, max: 1, text: share }, filled = found.counted.map((_, k) => k).filter(k => found.counted[k]);
+  if (!filled.length) return;
+  const points = v => `${Math.abs(100 * v).toFixed(1)} points`;
+  section("calibration", "Calibration", "Whether a decision of 90 % confidence is right nine times out of ten.", el("div", { class: "columns" },
+    plot({ title: "Accuracy against confidence", subtitle: "below the diagonal: more confident than right", x: { label: "confidence", ...full }, y: { label: "accuracy", ...full }, height: 260, legend: true, series: [
+      { name: "as often right as confident", x: [0, 1], y: [0, 1], colour: "var(--soft)", dash: true, thin: true },
+      { name: "decisions by confidence", x: filled.map(k => found.confidence[k]), y: filled.map(k => found.accuracy[k]), colour: "var(--c0)", points: true }] }),
+    table("Decisions by confidence", ["confidence", "decisions", "accuracy"], filled.map(k => [`${10 * k} to ${10 * k + 10} %`, whole(found.counted[k]), percent(found.accuracy[k], 1)]))),
+    el("p", { class: "note" }, `Expected calibration error ${points(found.error)}: the mean difference between confidence and accuracy. On average, confidence is ${points(found.excess)} ${found.excess < 0 ? "below" : "above"} accuracy.`));
+}
+
 const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return row.map(n => total ? n / total : 0); };
 
 function confusionTable(report) {

@@ -1,0 +1,60 @@
+"""Calibration: whether a network that says 90 % is right nine times out of ten.
+
+Labelled decisions are sorted by their confidence, the probability of the predicted class, into ten bins of equal width. In each,
+the mean confidence is compared with the accuracy; the expected calibration error is the mean of their absolute differences,
+weighted by decisions (Guo, Pleiss, Sun & Weinberger 2017, equation 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BINS = 10
+
+
+class Calibration:
+    """Decisions by confidence, counted batch by batch."""
+
+    def __init__(self) -> None:
+        self.counted, self.right = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+        """(10,) decisions of each bin, and those of them that are right; bin k has confidences from k / 10 on."""
+        self.believed = np.zeros(BINS)
+        """(10,) the sum of their confidences."""
+
+    def add(self, confidences: npt.NDArray[np.float64], true: npt.NDArray[np.int64]) -> None:
+        """Count decisions from the confidence in each class (..., C) and the true classes (...), -1 where nothing counts."""
+        known = true >= 0
+        believed, right = confidences.max(-1)[known], (confidences.argmax(-1) == true)[known]
+        at = np.minimum((believed * BINS).astype(np.int64), BINS - 1)
+        self.counted += np.bincount(at, minlength=BINS)
+        self.right += np.bincount(at[right], minlength=BINS)
+        self.believed += np.bincount(at, believed, BINS)
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, 0 to 1."""
+        return float(np.abs(self.believed - self.right).sum()) / max(int(self.counted.sum()), 1)
+
+    @property
+    def excess(self) -> float:
+        """Mean confidence less accuracy: above 0 for a network that believes itself more than it should."""
+        return float(self.believed.sum() - self.right.sum()) / max(int(self.counted.sum()), 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """ "confidence" and "accuracy" are None in a bin without decisions."""
+        filled = self.counted > 0
+        return {
+            "error": self.error,
+            "excess": self.excess,
+            "counted": self.counted.tolist(),
+            **{
+                name: [
+                    float(part / n) if there else None
+                    for part, n, there in zip(parts, self.counted, filled, strict=True)
+                ]
+                for name, parts in (("confidence", self.believed), ("accuracy", self.right))
+            },
+        }

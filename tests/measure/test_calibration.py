@@ -1,0 +1,69 @@
+"""Calibration: how often decisions of some confidence are right."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from srnn.measure.analysis import Calibration, analyse
+from srnn.measure.analysis.scores import confidences
+from srnn.training.trained import Trained
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+
+def test_bins_against_plain_loops() -> None:
+    generator, found = np.random.default_rng(2), Calibration()
+    believed = generator.dirichlet(np.full(4, 0.5), (50, 9))
+    true = generator.integers(-1, 4, (50, 9))
+    for part in range(0, 50, 20):
+        found.add(believed[part : part + 20], true[part : part + 20])
+    rows: dict[int, list[tuple[float, bool]]] = {}
+    for p, label in zip(believed.reshape(-1, 4).tolist(), true.reshape(-1).tolist(), strict=True):
+        if label >= 0:
+            rows.setdefault(min(int(max(p) * 10), 9), []).append((max(p), p.index(max(p)) == label))
+    plain, total = json.loads(json.dumps(found.to_dict())), sum(map(len, rows.values()))
+    error = excess = 0.0
+    for bin_ in range(10):
+        row = rows.get(bin_, [])
+        assert plain["counted"][bin_] == len(row)
+        if not row:
+            assert plain["confidence"][bin_] is None and plain["accuracy"][bin_] is None
+            continue
+        confidence, accuracy = (sum(column) / len(row) for column in zip(*row, strict=True))
+        assert plain["confidence"][bin_] == pytest.approx(confidence) and plain["accuracy"][bin_] == accuracy
+        error += len(row) / total * abs(confidence - accuracy)
+        excess += len(row) / total * (confidence - accuracy)
+    assert (found.error, found.excess) == (pytest.approx(error), pytest.approx(excess))
+
+
+def test_a_network_that_is_sure_has_its_bin_and_one_that_guesses_is_calibrated() -> None:
+    sure, guess = Calibration(), Calibration()
+    sure.add(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([0, 0, -1]))
+    assert sure.counted.tolist() == [0] * 9 + [2] and sure.error == sure.excess == 0.5
+    guess.add(np.full((4, 2), 0.5), np.array([0, 1, 0, 1]))
+    assert guess.counted[5] == 4 and guess.error == guess.excess == 0.0
+    assert Calibration().to_dict()["error"] == 0.0
+
+
+@pytest.mark.parametrize("loss", ["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"])
+def test_confidences_are_those_of_the_decision(loss: str) -> None:
+    """As many decisions are right as evaluation says, each with the confidence that a stream shows at its end."""
+    task = TinyStepTask(padded=True) if loss == "nll" else TinyTask(padded=True)
+    readout = ["--network.readout=spike_count"] if loss == "ce_spike_count" else []
+    recipe = tiny_recipe(f"--loss.name={loss}", "--loss.start=2", "--network.neuron.initial={}", *readout)
+    trained = Trained(recipe.build_network(task, seed=0), task, recipe)
+    found, data = analyse(trained, "test", batch_size=7), task.load("test")
+    assert found.calibration.counted.sum() == found.evaluation.counts[:, 1].sum()
+    assert found.calibration.right.sum() == found.evaluation.counts[:, 0].sum()
+    lengths = torch.from_numpy(np.array(data.lengths))
+    with torch.no_grad():
+        output = trained.network.run(torch.from_numpy(data.x), lengths=lengths).output
+    scores = trained.loss.scores(output, lengths).double().numpy()
+    believed = confidences(scores, trained.loss.config.scoring).max(-1)
+    if loss == "nll":
+        steps = np.arange(12)
+        believed = believed[(data.y >= 0) & (steps >= 2) & (steps < lengths.numpy()[:, None])]
+    assert found.calibration.believed.sum() == pytest.approx(believed.sum())
