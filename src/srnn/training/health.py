@@ -80,6 +80,14 @@ class Watch:
             raise ValueError("its counts of spikes or norms of gradients are not what training writes")
         return watch
 
+    def check(self, network: Network) -> None:
+        """ValueError unless what was seen are layers of this network."""
+        layers = network.layers if isinstance(network, SRNN) else ()
+        sizes = {f"layers.{number}": layer.size for number, layer in enumerate(layers)}
+        parts = {name for name, _ in network.named_modules()}
+        if not self.norms.keys() <= parts or any(sizes.get(name) != len(row) for name, row in self.fired.items()):
+            raise ValueError("it saw layers that this network does not have")
+
     def begin_epoch(self) -> None:
         """Forget the epoch before."""
         self.steps, self.fired, self.norms = 0, {}, {}
