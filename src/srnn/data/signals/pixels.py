@@ -14,6 +14,9 @@ from .base import INT16_SCALE, Array, SignalPath
 WIDEST = 1024
 """Maximal pixels in a window, more than an image of MNIST has."""
 
+FLAT = "Give the pixels of an image one after the other, as x.reshape(-1)"
+"""What to do with an image that was given as rows and columns."""
+
 
 @dataclass(frozen=True)
 class WindowPath(SignalPath):
@@ -54,6 +57,8 @@ class WindowPath(SignalPath):
         return WindowStream(1, self.width, self.white)
 
     def doubt(self, steps: Array) -> str:
+        if ((steps[1:, :-1] != steps[:-1, 1:]).any(1) & (steps[1:] != steps[:-1]).any(1)).any():
+            return f"its rows are not windows of pixels, each one pixel further. {FLAT}."
         low, high = (round(float(value) * self.white, 3) for value in (steps.min(), steps.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
             return ""
