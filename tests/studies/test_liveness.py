@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from srnn.studies.liveness import Watcher, _started, identity, is_gone
-from support.sweeps import queue_in, sweep_in
+from support.sweeps import queue_in, states_of, sweep_in
 
 
 def test_liveness() -> None:
@@ -75,7 +75,9 @@ def test_the_unit_of_a_process_that_is_gone_is_given_away_at_once(tmp_path: Path
     first, second = queue_in(sweep, tmp_path / "out"), queue_in(sweep, tmp_path / "out")
     claim = first.claim()
     assert claim is not None and second.claim() is None and not second.finished()
+    assert states_of(second) == ["running"]
     first._write(claim.trial, lease={**lease, "started": lease["started"] - 1, "beat": [1, 1]})
+    assert states_of(second) == ["waiting"] and not second.finished()  # and so it stands in the results
     assert second.claim() is not None
 
 

@@ -242,9 +242,10 @@ class Queue:
             return UnitStatus(unit, "waiting", dict(unit.settings), None, 0, "", None, {}, None)
         seen, lease = trial.intermediate_values, trial.user_attrs.get("lease")
         latest = seen[max(seen)] if seen else None
+        held = trial.state != self.states.RUNNING or not is_gone(lease or {})
         return UnitStatus(
             unit=unit,
-            state=_STATES[trial.state.name],
+            state=_STATES[trial.state.name] if held else "waiting",
             settings=decode(trial.params, self.sweep) if self.sweep.is_search else dict(unit.settings),
             value=latest if trial.value is None else trial.value,
             epochs=len(seen),
