@@ -116,9 +116,9 @@ def _curve(arguments: argparse.Namespace, models: list[Trained], config: Adaptat
     about = f"""\
 # Adaptation of {markdown(names)}
 
-{len(report["subjects"])} subjects of the {report["split"]} split; {report["left_out"]} more had too few
-labels. {config.optimizer}, rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the subjects. All numbers
-of a subject are of the same labels, behind the last that is learnt.
+{len(report["subjects"])} subjects of the {report["split"]} split; {report["left_out"]} others had too few
+labels. Optimiser {config.optimizer}, learning rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the
+subjects. For each subject, all rows are measured on the same labels: those after the last one that is learnt.
 
 {table}
 """
