@@ -56,10 +56,11 @@ class WindowPath(SignalPath):
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
 
-    def doubt(self, steps: Array) -> str:
-        if ((steps[1:, :-1] != steps[:-1, 1:]).any(1) & (steps[1:] != steps[:-1]).any(1)).any():
+    def doubt(self, given: Array) -> str:
+        if ((given[1:, :-1] != given[:-1, 1:]).any(1) & (given[1:] != given[:-1]).any(1)).any():
             return f"its rows are not windows of pixels, each one pixel further. {FLAT}."
-        low, high = (round(float(value) * self.white, 3) for value in (steps.min(), steps.max()))
+        scale = 1 if given.shape[1] == self.channels else self.white
+        low, high = (round(float(value) * scale, 3) for value in (given.min(), given.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
             return ""
         return f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in training?"
