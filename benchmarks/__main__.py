@@ -31,19 +31,21 @@ LONG_RUNNERS = ("srnn", "srnn-bits", "eager", "jax", "lstm")
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure srnn against its peers on this CPU.")
+    p = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure srnn and its peers on this CPU.")
     p.add_argument("--what", nargs="+", choices=(*KINDS, "all"), default=["all"], help="what to measure (default: all)")
     p.add_argument(
-        "--nets", nargs="+", choices=tuple(NETS), default=list(NETS), help="networks for speed, memory, agreement"
+        "--nets", nargs="+", choices=tuple(NETS), default=list(NETS), help="networks for speed, memory and agreement"
     )
     p.add_argument("--peers", nargs="+", choices=tuple(CATALOGUE), default=list(CATALOGUE), metavar="NAME",
                    help=f"contestants beside {BASE}: {', '.join(CATALOGUE)} (default: all)")  # fmt: skip
-    p.add_argument("--sweeps", nargs="+", choices=tuple(SWEEPS), default=list(SWEEPS), help="what scaling changes")
-    p.add_argument("--rounds", type=int, default=5, help="paired ratios per contestant and network (default: 5)")
-    p.add_argument("--threads", type=int, default=2, help="threads and cores of each contestant (default: 2)")
-    p.add_argument("--timeout", type=float, default=900.0, help="seconds that one command to a contestant may take")
     p.add_argument(
-        "--quick", action="store_true", help="shrunk networks, one round: tries everything, measures nothing"
+        "--sweeps", nargs="+", choices=tuple(SWEEPS), default=list(SWEEPS), help="what is varied for scaling"
+    )
+    p.add_argument("--rounds", type=int, default=5, help="paired measurements per contestant and network (default: 5)")
+    p.add_argument("--threads", type=int, default=2, help="threads and cores of each contestant (default: 2)")
+    p.add_argument("--timeout", type=float, default=900.0, help="seconds that one command of a contestant may take")
+    p.add_argument(
+        "--quick", action="store_true", help="small networks and one round, to try everything; the numbers mean nothing"
     )
     p.add_argument("--wait-policy", choices=("passive", "active"), default="",
                    help="OMP_WAIT_POLICY of all contestants (default: unset, as on a user's machine)")  # fmt: skip
@@ -51,8 +53,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, default=Path("results/benchmarks/benchmarks.json"),
                    help="JSON file; benchmarks.md and plots are written beside it (default: %(default)s)")  # fmt: skip
     p.add_argument("--add", action="store_true",
-                   help="keep what the JSON file holds of other networks, contestants and kinds")  # fmt: skip
-    p.add_argument("--render", action="store_true", help="only make the page and the plots again from the JSON file")
+                   help="keep the results of other networks, contestants and kinds in the JSON file")  # fmt: skip
+    p.add_argument(
+        "--render", action="store_true", help="measure nothing; write the page and the plots again from the JSON file"
+    )
     return p
 
 
@@ -74,14 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if options.threads > cores:
-        say(f"--threads {options.threads}, but only {cores} cores are there.")
+        say(f"--threads {options.threads}, but there are only {cores} cores.")
         return 2
     with tempfile.TemporaryDirectory(prefix="srnn-benchmarks-") as work:
         return measure(options, arguments, Path(work))
 
 
 def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> int:
-    """All that was asked for; the JSON is written after every part, so that little is lost if a run is cut short."""
+    """Everything that was asked for; the JSON is written after every part, so that little is lost if a run is cut short."""
     kinds = KINDS if "all" in options.what else tuple(kind for kind in KINDS if kind in options.what)
     peers = [CATALOGUE[name] for name in CATALOGUE if name in options.peers and name != BASE]
     base = CATALOGUE[BASE]

@@ -230,15 +230,17 @@ def trainings(records: list[dict[str, Any]]) -> list[list[str]]:
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.bf16", description="bfloat16 products on the CPU's way back: exactness and time"
+        prog="python -m benchmarks.bf16", description="bfloat16 products in the CPU's backward pass: accuracy and time"
     )
     parser.add_argument("--what", nargs="+", default=PARTS, choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--nets", nargs="+", default=[*NETS], choices=[*NETS])
     parser.add_argument("--recipes", nargs="+", default=["digits"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, default=9, help="paired ratios per measurement (default: 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="pairs per measurement (default: 9)")
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--quick", action="store_true", help="shrunk: tries everything, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks, to try everything; the numbers mean nothing"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "bf16", metavar="FOLDER")
     options = parser.parse_args(words)
     if bf16_pairs() is None:

@@ -99,9 +99,11 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m benchmarks.rules", description="Memory and time of learning rules.")
     p.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
-    p.add_argument("--steps", nargs="+", type=int, default=STEPS, help="of the sequences, ascending")
+    p.add_argument("--steps", nargs="+", type=int, default=STEPS, help="lengths of the sequences, ascending")
     p.add_argument("--neurons", type=int, default=64)
-    p.add_argument("--window", type=int, default=100, help="steps of a window, of all rules but bptt (default: 100)")
+    p.add_argument(
+        "--window", type=int, default=100, help="steps of a window, for all rules except bptt (default: 100)"
+    )
     p.add_argument("--limit", type=float, default=300.0, help="seconds that a point may take (default: 300)")
     p.add_argument("--memory", type=float, default=4.0, help="GiB that bptt may take (default: 4)")
     p.add_argument("--out", type=Path, default=Path("results/learning-rules"), help="folder (default: %(default)s)")

@@ -77,9 +77,18 @@ def measure(name: str, seeds: int) -> list[dict[str, Any]]:
 def main(arguments: list[str] | None = None) -> int:
     from srnn.text import markdown_table
 
-    p = argparse.ArgumentParser(prog="python -m benchmarks.rules_agreement", description="Gradients beside BPTT's.")
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.rules_agreement", description="Gradients compared with those of BPTT."
+    )
     p.add_argument("--seeds", type=int, default=10)
-    p.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS, metavar="NAME", help="(default: all)")
+    p.add_argument(
+        "--networks",
+        nargs="+",
+        choices=NETWORKS,
+        default=NETWORKS,
+        metavar="NAME",
+        help="which networks (default: all)",
+    )
     p.add_argument("--out", type=Path, default=Path("results/learning-rules"), help="folder (default: %(default)s)")
     options = p.parse_args(arguments)
     rows = [row for name in options.networks for row in measure(name, options.seeds)]

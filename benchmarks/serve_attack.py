@@ -240,13 +240,17 @@ def summary(rows: list[dict[str, Any]], given: argparse.Namespace) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_attack", description=__doc__)
     parser.add_argument("run", help="a run folder")
-    parser.add_argument("--attacks", nargs="*", default=["none", *ATTACKS, "ulimit"], help="which (default: all)")
+    parser.add_argument(
+        "--attacks", nargs="*", default=["none", *ATTACKS, "ulimit"], help="which attacks (default: all)"
+    )
     parser.add_argument("--streams", type=int, default=50, help="honest streams (default: 50)")
-    parser.add_argument("--seconds", type=float, default=8, help="for how long, each (default: 8)")
-    parser.add_argument("--block", type=int, default=25, help="samples a message (default: 25)")
-    parser.add_argument("--input", default="auto", help="as of srnn serve")
-    parser.add_argument("--soak", type=float, metavar="MINUTES", help="a long life instead")
-    parser.add_argument("--scale", type=float, default=1, help="clients of an attack, times this (default: 1)")
+    parser.add_argument("--seconds", type=float, default=8, help="how long each lasts (default: 8)")
+    parser.add_argument("--block", type=int, default=25, help="samples per message (default: 25)")
+    parser.add_argument("--input", default="auto", help="as for srnn serve")
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="instead: one server for so many minutes, under mixed load"
+    )
+    parser.add_argument("--scale", type=float, default=1, help="multiply the clients of an attack by this (default: 1)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     given = parser.parse_args()
     machine, token, rows = describe(), secrets.token_urlsafe(24), []

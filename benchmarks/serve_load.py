@@ -235,16 +235,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_load", description=__doc__)
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 200, 400, 800, 1600], help="how many at a time")
-    parser.add_argument("--find", action="store_true", help="the largest number that is carried, from the first one on")
-    parser.add_argument("--most", type=int, default=8000, help="with --find: no more than these (default: 8000)")
+    parser.add_argument(
+        "--find",
+        action="store_true",
+        help="find the largest number of streams that it can serve, beginning with the first",
+    )
+    parser.add_argument("--most", type=int, default=8000, help="with --find: try at most so many (default: 8000)")
     parser.add_argument("--seconds", type=float, default=10, help="for how long (default: 10)")
     parser.add_argument(
-        "--block", type=int, default=25, help="samples a message (default: 25, a tenth of a second of ECG)"
+        "--block", type=int, default=25, help="samples per message (default: 25, a tenth of a second of ECG)"
     )
-    parser.add_argument("--input", default="auto", help="as of srnn serve")
-    parser.add_argument("--allowed", type=float, default=100, help="ms of delay that 99 %% must keep (default: 100)")
+    parser.add_argument("--input", default="auto", help="as for srnn serve")
     parser.add_argument(
-        "--server-core", type=int, nargs="+", help="a server on each of these cores, one port (default: one)"
+        "--allowed", type=float, default=100, help="ms of delay that 99 %% must not exceed (default: 100)"
+    )
+    parser.add_argument(
+        "--server-core", type=int, nargs="+", help="a server on each of these cores, all on one port (default: one)"
     )
     parser.add_argument("--client-core", type=int, help="pin the clients to this core (default: not pinned)")
     parser.add_argument("--out", type=Path, help="JSON file to write")

@@ -121,7 +121,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--surrogates", nargs="+", default=["linear", "multi_gaussian"])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--nets", nargs="*", default=["shd", "ssc"], choices=tuple(NETS))
-    parser.add_argument("--quick", action="store_true", help="shrunk networks: tries everything, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks, to try everything; the numbers mean nothing"
+    )
     parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args(words)
     chosen = (

@@ -104,7 +104,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--nets", nargs="+", default=list(DENSITIES), choices=tuple(DENSITIES))
     parser.add_argument("--times", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="shrunk networks: tries everything, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks, to try everything; the numbers mean nothing"
+    )
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)

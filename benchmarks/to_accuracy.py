@@ -1,11 +1,11 @@
-"""Seconds until a network is as accurate as it has to be: ``python -m benchmarks.to_accuracy ecg 0.83``.
+"""Time to reach an accuracy: ``python -m benchmarks.to_accuracy ecg 0.83``.
 
-What a user waits for is no step but a trained network. One recipe is trained on each of the backends, seed by seed in turn, until
-an epoch's accuracy on validation reaches the goal: with the same data, network, settings and seed, so that what differs is the
-time. "eager" is this project's reference, a Python loop over time that autograd differentiates, as one writes such a network in
-PyTorch. It counts from the call of ``srnn.train``: reading the data, fetching compiled loops (or compiling them), and validation
-are in it. "authors" is the program with which a recipe was published, as its authors wrote it (``benchmarks.authors``). Trainings
-that an earlier run of the same recipe and goal measured stay, but for those that are measured again.
+What a user waits for is a trained network, not a step. A recipe is trained on each backend, one seed after the other, until an
+epoch's validation accuracy reaches the goal. Data, network, settings and seed are the same, so that only the time differs.
+"eager" is this project's reference, a Python loop over time that autograd differentiates, as one writes such a network in
+PyTorch. Time counts from the call of ``srnn.train``, with reading the data, fetching compiled loops (or compiling them), and
+validation. "authors" is the program with which a recipe was published, as its authors wrote it (``benchmarks.authors``). Earlier
+measurements of the same recipe and goal are kept, except those that are repeated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 
 from srnn.api import train
 from srnn.progress import Reporter
-from srnn.text import markdown_table
+from srnn.text import counted, markdown_table
 
 from .authors import HOME, train_theirs
 from .driver import ROOT
@@ -109,12 +109,16 @@ def compared(records: list[dict[str, Any]], way: str, who: str) -> list[str]:
         each_batch(theirs) / each_batch(ours) for ours, theirs in pairs if min(ours["batches"], theirs["batches"]) > 1
     ]
     if ratios:
-        lines.append(f"{who} takes {statistics.median(ratios):.1f} times as long (the median; seeds: {len(ratios)}).")
+        lines.append(
+            f"{who} takes {statistics.median(ratios):.1f} times as long (median of {counted(len(ratios), 'seed')})."
+        )
     if least and min(least) >= 1:
-        lines.append(f"{who} did not always get there, and was stopped after {min(least):.1f} times as long at least.")
+        lines.append(
+            f"{who} did not always reach the goal, and was stopped after at least {min(least):.1f} times as long."
+        )
     if slower:
         lines.append(
-            f"A batch, without what comes before the first, takes it {statistics.median(slower):.0f} times as long."
+            f"{who} takes {statistics.median(slower):.0f} times as long per batch, once the first batch is done."
         )
     return [" ".join(lines), ""] if lines else []
 
@@ -132,16 +136,19 @@ def page(results: dict[str, Any]) -> str:
             f"{epochs[0]['processor_s']:.1f}" if epochs else "-", f"{statistics.mean(each):.2f}" if each else "-",
             "-" if best is None else f"{best:.2%}",
         ])  # fmt: skip
-    authors = f"; authors: the program with which it was published ({HOME}), as TorchScript"
+    authors = f"; authors: the program with which the recipe was published ({HOME}), compiled by TorchScript"
     lines = [
-        f"# Seconds until {results['goal']:.0%} with `{results['recipe']}`", "",
-        "Accuracy on validation, looked at after each epoch. srnn: the CPU backend; eager: the same network and settings in "
-        "plain PyTorch, a Python loop over time (this project's reference backend)"
-        f"{authors if any(record['way'] == 'authors' for record in records) else ''}. Seconds of the processor, in which other "
-        f"work on the machine does not count, of all threads together ({results['threads']}), with reading the data, fetching "
-        "compiled loops, and validation; the later epochs' is their mean.", "",
+        f"# Time to reach {results['goal']:.0%} with `{results['recipe']}`", "",
+        "Validation accuracy is measured after each epoch. srnn: the CPU backend; eager: the same network and settings in "
+        "plain PyTorch, with a Python loop over time (this project's reference backend)"
+        f"{authors if any(record['way'] == 'authors' for record in records) else ''}. Processor time is that of all threads "
+        f"together ({results['threads']}), without other work on the machine. All times include reading the data, fetching "
+        "compiled loops, and validation. For later epochs the mean is given.", "",
         *markdown_table(
-            ["seed", "", "s of the processor", "of a clock", "epochs", "batches", "first epoch, s", "each later one", "best"],
+            [
+                "seed", "program", "processor time, s", "elapsed, s", "epochs", "batches", "first epoch, s", "later epochs, s",
+                "best",
+            ],
             rows,
         ), "",
     ]  # fmt: skip
@@ -153,18 +160,24 @@ def page(results: dict[str, Any]) -> str:
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.to_accuracy",
-        description="seconds until a network is accurate enough, beside eager PyTorch",
+        description="time until a network reaches an accuracy, compared with eager PyTorch",
     )
-    parser.add_argument("recipe")
-    parser.add_argument("goal", type=float, help="accuracy on validation, as 0.83")
-    parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=["srnn", "eager"])
-    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help=f"for authors: a clone of {HOME}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("recipe", help="what is trained")
+    parser.add_argument("goal", type=float, help="validation accuracy to reach, for example 0.83")
     parser.add_argument(
-        "--limit", type=float, default=1800.0, help="seconds of the processor a training may take (1800)"
+        "--ways",
+        nargs="+",
+        choices=[*WAYS],
+        default=["srnn", "eager"],
+        help="programs to compare (default: srnn eager)",
     )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help=f"for authors: a clone of {HOME}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument(
+        "--limit", type=float, default=1800.0, help="seconds of processor time that a training may take (default: 1800)"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: torch's")
+    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="the data sets (default: SRNN_DATA)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE")
     options = parser.parse_args(words)
     out = options.out or ROOT / "results" / f"to-accuracy-{options.recipe.removeprefix('paper/').replace('/', '-')}"

@@ -50,11 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "other", type=Path, metavar="CHECKOUT", help="another checkout, with which this one is compared"
     )
     parser.add_argument("--nets", nargs="+", choices=[*NETS], default=["ecg", "shd", "ssc", "gsc"])
-    parser.add_argument("--rounds", type=int, default=9, help="paired ratios per measurement (default: 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="pairs per measurement (default: 9)")
     parser.add_argument("--threads", type=int, default=2, help="threads and cores of each (default: 2)")
-    parser.add_argument("--surrogate", help="of both, such as linear (default: the multi-Gaussian)")
-    parser.add_argument("--precision", choices=["high", "medium"], help="torch's matmul precision, of this one alone")
-    parser.add_argument("--quick", action="store_true", help="shrunk networks, one round: tries everything")
+    parser.add_argument("--surrogate", help="surrogate of both, such as linear (default: the multi-Gaussian)")
+    parser.add_argument(
+        "--precision", choices=["high", "medium"], help="torch's matmul precision, of this checkout only"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks and one round, to try everything; the numbers mean nothing"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "results/versions", metavar="FOLDER")
     options = parser.parse_args(argv)
     other = options.other.resolve() / "src"

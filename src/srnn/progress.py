@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .terminal import open_console
+from .terminal import has_blocks, open_console
 from .text import counted, one_line
 
 if TYPE_CHECKING:
@@ -232,8 +232,7 @@ class BarReporter(Reporter):
         fraction = self._done / self._total if self._total else None
         width = self._width - 1  # some terminals wrap in the last column
         before, size, after = bar_line(width, fraction, self._parts())
-        utf = self._console is not None and self._console.encoding.startswith("utf")
-        full, empty = ("━", "━") if utf else ("#", "-")
+        full, empty = ("━", "━") if self._console is not None and has_blocks(self._console.encoding) else ("#", "-")
         done = round(size * (fraction or 0))
         bar = (full * done, "bar.complete"), (empty * (size - done), "bar.back")
         return Text.assemble(before, *bar, after, no_wrap=True, overflow="crop")

@@ -60,6 +60,11 @@ def plain_warnings() -> Iterator[None]:
         warnings.formatwarning = kept
 
 
+def has_blocks(encoding: str | None) -> bool:
+    """Whether a terminal with this encoding can show more than ASCII, such as blocks and lines; None: Python's own text."""
+    return (encoding or "utf-8").lower().startswith("utf")
+
+
 def open_console(stderr: bool = False, **options: Any) -> Console:
     """rich's Console on standard output or error. It does not read text as markup or colour it by its content, and
     it writes out control characters."""

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import types
@@ -18,9 +19,10 @@ import pytest
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.recordings import read_signal
+from srnn.data.signals import ScaledPath, WindowPath
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.decisions import Chooser
-from srnn.deploy.streaming.running import Timing, decisions_of, run_source
+from srnn.deploy.streaming.running import Beginning, Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
 from srnn.errors import SrnnError
 from srnn.measure.analysis.policy import ExitPolicy
@@ -79,6 +81,27 @@ def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys:
     assert found[-1]["final"] and summary["type"] == "summary"
     assert (summary["samples"], summary["steps"], summary["decisions"]) == (64, 64, 64)
     assert summary["real_time_factor"] is None and summary["block_latency_ms"]["max"] > 0  # pixels are not in time
+
+
+def test_a_signal_in_another_unit_is_told(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As by predict, but at the end: one pixel says nothing of an image's white."""
+    told = "its pixels go from 0 to 255; is its white 1, as in training?"
+    for white, expected in ((1, None), (255, told)):
+        source = write_csv(tmp_path / "x.csv", white * np.linspace(0, 1, 64))
+        assert main(["stream", run, source, "--json"]) == 0
+        assert lines(capsys)[-1]["unlike_training"] == expected
+    assert main(["stream", run, source]) == 0
+    assert f"unlike in training: {told}" in capsys.readouterr().out
+    scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
+    for signal, x, doubt in (
+        (WindowPath(3, 255), np.linspace(0, 1, 64)[:, None], "from 0 to 1; is its white 255"),
+        (ScaledPath(2, 50.0, scale), np.full((64, 2), 9800.0), "channel 1 .* is it in the same unit"),
+        (ScaledPath(2, 50.0, scale), np.full((64, 2), 9.0), "^$"),
+    ):
+        beginning = Beginning(signal)
+        assert not beginning.unlike_training()  # nothing has come
+        passed = [*beginning.of(iter(np.split(x, [0, 1, 30])))]
+        assert np.array_equal(np.concatenate(passed), x) and re.search(doubt, beginning.unlike_training())
 
 
 def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -287,6 +287,17 @@ def test_checksums_beside_the_records_are_compared(name: str, small: Path) -> No
     RECORDS.load("validation", small)
 
 
+def test_records_that_are_listed_but_missing_are_told(small: Path) -> None:
+    """Before training, because the split goes by a record's place among those there are."""
+    folder = small / "qtdb" / "records"
+    assert RECORDS.origin(small).endswith(f"({small})")  # without checksums nothing is known
+    lines = [f"{'0' * 64}  {name}" for n in range(1, 8) for name in (f"sel{n}.hea", f"sel{n}.dat")]
+    (folder / "SHA256SUMS").write_text("\n".join(["0  ANNOTATORS", *lines]), encoding="utf-8")
+    told = "; 2 of 7 records are missing, which changes the split (srnn data verify qtdb)"
+    assert RECORDS.origin(small).endswith(told)
+    assert not ECGTask().origin(small).endswith(told)  # the paper's files
+
+
 # --- the real records -----------------------------------------------------------------------------------------------
 
 IN_THE_PAPERS_FILE = {  # name of a record -> its number in QTDB_train.mat, found by matching labels

@@ -206,10 +206,11 @@ def test_c_learns_what_the_stream_learns(
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
-def test_labels_that_are_none_and_gradients_that_are_no_numbers_move_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(wrong: float, tmp_path: Path) -> None:
     (x, told), own, found = stream(True), model("alif", "nll", torch.float32), []
     spoilt, odd = x.copy(), told.copy()
-    spoilt[0] = np.nan  # so the traces of the first sequence are none; its outputs are, for no neuron spikes
+    spoilt[0] = wrong  # so the traces of the first sequence are not finite; its outputs are
     none = np.flatnonzero(told[30:, 0] < 0) + 30
     odd[none, 0] = np.resize([3, 1000, -7, 2**31 - 1, -(2**31)], len(none))
     told[:30, 0] = -1

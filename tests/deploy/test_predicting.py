@@ -191,6 +191,20 @@ def test_images_of_another_white_are_named(white: float, brightest: float, doubt
         assert main(["predict", str(model), str(tmp_path / "x.npy"), "--csv"]) == 0
 
 
+def test_an_image_of_rows_and_columns_is_told_to_be_flat() -> None:
+    """Also where its columns are as many as the network's inputs, which makes them steps; real steps are taken."""
+    model, image = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3)), np.eye(28)
+    with pytest.raises(
+        SrnnError, match=r"28 channels; .* Give the pixels of an image one after the other, as x\.reshape"
+    ):
+        model.predict(image)
+    with pytest.warns(RuntimeWarning, match=r"not windows of pixels.* as x\.reshape\(-1\)"):
+        model.predict(image[:3, :3])
+    flat = image.reshape(-1)
+    steps = model.task.signal().whole(flat[:, None])
+    assert np.array_equal(model.predict(flat).scores, model.predict(steps).scores)
+
+
 def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
     model = srnn.load("ecg-records")
     x = np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)  # bfloat16 changes it again

@@ -131,6 +131,13 @@ def test_rules_that_make_no_sense(name: str, values: list[Any]) -> None:
     assert SpottingRule(0, 1) != SpottingRule(1, 100)
 
 
+@pytest.mark.parametrize("content", [{"threshold": 2}, {"threshold": "x"}, {"smooth": 1.5}, {"window": 1}, [1], 3])
+def test_a_rule_that_does_not_fit_is_named_by_where_it_was_read(content: Any) -> None:
+    assert SpottingRule.from_dict({"threshold": 0.5}, "run") == SpottingRule(0.5)
+    with pytest.raises(SrnnError, match=r"^mine(: | cannot be read as a spotting rule)"):
+        SpottingRule.from_dict(content, "mine")
+
+
 def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three words are said with 0.62 at least, and of false ones one with 0.72, so what is allowed decides."""
     clips = [Clip(200, 300, 0), Clip(500, 600, 1), Clip(800, 900, 1), Clip(1000, 1100, 2)]

@@ -10,7 +10,8 @@ from srnn.nn.delays import LONGEST, Delays
 from srnn.nn.kernels import LayerResult, Spikes
 from srnn.nn.kernels.reference import spike
 from srnn.nn.network import Layer, narrow_delays
-from srnn.nn.network.learned_delays import triangle
+from srnn.nn.network import layer as layers
+from srnn.nn.network.learned_delays import reach, triangle
 
 LEARNED = {"recurrent": "uniform(0, 6)", "input": "uniform(0, 4)", "learned": True, "sigma": 1.7}
 
@@ -158,6 +159,17 @@ def test_a_delay_that_has_grown_too_long_is_the_longest(sigma: float | None) -> 
     kernel = triangle(torch.tensor([3.0 * LONGEST, -2.0]), sigma)
     assert len(kernel) == LONGEST + 1 and kernel.argmax(0).tolist() == [LONGEST, 2]
     torch.testing.assert_close(kernel.sum(0), torch.ones(2))
+
+
+def test_a_forward_pass_spreads_each_kind_of_delay_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a state's shape needs is only how far the triangle reaches."""
+    made, widths = layer(), []
+    monkeypatch.setattr(layers, "triangle", lambda delays, sigma: widths.append(len(delays)) or triangle(delays, sigma))
+    made(signal())
+    assert sorted(widths) == [3, 11]
+    for delays in ([-3.4, 1.0], [0.5, 2.5], [1.5, 0.0], [1e9, 2.0]):
+        for sigma in (None, 0.0, 0.3, 1.7):
+            assert reach(torch.tensor(delays), sigma) == len(triangle(torch.tensor(delays), sigma))
 
 
 def test_sigma_narrows_and_settings_are_checked() -> None:

@@ -120,7 +120,7 @@ def test_a_program_of_the_authors_is_timed_beside_ours(tmp_path: Path, monkeypat
     assert to_accuracy.main(words) == 0
     (record,) = json.loads((out / "to-accuracy.json").read_text())["records"]
     assert record["way"] == "authors" and record["reached"] and record["batches"] == 20
-    assert "authors: the program with which it was published" in (out / "README.md").read_text()
+    assert "authors: the program with which the recipe was published" in (out / "README.md").read_text()
     assert "snn" not in sys.modules and str(tmp_path) not in sys.path
     with pytest.raises(SrnnError, match=r"program of the authors' for resonate/ecg-brf, .*, not for ecg"):
         to_accuracy.main(["ecg", *words[1:]])
@@ -145,7 +145,9 @@ def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
     assert (ours["way"], eager["way"]) == ("srnn", "eager") and ours["reached"] and eager["reached"]
     assert len(ours["epochs"]) == 1 and 0 < ours["epochs"][0]["processor_s"] <= ours["processor_s"]
     page = (tmp_path / "README.md").read_text()
-    assert "times as long (the median; seeds: 1)" in page and "A batch, without what comes before the first" in page
+    assert (
+        "times as long (median of 1 seed)" in page and "times as long per batch, once the first batch is done" in page
+    )
     assert 0 < eager["first_batch_s"] < eager["processor_s"]
     assert to_accuracy.main(["digits", "1.01", "--limit", "0.1", "--ways", "srnn", *options]) == 0
     (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]  # of another goal than before

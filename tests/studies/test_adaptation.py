@@ -13,6 +13,7 @@ import torch
 
 from srnn import Adaptation, SrnnError
 from srnn.cli.main import main
+from srnn.files import only_writer
 from srnn.studies.adaptation import adaptation_curve, curve_table, cycles
 from srnn.training.adapting import Adapter
 from srnn.training.trained import Trained
@@ -89,8 +90,13 @@ def test_models_that_left_different_subjects_out_make_one_table(
     arguments = ["--data", str(tmp_path / "words.npz"), "--out", str(tmp_path / "curve")]
     assert main(["adapt", *models, *arguments]) == 2
     assert "Without --curve give one model" in capsys.readouterr().err
+    with only_writer(tmp_path / "curve"):  # another command: told before the work, not after it
+        assert main(["adapt", *models, *arguments, "--curve", "2"]) == 2
+    assert "curve is being written by another process" in capsys.readouterr().err
     assert main(["adapt", *models, *arguments, "--curve", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [row["subject"] for row in report["subjects"]] == ["a", "b", "a", "b"]
     assert report["subjects"][0]["before"] != report["subjects"][2]["before"]  # of another model
     assert "4 subjects" in (tmp_path / "curve" / "adaptation.md").read_text()
+    assert main(["adapt", *models, *arguments, "--curve", "2"]) == 2
+    assert "exists; name a new folder" in capsys.readouterr().err

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from srnn.studies.liveness import Watcher, _started, identity, is_gone
-from support.sweeps import queue_in, sweep_in
+from srnn.studies.liveness import Watcher, _started, ended_with_its_machine, identity, is_gone
+from srnn.studies.queue import MAX_DEATHS
+from support.sweeps import queue_in, states_of, sweep_in
 
 
 def test_liveness() -> None:
@@ -75,8 +76,35 @@ def test_the_unit_of_a_process_that_is_gone_is_given_away_at_once(tmp_path: Path
     first, second = queue_in(sweep, tmp_path / "out"), queue_in(sweep, tmp_path / "out")
     claim = first.claim()
     assert claim is not None and second.claim() is None and not second.finished()
+    assert states_of(second) == ["running"]
     first._write(claim.trial, lease={**lease, "started": lease["started"] - 1, "beat": [1, 1]})
+    assert states_of(second) == ["waiting"] and not second.finished()  # and so it stands in the results
     assert second.claim() is not None
+
+
+def test_power_cuts_are_not_deaths_of_a_units_workers(tmp_path: Path) -> None:
+    """After three deaths a unit counts as failed."""
+    pytest.importorskip("optuna")
+    lease = identity()
+    if lease["machine"] is None:
+        pytest.skip("needs /proc")
+    host, boot, space = lease["machine"].split(" ")
+    machines = {
+        f"{host} before {space}": True,
+        f"other before {space}": False,
+        f"{host} {boot} other": False,
+        "": False,
+    }
+    assert [ended_with_its_machine({**lease, "machine": name}) for name in machines] == [*machines.values()]
+    assert not ended_with_its_machine(lease) and not ended_with_its_machine({**lease, "machine": None})
+    queue = queue_in(sweep_in(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out", patience=1e-9)
+    for _ in range(2 * MAX_DEATHS):
+        claim = queue.claim()
+        assert claim is not None
+        queue._write(claim.trial, lease={**lease, "machine": f"{host} before {space}", "beat": [1, 1]})
+        queue.give_up_dead()  # has seen it
+        queue.give_up_dead()
+    assert states_of(queue) == ["waiting"]
 
 
 def test_a_worker_gives_four_signs_of_life_in_the_time_after_which_it_counts_as_dead(tmp_path: Path) -> None:

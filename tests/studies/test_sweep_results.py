@@ -111,8 +111,8 @@ def test_a_search_says_what_each_point_was_and_what_was_lost(tmp_path: Path) -> 
     assert "| `p0000` | 0.1 | `[8]` | 50.00 % |" in page
     assert "| point | lr | hidden | seed | state | best accuracy | epochs | minutes | why |" in page
     assert "| `p0001` | 0.01 | `[9]` | 0 | pruned | 31.00 % | 7 | 1.5 |  |" in page
-    assert "Still running: 1." in page
-    assert "`srnn sweep mine.yaml`: 1 training to its end, 1.6 minutes of training in all;" in " ".join(page.split())
+    assert "Not finished: 1 running." in page
+    assert "`srnn sweep mine.yaml`: 1 finished training, 1.6 minutes of training in all. Each" in " ".join(page.split())
 
 
 def test_plots_of_every_kind(tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path:
     seconds = content["trainings"][0]["seconds"]
     assert content["minutes"] == pytest.approx(seconds / 60, abs=1e-4) and seconds > 0
     page = (out / "results.md").read_text()
-    assert "Still waiting: 2." in page and "of a budget of 1e-09" in page
+    assert "Not finished: 2 waiting." in page and "(budget: 1e-09)" in page
     assert work(queue, out, task=TinyTask()) == 0
     more = queue_in(sweep_in(tmp_path, recipe + "budget_minutes: 100\n", small), out)
     assert not more.finished() and work(more, out, task=TinyTask()) == 2

@@ -281,6 +281,27 @@ def test_a_checkpoint_that_lies_about_health_is_refused(damage: dict[str, Any], 
         TrainingState.of(checkpoint)
 
 
+def test_a_checkpoint_that_saw_other_layers_is_refused(tmp_path: Path) -> None:
+    """Each count is what training writes, but for another network."""
+    recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
+    train(recipe, run, task=TinyTask())
+    good = read_checkpoint(Run.open(run).last)
+    sums = dict.fromkeys(("loss", "weight", "correct", "counted", "steps"), 1.0)
+    for part in (
+        {"watch": {"steps": 4, "fired": {"layers.7": [1, 1]}, "norms": {}, "recent": {}}},
+        {"watch": {"steps": 4, "fired": {"layers.0": [1, 1]}, "norms": {}, "recent": {}}},
+        {"watch": {"steps": 4, "fired": {}, "norms": {"layers.7": [1.0, 1.0, 1.0, 1.0]}, "recent": {}}},
+        {"step": 1, "epoch": 0, "sums": {**sums, "rate.0": 0.5, "rate.7": 0.5}},
+        {"step": 1, "epoch": 0, "sums": {"loss": 1.0}},
+    ):
+        info = {**good.info, "state": good.info["state"] | part}
+        loop.checkpoints.save_checkpoint(Run.open(run).last, good.tensors, info)
+        with pytest.raises(
+            SrnnError, match=r"last\.safetensors cannot be read as a checkpoint of this network's training"
+        ):
+            train(recipe, run, task=TinyTask(), resume=True)
+
+
 # ---- clipping -------------------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
-from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.fixedpoint.integer import InputFormat, measure_ranges
 from srnn.studies.pruning import TuningOptions, prune_run
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
@@ -303,9 +303,14 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="does not say what its inputs are like"):
         model.export(tmp_path / "c", "int8")
     known = replace(model, inputs_as=InputFormat(1.0, False))
-    with pytest.raises(SrnnError, match="does not say how large its states become"):
+    with pytest.raises(
+        SrnnError, match=r"does not say how large its states become.*measure_ranges\(model\.network\.freeze\("
+    ):
         known.export(tmp_path / "c", "int8", state_bits=8)
     assert not (tmp_path / "c").exists()
+    x = np.random.default_rng(0).random((2, 8, 8))
+    ranges = measure_ranges(known.network.freeze(), x, known.inputs_as)  # as the message says
+    assert replace(known, state_ranges=ranges).export(tmp_path / "c", "int8", state_bits=8)["state_bits"] == 8
     with pytest.raises(SrnnError, match="can be exported as 'c', 'int8', 'onnx' or 'nir'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)

@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..files import only_writer
     from ..training.adapting import Adaptation, adapt
     from ..training.runs import open_trained
 
@@ -77,9 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
     if arguments.curve:  # a folder, which is made together with those above it
-        if arguments.out.exists():
-            raise SrnnError(f"{arguments.out} exists; name a new folder.")
-        return _curve(arguments, [open_trained(path, arguments.data) for path in arguments.models], config)
+        models = [open_trained(path, arguments.data) for path in arguments.models]
+        require(min(arguments.curve) >= 1, "--curve", "numbers of labels, at least 1", min(arguments.curve))
+        with only_writer(arguments.out):
+            if arguments.out.exists():
+                raise SrnnError(f"{arguments.out} exists; name a new folder.")
+            return _curve(arguments, models, config)
     with place("--out", arguments.out, new=True):
         models = [open_trained(path, arguments.data) for path in arguments.models]
         if len(models) > 1:
@@ -96,7 +100,6 @@ def _curve(arguments: argparse.Namespace, models: list[Trained], config: Adaptat
     from ..files import whole_folder
     from ..studies.adaptation import adaptation_curve, curve_table
 
-    require(min(arguments.curve) >= 1, "--curve", "numbers of labels, at least 1", min(arguments.curve))
     ways = {
         "readout": replace(config, train="readout"),
         f"all, {config.rule}": replace(config, train="all"),
@@ -113,9 +116,9 @@ def _curve(arguments: argparse.Namespace, models: list[Trained], config: Adaptat
     about = f"""\
 # Adaptation of {markdown(names)}
 
-{len(report["subjects"])} subjects of the {report["split"]} split; {report["left_out"]} more had too few
-labels. {config.optimizer}, rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the subjects. All numbers
-of a subject are of the same labels, behind the last that is learnt.
+{len(report["subjects"])} subjects of the {report["split"]} split; {report["left_out"]} others had too few
+labels. Optimiser {config.optimizer}, learning rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the
+subjects. For each subject, all rows are measured on the same labels: those after the last one that is learnt.
 
 {table}
 """

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..terminal import has_blocks
 from .show import percent, show_table
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def sparkline(
 
     If there are more values than ``width``, those that share a character are averaged.
     """
-    symbols = BLOCKS if _has_blocks() else ASCII
+    symbols = BLOCKS if has_blocks(sys.stdout.encoding) else ASCII
     count = min(len(values), width)
     cells: list[float | None] = []
     for i in range(count):
@@ -50,11 +51,6 @@ def sparkline(
     return "".join(
         " " if cell is None else symbols[min(max(round((cell - low) * scale), 0), len(symbols) - 1)] for cell in cells
     )
-
-
-def _has_blocks() -> bool:
-    """Whether standard output can show more than ASCII."""
-    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
 
 
 def show_analysis(analysis: Analysis) -> None:
@@ -278,7 +274,7 @@ def _activity(activity: Activity) -> None:
 
 def _time_constants(constants: Sequence[TimeConstants]) -> None:
     rows, lines = [], []
-    plus_minus = "±" if _has_blocks() else "+-"
+    plus_minus = "±" if has_blocks(sys.stdout.encoding) else "+-"
     wide = max(len(one.name) for one in constants)
     for one in constants:
         change = "n/a" if one.rms_change is None else f"{one.rms_change:.2f}"

@@ -85,12 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _stream(arguments: argparse.Namespace) -> int:
     from ..deploy.streaming import Session, Spotter
+    from ..deploy.streaming.running import Beginning
     from ..training.runs import open_trained
 
     decoder = load_decoder(arguments, open_trained(arguments.model))
     if arguments.real_time and decoder.signal.rate is None:
         raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
-    source = _open(arguments, decoder)
+    source, beginning = _open(arguments, decoder), Beginning(decoder.signal)
+    source = replace(source, blocks=beginning.of(source.blocks))
     session: Session | Spotter = decoder.open()
     if arguments.words:
         session = Spotter(decoder)
@@ -115,7 +117,7 @@ def _stream(arguments: argparse.Namespace) -> int:
     summary = {
         "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
         "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,
-        "encoder_latency": decoder.signal.latency, "unlike_training": decoder.signal.unlike_training or None, **timing,
+        "encoder_latency": decoder.signal.latency, "unlike_training": beginning.unlike_training() or None, **timing,
     }  # fmt: skip
     if arguments.json:
         print(json_text({"type": "summary", **summary}))

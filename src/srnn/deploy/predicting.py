@@ -120,7 +120,7 @@ def predict(
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
-    if doubt := path.doubt(steps):
+    if doubt := path.doubt(x):
         warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
     # For each step: its input, each class's score and confidence, and what is needed in between.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))

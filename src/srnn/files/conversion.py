@@ -9,12 +9,15 @@ brackets. A key without a value (null) keeps its default, unless null is one of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import SrnnError
 from ..text import brief
+from .reading import reading
 from .yaml_reading import parse_yaml
 
 _LARGEST = 10**12
@@ -36,6 +39,25 @@ def convert(hint: Any, value: Any, key: str) -> Any:
         expected, got = wrong.args
         shown = got if isinstance(got, str) and len(got) <= 100 else "null" if got is None else brief(got)
         raise SrnnError(f"{key}: expected {expected}, not {shown}.") from None
+
+
+def build(cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], Any] = convert) -> Any:
+    """A dataclass from the values of its fields; ``read`` converts one, as ``convert`` does. Use it within ``checking``."""
+    hints, known = get_type_hints(cls), {item.name for item in fields(cls) if item.init}
+    for name in values:
+        if name not in known:
+            raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.")
+    return cls(**{name: read(hints[name], value, name) for name, value in values.items()})
+
+
+@contextlib.contextmanager
+def checking(source: Path | str, what: str) -> Iterator[None]:
+    """``reading``, for values with checks of their own, which do not know the file: their SrnnErrors name it, too."""
+    try:
+        with reading(source, what):
+            yield
+    except SrnnError as error:
+        raise error if str(source) in str(error) else SrnnError(f"{source}: {error}") from error
 
 
 def takes_null(hint: Any) -> bool:

@@ -120,10 +120,14 @@ def new_folder_beside(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def only_writer(path: Path) -> Iterator[None]:
-    """For a block that writes ``path`` at its end: SrnnError at its beginning if another process is in such a block."""
+    """For a block that writes ``path`` at its end: SrnnError at its beginning if another process is in such a block.
+
+    The folders above it are made.
+    """
     with contextlib.ExitStack() as held:
         with _failing(path):
             target = _target(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(target.parent)
             own = held.enter_context(new_folder_beside(target))
             for item in target.parent.iterdir():

@@ -138,7 +138,7 @@ def curve_table(report: Mapping[str, Any], ways: Sequence[str]) -> list[str]:
         gains = [value - first for value, first in zip(values, before, strict=True)]
         better = sum(gain > 0 for gain in gains)
         rows.append([markdown(name), _spread(values), _spread(gains), f"{better} of {len(gains)}"])
-    return markdown_table(["learnt, labels", "accuracy, %", "gain, points", "subjects that gain"], rows)
+    return markdown_table(["what learns, labels", "accuracy, %", "gain, points", "subjects that gain"], rows)
 
 
 def _spread(values: Sequence[float]) -> str:

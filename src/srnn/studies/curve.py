@@ -17,7 +17,7 @@ Named = Sequence[tuple[str, dict[str, Any]]]
 COLUMNS = (
     "network", "weights", "float32", "int8", "int8 weights, exact state", "flash float32", "flash int8",
     "RAM float32", "RAM int8",
-    "additions a step", "energy float32", "energy int8",
+    "additions per step", "energy float32", "energy int8",
 )  # fmt: skip
 
 

@@ -34,6 +34,12 @@ def is_gone(lease: dict[str, Any]) -> bool:
     return _started(int(lease["pid"])) != lease["started"]
 
 
+def ended_with_its_machine(lease: dict[str, Any]) -> bool:
+    """Whether this machine has been started again since this lease was taken on it: no process outlived that, whatever it did."""
+    ours, theirs = ((machine or "").split(" ") for machine in (_machine(), lease.get("machine")))
+    return len(ours) == len(theirs) == 3 and ours[0] == theirs[0] and ours[1] != theirs[1]
+
+
 _ASLEEP = 10.0
 """Seconds between two looks after which this process may have been suspended, and all others with it."""
 

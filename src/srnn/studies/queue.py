@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from ..files import reading
-from .liveness import Watcher, identity, is_gone, is_lease
+from .liveness import Watcher, ended_with_its_machine, identity, is_gone, is_lease
 from .schema import Range, Sweep, Unit
 from .storage import import_optuna
 
@@ -36,7 +36,7 @@ _STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUN
 _FORMS = {"unit": str, "settings": dict, "round": int, "lease": dict, "results": dict, "error": str, "died": bool,
           "trained": float}  # fmt: skip
 MAX_DEATHS = 3
-"""Workers that may die during a unit before it counts as failed: the unit may be what kills them."""
+"""Workers that may die during a unit, but not with their machine, before it counts as failed: the unit may be what kills them."""
 
 
 class Lost(Exception):
@@ -184,7 +184,8 @@ class Queue:
         for trial in self._trials():
             lease = trial.user_attrs.get("lease", {})
             if trial.state == self.states.RUNNING and (is_gone(lease) or self._watcher.is_stale(trial.number, lease)):
-                self._write(trial, self.states.FAIL, died=True)
+                # A power cut says nothing about the unit, unlike the death of a worker alone.
+                self._write(trial, self.states.FAIL, **({} if ended_with_its_machine(lease) else {"died": True}))
 
     def status(self) -> list[UnitStatus]:
         """Every unit, in the sweep's order."""
@@ -242,9 +243,10 @@ class Queue:
             return UnitStatus(unit, "waiting", dict(unit.settings), None, 0, "", None, {}, None)
         seen, lease = trial.intermediate_values, trial.user_attrs.get("lease")
         latest = seen[max(seen)] if seen else None
+        held = trial.state != self.states.RUNNING or not is_gone(lease or {})
         return UnitStatus(
             unit=unit,
-            state=_STATES[trial.state.name],
+            state=_STATES[trial.state.name] if held else "waiting",
             settings=decode(trial.params, self.sweep) if self.sweep.is_search else dict(unit.settings),
             value=latest if trial.value is None else trial.value,
             epochs=len(seen),

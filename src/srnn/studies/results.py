@@ -18,7 +18,7 @@ from typing import Any
 
 from ..files import locks, read_object, reading, write_atomically
 from ..measure.analysis import recipe_spikes
-from ..text import code, json_text, markdown, markdown_table, spreadsheet
+from ..text import code, counted, json_text, markdown, markdown_table, spreadsheet
 from .plots import draw
 from .queue import UnitStatus, minutes
 from .schema import Sweep, shipped_sweeps, short_names
@@ -195,7 +195,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
 
     searched = short_names(sweep.parameters) if sweep.is_search else {}
     metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
-    others_too = ", unless a point is of another" if "recipe" in setting_names(sweep) else ""
+    others_too = ", or the one that a point names" if "recipe" in setting_names(sweep) else ""
     several = any(len(point["seeds"]) > 1 for point in points)
     head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics),
             *(("worst", "mended", "sick") if several else ()), "parameters", "minutes", "seeds"]  # fmt: skip
@@ -223,9 +223,9 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     others = Counter(row["state"] for row in rows if row["state"] not in ("done", *_LOST))
     analog = "firing_rate" in metrics and not all(point["spiking"] for point in points)
     done = sum(row["state"] == "done" for row in rows)
-    ended = "1 training to its end" if done == 1 else f"{done} trainings to their end"
+    finished = counted(done, "finished training")
     file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"
-    limit = "" if budget is None else f", of a budget of {budget:g}"
+    limit = "" if budget is None else f" (budget: {budget:g})"
     lines = [
         f"# {markdown(sweep.title)}",
         "",
@@ -235,8 +235,8 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         "training's epoch. No number here is from the test split.",
         *(
             [
-                "Worst: of a seed. Mended: trainings that went back to a checkpoint; sick: those whose best epoch has silent or",
-                "saturated layers, or exploded gradients.",
+                "Worst: the worst seed. Mended: trainings that went back to a checkpoint. Sick: trainings whose best epoch has",
+                "silent or saturated layers, or exploded gradients.",
             ]
             if several
             else []
@@ -244,14 +244,14 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         "",
         *markdown_table(head, table),
         "",
-        *(["Tried without a result:", "", *markdown_table(lost_head, lost), ""] if lost else []),
-        *([f"Still {', '.join(f'{state}: {count}' for state, count in others.items())}.", ""] if others else []),
+        *(["Trainings without a result:", "", *markdown_table(lost_head, lost), ""] if lost else []),
+        *([f"Not finished: {', '.join(f'{count} {state}' for state, count in others.items())}.", ""] if others else []),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         *([""] if pictures else []),
         *(["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""] if analog else []),
-        f"Made by {code(f'srnn sweep {file}')}: {ended},",
-        f"{content['minutes']:.1f} minutes of training in all{limit}; every one in [results.csv](results.csv), all numbers in",
-        "[results.json](results.json).",
+        f"Made by {code(f'srnn sweep {file}')}: {finished},",
+        f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in [results.csv](results.csv), all",
+        "numbers are in [results.json](results.json).",
         *([markdown(machine)] if machine else []),
         "",
     ]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..errors import SrnnError
 from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whole_file
-from ..files.conversion import convert
+from ..files.conversion import checking, convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
 from ..nn.losses import Scored
@@ -103,14 +103,14 @@ class TrainingState:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> TrainingState:
         """The state in a last checkpoint. SrnnError unless it is one that training writes."""
-        with reading(checkpoint.path, "a checkpoint of this version's training"):
+        with checking(checkpoint.path, "a checkpoint of this version's training"):
             state = cls(**checkpoint.info["state"])
             if not isinstance(state.watch, Watch):
-                state.watch = Watch.of(state.watch, str(checkpoint.path))
+                state.watch = Watch.of(state.watch)
             types = {"mends": bool, "sick": list[str], "start": list[dict[str, Any]]}
             types |= dict.fromkeys(("inputs", "validation_inputs"), list[float])
             for name, hint in types.items():
-                setattr(state, name, convert(hint, getattr(state, name), f"{checkpoint.path}: {name}"))
+                setattr(state, name, convert(hint, getattr(state, name), name))
             for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
                 if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
                     raise ValueError(f"{name} is {one_line(str(value), 200)}")

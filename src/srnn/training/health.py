@@ -20,14 +20,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.spikes import Spikes
-from ..files.conversion import convert
+from ..files.conversion import build
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
 from ..nn.network import SRNN, Layer
@@ -66,19 +66,27 @@ class Watch:
     """The last batches' gradient norms, by layer and of all layers together, across epochs, if an adaptive bound needs them."""
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any], source: str) -> Watch:
-        """The watch in a checkpoint, the ``source``. SrnnError or ValueError for anything but plain finite numbers."""
-        hints, names = get_type_hints(cls), [item.name for item in fields(cls)]
-        watch = cls(**{name: convert(hints[name], plain[name], f"{source}: {name}") for name in names})
+    def of(cls, plain: Mapping[str, Any]) -> Watch:
+        """The watch in a checkpoint. SrnnError or ValueError for anything but plain finite numbers."""
+        watch = build(cls, plain)
         numbers = [number for group in (watch.norms, watch.recent) for row in group.values() for number in row]
         counts = [watch.steps, *(count for row in watch.fired.values() for count in row)]
         if (
             not all(map(math.isfinite, numbers))
             or min(counts) < 0
+            or len(plain) != len(fields(cls))
             or any(len(row) != 4 for row in watch.norms.values())
         ):
             raise ValueError("its counts of spikes or norms of gradients are not what training writes")
         return watch
+
+    def check(self, network: Network) -> None:
+        """ValueError unless what was seen are layers of this network."""
+        layers = network.layers if isinstance(network, SRNN) else ()
+        sizes = {f"layers.{number}": layer.size for number, layer in enumerate(layers)}
+        parts = {name for name, _ in network.named_modules()}
+        if not self.norms.keys() <= parts or any(sizes.get(name) != len(row) for name, row in self.fired.items()):
+            raise ValueError("it saw layers that this network does not have")
 
     def begin_epoch(self) -> None:
         """Forget the epoch before."""

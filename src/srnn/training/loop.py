@@ -21,7 +21,7 @@ import torch
 from .._version import __version__
 from ..data.tasks import Task
 from ..errors import SrnnError, check_whole
-from ..files import locks
+from ..files import locks, reading
 from ..nn.baselines import Network
 from ..nn.losses import rate_penalty
 from ..nn.network import narrow_delays
@@ -332,7 +332,11 @@ def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, historie
     checkpoints.load_network(network, checkpoint)
     checkpoints.load_optimizer(optimizer, checkpoint)
     histories.load(checkpoint)
-    return TrainingState.of(checkpoint)
+    state = TrainingState.of(checkpoint)
+    with reading(run.last, "a checkpoint of this network's training"):
+        state.watch.check(network)
+        rate_report(network, state.means()[2] if state.sums else [])  # which has sums of each layer
+    return state
 
 
 def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporter) -> None:

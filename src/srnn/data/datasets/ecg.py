@@ -13,7 +13,7 @@ from ..signals import CrossingPath, PathForm
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_fraction
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
-from .qtdb_records import PAPER_LABEL_LAG, load_records
+from .qtdb_records import PAPER_LABEL_LAG, load_records, missing_records
 
 HORIZON = 5.0
 """Seconds of the running scale."""
@@ -87,6 +87,10 @@ class ECGTask(Task):
             crossing, LEADS, SAMPLE_RATE, self.smoothing, noun="leads of ECG", as_trained=self.source == "records",
             horizon=HORIZON if running else None,
         )  # fmt: skip
+
+    def origin(self, data_dir: Path | None = None) -> str:
+        missing = missing_records(data_dir) if self.source == "records" else ""
+        return super().origin(data_dir) + (missing and f"; {missing} (srnn data verify qtdb)")
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""

@@ -103,6 +103,17 @@ def record_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("[!.]*.hea"))
 
 
+def missing_records(data_dir: Path | None = None) -> str:
+    """How many of the records that the folder's checksums list are missing, for people; empty if none is, or nothing lists them.
+
+    The split goes by a record's place among those there are.
+    """
+    folder = folder_of(CATALOGUE["qtdb"], data_dir)
+    listed = {Path(name).stem for name in checksums(find_sums(folder)) if name.endswith(".hea")}
+    missing = len(listed.difference(record_names(folder)))
+    return f"{missing} of {len(listed)} records are missing, which changes the split" if missing else ""
+
+
 def split_records(names: list[str]) -> dict[str, list[str]]:
     """Train, validation and test records: of every five in alphabetical order, the second and the fourth are held out."""
     place = {1: "validation", 3: "test"}

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from ...errors import SrnnError
 from ...files import LIMITS, new_folder_beside, read_json, reading, remove_leftovers, whole_file
@@ -21,6 +22,8 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
 _LIMITS = LIMITS["archive"]
 _WHAT = "an archive"
 _NAME_AT_MOST = 1000  # characters of a name in an archive; each part of it may have 255 bytes, as in file systems
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
+"""Names that Windows keeps for devices, even before a dot. No function of pathlib or os.path knows them in every Python."""
 
 
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
@@ -198,7 +201,7 @@ def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[st
         or any(ord(character) < 32 or ord(character) == 127 for character in name)
     )
     if windows:
-        odd |= any(PureWindowsPath(part).is_reserved() or ":" in part or part[-1] in " ." for part in parts)
+        odd |= any(_DEVICE.match(part) or ":" in part or part[-1] in " ." for part in parts)
     if odd or ".cache" in parts or any(len(os.fsencode(part)) > 255 for part in parts):
         raise SrnnError(f"{archive} contains the name {name[:200]!r}, which no data set's file has; do not trust it.")
     return parts

@@ -88,9 +88,9 @@ class SignalPath(ABC):
         """The signal (samples, channels) that ``whole`` encoded as these steps, up to rounding; None: it cannot be recovered."""
         return None
 
-    def doubt(self, steps: Array) -> str:
-        """Why these steps (steps, inputs), as ``whole`` returns them, can hardly come from a signal like those of training, for
-        people; else empty."""
+    def doubt(self, given: Array) -> str:
+        """Why a signal (samples, channels), or encoded steps (steps, inputs), can hardly be like those of training, for people;
+        else empty."""
         return ""
 
     def check(self) -> None:  # noqa: B027 (most can)

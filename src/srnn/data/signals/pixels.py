@@ -14,6 +14,9 @@ from .base import INT16_SCALE, Array, SignalPath
 WIDEST = 1024
 """Maximal pixels in a window, more than an image of MNIST has."""
 
+FLAT = "Give the pixels of an image one after the other, as x.reshape(-1)"
+"""What to do with an image that was given as rows and columns."""
+
 
 @dataclass(frozen=True)
 class WindowPath(SignalPath):
@@ -53,8 +56,11 @@ class WindowPath(SignalPath):
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
 
-    def doubt(self, steps: Array) -> str:
-        low, high = (round(float(value) * self.white, 3) for value in (steps.min(), steps.max()))
+    def doubt(self, given: Array) -> str:
+        if ((given[1:, :-1] != given[:-1, 1:]).any(1) & (given[1:] != given[:-1]).any(1)).any():
+            return f"its rows are not windows of pixels, each one pixel further. {FLAT}."
+        scale = 1 if given.shape[1] == self.channels else self.white
+        low, high = (round(float(value) * scale, 3) for value in (given.min(), given.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
             return ""
         return f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in training?"

@@ -53,7 +53,8 @@ class ScaledPath(SignalPath):
     def stream(self) -> ScaleStream:
         return ScaleStream(*known(self.statistics, "A scaled signal"), "float32")
 
-    def doubt(self, steps: Array) -> str:
+    def doubt(self, given: Array) -> str:
+        steps = self.whole(given)
         far = np.sqrt(np.einsum("tc,tc->c", steps, steps, dtype=np.float64) / len(steps))
         channel = int(far.argmax())
         if far[channel] < FAR:

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import MappingProxyType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
-from ...errors import SrnnError
-from ...files import reading
-from ...files.conversion import convert
+from ...files.conversion import build, checking, convert
 from ..encoders.speech import Statistics
 from .base import Scale, SignalPath, Steps
 from .crossing import CrossingPath
@@ -41,12 +39,9 @@ def describe(path: SignalPath) -> dict[str, Any] | None:
 
 def restore(plain: Any, source: str) -> SignalPath:
     """The path from which ``describe`` made ``plain``. SrnnError, which names the ``source``, for anything else."""
-    try:
-        with reading(source, "a model's signal path"):
-            content = dict(plain)
-            return _made(KINDS[content.pop("kind")], content)
-    except SrnnError as error:  # a setting's own check
-        raise error if source in str(error) else SrnnError(f"{source}: {error}") from error
+    with checking(source, "a model's signal path"):
+        content = dict(plain)
+        return build(KINDS[content.pop("kind")], content, _value)
 
 
 def _plain(value: Any) -> Any:
@@ -59,21 +54,12 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def _made(cls: type, content: Any) -> Any:
-    hints, values = get_type_hints(cls), dict(content)
-    known = {item.name: hints[item.name] for item in fields(cls) if item.init}
-    for name in values:
-        if name not in known:
-            raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.")
-    return cls(**{name: _value(known[name], value, name) for name, value in values.items()})
-
-
 def _value(hint: Any, value: Any, name: str) -> Any:
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if value is not None:
         for option in options:
             if is_dataclass(option):
-                return _made(option, value)  # type: ignore[arg-type]
+                return build(option, value, _value)  # type: ignore[arg-type]
             if option is Statistics:
                 return Statistics.read(value)
             if option == Scale:

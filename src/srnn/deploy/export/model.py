@@ -126,7 +126,10 @@ def export_c(
             state_as = trained.state_format(state_bits)
             if state_as is None:
                 raise SrnnError(
-                    f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know."
+                    f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know; "
+                    "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, inputs): "
+                    "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, inputs_as)), of "
+                    "srnn.nn.fixedpoint.integer."
                 )
     own = identifier(trained.name)
     other = "" if name in (None, own) else f"{trained.name}, "

@@ -170,8 +170,7 @@ class Session:
         self.decoder, self.segment = decoder, segment
         """Its decoder; and the steps in a sequence, None: the sequence ends with the stream."""
         self.encoder: StreamEncoder = decoder.signal.stream()
-        self._scores = self._new_scores()
-        self._stream = decoder.stream
+        self._scores, self._stream = self._new_scores(), decoder.stream
         self._listener: Listener | None = None
         self.reset()
         if decoder.adaptation is not None:
@@ -201,19 +200,18 @@ class Session:
         that pays).
         """
         samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
-        try:
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            try:
                 steps = self.encoder.push(samples)
-        except SrnnError as error:
-            # The error counts samples within the block; the user needs their number in the stream.
-            with np.errstate(over="ignore"):
+            except SrnnError as error:
+                # The error counts samples within the block; the user needs their number in the stream.
                 wrong = np.argwhere(~np.isfinite(samples.astype(np.float32)))
-            if not len(wrong):
-                raise
-            row, channel = wrong[0].tolist()
-            raise SrnnError(
-                f"Sample {self.samples + row} is not finite in channel {channel} (counted from 0); repair or drop it."
-            ) from error
+                if not len(wrong):
+                    raise
+                row, channel = wrong[0].tolist()
+                raise SrnnError(
+                    f"Sample {self.samples + row} is not finite in channel {channel} (counted from 0); repair or drop it."
+                ) from error
         if not np.isfinite(steps).all():  # finite samples become such only by a scale, which keeps no state
             raise SrnnError("The samples are too large to be encoded: the network's inputs are not finite.")
         self.samples += len(samples)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...measure.analysis.scores import check_confidences
-from .decisions import Decision, Decisions
+from .decisions import Array, Decision, Decisions
 from .decoder import Decoder, Session
 from .sources import Source
 from .spotting import Spotter
+
+if TYPE_CHECKING:
+    from ...data.signals import SignalPath
 
 
 def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
@@ -74,6 +77,29 @@ class Timing:
             "real_time_factor": self.total / self.signal if self.signal else None,
             "block_latency_ms": {name: round(seconds * 1000, 4) for name, seconds in latency.items()},
         }
+
+
+class Beginning:
+    """The beginning of a signal, by which it is judged whether it can be like those of training."""
+
+    KEPT = 2**18
+    """Numbers."""
+
+    def __init__(self, signal: SignalPath) -> None:
+        self._signal, self._kept, self._room = signal, list[Array](), self.KEPT
+
+    def of(self, blocks: Iterator[Array]) -> Iterator[Array]:
+        """The same blocks."""
+        for block in blocks:
+            if self._room > 0 and block.size:
+                self._kept.append(np.array(block).reshape(-1, self._signal.channels))
+                self._room -= block.size
+            yield block
+
+    def unlike_training(self) -> str:
+        """How it, or the way in which it is encoded, differs from training, for people; empty where it does not."""
+        signal = self._signal
+        return signal.unlike_training or (signal.doubt(np.concatenate(self._kept)) if self._kept else "")
 
 
 def run_source(

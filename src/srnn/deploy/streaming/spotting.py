@@ -11,16 +11,14 @@ detection  a window whose class is a word, with a probability of at least ``thre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number
-from ...files import reading
-from ...files.conversion import convert
+from ...files.conversion import build, checking
 from ...text import brief
 from .decisions import Array, Decisions
 from .decoder import Decoder
@@ -58,11 +56,8 @@ class SpottingRule:
     @classmethod
     def from_dict(cls, content: Any, source: str) -> Self:
         """From what ``asdict`` gave. SrnnError, which names the ``source``, for anything else."""
-        hints = get_type_hints(cls)
-        with reading(source, "a spotting rule"):
-            if not isinstance(content, Mapping) or not content.keys() <= hints.keys():
-                raise ValueError("it has keys that a spotting rule does not have")
-            return cls(**{name: convert(hints[name], value, name) for name, value in content.items()})
+        with checking(source, "a spotting rule"):
+            return build(cls, dict(content))
 
 
 class Spotter:

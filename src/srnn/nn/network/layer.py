@@ -17,7 +17,7 @@ from ..kernels.problem import LayerProblem, LayerResult, Output, uncast
 from ..neurons import Neuron, as_neuron
 from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
-from .learned_delays import ROUNDED_FROM, fitted, spread_input, triangle
+from .learned_delays import ROUNDED_FROM, fitted, reach, spread_input, triangle
 from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 
@@ -138,8 +138,8 @@ class Layer(nn.Module):
         what is under way: ``arriving`` (depth, size) from the layer itself, ``incoming`` (steps, inputs) from its input."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.neuron.State._fields, (self.size,))
         for name, delays in self.delay_steps.items():
-            kernel = self._kernel(name)
-            depth = depth_of(delays) if kernel is None else len(kernel)
+            learned = self._learned(name)
+            depth = depth_of(delays) if learned is None else reach(learned, self.sigma)
             shapes[name] = (depth, self.size) if name == "arriving" else (depth - 1, self.inputs)
         return shapes
 
@@ -149,12 +149,15 @@ class Layer(nn.Module):
         named = {"arriving": self.delay_rec, "incoming": self.delay_in}
         return {name: rounded(delays) for name, delays in named.items() if delays is not None}
 
-    def _kernel(self, name: str) -> Tensor | None:
-        """How learned delays spread what is "arriving" or "incoming" over steps, in training mode; else None."""
+    def _learned(self, name: str) -> Tensor | None:
+        """The learned delays of what is "arriving" or "incoming", in training mode; else None."""
         delays = {"arriving": self.delay_rec, "incoming": self.delay_in}.get(name)
-        if not self.training or delays is None or not delays.is_floating_point():
-            return None
-        return triangle(delays, self.sigma)
+        return delays if self.training and delays is not None and delays.is_floating_point() else None
+
+    def _kernel(self, name: str) -> Tensor | None:
+        """How these spread it over steps."""
+        delays = self._learned(name)
+        return None if delays is None else triangle(delays, self.sigma)
 
     def as_state(self, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """A state of this layer from its tensors by name, in the order of ``state_shapes``."""
@@ -228,7 +231,7 @@ class Layer(nn.Module):
             state = self.initial_state(x.shape[0]) if state is None else state
             shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
             for name, part in zip(shapes, state, strict=False):
-                if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:
+                if isinstance(part, Tensor) and part.ndim == 3 and self._learned(name) is not None:
                     shapes[name] = (shapes[name][0], part.shape[1], shapes[name][2])
             found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in state]
             if found != list(shapes.values()):

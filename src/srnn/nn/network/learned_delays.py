@@ -29,10 +29,15 @@ def triangle(delays: Tensor, sigma: float | None) -> Tensor:
     delays, width = torch.where(delays < 0, -delays, delays), 1.0 + (sigma or 0.0)  # has a gradient at 0, too
     if sigma is None:
         delays = delays.detach().round() + 0 * delays
-    depth = int(torch.ceil(delays.detach().max() + width).clamp(max=LONGEST + 1))
-    steps = torch.arange(depth, device=delays.device)[:, None]
+    steps = torch.arange(reach(delays, sigma), device=delays.device)[:, None]
     kernel = (width - (steps - delays.clamp(max=LONGEST)).abs()).clamp(min=0)
     return kernel / kernel.sum(0)
+
+
+def reach(delays: Tensor, sigma: float | None) -> int:
+    """The depth of their ``triangle``."""
+    longest, width = delays.detach().abs().max(), 1.0 + (sigma or 0.0)
+    return int(torch.ceil((longest.round() if sigma is None else longest) + width).clamp(max=LONGEST + 1))
 
 
 def fitted(under_way: Tensor, kernel: Tensor, further: int = 0) -> tuple[Tensor, Tensor]:
