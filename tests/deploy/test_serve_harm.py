@@ -32,10 +32,12 @@ BAD_STARTS: list[tuple[Any, str]] = [
     ("[]", "needs a known type"),
     ("{", "JSON object"),
     ("[" * 100000, "JSON object"),
+    ("[" * 5000, "JSON object"),  # fewer than are refused unread, but deeper than a parser goes
     ('{"type": "begin"}', "needs a known type"),
     ('{"type": "finish"}', "first message"),
     ('{"type": "start", "formt": "int16"}', "Did you mean 'format'?"),
     ('{"type": "start", "format": "int8"}', "'format' must be one of"),
+    ('{"type": "start", "format": null}', "'format' must be one of"),
     ('{"type": "start", "report": []}', "'report' must be one of"),
     ('{"type": "start", "trace": 1}', "true or false"),
     ('{"type": "start", "probabilities": 1}', "true or false"),
