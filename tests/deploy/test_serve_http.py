@@ -18,8 +18,12 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
-from srnn.deploy.serve.guard import Patient
+import h11
+
+from srnn.deploy.serve.access import KNOWN
+from srnn.deploy.serve.guard import SLICE, GuardedHTTP, Patient
 from srnn.deploy.serve.limits import Limits
+from srnn.deploy.serve.places import BUSY, GUEST, STRANGER
 from srnn.deploy.streaming import Decoder
 from support.raw import UPGRADE, Raw, connected, streaming
 from support.serving import LEADS, TOKEN, Service, expected, serving, told
@@ -128,6 +132,10 @@ def test_requests_in_a_row_are_answered_in_a_row(service: Service) -> None:
     with connected(service.port) as raw:
         raw.send((GET + b"\r\n") * 20 + GET + b"Connection: close\r\n\r\n")
         assert raw.raw.makefile("rb").read().count(b"HTTP/1.1 200") == 21
+    with connected(service.port) as raw:  # each may have as many headers as the first
+        for _ in range(3):
+            raw.send(GET + b"a:b\r\n" * 120 + b"\r\n")
+            assert b'"streams"' in raw.body()
     with connected(service.port) as raw:  # but not without bound
         raw.send(POST + b"Content-Length: %d\r\n\r\n" % len(JSON) + JSON)
         answers = b""
@@ -255,11 +263,52 @@ class Clock:
     def __init__(self) -> None:
         self.waiting: list[Any] = []
 
-    def call_later(self, _: float, call: Any, *arguments: Any) -> Any:
-        handle = SimpleNamespace(call=lambda: call(*arguments))
+    def call_later(self, seconds: float, call: Any, *arguments: Any) -> Any:
+        handle = SimpleNamespace(seconds=seconds, call=lambda: call(*arguments))
         handle.cancel = lambda: self.waiting.remove(handle) if handle in self.waiting else None
         self.waiting.append(handle)
         return handle
+
+    def call_soon(self, call: Any) -> Any:
+        return self.call_later(0, call)
+
+
+def test_what_comes_at_once_is_taken_in_slices_and_nothing_more_is_read_meanwhile() -> None:
+    said, client = list[Any](), cast(Any, object.__new__(GuardedHTTP))
+    client._take, client._rest, client.loop = said.append, bytearray(), Clock()
+    client.transport = SimpleNamespace(
+        pause_reading=lambda: said.append("pause"), resume_reading=lambda: said.append("resume"),
+        is_closing=lambda: False, get_protocol=lambda: client,
+    )  # fmt: skip
+    client.data_received(b"x" * SLICE)
+    client.data_received(b"y" * 2 * SLICE)
+    client.data_received(b"z")  # which had been read already
+    while client.loop.waiting:
+        client.loop.waiting.pop().call()
+    assert said == [b"x" * SLICE, "pause", b"y" * SLICE, b"y" * SLICE, b"z", "resume"]
+    client.data_received(b"x")
+    assert said[-1] == b"x"
+
+
+def test_a_head_and_a_body_have_their_time_and_an_answer_all_that_it_takes() -> None:
+    ranks, client = list[int](), cast(Any, object.__new__(GuardedHTTP))
+    client.limits, client.loop = Limits(start_seconds=10, send_seconds=5), Clock()
+    client.headers, client.scope = [], None
+    client.places = SimpleNamespace(set_rank=lambda _, rank: ranks.append(rank))
+    client.transport = SimpleNamespace(abort=lambda: None)
+
+    def settled(state: Any, answered: bool | None) -> tuple[list[float], int]:
+        client.conn = SimpleNamespace(their_state=state)
+        client.cycle = None if answered is None else SimpleNamespace(response_complete=answered)
+        client._settle()
+        return [handle.seconds for handle in client.loop.waiting], ranks[-1]
+
+    assert settled(h11.IDLE, None) == ([10], STRANGER)
+    assert settled(h11.SEND_BODY, None) == ([15], STRANGER) and not client._sliced
+    assert settled(h11.DONE, False) == ([], BUSY)
+    client.scope, client.headers = {KNOWN: True}, [(b"transfer-encoding", b"chunked")]
+    assert settled(h11.IDLE, True) == ([10], GUEST) and client._sliced
+    assert settled(h11.SEND_BODY, None) == ([15], GUEST) and client._sliced  # chunks may be small and many
 
 
 @pytest.mark.parametrize(("read", "stays"), [(16384, True), (16383, False)])
