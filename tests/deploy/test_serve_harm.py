@@ -222,7 +222,7 @@ def test_hostile_clients_harm_no_other_stream(models: dict[str, Decoder], caplog
 
 
 def test_limits_of_streams(models: dict[str, Decoder]) -> None:
-    with serving(models, limits=Limits(streams=2, idle_seconds=0.3, stream_seconds=1.2)) as running:
+    with serving(models, limits=Limits(streams=2, start_seconds=1, idle_seconds=0.3, stream_seconds=1.2)) as running:
         first, second = running.stream("ecg"), running.stream("ecg")
         with pytest.raises(InvalidStatus, match="503"):
             running.open("ecg")
