@@ -19,9 +19,10 @@ pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 import h11
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from srnn.deploy.serve.access import KNOWN
-from srnn.deploy.serve.guard import SLICE, GuardedHTTP, Patient
+from srnn.deploy.serve.guard import SLICE, GuardedHTTP, GuardedWebSocket, Patient
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.serve.places import BUSY, GUEST, STRANGER
 from srnn.deploy.streaming import Decoder
@@ -288,6 +289,29 @@ def test_what_comes_at_once_is_taken_in_slices_and_nothing_more_is_read_meanwhil
     assert said == [b"x" * SLICE, "pause", b"y" * SLICE, b"y" * SLICE, b"z", "resume"]
     client.data_received(b"x")
     assert said[-1] == b"x"
+
+
+def test_frames_that_come_at_once_are_taken_in_slices_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, client = list[Any](), cast(Any, object.__new__(GuardedWebSocket))
+
+    def taken(_: Any, data: bytes) -> None:
+        said.append(data)
+        client.handle_events()
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", taken)
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "handle_events", lambda _: None)
+    client._rest, client.loop, client.read_paused = bytearray(), Clock(), False
+    client.conn = SimpleNamespace(handshake_exc=None, events=["a frame"])
+    client.transport = SimpleNamespace(
+        pause_reading=lambda: said.append("pause"), resume_reading=lambda: said.append("resume"),
+        is_closing=lambda: False,
+    )  # fmt: skip
+    client.data_received(b"x" * SLICE)
+    client.data_received(b"y" * 2 * SLICE)
+    client.data_received(b"z")  # which had been read already
+    while client.loop.waiting:
+        client.loop.waiting.pop().call()
+    assert said == [b"x" * SLICE, b"y" * SLICE, "pause", b"y" * SLICE, "pause", b"z", "resume"]
 
 
 def test_a_head_and_a_body_have_their_time_and_an_answer_all_that_it_takes() -> None:
