@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from srnn import Stream
 from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
-from srnn.deploy.serve.messages import read_rows, read_samples, read_text
+from srnn.deploy.serve.messages import Start, read_rows, read_samples, read_start, read_text
 from srnn.deploy.serve.server import make_server
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
@@ -266,12 +266,23 @@ def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
         ([1, 2.5], 1, (2, 1)),
         ([[1], [2]], 1, (2, 1)),
         ([[1, 2]], 2, (1, 2)),
+        ([[2**63]], 1, (1, 1)),
     ):
         found = read_rows(rows, channels)
         assert found.shape == wanted and found.dtype == np.float32
-    for odd in ([1, 2], 5, [[[1, 2]]]):
-        with pytest.raises(SrnnError, match="rows of"):
+    assert read_rows([[1e39]], 1).tolist() == [[np.inf]]  # which is refused as not finite, and without a warning
+    for odd, said in (
+        ([1, 2], r"2 numbers, .* shape \(2,\)"),
+        (5, r"2 numbers, .* shape \(\)"),
+        ([[[1, 2]]], "numbers"),
+    ):
+        with pytest.raises(SrnnError, match=f"rows of {said}"):
             read_rows(odd, 2)
+
+
+def test_what_a_start_leaves_open_may_be_null() -> None:
+    """As the page sends it, before it has a state."""
+    assert read_start({"type": "start", "state": None, "state_every": None}) == Start()
 
 
 def test_a_text_at_its_limit_of_lists_and_objects_is_read() -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder
-from support.raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, closing, connected, frame, streaming
+from support.raw import BINARY, CLOSE, PING, PONG, TEXT, UPGRADE, Raw, closing, connected, frame, streaming
 from support.serving import LEADS, Client, Service, expected, serving, told
 
 STATE = b'{"type": "state"}'
@@ -206,4 +206,13 @@ def test_handshakes(service: Service, honest: Client, log: Log, headers: bytes, 
     with connected(service.port) as raw:
         raw.send(headers)
         assert raw.head().split()[1] == str(status).encode()
+    assert log.records == []
+
+
+def test_a_handshake_whose_header_is_too_long_ends_at_once(service: Service, honest: Client, log: Log) -> None:
+    """It is none to websockets; uvicorn would leave the connection open until its time to begin is over."""
+    with connected(service.port) as raw:
+        raw.raw.settimeout(5)
+        raw.send(UPGRADE[:-2] + b"X: " + b"x" * 9000 + b"\r\n\r\n")
+        assert raw.rest() == []
     assert log.records == []

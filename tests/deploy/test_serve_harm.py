@@ -32,10 +32,12 @@ BAD_STARTS: list[tuple[Any, str]] = [
     ("[]", "needs a known type"),
     ("{", "JSON object"),
     ("[" * 100000, "JSON object"),
+    ("[" * 5000, "JSON object"),  # fewer than are refused unread, but deeper than a parser goes
     ('{"type": "begin"}', "needs a known type"),
     ('{"type": "finish"}', "first message"),
     ('{"type": "start", "formt": "int16"}', "Did you mean 'format'?"),
     ('{"type": "start", "format": "int8"}', "'format' must be one of"),
+    ('{"type": "start", "format": null}', "'format' must be one of"),
     ('{"type": "start", "report": []}', "'report' must be one of"),
     ('{"type": "start", "trace": 1}', "true or false"),
     ('{"type": "start", "probabilities": 1}', "true or false"),
@@ -220,7 +222,7 @@ def test_hostile_clients_harm_no_other_stream(models: dict[str, Decoder], caplog
 
 
 def test_limits_of_streams(models: dict[str, Decoder]) -> None:
-    with serving(models, limits=Limits(streams=2, idle_seconds=0.3, stream_seconds=1.2)) as running:
+    with serving(models, limits=Limits(streams=2, start_seconds=1, idle_seconds=0.3, stream_seconds=1.2)) as running:
         first, second = running.stream("ecg"), running.stream("ecg")
         with pytest.raises(InvalidStatus, match="503"):
             running.open("ecg")

@@ -16,6 +16,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 import base64
 
 from srnn import SRNN, SrnnError
+from srnn.deploy.serve.messages import finite_json
 from srnn.deploy.streaming import Decoder
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
@@ -142,6 +143,9 @@ def test_what_overflows_is_said_to_its_client(service: Service) -> None:
     said = [message["message"] for message in heard if message["type"] == "error"]
     assert heard[-1]["type"] in ("end", "error") and all("not finite" in one for one in said)
     assert status in (200, 422) and (status == 200 or "not finite" in found["detail"])
+    for number in (np.nan, np.inf):
+        with pytest.raises(SrnnError, match="output is not finite"):
+            finite_json({"probability": [number]})
 
 
 def test_a_trace_has_every_step_also_of_a_network_that_rests() -> None:

@@ -51,7 +51,7 @@ def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
         raise SrnnError("A text message must be a JSON object.") from error
     kind = message.get("type") if isinstance(message, dict) else None
     if kind not in TYPES:
-        raise SrnnError(f"A text message needs a known type.{nearest(str(kind)[:40], TYPES)}")
+        raise SrnnError(f"A text message needs a known type.{nearest(kind, TYPES)}")
     return message
 
 
@@ -61,7 +61,7 @@ def read_start(message: dict[str, Any]) -> Start:
         raise SrnnError('The first message of a stream must be {"type": "start"}.')
     for key in message:
         if key not in ("type", *Start.__dataclass_fields__):
-            raise SrnnError(f"'start' has no key '{key[:40]}'.{nearest(key[:40], Start.__dataclass_fields__)}")
+            raise SrnnError(f"'start' has no key '{key[:40]}'.{nearest(key, Start.__dataclass_fields__)}")
     options: dict[str, Any] = {key: value for key, value in message.items() if key != "type"}
     for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
         if options.get(key, choices[0]) not in choices:
