@@ -24,12 +24,27 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _again(unraisable: Any) -> None:
+    """Interrupt again, a moment later, if nothing could catch the exception: it was raised while Python cleared memory (a weak
+    reference's callback), where exceptions are only printed."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        return sys.__unraisablehook__(unraisable)
+    import threading
+
+    # A process's signal also ends a sleep of the main thread, which one of this thread's own would not.
+    send, where = (os.kill, [os.getpid()]) if os.name == "posix" else (signal.raise_signal, [])
+    timer = threading.Timer(0.01, send, [*where, signal.SIGINT])
+    timer.daemon = True
+    timer.start()
+
+
 def main() -> int:
     """``cli.main``, guarded from its import to the end of the process."""
     try:
         heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a shell's background job ignores it
         if heeded:
             signal.signal(signal.SIGINT, _interrupt)
+            sys.unraisablehook = _again
         from .cli.main import main as run
 
         try:

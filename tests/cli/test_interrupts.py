@@ -83,6 +83,19 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
 
 
+def test_an_interrupt_that_nothing_can_catch_comes_again() -> None:
+    """In a weak reference's callback Python only prints it: the command went on to its end, with exit code 0."""
+    program = (
+        "import os, sys, signal, time, weakref; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
+        "def work(arguments):\n"
+        "    kept = {1}; weakref.finalize(kept, os.kill, os.getpid(), signal.SIGINT); del kept; time.sleep(600)\n"
+        "recipes._list = work; sys.argv[1:] = ['recipes']; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "srnn: stopped\n")
+
+
 def test_a_stream_interrupted_within_a_block_goes_on_as_if_it_had_not_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

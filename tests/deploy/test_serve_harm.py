@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from srnn.deploy.serve import stream
 from srnn.deploy.serve.limits import Limits
-from srnn.deploy.streaming import Decoder
+from srnn.deploy.streaming import Decoder, Session
 from srnn.errors import SrnnError
 from support.raw import UPGRADE, frame
 from support.serving import LEADS, QUICK, Service, expected, serving, told
@@ -251,6 +252,27 @@ def test_limits_of_streams(models: dict[str, Decoder]) -> None:
         with pytest.raises(SrnnError, match="above 0"):
             Limits(streams=bad)  # type: ignore[arg-type]
     assert QUICK.streams == 2000
+
+
+def test_who_could_not_be_heard_has_not_been_silent(
+    models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was stopped for longer than a client may be silent ended its stream for that, with its samples unread."""
+    stopped, encode = threading.Event(), Session.encode
+
+    def slow(session: Session, block: Any) -> Any:  # computed in the server's loop
+        if not stopped.is_set():
+            stopped.set()
+            time.sleep(0.6)
+        return encode(session, block)
+
+    monkeypatch.setattr(Session, "encode", slow)
+    with serving(models, limits=Limits(idle_seconds=0.3)) as running:
+        busy, client = running.stream("ecg"), running.stream("ecg")
+        busy.push(LEADS[:1])
+        assert stopped.wait(10)
+        client.push(LEADS[:100])
+        assert client.finish()[-1] == {"type": "end", "samples": 100, "steps": 100}
 
 
 def test_what_a_client_left_behind_is_not_computed_to_its_end(

@@ -175,11 +175,16 @@ class StreamConnection:
     # ---- the socket -------------------------------------------------------------------------------------------------
 
     async def _receive(self, seconds: float, what: str) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(seconds):
-                message = await self._socket.receive()
-        except TimeoutError:
-            raise TooLong(f"The stream {what} {seconds:g} s.") from None
+        while True:
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(seconds):
+                    message = await self._socket.receive()
+                break
+            except TimeoutError:
+                # Much later: this process was stopped, and has yet to read what the client has sent since.
+                if time.monotonic() - begun < 1.1 * seconds:
+                    raise TooLong(f"The stream {what} {seconds:g} s.") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         return {key: value for key, value in message.items() if value is not None}
