@@ -93,7 +93,7 @@ def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["compare", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     mean, (low, high) = gain["accuracy"], gain["interval"]
-    assert f"c: accuracy of labelled steps {100 * mean:+.2f} points compared with a (95 % confidence" in printed
+    assert f"c: accuracy of labelled steps {100 * mean:+.2f} points compared with a (95% confidence" in printed
     assert f"interval {100 * low:+.2f} to {100 * high:+.2f}; better in {gain['better']} of 4 groups" in printed
     assert len({gain["accuracy"], *gain["interval"]}) == 3
 

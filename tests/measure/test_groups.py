@@ -12,11 +12,13 @@ import pytest
 import torch
 from scipy import stats
 
+from srnn.cli.main import main
 from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
 from srnn.data.tasks import register
 from srnn.measure.analysis import GroupReport, analyse
 from srnn.training.trained import Trained
+from support.runs import ECG, few_sequences, make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 
@@ -129,9 +131,22 @@ def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.Capture
     found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
     names = tuple(f"g{number:02}" for number in range(14))
     many = GroupReport(names, np.full(14, 3), np.stack([np.arange(14)[::-1], np.full(14, 20)], 1))
-    show_analysis(replace(found, groups=many))
+    names_of, counts = np.repeat(names, 3), np.zeros((42, 2), np.int64)
+    counts[::3] = many.counts
+    evaluation = replace(found.evaluation, counts=counts, groups=names_of)
+    assert GroupReport.of(evaluation).to_dict() == many.to_dict()
+    show_analysis(replace(found, groups=many, evaluation=evaluation))
     printed = capsys.readouterr().out
     assert printed.index("g13") < printed.index("g12") < printed.index("g02")
     assert "g01" not in printed and "2 more, up to 65.00%" in printed
     low, high = many.interval or (0, 0)
-    assert f"accuracy: {low:.2%} to {high:.2%} (95 % confidence interval over 14 groups)" in printed
+    assert f"accuracy: {low:.2%} to {high:.2%} (95% confidence interval over 14 groups)" in printed
+
+
+def test_evaluate_says_how_sure_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few_sequences(monkeypatch)
+    run = make_run(tmp_path / "run", *ECG)
+    assert main(["evaluate", str(run)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("(95% confidence interval over 4 groups)")

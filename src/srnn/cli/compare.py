@@ -63,7 +63,7 @@ def _show(content: dict[str, Any], page: Path) -> None:
         if gain is not None:
             mean, low, high = (f"{100 * part:+.2f}" for part in (gain["accuracy"], *gain["interval"]))
             print(
-                f"{name}: {what} {mean} points compared with {first['name']} (95 % confidence interval {low} to {high}; "
+                f"{name}: {what} {mean} points compared with {first['name']} (95% confidence interval {low} to {high}; "
                 f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in {gain['worse']:,})"
             )
     print(f"page: {page}")

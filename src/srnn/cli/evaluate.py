@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 from .options import seed
-from .show import show_result, tell
+from .show import show_interval, show_result, tell
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
@@ -103,12 +103,13 @@ def run(arguments: argparse.Namespace) -> int:
 
         return tell(arguments, analysis.to_dict(), show)
     measured = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
-    names = trained.task.class_names
-    return tell(
-        arguments,
-        measured.report,
-        lambda: show_result(measured.report, title, recipe_spikes(trained.recipe), measured.confusion, names),
-    )
+
+    def show_measured() -> None:
+        names = trained.task.class_names
+        show_result(measured.report, title, recipe_spikes(trained.recipe), measured.confusion, names)
+        show_interval(measured)
+
+    return tell(arguments, measured.report, show_measured)
 
 
 def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:

@@ -14,6 +14,8 @@ from ..text import json_text
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..training.evaluation import Evaluation
+
 _NAMES = {
     "task": "task",
     "split": "split",
@@ -125,6 +127,14 @@ def show_result(
         show_table("by class", columns, rows, left=(0, 3))
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
+
+
+def show_interval(evaluation: Evaluation) -> None:
+    """Print the confidence interval of an evaluation's accuracy, if there is one."""
+    from ..measure.analysis import GroupReport
+
+    if text := GroupReport.of(evaluation).text:
+        print(f"accuracy{', labelled steps' if 'accuracy_labelled' in evaluation.report else ''}: {text}")
 
 
 def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..terminal import has_blocks
-from .show import percent, show_table
+from .show import percent, show_interval, show_table
 
 if TYPE_CHECKING:
     from ..measure.analysis.analyse import Analysis
@@ -105,10 +105,7 @@ def _groups(analysis: Analysis) -> None:
         show_table(title, ("group", "sequences", "labelled", "accuracy"), rows[:MOST_GROUPS])
         if len(known) > MOST_GROUPS:
             print(f"{len(known) - MOST_GROUPS} more, up to {percent(known[-1][0])}")
-    if report.interval is not None:
-        what = "accuracy, labelled steps" if "accuracy_labelled" in analysis.evaluation.report else "accuracy"
-        low, high = map(percent, report.interval)
-        print(f"{what}: {low} to {high} (95 % confidence interval over {len(report.counts):,} {report.unit})")
+    show_interval(analysis.evaluation)
 
 
 def _calibration(found: Calibration) -> None:

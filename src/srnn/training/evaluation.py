@@ -38,6 +38,8 @@ class Evaluation:
     counts: np.ndarray
     """(N, 2) for each sequence: how many labelled decisions were right, and how many there are. A decision is a step's, or the
     sequence's own."""
+    groups: np.ndarray | None
+    """(N,) the group of each sequence, such as its speaker; None: not known."""
 
 
 def evaluate(
@@ -61,7 +63,7 @@ def evaluate_sequences(
     tally = Tally(trained, finite)
     for batch, result in run_batches(trained.network, sequences.batches(batch_size), seed=trained.seed):
         tally.add(batch, result)
-    return tally.evaluation(split, len(sequences))
+    return tally.evaluation(split, len(sequences), sequences.groups)
 
 
 @contextmanager
@@ -133,8 +135,8 @@ class Tally:
         self.confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
         self.unlabelled += torch.bincount(predicted[~labelled], minlength=classes).cpu().numpy()
 
-    def evaluation(self, split: SplitName, n_sequences: int) -> Evaluation:
-        """The counts as an ``Evaluation``."""
+    def evaluation(self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None) -> Evaluation:
+        """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which they were added."""
         network, task = self.trained.network, self.trained.task
         right, total = int(self.confusion.trace()), int(self.confusion.sum())
         accuracy = {"accuracy": right / max(total, 1)}
@@ -157,7 +159,7 @@ class Tally:
             "seed": self.trained.seed,
         }
         counts = np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
-        return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion, counts)
+        return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion, counts, groups)
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:

@@ -168,11 +168,11 @@ def analyse(
             curve.add_decisions(decisions, true)
             if exits is not None:
                 exits.add(decisions, true)
-    evaluation = tally.evaluation(split, len(sequences))
+    evaluation = tally.evaluation(split, len(sequences), sequences.groups)
     return Analysis(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
-        GroupReport.of(evaluation.counts, sequences.groups),
+        GroupReport.of(evaluation),
         calibration,
         curve,
         None if exits is None else EarlyExit.chosen_on(chooser or exits, exits, split, options.exit_loss),

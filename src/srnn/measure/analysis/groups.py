@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...training.evaluation import Evaluation
 from .scores import ratios
 
 LEVEL = 0.95
@@ -38,8 +39,9 @@ class GroupReport:
     """(G, 2) of each group: decisions that are right, and decisions that count."""
 
     @classmethod
-    def of(cls, counts: npt.NDArray[np.int64], groups: npt.NDArray[Any] | None) -> GroupReport:
-        """From the ``counts`` (N, 2) of an ``Evaluation``'s sequences and their ``groups`` (N,)."""
+    def of(cls, evaluation: Evaluation) -> GroupReport:
+        """From the counts of its sequences."""
+        counts, groups = evaluation.counts, evaluation.groups
         if groups is None:
             return cls(None, np.ones(len(counts), np.int64), counts)
         names, which = np.unique(groups.astype(str), return_inverse=True)
@@ -112,6 +114,14 @@ class GroupReport:
     def comparable(self, other: GroupReport) -> bool:
         """Whether the other has the same groups, with as many sequences each."""
         return self.names == other.names and np.array_equal(self.sequences, other.sequences)
+
+    @property
+    def text(self) -> str:
+        """The interval for people, with what it is over; empty without one."""
+        if self.interval is None:
+            return ""
+        low, high = self.interval
+        return f"{low:.2%} to {high:.2%} ({LEVEL:.0%} confidence interval over {len(self.counts):,} {self.unit})"
 
     def to_dict(self) -> dict[str, Any]:
         by_name = {
