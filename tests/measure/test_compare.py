@@ -92,6 +92,7 @@ def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert (gain["count"], gain["unit"]) == (4, "groups") and gain["better"] + gain["worse"] <= 4
     assert main(["compare", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
+    gain = content["runs"][2]["above_first"]
     mean, (low, high) = gain["accuracy"], gain["interval"]
     assert f"c: accuracy of labelled steps {100 * mean:+.2f} points compared with a (95% confidence" in printed
     assert f"interval {100 * low:+.2f} to {100 * high:+.2f}; better in {gain['better']} of 4 groups" in printed
