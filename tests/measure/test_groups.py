@@ -81,6 +81,27 @@ def test_the_interval_is_korn_and_graubards() -> None:
     assert expected[0] < 0.71 and expected[1] > 0.93  # seven hundred independent decisions: 0.80 to 0.86
 
 
+def test_the_variance_is_what_leaving_out_each_group_makes() -> None:
+    """One group has most of the decisions: it would hide how much groups differ, since the whole accuracy is nearly its own."""
+    right, n = np.array([9000, 61, 88, 60, 97]), np.array([10_000, 100, 90, 150, 100])
+    p, parts = right.sum() / n.sum(), range(5)
+    without = np.array([np.delete(right, i).sum() / np.delete(n, i).sum() for i in parts])
+    v = 4 / 5 * ((without - p) ** 2).sum()
+    alone = p * (1 - p) / v * (stats.t.ppf(0.975, n.sum() - 1) / stats.t.ppf(0.975, 4)) ** 2
+    expected = (
+        stats.beta.ppf(0.025, p * alone, (1 - p) * alone + 1),
+        stats.beta.ppf(0.975, p * alone + 1, (1 - p) * alone),
+    )
+    one, other = grouped(right, n, "abcde"), grouped(n // 2, n, "abcde")
+    assert one.interval == pytest.approx(expected, abs=1e-9) and expected[0] < 0.3
+    gain, halves = one.difference(other), (n // 2).sum() / n.sum()
+    steps = without - p - np.array([np.delete(n // 2, i).sum() / np.delete(n, i).sum() - halves for i in parts])
+    half = stats.t.ppf(0.975, 4) * np.sqrt(4 / 5 * (steps**2).sum())
+    assert gain is not None and gain["interval"] == pytest.approx(
+        (max(p - halves - half, -1), min(p - halves + half, 1))
+    )
+
+
 def test_sequences_alone_give_nearly_the_interval_of_clopper_and_pearson() -> None:
     exact = stats.binomtest(170, 200).proportion_ci()
     interval = grouped(np.arange(200) < 170, np.ones(200)).interval
@@ -97,11 +118,17 @@ def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> No
     assert alike == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
-@pytest.mark.parametrize(("count", "mean", "size"), [(6, 0.85, 400), (25, 0.95, 40), (200, 0.7, 1)])
-def test_nineteen_of_twenty_intervals_contain_what_was_drawn_from(count: int, mean: float, size: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "mean", "size", "first"), [(6, 0.85, 400, 1), (25, 0.95, 40, 1), (200, 0.7, 1, 1), (30, 0.7, 40, 15)]
+)
+def test_nineteen_of_twenty_intervals_contain_what_was_drawn_from(
+    count: int, mean: float, size: int, first: int
+) -> None:
+    """``first``: how much larger than others the first group is."""
     generator, within, gained = np.random.default_rng(3), 0, 0
     for _ in range(600):
         sizes = generator.integers(size, 2 * size + 1, count)
+        sizes[0] *= first
         easy = generator.beta(20 * mean, 20 * (1 - mean), count)
         one = grouped(generator.binomial(sizes, easy), sizes)
         other = grouped(generator.binomial(sizes, 0.9 * easy), sizes)
@@ -121,7 +148,19 @@ def test_a_difference_is_a_paired_one() -> None:
     assert gain["interval"] == pytest.approx((paired.low, paired.high))
     assert (gain["count"], gain["unit"], gain["better"], gain["worse"]) == (4, "groups", 3, 1)
     assert grouped(right, n, "abcd").difference(grouped(other, n, "abce")) is None
+    uneven = grouped(right, n, "abcd").difference(grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd"))
+    assert uneven is not None and (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
+    assert uneven["accuracy"] == pytest.approx(241 / 300 - 205 / 250)
     assert grouped(right[:1], n[:1], "a").difference(grouped(other[:1], n[:1], "a")) is None
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: int) -> None:
+    n, other = np.array([10, 10, 10]), np.array([9, 7, 8])
+    gain = grouped(other + ahead, n, "abc").difference(grouped(other, n, "abc"))
+    assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10) and gain["better"] == 3 * ahead
+    surprise = stats.binomtest(3, 3).proportion_ci().low  # the least chance of one that agrees, after three that do
+    assert gain["interval"] == pytest.approx((ahead / 10 - (1 - surprise), min(ahead / 10 + (1 - surprise), 1)))
 
 
 def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
