@@ -63,6 +63,7 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
     if data.groups is None:
         assert plain["by_group"] is None and plain["count"] == len(data)
     else:
+        assert plain["count"] == 4 and plain["unit"] == "groups"
         assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"] and plain["by_group"]["accuracy"][1] is None
         of_c = counts[data.groups == "c"].sum(0)
         assert plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1] and plain["by_group"]["sequences"] == [6] * 5
@@ -166,8 +167,9 @@ def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: i
 def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
     task, recipe = TinyTask(), tiny_recipe()
     found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
-    names = tuple(f"g{number:02}" for number in range(14))
-    many = GroupReport(names, np.full(14, 3), np.stack([np.arange(14)[::-1], np.full(14, 20)], 1))
+    names = tuple(f"g{number:02}" for number in range(15))  # the last one has no labels
+    many = GroupReport(names, np.full(15, 3), np.stack([np.arange(14, -1, -1) - 1, np.full(15, 20)], 1).clip(0))
+    many.counts[14] = 0
     show_analysis(replace(found, groups=many))
     printed = capsys.readouterr().out
     assert printed.index("g13") < printed.index("g12") < printed.index("g02")

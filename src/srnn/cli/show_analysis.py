@@ -108,7 +108,7 @@ def _groups(analysis: Analysis) -> None:
     if report.interval is not None:
         what = "accuracy, labelled steps" if "accuracy_labelled" in analysis.evaluation.report else "accuracy"
         low, high = map(percent, report.interval)
-        print(f"{what}: {low} to {high} (95 % confidence interval over {len(report.counts):,} {report.unit})")
+        print(f"{what}: {low} to {high} (95 % confidence interval over {report.count:,} {report.unit})")
 
 
 def _calibration(found: Calibration) -> None:

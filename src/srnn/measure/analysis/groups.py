@@ -56,6 +56,11 @@ class GroupReport:
         return "sequences" if self.names is None else "groups"
 
     @property
+    def count(self) -> int:
+        """Of the groups in which something counts, which are what the interval is over."""
+        return int((self.counts[:, 1] > 0).sum())
+
+    @property
     def accuracy(self) -> list[float | None]:
         """(G,) of each group; None where nothing counts."""
         return ratios(self.counts[:, 0], self.counts[:, 1])
@@ -119,7 +124,7 @@ class GroupReport:
             "accuracy": self.accuracy,
         }
         return {
-            "count": len(self.counts),
+            "count": self.count,
             "unit": self.unit,
             "interval": self.interval,
             "level": LEVEL,
