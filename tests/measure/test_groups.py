@@ -174,5 +174,7 @@ def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert printed.index("g13") < printed.index("g12") < printed.index("g02")
     assert "g01" not in printed and "2 more, up to 65.00%" in printed
+    show_analysis(replace(found, groups=GroupReport(names[:1], many.sequences[:1], many.counts[:1])))
+    assert "no confidence interval: with labels in fewer than two groups" in capsys.readouterr().out
     low, high = many.interval or (0, 0)
     assert f"accuracy: {low:.2%} to {high:.2%} (95 % confidence interval over 14 groups)" in printed

@@ -109,9 +109,15 @@ def _groups(analysis: Analysis) -> None:
         what = "accuracy, labelled steps" if "accuracy_labelled" in analysis.evaluation.report else "accuracy"
         low, high = map(percent, report.interval)
         print(f"{what}: {low} to {high} (95 % confidence interval over {report.count:,} {report.unit})")
+    elif report.count:
+        print(
+            f"no confidence interval: with labels in fewer than two {report.unit}, nothing shows how much they differ"
+        )
 
 
 def _calibration(found: Calibration) -> None:
+    if not found.counted.any():
+        return
     report = found.to_dict()
     rows = [
         [f"{low * 10} to {low * 10 + 10} %", f"{counted:,}", percent(confidence), percent(accuracy)]
@@ -122,7 +128,8 @@ def _calibration(found: Calibration) -> None:
     ]
     show_table("calibration", ("confidence", "decisions", "mean confidence", "accuracy"), rows)
     print(
-        f"expected calibration error {percent(found.error)}; mean confidence minus accuracy {100 * found.excess:+.2f} points"
+        f"expected calibration error {100 * found.error:.2f} points; "
+        f"mean confidence minus accuracy {100 * found.excess:+.2f} points"
     )
 
 
