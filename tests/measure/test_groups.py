@@ -13,6 +13,7 @@ import torch
 from scipy import stats
 
 from srnn.cli.main import main
+from srnn.cli.show import show_interval
 from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
 from srnn.data.tasks import register
@@ -65,6 +66,7 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
     if data.groups is None:
         assert plain["by_group"] is None and plain["count"] == len(data)
     else:
+        assert plain["count"] == 4 and plain["unit"] == "groups"
         assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"] and plain["by_group"]["accuracy"][1] is None
         of_c = counts[data.groups == "c"].sum(0)
         assert plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1] and plain["by_group"]["sequences"] == [6] * 5
@@ -83,6 +85,27 @@ def test_the_interval_is_korn_and_graubards() -> None:
     assert expected[0] < 0.71 and expected[1] > 0.93  # seven hundred independent decisions: 0.80 to 0.86
 
 
+def test_the_variance_is_what_leaving_out_each_group_makes() -> None:
+    """One group has most of the decisions: it would hide how much groups differ, since the whole accuracy is nearly its own."""
+    right, n = np.array([9000, 61, 88, 60, 97]), np.array([10_000, 100, 90, 150, 100])
+    p, parts = right.sum() / n.sum(), range(5)
+    without = np.array([np.delete(right, i).sum() / np.delete(n, i).sum() for i in parts])
+    v = 4 / 5 * ((without - p) ** 2).sum()
+    alone = p * (1 - p) / v * (stats.t.ppf(0.975, n.sum() - 1) / stats.t.ppf(0.975, 4)) ** 2
+    expected = (
+        stats.beta.ppf(0.025, p * alone, (1 - p) * alone + 1),
+        stats.beta.ppf(0.975, p * alone + 1, (1 - p) * alone),
+    )
+    one, other = grouped(right, n, "abcde"), grouped(n // 2, n, "abcde")
+    assert one.interval == pytest.approx(expected, abs=1e-9) and expected[0] < 0.3
+    gain, halves = one.difference(other), (n // 2).sum() / n.sum()
+    steps = without - p - np.array([np.delete(n // 2, i).sum() / np.delete(n, i).sum() - halves for i in parts])
+    half = stats.t.ppf(0.975, 4) * np.sqrt(4 / 5 * (steps**2).sum())
+    assert gain is not None and gain["interval"] == pytest.approx(
+        (max(p - halves - half, -1), min(p - halves + half, 1))
+    )
+
+
 def test_sequences_alone_give_nearly_the_interval_of_clopper_and_pearson() -> None:
     exact = stats.binomtest(170, 200).proportion_ci()
     interval = grouped(np.arange(200) < 170, np.ones(200)).interval
@@ -99,11 +122,17 @@ def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> No
     assert alike == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
-@pytest.mark.parametrize(("count", "mean", "size"), [(6, 0.85, 400), (25, 0.95, 40), (200, 0.7, 1)])
-def test_nineteen_of_twenty_intervals_contain_what_was_drawn_from(count: int, mean: float, size: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "mean", "size", "first"), [(6, 0.85, 400, 1), (25, 0.95, 40, 1), (200, 0.7, 1, 1), (30, 0.7, 40, 15)]
+)
+def test_nineteen_of_twenty_intervals_contain_what_was_drawn_from(
+    count: int, mean: float, size: int, first: int
+) -> None:
+    """``first``: how much larger than others the first group is."""
     generator, within, gained = np.random.default_rng(3), 0, 0
     for _ in range(600):
         sizes = generator.integers(size, 2 * size + 1, count)
+        sizes[0] *= first
         easy = generator.beta(20 * mean, 20 * (1 - mean), count)
         one = grouped(generator.binomial(sizes, easy), sizes)
         other = grouped(generator.binomial(sizes, 0.9 * easy), sizes)
@@ -123,22 +152,37 @@ def test_a_difference_is_a_paired_one() -> None:
     assert gain["interval"] == pytest.approx((paired.low, paired.high))
     assert (gain["count"], gain["unit"], gain["better"], gain["worse"]) == (4, "groups", 3, 1)
     assert grouped(right, n, "abcd").difference(grouped(other, n, "abce")) is None
+    uneven = grouped(right, n, "abcd").difference(grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd"))
+    assert uneven is not None and (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
+    assert uneven["accuracy"] == pytest.approx(241 / 300 - 205 / 250)
     assert grouped(right[:1], n[:1], "a").difference(grouped(other[:1], n[:1], "a")) is None
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: int) -> None:
+    n, other = np.array([10, 10, 10]), np.array([9, 7, 8])
+    gain = grouped(other + ahead, n, "abc").difference(grouped(other, n, "abc"))
+    assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10) and gain["better"] == 3 * ahead
+    surprise = stats.binomtest(3, 3).proportion_ci().low  # the least chance of one that agrees, after three that do
+    assert gain["interval"] == pytest.approx((ahead / 10 - (1 - surprise), min(ahead / 10 + (1 - surprise), 1)))
 
 
 def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
     task, recipe = TinyTask(), tiny_recipe()
     found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
-    names = tuple(f"g{number:02}" for number in range(14))
-    many = GroupReport(names, np.full(14, 3), np.stack([np.arange(14)[::-1], np.full(14, 20)], 1))
-    names_of, counts = np.repeat(names, 3), np.zeros((42, 2), np.int64)
+    names = tuple(f"g{number:02}" for number in range(15))  # the last one has no labels
+    many = GroupReport(names, np.full(15, 3), np.stack([np.arange(14, -1, -1) - 1, np.full(15, 20)], 1).clip(0))
+    many.counts[14] = 0
+    counts = np.zeros((45, 2), np.int64)
     counts[::3] = many.counts
-    evaluation = replace(found.evaluation, counts=counts, groups=names_of)
+    evaluation = replace(found.evaluation, counts=counts, groups=np.repeat(names, 3))
     assert GroupReport.of(evaluation).to_dict() == many.to_dict()
     show_analysis(replace(found, groups=many, evaluation=evaluation))
     printed = capsys.readouterr().out
     assert printed.index("g13") < printed.index("g12") < printed.index("g02")
     assert "g01" not in printed and "2 more, up to 65.00%" in printed
+    show_interval(replace(evaluation, groups=np.repeat("one", 45)))
+    assert capsys.readouterr().out == "accuracy: no confidence interval, as a single one of the groups has labels\n"
     low, high = many.interval or (0, 0)
     assert f"accuracy: {low:.2%} to {high:.2%} (95% confidence interval over 14 groups)" in printed
 

@@ -17,6 +17,7 @@ pytest.importorskip("websockets", reason="websockets, by which the browser is dr
 from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.page import comparison_content, report_content, write_page
 from support.browser import Browser, find_browser
+from support.drawn import CONTRAST, DRAWN, FRAMES, OVERLAPS, SPANS, WIDTHS
 from support.reporting import unpack
 from support.runs import DIGITS, ECG, few_sequences, make_run
 
@@ -30,50 +31,10 @@ OTHER = (
     "--network.readout.neuron.time_constants=log",
     "--training.lr_scale={layers.*.tau_*: 2}",
 )
-DRAWN = "document.getElementById('footer').textContent !== ''"
-# Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts, before the next frame ends.
-FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 
 SCALES = np.float32(10.0) ** np.arange(-3, 5)
 GESTURES = tuple(f"gesture number {i}" for i in range(10))
 LIVE = files("srnn.deploy.serve").joinpath("page.html")
-# Pairs of labels within one drawing or table whose letters stand on one another.
-OVERLAPS = """(() => {
-  const pairs = [];
-  for (const root of document.querySelectorAll("svg.plot, .confusion, .track, header, .legend, .beliefs, .tile")) {
-    const labels = [...root.querySelectorAll("text, th, td, dt, dd, h1, p, h3, .key, li > *")];
-    const boxes = labels.filter(e => e.textContent.trim()).map(e => {
-      const range = document.createRange();
-      range.selectNodeContents(e);
-      return [e, range.getBoundingClientRect()];
-    });
-    boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
-      const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
-      const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
-      if (!a.contains(b) && wide > 1 && high > 3) pairs.push(a.textContent + " | " + b.textContent);
-    }));
-  }
-  return pairs;
-})()"""
-# The fraction of a canvas' height between the topmost and the lowest pixel that is drawn, for each of these tracks.
-SPANS = """(canvases => [...canvases].map(c => {
-  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, rows = [];
-  for (let i = 3; i < d.length; i += 4) if (d[i]) rows.push(Math.floor(i / 4 / c.width));
-  return (Math.max(...rows) - Math.min(...rows)) / c.height;
-}))"""
-# The fraction of a canvas' columns in which a pixel is drawn, for each of these tracks.
-WIDTHS = """(canvases => [...canvases].map(c => {
-  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, columns = new Set();
-  for (let i = 3; i < d.length; i += 4) if (d[i]) columns.add(((i - 3) / 4) % c.width);
-  return columns.size / c.width;
-}))"""
-# Contrast of two colours by WCAG, each as "rgb(r, g, b)".
-CONTRAST = """((a, b) => {
-  const parts = text => text.match(/\\d+/g).slice(0, 3).map(v => (v / 255) ** 2.2);
-  const light = text => parts(text).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const [low, high] = [light(a), light(b)].sort((x, y) => x - y);
-  return (high + .05) / (low + .05);
-})"""
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +258,38 @@ def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:
     assert marked == [rate == min(rates) and rates[0] != rates[1] for rate in rates]
     assert "network.neuron.beta" in browser.value("document.getElementById('differences').textContent")
     assert browser.errors == []
+
+
+def test_how_sure_accuracies_and_confidences_are(browser: Browser, pages: dict) -> None:
+    page, content = pages["ecg"]
+    opened(browser, page)
+    found, believed = content["evaluation"]["groups"], content["evaluation"]["calibration"]
+    accuracy = dict(zip(found["by_group"]["names"], found["by_group"]["accuracy"], strict=True))
+    rows = "[...document.querySelectorAll('#{} tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+    listed = [[row[0], row[3]] for row in browser.value(rows.format("groups"))]
+    assert listed == [
+        [name, f"{100 * accuracy[name]:.1f} %"] for name in sorted(accuracy, key=lambda one: accuracy[one])
+    ]
+    low, high = (f"{100 * end:.1f} %" for end in found["interval"])
+    text = "document.querySelector('{}').textContent"
+    assert f"over {found['count']} groups: {low} to {high}" in browser.value(text.format("#groups"))
+    assert f"of the labelled steps; 95 % confidence {low} to {high}" in browser.value(text.format(".tile"))
+    bins = [[row[0], row[1]] for row in browser.value(rows.format("calibration"))]
+    assert bins == [[f"{10 * k} to {10 * k + 10} %", f"{n:,}"] for k, n in enumerate(believed["counted"]) if n]
+    side = "below" if believed["excess"] < 0 else "above"
+    assert f"{100 * abs(believed['excess']):.1f} points {side} accuracy" in browser.value(text.format("#calibration"))
+    opened(browser, pages["digits"][0])
+    assert browser.value("document.getElementById('groups')") is None and browser.errors == []
+    page, content = pages["both"]
+    opened(browser, page)
+    measured, gain = browser.value(rows.format("measures")), content["runs"][1]["above_first"]
+    at = [row[0] for row in measured].index("accuracy, labelled steps")
+    assert measured[at + 1][0].startswith("accuracy, labelled steps, points compared with ecg")
+    signed = "{} ({} to {})".format(
+        *(f"{100 * one:+.1f}".replace("-", "−") for one in (gain["accuracy"], *gain["interval"]))
+    )
+    more = f"better in {gain['better']} of {gain['count']} groups, worse in {gain['worse']}"
+    assert measured[at + 1][1:] == ["–", signed + more] and browser.errors == []
 
 
 def test_analog_channels_are_lines_each_on_its_own_scale(browser: Browser, pages: dict) -> None:

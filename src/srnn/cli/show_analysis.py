@@ -109,6 +109,8 @@ def _groups(analysis: Analysis) -> None:
 
 
 def _calibration(found: Calibration) -> None:
+    if not found.counted.any():
+        return
     report = found.to_dict()
     rows = [
         [f"{low * 10} to {low * 10 + 10} %", f"{counted:,}", percent(confidence), percent(accuracy)]
@@ -119,7 +121,8 @@ def _calibration(found: Calibration) -> None:
     ]
     show_table("calibration", ("confidence", "decisions", "mean confidence", "accuracy"), rows)
     print(
-        f"expected calibration error {percent(found.error)}; mean confidence minus accuracy {100 * found.excess:+.2f} points"
+        f"expected calibration error {100 * found.error:.2f} points; "
+        f"mean confidence minus accuracy {100 * found.excess:+.2f} points"
     )
 
 

@@ -2,10 +2,13 @@
 have put it.
 
 Sequences of one subject are alike, so ten subjects of a thousand heartbeats each say little more than ten numbers. Groups are
-therefore what is drawn at random; sequences only where a split names no groups. The variance of an accuracy p is that of a ratio
-of sums over groups (Cochran 1977, equation 6.13): with r right of n decisions in each of G groups, and N decisions in all,
+therefore what is drawn at random; sequences only where a split names no groups. The variance of an accuracy p over G groups comes
+from what it would be without each of them in turn (the jackknife, Tukey 1958):
 
-    v = G / (G - 1) * sum (r - p n)^2 / N^2
+    v = (G - 1) / G * sum (p_without - p)^2
+
+For groups of equal size this is Cochran's variance of a ratio (1977, equation 6.13), which is too small where one group has most
+of the decisions: it pulls p to its own accuracy, from which it then hardly differs.
 
 The interval is Clopper and Pearson's for the number of independent decisions that would have this variance, p (1 - p) / v,
 corrected for the few groups that v comes from (Korn & Graubard 1998). It lies within 0 and 1, and is wide where groups are few.
@@ -55,6 +58,11 @@ class GroupReport:
         return "sequences" if self.names is None else "groups"
 
     @property
+    def count(self) -> int:
+        """Of the groups in which something counts, which are what the interval is over."""
+        return int((self.counts[:, 1] > 0).sum())
+
+    @property
     def accuracy(self) -> list[float | None]:
         """(G,) of each group; None where nothing counts."""
         return ratios(self.counts[:, 0], self.counts[:, 1])
@@ -68,11 +76,11 @@ class GroupReport:
         if len(counted) < 2:
             return None
         right, total = counted.sum(0).tolist()
-        p, tail = right / total, (1 - LEVEL) / 2
+        (p, without), tail = _without_each(counted), (1 - LEVEL) / 2
         alone = len(counted)  # as many successes, or failures, as groups: there is nothing to estimate a variance from
         if 0 < right < total:
             few = float(stdtrit(max(total - 1, 1), tail) / stdtrit(len(counted) - 1, tail)) ** 2
-            variance = _variance((counted[:, 0] - p * counted[:, 1]) / total)
+            variance = _variance(without - p)
             # Groups that agree by chance are worth no more than decisions that are independent.
             alone = min(few * p * (1 - p) / variance, total) if variance else total
         return (
@@ -84,28 +92,24 @@ class GroupReport:
         """By how much this accuracy is above the other's, which is of the same groups, and the interval of that.
 
         {"accuracy": difference, "interval": (low, high), "count": of groups, "unit": "groups" or "sequences", "better": groups in
-        which this one is more accurate, "worse": in which it is less}. The interval is Student's, from the groups' differences:
-        what makes a group easy or hard for both cancels. None for other groups, or fewer than two.
+        which this one is more accurate, "worse": in which it is less}. The interval is Student's, from how each group moves the
+        difference: what makes a group easy or hard for both cancels. None for other groups, or fewer than two.
         """
         both = (self.counts[:, 1] > 0) & (other.counts[:, 1] > 0) if self.comparable(other) else np.zeros(0, bool)
         if both.sum() < 2:
             return None
         from scipy.special import stdtrit
 
-        deviations, means = [], []
-        for counts in (self.counts[both], other.counts[both]):
-            right, total = counts.sum(0).tolist()
-            means.append(right / total)
-            deviations.append((counts[:, 0] - right / total * counts[:, 1]) / total)
-        gain = means[0] - means[1]
-        half = -float(stdtrit(int(both.sum()) - 1, (1 - LEVEL) / 2)) * math.sqrt(
-            _variance(deviations[0] - deviations[1])
-        )
+        own, its = (_without_each(one.counts[both]) for one in (self, other))
+        gain, count, tail = own[0] - its[0], int(both.sum()), (1 - LEVEL) / 2
+        variance = _variance(own[1] - its[1] - gain)
+        # The same difference everywhere, mostly none: as many groups that agree, as in ``interval``, say how rare others are.
+        half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance) if variance > 1e-20 else 1 - tail ** (1 / count)
         ahead = np.subtract(*(counts[both, 0] / counts[both, 1] for counts in (self.counts, other.counts)))
         return {
             "accuracy": gain,
             "interval": (max(gain - half, -1.0), min(gain + half, 1.0)),
-            "count": int(both.sum()),
+            "count": count,
             "unit": self.unit,
             "better": int((ahead > 0).sum()),
             "worse": int((ahead < 0).sum()),
@@ -117,11 +121,11 @@ class GroupReport:
 
     @property
     def text(self) -> str:
-        """The interval for people, with what it is over; empty without one."""
+        """The interval for people, with what it is over, or why there is none; empty where nothing counts."""
         if self.interval is None:
-            return ""
+            return f"no confidence interval, as a single one of the {self.unit} has labels" if self.count else ""
         low, high = self.interval
-        return f"{low:.2%} to {high:.2%} ({LEVEL:.0%} confidence interval over {len(self.counts):,} {self.unit})"
+        return f"{low:.2%} to {high:.2%} ({LEVEL:.0%} confidence interval over {self.count:,} {self.unit})"
 
     def to_dict(self) -> dict[str, Any]:
         by_name = {
@@ -130,7 +134,7 @@ class GroupReport:
             "accuracy": self.accuracy,
         }
         return {
-            "count": len(self.counts),
+            "count": self.count,
             "unit": self.unit,
             "interval": self.interval,
             "level": LEVEL,
@@ -138,6 +142,12 @@ class GroupReport:
         }
 
 
-def _variance(deviations: npt.NDArray[np.float64]) -> float:
-    """Of a sum over groups, from how far each group's part is from its expectation (G,)."""
-    return float(np.square(deviations).sum()) * len(deviations) / (len(deviations) - 1)
+def _without_each(counts: npt.NDArray[np.int64]) -> tuple[float, npt.NDArray[np.float64]]:
+    """The accuracy over groups from their counts (G, 2), and (G,) what it would be without each of them."""
+    right, total = counts.sum(0).tolist()
+    return right / total, (right - counts[:, 0]) / (total - counts[:, 1])
+
+
+def _variance(changes: npt.NDArray[np.float64]) -> float:
+    """The jackknife's, from the changes (G,) that leaving out each group makes."""
+    return float(np.square(changes).sum()) * (len(changes) - 1) / len(changes)

@@ -21,7 +21,7 @@ function measuresSection() {
   }
   if (RUNS.some(run => run.above_first)) {
     const points = v => (v < 0 ? "−" : "+") + Math.abs(100 * v).toFixed(1), of = RUNS[0].measures.accuracy_labelled != null ? "accuracy, labelled steps" : "accuracy";
-    rows.splice(1, 0, [`${of}, points compared with ${RUNS[0].name} (95 % confidence interval)`, ...RUNS.map(({ above_first: one }) => one ? { text: `${points(one.accuracy)} (${points(one.interval[0])} to ${points(one.interval[1])})`, more: `better in ${whole(one.better)} of ${whole(one.count)} ${one.unit}, worse in ${whole(one.worse)}` } : NONE)]);
+    rows.splice(rows.findIndex(row => row[0] === of) + 1, 0, [`${of}, points compared with ${RUNS[0].name} (95 % confidence interval)`, ...RUNS.map(({ above_first: one }) => one ? { text: `${points(one.accuracy)} (${points(one.interval[0])} to ${points(one.interval[1])})`, more: `better in ${whole(one.better)} of ${whole(one.count)} ${one.unit}, worse in ${whole(one.worse)}` } : NONE)]);
   }
   section("measures", "Measures", `On the ${DATA.split} split. A star marks the best in each row. Energies are estimates.`, table(null, ["", ...RUNS.map(run => run.name)], rows, "measures"));
 }

@@ -45,7 +45,7 @@ function groups() {
   section("groups", "Groups", `The ${LABELLED} for each record, speaker or subject, the least accurate first.`,
     table("Accuracy by group", ["group", "sequences", "labelled", "accuracy"], order.map(i => [by.names[i], whole(by.sequences[i]), whole(by.counted[i]),
       { text: percent(by.accuracy[i], 1), more: el("span", { class: "bar" }, el("i", { style: `width:${100 * by.accuracy[i]}%` })) }]), order.length > 12 ? "long" : null),
-    interval && el("p", { class: "note" }, `95 % confidence interval over ${count} groups: ${percent(interval[0], 1)} to ${percent(interval[1], 1)}. Sequences of one group are alike, so its width depends on how much groups differ, and on how few there are.`));
+    el("p", { class: "note" }, !interval ? "No confidence interval: with labels in fewer than two groups, nothing shows how much they differ." : `95 % confidence interval over ${whole(count)} groups: ${percent(interval[0], 1)} to ${percent(interval[1], 1)}. Sequences of one group are alike, so its width depends on how much groups differ, and on how few there are.`));
 }
 
 /** Whether a decision's confidence is its chance of being right. */
