@@ -19,6 +19,8 @@ from srnn import SrnnError
 from srnn.files import (
     FolderInUse,
     append_line,
+    check_folder,
+    check_writable,
     locked,
     locking,
     locks,
@@ -293,6 +295,19 @@ def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Pat
                       ("link", ".* it is a link that leads nowhere")):  # fmt: skip
         with pytest.raises(SrnnError, match=f"Cannot write{why}"), locked(tmp_path / name):
             pass
+
+
+def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "access", lambda _, mode: not mode & os.X_OK)  # root may do anything
+        with pytest.raises(SrnnError, match=f"no permission to write in {tmp_path}\\."):
+            check_writable(tmp_path / "a" / "b")
+    with monkeypatch.context() as changed:  # of Windows: a drive that is not there
+        for name in ("exists", "lexists"):
+            changed.setattr(os.path, name, lambda _: False)
+        check_folder(tmp_path / "new")  # which the next check refuses
+        with pytest.raises(SrnnError, match=f"Cannot write into the folder {tmp_path}/new: / does not exist"):
+            check_writable(tmp_path / "new")
 
 
 def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
