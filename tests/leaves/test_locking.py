@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -204,9 +205,14 @@ def test_who_holds_a_folder_is_said_whatever_was_in_the_lock(tmp_path: Path, mon
     with locked(tmp_path):
         assert json.loads((tmp_path / locking.NAME).read_text())["pid"] == os.getpid()
         monkeypatch.setattr(threading, "get_ident", lambda: 0)
-        for content in ("", "no json", "[]", '{"pid": "x"}'):
+        others = '{"pid": "x", "host": "h", "since": "s"}', json.dumps({"pid": 7, "host": "h" * 500, "since": "s"})
+        for content, who in zip(
+            ("", "no json", "[]", *others),
+            (*["another process"] * 4, f"process 7 on {'h' * 80} (since s)"),
+            strict=True,
+        ):
             (tmp_path / locking.NAME).write_text(content)
-            with pytest.raises(FolderInUse, match="is in use by another process; wait"), locked(tmp_path):
+            with pytest.raises(FolderInUse, match=re.escape(f"is in use by {who}; wait")), locked(tmp_path):
                 pass
         monkeypatch.undo()
 
@@ -218,6 +224,9 @@ def test_a_lock_that_is_a_link_leaves_what_it_names_alone(tmp_path: Path) -> Non
     with pytest.raises(SrnnError, match="Cannot write the folder"), locked(tmp_path / "run"):
         pass
     assert (tmp_path / "kept").read_text() == "content"
+    with open(tmp_path / "kept") as file:  # nor is the link the file, should one take its place
+        assert locking.is_at(file.fileno(), tmp_path / "kept")
+        assert not locking.is_at(file.fileno(), tmp_path / "run" / locking.NAME)
 
 
 def test_a_function_holds_its_folder_where_it_is_asked_to_and_waits_for_it(tmp_path: Path) -> None:
