@@ -376,6 +376,9 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_is_being_wr
 def test_on_windows_too_one_has_a_folder_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files_of_windows(monkeypatch)
     with locked(tmp_path / "run"):
+        assert (
+            tmp_path / "run" / locking.NAME
+        ).stat().st_size < 1000  # written before the byte that is locked, not after it
         monkeypatch.setattr(threading, "get_ident", lambda: 0)
         with pytest.raises(FolderInUse, match=f"process {os.getpid()}"), locked(tmp_path / "run"):
             pass
