@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -357,6 +358,54 @@ def test_a_process_that_has_ended_while_idle_is_replaced(tmp_path: Path) -> None
     os.kill(idle._process.pid, signal.SIGALRM)  # what ends it when nobody asks
     assert len(check_arrays(path)) == 3
     assert hdf5._idle and hdf5._idle[0] is not idle
+
+
+def test_a_fork_leaves_the_processes_of_its_parent_alone(tmp_path: Path) -> None:
+    check_arrays(write(tmp_path / "a.h5", x=np.arange(3)))
+    (idle,) = hdf5._idle
+    hdf5._forget_idle()  # as after a fork
+    assert hdf5._idle == [] and idle._process.returncode == 0  # nobody waits for it, or warns that it runs
+    idle._process.returncode = None
+    idle.end()
+
+
+@unix
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit memory")
+def test_the_process_takes_no_more_memory_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.h5", lambda file: file.create_dataset("x", (2**25,), "u1", chunks=(2**25,)))
+    monkeypatch.setattr(hdf5, "_MEMORY", 2**20)
+    hdf5._end_idle()
+    with pytest.raises(SrnnError, match=r"a\.h5 cannot be read as arrays"), open_hdf5(path, "arrays") as file:
+        file["x"].read()
+    hdf5._end_idle()
+
+
+def test_a_file_has_at_least_a_byte_for_each_of_its_lists(tmp_path: Path) -> None:
+    with open_hdf5(write(tmp_path / "a.h5", x=np.arange(3)), "arrays") as file:
+        assert hdf5.Dataset(file, "x", "lists", "<f4", [file.size]).is_lists
+        with pytest.raises(ValueError, match="'x' declares more lists"):
+            hdf5.Dataset(file, "x", "lists", "<f4", [file.size + 1])
+        with pytest.raises(ValueError, match=r"a row of lists of numbers, not float32 \(2, 1\)"):
+            next(hdf5.Dataset(file, "x", "lists", "<f4", [2, 1]).lists())
+
+
+def test_a_row_that_an_empty_array_does_not_have(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", x=np.zeros((0, 3)))
+    with pytest.raises(SrnnError, match="'x' has fewer numbers than its shape"), open_hdf5(path, "arrays") as file:
+        file["x"].read(np.array([0]))
+
+
+def test_limits_are_within_those_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    from srnn.files import hdf5_reader
+
+    made = list[Any]()
+    for hard in (-1, 50, 200):
+        told = SimpleNamespace(
+            RLIM_INFINITY=-1, getrlimit=lambda _, hard=hard: (9, hard), setrlimit=lambda *given: made.append(given)
+        )
+        monkeypatch.setattr(hdf5_reader, "resource", told)
+        hdf5_reader._limit(7, 100)
+    assert made == [(7, (100, -1)), (7, (50, 50)), (7, (100, 200))]
 
 
 def test_two_files_at_once_and_one_process_after_another(tmp_path: Path) -> None:

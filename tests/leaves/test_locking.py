@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,8 @@ from srnn import SrnnError
 from srnn.files import (
     FolderInUse,
     append_line,
+    check_folder,
+    check_writable,
     locked,
     locking,
     locks,
@@ -202,9 +205,14 @@ def test_who_holds_a_folder_is_said_whatever_was_in_the_lock(tmp_path: Path, mon
     with locked(tmp_path):
         assert json.loads((tmp_path / locking.NAME).read_text())["pid"] == os.getpid()
         monkeypatch.setattr(threading, "get_ident", lambda: 0)
-        for content in ("", "no json", "[]", '{"pid": "x"}'):
+        others = '{"pid": "x", "host": "h", "since": "s"}', json.dumps({"pid": 7, "host": "h" * 500, "since": "s"})
+        for content, who in zip(
+            ("", "no json", "[]", *others),
+            (*["another process"] * 4, f"process 7 on {'h' * 80} (since s)"),
+            strict=True,
+        ):
             (tmp_path / locking.NAME).write_text(content)
-            with pytest.raises(FolderInUse, match="is in use by another process; wait"), locked(tmp_path):
+            with pytest.raises(FolderInUse, match=re.escape(f"is in use by {who}; wait")), locked(tmp_path):
                 pass
         monkeypatch.undo()
 
@@ -216,6 +224,9 @@ def test_a_lock_that_is_a_link_leaves_what_it_names_alone(tmp_path: Path) -> Non
     with pytest.raises(SrnnError, match="Cannot write the folder"), locked(tmp_path / "run"):
         pass
     assert (tmp_path / "kept").read_text() == "content"
+    with open(tmp_path / "kept") as file:  # nor is the link the file, should one take its place
+        assert locking.is_at(file.fileno(), tmp_path / "kept")
+        assert not locking.is_at(file.fileno(), tmp_path / "run" / locking.NAME)
 
 
 def test_a_function_holds_its_folder_where_it_is_asked_to_and_waits_for_it(tmp_path: Path) -> None:
@@ -295,6 +306,19 @@ def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Pat
             pass
 
 
+def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "access", lambda _, mode: not mode & os.X_OK)  # root may do anything
+        with pytest.raises(SrnnError, match=f"no permission to write in {tmp_path}\\."):
+            check_writable(tmp_path / "a" / "b")
+    with monkeypatch.context() as changed:  # of Windows: a drive that is not there
+        for name in ("exists", "lexists"):
+            changed.setattr(os.path, name, lambda _: False)
+        check_folder(tmp_path / "new")  # which the next check refuses
+        with pytest.raises(SrnnError, match=f"Cannot write into the folder {tmp_path}/new: / does not exist"):
+            check_writable(tmp_path / "new")
+
+
 def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,6 +376,9 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_is_being_wr
 def test_on_windows_too_one_has_a_folder_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files_of_windows(monkeypatch)
     with locked(tmp_path / "run"):
+        assert (
+            tmp_path / "run" / locking.NAME
+        ).stat().st_size < 1000  # written before the byte that is locked, not after it
         monkeypatch.setattr(threading, "get_ident", lambda: 0)
         with pytest.raises(FolderInUse, match=f"process {os.getpid()}"), locked(tmp_path / "run"):
             pass

@@ -17,8 +17,8 @@ from srnn import ALIF, SRNN, AdLIF, CubaLIF, Neuron, SrnnError
 from srnn.deploy.export.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
-from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, FixedArray
-from srnn.nn.fixedpoint.integer import InputFormat, IntegerLayer, measure_ranges, quantise
+from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, SHIFTS, FixedArray, possible_shift
+from srnn.nn.fixedpoint.integer import InputFormat, IntegerLayer, measure_ranges, quantise, row_scales
 from srnn.nn.neurons import NEURONS
 
 torch.set_num_threads(1)
@@ -169,6 +169,26 @@ def test_weights_are_rounded_row_by_row() -> None:
     assert all(np.abs(np.concatenate(layer.matrices(), 1)).max(1)[:4].min() == 127 for layer in whole_net.layers[:2])
 
 
+def test_recurrent_weights_are_finer_or_coarser_by_a_power_of_two_within_bounds() -> None:
+    weights = np.ones((3, 2), np.float32)
+    assert [row_scales(weights, weights * 2.0**k)[1] for k in (-20, -8, 0, 5, 8, 20)] == [-8, -8, 0, 5, 8, 8]
+
+
+def test_a_layer_without_weights_has_a_shift_that_a_device_can_do() -> None:
+    net = network("lif")
+    with torch.no_grad():
+        net.layers[0].weight_in.zero_()
+        net.layers[0].weight_rec.zero_()
+    assert quantise(device_network(net)).layers[0].shift == 62
+
+
+def test_shifts_that_a_device_cannot_do_are_refused() -> None:
+    assert [possible_shift(shift) for shift in SHIFTS] == [-62, 32]
+    for shift in (-63, 33):
+        with pytest.raises(SrnnError, match=f"differ by {abs(shift)} bits"):
+            possible_shift(shift)
+
+
 @pytest.mark.parametrize("neuron", ["lif", "alif", "cubalif", {"name": "adlif", "threshold": 0.02, "coupling": 1.0}])
 def test_only_the_weights_lose_precision(neuron: Any) -> None:
     """With weights that int8 holds exactly, the integer model follows the float model closely, spike by spike."""
@@ -250,6 +270,7 @@ def test_input_formats() -> None:
     analog = InputFormat.measure(np.array([0.25, -3.0]))
     assert analog.bits == 13 and analog.bound == 2**15
     assert analog.encode(np.array([0.25, -3.0, 99.0])).tolist() == [2048, -24576, 32767]
+    assert InputFormat(127.0).bits == 0 and InputFormat(128.0).bits == 7 and InputFormat(1e-3, whole=False).bits == 15
     wide = InputFormat.measure(np.array([0.0, 255.0]))  # whole, but too large for int8
     assert wide.bound == 2**15 and wide.encode(np.array([255.0])) <= 32767
     for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15, "3", None):
@@ -265,12 +286,12 @@ def test_what_int8_cannot_say() -> None:
         quantise(device_network(SRNN(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
     device = device_network(network("lif"))
     layer = device.layers[0]
-    grows, slower = (
-        replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, leak)})  # tau_mem = -1, -10
-        for leak in (np.exp(1.0), 1.1)
-    )
+    growing = [
+        (replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, leak)}), "no bounded state")
+        for leak in (np.exp(1.0), 1.1, 1.008)  # tau_mem = -1, -10, -125
+    ]
     heavy = replace(layer, weight_in=layer.weight_in * np.float32(1e20))
-    for wrong, words in ((grows, "no bounded state"), (slower, "no bounded state"), (heavy, "too large for int32")):
+    for wrong, words in (*growing, (heavy, "too large for int32")):
         with pytest.raises(SrnnError, match=words):
             quantise(replace(device, layers=(wrong, *device.layers[1:])))
 

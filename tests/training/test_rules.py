@@ -289,6 +289,7 @@ def test_a_rule_is_made_by_its_name_feedback_and_seed() -> None:
     assert made[:2] == [None, None]
     assert [type(rule) for rule in made[2:]] == [RTRL, DRTRL, EProp, ESDRTRL]
     assert create_rule("e-prop", "random", 3) == EProp("random", 3) != EProp("random")
+    assert create_rule("e-prop") == EProp("symmetric") and create_rule("es-d-rtrl") == ESDRTRL(0.9)  # as in results
     mirrors = [torch.ones(2, 3)]
     learned: Any = create_rule("e-prop", "learned", 3, mirrors)
     assert learned.mirrors is mirrors and learned.feedback == "symmetric"

@@ -163,3 +163,11 @@ def test_what_lies_behind_a_sequences_end_is_not_learnt(rule: OnlineRule) -> Non
         run_window(learner, x.masked_fill(behind, filled), LENGTHS).output.sum().backward()
         found.append(taken(network))
     assert_equal(*found, 1e-12)
+
+
+@pytest.mark.parametrize("neuron", ["alif", "relu"])
+def test_a_window_has_the_outputs_of_every_layer(neuron: str) -> None:
+    network, (x, _) = make([4], neuron), problem()
+    learnt = run_window(follow(network, DRTRL(), network.initial_state(len(x))), x, LENGTHS)
+    expected = network.run(x, lengths=LENGTHS).layers[0].output.double()
+    assert torch.allclose(learnt.layers[0].output.double(), expected, rtol=1e-12, atol=1e-14) and bool(expected.any())

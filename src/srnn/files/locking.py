@@ -59,7 +59,9 @@ def check_folder(folder: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """SrnnError, before any work is done, if nothing could be written into a folder, which need not exist yet."""
-    existing = next(place for place in [folder, *folder.absolute().parents] if os.path.exists(place))
+    existing = next((place for place in [folder, *folder.absolute().parents] if os.path.exists(place)), None)
+    if existing is None:  # a drive of Windows
+        raise SrnnError(f"Cannot write into the folder {folder}: {folder.absolute().anchor} does not exist.")
     if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
         raise SrnnError(f"Cannot write into the folder {folder}: no permission to write in {existing}.")
 
