@@ -146,6 +146,6 @@ def find_source(path: str) -> Path:
         if os.path.exists(place):  # False where pathlib would raise: for names that are too long
             return place
     raise SrnnError(
-        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file with 'path', or, for a "
-        "trained network, other recordings with --data."
+        f"{path} was not found, neither here nor under {resolve_data_dir()} (SRNN_DATA): name a folder or file with 'path', or, "
+        "for a trained network, other recordings with --data."
     )
