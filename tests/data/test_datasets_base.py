@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from srnn.data.datasets import Split, resolve_data_dir
+from srnn.data.datasets.folder import find_source
 from srnn.errors import SrnnError
 
 X = np.zeros((3, 5, 2), np.float32)
@@ -64,3 +65,16 @@ def test_the_data_dir_is_argument_then_variable_then_cache(monkeypatch: pytest.M
     assert resolve_data_dir() == Path("~/.cache/srnn").expanduser()
     monkeypatch.delenv("SRNN_DATA")
     assert resolve_data_dir() == Path("~/.cache/srnn").expanduser()
+
+
+def test_a_user_without_a_home_folder_needs_one_only_for_the_data_dir(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SRNN_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(SrnnError, match=r"no home folder, .*--data-dir or SRNN_DATA"):
+        resolve_data_dir()
+    assert find_source(str(tmp_path)) == tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import h5py
@@ -224,6 +225,22 @@ def test_an_error_of_hdf5_leaves_nothing_behind(
     monkeypatch.setattr(h5py.Dataset, "resize", full)
     with pytest.raises(SrnnError, match="No space left"):
         convert(of([recordings / "2_ann_0.wav"], [0], [0]), tmp_path / "o.h5", cochlea=SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+@pytest.mark.parametrize("most", [0, 1000, 3000, 6000])
+def test_a_full_disk_is_one_line(recordings: Path, tmp_path: Path, most: int) -> None:
+    """HDF5, told of it, failed again while it closed the file: pages of tracebacks, and now and then a crash."""
+    import resource
+
+    clips, before = find_clips([recordings], "{label}_{speaker}_{index}"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        with pytest.raises(SrnnError, match=r"^Cannot write .*o\.h5: File too large\.$"):
+            convert(clips, tmp_path / "o.h5", cochlea=SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
 
 

@@ -167,6 +167,23 @@ def test_resuming_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
         assert train(recipe, tmp_path / "run", task=TinyTask(), resume=True) == first
 
 
+def test_data_that_have_moved_get_their_new_place_in_the_runs_recipe(tmp_path: Path) -> None:
+    old, new, run = tmp_path / "old.npz", tmp_path / "new.npz", tmp_path / "run"
+
+    def training(data: Path) -> Any:
+        options = f"--task.name=folder --task.options.path={data} --training.epochs=1"
+        return train(tiny_recipe(*options.split()), run, resume=True)
+
+    np.savez(old, x=np.random.default_rng(0).normal(size=(30, 8, 3)), y=np.arange(30) % 3)
+    first = training(old)
+    old.rename(new)
+    with pytest.raises(SrnnError, match=r"if the data have moved, change their place in .*recipe\.yaml\."):
+        training(new)
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(str(old), str(new)))
+    assert training(new) == first
+
+
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     recipe = tiny_recipe("--training.epochs=1")
     run = tmp_path / "run"

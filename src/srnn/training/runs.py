@@ -128,8 +128,10 @@ class Run:
         begun, now = (replace(one, note="").to_dict() for one in (run.recipe, recipe))  # a note changes no number
         difference = _difference(begun, now)
         if difference:
+            moved = difference.startswith("task.options.path:")  # the data themselves are compared when they are read
+            place = f", or, if the data have moved, change their place in {path / 'recipe.yaml'}" if moved else ""
             raise SrnnError(
-                f"{path} was trained with another recipe ({difference}); resume it with its own recipe.yaml."
+                f"{path} was trained with another recipe ({difference}); resume it with its own recipe.yaml{place}."
             )
         if run.seed != seed:
             raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with --seed {run.seed}.")

@@ -104,8 +104,14 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """
     if data_dir is not None:
         return Path(data_dir)
-    named = os.environ.get("SRNN_DATA")
-    return Path(named) if named else Path("~/.cache/srnn").expanduser()
+    if named := os.environ.get("SRNN_DATA"):
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "srnn"
+    except RuntimeError as error:  # as in a container with a user of its own
+        raise SrnnError(
+            "This user has no home folder, in which data would be: name their folder with --data-dir or SRNN_DATA."
+        ) from error
 
 
 def not_found(what: str, root: Path, how: str) -> SrnnError:

@@ -142,10 +142,13 @@ class FolderTask(AudioTask):
 
 def find_source(path: str) -> Path:
     """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in neither place."""
-    for place in (Path(os.path.expanduser(path)), resolve_data_dir() / path):  # which leaves ~NOBODY as it is
-        if os.path.exists(place):  # False where pathlib would raise: for names that are too long
-            return place
+    here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
+    if os.path.exists(here):  # False where pathlib would raise: for names that are too long
+        return here
+    there = resolve_data_dir() / path
+    if os.path.exists(there):
+        return there
     raise SrnnError(
-        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file with 'path', or, for a "
-        "trained network, other recordings with --data."
+        f"{path} was not found, neither here nor under {resolve_data_dir()} (SRNN_DATA): name a folder or file with 'path', or, "
+        "for a trained network, other recordings with --data."
     )

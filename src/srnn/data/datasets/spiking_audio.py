@@ -142,7 +142,7 @@ def convert(
     chosen: list[Item] = []
     left_out: list[str] = []
     spikes, seconds = 0, 0.0
-    with _whole_file(Path(out), h5py) as file:
+    with _whole_file(Path(out), h5py) as (file, disk):
         if not leave_out_bad:
             bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
             if bad:
@@ -161,6 +161,7 @@ def convert(
                 times[len(chosen)], units[len(chosen)] = when.astype(time_type), unit
                 chosen.append(clips[index])
                 spikes, seconds = spikes + len(unit), seconds + duration
+                disk.check()
             if progress is not None:
                 progress(index + 1, len(clips))
         if not chosen:
@@ -232,14 +233,52 @@ def _in_threads(
         pool.shutdown(cancel_futures=True)
 
 
+class _Disk:
+    """The file that HDF5 writes. It is not told of a full disk: it would fail again while it closes the file, and crash."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._error = file.raw, None
+        self.seek, self.tell, self.read, self.readinto = file.raw.seek, file.raw.tell, file.raw.read, file.raw.readinto
+
+    def check(self) -> None:
+        """OSError if something could not be written."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, content: Any) -> int:
+        with self._noted():
+            done = 0
+            while done < len(content):
+                done += self._file.write(memoryview(content)[done:])
+        return len(content)
+
+    def truncate(self, size: int) -> None:
+        with self._noted():
+            self._file.truncate(size)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = error
+
+
 @contextlib.contextmanager
-def _whole_file(out: Path, h5py: Any) -> Iterator[Any]:
-    """An HDF5 file that is written atomically: renamed when complete, removed otherwise."""
+def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
+    """An HDF5 file that is written atomically, renamed when complete and removed otherwise, and where it is written to."""
     if out.is_dir():
         raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
-    try:
-        # The file is locked by us, which HDF5's own lock would take for another writer.
-        with whole_file(out, parents=True) as whole, h5py.File(whole.name, "w", locking=False) as file:
-            yield file
-    except RuntimeError as error:  # which h5py raises besides OSError for a full disk
-        raise SrnnError(f"Cannot write {out}: {error}") from error
+    with whole_file(out, parents=True) as whole:
+        disk = _Disk(whole)
+        try:
+            # The file is locked by us, which HDF5's own lock would take for another writer.
+            with h5py.File(disk, "w", locking=False) as file:
+                yield file, disk
+        except (OSError, RuntimeError) as error:  # h5py raises both
+            disk.check()
+            raise SrnnError(f"Cannot write {out}: {error}") from error
+        disk.check()
