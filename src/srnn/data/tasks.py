@@ -30,7 +30,6 @@ from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, describe, restore
 from .signals.base import BLOCK, LONGEST_CALIBRATION
-from .signals.pixels import FLAT, WindowPath
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
@@ -128,9 +127,10 @@ class Task(ABC):
             path = self.live("steps")
         if columns != path.channels:
             turned = len(signal) in (path.channels, self.inputs) and columns > len(signal)
-            advice = " Give it as (samples, channels), x.T." if turned else ""
-            advice = f" {FLAT}." if isinstance(path, WindowPath) else advice
-            raise SrnnError(f"{name} has {counted(columns, 'channel')}; this network reads {path.what}.{advice}")
+            advice = path.shape_advice or ("Give it as (samples, channels), x.T." if turned else "")
+            raise SrnnError(
+                f"{name} has {counted(columns, 'channel')}; this network reads {path.what}. {advice}".rstrip()
+            )
         with np.errstate(over="ignore", invalid="ignore"):  # values too large for float32 become infinite
             signal = path.numbers(signal)
             for start in range(0, len(signal), BLOCK):

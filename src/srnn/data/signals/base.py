@@ -53,6 +53,8 @@ class SignalPath(ABC):
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
     pairs: tuple[str, ...] = ()
     """Names of the channels whose rises and falls are inputs 2 i and 2 i + 1; empty: inputs are not such pairs."""
+    shape_advice: str = ""
+    """What to do with a signal of another number of channels, for people; empty: there is nothing to say."""
     step_inputs: str = ""
     """What the inputs of a step are, for people who make them themselves; empty: there is nothing to say."""
     has_c: bool = False

@@ -14,9 +14,6 @@ from .base import INT16_SCALE, Array, SignalPath
 WIDEST = 1024
 """Maximal pixels in a window, more than an image of MNIST has."""
 
-FLAT = "Give the pixels of an image one after the other, as x.reshape(-1)"
-"""What to do with an image that was given as rows and columns."""
-
 
 @dataclass(frozen=True)
 class WindowPath(SignalPath):
@@ -24,6 +21,7 @@ class WindowPath(SignalPath):
 
     channels = 1
     rate = None
+    shape_advice = "Give the pixels of an image one after the other, as x.reshape(-1)."
 
     width: int
     """Pixels in a step: its own and the next width - 1."""
@@ -58,7 +56,7 @@ class WindowPath(SignalPath):
 
     def doubt(self, given: Array) -> str:
         if ((given[1:, :-1] != given[:-1, 1:]).any(1) & (given[1:] != given[:-1]).any(1)).any():
-            return f"its rows are not windows of pixels, each one pixel further. {FLAT}."
+            return f"its rows are not windows of pixels, each one pixel further. {self.shape_advice}"
         scale = 1 if given.shape[1] == self.channels else self.white
         low, high = (round(float(value) * scale, 3) for value in (given.min(), given.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
