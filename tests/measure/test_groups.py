@@ -64,7 +64,8 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
     assert found.groups.counts.sum(0).tolist() == counts.sum(0).tolist()
     plain = json.loads(json.dumps(found.to_dict()["groups"]))
     if data.groups is None:
-        assert plain["by_group"] is None and plain["count"] == len(data)
+        assert plain["by_group"] is None and plain["count"] == len(data) and plain["unit"] == "sequences"
+        assert found.groups.sequences.tolist() == [1] * len(data)
     else:
         assert plain["count"] == 4 and plain["unit"] == "groups"
         assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"] and plain["by_group"]["accuracy"][1] is None
@@ -117,6 +118,8 @@ def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> No
     assert grouped([100] * 5, [100] * 5, "abcde").interval == pytest.approx((exact.low, 1.0))
     assert grouped([0] * 5, [100] * 5, "abcde").interval == pytest.approx((0.0, 1 - exact.low))
     assert grouped([7], [9], "a").interval is None and grouped([7, 0], [9, 0], "ab").interval is None
+    exact = stats.binomtest(16, 20).proportion_ci()
+    assert grouped([8, 8], [10, 10], "ab").interval == pytest.approx((exact.low, exact.high))
     alike = grouped([80, 81, 79, 80], [100] * 4, "abcd").interval  # by chance: no more than 400 decisions
     exact = stats.binomtest(320, 400).proportion_ci()
     assert alike == pytest.approx((exact.low, exact.high), abs=1e-9)
@@ -152,15 +155,18 @@ def test_a_difference_is_a_paired_one() -> None:
     assert gain["interval"] == pytest.approx((paired.low, paired.high))
     assert (gain["count"], gain["unit"], gain["better"], gain["worse"]) == (4, "groups", 3, 1)
     assert grouped(right, n, "abcd").difference(grouped(other, n, "abce")) is None
-    uneven = grouped(right, n, "abcd").difference(grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd"))
-    assert uneven is not None and (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
+    some = grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd")
+    uneven, back = grouped(right, n, "abcd").difference(some), some.difference(grouped(right, n, "abcd"))
+    assert uneven is not None and back is not None and back["accuracy"] == -uneven["accuracy"] and (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
     assert uneven["accuracy"] == pytest.approx(241 / 300 - 205 / 250)
+    opposite = grouped([10, 0], [10, 10], "ab").difference(grouped([0, 10], [10, 10], "ab"))
+    assert opposite is not None and opposite["accuracy"] == 0 and opposite["interval"] == (-1, 1)
     assert grouped(right[:1], n[:1], "a").difference(grouped(other[:1], n[:1], "a")) is None
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: int) -> None:
-    n, other = np.array([10, 10, 10]), np.array([9, 7, 8])
+    n, other = np.array([10, 10, 10]), np.array([9, 7, 4])  # fractions that are rounded, differences too
     gain = grouped(other + ahead, n, "abc").difference(grouped(other, n, "abc"))
     assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10) and gain["better"] == 3 * ahead
     surprise = stats.binomtest(3, 3).proportion_ci().low  # the least chance of one that agrees, after three that do

@@ -79,7 +79,7 @@ class GroupReport:
         (p, without), tail = _without_each(counted), (1 - LEVEL) / 2
         alone = len(counted)  # as many successes, or failures, as groups: there is nothing to estimate a variance from
         if 0 < right < total:
-            few = float(stdtrit(max(total - 1, 1), tail) / stdtrit(len(counted) - 1, tail)) ** 2
+            few = float(stdtrit(total - 1, tail) / stdtrit(len(counted) - 1, tail)) ** 2
             variance = _variance(without - p)
             # Groups that agree by chance are worth no more than decisions that are independent.
             alone = min(few * p * (1 - p) / variance, total) if variance else total
