@@ -38,7 +38,11 @@ def test_bins_against_plain_loops() -> None:
         assert plain["confidence"][bin_] == pytest.approx(confidence) and plain["accuracy"][bin_] == accuracy
         error += len(row) / total * abs(confidence - accuracy)
         excess += len(row) / total * (confidence - accuracy)
-    assert (found.error, found.excess) == (pytest.approx(error), pytest.approx(excess))
+    assert (
+        (plain["error"], plain["excess"])
+        == (found.error, found.excess)
+        == (pytest.approx(error), pytest.approx(excess))
+    )
 
 
 def test_a_network_that_is_sure_has_its_bin_and_one_that_guesses_is_calibrated() -> None:

@@ -67,6 +67,7 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
         assert plain["by_group"] is None and plain["count"] == len(data) and plain["unit"] == "sequences"
         assert found.groups.sequences.tolist() == [1] * len(data)
     else:
+        assert plain["by_group"]["counted"] == found.groups.counts[:, 1].tolist() and plain["level"] == 0.95
         assert plain["count"] == 4 and plain["unit"] == "groups"
         assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"] and plain["by_group"]["accuracy"][1] is None
         of_c = counts[data.groups == "c"].sum(0)
@@ -155,9 +156,14 @@ def test_a_difference_is_a_paired_one() -> None:
     assert gain["interval"] == pytest.approx((paired.low, paired.high))
     assert (gain["count"], gain["unit"], gain["better"], gain["worse"]) == (4, "groups", 3, 1)
     assert grouped(right, n, "abcd").difference(grouped(other, n, "abce")) is None
+    others = GroupReport(
+        tuple("abcd"), np.full(4, 2), np.stack([other, n], 1)
+    )  # of the same names, not the same groups
+    assert grouped(right, n, "abcd").difference(others) is None
     some = grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd")
     uneven, back = grouped(right, n, "abcd").difference(some), some.difference(grouped(right, n, "abcd"))
-    assert uneven is not None and back is not None and back["accuracy"] == -uneven["accuracy"] and (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
+    assert uneven is not None and back is not None and back["accuracy"] == -uneven["accuracy"]
+    assert (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
     assert uneven["accuracy"] == pytest.approx(241 / 300 - 205 / 250)
     opposite = grouped([10, 0], [10, 10], "ab").difference(grouped([0, 10], [10, 10], "ab"))
     assert opposite is not None and opposite["accuracy"] == 0 and opposite["interval"] == (-1, 1)
@@ -168,7 +174,8 @@ def test_a_difference_is_a_paired_one() -> None:
 def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: int) -> None:
     n, other = np.array([10, 10, 10]), np.array([9, 7, 4])  # fractions that are rounded, differences too
     gain = grouped(other + ahead, n, "abc").difference(grouped(other, n, "abc"))
-    assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10) and gain["better"] == 3 * ahead
+    assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10)
+    assert gain["better"] == 3 * ahead and gain["worse"] == 0
     surprise = stats.binomtest(3, 3).proportion_ci().low  # the least chance of one that agrees, after three that do
     assert gain["interval"] == pytest.approx((ahead / 10 - (1 - surprise), min(ahead / 10 + (1 - surprise), 1)))
 
