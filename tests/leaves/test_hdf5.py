@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import struct
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -18,14 +15,12 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.data.datasets.shd import check_file, read_recordings
-from srnn.data.encoders import EventBinning
+from srnn.data.datasets.shd import check_file
 from srnn.data.tasks import create_task
 from srnn.files import LIMITS, hdf5
 from srnn.files.hdf5 import open_hdf5
+from support.hdf5_files import ENDLESS, external, read_x, write
 
-ENDLESS = Path(__file__).parents[1] / "fixtures" / "hdf5" / "endless.h5"
-"""Events in SHD's layout with one byte of a group's messages changed, which HDF5 2.0 reads for ever."""
 unix = pytest.mark.skipif(sys.platform == "win32", reason="without limits for processes")
 
 
@@ -34,15 +29,6 @@ def _no_process_of_others() -> Any:
     """Limits that a test has changed are not those of a process that others use."""
     yield
     hdf5._end_idle()
-
-
-def write(path: Path, fill: Callable[[Any], object] | None = None, /, **arrays: Any) -> Path:
-    with h5py.File(path, "w") as file:
-        for name, values in arrays.items():
-            file[name] = values
-        if fill is not None:
-            fill(file)
-    return path
 
 
 def fill_kinds(file: Any) -> None:
@@ -117,12 +103,6 @@ def test_blocks_of_any_size_give_the_same(block: int, tmp_path: Path) -> None:
         reader.close()
 
 
-def _external(file: Any) -> None:
-    secret = Path(file.filename).with_name("secret")
-    secret.write_bytes(b"the secret bytes")
-    file.create_dataset("x", (16,), "u1", external=[(str(secret), 0, 16)])
-
-
 def _virtual(file: Any) -> None:
     with h5py.File(Path(file.filename).with_name("other.h5"), "w") as other:
         other["x"] = np.arange(16)
@@ -154,7 +134,7 @@ def _type(file: Any) -> None:
 
 
 OTHER: dict[str, tuple[Callable[[Any], None], str]] = {
-    "external storage": (_external, "other files"),
+    "external storage": (external, "other files"),
     "a virtual data set": (_virtual, "other files"),
     "an external link": (_external_link, "link to another place or file"),
     "a soft link": (_soft_link, "link to another place or file"),
@@ -191,78 +171,6 @@ def test_a_system_file_is_not_a_part_of_x(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", fill)
     with pytest.raises(SrnnError, match="other files"):
         create_task("folder", path=str(path))
-
-
-@unix
-def test_the_process_can_open_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Should a check be missing or HDF5 find another way: the kernel does not open a second file."""
-    from srnn.files import hdf5_reader
-
-    script = tmp_path / "unchecked.py"
-    source = Path(hdf5_reader.__file__).read_text(encoding="utf-8")
-    script.write_text(source.replace("_check(name, item)\n        return", "return"), encoding="utf-8")
-    assert script.read_text() != source
-    monkeypatch.setattr(hdf5, "_SCRIPT", script)
-    hdf5._end_idle()
-    path = write(tmp_path / "a.h5", _external)
-    with pytest.raises(SrnnError, match="open"), open_hdf5(path, "arrays") as file:
-        file["x"].read()
-    hdf5._end_idle()
-
-
-MACOS = """
-import resource, runpy, sys, h5py, numpy
-sys.platform, get, set = "darwin", resource.getrlimit, resource.setrlimit
-
-def limits(what):
-    return (256, resource.RLIM_INFINITY) if what == resource.RLIMIT_NOFILE else get(what)
-
-def limit(what, pair):
-    if what == resource.RLIMIT_AS or what == resource.RLIMIT_NOFILE and pair[0] == resource.RLIM_INFINITY:
-        raise ValueError("current limit exceeds maximum limit")
-    set(what, (pair[0], get(what)[1]))
-
-resource.getrlimit, resource.setrlimit = limits, limit
-runpy.run_path({script!r}, run_name="__main__")
-"""
-
-
-@unix
-def test_limits_that_macos_refuses_are_no_part_of_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes neither as many files as its hard limit, which is infinite, nor less memory than it has reserved."""
-    script = tmp_path / "macos.py"
-    script.write_text(MACOS.format(script=str(hdf5._SCRIPT)), encoding="utf-8")
-    monkeypatch.setattr(hdf5, "_SCRIPT", script)
-    hdf5._end_idle()
-    path = write(tmp_path / "a.h5", x=np.arange(3))
-    for _ in range(2):
-        with open_hdf5(path, "arrays") as file:
-            assert file["x"].read().tolist() == [0, 1, 2]
-    hdf5._end_idle()
-
-
-@unix
-def test_the_process_ends_when_it_is_idle_but_not_while_a_file_is_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever reads may be slow, or have been suspended."""
-    from srnn.files import hdf5_reader
-
-    script = tmp_path / "impatient.py"
-    script.write_text(
-        Path(hdf5_reader.__file__).read_text(encoding="utf-8").replace("IDLE = 20", "IDLE = 1"), encoding="utf-8"
-    )
-    monkeypatch.setattr(hdf5, "_SCRIPT", script)
-    hdf5._end_idle()
-    path = write(tmp_path / "a.h5", x=np.arange(3))
-    with open_hdf5(path, "arrays") as file:
-        time.sleep(1.5)
-        assert file["x"].read().tolist() == [0, 1, 2]
-    (process,) = hdf5._idle
-    assert process._process.wait(10) == -signal.SIGALRM
-    with open_hdf5(path, "arrays") as file:
-        assert "x" in file
-    hdf5._end_idle()
 
 
 def test_numbers_that_were_never_written_are_not_made(tmp_path: Path) -> None:
@@ -324,62 +232,6 @@ def test_groups_as_many_and_deep_as_the_limit(tmp_path: Path, monkeypatch: pytes
         file.tree("")
 
 
-@unix
-def test_a_file_that_hdf5_reads_for_ever_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "CPU_SECONDS", 0.3)
-    with pytest.raises(SrnnError, match=r"endless\.h5 cannot be read as .*(reading it takes more than 0\.3 s|crash)"):
-        read_recordings(ENDLESS, EventBinning(), 3)
-    assert len(check_arrays(write(tmp_path / "good.h5", x=np.arange(3)))) == 3  # by another process
-
-
-def check_arrays(path: Path) -> Any:
-    with open_hdf5(path, "arrays") as file:
-        return file["x"].read()
-
-
-@unix
-@pytest.mark.parametrize("number", ["SIGSEGV", "SIGABRT", "SIGKILL"])
-def test_a_crash_in_hdf5_is_one_line_and_the_next_file_is_read(tmp_path: Path, number: str) -> None:
-    path = write(tmp_path / "a.h5", x=np.arange(3))
-    with (
-        pytest.raises(SrnnError, match=f"a.h5 cannot be read as arrays .*crashes on it: {number}"),
-        open_hdf5(path, "arrays") as file,
-    ):
-        os.kill(file.process._process.pid, getattr(signal, number))
-        file["x"].read()
-    assert len(check_arrays(path)) == 3
-
-
-@unix
-def test_a_process_that_has_ended_while_idle_is_replaced(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.h5", x=np.arange(3))
-    check_arrays(path)
-    (idle,) = hdf5._idle
-    os.kill(idle._process.pid, signal.SIGALRM)  # what ends it when nobody asks
-    assert len(check_arrays(path)) == 3
-    assert hdf5._idle and hdf5._idle[0] is not idle
-
-
-def test_a_fork_leaves_the_processes_of_its_parent_alone(tmp_path: Path) -> None:
-    check_arrays(write(tmp_path / "a.h5", x=np.arange(3)))
-    (idle,) = hdf5._idle
-    hdf5._forget_idle()  # as after a fork
-    assert hdf5._idle == [] and idle._process.returncode == 0  # nobody waits for it, or warns that it runs
-    idle._process.returncode = None
-    idle.end()
-
-
-@unix
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit memory")
-def test_the_process_takes_no_more_memory_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.h5", lambda file: file.create_dataset("x", (2**25,), "u1", chunks=(2**25,)))
-    monkeypatch.setattr(hdf5, "_MEMORY", 2**20)
-    hdf5._end_idle()
-    with pytest.raises(SrnnError, match=r"a\.h5 cannot be read as arrays"), open_hdf5(path, "arrays") as file:
-        file["x"].read()
-    hdf5._end_idle()
-
-
 def test_a_file_has_at_least_a_byte_for_each_of_its_lists(tmp_path: Path) -> None:
     with open_hdf5(write(tmp_path / "a.h5", x=np.arange(3)), "arrays") as file:
         assert hdf5.Dataset(file, "x", "lists", "<f4", [file.size]).is_lists
@@ -393,29 +245,6 @@ def test_a_row_that_an_empty_array_does_not_have(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", x=np.zeros((0, 3)))
     with pytest.raises(SrnnError, match="'x' has fewer numbers than its shape"), open_hdf5(path, "arrays") as file:
         file["x"].read(np.array([0]))
-
-
-def test_limits_are_within_those_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    from srnn.files import hdf5_reader
-
-    made = list[Any]()
-    for hard in (-1, 50, 200):
-        told = SimpleNamespace(
-            RLIM_INFINITY=-1, getrlimit=lambda _, hard=hard: (9, hard), setrlimit=lambda *given: made.append(given)
-        )
-        monkeypatch.setattr(hdf5_reader, "resource", told)
-        hdf5_reader._limit(7, 100)
-    assert made == [(7, (100, -1)), (7, (50, 50)), (7, (100, 200))]
-
-
-def test_two_files_at_once_and_one_process_after_another(tmp_path: Path) -> None:
-    a, b = (write(tmp_path / f"{n}.h5", x=np.arange(n)) for n in (3, 4))
-    with open_hdf5(a, "arrays") as one, open_hdf5(b, "arrays") as two:
-        assert (len(one["x"].read()), len(two["x"].read()), len(one["x"].read())) == (3, 4, 3)
-        used = {one.process, two.process}
-    assert len(used) == 2
-    with open_hdf5(a, "arrays") as again:
-        assert again.process in used
 
 
 def test_no_files_and_others(tmp_path: Path) -> None:
@@ -446,7 +275,7 @@ def test_a_folder_with_modules_of_others_is_not_imported_from(tmp_path: Path, mo
         (tmp_path / f"{name}.py").write_text("open('owned', 'w').close()")
     monkeypatch.chdir(tmp_path)
     hdf5._end_idle()
-    assert len(check_arrays(path)) == 3 and not Path("owned").exists()
+    assert len(read_x(path)) == 3 and not Path("owned").exists()
 
 
 @unix
