@@ -44,7 +44,7 @@ class Calibration:
         return float(self.believed.sum() - self.right.sum()) / max(int(self.counted.sum()), 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """ "confidence" and "accuracy" are None in a bin without decisions."""
+        """The counts by bin; a bin without decisions has None as "confidence" and "accuracy"."""
         filled = self.counted > 0
         return {
             "error": self.error,
