@@ -27,7 +27,7 @@ from srnn.deploy.serve.limits import Limits
 from srnn.deploy.serve.places import BUSY, GUEST, STRANGER
 from srnn.deploy.streaming import Decoder
 from support.raw import UPGRADE, Raw, connected, streaming
-from support.serving import LEADS, TOKEN, Service, expected, serving, told
+from support.serving import LEADS, TOKEN, Clock, Service, expected, receive_at_once, serving, told
 
 HOST = b"Host: 127.0.0.1\r\n"
 GET = b"GET /v1/status HTTP/1.1\r\n" + HOST
@@ -258,34 +258,10 @@ def test_answers_that_are_not_read_do_not_hold_a_connection(models: dict[str, De
             assert got < 16_000_000  # closed, before all of it was there
 
 
-class Clock:
-    """A loop whose time is a test's: what would be called later waits in a list."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Any] = []
-
-    def call_later(self, seconds: float, call: Any, *arguments: Any) -> Any:
-        handle = SimpleNamespace(seconds=seconds, call=lambda: call(*arguments))
-        handle.cancel = lambda: self.waiting.remove(handle) if handle in self.waiting else None
-        self.waiting.append(handle)
-        return handle
-
-    def call_soon(self, call: Any) -> Any:
-        return self.call_later(0, call)
-
-
 def test_what_comes_at_once_is_taken_in_slices_and_nothing_more_is_read_meanwhile() -> None:
     said, client = list[Any](), cast(Any, object.__new__(GuardedHTTP))
-    client._take, client._rest, client.loop = said.append, bytearray(), Clock()
-    client.transport = SimpleNamespace(
-        pause_reading=lambda: said.append("pause"), resume_reading=lambda: said.append("resume"),
-        is_closing=lambda: False, get_protocol=lambda: client,
-    )  # fmt: skip
-    client.data_received(b"x" * SLICE)
-    client.data_received(b"y" * 2 * SLICE)
-    client.data_received(b"z")  # which had been read already
-    while client.loop.waiting:
-        client.loop.waiting.pop().call()
+    client._take = said.append
+    receive_at_once(client, said)
     assert said == [b"x" * SLICE, "pause", b"y" * SLICE, b"y" * SLICE, b"z", "resume"]
     client.data_received(b"x")
     assert said[-1] == b"x"
@@ -300,17 +276,8 @@ def test_frames_that_come_at_once_are_taken_in_slices_too(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", taken)
     monkeypatch.setattr(WebSocketsSansIOProtocol, "handle_events", lambda _: None)
-    client._rest, client.loop, client.read_paused = bytearray(), Clock(), False
-    client.conn = SimpleNamespace(handshake_exc=None, events=["a frame"])
-    client.transport = SimpleNamespace(
-        pause_reading=lambda: said.append("pause"), resume_reading=lambda: said.append("resume"),
-        is_closing=lambda: False,
-    )  # fmt: skip
-    client.data_received(b"x" * SLICE)
-    client.data_received(b"y" * 2 * SLICE)
-    client.data_received(b"z")  # which had been read already
-    while client.loop.waiting:
-        client.loop.waiting.pop().call()
+    client.read_paused, client.conn = False, SimpleNamespace(handshake_exc=None, events=["a frame"])
+    receive_at_once(client, said)
     assert said == [b"x" * SLICE, b"y" * SLICE, "pause", b"y" * SLICE, "pause", b"z", "resume"]
 
 

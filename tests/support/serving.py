@@ -9,11 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
+from srnn.deploy.serve.guard import SLICE
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.serve.server import make_server
 from srnn.deploy.streaming import Decoder
@@ -121,3 +123,34 @@ def serving(
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+class Clock:
+    """A loop whose time is a test's: what would be called later waits in a list."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Any] = []
+
+    def call_later(self, seconds: float, call: Any, *arguments: Any) -> Any:
+        handle = SimpleNamespace(seconds=seconds, call=lambda: call(*arguments))
+        handle.cancel = lambda: self.waiting.remove(handle) if handle in self.waiting else None
+        self.waiting.append(handle)
+        return handle
+
+    def call_soon(self, call: Any) -> Any:
+        return self.call_later(0, call)
+
+
+def receive_at_once(client: Any, said: list[Any]) -> None:
+    """Give a connection without a socket three slices and a byte, and let its loop run out; ``said`` is also told when reading
+    pauses and goes on."""
+    client._rest, client.loop = bytearray(), Clock()
+    client.transport = SimpleNamespace(
+        pause_reading=lambda: said.append("pause"), resume_reading=lambda: said.append("resume"),
+        is_closing=lambda: False, get_protocol=lambda: client,
+    )  # fmt: skip
+    client.data_received(b"x" * SLICE)
+    client.data_received(b"y" * 2 * SLICE)
+    client.data_received(b"z")  # which had been read already
+    while client.loop.waiting:
+        client.loop.waiting.pop().call()
