@@ -122,18 +122,15 @@ class Tally:
         for index, rate in enumerate(layer_rates(self.trained.network, result.layers[:-1], batch.lengths)):
             self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
         predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
-        counted = (
-            loss.counted_steps(result.output, batch.lengths)
-            if loss.per_step
-            else torch.ones_like(true, dtype=torch.bool)
-        )
-        of_sequence = torch.stack([counted & (true >= 0) & (predicted == true), counted & (true >= 0)]).long()
-        self._counts.append(of_sequence.reshape(2, len(true), -1).sum(2).T.cpu().numpy())
-        predicted, true = predicted[counted], true[counted]
-        labelled = true >= 0
+        counted = torch.ones_like(true, dtype=torch.bool)
+        if loss.per_step:
+            counted = loss.counted_steps(result.output, batch.lengths)
+        labelled = counted & (true >= 0)
+        right = labelled & (predicted == true)
+        self._counts.append(torch.stack([right, labelled]).reshape(2, len(true), -1).sum(2).T.cpu().numpy())
         pairs = true[labelled] * classes + predicted[labelled]
         self.confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
-        self.unlabelled += torch.bincount(predicted[~labelled], minlength=classes).cpu().numpy()
+        self.unlabelled += torch.bincount(predicted[counted & ~labelled], minlength=classes).cpu().numpy()
 
     def evaluation(self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None) -> Evaluation:
         """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which they were added."""

@@ -145,10 +145,10 @@ def find_source(path: str) -> Path:
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
         return here
-    there = resolve_data_dir() / path
-    if os.path.exists(there):
-        return there
+    root = resolve_data_dir()
+    if os.path.exists(root / path):
+        return root / path
     raise SrnnError(
-        f"{path} was not found, neither here nor under {resolve_data_dir()} (SRNN_DATA): name a folder or file with 'path', or, "
+        f"{path} was not found, neither here nor under {root} (SRNN_DATA): name a folder or file with 'path', or, "
         "for a trained network, other recordings with --data."
     )

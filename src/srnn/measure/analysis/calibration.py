@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .scores import ratios
+
 BINS = 10
 
 
@@ -45,16 +47,10 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """The counts by bin; a bin without decisions has None as "confidence" and "accuracy"."""
-        filled = self.counted > 0
         return {
             "error": self.error,
             "excess": self.excess,
             "counted": self.counted.tolist(),
-            **{
-                name: [
-                    float(part / n) if there else None
-                    for part, n, there in zip(parts, self.counted, filled, strict=True)
-                ]
-                for name, parts in (("confidence", self.believed), ("accuracy", self.right))
-            },
+            "confidence": ratios(self.believed, self.counted),
+            "accuracy": ratios(self.right, self.counted),
         }

@@ -122,9 +122,10 @@ class GroupReport:
     @property
     def text(self) -> str:
         """The interval for people, with what it is over, or why there is none; empty where nothing counts."""
-        if self.interval is None:
+        interval = self.interval
+        if interval is None:
             return f"no confidence interval, as a single one of the {self.unit} has labels" if self.count else ""
-        low, high = self.interval
+        low, high = interval
         return f"{low:.2%} to {high:.2%} ({LEVEL:.0%} confidence interval over {self.count:,} {self.unit})"
 
     def to_dict(self) -> dict[str, Any]:

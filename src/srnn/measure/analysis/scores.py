@@ -99,6 +99,6 @@ def check_confidences(believed: Scores, steps: npt.NDArray[np.int64], what: str 
         )
 
 
-def ratios(parts: npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> list[float | None]:
-    """Counts (N,) over counts (N,); None where there are none."""
+def ratios(parts: npt.NDArray[Any], wholes: npt.NDArray[np.int64]) -> list[float | None]:
+    """Counts or sums (N,) over counts (N,); None where there are none."""
     return [part / whole if whole else None for part, whole in zip(parts.tolist(), wholes.tolist(), strict=True)]
