@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
+_MOST = 0.75
+"""Fraction of one class above which people are told that classes can be weighed."""
 _UNEQUAL = 1.5
 """How many times its equal share a class may have before the header says how often always choosing it would be right."""
 _NAMED = 12
@@ -73,6 +75,8 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     label = "one label per sequence" if d["kind"] == "per_sequence" else "one label per step"
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
+    if fraction >= _MOST and not d["weighs_classes"]:
+        unequal += " (to let rare classes count as much: --training.class_weights balanced)"
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
@@ -110,12 +114,14 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     firing = validation["firing_rate"]
     accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)
     best = "  best" if record["best"] else ""
+    balanced = f"  balanced {validation['balanced_accuracy']:.2%}" if "balanced_accuracy" in validation else ""
     lines = (
         f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  accuracy {record['train']['accuracy']:.2%}  "
-        f"validation loss {validation['loss']:.4g}  accuracy {accuracy}  rate {rate}  "
+        f"validation loss {validation['loss']:.4g}  accuracy {accuracy}{balanced}  rate {rate}  "
         f"{record['samples_per_s']:.0f} samples/s{best}",
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation accuracy {accuracy}  rate {rate}{best}",
-        f"epoch {record['epoch']:4d}  accuracy {accuracy}{best}",
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation accuracy {accuracy}{balanced}  "
+        f"rate {rate}{best}",
+        f"epoch {record['epoch']:4d}  accuracy {accuracy}{balanced}{best}",
         f"{record['epoch']:4d}  {accuracy}{best}",
     )
     return next((line for line in lines if width is None or len(line) <= width), lines[-1])

@@ -202,6 +202,7 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
         (BASE + "variants: [{a: {'training.lr_scale': {'no.such': 2}}}]", "mine, a: .*no.such"),
         (BASE + "variants: [{a: {loss.name: nll}}]", "mine, a: .*nll"),
         (BASE + "optimise: accuracy_labelled", "the task labels every step"),
+        (BASE + "optimise: balanced_accuracy", "only report if 'set' has training.class_weights"),
         (
             BASE + "sampler: random\ntrials: 1\nparameters: {training.optimizer.lr: 'uniform(-1, 1)'}",
             "the lower ends.*lr",

@@ -18,7 +18,10 @@ def cases() -> dict:
     rate = ("--loss.rate.weight=1", "--loss.rate.target=0.1", "--loss.rate.upper=0.2")
     return {
         "rate": (tiny_recipe(*COMMON, *rate, "--training.batch_size=59"), TinyTask(padded=True)),
-        "mean": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=mask"), TinyStepTask(padded=True)),
+        "mean": (
+            tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=mask", "--training.class_weights=balanced"),
+            TinyStepTask(padded=True),
+        ),
         "sum": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=as_class", "--loss.reduction=sum"), TinyStepTask()),
         "both-ends": (
             tiny_recipe(*COMMON, "--network.bidirectional=true", "--network.hidden=[5,4]", "--training.dropout=0.2"),

@@ -26,7 +26,7 @@ DESCRIPTION: dict[str, Any] = {
     "task": "words", "origin": "Spoken words (/data/words)", "kind": "per_sequence",
     "sequences": {"train": 12345, "validation": 1}, "steps": 101, "shortest": 17, "inputs": 1, "step_ms": 10.0,
     "classes": [f"a name of which a header shows the beginning {i}" for i in range(35)],
-    "largest_class": {"name": "yes", "fraction": 0.04},
+    "largest_class": {"name": "yes", "fraction": 0.04}, "weighs_classes": False,
     "network": "1-64-35, alif, integrator readout", "parameters": 27476, "epochs": 1, "batch_size": 64,
     "batches_per_epoch": 193, "device": "cpu", "device_reason": "auto: no GPU found", "threads": 1, "backend": "cpu",
     "backend_reason": "the fastest that can", "compile_seconds": 0.0,
@@ -42,6 +42,9 @@ NUMBERS = {"epoch": 1, "loss": 123456.7, "accuracy": 1.0, "firing_rate": None, "
 def test_everything_fits_the_terminal(width: int) -> None:
     assert max(map(len, header(DESCRIPTION, width))) <= width
     assert len(epoch_line(RECORD, width)) <= width and "90.00%" in epoch_line(RECORD, width)
+    balanced = {**RECORD, "validation": {**RECORD["validation"], "balanced_accuracy": 0.611}}
+    assert len(epoch_line(balanced, width)) <= width and "90.00%" in epoch_line(balanced, width)
+    assert "balanced 61.10%" in epoch_line(balanced)
     parts = ["epoch 12345/100000", "0:12:34 left", "loss 0.1234", "accuracy 98.7%", "1234 samples/s", "rate 0.123"]
     for fraction in (0.0, 0.5, 1.0):
         before, size, after = bar_line(width, fraction, parts)
@@ -68,6 +71,9 @@ def test_the_header_says_what_is_trained() -> None:
     assert "always" not in text
     unequal = {**DESCRIPTION, "classes": ["no", "yes"], "largest_class": {"name": "no", "fraction": 0.9474}}
     assert "2: no, yes; always choosing 'no' would be right for 95% of validation" in "\n".join(header(unequal))
+    assert "--training.class_weights balanced" in "\n".join(header(unequal))
+    assert "class_weights" not in "\n".join(header({**unequal, "weighs_classes": True}))
+    assert "class_weights" not in "\n".join(header({**unequal, "largest_class": {"name": "no", "fraction": 0.74}}))
     evil = {**DESCRIPTION, "classes": ["a\nb", "\x1b[31m"], "origin": "x\ny"}
     assert len(header(evil)) == len(header(DESCRIPTION)) and not any("\x1b" in line for line in header(evil))
 

@@ -23,6 +23,7 @@ _NAMES = {
     "accuracy": "accuracy",
     "accuracy_labelled": "accuracy, labelled steps",
     "accuracy_without_silence": "accuracy without silence",
+    "balanced_accuracy": "balanced accuracy",
     "firing_rate": "firing rate",
     "parameters": "parameters",
     "seed": "seed",
@@ -147,7 +148,7 @@ def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:
 
 
 def _text(key: str, value: Any) -> str:
-    if key.startswith("accuracy"):
+    if "accuracy" in key:
         return f"{value:.2%}"
     if key == "seconds":
         return f"{value:.1f}"

@@ -82,7 +82,7 @@ def _match(hint: Any, value: Any) -> Any:
         for option in inner:  # the first that takes it
             with contextlib.suppress(_Wrong):
                 return _match(option, value)
-        raise _Wrong(f"one of {', '.join(map(_name, inner))}", value)
+        raise _Wrong(f"one of {', '.join(_name(option).removeprefix('one of ') for option in inner)}", value)
     if origin is Literal:
         if not any(value == option and type(value) is type(option) for option in inner):
             raise _Wrong(_name(hint), value)

@@ -14,6 +14,7 @@ steps; steps after them are not counted. Steps before ``start`` are not counted 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,11 +68,19 @@ class Loss:
             )
         self.config, self.per_step = config, per_step
         self.unlabelled_class = unlabelled_class if config.unlabelled == "as_class" else None
+        self.class_weights: Tensor | None = None
 
     @classmethod
     def for_task(cls, config: LossConfig, task: Task) -> Loss:
         """The loss of a recipe on a task."""
         return cls(config, task.kind == "per_step", task.unlabelled_class)
+
+    def weighted(self, class_weights: Tensor) -> Loss:
+        """The same loss in which a decision counts by the weight of its true class (C,); what is correct does not change. It is
+        still divided by the number of decisions, so that the weights need a mean of 1 over them for a loss of the same size."""
+        other = copy.copy(self)
+        other.class_weights = class_weights
+        return other
 
     @property
     def sums(self) -> bool:
@@ -129,9 +138,13 @@ class Loss:
         if self.config.name == "ce_steps":  # learnt as if every step had the sequence's label
             scores, target = output, target[:, None].masked_fill(~self.counted_steps(output, lengths, begin), -1)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
-        total = F.cross_entropy(
-            scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum", label_smoothing=self.config.label_smoothing
-        )
+        losses = F.cross_entropy(
+            scores.movedim(-1, 1), target, ignore_index=-1, label_smoothing=self.config.label_smoothing,
+            reduction="sum" if self.class_weights is None else "none",
+        )  # fmt: skip
+        total = losses
+        if self.class_weights is not None:
+            total = (losses * self.class_weights.to(losses)[target.clamp(min=0)]).sum()
         weight = int((target >= 0).sum())
         if self.sums:
             weight = len(output)

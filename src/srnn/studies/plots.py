@@ -142,7 +142,7 @@ def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: 
 
 
 def _scaled(values: Sequence[float], metric: str) -> list[float]:
-    return [100 * value for value in values] if metric.startswith("accuracy") else list(values)
+    return [100 * value for value in values] if "accuracy" in metric else list(values)
 
 
 def _deviation(values: Sequence[float]) -> float | None:
@@ -156,7 +156,7 @@ def _label(points: Sequence[dict[str, Any]], metric: str) -> str:
         words = {True: "spikes", False: "outputs not 0"}
         return f"{' or '.join(words[kind] for kind in sorted(spiking, reverse=True))} per neuron and step"
     return {"accuracy": "validation accuracy, %", "accuracy_labelled": "validation accuracy of labelled steps, %",
-            "loss": "validation loss"}[metric]  # fmt: skip
+            "balanced_accuracy": "balanced accuracy on validation, %", "loss": "validation loss"}[metric]  # fmt: skip
 
 
 def _is_flat(settings: Mapping[str, Any]) -> bool:

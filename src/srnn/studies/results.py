@@ -25,10 +25,11 @@ from .schema import Sweep, shipped_sweeps, short_names
 from .summary import machine, spread
 
 METRICS = (
-    "accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds", "restores", "sick",
+    "accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds",
+    "restores", "sick",
 )  # fmt: skip
 """What a sweep keeps of a training's result; restores and sick only where training had to go back, or its best epoch is sick."""
-_SPREAD = ("accuracy", "accuracy_labelled", "loss", "firing_rate")
+_SPREAD = ("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate")
 _LOST = ("failed", "pruned")
 """States of a training that was begun and has no result."""
 
@@ -169,7 +170,7 @@ def _setting(value: Any) -> str:
 def _number(value: float | None, metric: str, std: float | None = None) -> str:
     if value is None:
         return "n/a"
-    scale, digits, unit = (100, 2, " %") if metric.startswith("accuracy") else (1, 4, "")
+    scale, digits, unit = (100, 2, " %") if "accuracy" in metric else (1, 4, "")
     plus_minus = f" ± {scale * std:.{digits}f}" if std is not None else ""
     return f"{scale * value:.{digits}f}{plus_minus}{unit}"
 

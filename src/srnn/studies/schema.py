@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import SrnnError, is_number, nearest
 from ..files import LIMITS
@@ -32,13 +32,13 @@ from ..files.yaml_reading import read_yaml
 from ..text import brief
 from ..training.recipes import Recipe
 from ..training.recipes.reading import make_recipe, recipe_content
+from ..training.recipes.schema import Metric
 
 _HERE = Path(__file__).parent / "files"
 _KEYS = (
     "title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "budget_minutes", "pruner",
     "optimise",
 )  # fmt: skip
-_METRICS = ("accuracy", "accuracy_labelled", "loss")
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
 """Max bytes of a point's name, which is also the name of a folder."""
@@ -188,6 +188,11 @@ class Sweep:
                 build_optimizer(network, recipe.training.optimizer, recipe.training.lr_scale)
                 if self.optimise == "accuracy_labelled" and task.unlabelled_class is None:
                     raise SrnnError("optimise is 'accuracy_labelled', but the task labels every step; use 'accuracy'.")
+                if self.optimise == "balanced_accuracy" and not recipe.training.balances:
+                    raise SrnnError(
+                        "optimise is 'balanced_accuracy', which trainings only report if 'set' has "
+                        "training.class_weights or training.early_stopping.metric: balanced_accuracy."
+                    )
             except SrnnError as error:
                 raise SrnnError(f"{self.name}, {point}: {error}") from error
 
@@ -284,7 +289,8 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
     budget = content.get("budget_minutes")
     limited = is_number(budget) and 0 < budget < math.inf
     require(budget is None or limited, "budget_minutes", "a positive number of minutes")
-    require(optimise in _METRICS, "optimise", f"a metric of the validation split ({', '.join(_METRICS)})")
+    metrics = get_args(Metric)
+    require(optimise in metrics, "optimise", f"a metric of the validation split ({', '.join(metrics)})")
     sweep = Sweep(
         name=path.stem, title=str(content.get("title", path.stem)), recipe=content["recipe"], folder=path.parent,
         common=dict(common), seeds=tuple(seeds), variants=variants, parameters=parameters, sampler=sampler,

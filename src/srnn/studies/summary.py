@@ -22,7 +22,7 @@ from ..text import code, json_text, markdown, markdown_table, one_line
 from ..training.recipes import Recipe, dump_recipe
 from ..training.runs import Run
 
-_MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
+_MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
 
 
 @dataclass(frozen=True)

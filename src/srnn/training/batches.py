@@ -7,10 +7,12 @@ step). So a batch is the same for any number of processes, each of which takes i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ..data.augment_config import AugmentConfig
 from ..data.augmentation import are_events, augment, check, mix
@@ -19,6 +21,8 @@ from ..data.raw_augmentation import RawAugmentation
 from ..data.signals import SignalPath
 from ..data.spikes import Spikes
 from ..data.tasks import Task
+from ..errors import SrnnError, nearest
+from ..nn.losses import Loss
 from .seeds import derive_seed
 
 Indices = npt.NDArray[np.integer]
@@ -38,6 +42,31 @@ def size_of_inputs(sequences: Sequences) -> list[float]:
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two results of ``size_of_inputs`` differ by more than two machines would; never if one of them is empty."""
     return any(abs(a - b) > 1e-5 * one[-1] for a, b in zip(one, other, strict=False))
+
+
+def class_weights(asked: str | Mapping[str, float], sequences: Sequences, loss: Loss, task: Task) -> Tensor | None:
+    """``training.class_weights`` as each class's weight, (C,), with a mean of 1 over the split's decisions; None: no weights.
+
+    Balanced weights are decisions / (classes x decisions of this class), over classes that occur (King & Zeng 2001). SrnnError
+    for a class that the task does not have.
+    """
+    if asked == "none":
+        return None
+    counts = torch.zeros(task.outputs, dtype=torch.float64)
+    for batch in sequences.batches(128):
+        output = torch.empty(*batch.x.shape[:2], 1, device=batch.y.device)
+        target = loss.targets(batch.y, output, batch.lengths)
+        counts += torch.bincount(target[target >= 0], minlength=task.outputs).cpu()
+    if isinstance(asked, Mapping):
+        known = {str(name): index for index, name in enumerate(task.class_names)}
+        weights = torch.ones_like(counts)
+        for name, weight in asked.items():
+            if name not in known:
+                raise SrnnError(f"training.class_weights: {task.name} has no class {name!r}.{nearest(name, known)}")
+            weights[known[name]] = weight
+    else:
+        weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)
+    return (weights * counts.sum() / (weights * counts).sum().clamp(min=1e-9)).float()
 
 
 class TrainingBatches:

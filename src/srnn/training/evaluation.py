@@ -29,8 +29,8 @@ class Evaluation:
 
     report: dict[str, Any]
     """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only if the task has
-    unlabelled steps), accuracy_without_silence (only if it has a class for silence), firing_rate (None for a network
-    without spikes), parameters, seed."""
+    unlabelled steps), accuracy_without_silence (only if it has a class for silence), balanced_accuracy (only if the recipe
+    weighs classes, or chooses epochs by it), firing_rate (None for a network without spikes), parameters, seed."""
     loss: float
     """The recipe's loss, without the regulariser."""
     confusion: np.ndarray
@@ -146,6 +146,8 @@ class Tally:
         silence = task.silence_class
         if silence is not None:
             accuracy["accuracy_without_silence"] = accuracy_without(self.confusion, silence)
+        if self.trained.recipe.training.balances:
+            accuracy["balanced_accuracy"] = balanced_accuracy(self.confusion)
         report = {
             "task": task.name,
             "split": split,
@@ -163,6 +165,12 @@ def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
     """Accuracy over the labelled steps whose true class is not ``left_out``, from counts (classes, classes)."""
     total = int(confusion.sum()) - int(confusion[left_out].sum())
     return (int(confusion.trace()) - int(confusion[left_out, left_out])) / max(total, 1)
+
+
+def balanced_accuracy(confusion: np.ndarray) -> float:
+    """Mean recall of the classes that occur, from counts (classes, classes); 0 if none does."""
+    occur = confusion.sum(1)
+    return float(np.mean(confusion.diagonal()[occur > 0] / occur[occur > 0])) if occur.any() else 0.0
 
 
 def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:

@@ -91,7 +91,7 @@ def train(
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     trained, network, optimizer = ready.trained, ready.network, ready.optimizer
-    train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
+    train_set, validation_set, loss = ready.train_set, ready.validation_set, ready.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
     trainee = Trainee(network, ready.rule, ready.feedback.weights)
@@ -390,5 +390,5 @@ def _restore(
 
 
 def _numbers(validation: Evaluation) -> dict[str, Any]:
-    names = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "firing_rate")
+    names = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy", "firing_rate")
     return {name: validation.report[name] for name in names if name in validation.report}

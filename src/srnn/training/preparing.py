@@ -19,9 +19,10 @@ from ..data.tasks import Task
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
+from ..nn.losses import Loss
 from ..nn.network import SRNN, Layer
 from ..text import some
-from .batches import TrainingBatches
+from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
@@ -42,6 +43,8 @@ class Prepared:
     validation_set: Sequences
     batches: TrainingBatches
     """Batches of the training split, changed as the recipe says."""
+    loss: Loss
+    """What is minimised: the recipe's loss, with the weights of classes. Validation has none."""
     origin: str
     """Where the data come from, for people."""
     feedback: LearnedFeedback
@@ -90,6 +93,7 @@ class Prepared:
             "step_ms": task.step_ms,
             "classes": list(task.class_names),
             "largest_class": self._largest_class(),
+            "weighs_classes": self.loss.class_weights is not None,
             "network": self._network_in_words(),
             "parameters": sum(p.numel() for p in network.parameters()),
             "epochs": config.epochs,
@@ -176,7 +180,8 @@ def prepare(
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
     trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
-    _ = trained.loss  # SrnnError if the loss does not fit
+    weights = class_weights(config.class_weights, train_set, trained.loss, task)
+    loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:
         start_from(network, Path(config.start_from), task, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
@@ -185,7 +190,7 @@ def prepare(
     batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed)
     validation_set = Sequences(task, "validation", data_dir, device)
     origin = task.origin(data_dir)
-    return Prepared(trained, optimizer, train_set, validation_set, batches, origin, feedback)
+    return Prepared(trained, optimizer, train_set, validation_set, batches, loss, origin, feedback)
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:

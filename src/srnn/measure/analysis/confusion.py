@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...training.evaluation import accuracy_without
+from ...training.evaluation import accuracy_without, balanced_accuracy
 from .scores import ratios
 
 
@@ -45,8 +45,7 @@ class ClassReport:
     @property
     def balanced_accuracy(self) -> float | None:
         """Mean recall of the classes that occur."""
-        known = [value for value in self.recall if value is not None]
-        return sum(known) / len(known) if known else None
+        return balanced_accuracy(self.confusion) if self.confusion.any() else None
 
     @property
     def frame_error_rate(self) -> float | None:

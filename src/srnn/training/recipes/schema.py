@@ -34,6 +34,9 @@ class TaskConfig:
     """The task's own options, for example its encoder's."""
 
 
+Metric = Literal["accuracy", "accuracy_labelled", "balanced_accuracy", "loss"]
+"""What chooses an epoch, or the best of several trainings."""
+
 LARGEST = 1_000_000
 """Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products in float32."""
 
@@ -91,7 +94,7 @@ class ScheduleConfig:
 class EarlyStoppingConfig:
     """Which validation metric chooses the best checkpoint, and when to stop."""
 
-    metric: Literal["accuracy", "accuracy_labelled", "loss"] = "accuracy"
+    metric: Metric = "accuracy"
     """On the validation split; a tie in accuracy goes to the lower loss."""
     patience: int | None = None
     """Stop after this many epochs without a better one; null: never stop early."""
@@ -178,6 +181,9 @@ class TrainingConfig:
     separate weights that learn with those above and need weight decay to resemble them."""
     dropout: float = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    """How much a decision counts in the loss of training, by its true class. none: all alike; balanced: the more, the rarer its
+    class is in the training split, so that all classes together count alike; {class: weight}: those not named have 1."""
     average: float | None = None
     """Decay, per step, of an exponential moving average of the weights, such as 0.995: the averaged network is validated, and
     becomes the model; null: the network itself."""
@@ -236,8 +242,18 @@ class TrainingConfig:
         require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
         require(self.state_bits == 32 or self.quantise == "int8", "training.state_bits",
                  "32 unless training.quantise is int8", self.state_bits)  # fmt: skip
+        if isinstance(self.class_weights, dict):
+            for name, weight in self.class_weights.items():
+                require(
+                    0 < weight <= LARGEST, f"training.class_weights.{name}", f"above 0, at most {LARGEST:,}", weight
+                )
         for pattern, scale in self.lr_scale.items():
             require(0 <= scale <= LARGEST, f"training.lr_scale.{pattern}", f"from 0 to {LARGEST:,}", scale)
+
+    @property
+    def balances(self) -> bool:
+        """Whether classes rather than decisions are meant to count alike, so that balanced accuracy is worth reporting."""
+        return self.class_weights != "none" or self.early_stopping.metric == "balanced_accuracy"
 
     @property
     def online(self) -> bool:
