@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.data.datasets.splitting import split_by_class, split_by_group
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.files import CLASSES
@@ -391,20 +390,3 @@ def test_labels_of_very_many_digits_are_in_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **numbers(y=np.array(["9" * 5000, "1" * 4999, "20", "3"])[np.arange(30) % 4]))
     names = create_task("folder", path=str(tmp_path / "a.npz")).class_names
     assert [name[:2] for name in names] == ["3", "20", "11", "99"]
-
-
-@given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
-@settings(max_examples=60)
-def test_groups_are_whole_and_the_order_does_not_matter(groups: list[str], validation: float, test: float) -> None:
-    split = split_by_group(groups, validation, test)
-    assert set(split) == set(groups) and set(split.values()) == set(SPLITS)
-    assert split == split_by_group(groups[::-1] + groups, validation, test)
-
-
-def test_shares_of_every_class() -> None:
-    names = [f"clip{k}" for k in range(100)]
-    labels = [k % 4 for k in range(100)]
-    split = split_by_class(names, labels, 0.15, 0.2)
-    for label in range(4):
-        mine = [s for s, other in zip(split, labels, strict=True) if other == label]
-        assert [mine.count(s) for s in SPLITS] == [16, 4, 5]  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from ...errors import SrnnError, check_choice, check_positive
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
-from .base import Split, SplitName, check_fraction, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
 from .features import AudioTask, load_clips
 from .splitting import Shares, split_items
@@ -49,6 +49,8 @@ class FolderTask(AudioTask):
     """Fraction held out for validation where no split is given, of the groups or of each class."""
     test_fraction: float = Shares().test
     """Fraction held out for testing where no split is given, of the groups or of each class."""
+    fold: str = ""
+    """Cross-validation: "2/5" holds out the second of five equal parts for testing, in the place of ``test_fraction``."""
     rate: float | None = None  # type: ignore[misc, assignment]
     """Samples per second (Hz), to which files of another rate are resampled. None: 16000 for sound; for arrays the rate that
     their file states (the first of several files), else steps are not in time."""
@@ -65,8 +67,7 @@ class FolderTask(AudioTask):
             raise SrnnError(
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
             )
-        check_fraction("validation_fraction", self.validation_fraction)
-        check_fraction("test_fraction", self.test_fraction)
+        _ = self.shares
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -82,6 +83,11 @@ class FolderTask(AudioTask):
         for option in fields(self):
             if option.name in without[about.form] and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The option '{option.name}' has no effect on {about.form}; remove it.")
+
+    @cached_property
+    def shares(self) -> Shares:
+        """What is held out where no split is given."""
+        return Shares.of({name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")})
 
     @cached_property
     def content(self) -> Description:
@@ -123,7 +129,7 @@ class FolderTask(AudioTask):
 
         A RuntimeWarning says once which sounds are cut, padded, silent or not read at all.
         """
-        source, shares = find_source(self.path), Shares(self.validation_fraction, self.test_fraction)
+        source, shares = find_source(self.path), self.shares
         if self.content.form == "arrays":
             load = load_scaled if self.scale == "training" else load_arrays
             return load(split, source, shares, self.content, self._array_rate)

@@ -29,7 +29,7 @@ from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .features import AudioTask, FramesTask, load_clips, load_features, split_of
 from .files import Item
-from .splitting import place, split_by_group
+from .splitting import Shares, place, split_by_group
 
 RATE = 16000
 SILENCE, UNKNOWN = BACKGROUND, "_unknown_"
@@ -52,7 +52,7 @@ TestSet = Literal["lists", "official"]
 
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
-_MINI_SHARES = (0.15, 0.2)
+_MINI_SHARES = Shares(0.15, 0.2)
 _LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
 _EXTRA = 0.1  # recordings of silence, and of unknown words, as a fraction of those of the ten words
@@ -236,7 +236,7 @@ def _mini(split: SplitName, root: Path) -> list[Item]:
         for clip in part:
             if clip.label != SILENCE and speaker_of(clip.name) is None:
                 raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
-        of.update(split_by_group([clip.group for clip in part], *_MINI_SHARES))
+        of.update(split_by_group([clip.group for clip in part], _MINI_SHARES))
     return [clip for clip in clips if of[clip.group] == split]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import SrnnError
-from ...text import counted, some
+from ...text import brief, counted, some
 from .base import SPLITS, SplitName, check_fraction
 
 if TYPE_CHECKING:
@@ -16,24 +17,62 @@ if TYPE_CHECKING:
 
 
 class Shares(NamedTuple):
-    """Fractions of the groups, or of each class, that are held out where no split is given."""
+    """What is held out of the groups, or of each class, where no split is given."""
 
     validation: float = 0.15
+    """Fraction for validation."""
     test: float = 0.2
+    """Fraction for testing."""
+    fold: tuple[int, int] | None = None
+    """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
-        """The shares in a task's options ``validation_fraction`` and ``test_fraction``; else the defaults."""
-        named = {name: options[key] for name in cls._fields if (key := f"{name}_fraction") in options}
+        """The shares in a task's options ``validation_fraction``, ``test_fraction`` and ``fold``; else the defaults.
+
+        SrnnError for other values, and for both a fold and a fraction for testing.
+        """
+        named = {name: options[key] for name in ("validation", "test") if (key := f"{name}_fraction") in options}
         for name, fraction in named.items():
             check_fraction(f"{name}_fraction", fraction)
-        return cls(**named)
+        text = options.get("fold", "")
+        if not text:
+            return cls(**named)
+        found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text) if isinstance(text, str) else None
+        fold = None if found is None else (int(found[1]), int(found[2]))
+        if fold is None or fold[1] < 2 or fold[0] > fold[1]:
+            raise SrnnError(f"fold must be such as 2/5, the second of five parts, not {brief(text)}.")
+        if named.get("test", cls().test) != cls().test:
+            raise SrnnError(f"fold {text} says what is for testing; remove test_fraction.")
+        return cls(**named, fold=fold)
+
+    def split(self, count: int) -> list[SplitName] | None:
+        """The split of each of ``count`` groups or sequences, in their order; None where a split would have none.
+
+        First come those for testing, or with a fold after the parts before it, then those for validation, then, around the end,
+        those for training. At least one is for validation and, without a fold, one for testing.
+        """
+        first, last = 0, max(1, round(self.test * count))
+        if self.fold is not None:
+            part, parts = self.fold
+            first, last = round((part - 1) * count / parts), round(part * count / parts)
+        test, validation = last - first, max(1, round(self.validation * count))
+        if not 0 < test < count - validation:
+            return None
+        ranks = ((index - first) % count for index in range(count))
+        return ["test" if r < test else "validation" if r < test + validation else "train" for r in ranks]
+
+    def __str__(self) -> str:
+        test = f"{self.test:.0%}" if self.fold is None else "part {} of {}".format(*self.fold)
+        return f"{self.validation:.0%} for validation and {test} for testing"
 
 
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
     """The items of every split: as the items state it, else by groups, else by classes. SrnnError, which names the source."""
     splits, groups = [item.split for item in items], [item.group for item in items]
     if any(splits):
+        if shares.fold is not None:
+            raise SrnnError(f"{source} names its splits, so a fold has no effect; remove one or the other.")
         for name in splits:
             if name not in SPLITS:
                 raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
@@ -42,10 +81,10 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
             raise SrnnError(f"{source}: some files have a group and some have none; give one to all or none of them.")
         try:
             if any(groups):
-                of = split_by_group(groups, *shares)
+                of = split_by_group(groups, shares)
                 splits = [of[group] for group in groups]
             else:
-                splits = split_by_class([item.name for item in items], [item.label for item in items], *shares)
+                splits = split_by_class([item.name for item in items], [item.label for item in items], shares)
         except SrnnError as error:
             raise SrnnError(f"{source}: {error}") from error
     return {name: [item for item, of in zip(items, splits, strict=True) if of == name] for name in SPLITS}
@@ -74,29 +113,28 @@ def held_out(
     return numbers
 
 
-def split_by_group(groups: Sequence[str], validation: float, test: float) -> dict[str, SplitName]:
-    """The split of every group. The first groups, in the order of ``place``, are for testing, the next for validation.
+def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName]:
+    """The split of every group, whose (different) names are taken in the order of ``place``.
 
-    ``validation``, ``test``: fractions of the (different) groups, rounded to at least one each. SrnnError for fewer than three
-    groups, or none left to train on.
+    SrnnError for too few groups, fewer than three or than the parts of a fold.
     """
     names = sorted(set(groups), key=lambda name: (place(name), name))
-    held = [max(1, round(share * len(names))) for share in (test, validation)]
-    if sum(held) >= len(names):
+    splits = shares.split(len(names))
+    if splits is None or len(names) < (shares.fold or (1, 1))[1]:
+        needed = "at least 3 are needed, or smaller fractions" if shares.fold is None else (
+            f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
+        )  # fmt: skip
         raise SrnnError(
-            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold {held[1]} out for validation "
-            f"and {held[0]} for testing; at least 3 are needed, or smaller fractions."
+            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold out {shares}; {needed}."
         )
-    split: dict[str, SplitName] = {}
-    for index, name in enumerate(names):
-        split[name] = "test" if index < held[0] else "validation" if index < sum(held) else "train"
-    return split
+    return dict(zip(names, splits, strict=True))
 
 
-def split_by_class(names: Sequence[str], labels: Sequence[str], validation: float, test: float) -> list[SplitName]:
-    """The split of every sequence, the same fractions of each class; in the order of ``place`` of the names.
+def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) -> list[SplitName]:
+    """The split of every sequence, the same shares of each class, whose sequences are taken in the order of ``place`` of their
+    names.
 
-    A class needs at least three sequences; SrnnError otherwise.
+    SrnnError for a class with too few sequences, fewer than three or than the parts of a fold.
     """
     split: list[SplitName] = ["train"] * len(names)
     of: dict[str, list[int]] = {}
@@ -104,15 +142,13 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], validation: floa
         of.setdefault(label, []).append(index)
     for label, members in of.items():
         members.sort(key=lambda index: (place(names[index]), names[index]))
-        held = [max(1, round(share * len(members))) for share in (test, validation)]
-        if sum(held) >= len(members):
-            advice = (
-                "record more, or leave the class out" if len(members) < 3 else "record more, or set smaller fractions"
-            )
+        splits = shares.split(len(members))
+        if splits is None or len(members) < (shares.fold or (1, 1))[1]:
+            fewer = "set smaller fractions" if shares.fold is None else "make fewer folds"
+            advice = f"record more, or {'leave the class out' if len(members) < 3 else fewer}"
             raise SrnnError(
-                f"Class {label} has {counted(len(members), 'sequence')}, too few to hold {held[1]} out for validation and "
-                f"{held[0]} for testing; {advice}."
+                f"Class {label} has {counted(len(members), 'sequence')}, too few to hold out {shares}; {advice}."
             )
-        for rank, index in enumerate(members[: sum(held)]):
-            split[index] = "test" if rank < held[0] else "validation"
+        for index, own in zip(members, splits, strict=True):
+            split[index] = own
     return split

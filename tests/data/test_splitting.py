@@ -1,0 +1,88 @@
+"""Splits for data that name none: whole groups or the same parts of each class, and cross-validation, which tests each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn.data.datasets import SPLITS
+from srnn.data.datasets.splitting import Shares, split_by_class, split_by_group
+from srnn.data.tasks import create_task
+from srnn.errors import SrnnError
+
+
+@given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
+@settings(max_examples=60)
+def test_groups_are_whole_and_the_order_does_not_matter(groups: list[str], validation: float, test: float) -> None:
+    split = split_by_group(groups, Shares(validation, test))
+    assert set(split) == set(groups) and set(split.values()) == set(SPLITS)
+    assert split == split_by_group(groups[::-1] + groups, Shares(validation, test))
+
+
+def test_shares_of_every_class() -> None:
+    names = [f"clip{k}" for k in range(100)]
+    labels = [k % 4 for k in range(100)]
+    split = split_by_class(names, labels, Shares(0.15, 0.2))
+    for label in range(4):
+        mine = [s for s, other in zip(split, labels, strict=True) if other == label]
+        assert [mine.count(s) for s in SPLITS] == [16, 4, 5]  # type: ignore[arg-type]
+
+
+@given(st.integers(3, 40), st.integers(2, 40), st.floats(0.05, 0.4))
+@settings(max_examples=60)
+def test_every_group_is_tested_in_one_fold(count: int, parts: int, validation: float) -> None:
+    groups = [f"subject {k}" for k in range(count)]
+    if parts > count:
+        with pytest.raises(SrnnError, match=f"a fold of {parts} needs as many groups"):
+            split_by_group(groups, Shares(validation, fold=(1, parts)))
+        return
+    tested: list[str] = []
+    for part in range(1, parts + 1):
+        try:
+            split = split_by_group(groups, Shares(validation, fold=(part, parts)))
+        except SrnnError:  # with as few folds as two, a large validation split may leave nothing to train on
+            assert max(1, round(validation * count)) + -(-count // parts) >= count
+            return
+        assert set(split) == set(groups) and set(split.values()) == set(SPLITS)
+        mine = [group for group, of in split.items() if of == "test"]
+        assert len(mine) in (count // parts, -(-count // parts))
+        assert list(split.values()).count("validation") == max(1, round(validation * count))
+        tested += mine
+    assert sorted(tested) == sorted(groups)
+
+
+def test_folds_of_classes_and_of_a_task(tmp_path: Path) -> None:
+    """Every sequence is tested once, the same part of each class; a fold's numbers are its own, its scale too."""
+    rng = np.random.default_rng(0)
+    path, x = tmp_path / "own.npz", rng.normal(size=(24, 6, 2))
+    np.savez(path, x=x, y=np.arange(24) % 2)
+    tested = []
+    for part in (1, 2, 3):
+        task = create_task("folder", path=str(path), fold=f"{part}/3")
+        test, train = task.load("test"), task.load("train")
+        assert [np.bincount(split.y).tolist() for split in (test, train)] == [[4, 4], [6, 6]]
+        assert np.allclose(np.asarray(train.x).reshape(-1, 2).mean(0), 0, atol=1e-6)
+        tested += [
+            tuple(np.round(row, 4)) for row in (np.asarray(test.x) * train.statistics.std + train.statistics.mean)[:, 0]
+        ]
+    assert sorted(tested) == sorted(tuple(np.round(row, 4)) for row in x[:, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize("fold", ["0/5", "6/5", "1/1", "2", "2/5/1", "a/b", 2, "1/99999999"])
+def test_other_folds_are_refused(fold: object, tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.ones((9, 4, 2)), y=np.arange(9) % 3)
+    with pytest.raises(SrnnError, match="fold must be such as 2/5"):
+        create_task("folder", path=str(tmp_path / "own.npz"), fold=fold)
+
+
+def test_a_fold_is_refused_beside_what_already_says_what_is_tested(tmp_path: Path) -> None:
+    own, split = tmp_path / "own.npz", np.repeat(["train", "validation", "test"], 3)
+    np.savez(own, x=np.ones((9, 4, 2)), y=np.arange(9) % 3, split=split)
+    with pytest.raises(SrnnError, match="names its splits, so a fold has no effect"):
+        create_task("folder", path=str(own), fold="1/3").load("train")
+    with pytest.raises(SrnnError, match="remove test_fraction"):
+        create_task("folder", path=str(own), fold="1/3", test_fraction=0.3)
