@@ -18,6 +18,7 @@ from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
 from srnn.data.tasks import register
 from srnn.measure.analysis import GroupReport, analyse
+from srnn.training.loop import train
 from srnn.training.trained import Trained
 from support.runs import ECG, few_sequences, make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -207,3 +208,53 @@ def test_evaluate_says_how_sure_it_is(
     run = make_run(tmp_path / "run", *ECG)
     assert main(["evaluate", str(run)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("(95% confidence interval over 4 groups)")
+
+
+def test_decisions_of_several_networks_belong_to_their_groups_or_sequences() -> None:
+    one, other = grouped([1, 2], [4, 5], "ab"), grouped([3, 0], [3, 6], "bc")
+    both = GroupReport.together([one, other], [0, 1])
+    assert both.names == ("a", "b", "c") and both.sequences.tolist() == [1, 2, 1]
+    assert both.counts.tolist() == [[1, 4], [5, 8], [0, 6]] and both.overall == 6 / 18
+    seeds, folds = (GroupReport.together([grouped([1, 0], [1, 1])] * 2, splits) for splits in ([7, 7], [0, 1]))
+    assert seeds.counts.tolist() == [[2, 2], [0, 2]]  # what two seeds say of one sequence is not independent
+    assert folds.counts.tolist() == [[1, 1], [0, 1]] * 2 and folds.names is None and folds.count == 4
+    assert GroupReport.together([one], [0]).to_dict() == one.to_dict() and grouped([0], [0]).overall is None
+
+
+def test_the_folds_of_a_cross_validation_are_measured_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every subject once: the pooled decisions are those of the folds, and the interval is over all subjects."""
+    rng = np.random.default_rng(0)
+    own, groups = tmp_path / "own.npz", np.repeat(list("abcdef"), 5)
+    np.savez(own, x=rng.normal(size=(30, 6, 2)), y=np.arange(30) % 2, groups=groups)
+    folds = []
+    for part in (1, 2, 3):
+        task = f"--task={{name: folder, options: {{path: {own}, fold: {part}/3}}}}"
+        train(tiny_recipe(task, "--training.epochs=1"), tmp_path / f"fold-{part}")
+        folds.append(str(tmp_path / f"fold-{part}"))
+    alone = []
+    for fold in folds:
+        assert main(["evaluate", fold, "--split", "test", "--json"]) == 0
+        alone.append(json.loads(capsys.readouterr().out))
+    assert main(["evaluate", *folds, "--split", "test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [{**report, "model": ""} for report in found["models"]] == [{**report, "model": ""} for report in alone]
+    right = [report["accuracy"] * report["n_sequences"] for report in alone]
+    assert found["together"]["accuracy"] == pytest.approx(sum(right) / 30) and found["together"]["count"] == 6
+    assert found["together"]["by_group"]["names"] == list("abcdef")
+    assert found["together"]["by_group"]["counted"] == [5] * 6
+    assert found["accuracy"]["mean"] == pytest.approx(np.mean([report["accuracy"] for report in alone]))
+    assert main(["evaluate", *folds, "--split", "test"]) == 0
+    printed = capsys.readouterr().out
+    assert "standard deviation" in printed and printed.splitlines()[-1].endswith("over 6 groups)")
+    for words, error in ((["--full"], "measure one model"), ([str(_of_three_classes(tmp_path))], "measure them apart")):
+        assert main(["evaluate", *folds, *words]) == 2
+        assert error in capsys.readouterr().err
+
+
+def _of_three_classes(folder: Path) -> Path:
+    np.savez(folder / "three.npz", x=np.ones((30, 6, 2)) * np.arange(30)[:, None, None], y=np.arange(30) % 3)
+    task = f"--task={{name: folder, options: {{path: {folder / 'three.npz'}}}}}"
+    train(tiny_recipe(task, "--training.epochs=1"), folder / "three")
+    return folder / "three"

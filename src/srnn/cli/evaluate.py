@@ -14,6 +14,10 @@ accepts per hour, false rejects, and the delay of a decision, for thresholds fro
 --false-accepts chooses that rule on validation, with and without noise, and keeps it in the run (spotting.json).
   srnn evaluate speech-commands-mini --live --noise 20
   srnn evaluate RUN --live --false-accepts 60
+
+Several runs, the seeds of one recipe or the folds of a cross-validation, are measured one after the other, and then together:
+the mean of their accuracies, and the confidence interval over the groups of all.
+  srnn evaluate runs/fold-1 runs/fold-2 runs/fold-3 --split test
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 from .options import seed
-from .show import show_interval, show_result, tell
+from .show import RESULT_NAMES, percent, show_interval, show_result, show_table, tell
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from ..training.runs import Run
     from ..training.trained import Trained
 
-SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
+SHARED = ("models", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.false_accepts is not None and not (arguments.live and arguments.false_accepts >= 0):
         raise SrnnError("--false-accepts needs --live, and must be at least 0.")
 
+    if len(arguments.models) > 1:
+        return _evaluate_together(arguments)
+    (arguments.model,) = arguments.models
+
     from ..measure.analysis import recipe_spikes
     from ..training.evaluation import evaluate
     from ..training.runs import open_trained
@@ -110,6 +118,50 @@ def run(arguments: argparse.Namespace) -> int:
         show_interval(measured)
 
     return tell(arguments, measured.report, show_measured)
+
+
+def _evaluate_together(arguments: argparse.Namespace) -> int:
+    if arguments.full or arguments.live:
+        raise SrnnError("--full and --live measure one model; name one.")
+    from ..measure.analysis import GroupReport
+    from ..studies.summary import spread
+    from ..training.evaluation import ACCURACIES, evaluate
+    from ..training.runs import open_trained
+
+    models = [open_trained(path, arguments.data) for path in arguments.models]
+    first, tasks = models[0], [trained.recipe.task for trained in models]
+    for path, trained in zip(arguments.models, models, strict=True):
+        if (trained.task.name, trained.classes) != (first.task.name, first.classes):
+            raise SrnnError(
+                f"{path} has another task, or other classes, than {arguments.models[0]}; measure them apart."
+            )
+    if arguments.seed is not None:
+        models = [replace(trained, seed=arguments.seed) for trained in models]
+    measured = [evaluate(trained, arguments.split, data_dir=arguments.data_dir) for trained in models]
+    names = [name for name in ACCURACIES if all(name in one.report for one in measured)]
+    spreads = {name: spread([one.report[name] for one in measured]) for name in names}
+    groups = GroupReport.together([GroupReport.of(one) for one in measured], [tasks.index(task) for task in tasks])
+
+    def show() -> None:
+        rows: list[list[str] | None] = [
+            [str(path), f"{one.report['n_sequences']:,}", *(percent(one.report[name]) for name in names)]
+            for path, one in zip(arguments.models, measured, strict=True)
+        ]
+        rows += [None, [f"mean of {len(models)}", "", *(percent(spreads[name]["mean"]) for name in names)]]
+        rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
+        titles = (RESULT_NAMES[name] for name in names)
+        show_table(f"{first.task.name}, {arguments.split} split", ("model", "sequences", *titles), rows)
+        labelled = ", labelled steps" if "accuracy_labelled" in names else ""
+        print(f"all decisions{labelled}: {percent(groups.overall)} right; {groups.text}")
+
+    reports = [{"model": str(path), **one.report} for path, one in zip(arguments.models, measured, strict=True)]
+    content = {
+        "split": arguments.split,
+        "models": reports,
+        **spreads,
+        "together": {"accuracy": groups.overall, **groups.to_dict()},
+    }
+    return tell(arguments, content, show)
 
 
 def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..training.evaluation import Evaluation
 
-_NAMES = {
+RESULT_NAMES = {
     "task": "task",
     "split": "split",
     "n_sequences": "sequences",
@@ -109,7 +109,7 @@ def show_result(
     from rich.table import Table
 
     table = Table(title=title, show_header=False, title_justify="left")
-    for key, name in _NAMES.items():
+    for key, name in RESULT_NAMES.items():
         if key in result:
             if key == "firing_rate":
                 name, text = (name if spiking or not result[key] else "activity"), _rate(result[key], spiking)

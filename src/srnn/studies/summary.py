@@ -19,10 +19,9 @@ from ..files import locks, read_object, reading, write_atomically
 from ..measure import style
 from ..measure.analysis import recipe_spikes
 from ..text import code, json_text, markdown, markdown_table, one_line
+from ..training.evaluation import ACCURACIES
 from ..training.recipes import Recipe, dump_recipe
 from ..training.runs import Run
-
-_MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def read_run(folder: Path) -> FinishedRun:
     with reading(run.outcome, "a run's result"):
         rate = result["firing_rate"]
         _numbers(*(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")))
-        _numbers(*(result[name] for name in _MEASURES if name in result), *([rate["mean"]] if rate else []))
+        _numbers(*(result[name] for name in ACCURACIES if name in result), *([rate["mean"]] if rate else []))
         if not 1 <= result["best_epoch"] <= len(epochs):
             raise ValueError(f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}")
     return FinishedRun(run.seed, run.recipe, result, environment, epochs)
@@ -104,7 +103,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "command": command,
         "split": "validation (which also chose the epoch)",
         "seeds": seeds,
-        **{name: spread([r[name] for r in results]) for name in _MEASURES if all(name in r for r in results)},
+        **{name: spread([r[name] for r in results]) for name in ACCURACIES if all(name in r for r in results)},
         "firing_rate": spread([r["firing_rate"]["mean"] for r in results]) if results[0]["firing_rate"] else None,
         "spiking": recipe_spikes(runs[0].recipe),
         "parameters": results[0]["parameters"],
@@ -125,7 +124,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
 
 def _page(summary: dict[str, Any]) -> str:
     environment, rate = summary["environments"][0], summary["firing_rate"]
-    columns = [name for name in _MEASURES if name in summary]
+    columns = [name for name in ACCURACIES if name in summary]
     titles = [name.replace("_", ", ", 1).replace("_", " ") for name in columns]
     activity = "hidden firing rate" if summary["spiking"] else "hidden outputs not 0"
     head = ["seed", *titles, activity, "best epoch", "training, s"]

@@ -22,6 +22,9 @@ from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
 from .trained import Trained
 
+ACCURACIES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
+"""The fractions that a report may have."""
+
 
 @dataclass(frozen=True)
 class Evaluation:

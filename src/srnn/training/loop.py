@@ -32,7 +32,7 @@ from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.evaluation import int8_of
 from .distributed import Onlooker, Team, is_first, world_size
-from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
+from .evaluation import ACCURACIES, Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
 from .health import EVERY, SAMPLED_EVERY, WAITS, calm
 from .histories import Average, Histories
@@ -390,5 +390,4 @@ def _restore(
 
 
 def _numbers(validation: Evaluation) -> dict[str, Any]:
-    names = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy", "firing_rate")
-    return {name: validation.report[name] for name in names if name in validation.report}
+    return {name: validation.report[name] for name in (*ACCURACIES, "firing_rate") if name in validation.report}

@@ -17,6 +17,7 @@ corrected for the few groups that v comes from (Korn & Graubard 1998). It lies w
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,25 @@ class GroupReport:
         np.add.at(sums, which, counts)
         return cls(tuple(names.tolist()), np.bincount(which, minlength=len(names)), sums)
 
+    @classmethod
+    def together(cls, reports: Sequence[GroupReport], splits: Sequence[int]) -> GroupReport:
+        """Of several networks: all decisions about each group, or each sequence if a report names no groups.
+
+        splits: a number for each report, the same where they are about the same sequences (seeds), another elsewhere (folds).
+        """
+        named = [report.names for report in reports if report.names is not None]
+        if len(named) < len(reports):
+            of: dict[int, npt.NDArray[np.int64]] = {}
+            for report, split in zip(reports, splits, strict=True):
+                of[split] = of.get(split, np.int64(0)) + report.counts
+            joined = np.concatenate(list(of.values()))
+            return cls(None, np.ones(len(joined), np.int64), joined)
+        names, which = np.unique(np.concatenate(named), return_inverse=True)
+        sequences, counts = np.zeros(len(names), np.int64), np.zeros((len(names), 2), np.int64)
+        np.add.at(sequences, which, np.concatenate([report.sequences for report in reports]))
+        np.add.at(counts, which, np.concatenate([report.counts for report in reports]))
+        return cls(tuple(names.tolist()), sequences, counts)
+
     @property
     def unit(self) -> str:
         """What the intervals are over."""
@@ -61,6 +81,12 @@ class GroupReport:
     def count(self) -> int:
         """Of the groups in which something counts, which are what the interval is over."""
         return int((self.counts[:, 1] > 0).sum())
+
+    @property
+    def overall(self) -> float | None:
+        """The accuracy over all groups; None where nothing counts."""
+        right, total = self.counts.sum(0).tolist()
+        return right / total if total else None
 
     @property
     def accuracy(self) -> list[float | None]:
