@@ -99,7 +99,7 @@ function overTime() {
   const parts = [], full = { label: "accuracy", min: 0, max: 1, text: share };
   const axisLabel = STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps";
   const steps = curve.accuracy.map((_, i) => i + 1), labelled = curve.accuracy_labelled, later = curve.labelled_from > 1;
-  const line = (name, y, more) => ({ name, x: steps, y, colour: "var(--c0)", ...more }), alone = { colour: "var(--c4)", thin: true };
+  const line = (name, y, more) => ({ name, x: steps, y, colour: "var(--c0)", ...more }), alone = { colour: "var(--c1)", thin: true };
   const marks = curve.settled_steps && !curve.per_step ? [{ x: curve.settled_steps, text: `settled at ${curve.settled_steps}` }] : [];
   const future = curve.online ? null : "the network is bidirectional: these decisions use the future";
   const add = (title, subtitle, series) => parts.push(plot({ title, subtitle: [subtitle, future].filter(Boolean).join("; ") || null, x: { label: axisLabel, min: 1, max: steps.length }, y: full, series, marks }));
@@ -114,7 +114,7 @@ function overTime() {
   if (found) {
     const points = [...found.curve].sort((a, b) => a.mean_steps - b.mean_steps), chosen = found.policy.confidence != null;
     parts.push(plot({ title: "Early exit: accuracy against time", subtitle: "one point for each confidence at which the network would decide", x: { label: "mean steps read" }, y: { label: "accuracy", text: share, max: 1 }, series: [
-      { name: "any confidence", x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: "var(--c5)" },
+      { name: "any confidence", x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: "var(--c2)" },
       chosen && { name: "chosen on validation", x: [found.result.mean_steps], y: [found.result.accuracy], colour: "var(--c1)", points: true },
       { name: "waiting for the end", x: [found.waiting.mean_steps], y: [found.waiting.accuracy], colour: "var(--c0)", points: true }].filter(Boolean) }));
   }
@@ -195,7 +195,7 @@ function trainingSection() {
   if (!epochs.length) return;
   const x = epochs.map(e => e.epoch), get = (split, key) => epochs.map(e => e[split] ? e[split][key] ?? null : null);
   const best = DATA.training.best_epoch, marks = best ? [{ x: best, text: `best: ${best}` }] : [];
-  const both = key => [{ name: "training", x, y: get("train", key), colour: "var(--c4)", thin: true }, { name: "validation", x, y: get("validation", key), colour: "var(--c0)" }].filter(one => one.y.some(v => v != null));
+  const both = key => [{ name: "training", x, y: get("train", key), colour: "var(--c1)", thin: true }, { name: "validation", x, y: get("validation", key), colour: "var(--c0)" }].filter(one => one.y.some(v => v != null));
   const rates = split => epochs.map(e => e[split] && e[split].firing_rate ? e[split].firing_rate.mean : null);
   const parts = [
     plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
@@ -211,7 +211,7 @@ function trainingSection() {
 function healthSection() {
   const epochs = DATA.training.epochs.filter(e => e.health), x = epochs.map(e => e.epoch);
   const layers = [...new Set(epochs.flatMap(e => Object.keys(e.health)))].sort();
-  const colour = i => `var(--c${[0, 2, 3, 6, 5, 4][i % 6]})`, axis = { label: "epoch", whole: true };
+  const colour = i => `var(--c${[0, 2, 3, 6, 1, 8][i % 6]})`, axis = { label: "epoch", whole: true };
   const line = (name, i, read, more) => ({ name, x, y: epochs.map(read), colour: colour(i), ...more });
   const known = series => series.filter(one => one.y.some(v => v != null));
   const rates = known(layers.map((name, i) => line(layerName(name), i, e => name.startsWith("layers.") && e.train && e.train.firing_rate ? e.train.firing_rate.layers[name.split(".")[1]] ?? null : null)));
