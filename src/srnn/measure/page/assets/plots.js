@@ -159,8 +159,8 @@ function describe(spec, xText, yText) {
   return `${spec.title}. ${spec.y.label} over ${spec.x.label}. ${parts.join("; ")}. Arrow keys read the values.`;
 }
 
-/** Bars from the left over a logarithmic scale: [{name, groups: [value, ...]}], a colour for each group. */
-function logBars(title, subtitle, rows, groups, text) {
+/** Points over a logarithmic scale, on which a bar's length would mean nothing: [{name, values: [value, ...]}], a colour for each group. */
+function logPoints(title, subtitle, rows, groups, text) {
   const figure = el("figure", {}, el("figcaption", {}, title, subtitle && el("small", {}, subtitle))), host = el("div", {});
   figure.append(host, el("ul", { class: "legend" }, groups.map((name, i) => el("li", {}, el("i", { class: "dot", style: `color:var(--c${i})` }), name))));
   const [low, high] = extent(rows.flatMap(row => row.values).filter(v => v > 0));
@@ -176,7 +176,8 @@ function logBars(title, subtitle, rows, groups, text) {
       root.append(svg("text", { x: 0, y: y + 14, style: "fill:var(--ink);font-weight:600;font-size:13px" }, row.name));
       groups.forEach((_, i) => {
         if (!(row.values[i] > 0)) return;
-        root.append(svg("rect", { x: 0, y: y + 20 + i * bar, width: px(row.values[i]), height: bar - 3, rx: 3, fill: `var(--c${i})` }), svg("text", { x: px(row.values[i]) + 6, y: y + 30 + i * bar }, text(row.values[i])));
+        const x = px(row.values[i]), middle = y + 26 + i * bar;
+        root.append(svg("line", { class: "reach", x1: 0, x2: x, y1: middle, y2: middle }), svg("circle", { cx: x, cy: middle, r: 5, fill: `var(--c${i})` }), svg("text", { x: x + 9, y: middle + 4 }, text(row.values[i])));
       });
     });
     host.replaceChildren(root);

@@ -19,7 +19,7 @@ function tiles() {
     add(`Energy per step, ${what}`, `energy.networks.0.models.${model}.energy_pj.step`, energy(own && own.energy_pj.step),
       its ? `${other.name}: ${energy(its.energy_pj.step)}, ${times(ratio.energy[model])}` : "estimated, not measured on a device");
   }
-  if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", `${short(EVALUATION.exit.result.mean_steps)} steps`, `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
+  if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", stepsOf(EVALUATION.exit.result.mean_steps), `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
   else if (EVALUATION.activity) add(SPIKING ? "Synaptic operations" : "Analog operations", "evaluation.activity.sops_per_step", short(EVALUATION.activity.sops_per_step), SPIKING ? "per step: spikes times the synapses they reach" : "per step: outputs that are not 0 times the synapses they reach; multiplications");
   return el("dl", { class: "tiles" }, items);
 }
@@ -118,7 +118,7 @@ function overTime() {
       chosen && { name: "chosen on validation", x: [found.result.mean_steps], y: [found.result.accuracy], colour: "var(--c1)", points: true },
       { name: "waiting for the end", x: [found.waiting.mean_steps], y: [found.waiting.accuracy], colour: "var(--c0)", points: true }].filter(Boolean) }));
   }
-  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} consecutive steps` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${short(found.result.mean_steps)} steps on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
+  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} consecutive steps` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${stepsOf(found.result.mean_steps)} on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
   section("time", "Accuracy over time", (curve.per_step ? "The network's accuracy from the first step to the last." : "The network's accuracy if it had to decide earlier.") + words, el("div", { class: "columns" }, parts), changeTimes());
 }
 
@@ -145,7 +145,7 @@ function waves() {
     }
   }
   section("waves", "Delineation", `Borders of the heart's waves, found within ${short(found.tolerance_ms)} ms of the cardiologist's. Errors are predicted minus true: late is positive.`,
-    table("Waves and their borders", ["", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
+    table("Waves and their borders", ["wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
     el("p", { class: "note" }, "ppv: fraction of the predictions that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
 }
 
@@ -181,7 +181,7 @@ function energySection() {
   const show = period => host.replaceChildren(
     table(`Energy per ${period}`, ["network", "accuracy", ...models.map(m => MODELS[m])], networks.map((one, i) => [{ text: one.name, more: one.note }, percent(one.accuracy), ...models.map(m => ({
       key: `energy.networks.${i}.models.${m}.energy_pj.${period}`, text: energy(one.models[m] && one.models[m].energy_pj[period]), more: i && found.compared_with_first[i].energy[m] != null ? times(found.compared_with_first[i].energy[m]) : null }))])),
-    logBars(`Energy per ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
+    logPoints(`Energy per ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
   show(periods[0]);
   section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
     periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
