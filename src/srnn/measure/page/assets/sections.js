@@ -32,7 +32,7 @@ function classes() {
   if (report.frame_error_rate != null) words.push(`Frame error rate ${percent(report.frame_error_rate)}.`);
   if (report.accuracy_without_silence != null) words.push(`Accuracy without silence ${percent(report.accuracy_without_silence)}.`);
   section("classes", "Classes", "Confusions. A row is a true class, a column a predicted one; fractions are of the row.",
-    el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : confusionPicture(report), recall), el("p", { class: "note" }, words.join(" ")));
+    el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : el("div", { class: "stack" }, confusionPicture(report), confusionList(report)), recall), el("p", { class: "note" }, words.join(" ")));
 }
 
 /** Of what the intervals are: labelled steps only, where others count as a class by convention. */
@@ -63,13 +63,30 @@ function calibration() {
 
 const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return row.map(n => total ? n / total : 0); };
 
+/** A colour between two: so much of the first. */
+function mixed(one, other, part) {
+  const channel = (hex, i) => parseInt(hex.slice(i, i + 2), 16);
+  return "#" + [1, 3, 5].map(i => Math.round(part * channel(one, i) + (1 - part) * channel(other, i)).toString(16).padStart(2, "0")).join("");
+}
+
 function confusionTable(report) {
-  const names = report.class_names, light = share => share > .55;
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion", style: `min-width:${30 * (names.length + 1)}px` }, el("caption", {}, "Confusion"),
-    el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, report.confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), shareOf(row).map((share, j) => el("td", {
-      title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}`, style: `background:color-mix(in srgb, var(${i === j ? "--c0" : "--c1"}) ${Math.round(100 * Math.min(1, share * (i === j ? 1 : 2.5)))}%, var(--grid));color:${light(share * (i === j ? 1 : 2.5)) ? "var(--card)" : "var(--ink)"}`,
-    }, row[j] ? (share >= .005 ? (100 * share).toFixed(0) : "·") : "")))))), el("p", { class: "note" }, "In percent of the row; blue is right, orange is wrong (2.5 times as strong)."));
+  const names = report.class_names, cells = report.confusion.map((row, i) => shareOf(row).map((share, j) =>
+    el("td", { title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}` }, row[j] ? (share >= .005 ? (100 * share).toFixed(0) : "·") : "")));
+  const host = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: LONG ? "confusion long" : "confusion", style: `min-width:${(LONG ? 120 : 30) + 30 * names.length}px` }, el("caption", {}, "Confusion"),
+    el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col", title: name }, el("span", {}, name))))),
+    el("tbody", {}, cells.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), row)))), el("p", { class: "note" }, "In percent of the row; blue is right, orange is wrong (2.5 times as strong)."));
+  drawIn(host, () => report.confusion.forEach((row, i) => shareOf(row).forEach((share, j) => {
+    const back = mixed(colourOf(i === j ? "--c0" : "--c1"), colourOf("--grid"), Math.min(1, share * (i === j ? 1 : 2.5)));
+    Object.assign(cells[i][j].style, { background: back, color: onColour(back) });
+  })));
+  return host;
+}
+
+/** What a picture shows only to a pointer. */
+function confusionList(report) {
+  const names = report.class_names, wrong = report.confusion.flatMap((row, i) => shareOf(row).map((share, j) => ({ i, j, count: row[j], share }))).filter(one => one.i !== one.j && one.count);
+  const most = wrong.sort((a, b) => b.count - a.count || b.share - a.share).slice(0, 10);
+  return most.length ? table("Most frequent confusions", ["true class", "taken for", "times", "of the class"], most.map(one => [names[one.i], { text: names[one.j], words: true }, whole(one.count), percent(one.share, 1)])) : null;
 }
 
 /** For many classes: the matrix as a picture; the counts under the pointer. */
@@ -78,7 +95,7 @@ function confusionPicture(report) {
   const figure = el("figure", {}, el("figcaption", {}, "Confusion", el("small", {}, `${n} classes; blue is right, orange is wrong`)), host, tip);
   drawIn(host, () => {
     const size = Math.min(host.clientWidth, 460), cell = size / n;
-    const root = svg("svg", { class: "plot", style: `width:${size}px`, height: size, viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Confusion matrix of ${n} classes; the table beside it has recall and precision` });
+    const root = svg("svg", { class: "plot", style: `width:${size}px`, height: size, viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Confusion matrix of ${n} classes; tables have recall, precision and the most frequent confusions` });
     root.append(svg("rect", { width: size, height: size, fill: "var(--grid)" }));
     report.confusion.forEach((row, i) => shareOf(row).forEach((share, j) => share && root.append(svg("rect", { x: j * cell, y: i * cell, width: cell, height: cell, fill: `var(${i === j ? "--c0" : "--c1"})`, opacity: Math.min(1, .08 + share * (i === j ? 1 : 2.5)) }))));
     root.addEventListener("pointermove", event => {
