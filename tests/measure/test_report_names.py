@@ -1,4 +1,4 @@
-"""The page of a run whose classes have long names, or are many, in a real browser: nothing is cut, hidden or exaggerated."""
+"""Pages in a real browser, where classes or runs have long names or are many: nothing is cut, hidden or exaggerated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
 
-from srnn.measure.page import report_content, write_page
+from srnn.measure.page import comparison_content, report_content, write_page
 from support.browser import Browser
 from support.drawn import CONTRAST, FRAMES, OVERLAPS, opened
 from support.runs import make_run
@@ -27,17 +27,25 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
         y = np.repeat(np.arange(len(classes)), 8)
         x = np.random.default_rng(0).normal(size=(len(y), 6, 3)).astype(np.float32)
         np.savez(folder / f"{name}.npz", x=x, y=y, class_names=np.array(classes))
-        run = make_run(
-            folder / name, "--task.name=folder", f"--task.options.path={folder / name}.npz", "--loss.name=ce_mean"
-        )
+        given = ("--task.name=folder", f"--task.options.path={folder / name}.npz", "--loss.name=ce_mean")
+        run = make_run(folder / name, *given)
         content = report_content(run, samples=3)
         write_page(content, folder / f"{name}.html")
         made[name] = (folder / f"{name}.html", content)
-    return made
+    other = make_run(folder / "other", *given, seed=4)
+    content = comparison_content([run, other])
+    for listed in (content["runs"], content["energy"]["networks"]):
+        listed *= 6
+    for number, described in enumerate(content["runs"]):
+        content["runs"][number] = described | {"name": f"a-run-whose-name-says-all-of-its-settings-{number}"}
+    for row in content["recipes"] + content["environments"]:
+        row["values"] *= 6
+    write_page(content, folder / "runs.html")
+    return made | {"runs": (folder / "runs.html", content)}
 
 
 @pytest.mark.parametrize("width", [360, 768, 1400])
-@pytest.mark.parametrize("name", ["long", "many"])
+@pytest.mark.parametrize("name", ["long", "many", "runs"])
 def test_no_name_leaves_its_place(name: str, width: int, browser: Browser, pages: dict) -> None:
     opened(browser, pages[name][0], width)
     assert browser.value("document.documentElement.scrollWidth") <= width
@@ -105,3 +113,33 @@ def test_confusions_can_be_read_without_a_pointer(browser: Browser, pages: dict)
     assert counts[0] == (confusion - np.diag(np.diag(confusion))).max() and browser.errors == []
     opened(browser, pages["long"][0])  # the matrix itself has them
     assert "Most frequent confusions" not in browser.value("document.getElementById('classes').textContent")
+
+
+def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["runs"][0])
+    table = "document.querySelector('#measures table')"
+    edge = browser.value("document.querySelector('#measures .scroll').getBoundingClientRect().right")
+    heads = browser.value(f"[...{table}.tHead.rows[0].cells].map(e => e.getBoundingClientRect().right)")
+    assert len(heads) == 13 and sum(right <= edge for right in heads) >= 8
+    browser.value("document.querySelector('#measures .scroll').scrollLeft = 1e4")
+    left = browser.value(
+        f"{table}.rows[1].cells[0].getBoundingClientRect().left - {table}.parentNode.getBoundingClientRect().left"
+    )
+    assert left == 0  # what the numbers are remains in view
+    browser.call("Emulation.setEmulatedMedia", media="print")  # nobody scrolls paper
+    shown = browser.value("[...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).overflowX)")
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert set(shown) == {"visible"} and browser.errors == []
+
+
+def test_no_error_is_above_1(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["runs"][0])
+    browser.value(
+        """document.body.append(plot({title: "", x: {label: "x"}, y: {label: "error", text: share}, pad: true, series: [
+            {name: "one", x: [1, 2], y: [.975, .975], colour: "red", points: true}]}))"""
+    )
+    browser.value(FRAMES)
+    ticks = browser.value(
+        "[...document.querySelectorAll('body > figure text[text-anchor=end]')].map(e => e.textContent)"
+    )
+    assert "100 %" in ticks and not any(tick.startswith("10") and tick != "100 %" for tick in ticks)

@@ -30,8 +30,9 @@ function extent(values) {
 
 /**
  * figure = plot({title, subtitle, x: {label, log, min, max, text}, y: {...}, series: [{name, x, y, colour, dash, area, step, points}],
- *                marks: [{x, text}], marksAbove, height, labels})
- * y of a series may hold null: the line is broken there. A step series has one more x than y (edges). labels: points bear their names, where there is room.
+ *                marks: [{x, text}], marksAbove, height, labels, pad})
+ * y of a series may hold null: the line is broken there. A step series has one more x than y (edges). labels: points bear their names, where there is room. pad: y is a share, with
+ * room around its points.
  */
 function plot(spec) {
   const figure = el("figure", {}, el("figcaption", {}, spec.title, spec.subtitle && el("small", {}, spec.subtitle)));
@@ -52,7 +53,7 @@ function drawPlot(spec, host, tip) {
   if (x0 === x1) { x0 -= .5; x1 += .5; }
   if (spec.x.log && spec.x.min == null) { x0 /= 1.6; x1 *= 1.6; }
   if (y1 === y0) { y1 += Math.abs(y1) * .1 || 1; }
-  if (spec.pad) { y0 = Math.max(0, y0 - (y1 - y0) * .25); y1 += (y1 - y0) * .2; }
+  if (spec.pad) { y0 = Math.max(0, y0 - (y1 - y0) * .25); y1 = Math.min(1, y1 + (y1 - y0) * .2); }
   else if (spec.y.max == null) y1 += (y1 - y0) * .05;
   const yTicks = ticks(y0, y1, Math.max(2, height / 55), spec.y.log).filter(v => !spec.y.whole || Number.isInteger(v));
   const yTexts = tickTexts(yTicks, yText);
