@@ -151,8 +151,9 @@ def heat_map(
     """A picture of cells (rows, columns), the first row at the bottom. texts: (column, row, text, value), in white on the
     dark half of the scale. ``look``: of ``imshow``."""
     image = axes.imshow(cells, **{"aspect": "auto", "origin": "lower", **look})
+    low, high = image.get_clim()
     for x, y, text, value in texts:
-        colour = "white" if image.norm(value) < 0.5 else BLACK
+        colour = "white" if value < (low + high) / 2 else BLACK
         axes.text(x, y, text, ha="center", va="center", fontsize=6.5, color=colour)
     return image
 

@@ -164,6 +164,7 @@ def _page(summary: dict[str, Any]) -> str:
 def _plot(summary: dict[str, Any]) -> bytes:
     with style.context():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
@@ -174,7 +175,7 @@ def _plot(summary: dict[str, Any]) -> bytes:
             axes.plot(best, percent[best - 1], "o", color=colour)
         axes.plot([], [], "o", color=style.GREY, label="best epoch")
         axes.set(xlabel="epoch", ylabel="validation accuracy, %")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.grid()
         figure.suptitle("\n".join(textwrap.wrap(one_line(summary["title"]), 100)), fontsize=8, x=0.01, ha="left")
         figure.legend(loc="outside right upper", ncols=math.ceil(len(summary["seeds"]) / 20))  # covers no curve
