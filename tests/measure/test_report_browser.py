@@ -315,7 +315,7 @@ def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: 
         opened(browser, pages[name][0])
         assert words <= set(browser.value("[...document.querySelectorAll('.key')].map(e => e.textContent)"))
         tracks = browser.value("[...document.querySelectorAll('.track')].map(e => e.textContent).join()")
-        assert "(dark)" not in tracks and "(light)" not in tracks
+        assert "(dark)" not in tracks and "(light)" not in tracks and "alif neurons" in tracks
         style, card = "getComputedStyle({}).{}", "getComputedStyle(document.querySelector('section')).backgroundColor"
         keys = "[...document.querySelectorAll('.key')]"
         text, mark = style.format("e", "color"), style.format("e.firstChild", "backgroundColor")
@@ -325,7 +325,7 @@ def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: 
     layer = browser.value(
         "[...document.querySelectorAll('.track')].find(e => e.textContent.startsWith('Layer 1')).textContent"
     )
-    assert "faint 0, strong " in layer and browser.errors == []
+    assert "relu units; faint 0, strong " in layer and browser.errors == []
 
 
 @pytest.mark.parametrize("dark", [True, False])

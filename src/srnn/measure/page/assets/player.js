@@ -127,7 +127,7 @@ function makeTracks(sample, watched, substeps) {
     add("True class", late ? `of ${late} steps${ms ? ` (${short(late * ms)} ms)` : ""} before` : "", 20, band(sample.labels));
     add("Decision", DATA.network.bidirectional ? "at each step, bidirectional" : "at each step, from the steps read so far", 20, band(sample.decisions));
   }
-  sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),
+  sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes" : "activity"} of ${layer.columns} ${watched[i].kind} ${watched[i].spiking ? "neurons" : "units"}` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),
     layer.type === "bits" ? raster([layer], [layerColour(i)], substeps) : heat(layer, layerColour(i), substeps)));
   sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" + (sample.layers[i].type === "bits" ? "; ticks: its spikes" : "") : ""), 52,
     membrane(layer, n, sample.layers[i], neuron, layerColour(i), substeps))));
