@@ -132,6 +132,14 @@ def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
     assert set(shown) == {"visible"} and browser.errors == []
 
 
+@pytest.mark.parametrize("name", ["many", "runs"])
+def test_no_two_regions_have_one_name(name: str, browser: Browser, pages: dict) -> None:
+    """By which a screen reader lists them."""
+    opened(browser, pages[name][0])
+    names = browser.value("[...document.querySelectorAll('[role=region]')].map(e => e.getAttribute('aria-label'))")
+    assert len(names) >= 3 and all(names) and len(set(names)) == len(names)
+
+
 def test_no_error_is_above_1(browser: Browser, pages: dict) -> None:
     opened(browser, pages["runs"][0])
     browser.value(

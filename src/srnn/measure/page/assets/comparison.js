@@ -46,7 +46,7 @@ function curvesSection() {
 
 function classesSection() {
   const best = TASK.class_names.map((_, c) => Math.max(...RUNS.map(run => run.recall[c] ?? -1)));
-  section("classes", "Recall of each class", null, table(null, ["class", ...RUNS.map(run => run.name)], TASK.class_names.map((name, c) => [name, ...RUNS.map(run => ({ text: percent(run.recall[c], 1), best: best[c] > 0 && run.recall[c] === best[c] && RUNS.some(other => other.recall[c] !== best[c]) }))]), "measures"));
+  section("classes", "Classes", null, table("Recall of each class", ["class", ...RUNS.map(run => run.name)], TASK.class_names.map((name, c) => [name, ...RUNS.map(run => ({ text: percent(run.recall[c], 1), best: best[c] > 0 && run.recall[c] === best[c] && RUNS.some(other => other.recall[c] !== best[c]) }))]), "measures"));
 }
 
 function energySection() {
