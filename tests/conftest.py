@@ -1,6 +1,7 @@
 """Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it.
 
-And the servers that the tests of ``srnn serve`` share, within a file, the places of those of ``srnn reproduce``, and a database.
+And the servers that the tests of ``srnn serve`` share, within a file, the places of those of ``srnn reproduce``, a browser, and a
+database.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from srnn.deploy.streaming import Decoder
+    from support.browser import Browser
     from support.serving import Service
 
 # The same examples in every run, on a machine however slow.
@@ -92,6 +94,19 @@ def guarded(models: dict[str, Decoder]) -> Iterator[Service]:
 
     with serving(models, TOKEN) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium."""
+    pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
+    from support.browser import Browser, find_browser
+
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium was found: the pages are not opened")
+    with Browser(path, tmp_path_factory.mktemp("browser")) as found:
+        yield found
 
 
 @pytest.fixture

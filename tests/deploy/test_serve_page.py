@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from support.serving import PIXELS, Service, serving
 pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
 BROWSER = find_browser()
+PAGE = Path(str(files("srnn.deploy.serve").joinpath("page.html")))
 BEATS = np.stack([np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1)
 READY = "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
 COUNT = "(view ? view.count : 0)"
@@ -281,3 +283,22 @@ def test_the_page_is_one_file_and_says_so(service: Service) -> None:
     assert "http://" not in text and "https://" not in text and "src=" not in text and "@import" not in text
     assert '<html lang="en">' in text and "viewport" in text and 'aria-live="polite"' in text
     assert len(text) < 60_000
+
+
+def test_many_classes_leave_room_and_each_has_its_colour(browser: Browser) -> None:
+    """Without a server: of a class whose bar is empty the colour is beside its name, and the time in view is given."""
+    browser.size(1000, 1100)
+    browser.open(PAGE.as_uri())
+    browser.wait("document.title === 'srnn live' && typeof clear === 'function'")
+    browser.value(
+        """model = { classes: Array.from({ length: 14 }, (_, i) => "class " + i), rate: 250, step_seconds: .004, label_lag: 0 };
+           clear(); view.at = 1000; draw()"""
+    )
+    places = browser.value("[...document.querySelectorAll('#bars > div')].map(e => e.getBoundingClientRect().left)")
+    assert len(places) == 14 and len(set(places)) > 1
+    marks = browser.value(
+        "[...document.querySelectorAll('#bars > div')].map(e => getComputedStyle(e.firstChild).borderLeftColor)"
+    )
+    bars = browser.value("[...document.querySelectorAll('#bars i')].map(e => getComputedStyle(e).backgroundColor)")
+    assert marks == bars and len(set(marks)) == 10
+    assert browser.value("document.getElementById('classes-note').textContent") == "4.0 s, 1000 steps; 4 s in view"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from srnn.cli.compare import _text
 from srnn.cli.main import main
 from srnn.errors import SrnnError
 from srnn.measure.page import comparison_content, page, report_content
@@ -128,6 +129,11 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     assert printed.err == "" and json.loads(printed.out) == embedded(out.read_text())
     assert main(["compare", *folders, "--out", str(out), "--no-exit"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"page: {out}"
+
+
+def test_a_large_number_is_written_out() -> None:
+    given = {"energy_fp32": 3_941_234.0, "sops_per_step": 23_456.7, "firing_rate": 0.0239812, "parameters": 121_610}
+    assert [_text(key, value) for key, value in given.items()] == ["3,941 nJ", "23,457", "0.02398", "121,610"]
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

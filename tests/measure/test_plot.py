@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import matplotlib
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 
 import srnn
 from srnn.measure.analysis import Anytime, ClassReport, TimeConstants
+from srnn.measure.style import BLACK
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
 
@@ -84,6 +87,27 @@ def test_anytime_and_confusion(axes: Axes) -> None:
     assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {(0, 0, "3"), (1, 0, "1"), (2, 2, "5")}
     np.testing.assert_array_equal(axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]])
     axes.figure.savefig("/dev/null", format="svg")  # a class's name is text, not mathematics
+
+
+@pytest.mark.parametrize("name", ["a class that somebody has named by a whole sentence {}", "class {}"])
+@pytest.mark.parametrize("count", [8, 40])
+def test_names_in_a_confusion_stay_in_the_picture_and_apart(name: str, count: int) -> None:
+    from matplotlib import pyplot
+
+    names = tuple(name.format(i) for i in range(count))
+    counts = 9 * np.eye(count, dtype=int)
+    counts[0, :2] = 6, 4
+    axes = srnn.plot.confusion(ClassReport(names, counts, False))
+    figure = axes.figure
+    figure.canvas.draw()
+    labels = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert len(labels) == count and all(box.x0 >= 0 for box in labels)
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(labels))
+    assert all(label.get_window_extent().y0 >= 0 for label in axes.get_xticklabels())
+    colours = {text.get_text(): text.get_color() for text in axes.texts}
+    assert colours == ({"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {})  # by how bright the field is
+    assert len(figure.axes) == (1 if count == 8 else 2)  # without counts, a scale
+    pyplot.close(figure)  # type: ignore[arg-type]
 
 
 def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:

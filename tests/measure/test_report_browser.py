@@ -16,8 +16,8 @@ pytest.importorskip("websockets", reason="websockets, by which the browser is dr
 
 from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.page import comparison_content, report_content, write_page
-from support.browser import Browser, find_browser
-from support.drawn import CONTRAST, DRAWN, FRAMES, OVERLAPS, SPANS, WIDTHS
+from support.browser import Browser
+from support.drawn import CONTRAST, FRAMES, OVERLAPS, SPANS, WIDTHS, opened
 from support.reporting import unpack
 from support.runs import DIGITS, ECG, few_sequences, make_run
 
@@ -35,15 +35,6 @@ OTHER = (
 SCALES = np.float32(10.0) ** np.arange(-3, 5)
 GESTURES = tuple(f"gesture number {i}" for i in range(10))
 LIVE = files("srnn.deploy.serve").joinpath("page.html")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium was found: the pages are not opened")
-    with Browser(path, tmp_path_factory.mktemp("browser")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +64,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
         write_page(content, folder / f"{name}.html")
         made[name] = (folder / f"{name}.html", content)
     yield made
-
-
-def opened(browser: Browser, page: Path, width: int = 1100) -> None:
-    browser.errors.clear()
-    browser.size(width, 900)
-    browser.open(page.as_uri())
-    browser.wait(f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete' && {DRAWN}")
-    browser.value(FRAMES)
 
 
 def press(browser: Browser, key: str) -> None:
@@ -232,6 +215,10 @@ def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: di
     assert "mended once" in text and "epoch 2, batch 4layers.0 is silent: mended from the last checkpoint" in text
     assert "0.5× the learning rate; " in text and "0.9× its recurrent weights" in text
     assert "Layer 1, saturated" in text and browser.errors == []
+    aligned = browser.value(
+        "[...document.querySelectorAll('#health th, #health td')].map(e => getComputedStyle(e).textAlign)"
+    )
+    assert set(aligned) == {"left"}  # a column of words, its head, too
 
 
 def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
@@ -328,7 +315,7 @@ def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: 
         opened(browser, pages[name][0])
         assert words <= set(browser.value("[...document.querySelectorAll('.key')].map(e => e.textContent)"))
         tracks = browser.value("[...document.querySelectorAll('.track')].map(e => e.textContent).join()")
-        assert "(dark)" not in tracks and "(light)" not in tracks
+        assert "(dark)" not in tracks and "(light)" not in tracks and "alif neurons" in tracks
         style, card = "getComputedStyle({}).{}", "getComputedStyle(document.querySelector('section')).backgroundColor"
         keys = "[...document.querySelectorAll('.key')]"
         text, mark = style.format("e", "color"), style.format("e.firstChild", "backgroundColor")
@@ -338,7 +325,7 @@ def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: 
     layer = browser.value(
         "[...document.querySelectorAll('.track')].find(e => e.textContent.startsWith('Layer 1')).textContent"
     )
-    assert "faint 0, strong " in layer and browser.errors == []
+    assert "relu units; faint 0, strong " in layer and browser.errors == []
 
 
 @pytest.mark.parametrize("dark", [True, False])
@@ -381,3 +368,31 @@ def test_no_label_stands_on_another(name: str, width: int, browser: Browser, pag
     assert browser.value(OVERLAPS) == []
     captions = browser.value("[...document.querySelectorAll('caption > *')].map(e => e.getBoundingClientRect().right)")
     assert all(right <= width for right in captions) and (captions or name == "both") and browser.errors == []
+
+
+@pytest.mark.parametrize("name", ["ecg", "digits", "both"])
+def test_every_column_has_a_head_and_no_heading_ends_a_printed_page(name: str, browser: Browser, pages: dict) -> None:
+    opened(browser, pages[name][0])
+    heads = browser.value("[...document.querySelectorAll('thead th')].map(e => e.textContent.trim())")
+    assert heads and all(heads)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    kept = browser.value(
+        "[...document.querySelectorAll('h2, .lead, figcaption, caption')].map(e => getComputedStyle(e).breakAfter)"
+    )
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert kept and set(kept) == {"avoid"} and browser.errors == []
+
+
+def test_energies_are_points_and_steps_are_counted(browser: Browser, pages: dict) -> None:
+    """A bar has no length over a logarithmic axis, which has no 0."""
+    page, content = pages["digits"]
+    opened(browser, page)
+    assert browser.value("document.querySelectorAll('#energy rect').length") == 0
+    shown = browser.value("[...document.querySelectorAll('#energy circle')].map(e => e.nextSibling.textContent)")
+    models = [
+        one["models"][m] for one in content["energy"]["networks"] for m in ("paper", "fp32", "neurobench", "memory")
+    ]
+    steps = json.dumps([one["energy_pj"]["step"] for one in models])
+    assert shown == browser.value(f"{steps}.map(energy)") and len(shown) == 8
+    assert browser.value("[1, 1.0004, 0.5, 60].map(stepsOf)") == ["1 step", "1 step", "0.5 steps", "60 steps"]
+    assert browser.errors == []

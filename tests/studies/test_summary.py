@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.studies.summary import machine, spread, summarise
+from srnn.studies.summary import _plot, machine, spread, summarise
 from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
@@ -53,6 +53,22 @@ def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "s0" / "result.json").unlink()
     with pytest.raises(SrnnError, match="no result yet"):
         summarise(folders, tmp_path / "new", "tiny", "srnn train")
+
+
+@pytest.mark.parametrize("seeds", [2, 45])
+def test_no_curve_is_covered_and_epochs_are_whole(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list = []
+    monkeypatch.setattr("srnn.measure.style.rendered", lambda figure, form: drawn.append(figure) or b"")
+    given = {"seeds": range(seeds), "curves": [[0.1, 0.2]] * seeds, "best_epoch": [2] * seeds, "title": "a title " * 40}
+    _plot(given)
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= axes.get_window_extent().x1 and box.y0 >= 0
+    assert figure._suptitle.get_window_extent().x1 <= box.x0
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+    assert [text.get_text() for text in legend.get_texts()] == [f"seed {i}" for i in range(seeds)] + ["best epoch"]
 
 
 def test_analog_neurons_have_no_firing_rate(tmp_path: Path) -> None:

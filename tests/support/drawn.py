@@ -1,4 +1,11 @@
-"""Scripts that wait for what a page draws, and measure it."""
+"""A report's or comparison's page in a browser, and scripts that wait for what it draws, and measure it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.browser import Browser
 
 DRAWN = "document.getElementById('footer').textContent !== ''"
 # Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts, before the next frame ends.
@@ -40,3 +47,12 @@ CONTRAST = """((a, b) => {
   const [low, high] = [light(a), light(b)].sort((x, y) => x - y);
   return (high + .05) / (low + .05);
 })"""
+
+
+def opened(browser: Browser, page: Path, width: int = 1100) -> None:
+    """Open a page, and wait until it is drawn."""
+    browser.errors.clear()
+    browser.size(width, 900)
+    browser.open(page.as_uri())
+    browser.wait(f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete' && {DRAWN}")
+    browser.value(FRAMES)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..terminal import open_console
+from ..text import digits
 from .show import show_table, tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
@@ -75,5 +76,5 @@ def _text(key: str, value: Any) -> str:
     if key == "accuracy":
         return f"{value:.2%}"
     if key.startswith("energy"):
-        return f"{value / 1000:,.3g} nJ"
-    return f"{value:,}" if key == "parameters" else f"{value:,.4g}"
+        return f"{digits(value / 1000)} nJ"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

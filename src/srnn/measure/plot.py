@@ -39,6 +39,8 @@ _TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 
 _BINS = 30
 _COUNTED = 12
 """Classes up to which a confusion matrix shows its counts."""
+_NAME = 24
+"""Characters of a class's name on an axis; what is longer is cut."""
 
 
 @contextmanager
@@ -218,17 +220,22 @@ def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = N
 def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     """The confusion matrix: one row per true class, coloured by the fraction of it that was predicted as each class.
 
-    With few classes, each field shows its count.
+    With few classes, each field shows its count; with many, a bar shows which colour stands for which fraction.
     """
     classes = report.classes if isinstance(report, Analysis) else report
     if not isinstance(classes, ClassReport):
         raise SrnnError(f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}.")
-    counts, names = classes.confusion, classes.class_names
+    counts = classes.confusion
+    names = [name if len(name) <= _NAME else f"{name[: _NAME - 1]}…" for name in classes.class_names]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     few = len(names) <= _COUNTED
     texts = [(x, y, f"{counts[y, x]:,}", shares[y, x]) for y, x in zip(*np.nonzero(counts), strict=True) if few]
-    with _drawing(axes, 4.2) as axes:
-        style.heat_map(axes, shares, texts, vmin=0, vmax=1, aspect="equal", origin="upper")
+    height = max(4.2, min(1.6 + 0.13 * len(names), style.WIDTH))
+    with _drawing(axes, height) as axes:
+        image = style.heat_map(axes, shares, texts, vmin=0, vmax=1, aspect="equal", origin="upper")
+        if not few:
+            axes.figure.colorbar(image, ax=axes, label="fraction of the true class")
+            axes.tick_params(labelsize=min(7.0, 72 * (height - 1.6) / len(names)))
         rotated: dict[str, Any] = {"rotation": 90} if max(map(len, names), default=0) > 4 else {}
         axes.set_xticks(range(len(names)), names, **rotated)
         axes.set_yticks(range(len(names)), names)

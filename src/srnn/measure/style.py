@@ -149,11 +149,11 @@ def heat_map(
     axes: Axes, cells: npt.ArrayLike, texts: Sequence[tuple[float, float, str, float]] = (), **look: Any
 ) -> AxesImage:
     """A picture of cells (rows, columns), the first row at the bottom. texts: (column, row, text, value), in white on the
-    dark half of the values. ``look``: of ``imshow``."""
+    dark half of the scale. ``look``: of ``imshow``."""
     image = axes.imshow(cells, **{"aspect": "auto", "origin": "lower", **look})
-    values = [value for *_, value in texts]
+    low, high = image.get_clim()
     for x, y, text, value in texts:
-        colour = "white" if value < (min(values) + max(values)) / 2 else BLACK
+        colour = "white" if value < (low + high) / 2 else BLACK
         axes.text(x, y, text, ha="center", va="center", fontsize=6.5, color=colour)
     return image
 

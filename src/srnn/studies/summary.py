@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,6 +163,7 @@ def _page(summary: dict[str, Any]) -> str:
 def _plot(summary: dict[str, Any]) -> bytes:
     with style.context():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
@@ -170,7 +172,10 @@ def _plot(summary: dict[str, Any]) -> bytes:
             percent, best = [100 * value for value in curve], summary["best_epoch"][i]
             axes.plot(range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}")
             axes.plot(best, percent[best - 1], "o", color=colour)
-        axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=one_line(summary["title"]))
+        axes.plot([], [], "o", color=style.GREY, label="best epoch")
+        axes.set(xlabel="epoch", ylabel="validation accuracy, %")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.grid()
-        axes.legend(loc="lower right")
+        figure.suptitle("\n".join(textwrap.wrap(one_line(summary["title"]), 100)), fontsize=8, x=0.01, ha="left")
+        figure.legend(loc="outside right upper", ncols=math.ceil(len(summary["seeds"]) / 20))  # covers no curve
         return style.rendered(figure, "svg")

@@ -43,7 +43,7 @@ function table(caption, head, rows, kind) {
   };
   return el("div", { class: kind === "long" ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption || kind }, el("table", { class: kind },
     caption && el("caption", {}, el("span", {}, caption)),
-    head && el("thead", {}, el("tr", {}, head.map(text => el("th", { scope: "col" }, text)))),
+    head && el("thead", {}, el("tr", {}, head.map((text, column) => el("th", { scope: "col", class: rows.length && rows[0][column] && rows[0][column].words && "words" }, text)))),
     el("tbody", {}, rows.map(row => el("tr", { class: row.sub && "sub" }, row.map(cell))))));
 }
 
@@ -67,6 +67,7 @@ function energy(pj) {
   const [factor, unit] = [[1e12, "J"], [1e9, "mJ"], [1e6, "µJ"], [1e3, "nJ"]].find(([size]) => pj >= size) || [1, "pJ"];
   return short(pj / factor) + " " + unit;
 }
+const stepsOf = value => `${short(value)} ${short(value) === "1" ? "step" : "steps"}`;
 const times = ratio => ratio == null ? NONE : short(ratio) + "×";
 function seconds(value) {
   if (value == null) return NONE;

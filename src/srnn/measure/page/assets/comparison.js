@@ -23,7 +23,7 @@ function measuresSection() {
     const points = v => (v < 0 ? "−" : "+") + Math.abs(100 * v).toFixed(1), of = RUNS[0].measures.accuracy_labelled != null ? "accuracy, labelled steps" : "accuracy";
     rows.splice(rows.findIndex(row => row[0] === of) + 1, 0, [`${of}, points compared with ${RUNS[0].name} (95 % confidence interval)`, ...RUNS.map(({ above_first: one }) => one ? { text: `${points(one.accuracy)} (${points(one.interval[0])} to ${points(one.interval[1])})`, more: `better in ${whole(one.better)} of ${whole(one.count)} ${one.unit}, worse in ${whole(one.worse)}` } : NONE)]);
   }
-  section("measures", "Measures", `On the ${DATA.split} split. A star marks the best in each row. Energies are estimates.`, table(null, ["", ...RUNS.map(run => run.name)], rows, "measures"));
+  section("measures", "Measures", `On the ${DATA.split} split. A star marks the best in each row. Energies are estimates.`, table(null, ["measure", ...RUNS.map(run => run.name)], rows, "measures"));
 }
 
 function curvesSection() {
@@ -46,7 +46,7 @@ function curvesSection() {
 
 function classesSection() {
   const best = TASK.class_names.map((_, c) => Math.max(...RUNS.map(run => run.recall[c] ?? -1)));
-  section("classes", "Recall of each class", null, table(null, ["class", ...RUNS.map(run => run.name)], TASK.class_names.map((name, c) => [name, ...RUNS.map(run => ({ text: percent(run.recall[c], 1), best: best[c] > 0 && run.recall[c] === best[c] && RUNS.some(other => other.recall[c] !== best[c]) }))]), "measures"));
+  section("classes", "Classes", null, table("Recall of each class", ["class", ...RUNS.map(run => run.name)], TASK.class_names.map((name, c) => [name, ...RUNS.map(run => ({ text: percent(run.recall[c], 1), best: best[c] > 0 && run.recall[c] === best[c] && RUNS.some(other => other.recall[c] !== best[c]) }))]), "measures"));
 }
 
 function energySection() {
@@ -59,7 +59,7 @@ function energySection() {
 
 function differencesSection() {
   const word = value => value === null || value === undefined ? NONE : typeof value === "object" ? JSON.stringify(value) : String(value);
-  const block = (title, rows, none) => rows.length ? table(title, ["", ...RUNS.map(run => run.name)], rows.map(row => [row.key, ...row.values.map(v => ({ text: word(v), words: true }))]), "settings") : el("p", { class: "lead" }, none);
+  const block = (title, rows, none) => rows.length ? table(title, ["setting", ...RUNS.map(run => run.name)], rows.map(row => [row.key, ...row.values.map(v => ({ text: word(v), words: true }))]), "settings") : el("p", { class: "lead" }, none);
   section("differences", "What differs", "Only settings that differ between runs.", el("div", { class: "stack" }, block("Recipes", DATA.recipes, "All runs have the same recipe."), block("Environments", DATA.environments, "All runs have the same environment.")));
 }
 

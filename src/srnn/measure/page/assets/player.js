@@ -1,6 +1,6 @@
 // Real sequences, step by step: a slider moves through input, labels, spikes, membranes and probabilities. Future steps are dimmed.
 
-const CLASSES = DATA.task.class_names;
+const CLASSES = DATA.task.class_names, LONG = CLASSES.some(name => name.length > 10);
 const classColour = i => `--c${i % 10}`;  // everywhere, the live page included
 const layerColour = i => `--c${[0, 2, 3, 6][i % 4]}`;
 
@@ -11,7 +11,7 @@ function player(samples) {
   const play = el("button", { type: "button", class: "main" }, "Play");
   const back = el("button", { type: "button", "aria-label": "One step back" }, "‹"), on = el("button", { type: "button", "aria-label": "One step on" }, "›");
   const clock = el("span", { id: "clock" }), view = el("select", { id: "view" });
-  const verdict = el("div", { class: "verdict", id: "verdict" }), truth = el("div", { class: "truth" }), beliefs = el("ul", { class: "beliefs" });
+  const verdict = el("div", { class: "verdict", id: "verdict" }), truth = el("div", { class: "truth" }), beliefs = el("ul", { class: LONG ? "beliefs long" : "beliefs" });
   const tracks = el("div", {}), note = el("p", { class: "note" });
   let shown = [];  // tracks of the sample: {canvas, draw(context, width, height), base}
 
@@ -127,13 +127,13 @@ function makeTracks(sample, watched, substeps) {
     add("True class", late ? `of ${late} steps${ms ? ` (${short(late * ms)} ms)` : ""} before` : "", 20, band(sample.labels));
     add("Decision", DATA.network.bidirectional ? "at each step, bidirectional" : "at each step, from the steps read so far", 20, band(sample.decisions));
   }
-  sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),
+  sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes" : "activity"} of ${layer.columns} ${watched[i].kind} ${watched[i].spiking ? "neurons" : "units"}` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),
     layer.type === "bits" ? raster([layer], [layerColour(i)], substeps) : heat(layer, layerColour(i), substeps)));
   sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" + (sample.layers[i].type === "bits" ? "; ticks: its spikes" : "") : ""), 52,
     membrane(layer, n, sample.layers[i], neuron, layerColour(i), substeps))));
   const many = CLASSES.length > 12;
   add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
-    many ? heat(sample.probabilities, "--accent", 1) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps),
+    many ? heat(sample.probabilities, "--accent", 1, [0, 1]) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps),
     many ? [["--accent", "strong: likely; a row for each class, the first on top"]] : CLASSES.map((name, i) => [classColour(i), name]));
   add("", "", 20, axis);
   return found;
@@ -173,15 +173,15 @@ function raster(arrays, colours, per) {
   });
 }
 
-function heat(array, colour, per) {
+function heat(array, colour, per, [low, high] = [array.low, array.high]) {
   return (context, width, height, first, count) => {
     const picture = document.createElement("canvas"), steps = Math.min(count * per, array.rows - first * per);
     picture.width = steps; picture.height = array.columns;
-    const inner = picture.getContext("2d"), image = inner.createImageData(steps, array.columns), scale = array.high - array.low || 1;
+    const inner = picture.getContext("2d"), image = inner.createImageData(steps, array.columns), scale = high - low || 1;
     inner.fillStyle = colourOf(colour); inner.fillRect(0, 0, 1, 1);
     const [r, g, b] = inner.getImageData(0, 0, 1, 1).data;
     for (let t = 0; t < steps; t++) for (let n = 0; n < array.columns; n++)
-      image.data.set([r, g, b, 235 * (array.type === "bits" ? array.get(first * per + t, n) : (array.get(first * per + t, n) - array.low) / scale)], 4 * (n * steps + t));
+      image.data.set([r, g, b, 235 * (array.type === "bits" ? array.get(first * per + t, n) : (array.get(first * per + t, n) - low) / scale)], 4 * (n * steps + t));
     inner.putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(picture, 0, 0, steps / (count * per) * width, height);
@@ -209,7 +209,7 @@ function band(labels) {
 /** Black or white, whichever can be read on the colour. */
 function onColour(hex) {
   const [r, g, b] = [1, 3, 5].map(i => (parseInt(hex.slice(i, i + 2), 16) / 255) ** 2.2);
-  return .2126 * r + .7152 * g + .0722 * b > .3 ? "#111" : "#fff";
+  return .2126 * r + .7152 * g + .0722 * b > .18 ? "#000" : "#fff";
 }
 
 function curve(context, width, height, first, count, per, value, [low, high], colour, thick, dash) {

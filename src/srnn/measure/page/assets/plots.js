@@ -30,8 +30,9 @@ function extent(values) {
 
 /**
  * figure = plot({title, subtitle, x: {label, log, min, max, text}, y: {...}, series: [{name, x, y, colour, dash, area, step, points}],
- *                marks: [{x, text}], marksAbove, height, labels})
- * y of a series may hold null: the line is broken there. A step series has one more x than y (edges). labels: points bear their names, where there is room.
+ *                marks: [{x, text}], marksAbove, height, labels, pad})
+ * y of a series may hold null: the line is broken there. A step series has one more x than y (edges). labels: points bear their names, where there is room. pad: y is a share, with
+ * room around its points.
  */
 function plot(spec) {
   const figure = el("figure", {}, el("figcaption", {}, spec.title, spec.subtitle && el("small", {}, spec.subtitle)));
@@ -52,7 +53,7 @@ function drawPlot(spec, host, tip) {
   if (x0 === x1) { x0 -= .5; x1 += .5; }
   if (spec.x.log && spec.x.min == null) { x0 /= 1.6; x1 *= 1.6; }
   if (y1 === y0) { y1 += Math.abs(y1) * .1 || 1; }
-  if (spec.pad) { y0 = Math.max(0, y0 - (y1 - y0) * .25); y1 += (y1 - y0) * .2; }
+  if (spec.pad) { y0 = Math.max(0, y0 - (y1 - y0) * .25); y1 = Math.min(1, y1 + (y1 - y0) * .2); }
   else if (spec.y.max == null) y1 += (y1 - y0) * .05;
   const yTicks = ticks(y0, y1, Math.max(2, height / 55), spec.y.log).filter(v => !spec.y.whole || Number.isInteger(v));
   const yTexts = tickTexts(yTicks, yText);
@@ -159,8 +160,8 @@ function describe(spec, xText, yText) {
   return `${spec.title}. ${spec.y.label} over ${spec.x.label}. ${parts.join("; ")}. Arrow keys read the values.`;
 }
 
-/** Bars from the left over a logarithmic scale: [{name, groups: [value, ...]}], a colour for each group. */
-function logBars(title, subtitle, rows, groups, text) {
+/** Points over a logarithmic scale, on which a bar's length would mean nothing: [{name, values: [value, ...]}], a colour for each group. */
+function logPoints(title, subtitle, rows, groups, text) {
   const figure = el("figure", {}, el("figcaption", {}, title, subtitle && el("small", {}, subtitle))), host = el("div", {});
   figure.append(host, el("ul", { class: "legend" }, groups.map((name, i) => el("li", {}, el("i", { class: "dot", style: `color:var(--c${i})` }), name))));
   const [low, high] = extent(rows.flatMap(row => row.values).filter(v => v > 0));
@@ -176,7 +177,8 @@ function logBars(title, subtitle, rows, groups, text) {
       root.append(svg("text", { x: 0, y: y + 14, style: "fill:var(--ink);font-weight:600;font-size:13px" }, row.name));
       groups.forEach((_, i) => {
         if (!(row.values[i] > 0)) return;
-        root.append(svg("rect", { x: 0, y: y + 20 + i * bar, width: px(row.values[i]), height: bar - 3, rx: 3, fill: `var(--c${i})` }), svg("text", { x: px(row.values[i]) + 6, y: y + 30 + i * bar }, text(row.values[i])));
+        const x = px(row.values[i]), middle = y + 26 + i * bar;
+        root.append(svg("line", { class: "reach", x1: 0, x2: x, y1: middle, y2: middle }), svg("circle", { cx: x, cy: middle, r: 5, fill: `var(--c${i})` }), svg("text", { x: x + 9, y: middle + 4 }, text(row.values[i])));
       });
     });
     host.replaceChildren(root);

@@ -19,7 +19,7 @@ function tiles() {
     add(`Energy per step, ${what}`, `energy.networks.0.models.${model}.energy_pj.step`, energy(own && own.energy_pj.step),
       its ? `${other.name}: ${energy(its.energy_pj.step)}, ${times(ratio.energy[model])}` : "estimated, not measured on a device");
   }
-  if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", `${short(EVALUATION.exit.result.mean_steps)} steps`, `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
+  if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", stepsOf(EVALUATION.exit.result.mean_steps), `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
   else if (EVALUATION.activity) add(SPIKING ? "Synaptic operations" : "Analog operations", "evaluation.activity.sops_per_step", short(EVALUATION.activity.sops_per_step), SPIKING ? "per step: spikes times the synapses they reach" : "per step: outputs that are not 0 times the synapses they reach; multiplications");
   return el("dl", { class: "tiles" }, items);
 }
@@ -32,7 +32,7 @@ function classes() {
   if (report.frame_error_rate != null) words.push(`Frame error rate ${percent(report.frame_error_rate)}.`);
   if (report.accuracy_without_silence != null) words.push(`Accuracy without silence ${percent(report.accuracy_without_silence)}.`);
   section("classes", "Classes", "Confusions. A row is a true class, a column a predicted one; fractions are of the row.",
-    el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : confusionPicture(report), recall), el("p", { class: "note" }, words.join(" ")));
+    el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : el("div", { class: "stack" }, confusionPicture(report), confusionList(report)), recall), el("p", { class: "note" }, words.join(" ")));
 }
 
 /** Of what the intervals are: labelled steps only, where others count as a class by convention. */
@@ -63,13 +63,30 @@ function calibration() {
 
 const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return row.map(n => total ? n / total : 0); };
 
+/** A colour between two: so much of the first. */
+function mixed(one, other, part) {
+  const channel = (hex, i) => parseInt(hex.slice(i, i + 2), 16);
+  return "#" + [1, 3, 5].map(i => Math.round(part * channel(one, i) + (1 - part) * channel(other, i)).toString(16).padStart(2, "0")).join("");
+}
+
 function confusionTable(report) {
-  const names = report.class_names, light = share => share > .55;
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion", style: `min-width:${30 * (names.length + 1)}px` }, el("caption", {}, "Confusion"),
-    el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, report.confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), shareOf(row).map((share, j) => el("td", {
-      title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}`, style: `background:color-mix(in srgb, var(${i === j ? "--c0" : "--c1"}) ${Math.round(100 * Math.min(1, share * (i === j ? 1 : 2.5)))}%, var(--grid));color:${light(share * (i === j ? 1 : 2.5)) ? "var(--card)" : "var(--ink)"}`,
-    }, row[j] ? (share >= .005 ? (100 * share).toFixed(0) : "·") : "")))))), el("p", { class: "note" }, "In percent of the row; blue is right, orange is wrong (2.5 times as strong)."));
+  const names = report.class_names, cells = report.confusion.map((row, i) => shareOf(row).map((share, j) =>
+    el("td", { title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}` }, row[j] ? (share >= .005 ? (100 * share).toFixed(0) : "·") : "")));
+  const host = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: LONG ? "confusion long" : "confusion", style: `min-width:${(LONG ? 120 : 30) + 30 * names.length}px` }, el("caption", {}, "Confusion"),
+    el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col", title: name }, el("span", {}, name))))),
+    el("tbody", {}, cells.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), row)))), el("p", { class: "note" }, "In percent of the row; blue is right, orange is wrong (2.5 times as strong)."));
+  drawIn(host, () => report.confusion.forEach((row, i) => shareOf(row).forEach((share, j) => {
+    const back = mixed(colourOf(i === j ? "--c0" : "--c1"), colourOf("--grid"), Math.min(1, share * (i === j ? 1 : 2.5)));
+    Object.assign(cells[i][j].style, { background: back, color: onColour(back) });
+  })));
+  return host;
+}
+
+/** What a picture shows only to a pointer. */
+function confusionList(report) {
+  const names = report.class_names, wrong = report.confusion.flatMap((row, i) => shareOf(row).map((share, j) => ({ i, j, count: row[j], share }))).filter(one => one.i !== one.j && one.count);
+  const most = wrong.sort((a, b) => b.count - a.count || b.share - a.share).slice(0, 10);
+  return most.length ? table("Most frequent confusions", ["true class", "taken for", "times", "of the class"], most.map(one => [names[one.i], { text: names[one.j], words: true }, whole(one.count), percent(one.share, 1)])) : null;
 }
 
 /** For many classes: the matrix as a picture; the counts under the pointer. */
@@ -78,7 +95,7 @@ function confusionPicture(report) {
   const figure = el("figure", {}, el("figcaption", {}, "Confusion", el("small", {}, `${n} classes; blue is right, orange is wrong`)), host, tip);
   drawIn(host, () => {
     const size = Math.min(host.clientWidth, 460), cell = size / n;
-    const root = svg("svg", { class: "plot", style: `width:${size}px`, height: size, viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Confusion matrix of ${n} classes; the table beside it has recall and precision` });
+    const root = svg("svg", { class: "plot", style: `width:${size}px`, height: size, viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Confusion matrix of ${n} classes; tables have recall, precision and the most frequent confusions` });
     root.append(svg("rect", { width: size, height: size, fill: "var(--grid)" }));
     report.confusion.forEach((row, i) => shareOf(row).forEach((share, j) => share && root.append(svg("rect", { x: j * cell, y: i * cell, width: cell, height: cell, fill: `var(${i === j ? "--c0" : "--c1"})`, opacity: Math.min(1, .08 + share * (i === j ? 1 : 2.5)) }))));
     root.addEventListener("pointermove", event => {
@@ -99,7 +116,7 @@ function overTime() {
   const parts = [], full = { label: "accuracy", min: 0, max: 1, text: share };
   const axisLabel = STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps";
   const steps = curve.accuracy.map((_, i) => i + 1), labelled = curve.accuracy_labelled, later = curve.labelled_from > 1;
-  const line = (name, y, more) => ({ name, x: steps, y, colour: "var(--c0)", ...more }), alone = { colour: "var(--c4)", thin: true };
+  const line = (name, y, more) => ({ name, x: steps, y, colour: "var(--c0)", ...more }), alone = { colour: "var(--c1)", thin: true };
   const marks = curve.settled_steps && !curve.per_step ? [{ x: curve.settled_steps, text: `settled at ${curve.settled_steps}` }] : [];
   const future = curve.online ? null : "the network is bidirectional: these decisions use the future";
   const add = (title, subtitle, series) => parts.push(plot({ title, subtitle: [subtitle, future].filter(Boolean).join("; ") || null, x: { label: axisLabel, min: 1, max: steps.length }, y: full, series, marks }));
@@ -114,11 +131,11 @@ function overTime() {
   if (found) {
     const points = [...found.curve].sort((a, b) => a.mean_steps - b.mean_steps), chosen = found.policy.confidence != null;
     parts.push(plot({ title: "Early exit: accuracy against time", subtitle: "one point for each confidence at which the network would decide", x: { label: "mean steps read" }, y: { label: "accuracy", text: share, max: 1 }, series: [
-      { name: "any confidence", x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: "var(--c5)" },
+      { name: "any confidence", x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: "var(--c2)" },
       chosen && { name: "chosen on validation", x: [found.result.mean_steps], y: [found.result.accuracy], colour: "var(--c1)", points: true },
       { name: "waiting for the end", x: [found.waiting.mean_steps], y: [found.waiting.accuracy], colour: "var(--c0)", points: true }].filter(Boolean) }));
   }
-  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} consecutive steps` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${short(found.result.mean_steps)} steps on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
+  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} consecutive steps` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${stepsOf(found.result.mean_steps)} on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
   section("time", "Accuracy over time", (curve.per_step ? "The network's accuracy from the first step to the last." : "The network's accuracy if it had to decide earlier.") + words, el("div", { class: "columns" }, parts), changeTimes());
 }
 
@@ -145,7 +162,7 @@ function waves() {
     }
   }
   section("waves", "Delineation", `Borders of the heart's waves, found within ${short(found.tolerance_ms)} ms of the cardiologist's. Errors are predicted minus true: late is positive.`,
-    table("Waves and their borders", ["", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
+    table("Waves and their borders", ["wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
     el("p", { class: "note" }, "ppv: fraction of the predictions that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
 }
 
@@ -181,7 +198,7 @@ function energySection() {
   const show = period => host.replaceChildren(
     table(`Energy per ${period}`, ["network", "accuracy", ...models.map(m => MODELS[m])], networks.map((one, i) => [{ text: one.name, more: one.note }, percent(one.accuracy), ...models.map(m => ({
       key: `energy.networks.${i}.models.${m}.energy_pj.${period}`, text: energy(one.models[m] && one.models[m].energy_pj[period]), more: i && found.compared_with_first[i].energy[m] != null ? times(found.compared_with_first[i].energy[m]) : null }))])),
-    logBars(`Energy per ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
+    logPoints(`Energy per ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
   show(periods[0]);
   section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
     periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
@@ -195,7 +212,7 @@ function trainingSection() {
   if (!epochs.length) return;
   const x = epochs.map(e => e.epoch), get = (split, key) => epochs.map(e => e[split] ? e[split][key] ?? null : null);
   const best = DATA.training.best_epoch, marks = best ? [{ x: best, text: `best: ${best}` }] : [];
-  const both = key => [{ name: "training", x, y: get("train", key), colour: "var(--c4)", thin: true }, { name: "validation", x, y: get("validation", key), colour: "var(--c0)" }].filter(one => one.y.some(v => v != null));
+  const both = key => [{ name: "training", x, y: get("train", key), colour: "var(--c1)", thin: true }, { name: "validation", x, y: get("validation", key), colour: "var(--c0)" }].filter(one => one.y.some(v => v != null));
   const rates = split => epochs.map(e => e[split] && e[split].firing_rate ? e[split].firing_rate.mean : null);
   const parts = [
     plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
@@ -211,7 +228,7 @@ function trainingSection() {
 function healthSection() {
   const epochs = DATA.training.epochs.filter(e => e.health), x = epochs.map(e => e.epoch);
   const layers = [...new Set(epochs.flatMap(e => Object.keys(e.health)))].sort();
-  const colour = i => `var(--c${[0, 2, 3, 6, 5, 4][i % 6]})`, axis = { label: "epoch", whole: true };
+  const colour = i => `var(--c${[0, 2, 3, 6, 1, 8][i % 6]})`, axis = { label: "epoch", whole: true };
   const line = (name, i, read, more) => ({ name, x, y: epochs.map(read), colour: colour(i), ...more });
   const known = series => series.filter(one => one.y.some(v => v != null));
   const rates = known(layers.map((name, i) => line(layerName(name), i, e => name.startsWith("layers.") && e.train && e.train.firing_rate ? e.train.firing_rate.layers[name.split(".")[1]] ?? null : null)));
