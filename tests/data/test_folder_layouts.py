@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import srnn
+from srnn.cli.main import main
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
+from srnn.training.recipes import load_recipe
+from support.commands import fails
 
 PEOPLE = ("ann", "bob", "cid", "dee", "eve")
 
@@ -67,3 +72,27 @@ def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
         SrnnError, match=r"one for each class; files outside the classes' folders, which are not read: 4\. A table"
     ):
         create_task("folder", path=str(tmp_path))
+
+
+def test_a_folder_in_the_data_folder_is_found_wherever_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("run", "walk"):
+        for k in range(8):
+            write_sensor(tmp_path / "D" / "steps" / kind / f"{k}.npy")
+    (tmp_path / "D" / "mnist").mkdir()
+    (tmp_path / "mine.yaml").write_text("task: {name: folder, options: {path: steps}}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "D"))
+    task = create_task("folder", path="steps").described()
+    assert load_recipe("steps").task.options == {"path": "steps"}
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
+    small = {"training.epochs": 1, "network.hidden": 2, "network.backend": "reference"}
+    capsys.readouterr()
+    assert main(["check", "mine.yaml", "--data-dir", "D", "--json", "--network.backend=reference"]) == 0
+    assert json.loads(capsys.readouterr().out)["origin"] == str(Path("D", "steps"))
+    assert srnn.train("steps", "out", small, data_dir="D").classes == ("run", "walk")
+    assert len(task.load("train", Path("D"))) > len(task.load("test", Path("D"))) > 0
+    assert "There is no recipe 'mnist'" in fails(capsys, "check", "mnist", "--data-dir", "D")
+    with pytest.raises(SrnnError, match="neither here nor under"):  # a command's folder is its own
+        create_task("folder", path="steps")
