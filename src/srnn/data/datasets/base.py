@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number, nearest
-from ...text import one_line
+from ...text import composed, one_line
 from ..encoders.speech import Statistics
 from .inputs import Inputs
 
@@ -169,7 +169,7 @@ def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArr
 
 def shown(names: Iterable[str]) -> tuple[str, ...]:
     """Names of classes as a model's file restores them: names of folders may hold anything."""
-    return tuple(one_line(name, 200) for name in names)
+    return tuple(one_line(composed(name), 200) for name in names)
 
 
 def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
