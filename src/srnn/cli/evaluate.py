@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.false_accepts is not None and not (arguments.live and arguments.false_accepts >= 0):
         raise SrnnError("--false-accepts needs --live, and must be at least 0.")
 
-    from ..measure.analysis import recipe_spikes
+    from ..measure.analysis import GroupReport, recipe_spikes
     from ..training.evaluation import evaluate
     from ..training.runs import open_trained
 
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     def show_measured() -> None:
         names = trained.task.class_names
         show_result(measured.report, title, recipe_spikes(trained.recipe), measured.confusion, names)
-        show_interval(measured)
+        show_interval(measured.report, GroupReport.of(measured))
 
     return tell(arguments, measured.report, show_measured)
 
