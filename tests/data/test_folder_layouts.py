@@ -6,6 +6,7 @@ import json
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -99,6 +100,15 @@ def test_a_folder_in_the_data_folder_is_found_wherever_that_is_named(
     assert "There is no recipe 'mnist'" in fails(capsys, "check", "mnist", "--data-dir", "D")
     with pytest.raises(SrnnError, match="neither here nor under"):  # a command's folder is its own
         create_task("folder", path="steps")
+
+
+def test_a_recipe_needs_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SRNN_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))  # as in a container with a user of its own
+    (tmp_path / "mine.yaml").write_text("task: {name: digits}\n")
+    assert load_recipe(str(tmp_path / "mine.yaml")).task.name == "digits"
+    with pytest.raises(SrnnError, match="There is no recipe 'digit'"):
+        load_recipe("digit")
 
 
 def test_names_that_look_alike_are_the_same_name(tmp_path: Path) -> None:

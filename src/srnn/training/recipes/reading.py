@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -67,7 +68,9 @@ def _is_below_data_dir(name: str) -> bool:
     from ...data.datasets.base import resolve_data_dir
     from ...data.datasets.catalogue import CATALOGUE
 
-    return all(name != known.folder for known in CATALOGUE.values()) and (resolve_data_dir() / name).is_dir()
+    with suppress(SrnnError):  # there is no data folder
+        return all(name != known.folder for known in CATALOGUE.values()) and (resolve_data_dir() / name).is_dir()
+    return False
 
 
 def _own_recipe(path: str) -> dict[str, Any]:
