@@ -26,8 +26,8 @@ SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences for which the time to decision is shown."""
 MOST_GROUPS = 12
 """Most groups that have a row."""
-LONGEST_NAME = 60
-"""Characters of a group's name; of a longer one part of its middle is left out."""
+LONGEST_NAME = 34
+"""Characters of a group's name, so that its row fits a narrow terminal; of a longer one part of its middle is left out."""
 WIDTH = 60
 """The most characters of a curve."""
 
