@@ -153,6 +153,7 @@ def train(
     The result on the validation split is in ``model.about["result"]``. Raises SrnnError, before anything is written, for a
     recipe, data or a folder that does not fit; also when training diverges for good.
     """
+    from .data.datasets.base import data_folder
     from .progress import reporter_for
     from .training.loop import train as train_run
     from .training.recipes import Recipe, load_recipe
@@ -166,17 +167,16 @@ def train(
         raise SrnnError(
             f"The task must be an object of a class derived from srnn.data.tasks.Task, not a {type(task).__name__}."
         )
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(str(recipe), overrides)
-    elif overrides:
+    if isinstance(recipe, Recipe) and overrides:
         raise SrnnError("Overrides are for recipes given by name or file; change a Recipe with dataclasses.replace.")
     place = None if data_dir is None else Path(data_dir)
     shown = reporter_for(json=False) if reporter is None and hasattr(sys, "ps1") else None
     try:
-        train_run(
-            recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=shown or reporter, logger=logger,
-            examples=examples,
-        )  # fmt: skip
+        with data_folder(place):
+            train_run(
+                recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), overrides), Path(out), seed=seed,
+                data_dir=place, resume=resume, task=task, reporter=shown or reporter, logger=logger, examples=examples,
+            )  # fmt: skip
     finally:
         if shown is not None:
             shown.stop()

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
 _LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
+
+
+def composed(text: str) -> str:
+    """The text with each accented letter as one character, where there is one; macOS may write two, which look alike."""
+    return unicodedata.normalize("NFC", text)
 
 
 def printable(text: str) -> str:

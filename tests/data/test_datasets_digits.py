@@ -5,7 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
+import srnn
 from srnn.data.datasets.digits import DigitsTask, split_indices
+from srnn.data.signals import WindowPath
 from srnn.errors import SrnnError
 
 SPLITS = ("train", "validation", "test")
@@ -58,3 +60,16 @@ def test_bad_options_are_refused() -> None:
         DigitsTask().load("trian")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="Did you mean 'contiguous'"):
         DigitsTask(splitting="contigous")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [1, 2, 16, 64])
+def test_an_image_is_had_back_from_its_windows(width: int) -> None:
+    """Whole: the last full window, which is repeated to the end, holds its last pixels."""
+    image, path = np.arange(64, dtype=np.float32)[:, None], WindowPath(width, white=4)
+    np.testing.assert_array_equal(path.original(path.whole(image)), image)
+
+
+def test_the_example_of_the_pretrained_network_is_one_of_the_images() -> None:
+    from sklearn.datasets import load_digits as load
+
+    assert (np.asarray(load().data) == 16 * np.load(srnn.example("digits")).ravel()).all(1).any()  # type: ignore[union-attr]

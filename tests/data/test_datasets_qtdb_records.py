@@ -290,12 +290,13 @@ def test_checksums_beside_the_records_are_compared(name: str, small: Path) -> No
 def test_records_that_are_listed_but_missing_are_told(small: Path) -> None:
     """Before training, because the split goes by a record's place among those there are."""
     folder = small / "qtdb" / "records"
-    assert RECORDS.origin(small).endswith(f"({small})")  # without checksums nothing is known
+    title = CATALOGUE["qtdb"].title
+    assert RECORDS.origin(small) == f"{title} ({folder})"  # without checksums nothing is known
     lines = [f"{'0' * 64}  {name}" for n in range(1, 8) for name in (f"sel{n}.hea", f"sel{n}.dat")]
     (folder / "SHA256SUMS").write_text("\n".join(["0  ANNOTATORS", *lines]), encoding="utf-8")
     told = "; 2 of 7 records are missing, which changes the split (srnn data verify qtdb)"
     assert RECORDS.origin(small).endswith(told)
-    assert not ECGTask().origin(small).endswith(told)  # the paper's files
+    assert ECGTask().origin(small) == f"{title}, as the paper's authors encoded them ({small})"
 
 
 # --- the real records -----------------------------------------------------------------------------------------------

@@ -284,6 +284,8 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_mini_is_split_by_speaker(mini: Path) -> None:
+    folder = mini / "speech_commands_mini"
+    assert create_task("gsc", source="mini").origin(mini).endswith(f" official test set, version 0.02 ({folder})")
     clips = [list_clips(split, mini, SpeechCommandsTask(source="mini")) for split in SPLITS]  # type: ignore[arg-type]
     assert sum(map(len, clips)) == 2754
     people = [{c.group for c in part} for part in clips]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+import srnn
+from srnn.cli.main import main
+from srnn.data.datasets.base import shown
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
+from srnn.training.recipes import load_recipe
+from support.commands import fails
 
 PEOPLE = ("ann", "bob", "cid", "dee", "eve")
 
@@ -67,3 +76,58 @@ def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
         SrnnError, match=r"one for each class; files outside the classes' folders, which are not read: 4\. A table"
     ):
         create_task("folder", path=str(tmp_path))
+
+
+def test_a_folder_in_the_data_folder_is_found_wherever_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("run", "walk"):
+        for k in range(8):
+            write_sensor(tmp_path / "D" / "steps" / kind / f"{k}.npy")
+    (tmp_path / "D" / "mnist").mkdir()
+    (tmp_path / "mine.yaml").write_text("task: {name: folder, options: {path: steps}}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "D"))
+    task = create_task("folder", path="steps").described()
+    assert load_recipe("steps").task.options == {"path": "steps"}
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
+    small = {"training.epochs": 1, "network.hidden": 2, "network.backend": "reference"}
+    capsys.readouterr()
+    assert main(["check", "mine.yaml", "--data-dir", "D", "--json", "--network.backend=reference"]) == 0
+    assert json.loads(capsys.readouterr().out)["origin"] == str(Path("D", "steps"))
+    assert srnn.train("steps", "out", small, data_dir="D").classes == ("run", "walk")
+    assert len(task.load("train", Path("D"))) > len(task.load("test", Path("D"))) > 0
+    assert "There is no recipe 'mnist'" in fails(capsys, "check", "mnist", "--data-dir", "D")
+    with pytest.raises(SrnnError, match="neither here nor under"):  # a command's folder is its own
+        create_task("folder", path="steps")
+
+
+def test_a_recipe_needs_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SRNN_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))  # as in a container with a user of its own
+    (tmp_path / "mine.yaml").write_text("task: {name: digits}\n")
+    assert load_recipe(str(tmp_path / "mine.yaml")).task.name == "digits"
+    with pytest.raises(SrnnError, match="There is no recipe 'digit'"):
+        load_recipe("digit")
+
+
+def test_names_that_look_alike_are_the_same_name(tmp_path: Path) -> None:
+    """A Mac writes é as e and an accent, other systems as one letter, and a copy may hold both."""
+    forms = {form: [unicodedata.normalize(form, name) for name in ("zoé", "éric", "bob")] for form in ("NFC", "NFD")}
+    assert forms["NFC"] != forms["NFD"]
+    for form, (zoe, eric, bob) in forms.items():
+        for k, who in enumerate((zoe, eric, bob) * 4):
+            write_sensor(tmp_path / form / (eric, bob)[k % 2] / f"{who}-{k}.npy")
+    ours, theirs = (create_task("folder", path=str(tmp_path / form), speaker="{speaker}-{index}") for form in forms)
+    assert ours.class_names == theirs.class_names == ("bob", "éric")
+    for split in ("train", "validation", "test"):
+        ours_of, theirs_of = sorted(ours.load(split).groups), sorted(theirs.load(split).groups)
+        assert ours_of == theirs_of and len({*ours_of}) == 1
+    plain = replace(ours, scale="none").described()
+    model = replace(plain, class_names=shown(("bob", forms["NFD"][1])), data=tmp_path / "NFC")  # as a Mac wrote it
+    assert len(model.load("train")) == 12
+    (tmp_path / "NFC" / forms["NFD"][1]).mkdir()
+    write_sensor(tmp_path / "NFC" / forms["NFD"][1] / "bob-12.npy")
+    assert create_task("folder", path=str(tmp_path / "NFC")).class_names == ("bob", "éric")
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 5, 3)), y=[forms["NFC"][1], forms["NFD"][1]])
+    assert create_task("folder", path=str(tmp_path / "a.npz")).class_names == ("éric",)

@@ -191,13 +191,15 @@ def test_images_of_another_white_are_named(white: float, brightest: float, doubt
         assert main(["predict", str(model), str(tmp_path / "x.npy"), "--csv"]) == 0
 
 
-def test_an_image_of_rows_and_columns_is_told_to_be_flat() -> None:
+def test_an_image_of_rows_and_columns_is_told_to_be_flat(tmp_path: Path) -> None:
     """Also where its columns are as many as the network's inputs, which makes them steps; real steps are taken."""
     model, image = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3)), np.eye(28)
-    with pytest.raises(
-        SrnnError, match=r"28 channels; .* Give the pixels of an image one after the other, as x\.reshape"
-    ):
-        model.predict(image)
+    np.save(tmp_path / "x.npy", image)
+    for given in (image, tmp_path / "x.npy"):
+        with pytest.raises(
+            SrnnError, match=r"28 channels; .* Give the pixels of an image one after the other, as x\.reshape"
+        ):
+            model.predict(given)
     with pytest.warns(RuntimeWarning, match=r"not windows of pixels.* as x\.reshape\(-1\)"):
         model.predict(image[:3, :3])
     flat = image.reshape(-1)

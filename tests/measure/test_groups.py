@@ -184,7 +184,7 @@ def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: i
 def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
     task, recipe = TinyTask(), tiny_recipe()
     found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
-    names = tuple(f"g{number:02}" for number in range(15))  # the last one has no labels
+    names = (*(f"g{number:02}" for number in range(13)), "g13" + 197 * "x", "g14")  # the last one has no labels
     many = GroupReport(names, np.full(15, 3), np.stack([np.arange(14, -1, -1) - 1, np.full(15, 20)], 1).clip(0))
     many.counts[14] = 0
     counts = np.zeros((45, 2), np.int64)
@@ -195,7 +195,9 @@ def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert printed.index("g13") < printed.index("g12") < printed.index("g02")
     assert "g01" not in printed and "2 more, up to 65.00%" in printed
-    show_interval(replace(evaluation, groups=np.repeat("one", 45)))
+    (line,) = (line for line in printed.splitlines() if "xxx" in line)
+    assert "g13" in line and 20 < line.count("x") <= 34
+    show_interval(evaluation.report, GroupReport.of(replace(evaluation, groups=np.repeat("one", 45))))
     assert capsys.readouterr().out == "accuracy: no confidence interval, as a single one of the groups has labels\n"
     low, high = many.interval or (0, 0)
     assert f"accuracy: {low:.2%} to {high:.2%} (95% confidence interval over 14 groups)" in printed

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 
 from srnn import SRNN, Spikes, SrnnError
 from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.kernels.reference import warn_rounded
 from srnn.nn.network import Layer
 
 
@@ -85,6 +86,13 @@ def test_under_autocast_a_layer_alone_computes_in_its_own_precision(norm) -> Non
     assert expected.any()
     with torch.autocast("cpu"):
         assert same(layer(x).output, expected)
+
+
+def test_gradients_that_autocast_would_round_are_told() -> None:
+    warn_rounded.cache_clear()
+    output, _ = make()(torch.rand(2, 5, 3))
+    with torch.autocast("cpu"), pytest.warns(RuntimeWarning, match="of the reference backend; call it after the block"):
+        output.sum().backward()
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

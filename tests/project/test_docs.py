@@ -88,7 +88,7 @@ def test_the_lightning_example_trains(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("command, known", [
     (r"srnn data (?:info|fetch|verify|prepare)", {*CATALOGUE}),
-    (r"srnn (?:train|check|recipes show)", {*shipped_recipes(), "gestures"}),
+    (r"srnn (?:train|check|recipes show)", {*shipped_recipes(), "gestures", "sounds"}),
     ("srnn models", {*pretrained_names()}),
 ])  # fmt: skip
 def test_what_commands_name_is_there(command: str, known: set[str]) -> None:
@@ -96,6 +96,17 @@ def test_what_commands_name_is_there(command: str, known: set[str]) -> None:
     for page in PAGES:
         named = re.findall(rf"\b{command} ([a-z][\w/.-]*)", page.read_text(encoding="utf-8"))
         assert {one for one in named if Path(one).suffix != ".yaml"} <= known, name(page)
+
+
+def test_no_command_has_a_comment_behind_it() -> None:
+    """zsh, the shell of macOS, gives its words to a command that is typed or pasted."""
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md"):
+        shell = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+        lines = [
+            *"".join(shell).splitlines(),
+            *re.findall(r"^    (?:pip|python|srnn) .*", page.read_text(encoding="utf-8"), re.M),
+        ]
+        assert not [line for line in lines if re.search(r"\S\s+#", line)], name(page)
 
 
 def test_every_local_link_leads_somewhere() -> None:

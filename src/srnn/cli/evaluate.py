@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _evaluate_together(arguments)
     (arguments.model,) = arguments.models
 
-    from ..measure.analysis import recipe_spikes
+    from ..measure.analysis import GroupReport, recipe_spikes
     from ..training.evaluation import evaluate
     from ..training.runs import open_trained
 
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     def show_measured() -> None:
         names = trained.task.class_names
         show_result(measured.report, title, recipe_spikes(trained.recipe), measured.confusion, names)
-        show_interval(measured)
+        show_interval(measured.report, GroupReport.of(measured))
 
     return tell(arguments, measured.report, show_measured)
 

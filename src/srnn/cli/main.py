@@ -184,7 +184,12 @@ def _run(words: Sequence[str], program: Sequence[str] = AGAIN) -> int:
         if arguments.command is None:
             build_parser().print_help()
             return 0
-        return arguments.run(arguments)
+        if getattr(arguments, "data_dir", None) is None:
+            return arguments.run(arguments)
+        from ..data.datasets.base import data_folder  # imported here because it needs numpy
+
+        with data_folder(arguments.data_dir):
+            return arguments.run(arguments)
     finally:  # also after --help, which raises SystemExit once it has printed
         sys.stdout.flush()
 

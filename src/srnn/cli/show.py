@@ -14,7 +14,7 @@ from ..text import json_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..training.evaluation import Evaluation
+    from ..measure.analysis import GroupReport
 
 RESULT_NAMES = {
     "task": "task",
@@ -130,12 +130,10 @@ def show_result(
         print(f"run folder: {result['run']}")
 
 
-def show_interval(evaluation: Evaluation) -> None:
+def show_interval(report: Mapping[str, Any], groups: GroupReport) -> None:
     """Print the confidence interval of an evaluation's accuracy, if there is one."""
-    from ..measure.analysis import GroupReport
-
-    if text := GroupReport.of(evaluation).text:
-        print(f"accuracy{', labelled steps' if 'accuracy_labelled' in evaluation.report else ''}: {text}")
+    if text := groups.text:
+        print(f"accuracy{', labelled steps' if 'accuracy_labelled' in report else ''}: {text}")
 
 
 def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..terminal import has_blocks
+from ..text import one_line
 from .show import percent, show_interval, show_table
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences for which the time to decision is shown."""
 MOST_GROUPS = 12
 """Most groups that have a row."""
+LONGEST_NAME = 34
+"""Characters of a group's name, so that its row fits a narrow terminal; of a longer one part of its middle is left out."""
 WIDTH = 60
 """The most characters of a curve."""
 
@@ -100,12 +103,15 @@ def _groups(analysis: Analysis) -> None:
     if report.names is not None:
         columns = zip(report.accuracy, report.names, report.sequences, report.counts[:, 1], strict=True)
         known = sorted(row for row in columns if row[0] is not None)
-        rows = [[name, f"{n:,}", f"{labelled:,}", percent(accuracy)] for accuracy, name, n, labelled in known]
+        rows = [
+            [one_line(name, LONGEST_NAME), f"{n:,}", f"{labelled:,}", percent(accuracy)]
+            for accuracy, name, n, labelled in known[:MOST_GROUPS]
+        ]
         title = "groups (records, speakers, subjects), the least accurate first"
-        show_table(title, ("group", "sequences", "labelled", "accuracy"), rows[:MOST_GROUPS])
+        show_table(title, ("group", "sequences", "labelled", "accuracy"), rows)
         if len(known) > MOST_GROUPS:
-            print(f"{len(known) - MOST_GROUPS} more, up to {percent(known[-1][0])}")
-    show_interval(analysis.evaluation)
+            print(f"{len(known) - MOST_GROUPS:,} more, up to {percent(known[-1][0])}")
+    show_interval(analysis.evaluation.report, report)
 
 
 def _calibration(found: Calibration) -> None:

@@ -24,7 +24,7 @@ from ..errors import SrnnError, check_choice, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
 from ..text import counted
-from .datasets.base import Split, SplitName, resolve_data_dir, shown
+from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
@@ -300,13 +300,17 @@ class DescribedTask(Task):
     def lag(self, form: PathForm = "signal") -> int:
         if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
             return 0
-        return create_task(self.name, **self.options).lag(form)
+        return self._original().lag(form)
+
+    def _original(self, data_dir: Path | None = None) -> Task:
+        with data_folder(data_dir):
+            return create_task(self.name, **self.options)
 
     def signal(self) -> SignalPath:
         return self.path
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
-        return create_task(self.name, **self.options).statistics(data_dir)
+        return self._original(data_dir).statistics(data_dir)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         if self.data is not None:
@@ -318,7 +322,7 @@ class DescribedTask(Task):
             path = self.whole_path()
             lag = self.lag(path.form)
             return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, lag)
-        original = create_task(self.name, **self.options)
+        original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(
                 f"The data of task '{self.name}' now have other classes or inputs than those this network was trained on."
@@ -339,7 +343,7 @@ class DescribedTask(Task):
         return dict(self.options)
 
     def origin(self, data_dir: Path | None = None) -> str:
-        return create_task(self.name, **self.options).origin(data_dir) if self.data is None else str(self.data)
+        return self._original(data_dir).origin(data_dir) if self.data is None else str(self.data)
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         return self if path is None else replace(self, path=path)

@@ -113,7 +113,8 @@ def predict(
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
     if isinstance(signal, (str, Path)):
-        name, x = str(signal), read_signal(Path(signal), path.channels, path.rate, channels, path.numbers)
+        wanted = None if path.shape_advice else path.channels  # ``encode`` checks the others, and gives that advice
+        name, x = str(signal), read_signal(Path(signal), wanted, path.rate, channels, path.numbers)
     else:
         name, x = "The signal", _array(signal, path)
     lag = task.lag(path.form)

@@ -15,7 +15,7 @@ from ...errors import SrnnError
 from ...files import CLASSES, check_memory, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
-from ...text import some
+from ...text import composed, some
 from ..encoders.speech import Statistics, scale
 from ..recordings import at_rate, read_rate, read_recording
 from .base import UNLABELLED, Split, SplitName, check_split, padded
@@ -228,7 +228,7 @@ def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:
     if values is None:
         return None
     with reading(source, "a data set's arrays"):
-        return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
+        return [composed(v.decode() if isinstance(v, bytes) else str(v)) for v in values.tolist()]
 
 
 def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:

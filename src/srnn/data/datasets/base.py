@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -12,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number, nearest
-from ...text import one_line
+from ...text import composed, one_line
 from ..encoders.speech import Statistics
 from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
 _PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may always take; or so many times their own
+_chosen: ContextVar[Path | None] = ContextVar("data folder", default=None)
 UNLABELLED = -1
 """The label of a step (or sequence) that has none."""
 
@@ -97,13 +100,27 @@ class Split:
         return self
 
 
+@contextmanager
+def data_folder(chosen: Path | None) -> Iterator[None]:
+    """Within the block the data are in this folder, as if SRNN_DATA named it; None: no change. For a task that looks for its data
+    when it is made, before ``load`` is given their folder."""
+    before = _chosen.set(_chosen.get() if chosen is None else chosen)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
+
+
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that holds the data sets: the argument, else the variable SRNN_DATA, else ~/.cache/srnn.
+    """The folder that holds the data sets: the argument, else that of ``data_folder``, else the variable SRNN_DATA, else
+    ~/.cache/srnn.
 
     The folder need not exist; a data set whose files are missing says so, and how to get them.
     """
     if data_dir is not None:
         return Path(data_dir)
+    if (chosen := _chosen.get()) is not None:
+        return chosen
     if named := os.environ.get("SRNN_DATA"):
         return Path(named)
     try:
@@ -152,7 +169,7 @@ def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArr
 
 def shown(names: Iterable[str]) -> tuple[str, ...]:
     """Names of classes as a model's file restores them: names of folders may hold anything."""
-    return tuple(one_line(name, 200) for name in names)
+    return tuple(one_line(composed(name), 200) for name in names)
 
 
 def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:

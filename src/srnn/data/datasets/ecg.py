@@ -11,7 +11,8 @@ from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath, PathForm
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_fraction
+from .base import Split, SplitName, check_fraction, resolve_data_dir
+from .catalogue import CATALOGUE, folder_of
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
 from .qtdb_records import PAPER_LABEL_LAG, load_records, missing_records
 
@@ -89,8 +90,11 @@ class ECGTask(Task):
         )  # fmt: skip
 
     def origin(self, data_dir: Path | None = None) -> str:
-        missing = missing_records(data_dir) if self.source == "records" else ""
-        return super().origin(data_dir) + (missing and f"; {missing} (srnn data verify qtdb)")
+        qtdb = CATALOGUE["qtdb"]  # which lists no uses: `srnn data prepare` has nothing to compute for it
+        if self.source == "paper_split":
+            return f"{qtdb.title}, as the paper's authors encoded them ({resolve_data_dir(data_dir)})"
+        missing = missing_records(data_dir)
+        return f"{qtdb.title} ({folder_of(qtdb, data_dir)})" + (missing and f"; {missing} (srnn data verify qtdb)")
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ...errors import SrnnError
 from ...files import CLASSES, LIMITS, read_text, reading
-from ...text import brief, some
+from ...text import brief, composed, some
 from ..recordings import SENSOR_SUFFIXES
 from .audio import AUDIO_SUFFIXES
 from .base import SplitName
@@ -35,7 +35,8 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a folder or table, or one clip of a file."""
+    """One file of a folder or table, or one clip of a file. Its names are ``composed``: on every disk they give the same classes
+    and splits."""
 
     path: Path
     name: str
@@ -46,6 +47,10 @@ class Item:
     split: str = ""
     start: int | None = None
     """For a piece of a sound file: its first sample; None: it is all of the file."""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "label", "group"):
+            object.__setattr__(self, name, composed(getattr(self, name)))
 
     @property
     def form(self) -> Form:
@@ -150,7 +155,7 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
     parts = item.path.with_suffix("").parts
     if source.is_dir():
         parts = parts[len(source.parts) + (2 if item.split else 1) :]
-    read = pattern.read("/".join(parts[-1 - told.count("/") :]))
+    read = pattern.read(composed("/".join(parts[-1 - told.count("/") :])))
     if read is None:
         raise SrnnError(f"The pattern {told!r} does not find the speaker in the name of {item.path}.")
     return read["speaker"]
@@ -198,7 +203,7 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     """What is in a folder but not among its items: a line for each kind, with counts. Nothing for a table."""
     if not source.is_dir():
         return []
-    used = {item.name.partition("/")[0] for item in items}
+    used = {item.path.relative_to(source).parts[0] for item in items}
     both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
     read = both if not items else SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
     loose, endings = 0, Counter[str]()

@@ -72,7 +72,7 @@ class FolderTask(AudioTask):
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
-        about, source = self.content, find_source(self.path)
+        about, source = self.content, self.source
         if about.form == "sound":
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
@@ -90,9 +90,14 @@ class FolderTask(AudioTask):
         return Shares.of({name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")})
 
     @cached_property
+    def source(self) -> Path:
+        """Where ``path`` was found when the task was made."""
+        return find_source(self.path)
+
+    @cached_property
     def content(self) -> Description:
-        """What was in the source when this was first asked for."""
-        return describe(find_source(self.path), self.speaker)
+        """What was in the source when the task was made."""
+        return describe(self.source, self.speaker)
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
@@ -122,14 +127,15 @@ class FolderTask(AudioTask):
         return ScaledPath(channels, self._array_rate) if self.scale == "training" else Steps(channels, self.step_ms)
 
     def origin(self, data_dir: Path | None = None) -> str:
-        return str(find_source(self.path))
+        return str(self.source)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used.
+        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used:
+        the source was found when the task was made.
 
         A RuntimeWarning says once which sounds are cut, padded, silent or not read at all.
         """
-        source, shares = find_source(self.path), self.shares
+        source, shares = self.source, self.shares
         if self.content.form == "arrays":
             load = load_scaled if self.scale == "training" else load_arrays
             return load(split, source, shares, self.content, self._array_rate)
@@ -155,6 +161,6 @@ def find_source(path: str) -> Path:
     if os.path.exists(root / path):
         return root / path
     raise SrnnError(
-        f"{path} was not found, neither here nor under {root} (SRNN_DATA): name a folder or file with 'path', or, "
+        f"{path} was not found, neither here nor under {root} (--data-dir or SRNN_DATA): name a folder or file with 'path', or, "
         "for a trained network, other recordings with --data."
     )

@@ -96,6 +96,12 @@ class SpeechCommandsTask(AudioTask):
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return KEYWORDS if self.classes == 12 else WORDS[self.version]
 
+    def origin(self, data_dir: Path | None = None) -> str:
+        if self.source != "mini":
+            return super().origin(data_dir)
+        folder = resolve_data_dir(data_dir) / _MINI
+        return f"Speech Commands mini: half of the speakers of the official test set, version 0.02 ({folder})"
+
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
 

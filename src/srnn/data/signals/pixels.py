@@ -64,7 +64,8 @@ class WindowPath(SignalPath):
         return f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in training?"
 
     def original(self, steps: Array) -> Array:
-        return steps[:, :1] * np.float32(self.white)
+        first = steps[: len(steps) - self.width, 0]
+        return np.concatenate([first, steps[-1]])[:, None] * np.float32(self.white)  # the last window is whole
 
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(..., pixels, 1) -> (..., pixels, width), float32; one image or many."""

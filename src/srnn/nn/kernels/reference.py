@@ -6,6 +6,8 @@ Every faster backend must equal this one, in values and in gradients.
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any
 
 import torch
@@ -17,7 +19,16 @@ from ...errors import SrnnError, nearest
 from ..delays import taps
 from ..neurons import Neuron
 from ..surrogates import Surrogate
-from .problem import LayerProblem, LayerResult, valid_steps
+from .problem import LayerProblem, LayerResult, is_autocast, valid_steps
+
+
+@functools.cache  # so it is said once
+def warn_rounded() -> None:
+    """Warn that gradients lose most of their bits: the caller's autocast holds for the products of the backward pass."""
+    warnings.warn(
+        "backward() runs within torch.autocast, which rounds the gradients of the reference backend; call it after the block.",
+        RuntimeWarning, stacklevel=7,
+    )  # fmt: skip
 
 
 class _Spike(torch.autograd.Function):
@@ -38,6 +49,8 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (v,) = ctx.saved_tensors
+        if is_autocast(v.device):
+            warn_rounded()
         return gradients[0] * ctx.surrogate(v), None
 
     @staticmethod

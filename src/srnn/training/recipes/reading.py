@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -57,8 +58,19 @@ def recipe_path(name: str) -> Path:
 
 def _is_data(name: str) -> bool:
     path = Path(name)
-    known = name in shipped_recipes() or (path / "recipe.yaml").is_file()
-    return not known and (path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES)
+    if name in shipped_recipes() or (path / "recipe.yaml").is_file():
+        return False
+    return path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name)
+
+
+def _is_below_data_dir(name: str) -> bool:
+    """Whether it is a folder of the data folder, but not a known data set's: for these, recipes are suggested."""
+    from ...data.datasets.base import resolve_data_dir
+    from ...data.datasets.catalogue import CATALOGUE
+
+    with suppress(SrnnError):  # there is no data folder
+        return all(name != known.folder for known in CATALOGUE.values()) and (resolve_data_dir() / name).is_dir()
+    return False
 
 
 def _own_recipe(path: str) -> dict[str, Any]:
