@@ -192,8 +192,12 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         self._expire_after(self.limits.start_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # What nobody will receive: a connection's objects refer to themselves, and so stay until the next collection of old ones,
+        # which is rare (server.py).
         self._rest.clear()
-        while not self.queue.empty():  # messages that nobody will receive
+        self.frames = []
+        self.conn.reader.discard()
+        while not self.queue.empty():
             self.queue.get_nowait()
         super().connection_lost(exc)
 
