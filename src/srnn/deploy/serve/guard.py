@@ -293,7 +293,7 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
-        """End a connection that answers no ping; an answer comes after all that its client has sent before, so that is read first."""
+        """End a connection that answers no ping, once all is read that its client has sent: the answer comes after it."""
         if self._moved or self._rest or self.read_paused:
             self._moved = False
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
