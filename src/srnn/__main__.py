@@ -45,6 +45,9 @@ def main() -> int:
         if heeded:
             signal.signal(signal.SIGINT, _interrupt)
             sys.unraisablehook = _again
+        # A supervisor that ignores the ends of its children passes that on; no child's exit code would be known.
+        if os.name == "posix" and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         from .cli.main import main as run
 
         try:

@@ -83,6 +83,17 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
 
 
+def test_children_are_waited_for_by_whom_a_supervisor_told_to_ignore_them() -> None:
+    """Otherwise all children seem to end well, and a server ends with an error: there is no process of batches to wait for."""
+    program = (
+        "import subprocess, sys, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
+        "recipes._list = lambda arguments: subprocess.run(['false']).returncode\n"
+        "sys.argv[1:] = ['recipes']; sys.exit(main())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
+
+
 def test_an_interrupt_that_nothing_can_catch_comes_again() -> None:
     """In a weak reference's callback Python only prints it: the command went on to its end, with exit code 0."""
     program = (

@@ -353,6 +353,14 @@ def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:
     assert slept[0] < slept[1] < slept[2] <= 3 and timing.blocks == 4
 
 
+def test_the_signals_time_does_not_drift(ecg: str) -> None:
+    """Samples are counted: a sum of their times, each rounded, is late by milliseconds after some weeks."""
+    decoder, timing = Decoder.of(ecg, scale=([0, 0], [1, 1])), Timing()
+    for _ in run_source(decoder.open(), Source("x", iter([np.zeros((1, 2))] * 50)), timing):
+        pass
+    assert timing.signal == 50 / 250 != sum([1 / 250] * 50)
+
+
 def test_times_are_counted_not_kept() -> None:
     """An endless stream takes no more memory, and percentiles are true to 1 %, never too good."""
     rng, timing = np.random.default_rng(0), Timing()

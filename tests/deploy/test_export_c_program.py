@@ -199,6 +199,23 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
 
 
 @needs_compiler
+def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None:
+    """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in for it here."""
+    path = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=1, smoothing=0, horizon=2.0)
+    net = SRNN(2, [4], 2, generator=torch.Generator().manual_seed(0))
+    from_network(net, ("a", "b"), loss="nll", signal=path).export(tmp_path, "c", name="net")
+    source = tmp_path / "net_main.c"
+    narrow, count = re.subn(r"(?<!unsigned )\blong (?!long)(?=[a-z]+\W)", "signed char ", source.read_text())
+    assert count == 5
+    source.write_text(narrow)
+    subprocess.run([COMPILERS[0], "-std=c99", "-o", "net", "net_main.c", "net.c", "-lm"], cwd=tmp_path, check=True)
+    for options, row in (("", "1,0\n"), ("--encode", "5\n")):
+        command = [tmp_path / "net", "--every", *options.split()]
+        done = subprocess.run(command, input=row * 300, capture_output=True, text=True, check=True)
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [str(step) for step in range(300)]
+
+
+@needs_compiler
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None:
     """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that was no part of the macro."""

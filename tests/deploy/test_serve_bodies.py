@@ -22,11 +22,12 @@ pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from fastapi import HTTPException, Request
+from fastapi.responses import StreamingResponse
 
 from srnn.deploy.serve import aside as aside_module
 from srnn.deploy.serve.app import Recording
 from srnn.deploy.serve.batch import read_body
-from srnn.deploy.serve.bodies import Bodies
+from srnn.deploy.serve.bodies import PIECE, Bodies, in_pieces
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
@@ -248,6 +249,23 @@ def test_large_answers_are_whole(models: dict[str, Decoder]) -> None:
     samples = np.random.default_rng(0).random((50_000, 2)).astype(np.float32)
     with serving(models, recordings=[Recording("x", samples, ("ecg",))]) as running:
         assert running.ask("/v1/recordings/0") == (200, samples.tobytes())
+
+
+def test_between_two_pieces_of_an_answer_the_server_learns_that_its_client_has_gone() -> None:
+    """All pieces at once were a line each in the log (asyncio's: "socket.send() raised exception")."""
+
+    async def sent() -> list[str]:
+        said = list[str]()
+        answer = in_pieces(bytes(2 * PIECE + 1), 200, "application/json", {})
+        assert isinstance(answer, StreamingResponse)
+        async for piece in answer.body_iterator:
+            said.append(f"{len(piece)} bytes")
+            asyncio.get_running_loop().call_soon(said.append, "a turn of the loop")
+        return said
+
+    assert asyncio.run(sent()) == [
+        "65536 bytes", "a turn of the loop", "65536 bytes", "a turn of the loop", "1 bytes", "a turn of the loop",
+    ]  # fmt: skip
 
 
 def test_streams_go_on_while_a_body_is_computed(models: dict[str, Decoder], obeyed: Callable[[], list[int]]) -> None:

@@ -290,6 +290,28 @@ def test_what_a_client_left_behind_is_not_computed_to_its_end(
         assert time.monotonic() - began < 2  # of half a minute
 
 
+@pytest.mark.parametrize("cut", ["in a frame", "between two frames"])
+def test_of_a_message_that_breaks_off_nothing_is_kept(cut: str, models: dict[str, Decoder]) -> None:
+    """A connection's objects refer to themselves: what they hold would stay until old objects are collected."""
+
+    def kept(connection: Any) -> int:
+        return len(connection.conn.reader.buffer) + sum(map(len, connection.frames)) + len(connection._rest)
+
+    sent = frame(2, bytes(200_000))
+    sent = sent[:-1] if cut == "in a frame" else bytes([2, *sent[1:]])  # not the last frame
+    with serving(models) as running:
+        with socket.create_connection(("127.0.0.1", running.port), 10) as raw:
+            raw.sendall(UPGRADE + frame(1, b'{"type": "start"}'))
+            raw.recv(1000)
+            raw.sendall(sent)
+            (connection,) = running.server.server_state.connections
+            while kept(connection) < 199_000:
+                time.sleep(0.01)
+        while running.server.server_state.connections:
+            time.sleep(0.01)
+        assert kept(connection) == 0
+
+
 def test_signals_that_come_again_leave_nothing_in_the_log(
     models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

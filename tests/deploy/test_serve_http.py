@@ -281,6 +281,26 @@ def test_frames_that_come_at_once_are_taken_in_slices_too(monkeypatch: pytest.Mo
     assert said == [b"x" * SLICE, b"y" * SLICE, "pause", b"y" * SLICE, "pause", b"z", "resume"]
 
 
+def test_an_answer_to_a_ping_may_wait_behind_what_its_client_has_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, client = list[bool](), cast(Any, object.__new__(GuardedWebSocket))
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "send_keepalive_ping", lambda _: None)
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "keepalive_timeout", lambda _: ended.append(True))
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", lambda *_: None)
+    client._rest, client.loop, client.ping_timeout, client.read_paused = bytearray(), Clock(), 20.0, False
+    client.conn = SimpleNamespace(handshake_exc=None)
+    client.send_keepalive_ping()
+    client.read_paused = True  # a message takes long
+    client.keepalive_timeout()
+    client.read_paused, client._rest = False, bytearray(b"frames")
+    client.loop.waiting.pop().call()
+    client._rest = bytearray()
+    client.data_received(b"frame")
+    client.loop.waiting.pop().call()
+    assert ended == [] and [handle.seconds for handle in client.loop.waiting] == [20.0]
+    client.loop.waiting.pop().call()  # nothing has come for as long as that
+    assert ended == [True] and client.loop.waiting == []
+
+
 def test_a_head_and_a_body_have_their_time_and_an_answer_all_that_it_takes() -> None:
     ranks, client = list[int](), cast(Any, object.__new__(GuardedHTTP))
     client.limits, client.loop = Limits(start_seconds=10, send_seconds=5), Clock()

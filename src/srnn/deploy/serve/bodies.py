@@ -114,5 +114,7 @@ def in_pieces(content: bytes | memoryview, status: int, kind: str, headers: Mapp
     async def pieces() -> AsyncIterator[bytes]:
         for first in range(0, len(content), PIECE):
             yield bytes(content[first : first + PIECE])
+            # Only in a turn of the loop is a client that has gone noticed; asyncio logs what is written to it before.
+            await asyncio.sleep(0)
 
     return StreamingResponse(pieces(), status, {**headers, "Content-Length": str(len(content))}, kind)

@@ -184,6 +184,7 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
     """WebSockets that are aborted when they are not read, or when more than ``output_bytes`` are buffered for a client."""
 
     _found = False  # frames, in the last slice
+    _moved = False  # something was read, or handled, since the last ping or the last look for its answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -191,8 +192,12 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         self._expire_after(self.limits.start_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # What nobody will receive: a connection's objects refer to themselves, and so stay until the next collection of old ones,
+        # which is rare (server.py).
         self._rest.clear()
-        while not self.queue.empty():  # messages that nobody will receive
+        self.frames = []
+        self.conn.reader.discard()
+        while not self.queue.empty():
             self.queue.get_nowait()
         super().connection_lost(exc)
 
@@ -220,11 +225,13 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         if self._rest or not self.queue.empty():
             await asyncio.sleep(0)  # nothing else makes it wait: give others their turn
         message = await super().receive()
+        self._moved = True
         if self._rest and not self.read_paused and self._turn is None:
             self._turn = self.loop.call_soon(self._feed)
         return message
 
     def data_received(self, data: bytes) -> None:
+        self._moved = True
         if self._rest or len(data) > SLICE:
             self._rest += data
             if not self.read_paused and self._turn is None:
@@ -280,6 +287,18 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
             with contextlib.suppress(InvalidState):  # the client's close has been answered already
                 self.conn.send_close(code)
             self.handle_parser_exception()
+
+    def send_keepalive_ping(self) -> None:
+        self._moved = False
+        super().send_keepalive_ping()
+
+    def keepalive_timeout(self) -> None:
+        """End a connection that answers no ping, once all is read that its client has sent: the answer comes after it."""
+        if self._moved or self._rest or self.read_paused:
+            self._moved = False
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
 
     def handle_ping(self) -> None:
         super().handle_ping()

@@ -114,10 +114,11 @@ def run_source(
         finish: the signal ends with the source; False: it continues later, and nothing is flushed.
     """
     decoder, rate = session.decoder, session.decoder.signal.rate
-    before, started = session.samples / rate if rate else None, time.perf_counter()
+    before, started, samples = session.samples / rate if rate else None, time.perf_counter(), 0
     for block in source.blocks:
         if rate is not None:
-            timing.signal += len(block) / rate
+            samples += len(block)
+            timing.signal = samples / rate  # a sum of seconds would drift by milliseconds in some weeks
             if real_time:
                 sleep(max(0.0, started + timing.signal - time.perf_counter()))
         yield _timed(decoder, timing, before, lambda block=block: session.push(block))

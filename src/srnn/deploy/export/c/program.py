@@ -123,12 +123,16 @@ static void begin(void)
 static void run_steps(long steps)
 {{
     {name}_input input[{upper}_INPUTS];
-    long t;
+    long left = 0; /* of the sequence; -1: it never ends */
 
-    for (t = 0; input_read(input); t++) {{
-        if (t == 0 || (steps > 0 && t % steps == 0))
+    while (input_read(input)) {{
+        if (left == 0) {{
             begin();
+            left = steps > 0 ? steps : -1;
+        }}
         step(input);
+        if (left > 0)
+            left--;
     }}
 }}
 
@@ -294,19 +298,24 @@ static void run_signal(long steps{parameters})
 {{
     static {name}_encoder encoder;
     {ctype} signal[{upper}_CHANNELS];
-    long t;
+    long left = 0; /* of the sequence; -1: it never ends */
+    int begun = 0;
 
-    for (t = 0; signal_read(signal); t++) {{
-        if (t == 0 || (steps > 0 && t % steps == 0)) {{
-            if (t > 0)
+    while (signal_read(signal)) {{
+        if (left == 0) {{
+            if (begun)
                 end(&encoder);
+            begun = 1;
             begin();
             {name}_encoder_init(&encoder{arguments});
+            left = steps > 0 ? steps : -1;
         }}
         {name}_encoder_push(&encoder, signal);
         ready(&encoder);
+        if (left > 0)
+            left--;
     }}
-    if (t > 0)
+    if (begun)
         end(&encoder);
 }}
 
