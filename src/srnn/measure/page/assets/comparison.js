@@ -28,7 +28,7 @@ function measuresSection() {
 
 function curvesSection() {
   const training = (key, title, axis) => {
-    const series = RUNS.map((run, i) => ({ name: run.name, x: run.epochs.map(e => e.epoch), y: run.epochs.map(e => e.validation ? e.validation[key] ?? null : null), colour: colour(i), dash: dashed(i), thin: true })).filter(one => one.x.length);
+    const series = RUNS.map((run, i) => ({ name: run.name, x: run.epochs.map(e => e.epoch), y: run.epochs.map(e => e.validation ? e.validation[key] ?? null : null), colour: colour(i), dash: dashed(i), thin: true })).filter(one => one.y.some(v => v != null));
     return series.length ? plot({ title, x: { label: "epoch", whole: true }, y: { label: key, ...axis }, series, height: 260, legend: true }) : null;
   };
   const sameLoss = !DATA.recipes.some(row => row.key.startsWith("loss."));  // other losses are no rivals
@@ -37,7 +37,8 @@ function curvesSection() {
   const overTime = (title, subtitle, series) => plot({ title, subtitle, x: { label: TASK.step_ms ? `steps of ${short(TASK.step_ms)} ms` : "steps" }, y: { label: "accuracy", min: 0, max: 1, text: share }, series, height: 260, legend: true });
   const exits = RUNS.map((run, i) => { const points = run.exit && [...run.exit].sort((a, b) => a.mean_steps - b.mean_steps); return points && { name: run.name, x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: colour(i), dash: dashed(i) }; }).filter(Boolean);
   section("curves", "Curves", null, el("div", { class: "columns" }, [
-    training("accuracy", "Validation accuracy over training", { text: share }), sameLoss && training("loss", "Validation loss over training", {}),
+    training("accuracy", "Validation accuracy over training", { text: share }),
+    training("balanced_accuracy", "Balanced accuracy on validation over training", { label: "mean recall", text: share }), sameLoss && training("loss", "Validation loss over training", {}),
     labelled.length && overTime("Accuracy over time, labelled steps", "of all labelled steps so far, from the first at which labels differ", labelled),
     anytime.length && overTime(labelled.length ? "Accuracy over time, all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: the curve's beginning may be meaningless` : TASK.per_step ? "of all steps so far" : "if the signal ended there", anytime),
     exits.length && plot({ title: "Early exit: accuracy against time", x: { label: "mean steps read" }, y: { label: "accuracy", max: 1, text: share }, series: exits, height: 260, legend: true }),

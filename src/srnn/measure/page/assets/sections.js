@@ -199,6 +199,7 @@ function trainingSection() {
   const rates = split => epochs.map(e => e[split] && e[split].firing_rate ? e[split].firing_rate.mean : null);
   const parts = [
     plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
+    both("balanced_accuracy").length && plot({ title: "Balanced accuracy", x: { label: "epoch", whole: true }, y: { label: "mean recall", text: share }, series: both("balanced_accuracy"), marks }),
     plot({ title: "Loss", x: { label: "epoch", whole: true }, y: { label: "loss" }, series: both("loss"), marks, marksAbove: true }),
     rates("validation").some(v => v != null) && plot({ title: SPIKING ? "Firing rate" : "Activity", x: { label: "epoch", whole: true }, y: { label: SPIKING ? "spikes per neuron and step" : "fraction of outputs not 0", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
     epochs.some(e => e.lr != null) && plot({ title: "Learning rate", x: { label: "epoch", whole: true }, y: { label: "learning rate", min: 0 }, series: [{ name: "learning rate", x, y: epochs.map(e => e.lr ?? null), colour: "var(--c3)" }] }),
