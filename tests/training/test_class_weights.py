@@ -145,3 +145,8 @@ def test_an_epoch_is_chosen_by_balanced_accuracy(tmp_path: Path) -> None:
 def test_other_weights_are_refused(value: str) -> None:
     with pytest.raises(SrnnError, match=r"training\.class_weights"):
         tiny_recipe(f"--training.class_weights={value}")
+
+
+def test_what_weights_look_like_is_said_in_words() -> None:
+    with pytest.raises(SrnnError, match=r"expected one of 'none', 'balanced', \{name: number\}, not b:5"):
+        tiny_recipe("--training.class_weights=b:5")
