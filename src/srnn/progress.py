@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .terminal import has_blocks, open_console
-from .text import counted, one_line
+from .text import counted, one_line, some
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,13 +76,19 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
     if fraction >= _MOST and not d["weighs_classes"]:
-        unequal += " (to let rare classes count as much: --training.class_weights balanced)"
+        advice = "--training.class_weights balanced --training.early_stopping.metric balanced_accuracy"
+        unequal += f" (to let rare classes count as much: {advice})"
+    absent = "".join(
+        f"; not in {split}: {some([one_line(name, 24) for name in names])}"
+        for split, names in d["absent"].items()
+        if names
+    )
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
         f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
         "classes": f"{len(d['classes']):,}: {', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
-        f"{unequal if fraction >= max(_UNEQUAL / len(d['classes']), 0.3) else ''}",
+        f"{unequal if fraction >= max(_UNEQUAL / len(d['classes']), 0.3) else ''}{absent}",
         "network": f"{d['network']}; {d['parameters']:,} parameters",
         "training": f"{counted(d['epochs'], 'epoch')} of {counted(d['batches_per_epoch'], 'batch', 'batches')} "
         f"of {d['batch_size']:,}",

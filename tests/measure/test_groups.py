@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +16,13 @@ from srnn.cli.main import main
 from srnn.cli.show import show_interval
 from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
-from srnn.data.tasks import register
+from srnn.data.datasets.folder import FolderTask
+from srnn.data.datasets.spoken_digits import SpokenDigitSpikesTask
+from srnn.data.tasks import FOLDS, register
 from srnn.measure.analysis import GroupReport, analyse
+from srnn.training.evaluation import evaluate
 from srnn.training.loop import train
+from srnn.training.runs import open_trained
 from srnn.training.trained import Trained
 from support.runs import ECG, few_sequences, make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -229,11 +233,11 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     """Every subject once: the pooled decisions are those of the folds, and the interval is over all subjects."""
     rng = np.random.default_rng(0)
     own, groups = tmp_path / "own.npz", np.repeat(list("abcdef"), 5)
-    np.savez(own, x=rng.normal(size=(30, 6, 2)), y=np.arange(30) % 2, groups=groups)
+    np.savez(own, x=rng.normal(size=(30, 6, 2)), y=np.arange(30) % 2 * (groups < "d"), groups=groups)  # d, e, f: no 1
     folds = []
     for part in (1, 2, 3):
         task = f"--task={{name: folder, options: {{path: {own}, fold: {part}/3}}}}"
-        train(tiny_recipe(task, "--training.epochs=1"), tmp_path / f"fold-{part}")
+        train(tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced"), tmp_path / f"fold-{part}")
         folds.append(str(tmp_path / f"fold-{part}"))
     alone = []
     for fold in folds:
@@ -247,12 +251,37 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     assert found["together"]["by_group"]["names"] == list("abcdef")
     assert found["together"]["by_group"]["counted"] == [5] * 6
     assert found["accuracy"]["mean"] == pytest.approx(np.mean([report["accuracy"] for report in alone]))
+    confusion = np.sum([evaluate(open_trained(fold), "test").confusion for fold in folds], axis=0)
+    balanced = (confusion.diagonal() / confusion.sum(1)).mean()  # the mean of the folds' own is another number
+    assert found["together"]["balanced_accuracy"] == pytest.approx(balanced) != found["balanced_accuracy"]["mean"]
     assert main(["evaluate", *folds, "--split", "test"]) == 0
     printed = capsys.readouterr().out
     assert "standard deviation" in printed and printed.splitlines()[-1].endswith("over 6 groups)")
-    for words, error in ((["--full"], "measure one model"), ([str(_of_three_classes(tmp_path))], "measure them apart")):
+    assert printed.splitlines()[-2] == f"all decisions: balanced accuracy {balanced:.2%}"
+    assert f"{confusion[0, 0] / confusion[0].sum():.1%}" in printed[printed.index("by class") :]
+    others = str(_of_three_classes(tmp_path))
+    wrong = (["--full"], "measure one model"), ([others], "measure them apart"), ([folds[0]], "named twice")
+    for words, error in wrong:
         assert main(["evaluate", *folds, *words]) == 2
         assert error in capsys.readouterr().err
+
+
+def test_networks_of_other_folds_can_be_measured_on_the_same_recordings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What two of them say of one sequence is not independent, whatever each was trained on. Data of other options are others."""
+    own, runs = tmp_path / "own.npz", []
+    np.savez(own, x=np.random.default_rng(0).normal(size=(24, 6, 2)), y=np.arange(24) % 2)
+    for name, options in (("a", "fold: 1/3"), ("b", "fold: 2/3"), ("c", "fold: 2/3, scale: none")):
+        task = f"--task={{name: folder, options: {{path: {own}, {options}}}}}"
+        train(tiny_recipe(task, "--training.epochs=1"), tmp_path / name)
+        runs.append(str(tmp_path / name))
+    assert main(["evaluate", *runs[:2], "--split", "test"]) == 0
+    assert capsys.readouterr().out.endswith("over 16 sequences)\n")
+    assert main(["evaluate", *runs, "--data", str(own)]) == 0
+    assert capsys.readouterr().out.endswith("over 24 sequences)\n")
+    assert main(["evaluate", *runs, "--split", "test"]) == 2
+    assert f"{runs[2]} has another task, other options of it" in capsys.readouterr().err
 
 
 def _of_three_classes(folder: Path) -> Path:
@@ -260,3 +289,8 @@ def _of_three_classes(folder: Path) -> Path:
     task = f"--task={{name: folder, options: {{path: {folder / 'three.npz'}}}}}"
     train(tiny_recipe(task, "--training.epochs=1"), folder / "three")
     return folder / "three"
+
+
+def test_what_folds_differ_in_are_options_of_tasks() -> None:
+    known = {option.name for task in (FolderTask, SpokenDigitSpikesTask) for option in fields(task)}
+    assert set(FOLDS) <= known

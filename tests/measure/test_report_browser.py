@@ -30,6 +30,7 @@ OTHER = (
     "--network.neuron.beta=0.1",
     "--network.readout.neuron.time_constants=log",
     "--training.lr_scale={layers.*.tau_*: 2}",
+    "--training.class_weights=balanced",
 )
 
 SCALES = np.float32(10.0) ** np.arange(-3, 5)
@@ -47,7 +48,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
             "ecg": report_content(ecg, samples=3),
             "digits": report_content(make_run(folder / "digits", *DIGITS), samples=4),
             "relu": report_content(
-                make_run(folder / "relu", *DIGITS, "--network.neuron={name: relu, tau_mem: 3}"), samples=1
+                make_run(
+                    folder / "relu",
+                    *DIGITS,
+                    "--network.neuron={name: relu, tau_mem: 3}",
+                    "--training.class_weights=balanced",
+                ),
+                samples=1,
             ),
             # Another seed, so that the environments differ whether or not both runs start within one second.
             "both": comparison_content([ecg, make_run(folder / "other-with-a-longer-name", *ECG, *OTHER, seed=4)]),
@@ -233,6 +240,14 @@ def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
     assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
     tracks = browser.value("[...document.querySelectorAll('.track h3')].map(e => e.textContent)")
     assert "True classof 19 steps (76 ms) before" in tracks
+
+
+def test_balanced_accuracy_is_drawn_where_a_training_reports_it(browser: Browser, pages: dict) -> None:
+    for name, place, shown in (("relu", "#training", 1), ("digits", "#training", 0), ("both", "#curves", 1)):
+        opened(browser, pages[name][0])
+        titles = browser.value(f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)")
+        drawn = [title for title in titles if title.startswith("Balanced accuracy")]
+        assert len(drawn) == shown and browser.errors == [], name
 
 
 def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:

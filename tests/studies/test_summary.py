@@ -80,6 +80,12 @@ def test_analog_neurons_have_no_firing_rate(tmp_path: Path) -> None:
         assert f"| {heading} |" in (tmp_path / "out" / "summary.md").read_text()
 
 
+def test_every_accuracy_has_a_column(tmp_path: Path) -> None:
+    train(tiny_recipe("--training.epochs=1", "--training.class_weights=balanced"), tmp_path / "run", task=TinyTask())
+    summarise([tmp_path / "run"], tmp_path / "out", "tiny", "srnn train tiny")
+    assert "| seed | accuracy | balanced accuracy | hidden" in (tmp_path / "out" / "summary.md").read_text()
+
+
 def test_where_a_run_was_trained() -> None:
     environment = {"cpu": "a CPU", "cores": 2, "versions": {"torch": "2.9", "srnn": "0.1.0"}, "git_commit": "abc-dirty"}
     assert machine(environment) == "a CPU, 2 cores, torch 2.9, commit abc-dirty."

@@ -42,7 +42,7 @@ def made(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Swee
                 "settings": settings,
                 "variant": variant,
                 "spiking": name != "relu",
-                "accuracy": values,
+                sweep.optimise: values,
                 "firing_rate": values,
             }
         )
@@ -79,3 +79,10 @@ def test_axes_say_what_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     plots.draw(sweep, points[:1])
     assert figures[1].axes[1].get_xlabel() == "spikes per neuron and step"
     assert figures[0].get_figwidth() == style.WIDTH
+
+
+def test_balanced_accuracy_is_drawn_in_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SIDE_LOBES + "optimise: balanced_accuracy\nset: {training.class_weights: balanced}"
+    sweep, points, figures = made(tmp_path, text, monkeypatch)
+    both = dict(zip(plots.draw(sweep, points), figures, strict=True))["h-s.svg"]
+    assert both.axes[0].texts[0].get_text() == "1.0, whatever s"

@@ -61,7 +61,15 @@ def make_run(
         report = {"loss": 2.0 / epoch, "accuracy": 0.3 * epoch, "firing_rate": {"layers": [0.1], "mean": 0.1}}
         norms = {"gradient_norm": 10.0**epoch, "largest_gradient_norm": 1e9}
         health = {"layers.0": {**norms, "silent": 0.3 / epoch, "saturated": 0.1}, "readout": norms}
-        record = {"epoch": epoch, "train": report, "validation": report, "lr": 0.01, "seconds": epoch, "health": health}
+        validation = {**report, "balanced_accuracy": 0.2 * epoch} if given.training.balances else report
+        record = {
+            "epoch": epoch,
+            "train": report,
+            "validation": validation,
+            "lr": 0.01,
+            "seconds": epoch,
+            "health": health,
+        }
         run.log({**record, "best": epoch < 3})
     run.log(RESTORED)
     if epochs:

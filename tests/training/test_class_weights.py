@@ -68,6 +68,16 @@ def test_steps_count_as_the_loss_counts_them(unlabelled: str) -> None:
     assert _weights("balanced", task, config) == pytest.approx(counts.sum() / (3 * counts))
 
 
+def test_a_sequence_counts_as_often_as_the_loss_has_steps_of_it() -> None:
+    """Alarms may be shorter than what is normal."""
+    task = TinyTask(padded=True)
+    data = task.load("train")
+    assert data.lengths is not None
+    steps = np.bincount(data.y, weights=data.lengths - 2, minlength=3)
+    assert steps.std() > 0
+    assert _weights("balanced", task, LossConfig("ce_steps", start=2)) == pytest.approx(steps.sum() / (3 * steps))
+
+
 @pytest.mark.parametrize("name", ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps", "nll"])
 def test_a_decision_counts_by_the_weight_of_its_true_class(name: str) -> None:
     """As if each sequence were given to the loss alone; also where labels are smoothed or missing, and in the gradient."""
@@ -93,6 +103,13 @@ def test_a_decision_counts_by_the_weight_of_its_true_class(name: str) -> None:
     )
     assert torch.allclose(gradient, wanted) and float(gradient.abs().sum()) > 0
     assert plain.class_weights is None  # the other is a loss of its own
+
+
+def test_a_class_that_a_split_lacks_is_named() -> None:
+    """It does not count in balanced accuracy, which then says nothing of it."""
+    assert prepare(tiny_recipe(), task=RareTask()).description()["absent"] == {"training": ["c"], "validation": ["c"]}
+    absent = prepare(tiny_recipe("--loss.name=nll"), task=TinyStepTask()).description()["absent"]
+    assert absent == {"training": [], "validation": []}
 
 
 def _trained(folder: Path, *settings: str) -> tuple[dict, list[dict], dict[str, torch.Tensor]]:
@@ -128,3 +145,8 @@ def test_an_epoch_is_chosen_by_balanced_accuracy(tmp_path: Path) -> None:
 def test_other_weights_are_refused(value: str) -> None:
     with pytest.raises(SrnnError, match=r"training\.class_weights"):
         tiny_recipe(f"--training.class_weights={value}")
+
+
+def test_what_weights_look_like_is_said_in_words() -> None:
+    with pytest.raises(SrnnError, match=r"expected one of 'none', 'balanced', \{name: number\}, not b:5"):
+        tiny_recipe("--training.class_weights=b:5")

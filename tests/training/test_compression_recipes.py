@@ -22,6 +22,7 @@ from srnn.training.compression import sparsity
 from srnn.training.compression.in_training import Compression
 from srnn.training.compression.masks import present_masks
 from srnn.training.compression.quantisation import as_int8
+from srnn.training.evaluation import evaluate
 from srnn.training.loop import TrainingState, train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.training.recipes.schema import PruneConfig
@@ -159,6 +160,21 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert recipe.note.endswith("Fine-tuned with int8 weights.")
     assert "srnn quantise" in (small / "compression.md").read_text() and (small / "compression.svg").is_file()
     assert sparsity(trained(small)) >= sparsity(trained(out / "weights-0.75"))
+
+
+def test_balanced_accuracy_is_compared_where_trainings_report_it(
+    tmp_path: Path, tiny_named: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rare class may be what pruning loses, while accuracy rises."""
+    train(tiny_recipe("--training.epochs=1", "--training.class_weights=balanced"), tmp_path / "run")
+    capsys.readouterr()
+    words = ["--sparsity", "0.5", "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert main(["prune", str(tmp_path / "run"), *words]) == 0
+    shown, text = capsys.readouterr().out, (tmp_path / "out" / "curve.md").read_text()
+    measured = evaluate(Run.open(tmp_path / "run").trained()).report["balanced_accuracy"]
+    assert "balanced" in shown and f"float32│  {measured:.2%}│" in shown
+    assert "Balanced accuracy, measured on" in text and f" {100 * measured:.2f} % |" in text
+    assert "validation balanced accuracy, %" in (tmp_path / "out" / "curve.svg").read_text()
 
 
 # ---- refused ----------------------------------------------------------------------------------------------------------------

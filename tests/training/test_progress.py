@@ -27,6 +27,7 @@ DESCRIPTION: dict[str, Any] = {
     "sequences": {"train": 12345, "validation": 1}, "steps": 101, "shortest": 17, "inputs": 1, "step_ms": 10.0,
     "classes": [f"a name of which a header shows the beginning {i}" for i in range(35)],
     "largest_class": {"name": "yes", "fraction": 0.04}, "weighs_classes": False,
+    "absent": {"training": [], "validation": []},
     "network": "1-64-35, alif, integrator readout", "parameters": 27476, "epochs": 1, "batch_size": 64,
     "batches_per_epoch": 193, "device": "cpu", "device_reason": "auto: no GPU found", "threads": 1, "backend": "cpu",
     "backend_reason": "the fastest that can", "compile_seconds": 0.0,
@@ -71,9 +72,13 @@ def test_the_header_says_what_is_trained() -> None:
     assert "always" not in text
     unequal = {**DESCRIPTION, "classes": ["no", "yes"], "largest_class": {"name": "no", "fraction": 0.9474}}
     assert "2: no, yes; always choosing 'no' would be right for 95% of validation" in "\n".join(header(unequal))
-    assert "--training.class_weights balanced" in "\n".join(header(unequal))
+    advice = "--training.class_weights balanced --training.early_stopping.metric balanced_accuracy"
+    assert advice in "\n".join(header(unequal))
     assert "class_weights" not in "\n".join(header({**unequal, "weighs_classes": True}))
     assert "class_weights" not in "\n".join(header({**unequal, "largest_class": {"name": "no", "fraction": 0.74}}))
+    assert "not in" not in text
+    absent = {**DESCRIPTION, "absent": {"training": ["no"], "validation": ["no", "yes"]}}
+    assert "; not in training: no; not in validation: no, yes" in "\n".join(header(absent))
     evil = {**DESCRIPTION, "classes": ["a\nb", "\x1b[31m"], "origin": "x\ny"}
     assert len(header(evil)) == len(header(DESCRIPTION)) and not any("\x1b" in line for line in header(evil))
 

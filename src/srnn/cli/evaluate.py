@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 from .options import seed
-from .show import RESULT_NAMES, percent, show_interval, show_result, show_table, tell
+from .show import RESULT_NAMES, percent, show_classes, show_interval, show_result, show_table, tell
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
@@ -123,24 +123,37 @@ def run(arguments: argparse.Namespace) -> int:
 def _evaluate_together(arguments: argparse.Namespace) -> int:
     if arguments.full or arguments.live:
         raise SrnnError("--full and --live measure one model; name one.")
+    if len(set(arguments.models)) < len(arguments.models):
+        raise SrnnError("A model is named twice; name each once.")
+    import numpy as np
+
+    from ..data.tasks import FOLDS
     from ..measure.analysis import GroupReport
     from ..studies.summary import spread
-    from ..training.evaluation import ACCURACIES, evaluate
+    from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
     from ..training.runs import open_trained
 
     models = [open_trained(path, arguments.data) for path in arguments.models]
-    first, tasks = models[0], [trained.recipe.task for trained in models]
-    for path, trained in zip(arguments.models, models, strict=True):
-        if (trained.task.name, trained.classes) != (first.task.name, first.classes):
+    # With --data all are about the same sequences, whatever they were trained on.
+    options = [{} if arguments.data else dict(trained.recipe.task.options) for trained in models]
+    folds = [{name: own.pop(name, None) for name in FOLDS} for own in options]
+    first = models[0]
+    for path, trained, own in zip(arguments.models, models, options, strict=True):
+        if (trained.task.name, own, trained.classes) != (first.task.name, options[0], first.classes):
             raise SrnnError(
-                f"{path} has another task, or other classes, than {arguments.models[0]}; measure them apart."
+                f"{path} has another task, other options of it, or other classes, than {arguments.models[0]}; "
+                "measure them apart."
             )
     if arguments.seed is not None:
         models = [replace(trained, seed=arguments.seed) for trained in models]
     measured = [evaluate(trained, arguments.split, data_dir=arguments.data_dir) for trained in models]
     names = [name for name in ACCURACIES if all(name in one.report for one in measured)]
     spreads = {name: spread([one.report[name] for one in measured]) for name in names}
-    groups = GroupReport.together([GroupReport.of(one) for one in measured], [tasks.index(task) for task in tasks])
+    groups = GroupReport.together([GroupReport.of(one) for one in measured], [folds.index(fold) for fold in folds])
+    confusion = np.sum([one.confusion for one in measured], axis=0)
+    together = {"accuracy": groups.overall}
+    if "balanced_accuracy" in names:  # of all: a fold without an alarm says nothing of how often alarms are recognised
+        together["balanced_accuracy"] = balanced_accuracy(confusion)
 
     def show() -> None:
         rows: list[list[str] | None] = [
@@ -151,16 +164,14 @@ def _evaluate_together(arguments: argparse.Namespace) -> int:
         rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {arguments.split} split", ("model", "sequences", *titles), rows)
+        show_classes(confusion, first.task.class_names)
         labelled = ", labelled steps" if "accuracy_labelled" in names else ""
+        if "balanced_accuracy" in together:
+            print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")
         print(f"all decisions{labelled}: {percent(groups.overall)} right; {groups.text}")
 
     reports = [{"model": str(path), **one.report} for path, one in zip(arguments.models, measured, strict=True)]
-    content = {
-        "split": arguments.split,
-        "models": reports,
-        **spreads,
-        "together": {"accuracy": groups.overall, **groups.to_dict()},
-    }
+    content = {"split": arguments.split, "models": reports, **spreads, "together": {**together, **groups.to_dict()}}
     return tell(arguments, content, show)
 
 

@@ -118,16 +118,20 @@ def show_result(
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
     open_console().print(table)
     if confusion is not None:
-        rows = []
-        for index, row in enumerate(confusion):
-            total, wrong = int(row.sum()), row.copy()
-            wrong[index] = 0
-            mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
-            rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
-        columns = ("class", "labelled", "recognised", "most often taken for")
-        show_table("by class", columns, rows, left=(0, 3))
+        show_classes(confusion, classes)
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
+
+
+def show_classes(confusion: np.ndarray, classes: Sequence[str]) -> None:
+    """Print how often each true class was recognised."""
+    rows = []
+    for index, row in enumerate(confusion):
+        total, wrong = int(row.sum()), row.copy()
+        wrong[index] = 0
+        mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
+        rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
+    show_table("by class", ("class", "labelled", "recognised", "most often taken for"), rows, left=(0, 3))
 
 
 def show_interval(report: Mapping[str, Any], groups: GroupReport) -> None:

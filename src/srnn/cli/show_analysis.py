@@ -90,7 +90,7 @@ def _classes(analysis: Analysis) -> None:
             [name, *(f"{count:,}" for count in row)] for name, row in zip(names, report.confusion.tolist(), strict=True)
         ]
         show_table("confusion: rows true, columns predicted", ("", *names), counts)
-    parts = [f"mean recall {percent(report.balanced_accuracy)}"]
+    parts = [f"balanced accuracy {percent(report.balanced_accuracy)}"]
     if report.frame_error_rate is not None:
         parts.append(f"frame error rate {percent(report.frame_error_rate)}")
     if report.accuracy_without_silence is not None:

@@ -49,7 +49,10 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     """Print a table of points that fits into 80 columns: for each network a line for float32 and one for int8."""
+    from ..studies.points import accuracy_of
+
     rows: list[tuple[str, ...] | None] = []
+    accuracy = accuracy_of(point for _, point in points)
     for name, point in points:
         weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
         int8 = point["int8"]
@@ -62,11 +65,20 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
                 rows.append(("", kind, "none", *[""] * 5))
                 continue
             rows.append((
-                name if first else "", kind, f"{measured['accuracy']:.2%}", weights if first else "", f"{flash:,}",
+                name if first else "", kind, f"{measured[accuracy]:.2%}", weights if first else "", f"{flash:,}",
                 f"{ram:,}", adds if first else "", f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
             ))  # fmt: skip
         rows.append(None)
-    columns = ("network", "", "accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy")
+    columns = (
+        "network",
+        "",
+        accuracy.removesuffix("_accuracy"),
+        "weights",
+        "flash, B",
+        "RAM, B",
+        "adds/step",
+        "energy",
+    )
     show_table(f"measured on {points[0][1]['split']}", columns, rows, left=(0, 1), no_wrap=True, padding=(0, 0))
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
         print(f"no int8: {reason}")

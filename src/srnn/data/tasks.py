@@ -34,6 +34,8 @@ from .signals.base import BLOCK, LONGEST_CALIBRATION
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
 """Name of the class for signals with nothing to recognise, in data sets that have one."""
+FOLDS = ("fold", "test_speaker", "validation_speaker")
+"""Options of tasks that say who is held out: all in which the folds of a cross-validation differ."""
 
 
 @dataclass(frozen=True)

@@ -121,4 +121,6 @@ def _name(hint: Any) -> str:
         return f"one of {', '.join(map(repr, get_args(hint)))}"
     if get_origin(hint) is tuple:
         return f"a list of {len(get_args(hint))} numbers"
+    if get_origin(hint) is dict:
+        return f"{{name: {'number' if get_args(hint)[1] is float else 'value'}}}"
     return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")

@@ -125,6 +125,12 @@ class Loss:
             return target
         return target.masked_fill(lengths.to(target.device) <= begin, -1)
 
+    def learnt(self, targets: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0) -> Tensor:
+        """``targets`` as they enter the loss: for ce_steps as if every step had the sequence's label."""
+        if self.config.name != "ce_steps":
+            return targets
+        return targets[:, None].masked_fill(~self.counted_steps(output, lengths, begin), -1)
+
     def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0) -> Scored:
         """The loss of one batch; ``begin`` is the first step of this window, for sequences cut into windows. Output and target
         cover all steps so far, or for nll only those of the window.
@@ -135,8 +141,9 @@ class Loss:
         scores = self.scores(output, None if lengths is None else lengths.clamp(max=output.shape[1]))
         target = self.targets(target, output, lengths, begin)
         correct, counted = int(((scores.argmax(-1) == target) & (target >= 0)).sum()), int((target >= 0).sum())
-        if self.config.name == "ce_steps":  # learnt as if every step had the sequence's label
-            scores, target = output, target[:, None].masked_fill(~self.counted_steps(output, lengths, begin), -1)
+        if self.config.name == "ce_steps":
+            scores = output
+        target = self.learnt(target, output, lengths, begin)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
         losses = F.cross_entropy(
             scores.movedim(-1, 1), target, ignore_index=-1, label_smoothing=self.config.label_smoothing,

@@ -10,6 +10,7 @@ from ..files import write_atomically
 from ..measure import style
 from ..text import markdown as md
 from ..text import markdown_table, one_line
+from .points import accuracy_of
 
 Named = Sequence[tuple[str, dict[str, Any]]]
 """(name, point) in the order in which they were measured."""
@@ -41,10 +42,12 @@ def title(about: dict[str, Any]) -> str:
 
 def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
     """The table, the plot, and the command that reproduces both."""
-    lines = [f"# {md(title(about))}", "", f"Measured on the {points[0][1]['split']} split.", ""]
+    measure = accuracy_of(point for _, point in points)
+    measured = "Measured" if measure == "accuracy" else "Balanced accuracy, measured"
+    lines = [f"# {md(title(about))}", "", f"{measured} on the {points[0][1]['split']} split.", ""]
     if about["command"]:
         lines += ["```bash", one_line(about["command"]), "```", ""]
-    lines += markdown_table(COLUMNS, [_cells(name, point) for name, point in points])
+    lines += markdown_table(COLUMNS, [_cells(name, point, measure) for name, point in points])
     reasons = {point["why_no_int8"] for _, point in points if point["int8"] is None}
     lines += [
         "",
@@ -61,14 +64,14 @@ def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(name: str, point: dict[str, Any]) -> list[str]:
+def _cells(name: str, point: dict[str, Any], measure: str) -> list[str]:
     int8 = point["int8"]
     return [
         md(name),
         f"{point['weights_not_zero']:,}",
-        f"{100 * point['accuracy']:.2f} %",
-        f"{100 * int8['accuracy']:.2f} %" if int8 else "-",
-        f"{100 * int8['accuracy_of_its_weights']:.2f} %" if int8 else "-",
+        f"{100 * point[measure]:.2f} %",
+        f"{100 * int8[measure]:.2f} %" if int8 else "-",
+        f"{100 * int8[f'{measure}_of_its_weights']:.2f} %" if int8 else "-",
         f"{point['float32_flash_bytes']:,}",
         f"{int8['flash_bytes']:,}" if int8 else "-",
         f"{point['float32_ram_bytes']:,}",
@@ -89,7 +92,8 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         left, right = figure.subplots(1, 2, sharey=True)
         _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
         _panel(right, points, "b", "accuracy against energy", "operations per step, nJ", _energy)
-        left.set_ylabel(f"{points[0][1]['split']} accuracy, %")
+        measure = accuracy_of(point for _, point in points)
+        left.set_ylabel(f"{points[0][1]['split']} {measure.replace('_', ' ')}, %")
         figure.legend(
             *left.get_legend_handles_labels(), loc="upper right", ncols=2
         )  # in the title's row: covers no line
@@ -107,11 +111,12 @@ def _energy(point: dict[str, Any], int8: bool) -> float:
 def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across: Any) -> None:
     """One line for float32 and one for int8; every point is labelled with the pruned fraction of the network."""
     style.label(axes, letter, name)
+    measure = accuracy_of(point for _, point in points)
     widest = max(across(point, False) for _, point in points)
     for int8, colour, marker, dash in ((False, style.BLUE, "o", "-"), (True, style.ORANGE, "s", style.DASHES[1])):
         known = [(what, point) for what, point in points if point["int8"] or not int8]
         x = [across(point, int8) for _, point in known]
-        y = [100 * (point["int8"] if int8 else point)["accuracy"] for _, point in known]
+        y = [100 * (point["int8"] if int8 else point)[measure] for _, point in known]
         axes.plot(x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32")
         for at, height, (what, _) in zip(x, y, known, strict=True):
             left = int8 and at > 0.25 * widest  # int8 is smaller: its names stand on the left if there is room

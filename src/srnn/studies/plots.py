@@ -130,7 +130,7 @@ def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: 
         if known:
             for y, x in places:
                 cells[y][x] = known[0]
-            number = f"{known[0]:.1f}" if metric.startswith("accuracy") else f"{known[0]:.3f}"
+            number = f"{known[0]:.1f}" if "accuracy" in metric else f"{known[0]:.3f}"
             ys, xs = zip(*places, strict=True)
             text = number if training is not None else f"{number}, whatever s"
             labels.append((statistics.fmean(xs), statistics.fmean(ys), text, known[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def measure_point(
     plan = make_plan(device)
     point = {
         "split": split,
-        "accuracy": report["accuracy"],
+        **_accuracies(report),
         "firing_rate": report["firing_rate"]["mean"],
         "hidden": [layer.size for layer in device.layers[:-1]],
         "sparsity": sparsity(network),
@@ -74,8 +75,8 @@ def measure_point(
     return {
         **point,
         "int8": {
-            "accuracy": int8["accuracy"],
-            "accuracy_of_its_weights": rounded["accuracy"],
+            **_accuracies(int8),
+            **{f"{name}_of_its_weights": value for name, value in _accuracies(rounded).items()},
             "state_bits": width,
             "computed_bits": [layer.bits for layer in model.layers],
             "kept_bits": [layer.kept_bits for layer in model.layers],
@@ -85,3 +86,12 @@ def measure_point(
             "energy_pj_per_step": picojoules(counts, INT8),
         },
     }
+
+
+def accuracy_of(points: Iterable[Mapping[str, Any]]) -> str:
+    """The accuracy by which people compare points: balanced where all report it, as rare classes may be what pruning loses."""
+    return "balanced_accuracy" if all("balanced_accuracy" in point for point in points) else "accuracy"
+
+
+def _accuracies(report: Mapping[str, Any]) -> dict[str, float]:
+    return {name: report[name] for name in ("accuracy", "balanced_accuracy") if name in report}

@@ -126,7 +126,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
 def _page(summary: dict[str, Any]) -> str:
     environment, rate = summary["environments"][0], summary["firing_rate"]
     columns = [name for name in ACCURACIES if name in summary]
-    titles = [name.replace("_", ", ", 1).replace("_", " ") for name in columns]
+    titles = [name.replace("accuracy_", "accuracy, ").replace("_", " ") for name in columns]
     activity = "hidden firing rate" if summary["spiking"] else "hidden outputs not 0"
     head = ["seed", *titles, activity, "best epoch", "training, s"]
     rows = [

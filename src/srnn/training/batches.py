@@ -52,11 +52,11 @@ def class_weights(asked: str | Mapping[str, float], sequences: Sequences, loss: 
     """
     if asked == "none":
         return None
-    counts = torch.zeros(task.outputs, dtype=torch.float64)
-    for batch in sequences.batches(128):
-        output = torch.empty(*batch.x.shape[:2], 1, device=batch.y.device)
-        target = loss.targets(batch.y, output, batch.lengths)
-        counts += torch.bincount(target[target >= 0], minlength=task.outputs).cpu()
+    lengths = None if sequences.lengths is None else torch.as_tensor(sequences.lengths)
+    labels = torch.as_tensor(np.ascontiguousarray(sequences.y), dtype=torch.int64)
+    output = torch.empty(*sequences.x.shape[:2], 0)  # only its steps matter
+    target = loss.learnt(loss.targets(labels, output, lengths), output, lengths)
+    counts = torch.bincount(target[target >= 0], minlength=task.outputs).double()
     if isinstance(asked, Mapping):
         known = {str(name): index for index, name in enumerate(task.class_names)}
         weights = torch.ones_like(counts)

@@ -93,6 +93,7 @@ class Prepared:
             "step_ms": task.step_ms,
             "classes": list(task.class_names),
             "largest_class": self._largest_class(),
+            "absent": {"training": self._absent(train), "validation": self._absent(self.validation_set)},
             "weighs_classes": self.loss.class_weights is not None,
             "network": self._network_in_words(),
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -109,10 +110,19 @@ class Prepared:
 
     def _largest_class(self) -> dict[str, Any]:
         """The class with most labels in the validation split, and their fraction: the accuracy of always predicting it."""
-        y = self.validation_set.y
-        counts = np.bincount(y[y >= 0], minlength=len(self.trained.task.class_names))
+        counts = self._labels(self.validation_set)
         name = self.trained.task.class_names[int(counts.argmax())]
         return {"name": name, "fraction": round(float(counts.max() / max(int(counts.sum()), 1)), 4)}
+
+    def _absent(self, sequences: Sequences) -> list[str]:
+        """The classes of which a split has no label: they cannot be learnt from it, or do not count in its balanced accuracy."""
+        counts, task = self._labels(sequences), self.trained.task
+        known = [bool(count) or index == task.unlabelled_class for index, count in enumerate(counts)]
+        return [name for name, there in zip(task.class_names, known, strict=True) if not there]
+
+    def _labels(self, sequences: Sequences) -> np.ndarray:
+        """How many labels each class has in a split."""
+        return np.bincount(sequences.y[sequences.y >= 0], minlength=len(self.trained.task.class_names))
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
         """(name, why this one, about how many seconds it first compiles); several names, or reasons, are listed."""

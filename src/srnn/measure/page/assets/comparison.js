@@ -4,7 +4,7 @@ const RUNS = DATA.runs, TASK = DATA.task, colour = i => `var(--c${i % 9})`, dash
 // [key, title, text, 1: more is better, -1: less is better, 0: neither]
 const MEASURES = [
   ["accuracy", "accuracy", percent, 1], ["accuracy_labelled", "accuracy, labelled steps", percent, 1], ["accuracy_without_silence", "accuracy without silence", percent, 1],
-  ["balanced_accuracy", "mean recall", percent, 1], ["settled_steps", "steps until the accuracy has settled", short, -1], ["exit_accuracy", "accuracy with early exit", percent, 1], ["exit_mean_steps", "steps read with early exit", short, -1],
+  ["balanced_accuracy", "balanced accuracy", percent, 1], ["settled_steps", "steps until the accuracy has settled", short, -1], ["exit_accuracy", "accuracy with early exit", percent, 1], ["exit_mean_steps", "steps read with early exit", short, -1],
   ["firing_rate", "firing rate, spikes per neuron and step", short, -1], ["activity", "analog neurons: fraction of outputs not 0", short, -1],
   ["sops_per_step", "synaptic operations per step", short, -1], ["analog_operations_per_step", "analog neurons: their operations per step", short, -1], ["parameters", "parameters", whole, -1],
   ["energy_paper", "energy per step, paper's rules", energy, -1], ["energy_fp32", "energy per step, fp32", energy, -1], ["energy_neurobench", "energy per step, NeuroBench", energy, -1], ["energy_memory", "energy per step, with memory", energy, -1],
@@ -28,7 +28,7 @@ function measuresSection() {
 
 function curvesSection() {
   const training = (key, title, axis) => {
-    const series = RUNS.map((run, i) => ({ name: run.name, x: run.epochs.map(e => e.epoch), y: run.epochs.map(e => e.validation ? e.validation[key] ?? null : null), colour: colour(i), dash: dashed(i), thin: true })).filter(one => one.x.length);
+    const series = RUNS.map((run, i) => ({ name: run.name, x: run.epochs.map(e => e.epoch), y: run.epochs.map(e => e.validation ? e.validation[key] ?? null : null), colour: colour(i), dash: dashed(i), thin: true })).filter(one => one.y.some(v => v != null));
     return series.length ? plot({ title, x: { label: "epoch", whole: true }, y: { label: key, ...axis }, series, height: 260, legend: true }) : null;
   };
   const sameLoss = !DATA.recipes.some(row => row.key.startsWith("loss."));  // other losses are no rivals
@@ -37,7 +37,8 @@ function curvesSection() {
   const overTime = (title, subtitle, series) => plot({ title, subtitle, x: { label: TASK.step_ms ? `steps of ${short(TASK.step_ms)} ms` : "steps" }, y: { label: "accuracy", min: 0, max: 1, text: share }, series, height: 260, legend: true });
   const exits = RUNS.map((run, i) => { const points = run.exit && [...run.exit].sort((a, b) => a.mean_steps - b.mean_steps); return points && { name: run.name, x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: colour(i), dash: dashed(i) }; }).filter(Boolean);
   section("curves", "Curves", null, el("div", { class: "columns" }, [
-    training("accuracy", "Validation accuracy over training", { text: share }), sameLoss && training("loss", "Validation loss over training", {}),
+    training("accuracy", "Validation accuracy over training", { text: share }),
+    training("balanced_accuracy", "Balanced accuracy on validation over training", { label: "balanced accuracy", text: share }), sameLoss && training("loss", "Validation loss over training", {}),
     labelled.length && overTime("Accuracy over time, labelled steps", "of all labelled steps so far, from the first at which labels differ", labelled),
     anytime.length && overTime(labelled.length ? "Accuracy over time, all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: the curve's beginning may be meaningless` : TASK.per_step ? "of all steps so far" : "if the signal ended there", anytime),
     exits.length && plot({ title: "Early exit: accuracy against time", x: { label: "mean steps read" }, y: { label: "accuracy", max: 1, text: share }, series: exits, height: 260, legend: true }),

@@ -28,7 +28,7 @@ function classes() {
   const report = EVALUATION.classes, names = report.class_names;
   const recall = table("Recall and precision", ["class", "labelled", "recall", "precision"], names.map((name, i) => [
     name, whole(report.support[i]), { text: percent(report.recall[i], 1), more: el("span", { class: "bar" }, el("i", { style: `width:${100 * (report.recall[i] || 0)}%` })) }, percent(report.precision[i], 1)]), names.length > 12 ? "long" : null);
-  const words = [`Mean recall ${percent(report.balanced_accuracy)}.`];
+  const words = [`Balanced accuracy (mean recall) ${percent(report.balanced_accuracy)}.`];
   if (report.frame_error_rate != null) words.push(`Frame error rate ${percent(report.frame_error_rate)}.`);
   if (report.accuracy_without_silence != null) words.push(`Accuracy without silence ${percent(report.accuracy_without_silence)}.`);
   section("classes", "Classes", "Confusions. A row is a true class, a column a predicted one; fractions are of the row.",
@@ -216,6 +216,7 @@ function trainingSection() {
   const rates = split => epochs.map(e => e[split] && e[split].firing_rate ? e[split].firing_rate.mean : null);
   const parts = [
     plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
+    both("balanced_accuracy").length && plot({ title: "Balanced accuracy", x: { label: "epoch", whole: true }, y: { label: "balanced accuracy", text: share }, series: both("balanced_accuracy"), marks }),
     plot({ title: "Loss", x: { label: "epoch", whole: true }, y: { label: "loss" }, series: both("loss"), marks, marksAbove: true }),
     rates("validation").some(v => v != null) && plot({ title: SPIKING ? "Firing rate" : "Activity", x: { label: "epoch", whole: true }, y: { label: SPIKING ? "spikes per neuron and step" : "fraction of outputs not 0", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
     epochs.some(e => e.lr != null) && plot({ title: "Learning rate", x: { label: "epoch", whole: true }, y: { label: "learning rate", min: 0 }, series: [{ name: "learning rate", x, y: epochs.map(e => e.lr ?? null), colour: "var(--c3)" }] }),
