@@ -252,6 +252,19 @@ def test_used_like_lstm() -> None:
     assert set(result.layers[0].output.unique().tolist()) <= {0.0, 1.0}
 
 
+@pytest.mark.parametrize("outputs", [2, 6])
+def test_a_readout_and_a_first_layer_may_be_replaced_for_other_classes_and_channels(outputs: int) -> None:
+    """The network told the old numbers: a stream wrote six outputs where it had room for three."""
+    net = SRNN(4, [8], 3)
+    net.layers[0], net.readout = Layer(5, 8), Layer(8, outputs, "integrator", recurrent=False, output="membrane")
+    assert (net.inputs, net.outputs) == (5, outputs)
+    x = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(0))
+    stream = srnn.Stream(net)
+    assert np.array_equal([stream.push(step) for step in x[0].numpy()], net(x)[0][0].detach().numpy())
+    assert srnn.from_network(net, [str(number) for number in range(outputs)]).network.outputs == outputs
+    assert SRNN(4, [], 3).inputs == 4
+
+
 def test_feed_forward_mixed_and_bidirectional_networks() -> None:
     net = SRNN(3, [6, 5], 2, neuron=["lif", srnn.ALIF(beta=0)], recurrent=[False, True])  # type: ignore[arg-type,list-item]
     assert net.layers[0].weight_rec is None and net.layers[1].weight_rec is not None
