@@ -14,9 +14,10 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import srnn
 from srnn import SrnnError
 from srnn.nn.arithmetic import absolute
+from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
-from srnn.nn.surrogates import Surrogate
+from srnn.nn.surrogates import Linear, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.rules.e_prop import EProp
 from srnn.training.rules.learner import Learner
@@ -88,6 +89,29 @@ def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_
     prune.remove(pruned.readout, "weight_in")
     parametrize.remove_parametrizations(normed.layers[0], "weight_in")
     srnn.from_network(pruned, "ab"), srnn.from_network(normed, "ab")
+
+
+def test_a_network_with_a_layer_that_no_recipe_makes_is_refused_by_that_layer() -> None:
+    def small(layer: Layer | None = None) -> srnn.SRNN:
+        net = srnn.SRNN(2, [3, 4], 2, surrogate="linear")
+        if layer is not None:
+            net.layers[1] = layer
+        return net
+
+    passes_on = small()
+    passes_on.layers[0].output = "membrane"  # type: ignore[assignment]
+    for net, message in (
+        (
+            small(Layer(3, 4, surrogate="arctan")),
+            r"of 'layers\.1: .*, arctan, .*' it would make 'layers\.1: .*, linear, ",
+        ),
+        (small(Layer(3, 4, surrogate=Linear(width=2.0))), r"of 'layers\.1: Linear\(.*width=2\.0\)' it .*width=1\.0"),
+        (passes_on, r"of 'layers\.0: .*output=membrane, .*' it would make 'layers\.0: .*output=emission"),
+    ):
+        with pytest.raises(SrnnError, match=f"^A recipe cannot describe this network: instead {message}") as caught:
+            srnn.from_network(net, "ab")
+        assert "\n" not in str(caught.value)
+    srnn.from_network(small(Layer(3, 4, "lif", surrogate="linear", recurrent=False)), "ab")
 
 
 def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:
