@@ -340,5 +340,7 @@ def test_misuse_is_refused_in_one_line() -> None:
         with pytest.raises(SrnnError) as error:
             call()
         assert "\n" not in str(error.value)
+    with pytest.raises(SrnnError, match=r"Unknown readout 'lif'\..* A neuron is given as a mapping, {neuron: lif}\."):
+        SRNN(3, [4], 2, readout="lif")
     assert [layer.size for layer in SRNN(3, np.array([4, 5]), 2).layers] == [4, 5]  # type: ignore[arg-type]
     assert SRNN(3, np.int64(4), 2).layers[0].size == 4  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ..errors import SrnnError, check_choice, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
+from ..registry import OWN
 from ..text import counted
 from .datasets.base import Split, SplitName, resolve_data_dir, shown
 from .datasets.splitting import Shares
@@ -232,7 +233,7 @@ def create_task(name: str, /, **options: Any) -> Task:
         for plugin in entry_points(group=PLUGINS):
             plugin.load()
     if wanted not in known:
-        raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)}")
+        raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)} {OWN}")
     allowed = [option.name for option in fields(known[name])]
     for option in options:
         if option not in allowed:
