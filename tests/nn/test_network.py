@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import re
 from functools import partial
 from typing import Any
 
@@ -229,6 +230,18 @@ def test_wild_learning_rate_keeps_time_constants_valid() -> None:
         optimiser.step()
     for name, tau in net.time_constants().items():
         assert torch.isfinite(tau).all() and (tau > 0).all(), name
+
+
+def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
+    params = SRNN(3, [2], 2).layers[0].params
+    params.set_values(tau_mem=np.array([5.0, 7.0]))  # type: ignore[arg-type]
+    assert torch.equal(params.dynamics()["tau_mem"], torch.tensor([5.0, 7.0]))
+    for wrong, message in (
+        ({"tau_men": torch.ones(2)}, "Neuron 'alif' has no parameter 'tau_men'. Did you mean 'tau_mem'?"),
+        ({"tau_mem": 5.0}, "alif.tau_mem: expected (2,) values, got ()."),
+    ):
+        with pytest.raises(SrnnError, match=f"^{re.escape(message)}$"):
+            params.set_values(**wrong)  # type: ignore[arg-type]
 
 
 def test_untrained_parameters_are_buffers() -> None:
