@@ -104,6 +104,7 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("digts", {}, "There is no task 'digts'. Did you mean 'digits'?"),
         ("ECG", {}, "There is no task 'ECG'. Did you mean 'ecg'?"),
         ("kwyjibo", {}, "There is no task 'kwyjibo'. There are: digits, ecg, "),
+        ("kwyjibo", {}, "Your own have a name once their class is defined: import its module first."),
         (None, {}, "There is no task None. There are: digits, ecg, "),
         (["ecg"], {}, "There is no task"),
         ("digits", {"widow": 8}, "The task 'digits' has no option 'widow'. Did you mean 'window'?"),

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+import srnn
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
-from srnn.data.signals import CrossingPath
+from srnn.data.encoders.speech import Statistics
+from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.data.signals.crossing import smoothing_rows
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.export.model import input_scale
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
 from support.compiled import SANITIZED, build, compilers
@@ -109,6 +112,30 @@ def test_smoothing_weights_are_scipys() -> None:
     assert [Fraction(int(n), smoothing_rows(7)[1]) for n in smoothing_rows(7)[0][3]] == [
         Fraction(n, 21) for n in (-2, 3, 6, 7, 6, 3, -2)
     ]
+
+
+class Louder(CrossingPath):
+    """Another package's, which does something else."""
+
+    def whole(self, signal: Any) -> Any:
+        return super().whole(2 * np.asarray(signal))
+
+
+class Squared(ScaledPath):
+    """Likewise."""
+
+    def whole(self, signal: Any) -> Any:
+        return super().whole(np.square(signal))
+
+
+def test_a_path_derived_from_the_librarys_is_not_written_as_that_one(tmp_path: Path) -> None:
+    for kind, encodes in ((CrossingPath, True), (Louder, False)):
+        path = kind(LevelCrossing("send_on_delta", 0.5, 0.5), 2, scale=([0.0, 0.0], [1.0, 1.0]))
+        report = srnn.from_network(SRNN(4, [3], 2), "ab", signal=path).export(tmp_path / kind.__name__)
+        assert ("encoder" in report) is encodes
+    statistics = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
+    for kind, names in ((ScaledPath, {"input_mean", "input_std"}), (Squared, set())):
+        assert input_scale(srnn.from_network(SRNN(2, [3], 2), "ab", signal=kind(2, 50.0, statistics))).keys() == names
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:

@@ -162,6 +162,21 @@ def test_a_neuron_that_a_consumer_does_not_know_is_named_with_its_layer() -> Non
         network().freeze().require("NIR", neurons=("lif",))
 
 
+def test_layers_that_do_not_fit_each_other_are_not_frozen() -> None:
+    """Streams and C read the arrays without looking, and read beyond them."""
+    narrow, short, single = network(), network(), network()
+    narrow.layers[0] = Layer(3, 2)
+    short.layers[1].bias = torch.nn.Parameter(torch.zeros(1))
+    single.readout.params.tau_mem = torch.nn.Parameter(torch.tensor(20.0))
+    for net, message in (
+        (narrow, r"layers\.1 takes \d inputs, but layers\.0 has 2 outputs\."),
+        (short, r"layers\.1 needs one bias for each of its \d neurons, not \(1,\)\."),
+        (single, r"readout needs one tau_mem for each of its \d neurons, not \(\)\."),
+    ):
+        with pytest.raises(SrnnError, match=f"^{message}$"):
+            net.freeze()
+
+
 @pytest.mark.parametrize("network", [ClassicalRNN(3, [4], 2, "lstm"), torch.nn.Linear(3, 2), None])
 def test_only_spiking_networks_are_frozen(network: Any) -> None:
     with pytest.raises(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import re
 from functools import partial
 from typing import Any
 
@@ -231,6 +232,18 @@ def test_wild_learning_rate_keeps_time_constants_valid() -> None:
         assert torch.isfinite(tau).all() and (tau > 0).all(), name
 
 
+def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
+    params = SRNN(3, [2], 2).layers[0].params
+    params.set_values(tau_mem=np.array([5.0, 7.0]))  # type: ignore[arg-type]
+    assert torch.equal(params.dynamics()["tau_mem"], torch.tensor([5.0, 7.0]))
+    for wrong, message in (
+        ({"tau_men": torch.ones(2)}, "Neuron 'alif' has no parameter 'tau_men'. Did you mean 'tau_mem'?"),
+        ({"tau_mem": 5.0}, "alif.tau_mem: expected (2,) values, got ()."),
+    ):
+        with pytest.raises(SrnnError, match=f"^{re.escape(message)}$"):
+            params.set_values(**wrong)  # type: ignore[arg-type]
+
+
 def test_untrained_parameters_are_buffers() -> None:
     net = SRNN(3, [4], 2, neuron=srnn.ALIF(trained=("tau_adp",)))
     names = {name for name, _ in net.named_parameters()}
@@ -250,6 +263,19 @@ def test_used_like_lstm() -> None:
     assert [layer.traces["u"].shape[-1] for layer in result.layers] == [128, 128, 20]
     assert torch.equal(result.layers[0].traces["s"], result.layers[0].output)
     assert set(result.layers[0].output.unique().tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("outputs", [2, 6])
+def test_a_readout_and_a_first_layer_may_be_replaced_for_other_classes_and_channels(outputs: int) -> None:
+    """The network told the old numbers: a stream wrote six outputs where it had room for three."""
+    net = SRNN(4, [8], 3)
+    net.layers[0], net.readout = Layer(5, 8), Layer(8, outputs, "integrator", recurrent=False, output="membrane")
+    assert (net.inputs, net.outputs) == (5, outputs)
+    x = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(0))
+    stream = srnn.Stream(net)
+    assert np.array_equal([stream.push(step) for step in x[0].numpy()], net(x)[0][0].detach().numpy())
+    assert srnn.from_network(net, [str(number) for number in range(outputs)]).network.outputs == outputs
+    assert SRNN(4, [], 3).inputs == 4
 
 
 def test_feed_forward_mixed_and_bidirectional_networks() -> None:
@@ -327,5 +353,7 @@ def test_misuse_is_refused_in_one_line() -> None:
         with pytest.raises(SrnnError) as error:
             call()
         assert "\n" not in str(error.value)
+    with pytest.raises(SrnnError, match=r"Unknown readout 'lif'\..* A neuron is given as a mapping, {neuron: lif}\."):
+        SRNN(3, [4], 2, readout="lif")
     assert [layer.size for layer in SRNN(3, np.array([4, 5]), 2).layers] == [4, 5]  # type: ignore[arg-type]
     assert SRNN(3, np.int64(4), 2).layers[0].size == 4  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import srnn
 from srnn.errors import SrnnError
-from srnn.nn.arithmetic import positive_part
+from srnn.nn.arithmetic import absolute, positive_part
 from srnn.nn.kernels.reference import spike
 from srnn.nn.surrogates import SURROGATES, Linear, Surrogate, as_surrogate
 
@@ -121,6 +121,30 @@ def test_an_own_surrogate_has_a_name_of_its_own() -> None:
     assert type(as_surrogate("linear")) is Linear
     with pytest.raises(SrnnError, match="The name 'linear' of the surrogate Taken belongs to another class"):
         taken.describe()
+
+
+@pytest.mark.parametrize(
+    ("derivative", "given"),
+    [
+        (
+            staticmethod(lambda v, b, a: a / (1.0 + b * absolute(v))),
+            "v, b, a",
+        ),  # taken in this order, so a and b were swapped
+        (lambda self, v: self.a / (1.0 + absolute(v)), "self, v"),
+        (staticmethod(lambda v, a: a / (1.0 + absolute(v))), "v, a"),
+    ],
+)
+def test_a_derivative_takes_the_fields_in_their_order(derivative: Any, given: str) -> None:
+    content = {
+        "name": "test_order",
+        "derivative": derivative,
+        "a": 0.5,
+        "b": 3.0,
+        "__annotations__": {"a": float, "b": float},
+    }
+    surrogate = dataclass(frozen=True)(type("Order", (Surrogate,), content))()
+    with pytest.raises(SrnnError, match=rf"'test_order' must take \(v, a, b\), the drive .* not \({given}\)\."):
+        as_surrogate(surrogate)
 
 
 def test_a_derivative_is_plain_arithmetic() -> None:

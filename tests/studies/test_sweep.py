@@ -71,6 +71,19 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
     assert points["b,batch_size=16"] == {"network.surrogate": "linear", "training.batch_size": 16}
 
 
+def test_what_one_point_refines_stays_as_it_was_for_the_others(tmp_path: Path) -> None:
+    """A setting of all points, or of one variant, took in what a point set inside it: the others were trained with it, too."""
+    common = "recipe: digits\nset: {network.neuron: {name: alif, threshold: 0.2}}\n"
+    sweep = sweep_of(tmp_path, common + "variants: [{fixed: {network.neuron.beta: 0}}, {plain: {}}]\n")
+    neurons = [sweep.recipe_for(unit.settings).network.neuron for unit in sweep.units()]
+    assert neurons == [{"name": "alif", "threshold": 0.2, "beta": 0}, {"name": "alif", "threshold": 0.2}]
+    text = "variants: [{wide: {network.surrogate: {name: linear}}}]\nparameters: {network.surrogate.width: [1, 2]}\n"
+    sweep = sweep_of(tmp_path, BASE + text)
+    before = json.dumps(sweep.points())
+    assert [sweep.recipe_for(point).network.surrogate["width"] for point in sweep.points().values()] == [1, 2]  # type: ignore[index]
+    assert json.dumps(sweep.points()) == before  # by which a worker knows that it reads the same file
+
+
 def test_a_points_name_tells_it_from_the_others(tmp_path: Path) -> None:
     text = (
         BASE

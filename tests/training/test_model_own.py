@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,14 +13,17 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import srnn
 from srnn import SrnnError
+from srnn.data import tasks
+from srnn.data.signals import Steps
 from srnn.nn.arithmetic import absolute
+from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
-from srnn.nn.surrogates import Surrogate
+from srnn.nn.surrogates import Linear, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.rules.e_prop import EProp
 from srnn.training.rules.learner import Learner
-from support.tiny import tiny_recipe
+from support.tiny import TinyTask, tiny_recipe
 
 
 def test_networks_of_ones_own(tmp_path: Path) -> None:
@@ -88,6 +91,68 @@ def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_
     prune.remove(pruned.readout, "weight_in")
     parametrize.remove_parametrizations(normed.layers[0], "weight_in")
     srnn.from_network(pruned, "ab"), srnn.from_network(normed, "ab")
+
+
+def test_a_network_with_a_layer_that_no_recipe_makes_is_refused_by_that_layer() -> None:
+    def small(layer: Layer | None = None) -> srnn.SRNN:
+        net = srnn.SRNN(2, [3, 4], 2, surrogate="linear")
+        if layer is not None:
+            net.layers[1] = layer
+        return net
+
+    passes_on = small()
+    passes_on.layers[0].output = "membrane"  # type: ignore[assignment]
+    for net, message in (
+        (
+            small(Layer(3, 4, surrogate="arctan")),
+            r"of 'layers\.1: .*, arctan, .*' it would make 'layers\.1: .*, linear, ",
+        ),
+        (small(Layer(3, 4, surrogate=Linear(width=2.0))), r"of 'layers\.1: Linear\(.*width=2\.0\)' it .*width=1\.0"),
+        (passes_on, r"of 'layers\.0: .*output=membrane, .*' it would make 'layers\.0: .*output=emission"),
+    ):
+        with pytest.raises(SrnnError, match=f"^A recipe cannot describe this network: instead {message}") as caught:
+            srnn.from_network(net, "ab")
+        assert "\n" not in str(caught.value)
+    srnn.from_network(small(Layer(3, 4, "lif", surrogate="linear", recurrent=False)), "ab")
+
+
+@dataclass(frozen=True)
+class Halved(Steps):
+    """Another package's path: what it computes is in no file."""
+
+    factor: float = 0.5
+
+    def whole(self, signal: Any) -> Any:
+        return np.float32(self.factor) * super().whole(signal)
+
+
+@dataclass(frozen=True)
+class HalvedTask(TinyTask):
+    """Not registered before the test does it."""
+
+    name: ClassVar[str] = "test_halved"
+    factor: float = 0.5
+
+    def signal(self) -> Halved:
+        return Halved(3, factor=self.factor)
+
+
+def test_a_path_of_ones_own_is_kept_only_where_its_task_makes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file could not be read, or its path had the task's own settings; a run found out at its end."""
+    model = srnn.from_network(srnn.SRNN(3, [4], 3), "abc", signal=Halved(3), name="test_halved")
+    message = r"cannot hold the signal path Halved, .* register a task \(@register\) with the name 'test_halved'"
+    with pytest.raises(SrnnError, match=message):
+        model.save(tmp_path / "m.safetensors")
+    with pytest.raises(SrnnError, match=message):
+        srnn.train(tiny_recipe(), tmp_path / "run", task=HalvedTask())
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setitem(tasks._tasks, "test_halved", HalvedTask)
+    assert srnn.load(model.save(tmp_path / "m.safetensors")).task.signal() == Halved(3)
+    other = srnn.from_network(srnn.SRNN(3, [4], 3), "abc", signal=Halved(3, factor=0.25), name="test_halved")
+    with pytest.raises(SrnnError, match=message):
+        other.save(tmp_path / "other.safetensors")
 
 
 def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:

@@ -172,6 +172,12 @@ def test_overrides_reach_any_depth() -> None:
     assert recipe.note == "mine"
 
 
+def test_an_override_inside_another_leaves_the_callers_values_alone() -> None:
+    neuron = {"name": "lif"}
+    recipe = load_recipe("digits", {"network.neuron": neuron, "network.neuron.threshold": 1})
+    assert recipe.network.neuron == {"name": "lif", "threshold": 1} and neuron == {"name": "lif"}
+
+
 def test_override_refines_a_neuron_given_by_name() -> None:
     recipe = parse_recipe("task: {name: digits}\nnetwork: {neuron: lif}", ["--network.neuron.threshold", "1"])
     assert recipe.network.neuron == {"name": "lif", "threshold": 1}

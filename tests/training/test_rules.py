@@ -351,6 +351,10 @@ def test_options_that_do_not_fit() -> None:
                             ((net, EProp(), "1"), "batch must be an integer")):  # fmt: skip
         with pytest.raises(SrnnError, match=said):
             Learner(*arguments)
+    shapes = r"feedback weights of this network must have the shapes \[\(2, 3\)\], not \["
+    for mirrors in ([], [torch.ones(3, 3)], [torch.ones(2, 3)] * 2):
+        with pytest.raises(SrnnError, match=shapes):
+            Learner(net, EProp(mirrors=mirrors), 1)
     with pytest.raises(SrnnError, match="feedback"):
         EProp("learned")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="smoothing"):

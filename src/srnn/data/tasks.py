@@ -23,12 +23,13 @@ import numpy.typing as npt
 from ..errors import SrnnError, check_choice, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
+from ..registry import OWN
 from ..text import counted
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
-from .signals import Form, PathForm, SignalPath, Steps, describe, restore
+from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import BLOCK, LONGEST_CALIBRATION
 
 Kind = Literal["per_sequence", "per_step"]
@@ -234,7 +235,7 @@ def create_task(name: str, /, **options: Any) -> Task:
         for plugin in entry_points(group=PLUGINS):
             plugin.load()
     if wanted not in known:
-        raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)}")
+        raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)} {OWN}")
     allowed = [option.name for option in fields(known[name])]
     for option in options:
         if option not in allowed:
@@ -331,8 +332,21 @@ class DescribedTask(Task):
             )
         return original.load(split, data_dir)
 
+    def check_path(self) -> None:
+        """SrnnError for a signal path of another package that the task of this name, with these options, does not have:
+        ``restored`` could not make it again."""
+        if describe(self.path) is not None:
+            return
+        registered = self.name in known_tasks()
+        if not registered or not alike(create_task(self.name, **self.options).signal(), self.path):
+            raise SrnnError(
+                f"A model's file cannot hold the signal path {type(self.path).__name__}, which is not srnn's own: register a "
+                f"task (@register) with the name '{self.name}' whose signal() returns this path, with the same settings."
+            )
+
     def plain(self) -> dict[str, Any]:
-        """The task as JSON values; ``restored`` reads them."""
+        """The task as JSON values; ``restored`` reads them. SrnnError as for ``check_path``."""
+        self.check_path()
         values = {name: getattr(self, name) for name in _PLAIN}
         return {
             **values,

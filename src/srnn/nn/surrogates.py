@@ -23,6 +23,7 @@ A surrogate of your own is a dataclass, as below. Once it is defined, recipes kn
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -48,7 +49,8 @@ DEFINED: dict[str, type[Surrogate]] = {}
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Base of the surrogates: a name, parameters (the dataclass fields, floats) and ``derivative(v, *parameters)``."""
+    """Base of the surrogates: a name, parameters (the dataclass fields, positive numbers) and ``derivative(v, *parameters)``,
+    which takes them in the order of the fields."""
 
     name: ClassVar[str] = ""
     derivative: ClassVar[Callable[..., Any]]
@@ -190,10 +192,24 @@ def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
 
 @functools.cache
 def derivative_record(model: type[Surrogate]) -> Record:
-    """The record of psi(v, *parameters), whose only result is psi. SrnnError for what compiled kernels could not use."""
+    """The record of psi(v, *parameters), whose only result is psi. SrnnError for what compiled kernels could not use, and for a
+    derivative that takes other arguments, or its parameters in another order."""
+    wanted = ["v", *(field.name for field in fields(model))]
+    signature = inspect.signature(model.derivative)
+    found = [*signature.parameters]
+    try:
+        signature.bind(*wanted)
+        fits = found == wanted or sorted(found) != sorted(wanted)  # they may have other names
+    except TypeError:
+        fits = False
+    if not fits:
+        raise SrnnError(
+            f"derivative of the surrogate '{model.name}' must take ({', '.join(wanted)}), the drive and the fields of its "
+            f"@dataclass in their order, not ({', '.join(found)})."
+        )
 
     def psi(*arguments: Any) -> tuple[Any]:
         return (model.derivative(*arguments),)
 
     psi.__qualname__ = model.derivative.__qualname__
-    return record(psi, ("v", *(field.name for field in fields(model))))
+    return record(psi, wanted)

@@ -219,6 +219,12 @@ def architecture(network: Network) -> list[str]:
     return lines
 
 
+def surrogates(network: Network) -> list[str]:
+    """The surrogate of each layer of spiking neurons with its parameters, one line per layer."""
+    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, Layer)]
+    return [f"{name}: {layer.surrogate}" for name, layer in layers if layer.neuron.emission == "spike"]
+
+
 def own_equations(network: Network) -> dict[str, str]:
     """Digests of neurons and surrogates from outside the library, by layer: their authors may edit them and keep the name."""
     return {

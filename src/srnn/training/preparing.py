@@ -189,7 +189,9 @@ def prepare(
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
-    trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
+    described = task.described(_path_of(task, train_set))
+    described.check_path()  # before a training whose model could not be read
+    trained = Trained(network, described, recipe, seed, steps=train_set.typical_length)
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:

@@ -169,14 +169,16 @@ class Trained:
         }
 
     def check_recipe(self) -> None:
-        """SrnnError unless its recipe builds a network of the same architecture."""
-        from .checkpoints import architecture
+        """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
+        from .checkpoints import architecture, surrogates
 
         built = self.recipe.build_network(self.task, self.seed)
-        if architecture(built) != architecture(self.network):
-            raise SrnnError(
-                "A recipe cannot describe this network (a hidden layer passes on its membrane); use it from Python."
-            )
+        for describe in (architecture, surrogates):
+            for own, made in zip(describe(self.network), describe(built), strict=False):
+                if own != made:  # as after one layer has been replaced
+                    raise SrnnError(
+                        f"A recipe cannot describe this network: instead of '{own}' it would make '{made}'; use it from Python."
+                    )
         own, others = ({(name, part.shape) for name, part in net.state_dict().items()} for net in (self.network, built))
         if own != others:
             raise SrnnError(

@@ -19,9 +19,9 @@ from .crossing import CrossingPath
 from .pixels import WindowPath
 from .scaled import ScaledPath
 from .sound import CochleaPath, SpeechPath
-from .stored import describe, restore
+from .stored import alike, describe, restore
 
 __all__ = [
     "CochleaPath", "CrossingPath", "Form", "PathForm", "ScaledPath", "SignalPath", "SpeechPath", "Steps", "WindowPath",
-    "describe", "restore",
+    "alike", "describe", "restore",
 ]  # fmt: skip

@@ -37,6 +37,17 @@ def describe(path: SignalPath) -> dict[str, Any] | None:
     return None if kind is None else {"kind": kind, **_plain(path)}
 
 
+def alike(path: SignalPath, other: SignalPath) -> bool:
+    """Whether two paths have the same settings, apart from statistics, and classes of the same name (which may be two, after a
+    notebook has defined it again)."""
+
+    def settings(one: SignalPath) -> Any:
+        plain = _plain(one)
+        return {**plain, "statistics": None} if is_dataclass(one) else None
+
+    return type(path).__qualname__ == type(other).__qualname__ and settings(path) == settings(other)
+
+
 def restore(plain: Any, source: str) -> SignalPath:
     """The path from which ``describe`` made ``plain``. SrnnError, which names the ``source``, for anything else."""
     with checking(source, "a model's signal path"):

@@ -83,7 +83,7 @@ def export_c(
 
     SrnnError also where int8 needs a fact about the training data that the model does not state.
     """
-    from ...data.signals import CrossingPath, ScaledPath
+    from ...data.signals import CrossingPath, ScaledPath, SpeechPath
     from ...data.signals.base import known
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat
@@ -101,8 +101,10 @@ def export_c(
             f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
     signal = trained.task.signal()
-    encoder = signal if signal.has_c and signal.as_trained else None
-    scale = known(signal.statistics, "A scaled signal") if isinstance(signal, ScaledPath) else None
+    # A class derived from one of these computes something else than the C that is written for it.
+    encodes = type(signal) in (CrossingPath, SpeechPath) and signal.has_c and signal.as_trained
+    encoder = signal if encodes else None
+    scale = known(signal.statistics, "A scaled signal") if type(signal) is ScaledPath else None
     if std is not None:
         if not isinstance(encoder, CrossingPath):
             raise SrnnError(
@@ -167,7 +169,9 @@ def input_scale(trained: Trained) -> dict[str, list[float]]:
     from ...data.signals import ScaledPath
 
     signal = trained.task.signal()
-    scale = signal.statistics if isinstance(signal, ScaledPath) else None
+    scale = (
+        signal.statistics if type(signal) is ScaledPath else None
+    )  # not a derived class, which may do something else
     return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
 
 

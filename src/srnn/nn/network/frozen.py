@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -314,9 +315,12 @@ def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | 
             f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx exports other modules."
         )
     dtype = network.readout.weight_in.dtype
-    hidden = [_frozen_layer(f"layers.{number}", layer) for number, layer in enumerate(network.layers)]
+    layers = {**{f"layers.{number}": layer for number, layer in enumerate(network.layers)}, "readout": network.readout}
+    for (below, sender), (name, layer) in pairwise(layers.items()):  # one of them may have been replaced
+        if layer.inputs != sender.size:
+            raise SrnnError(f"{name} takes {layer.inputs} inputs, but {below} has {sender.size} outputs.")
     frozen = FrozenNetwork(
-        (*hidden, _frozen_layer("readout", network.readout)),
+        tuple(_frozen_layer(name, layer) for name, layer in layers.items()),
         substeps=network.substeps if len(network.layers) else 1,
         threshold=None if network.encoder is None else _array(network.encoder.threshold.to(dtype)),
         state_as=StateFormat.of_network(network),
@@ -330,16 +334,20 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
         return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
     weight_in, weight_rec, bias = layer.folded_weights()
+    parameters = {key: getattr(layer.params, key) for key in layer.neuron.parameters()}
     square = weight_rec is None or weight_rec.shape == (layer.size, layer.size)
     if weight_in.shape != (layer.size, layer.inputs) or not square:
         raise SrnnError(f"The weights of {name} do not fit its {layer.inputs} inputs and {layer.size} neurons.")
+    for key, value in {"bias": bias, **parameters}.items():
+        if value is not None and value.shape != (layer.size,):
+            raise SrnnError(f"{name} needs one {key} for each of its {layer.size} neurons, not {tuple(value.shape)}.")
     frozen = FrozenLayer.of(
         name,
         layer.neuron,
         _array(weight_in),
         None if weight_rec is None else _array(weight_rec),
         None if bias is None else _array(bias),
-        {key: _array(getattr(layer.params, key)) for key in layer.neuron.parameters()},
+        {key: _array(value) for key, value in parameters.items()},
         layer.output,
     )
     delays = {}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.spikes import traced
-from ...errors import SrnnError
+from ...errors import SrnnError, nearest
 from ..equations import equations
 from ..neurons.base import Neuron
 
@@ -98,10 +98,14 @@ class NeuronParameters(nn.Module):
 
     @torch.no_grad()
     def set_values(self, **values: Tensor) -> None:
-        """Overwrite parameters by name; time constants in steps."""
+        """Overwrite parameters by name, each (size,); time constants in steps. SrnnError for what does not fit."""
         neuron = self.neuron
         for name, value in values.items():
-            own = getattr(self, name)
+            if name not in neuron.parameters():
+                raise SrnnError(
+                    f"Neuron '{neuron.name}' has no parameter '{name}'.{nearest(name, neuron.parameters())}"
+                )
+            own, value = getattr(self, name), torch.as_tensor(value)
             if value.shape != own.shape:
                 raise SrnnError(f"{neuron.name}.{name}: expected {tuple(own.shape)} values, got {tuple(value.shape)}.")
             if name in neuron.taus:

@@ -18,6 +18,7 @@ from ...errors import SrnnError, nearest
 from ...registry import check_settings
 from ..kernels.problem import Output
 from ..neurons import ALIF, Integrator, Neuron, as_neuron
+from ..neurons.base import DEFINED
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
     options = dict(spec)
     name = options.pop("name", "integrator")
     if not isinstance(name, str) or name not in READOUTS:
-        raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}")
+        neuron = (
+            f" A neuron is given as a mapping, {{neuron: {name}}}." if isinstance(name, str) and name in DEFINED else ""
+        )
+        raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}{neuron}")
     check_settings("A readout has", options, ("name", "neuron", "output"))
     base = READOUTS[name]
     neuron = as_neuron(options["neuron"]) if "neuron" in options else base.neuron

@@ -155,8 +155,7 @@ class SRNN(nn.Module):
         for name, answer in (("bidirectional", bidirectional), ("late", late)):
             check_flag(name, answer)
         check_choice("merge", merge, ("mean", "concat"))
-        self.inputs, self.outputs = inputs, outputs
-        self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
+        self.surrogate, spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
 
         def make(
@@ -179,9 +178,19 @@ class SRNN(nn.Module):
             width = layer.size
         self.encoder = as_encoder(encoder, inputs)
         self.readout = Layer(
-            width, outputs, self.readout_spec.neuron, surrogate=self.surrogate, recurrent=False,
-            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend, recompute=recompute,
+            width, outputs, spec.neuron, surrogate=self.surrogate, recurrent=False,
+            output=spec.output, init_in=init_in, generator=generator, backend=backend, recompute=recompute,
         )  # fmt: skip
+
+    @property
+    def inputs(self) -> int:
+        """Input channels: those of the first layer, which may have been replaced."""
+        return (self.layers[0] if len(self.layers) else self.readout).inputs  # type: ignore[return-value]
+
+    @property
+    def outputs(self) -> int:
+        """Outputs: the neurons of the readout, which may have been replaced."""
+        return self.readout.size
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
         """The state before the first step, for ``batch`` sequences; random where the neurons' ``initial`` says so."""

@@ -191,7 +191,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
             if inner is not None and not isinstance(inner, dict):
                 raise SrnnError(f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.")
             section[part] = section = {} if inner is None else inner
-        section[last] = value
+        section[last] = _copy(value)  # which a later override may change
     return result
 
 

@@ -305,8 +305,8 @@ class Recipe:
         """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
         network = self.network.build(task.inputs, task.outputs, seed)
         network.float()  # like the data, whatever torch's default
-        counts = getattr(network, "readout_spec", None)
-        if self.loss.name == "ce_spike_count" and (counts is None or counts.output != "emission"):
+        counts = getattr(network.readout, "output", None) == "emission"
+        if self.loss.name == "ce_spike_count" and not counts:
             raise SrnnError(
                 "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: spike_count."
                 if self.network.model == "srnn"

@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...errors import require
+from ...errors import SrnnError, require
 from .chunks import ChunkLearner
 from .learner import OnlineRule
 from .local import LocalLayer, draw_weights
@@ -39,12 +39,15 @@ class EProp(OnlineRule):
     feedback: Feedback = "symmetric"
     seed: int = 0
     mirrors: Sequence[Tensor] | None = None
-    """Learned feedback, used in place of the input weights of each layer above the first. This rule does not change them."""
+    """Feedback in place of the input weights of each layer above the first, of their shapes. This rule does not change it."""
 
     def __post_init__(self) -> None:
         require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)
 
     def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+        shapes = [tuple(layer.weight_in.shape) for layer in layers[1:]]
+        if self.mirrors is not None and (given := [tuple(mirror.shape) for mirror in self.mirrors]) != shapes:
+            raise SrnnError(f"The feedback weights of this network must have the shapes {shapes}, not {given}.")
         return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers), mirrors=self.mirrors)
 
     def weights(self, layers: Sequence[LocalLayer]) -> list[Tensor] | None:
