@@ -151,6 +151,14 @@ def test_a_batch_of_fewer_than_two_steps_is_normed_by_the_running_statistics(len
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters() if p.requires_grad)
 
 
+def test_before_the_first_batch_gamma_alone_counts() -> None:
+    layer = Layer(5, 7, "lif", norm={"gamma": 2.0}).eval()
+    assert layer.norm is not None and layer.bias is not None
+    weight, bias = layer.norm(layer.weight_in, layer.bias, values(dtype=torch.float32), None)
+    torch.testing.assert_close(weight, 2 * layer.weight_in, rtol=EPSILON, atol=0)
+    assert torch.equal(bias, layer.bias)
+
+
 def test_two_steps_have_a_variance() -> None:
     net, x = network(hidden=[9], backend="reference"), values(2)
     layer: Any = net.layers[0]
@@ -356,6 +364,7 @@ def test_what_a_parametrization_computes_is_not_folded_until_it_is_permanent(nam
 def test_names_and_settings() -> None:
     assert as_norm("none") is None and as_norm("batch") == Norm() == as_norm({"name": "batch"})
     assert as_norm({"gamma": 1, "detach": False}) == Norm(1, 0.1, False)
+    assert as_norm(own := Norm(2.0, momentum=1.0)) is own
     net = network(["none", {"gamma": 2.5}], dtype=torch.float32)
     assert net.layers[0].norm is None and net.layers[1].norm.settings.gamma == 2.5  # type: ignore[union-attr]
     config = network_config(net)
@@ -369,6 +378,7 @@ def test_names_and_settings() -> None:
     ("norm", "message"),
     [
         ("layer", "Unknown norm 'layer'; use 'none' or 'batch'"),
+        ([3, 3], "given by its name or a mapping, not by 3"),
         ({"gama": 1}, "has no setting 'gama'.*gamma"),
         ({"name": "none", "gamma": 1}, "'none' has no setting 'gamma'"),
         ({"gamma": 0}, r"network\.norm\.gamma"),
