@@ -69,3 +69,12 @@ def test_products_that_are_free_and_that_cost(step: Any, number: int) -> None:
 @pytest.mark.parametrize(("emission", "number"), [("spike", 0), ("relu", 1), ("identity", 1)])
 def test_a_product_with_an_emission_is_free_where_that_is_a_spike(emission: str, number: int) -> None:
     assert products(lambda u, w, s, current, a, b: (u - w * s + current, w, u), emission=emission) == number
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_where_a_is_0_or_1_nothing_is_multiplied_to_choose_between_two(value: float) -> None:
+    """a x + (1 - a) y is y + a (x - y), and x + (1 - a) (y - x)."""
+    step = staticmethod(lambda u, w, s, current, a, b: (a * u + (1.0 - a) * w + current, w, u))
+    made: Any = type("Scaled", (Scaled,), {"step": step})
+    a = np.where(np.arange(10) < 3, value, 0.5)
+    assert multiplications(made(), (a, np.full(10, 0.25)), 10) == 7
