@@ -112,9 +112,6 @@ def learnt_in_c(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ctype = np.float64 if double else np.float32
-    rows = np.empty(
-        len(x), [("x", ctype, 4), ("told", np.int32, 3)] + ([("", np.int32)] if ctype == np.float64 else [])
-    )
     rows = np.empty(len(x), np.dtype([("x", ctype, 4), ("told", np.int32, 3)]))
     rows["x"], rows["told"] = x, told
     done = subprocess.run(
@@ -224,6 +221,21 @@ def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(wro
         found.append(learnt_in_c(tmp_path / name, own, "e-prop", signal, labels, Adaptation(lr=0.2), *SANITIZED)[2])
     assert all((found[0][name] == value).all() for name, value in found[1].items())
     assert (found[0]["layer0_from_self"] != own.network.layers[0].weight_rec.detach().numpy()).any()  # type: ignore[union-attr, operator]
+
+
+def test_the_last_step_is_told_wherever_the_others_start(tmp_path: Path) -> None:
+    """As in the loss itself: no sequence has 50 steps."""
+    x, told = stream(False)
+    own = model("lif", LossConfig("ce_last", start=50), torch.float32)
+    plan, _, learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2))
+    shipped = {constant.name: constant.values for constant in plan.constants()}
+    assert (learnt["readout_bias"] != shipped["readout_bias"]).all()
+
+
+def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
+    own = model("lif", "nll", torch.float32, "spike_count")
+    learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
+    assert learning is not None and not learning.readout.constant
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
