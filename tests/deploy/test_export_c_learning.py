@@ -232,6 +232,20 @@ def test_the_last_step_is_told_wherever_the_others_start(tmp_path: Path) -> None
     assert (learnt["readout_bias"] != shipped["readout_bias"]).all()
 
 
+def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
+    (x, told), own = stream(False), model("lif", "ce_mean", torch.float32)
+    told[:, :2] = -1, 0
+    told[9, 0], told[10, 1] = 1, 1
+    twice, found = told.copy(), []
+    twice[10, 0] = 2
+    for name, labels in (("once", told), ("twice", twice)):
+        plan, _, learnt = learnt_in_c(tmp_path / name, own, "readout", x, labels, Adaptation(lr=0.2))
+        found.append(learnt)
+    assert all((found[1][name] == value).all() for name, value in found[0].items())
+    shipped = {constant.name: constant.values for constant in plan.constants()}
+    assert (found[0]["readout_bias"] != shipped["readout_bias"]).all()
+
+
 def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
     own = model("lif", "nll", torch.float32, "spike_count")
     learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
