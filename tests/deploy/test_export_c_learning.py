@@ -232,6 +232,14 @@ def test_the_last_step_is_told_wherever_the_others_start(tmp_path: Path) -> None
     assert (learnt["readout_bias"] != shipped["readout_bias"]).all()
 
 
+def test_a_tensor_of_zeros_may_move_as_one_of_norm_one_in_a_thousand(tmp_path: Path) -> None:
+    (x, told), own = stream(False), model("lif", "ce_mean", torch.float32)
+    with torch.no_grad():
+        own.network.readout.bias.zero_()  # type: ignore[operator, union-attr]
+    learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2, bound=0.2))[2]
+    assert np.linalg.norm(learnt["readout_bias"]) == pytest.approx(0.2e-3, rel=1e-3)
+
+
 def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
     (x, told), own = stream(False), model("lif", "ce_mean", torch.float32)
     told[:, :2] = -1, 0
