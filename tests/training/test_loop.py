@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from srnn import SRNN, SrnnError
+from srnn.nn.baselines import ClassicalRNN
 from srnn.progress import Reporter
 from srnn.training import loop
 from srnn.training.checkpoints import read_checkpoint
@@ -229,6 +230,14 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     assert found["layers.0.norm.gamma"] == (1e-2, 0.0)
     with pytest.raises(SrnnError, match="no parameter matches"):
         build_optimizer(network, config, {"layer.*": 2.0})
+
+
+def test_gains_of_layer_norm_do_not_decay() -> None:
+    network = ClassicalRNN(3, [4], 2, "lstm", norm="layer")
+    optimizer = build_optimizer(network, OptimizerConfig("adamw", weight_decay=0.1), {})
+    decayed = {id(one) for group in optimizer.param_groups if group["weight_decay"] for one in group["params"]}
+    kept = {name for name, one in network.named_parameters() if id(one) not in decayed}
+    assert kept == {"norms.0.weight", "norms.0.bias"}
 
 
 def test_schedules() -> None:
