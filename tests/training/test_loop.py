@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,12 +233,21 @@ def test_lr_scale_and_weight_decay_groups() -> None:
         build_optimizer(network, config, {"layer.*": 2.0})
 
 
-def test_gains_of_layer_norm_do_not_decay() -> None:
-    network = ClassicalRNN(3, [4], 2, "lstm", norm="layer")
+@pytest.mark.parametrize(
+    ("build", "lasting"),
+    [
+        (lambda: ClassicalRNN(3, [4], 2, "lstm", norm="layer"), {"norms.0.weight", "norms.0.bias"}),
+        (
+            lambda: SRNN(3, [4], 2, "lif", encoder="learned_ternary", delays={"recurrent": 3, "learned": True}),
+            {"encoder.log_threshold", "layers.0.delay_rec", "layers.0.params.tau_mem", "readout.params.tau_mem"},
+        ),
+    ],
+)
+def test_norms_thresholds_delays_and_time_constants_do_not_decay(build: Any, lasting: set[str]) -> None:
+    network = build()
     optimizer = build_optimizer(network, OptimizerConfig("adamw", weight_decay=0.1), {})
     decayed = {id(one) for group in optimizer.param_groups if group["weight_decay"] for one in group["params"]}
-    kept = {name for name, one in network.named_parameters() if id(one) not in decayed}
-    assert kept == {"norms.0.weight", "norms.0.bias"}
+    assert {name for name, one in network.named_parameters() if id(one) not in decayed} == lasting
 
 
 def test_schedules() -> None:
