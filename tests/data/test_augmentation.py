@@ -88,6 +88,25 @@ def test_events_are_shifted_as_far_as_was_asked_in_all_directions_and_over_no_bo
         assert found == {(0, step, channel) for step in steps for channel in channels}
 
 
+def test_time_and_channels_are_stretched_and_squeezed_as_far_as_was_asked() -> None:
+    x = torch.zeros(1, 80, 1)
+    x[0, 40] = 1  # an event
+    ramp = torch.arange(20.0).expand(1, 2, 20) + 0.5
+    found = []
+    for seed in range(100):
+        moved = augment(Batch(x, torch.zeros(1), None), AugmentConfig(stretch=0.3), 1, [seed]).x
+        warped = augment(Batch(ramp, torch.zeros(1), None), AugmentConfig(channel_warp=0.3), 1, [seed]).x
+        found.append((float(moved[0].argmax()) / 40, float(warped[0, 0, 1] - 0.5)))  # type: ignore[union-attr]
+    for one in np.array(found).T:
+        assert math.exp(-0.3) - 1 / 40 < one.min() < 0.8 and 1.25 < one.max() < math.exp(0.3)
+
+
+def test_values_are_shifted_as_far_as_was_asked_in_both_directions() -> None:
+    ramp = Batch(torch.arange(20.0)[None, :, None] + 0.5, torch.zeros(1), None)
+    moved = [augment(ramp, AugmentConfig(time_shift=3), 1, [seed]).x for seed in range(100)]
+    assert {float(one[0, 10, 0]) - 10.5 for one in moved} == {-3, -2, -1, 0, 1, 2, 3}  # type: ignore[index]
+
+
 @pytest.mark.parametrize("kind", ["events", "values"])
 def test_labels_of_padding_stay_none(kind: str) -> None:
     """Of sequences of several lengths each moves as it does alone, and labels move no further than its end."""

@@ -135,7 +135,7 @@ def test_a_sequence_changes_alike_in_any_batch_and_after_any_other() -> None:
 
 def test_a_window_of_the_stream_holds_the_word_or_is_background() -> None:
     """Each clip is a ramp over numbers of its own, so a sample of the window tells where it comes from."""
-    raw, length, seen = changes(AugmentConfig(stream=1.0)), 400, {True: 0, False: 0}
+    raw, length, seen, first = changes(AugmentConfig(stream=1.0)), 400, {True: 0, False: 0}, set[bool]()
     raw._signals = {i: (1 + i + np.arange(length) / length).astype(np.float32)[:, None] for i in range(24)}
     for seed in range(300):
         window, holds = raw.changed(seed % 24, seed)
@@ -145,7 +145,9 @@ def test_a_window_of_the_stream_holds_the_word_or_is_background() -> None:
         most = [part for index, part in heard if not (holds and index == seed % 24 and part >= 0.79)]
         assert len(heard) <= 2 and len(most) == len(heard) - holds and all(part <= 0.61 for part in most)
         seen[holds] += 1
-    assert min(seen.values()) > 100
+        if len(heard) == 2:
+            first.add(heard[0][0] == seed % 24)
+    assert min(seen.values()) > 100 and first == {True, False}  # another clip is heard before it as well as after it
     batch = raw.take(np.arange(24), range(24))
     kept = batch.y == torch.arange(24) % 3
     assert (~kept).any() and (batch.y[~kept] == 2).all()
@@ -286,6 +288,17 @@ def test_channels_are_mixed_as_much_as_was_asked() -> None:
     assert np.isfinite(raw.changed(0, 0)[0]).all()
     with pytest.raises(SrnnError, match="channel_mix needs several channels, and this signal has one"):
         changes(AugmentConfig(channel_mix=0.3))
+
+
+def test_channels_are_mixed_in_units_of_the_sequence_not_of_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ramps, "around", True)
+    raw, own = changes(AugmentConfig(channel_mix=0.3), Ramps()), slice(50, 150)
+    raw._signals[0] = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    raw._signals[0][:50, 1] *= 100
+    values, spread = raw._signals[0][own], raw._signals[0][own].std(0)
+    for seed in range(10):
+        drawn = np.linalg.lstsq(values / spread, raw.changed(0, seed)[0][own] / spread, rcond=None)[0] - np.eye(2)
+        assert np.abs(drawn).max() <= 0.3 + 1e-4 and len(np.unique(drawn.round(5))) == 4
 
 
 def test_a_training_learns_from_the_changed_signals() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import SRNN
+from srnn import SRNN, SrnnError
 from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.decision import DecisionPlan
 from srnn.measure.analysis.scores import confidences, running_scores
 from srnn.nn.fixedpoint.decision import POWER, exponential, integer_scores, softmax
 from srnn.nn.fixedpoint.device import device_network
@@ -175,6 +176,31 @@ def test_outputs_that_are_no_numbers_do_no_harm(deciders: Deciders) -> None:
     for rule in RULES:
         (told,) = deciders(rule, [x])
         assert set(told["label"].tolist()) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "ram"),
+    [  # 4 bytes of the steps, and of each of two classes
+        ("nll", None, 4 + 2 * 4),
+        ("ce_mean", None, 4 + 2 * (4 + 4)),  # the sum and what rounding lost
+        ("ce_sum_softmax", None, 4 + 2 * (4 + 4 + 4)),
+        ("nll", 5, 4 + 2 * 4),
+        ("ce_mean", 5, 4 + 2 * 8 + 4),  # padded
+        ("ce_sum_softmax", 5, 4 + 2 * (8 + 4) + 4),
+    ],
+)
+def test_bytes_of_a_decision_by_hand(name: LossName, bits: int | None, ram: int) -> None:
+    plan = DecisionPlan("net", DecisionRule(LossConfig(name), ("a", "né")), bits)
+    assert (plan.ram_bytes, plan.flash_bytes) == (ram, (1 + 1 + 4) + (3 + 1 + 4))  # a name, its end and a pointer to it
+    assert plan.uses_math == (bits is None)
+    assert not DecisionPlan("net", DecisionRule(LossConfig("ce_spike_count"), ("a", "b")), bits).uses_math
+
+
+def test_the_longest_name_and_the_last_start() -> None:
+    DecisionPlan("net", DecisionRule(LossConfig("nll", start=2**31 - 1), ("é" * 500, "b")), None)
+    for start, name, said in ((2**31, "a", "C counts steps up to 2147483648"), (0, "é" * 500 + "a", "1001 bytes")):
+        with pytest.raises(SrnnError, match=said):
+            DecisionPlan("net", DecisionRule(LossConfig("nll", start=start), (name, "b")), None)
 
 
 @pytest.mark.parametrize("bits", [-8, -1, 0, 5, 13, 24, 30, 64])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from srnn.deploy.export.c.arrays import number
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import freeze
 from srnn.nn.neurons import as_neuron
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build
@@ -78,7 +80,10 @@ def model(
         layers[0].weight_in *= 2
         for layer in layers:
             layer.bias.copy_(0.2 * torch.randn(layer.bias.shape, generator=torch.Generator().manual_seed(1)))
-    return from_network(net.to(dtype), CLASSES, loss=loss)
+    if isinstance(loss, str):
+        return from_network(net.to(dtype), CLASSES, loss=loss)  # type: ignore[arg-type]
+    own = from_network(net.to(dtype), CLASSES, loss=loss.name)
+    return replace(own, recipe=replace(own.recipe, loss=loss))
 
 
 def in_double(value: Any, ctype: str) -> str:
@@ -107,9 +112,6 @@ def learnt_in_c(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ctype = np.float64 if double else np.float32
-    rows = np.empty(
-        len(x), [("x", ctype, 4), ("told", np.int32, 3)] + ([("", np.int32)] if ctype == np.float64 else [])
-    )
     rows = np.empty(len(x), np.dtype([("x", ctype, 4), ("told", np.int32, 3)]))
     rows["x"], rows["told"] = x, told
     done = subprocess.run(
@@ -168,8 +170,8 @@ def stream(steps: bool) -> tuple[np.ndarray, np.ndarray]:
 ALIF_READOUT = as_neuron({"name": "alif", "tau_mem": 5.0, "threshold": 0.1})
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 CASES = [
-    ("alif", "nll", "e-prop", LEAKY, (7,)),
-    ("adlif", "ce_mean", "e-prop", LEAKY, (7,)),
+    ("alif", LossConfig("nll", start=3, label_smoothing=0.1), "e-prop", LEAKY, (7,)),
+    ("adlif", LossConfig("ce_mean", start=3, label_smoothing=0.1), "e-prop", LEAKY, (7,)),
     ("lif", "ce_spike_count", "readout", "spike_count", (6, 5)),
     SLOW("lif", "ce_last", "e-prop", LEAKY, (7,)),
     SLOW("relu", "nll", "e-prop", LEAKY, (7,)),
@@ -185,13 +187,14 @@ CASES = [
 def test_c_learns_what_the_stream_learns(
     neuron: Any, loss: Any, learn: str, readout: Any, hidden: Any, tmp_path: Path
 ) -> None:
-    x, told = stream(loss == "nll")
+    name = getattr(loss, "name", loss)
+    x, told = stream(name == "nll")
     train: Any = "all" if learn == "e-prop" else "readout"
     config = Adaptation(train, lr=0.2, bound=0.2, optimizer="sgd")
     own = model(neuron, loss, torch.float64, readout, hidden)
     outputs, expected = learnt_in_python(own, x, told, config)
     plan, scores, learnt = learnt_in_c(tmp_path / "double", own, learn, x, told, config, *DOUBLE)
-    np.testing.assert_allclose(scores, outputs, rtol=1e-9, atol=1e-9) if loss in ("nll", "ce_last") else None
+    np.testing.assert_allclose(scores, outputs, rtol=1e-9, atol=1e-9) if name in ("nll", "ce_last") else None
     shipped = {constant.name: constant.values for constant in plan.constants()}
     for name, value in learnt.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
@@ -218,6 +221,43 @@ def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(wro
         found.append(learnt_in_c(tmp_path / name, own, "e-prop", signal, labels, Adaptation(lr=0.2), *SANITIZED)[2])
     assert all((found[0][name] == value).all() for name, value in found[1].items())
     assert (found[0]["layer0_from_self"] != own.network.layers[0].weight_rec.detach().numpy()).any()  # type: ignore[union-attr, operator]
+
+
+def test_the_last_step_is_told_wherever_the_others_start(tmp_path: Path) -> None:
+    """As in the loss itself: no sequence has 50 steps."""
+    x, told = stream(False)
+    own = model("lif", LossConfig("ce_last", start=50), torch.float32)
+    plan, _, learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2))
+    shipped = {constant.name: constant.values for constant in plan.constants()}
+    assert (learnt["readout_bias"] != shipped["readout_bias"]).all()
+
+
+def test_a_tensor_of_zeros_may_move_as_one_of_norm_one_in_a_thousand(tmp_path: Path) -> None:
+    (x, told), own = stream(False), model("lif", "ce_mean", torch.float32)
+    with torch.no_grad():
+        own.network.readout.bias.zero_()  # type: ignore[operator, union-attr]
+    learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2, bound=0.2))[2]
+    assert np.linalg.norm(learnt["readout_bias"]) == pytest.approx(0.2e-3, rel=1e-3)
+
+
+def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
+    (x, told), own = stream(False), model("lif", "ce_mean", torch.float32)
+    told[:, :2] = -1, 0
+    told[9, 0], told[10, 1] = 1, 1
+    twice, found = told.copy(), []
+    twice[10, 0] = 2
+    for name, labels in (("once", told), ("twice", twice)):
+        plan, _, learnt = learnt_in_c(tmp_path / name, own, "readout", x, labels, Adaptation(lr=0.2))
+        found.append(learnt)
+    assert all((found[1][name] == value).all() for name, value in found[0].items())
+    shipped = {constant.name: constant.values for constant in plan.constants()}
+    assert (found[0]["readout_bias"] != shipped["readout_bias"]).all()
+
+
+def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
+    own = model("lif", "nll", torch.float32, "spike_count")
+    learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
+    assert learning is not None and not learning.readout.constant
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ import io
 import json
 import os
 import signal
+import socket
+import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -173,6 +176,27 @@ def test_what_a_client_abandons_is_stopped(
                 assert not alive(path)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_for_a_client_that_has_gone_already_nothing_is_computed(
+    models: dict[str, Decoder], obeyed: Callable[[], list[int]]
+) -> None:
+    """Its end came before the kernel was told to kill at it."""
+    for stays in (True, False):
+        own, other = socket.socketpair()
+        with own, other:
+            head = {"name": "digits", "kind": "test/refused", "size": 1}
+            own.sendall(json.dumps(head).encode() + b"\nx")
+            if not stays:
+                own.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # that there are other threads
+                process = os.fork()
+            if not process:
+                aside_module._child(other, models, Limits())
+            os.waitpid(process, 0)
+        assert (process in obeyed()) == stays
+
+
 def test_a_process_that_dies_hangs_or_eats_ends_its_body_only(
     models: dict[str, Decoder], obeyed: Callable[[], list[int]]
 ) -> None:
@@ -216,6 +240,17 @@ def test_without_fork_a_thread_does_it(models: dict[str, Decoder], monkeypatch: 
     with serving(models) as running:
         wanted = running.ask(CLASSIFY, GOOD, Content_Type="application/json")
     monkeypatch.delattr(os, "fork")
+    real, turn = aside_module.answer, threading.Lock()
+
+    def answer(*arguments: Any) -> tuple[int, bytes]:
+        assert turn.acquire(blocking=False)  # a decoder is for one thread
+        time.sleep(0.02)
+        try:
+            return real(*arguments)
+        finally:
+            turn.release()
+
+    monkeypatch.setattr(aside_module, "answer", answer)
     with serving(models) as running, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(running.ask, CLASSIFY, GOOD, Content_Type="application/json") for _ in range(4)]
         assert wanted[0] == 200 and all(one.result() == wanted for one in asked)

@@ -213,44 +213,6 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
     assert macs("liquid") == 2 * 3 + 3
 
 
-@dataclass(frozen=True)
-class Scaled(Neuron):
-    """A neuron that multiplies its current, as its subclass has it."""
-
-    name: ClassVar[str] = "scaled"
-    taus: ClassVar[tuple[str, ...]] = ()
-    step = staticmethod(lambda u, w, s, current, a, b: (u + a * current, w + a * current, u + w))
-    a: Init = Init("constant", 0.5)
-    b: Init = Init("constant", 0.25)
-    trained: tuple[str, ...] = field(default=(), kw_only=True)
-
-    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return parameters["a"], parameters["b"]
-
-
-@pytest.mark.parametrize(
-    ("step", "macs"),
-    [
-        (lambda u, w, s, current, a, b: (u + a * current, w + a * current, u + w), 0),  # a is in the weights
-        (
-            lambda u, w, s, current, a, b: (u + a * current, w + b * current, u + w),
-            1,
-        ),  # which have room for one of them
-        (lambda u, w, s, current, a, b: (u + current, w + b * current, u + w), 1),
-        (lambda u, w, s, current, a, b: (u + current / a, w + current / b + current * a, u + w), 2),
-        (lambda u, w, s, current, a, b: (u + (1.0 - a) * current, w + (1.0 - a) * current, u + w), 0),
-        (
-            lambda u, w, s, current, a, b: (1.0 / (1.0 + u * u), w + current, u),
-            2,
-        ),  # a quotient is a product, whatever of
-        (lambda u, w, s, current, a, b: (w * u + (1.0 - w) * current, w, u), 1),  # current + w (u - current)
-    ],
-)
-def test_products_of_the_current(step: Any, macs: int) -> None:
-    made: Any = type("Scaled", (Scaled,), {"step": staticmethod(step)})
-    assert describe_network(small(made(), hidden=(10,)))[0].neuron_macs == 10 * macs
-
-
 def test_substeps_and_what_runs_once() -> None:
     a, b = (count(describe_network(small(**more)), spiking(0.2, 0.3)) for more in ({}, {"substeps": 5}))
     assert [layer.synaptic_acs for layer in b[:2]] == pytest.approx([5 * layer.synaptic_acs for layer in a[:2]])
@@ -260,10 +222,9 @@ def test_substeps_and_what_runs_once() -> None:
 
 def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
     """With three updates for each step."""
-    net, x = (
-        small("lif", 3, [4], substeps=3),
-        (torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float(),
-    )
+    generator = torch.Generator().manual_seed(0)
+    net = small("lif", 3, [4], substeps=3, generator=generator)
+    x = (torch.rand(2, 9, 3, generator=generator) < 0.6).float()
     with torch.no_grad():
         spikes = float(net.run(x).layers[0].output.sum())
     told = energy(net, x)["spikes"]
@@ -272,12 +233,14 @@ def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
 
 def test_only_spikes_are_told_as_spikes_and_all_tensors_take_memory() -> None:
     """Of a layer that spikes above one that does not; the norm keeps statistics besides the parameters."""
-    net, x = small(["relu", "lif"], 3, [4, 5], norm=["batch", "none"]), torch.rand(2, 9, 3)
+    generator = torch.Generator().manual_seed(0)
+    net = small(["relu", "lif"], 3, [4, 5], norm=["batch", "none"], generator=generator)
+    x = torch.rand(2, 9, 3, generator=generator)
     net.eval()
     with torch.no_grad():
         spikes = float(net.run(x).layers[1].output.sum())
     found = energy(net, x)
-    assert found["spikes"]["per_step"] == pytest.approx(spikes / 18)
+    assert spikes > 0 and found["spikes"]["per_step"] == pytest.approx(spikes / 18)
     assert found["activation_sparsity"] == pytest.approx(1 - found["firing_rate"]["mean"])
     kept = net.state_dict()
     assert "layers.0.norm.variance" in kept and found["footprint_bytes"] == sum(t.nbytes for t in kept.values())
@@ -337,7 +300,9 @@ def test_what_lies_in_padding_costs_nothing(packed: bool) -> None:
 
 
 def test_with_substeps_every_update_of_a_valid_step_is_counted() -> None:
-    net, x = small("lif", substeps=3), (torch.rand(1, 7, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float()
+    generator = torch.Generator().manual_seed(0)
+    net = small("lif", substeps=3, generator=generator)
+    x = (torch.rand(1, 7, 3, generator=generator) < 0.6).float()
     padded = torch.nn.functional.pad(x, (0, 0, 0, 5))
     rates = [energy(net, *given)["firing_rate"] for given in ((x,), (padded, [7]))]
     assert rates[0] == rates[1] and rates[0]["mean"] > 0

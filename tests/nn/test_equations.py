@@ -24,8 +24,8 @@ from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import make_plan
 from srnn.nn import arithmetic
 from srnn.nn.arithmetic import absolute, exp, positive_part
-from srnn.nn.derivatives import adjoint, jacobian
-from srnn.nn.equations import Algebra, arguments_of, equations, function, record
+from srnn.nn.derivatives import adjoint, jacobian, jacobian_record
+from srnn.nn.equations import Algebra, Record, arguments_of, equations, function, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.base import decay
@@ -64,9 +64,9 @@ def _derivatives(step: Any, arguments: list[torch.Tensor]) -> list[list[torch.Te
     return rows
 
 
-def _check_derivatives(model: Any) -> None:
+def _check_derivatives(model: Any, arguments: list[torch.Tensor] | None = None) -> None:
     names = arguments_of(model)
-    arguments = _numbers(len(names))
+    arguments = arguments or _numbers(len(names))
     expected = _derivatives(model.step, arguments)
     incoming = _numbers(len(expected), seed=1)
     found = adjoint(model)(*incoming, *arguments)
@@ -85,6 +85,31 @@ def _check_derivatives(model: Any) -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_derivatives_of_every_neuron(model: Any) -> None:
     _check_derivatives(model)
+
+
+def test_derivatives_at_a_kink_are_autograds() -> None:
+    """Of max(0, x) at 0 it is 1, of |x| it is 0: silence brings a state to exactly there."""
+    model = _model(lambda a, b, c: (positive_part(a) + 2.0 * absolute(b), absolute(a) - positive_part(-c)))
+    _check_derivatives(model, [torch.zeros(40).double()] * 3)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_what_a_result_does_not_depend_on_has_the_number_0_in_the_jacobian(model: Any) -> None:
+    """Which those who read the record leave out."""
+    own, entries = equations(model), iter(jacobian_record(model).results)
+    for result in own.results:
+        used = Record(own.arguments, (result,)).used
+        assert all(name in used or entry.value == 0.0 for name, entry in zip(own.arguments, entries, strict=False))
+
+
+@pytest.mark.parametrize("bound", [0.25, np.float64(0.25)])  # numpy's stays on the left of the comparison
+def test_a_constant_where_a_comparison_is_true_has_the_precision_of_the_arguments(bound: float) -> None:
+    _check_derivatives(_model(lambda a, b, c: (0.1 * a * (bound < b), b + c)))
+
+
+def test_a_product_is_computed_once_in_whichever_order() -> None:
+    entries = jacobian_record(_model(lambda a, b, c: (a * b * c, a * c * b))).results
+    assert entries[0].operation == "multiply" and entries[0] is entries[3]
 
 
 def test_derivatives_where_a_coefficient_is_called_as_a_function_is() -> None:

@@ -149,6 +149,28 @@ def test_padding_counts_nowhere(name: str, unlabelled: str) -> None:
     assert float(loss(changed, target, lengths).loss) == pytest.approx(float(scored.loss))
 
 
+@pytest.mark.parametrize("name", [*CE, "nll"])
+def test_each_window_counts_what_is_its_own(name: str) -> None:
+    """The losses of its steps, which add up to the sequence's; or one of all steps so far, of sequences that have not ended."""
+    output, per_step, per_sequence = _batch()
+    target, lengths = per_step if name == "nll" else per_sequence, torch.tensor([7, 1, 3, 2, 5])
+    loss, totals = Loss(LossConfig(name, start=2), name == "nll"), []  # type: ignore[arg-type]
+    for begin, end in ((0, 2), (2, 3), (3, 7)):
+        if name == "nll":
+            scored = loss(output[:, begin:end], target[:, begin:end], lengths, begin)
+        else:
+            scored = loss(output[:, :end], target, lengths, begin)
+            known = loss(output[:, :end], target.masked_fill(lengths <= begin, -1), lengths.clamp(max=end))
+            assert (scored.correct, scored.counted) == (known.correct, known.counted)
+            if name != "ce_steps":
+                torch.testing.assert_close(scored.loss, known.loss)
+        totals.append([float(scored.loss) * scored.weight, scored.weight])
+    if name in ("nll", "ce_steps"):
+        whole = loss(output, target, lengths)
+        total, weight = map(sum, zip(*totals, strict=True))
+        assert (total, weight) == (pytest.approx(float(whole.loss) * whole.weight), whole.weight)
+
+
 def test_a_sequence_shorter_than_start_keeps_its_last_step() -> None:
     output, _, target = _batch()
     loss = Loss(LossConfig("ce_mean", start=5), False)
@@ -194,9 +216,19 @@ def test_rate_penalty() -> None:
     hidden = [LayerResult(layer, ()) for layer in spikes]
     assert float(rate_penalty(RateConfig(2.0, target=0.5), hidden)) == pytest.approx(2 * (2 * 0.25**2 + 2 * 0.5**2) / 4)
     assert float(rate_penalty(RateConfig(1.0, upper=0.5), hidden)) == pytest.approx(2 * 0.5**2 / 4)
-    assert rate_penalty(RateConfig(), hidden) == 0.0
+    assert rate_penalty(RateConfig(), hidden) == rate_penalty(RateConfig(1.0, upper=0.5), []) == 0.0
     # Padding emits nothing and is not counted: half the steps, twice the rate.
     torch.testing.assert_close(neuron_rates(spikes[0], torch.tensor([2, 2])), torch.tensor([0.5, 0.5]).double())
+    assert not neuron_rates(torch.zeros(2, 4, 2), torch.tensor([0, 0])).any()
+
+
+def test_rate_penalty_is_the_mean_over_all_neurons_of_both_excesses() -> None:
+    """One layer has more neurons than the other; half of the steps are padding."""
+    two, three = torch.zeros(2, 4, 2), torch.zeros(2, 4, 3)
+    two[:, 0] = three[0, :3, :2] = three[1, :1, :2] = 1.0  # rates .5, .5; 1, 1, 0
+    hidden = [LayerResult(layer, ()) for layer in (two, three)]
+    penalty = rate_penalty(RateConfig(2.0, target=0.25, upper=0.75), hidden, torch.tensor([3, 1]))
+    assert float(penalty) == pytest.approx(2 * (2 * 0.25**2 + 2 * (0.75**2 + 0.25**2) + 0.25**2) / 5)
 
 
 def test_rate_penalty_lowers_rates() -> None:

@@ -151,6 +151,23 @@ def test_a_batch_of_fewer_than_two_steps_is_normed_by_the_running_statistics(len
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters() if p.requires_grad)
 
 
+def test_before_the_first_batch_gamma_alone_counts() -> None:
+    layer = Layer(5, 7, "lif", norm={"gamma": 2.0}).eval()
+    assert layer.norm is not None and layer.bias is not None
+    weight, bias = layer.norm(layer.weight_in, layer.bias, values(dtype=torch.float32), None)
+    torch.testing.assert_close(weight, 2 * layer.weight_in, rtol=EPSILON, atol=0)
+    assert torch.equal(bias, layer.bias)
+
+
+def test_two_steps_have_a_variance() -> None:
+    net, x = network(hidden=[9], backend="reference"), values(2)
+    layer: Any = net.layers[0]
+    net.run(x, lengths=torch.tensor([0, 2, 0, 0]))
+    rows = F.linear(x[1, :2], layer.weight_in)
+    torch.testing.assert_close(layer.norm.mean, rows.mean(0), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(layer.norm.variance, rows.var(0), rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_statistics_are_of_what_arrives_after_delays(backend: str) -> None:
     net = network(hidden=[9, 8], delays={"input": "uniform(0, 6)"}, backend=backend)
@@ -175,6 +192,18 @@ def test_a_channel_that_is_silent_or_constant_does_no_harm() -> None:
     assert (net.layers[0].norm.variance < EPSILON).all()  # type: ignore[union-attr, operator]
 
 
+def test_a_neuron_that_takes_the_difference_of_two_loud_channels_that_are_nearly_equal() -> None:
+    """Two electrodes with the same hum: the difference's variance is smaller than what float32 rounds off, even below 0."""
+    hum = values(2, 4, 25, 1, dtype=torch.float32)
+    x = 1e3 * torch.cat([hum, hum + 1e-6 * values(3, 4, 25, 1, dtype=torch.float32)], 2)
+    norm, weight = BatchNorm(1, Norm()), torch.tensor([[1.0, -1.0]])
+    sums = second_moments(x, None)
+    mean = sums[-1, :-1] / sums[-1, -1]
+    assert weight.double() @ (sums[:-1, :-1] / sums[-1, -1] - mean.outer(mean)) @ weight.double().T < -EPSILON
+    assert all(bool(part.isfinite().all()) for part in norm(weight, None, x, None))
+    assert norm.variance == 0
+
+
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("far", [30.0, 1e3, -1e4])
 def test_a_sensor_far_from_zero_keeps_its_variance_in_float32(far: float, lengths: Tensor | None) -> None:
@@ -188,6 +217,8 @@ def test_a_sensor_far_from_zero_keeps_its_variance_in_float32(far: float, length
     variance = sums.diag()[:-1] / sums[-1, -1] - mean.square()
     torch.testing.assert_close(mean, rows.mean(0), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(variance, rows.var(0, unbiased=False), rtol=1e-5, atol=0)
+    covariance = sums[:-1, :-1] / sums[-1, -1] - mean.outer(mean)
+    torch.testing.assert_close(covariance, rows.T.cov(correction=0), rtol=1e-5, atol=1e-5)
 
 
 # ---- the input's moments ----------------------------------------------------------------------------------------------------
@@ -333,6 +364,7 @@ def test_what_a_parametrization_computes_is_not_folded_until_it_is_permanent(nam
 def test_names_and_settings() -> None:
     assert as_norm("none") is None and as_norm("batch") == Norm() == as_norm({"name": "batch"})
     assert as_norm({"gamma": 1, "detach": False}) == Norm(1, 0.1, False)
+    assert as_norm(own := Norm(2.0, momentum=1.0)) is own
     net = network(["none", {"gamma": 2.5}], dtype=torch.float32)
     assert net.layers[0].norm is None and net.layers[1].norm.settings.gamma == 2.5  # type: ignore[union-attr]
     config = network_config(net)
@@ -346,6 +378,7 @@ def test_names_and_settings() -> None:
     ("norm", "message"),
     [
         ("layer", "Unknown norm 'layer'; use 'none' or 'batch'"),
+        ([3, 3], "given by its name or a mapping, not by 3"),
         ({"gama": 1}, "has no setting 'gama'.*gamma"),
         ({"name": "none", "gamma": 1}, "'none' has no setting 'gamma'"),
         ({"gamma": 0}, r"network\.norm\.gamma"),

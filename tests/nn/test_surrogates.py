@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -73,6 +73,19 @@ def test_spike_is_strict_and_its_gradient_is_psi(name: str) -> None:
     assert v.grad is not None and torch.equal(v.grad, as_surrogate(name)(v.detach()))
 
 
+def test_without_side_lobes_multi_gaussian_is_gaussian() -> None:
+    """So h, alone of all parameters, may be 0."""
+    plain = as_surrogate({"name": "multi_gaussian", "h": 0})
+    assert np.allclose(plain(POINTS), as_surrogate("gaussian")(POINTS), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", sorted(SURROGATES))
+def test_what_describes_it_makes_it_again(name: str) -> None:
+    values = {field.name: 0.25 + place for place, field in enumerate(fields(SURROGATES[name]))}
+    surrogate = as_surrogate({"name": name, **values})
+    assert as_surrogate(surrogate.describe()) == surrogate and surrogate.parameters == tuple(values.values())
+
+
 def test_settings() -> None:
     assert as_surrogate({"name": "slayer", "slope": 3}).parameters == (0.5, 3)
     for wrong, hint in (
@@ -80,6 +93,7 @@ def test_settings() -> None:
         ({"name": "slayer", "slop": 3}, "slope"),
         ({"name": "slayer", "slope": 0}, "positive"),
         ({"name": "slayer", "slope": "steep"}, "number"),
+        ({"name": "slayer", "slope": np.float32(3)}, "number"),  # which no file could hold
         ({"name": "slayer", "slope": float("inf")}, "finite"),
         ({"name": "slayer", "slope": 10**400}, "finite number, not an integer of 1329 bits"),
         ({}, "a mapping with a 'name'"),
@@ -151,5 +165,8 @@ def test_a_derivative_is_plain_arithmetic() -> None:
     curved = dataclass(frozen=True)(
         type("Curved", (Surrogate,), {"name": "test_curved", "derivative": staticmethod(lambda v: torch.tanh(v))})
     )
-    with pytest.raises(SrnnError, match=r"cannot be recorded .*absolute and positive_part from srnn.nn.arithmetic"):
+    told = r"The equations of .*lambda> cannot be recorded .*absolute and positive_part from srnn.nn.arithmetic"
+    with pytest.raises(SrnnError, match=told):
         srnn.SRNN(3, [4], 2, surrogate=curved())
+    with pytest.raises(SrnnError, match=r"^The class Curved, named 'test_none', needs a function 'derivative'\.$"):
+        type("Curved", (Surrogate,), {"name": "test_none"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from srnn.studies.pruning import TuningOptions, prune_run, quantise_run
 from srnn.training.checkpoints import architecture, read_checkpoint
 from srnn.training.compression.masks import sparsity
 from srnn.training.evaluation import evaluate
-from srnn.training.histories import Average
+from srnn.training.histories import Average, Histories
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
@@ -106,6 +107,34 @@ def test_an_average_of_rounded_states_keeps_their_format(tmp_path: Path) -> None
     again.load(read_checkpoint(Run.open(tmp_path / "run").last))
     kept = StateFormat.of_network(again.network)
     assert kept.width == 8 and len(kept.kept) == 2
+
+
+def test_an_average_that_begins_again_is_what_is_trained_then() -> None:
+    source = tiny_recipe().build_network(TinyTask(), 0)
+    average = Average(source, 0.9)
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter += 1
+    average.update(1)
+    assert not torch.equal(average.network.readout.bias, source.readout.bias)  # type: ignore[union-attr]
+    average.restart()
+    assert all(torch.equal(value, average.network.state_dict()[name]) for name, value in source.state_dict().items())
+    assert average.network is not source
+
+
+def test_all_parts_with_a_history_take_their_turn() -> None:
+    """Masks come after what changes the weights, or their average."""
+    parts = Mock()
+    histories = Histories(parts.compression, parts.average, parts.running_mean, parts.feedback)
+    histories.after_step(3)
+    mask = call.compression.after_step
+    assert parts.mock_calls == [call.average.update(3), mask(parts.average.network), call.running_mean.update()]
+    parts.reset_mock()
+    histories.end_epoch()
+    assert parts.mock_calls == [call.running_mean.settle(), mask()]
+    parts.reset_mock()
+    histories.restart()
+    assert parts.mock_calls == [call.average.restart(), call.running_mean.restart()]
 
 
 def test_a_checkpoint_without_the_average_is_refused(tmp_path: Path) -> None:

@@ -343,6 +343,26 @@ def test_an_adaptive_bound_is_a_quantile_of_the_last_norms() -> None:
     assert after["layers.0"] == pytest.approx(3, rel=1e-3) and after["readout"] == before["readout"]
 
 
+@pytest.mark.parametrize("how", ["network", "layer"])
+def test_of_a_fixed_and_an_adaptive_bound_the_smaller_holds(how: str) -> None:
+    """An adaptive one as soon as the norms of ten batches are known."""
+    name = "network" if how == "network" else "layers.0"
+    for known, bound in ((1.5, 1.5), (3.0, 2.0)):
+        words = ("--training.clip_norm=2", "--training.clip_quantile=0.5")
+        network, gradients, _ = _gradients(f"--training.clip={how}", *words)
+        gradients.clip(_Fabric(), network, None, gradients.norms(), {name: [known] * 10})
+        after = gradients.norms()
+        assert (after["layers.0"] if how == "layer" else math.hypot(*after.values())) == pytest.approx(bound, rel=1e-3)
+
+
+def test_gradients_of_a_layer_that_are_all_zero_stay_so() -> None:
+    network, gradients, _ = _gradients("--training.clip=layer", "--training.clip_norm=1")
+    for parameter in network.readout.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    gradients.clip(_Fabric(), network, None, gradients.norms(), {})
+    assert gradients.norms()["readout"] == 0 and gradients.norms()["layers.0"] == pytest.approx(1, rel=1e-3)
+
+
 def test_norms_are_remembered_for_so_many_batches() -> None:
     watch = Watch()
     for batch in range(health.REMEMBERED + 5):

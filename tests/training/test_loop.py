@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 
 from srnn import SRNN, SrnnError
+from srnn.nn.baselines import ClassicalRNN
 from srnn.progress import Reporter
 from srnn.training import loop
 from srnn.training.checkpoints import read_checkpoint
@@ -229,6 +231,23 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     assert found["layers.0.norm.gamma"] == (1e-2, 0.0)
     with pytest.raises(SrnnError, match="no parameter matches"):
         build_optimizer(network, config, {"layer.*": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("build", "lasting"),
+    [
+        (lambda: ClassicalRNN(3, [4], 2, "lstm", norm="layer"), {"norms.0.weight", "norms.0.bias"}),
+        (
+            lambda: SRNN(3, [4], 2, "lif", encoder="learned_ternary", delays={"recurrent": 3, "learned": True}),
+            {"encoder.log_threshold", "layers.0.delay_rec", "layers.0.params.tau_mem", "readout.params.tau_mem"},
+        ),
+    ],
+)
+def test_norms_thresholds_delays_and_time_constants_do_not_decay(build: Any, lasting: set[str]) -> None:
+    network = build()
+    optimizer = build_optimizer(network, OptimizerConfig("adamw", weight_decay=0.1), {})
+    decayed = {id(one) for group in optimizer.param_groups if group["weight_decay"] for one in group["params"]}
+    assert {name for name, one in network.named_parameters() if id(one) not in decayed} == lasting
 
 
 def test_schedules() -> None:

@@ -67,6 +67,9 @@ def test_events_stay_events_each_of_one_of_both(packed: bool) -> None:
     assert bool(((x == a) | (x == b)).all())
     differ = a != b
     assert (x == a)[differ].float().mean() == pytest.approx(0.8, abs=0.02)
+    assert ((x != a).any(-1) & (x != b).any(-1)).any()  # each event by itself, not a step
+    changes = torch.from_numpy(np.random.default_rng(1).random(a.shape[1:], np.float32) < 0.8)
+    assert not torch.equal((x == a)[1][differ[1]], changes[differ[1]])  # not by the numbers that augment draws
     rows = np.array([1])
     assert torch.equal(dense(mix(own[rows], other[rows], True, 0.8, [1])), x[1:2])
 

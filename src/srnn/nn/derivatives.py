@@ -152,7 +152,8 @@ class _Graph:
             gradient.name = gradient.name or name
         if factor.operation in COMPARISONS:  # masks are multiplied by numbers only, never added to each other
             if gradient.operation == "constant":  # torch makes a mask times a number float32: use one of the right type
-                gradient = self.make("add", gradient, self.make("multiply", as_node(0.0), factor.operands[0]))
+                varying = next(operand for operand in factor.operands if operand.operation != "constant")
+                gradient = self.make("add", gradient, self.make("multiply", as_node(0.0), varying))
             return _Term(sign * term.sign, None, self.make("multiply", gradient, factor))
         return _Term(sign * term.sign, factor, gradient)
 

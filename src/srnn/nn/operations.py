@@ -95,7 +95,7 @@ class Multiplications(Algebra):
         if operation == "add" and any(
             a.complement is b or b.complement is a for a in first.factors for b in last.factors
         ):
-            self._products -= min(first.cost, last.cost)
+            self._products -= max(first.cost, last.cost)
         return Term(depends, complement=complement)
 
     def _product(self, depends: int, operands: tuple[Term, ...], cost: int) -> Term:
