@@ -69,16 +69,8 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
                 f"{ram:,}", adds if first else "", f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
             ))  # fmt: skip
         rows.append(None)
-    columns = (
-        "network",
-        "",
-        accuracy.removesuffix("_accuracy"),
-        "weights",
-        "flash, B",
-        "RAM, B",
-        "adds/step",
-        "energy",
-    )
+    right = accuracy.removesuffix("_accuracy")
+    columns = ("network", "", right, "weights", "flash, B", "RAM, B", "adds/step", "energy")
     show_table(f"measured on {points[0][1]['split']}", columns, rows, left=(0, 1), no_wrap=True, padding=(0, 0))
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
         print(f"no int8: {reason}")

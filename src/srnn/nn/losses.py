@@ -145,13 +145,12 @@ class Loss:
             scores = output
         target = self.learnt(target, output, lengths, begin)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
-        losses = F.cross_entropy(
+        total = F.cross_entropy(
             scores.movedim(-1, 1), target, ignore_index=-1, label_smoothing=self.config.label_smoothing,
             reduction="sum" if self.class_weights is None else "none",
         )  # fmt: skip
-        total = losses
         if self.class_weights is not None:
-            total = (losses * self.class_weights.to(losses)[target.clamp(min=0)]).sum()
+            total = (total * self.class_weights.to(total)[target.clamp(min=0)]).sum()
         weight = int((target >= 0).sum())
         if self.sums:
             weight = len(output)

@@ -169,9 +169,7 @@ def input_scale(trained: Trained) -> dict[str, list[float]]:
     from ...data.signals import ScaledPath
 
     signal = trained.task.signal()
-    scale = (
-        signal.statistics if type(signal) is ScaledPath else None
-    )  # not a derived class, which may do something else
+    scale = signal.statistics if type(signal) is ScaledPath else None  # a derived class may compute something else
     return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
 
 
