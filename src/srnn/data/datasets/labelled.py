@@ -69,7 +69,10 @@ def load_labelled(
         groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
     if divided and shares is not None:
         what = "its sequences, each class by itself," if groups is None else "its groups"
-        say(f"{source} names no splits: of {what} {shares} are held out, always the same ones.")
+        say(
+            f"{source} names no splits: {shares.validation:.0%} of {what} are held out for validation and {shares.tested} for "
+            "testing, always the same ones."
+        )
     if divided and shares is None and split == "test":
         say(f"{source} names no splits: all of it is measured; this is not a test if training has seen any of it.")
     steps = [encode(name, signal) for name, signal in zip(names, signals, strict=True)]

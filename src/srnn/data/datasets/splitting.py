@@ -62,9 +62,13 @@ class Shares(NamedTuple):
         ranks = ((index - first) % count for index in range(count))
         return ["test" if r < test else "validation" if r < test + validation else "train" for r in ranks]
 
+    @property
+    def tested(self) -> str:
+        """What is for testing, for people."""
+        return f"{self.test:.0%}" if self.fold is None else "part {} of {}".format(*self.fold)
+
     def __str__(self) -> str:
-        test = f"{self.test:.0%}" if self.fold is None else "part {} of {}".format(*self.fold)
-        return f"{self.validation:.0%} for validation and {test} for testing"
+        return f"{self.validation:.0%} for validation and {self.tested} for testing"
 
 
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
