@@ -90,9 +90,9 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         figure = Figure(figsize=(style.WIDTH, 2.7), layout="constrained")
         figure.suptitle(title(about), fontsize=8.5, x=0.01, ha="left")
         left, right = figure.subplots(1, 2, sharey=True)
-        _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
-        _panel(right, points, "b", "accuracy against energy", "operations per step, nJ", _energy)
         measure = accuracy_of(point for _, point in points)
+        _panel(left, points, measure, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
+        _panel(right, points, measure, "b", "accuracy against energy", "operations per step, nJ", _energy)
         left.set_ylabel(f"{points[0][1]['split']} {measure.replace('_', ' ')}, %")
         figure.legend(
             *left.get_legend_handles_labels(), loc="upper right", ncols=2
@@ -108,10 +108,9 @@ def _energy(point: dict[str, Any], int8: bool) -> float:
     return (point["int8"] if int8 else point)["energy_pj_per_step"] / 1000
 
 
-def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across: Any) -> None:
+def _panel(axes: Any, points: Named, measure: str, letter: str, name: str, label: str, across: Any) -> None:
     """One line for float32 and one for int8; every point is labelled with the pruned fraction of the network."""
     style.label(axes, letter, name)
-    measure = accuracy_of(point for _, point in points)
     widest = max(across(point, False) for _, point in points)
     for int8, colour, marker, dash in ((False, style.BLUE, "o", "-"), (True, style.ORANGE, "s", style.DASHES[1])):
         known = [(what, point) for what, point in points if point["int8"] or not int8]

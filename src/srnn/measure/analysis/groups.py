@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +48,7 @@ class GroupReport:
         counts, groups = evaluation.counts, evaluation.groups
         if groups is None:
             return cls(None, np.ones(len(counts), np.int64), counts)
-        names, which = np.unique(groups.astype(str), return_inverse=True)
-        sums = np.zeros((len(names), 2), np.int64)
-        np.add.at(sums, which, counts)
-        return cls(tuple(names.tolist()), np.bincount(which, minlength=len(names)), sums)
+        return cls._named(groups.astype(str), np.ones(len(counts), np.int64), counts)
 
     @classmethod
     def together(cls, reports: Sequence[GroupReport], splits: Sequence[int]) -> GroupReport:
@@ -66,11 +63,19 @@ class GroupReport:
                 of[split] = of.get(split, np.int64(0)) + report.counts
             joined = np.concatenate(list(of.values()))
             return cls(None, np.ones(len(joined), np.int64), joined)
-        names, which = np.unique(np.concatenate(named), return_inverse=True)
-        sequences, counts = np.zeros(len(names), np.int64), np.zeros((len(names), 2), np.int64)
-        np.add.at(sequences, which, np.concatenate([report.sequences for report in reports]))
-        np.add.at(counts, which, np.concatenate([report.counts for report in reports]))
-        return cls(tuple(names.tolist()), sequences, counts)
+        sequences, counts = (
+            np.concatenate(parts) for parts in zip(*((r.sequences, r.counts) for r in reports), strict=True)
+        )
+        return cls._named(np.concatenate(named), sequences, counts)
+
+    @classmethod
+    def _named(cls, names: npt.NDArray[Any], sequences: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Self:
+        """Sequences (N,) and counts (N, 2) added up by name (N,)."""
+        groups, which = np.unique(names, return_inverse=True)
+        of_each, sums = np.zeros(len(groups), np.int64), np.zeros((len(groups), 2), np.int64)
+        np.add.at(of_each, which, sequences)
+        np.add.at(sums, which, counts)
+        return cls(tuple(groups.tolist()), of_each, sums)
 
     @property
     def unit(self) -> str:
