@@ -1,8 +1,8 @@
 """One WebSocket stream, with its own session and pace. At worst, its client's actions end only this stream.
 
-All streams are computed in the event loop, in turns of a few hundred samples (about a millisecond), so that a client that sends
-much delays only itself; encoders that take longer use a thread. The next message is read only when the last one has been
-handled; output waits until the client reads it.
+All streams are computed in the event loop, in turns of a few hundred samples (about a millisecond; fewer of a slow network), so
+that a client that sends much delays only itself; encoders that take longer use a thread. The next message is read only when the
+last one has been handled; output waits until the client reads it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ from .messages import (
     read_text,
 )
 
+TURN_SECONDS = 0.01
+"""A turn that takes longer (of a large network, or one that is not compiled) is followed by one of half as many samples."""
 TRACED_TURN = 64
-"""Samples that are computed before other streams get their turn, for a client with a trace; else ``TURN``."""
+"""Max samples that are computed before other streams get their turn, for a client with a trace; else ``TURN``."""
 DRAWN = 12
 """Number of neurons whose membranes are sent in a trace."""
 NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
@@ -55,6 +57,7 @@ class StreamConnection:
         self._session: Session = decoder.open()
         self._start = Start()
         self._told = 0  # samples at the last state that was sent
+        self._turn = TRACED_TURN  # samples that are computed before other streams get their turn
         self._until = time.monotonic() + limits.stream_seconds
 
     async def run(self) -> None:
@@ -119,17 +122,16 @@ class StreamConnection:
         return np.concatenate(parts)
 
     async def _push(self, samples: Array) -> None:
-        turn = TRACED_TURN if self._start.trace else TURN
-        for first in range(0, len(samples), turn):
-            block = samples[first : first + turn]
+        while len(samples):
+            block, samples = np.split(samples, [self._turn])
             if self._start.trace:
                 await self._push_traced(block)
             else:
-                await self._tell(self._session.decide(await self._aside(self._session.encode, block)))
+                await self._tell(self._decide(await self._aside(self._session.encode, block)))
             every = self._start.state_every
             if every is not None and self._session.samples - self._told >= every:
                 await self._tell_state()
-            if first + turn < len(samples):
+            if len(samples):
                 await asyncio.sleep(0)  # the others' turn
                 if self._socket.scope[GONE]():
                     raise WebSocketDisconnect
@@ -139,6 +141,16 @@ class StreamConnection:
         if self._session.encoder.heavy:
             return await asyncio.to_thread(encode, *block)
         return encode(*block)
+
+    def _decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
+        began = time.thread_time()  # on a busy machine, shorter turns would make it busier
+        decisions = self._session.decide(steps, probe)
+        seconds = time.thread_time() - began
+        if seconds > TURN_SECONDS:
+            self._turn = max(1, self._turn // 2)
+        elif seconds < TURN_SECONDS / 4:
+            self._turn = min(TRACED_TURN if self._start.trace else TURN, 2 * self._turn)
+        return decisions
 
     async def _push_traced(self, block: Array) -> None:
         stream, layers = self._decoder.stream, range(len(self._decoder.hidden))
@@ -151,7 +163,7 @@ class StreamConnection:
             membranes.append([round(v, 4) for v in stream.state_part(0, "u")[0, :DRAWN].tolist()] if drawn else [])
 
         first, before = self._session.steps, self._session.samples
-        decisions = self._session.decide(await self._aside(self._session.encode, block), probe)
+        decisions = self._decide(await self._aside(self._session.encode, block), probe)
         # After an early exit the network rests.
         for row in np.setdiff1d(np.arange(len(spikes)), decisions.steps - first):
             spikes[row] = [[] for _ in layers]
@@ -174,17 +186,17 @@ class StreamConnection:
 
     # ---- the socket -------------------------------------------------------------------------------------------------
 
-    async def _receive(self, seconds: float, what: str) -> dict[str, Any]:
-        while True:
-            begun = time.monotonic()
-            try:
-                async with asyncio.timeout(seconds):
-                    message = await self._socket.receive()
-                break
-            except TimeoutError:
-                # Much later: this process was stopped, and has yet to read what the client has sent since.
-                if time.monotonic() - begun < 1.1 * seconds:
-                    raise TooLong(f"The stream {what} {seconds:g} s.") from None
+    async def _receive(self, seconds: float, what: str, again: bool = False) -> dict[str, Any]:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._socket.receive()
+        except TimeoutError:
+            # Much later: this process was stopped, and has yet to read what the client has sent since. Or others keep it busy: so
+            # only once.
+            if again or time.monotonic() - begun < 1.1 * seconds:
+                raise TooLong(f"The stream {what} {seconds:g} s.") from None
+            return await self._receive(seconds, what, again=True)
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         return {key: value for key, value in message.items() if value is not None}
