@@ -50,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
         help="also send each epoch's metrics to tensorboard, wandb or mlflow",
     )  # fmt: skip
-    parser.set_defaults(overrides=[])
 
 
 def run(arguments: argparse.Namespace) -> int:
