@@ -115,7 +115,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(others)
     arguments, unknown = parser.parse_known_args(others)
     if unknown:
-        candidates = list(getattr(arguments, "own_options", ["--help", "--version"]))
+        candidates = list(getattr(arguments, "parser", parser)._option_string_actions)
         if hasattr(arguments, "overrides"):
             from ..training.recipes import recipe_keys
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import groupby
 from types import MappingProxyType
@@ -155,14 +155,20 @@ def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
         yield
 
 
-def given(arguments: argparse.Namespace, *names: str) -> list[str]:
-    """The words that give these arguments again, by their names in the namespace; none for those that were left out."""
-    words: list[str] = []
-    for name in names:
-        value = getattr(arguments, name)
-        if value is not None and value is not False:
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return words
+def again(arguments: argparse.Namespace, without: Sequence[str] = (), **others: Any) -> list[str]:
+    """The words after "srnn" that give this command again, without the options named, and with other values for ``others``."""
+    options: list[str] = []
+    words = arguments.parser.prog.split()[1:]
+    for action in arguments.parser._actions:
+        value = others.get(action.dest, getattr(arguments, action.dest, None))
+        if action.dest in ("overrides", *without) or value in (None, action.default):
+            continue
+        texts = [] if value is True else [str(one) for one in (value if isinstance(value, list) else [value])]
+        if action.option_strings:
+            options += [action.option_strings[-1], *texts]
+        else:
+            words += texts
+    return [*words, *options, *getattr(arguments, "overrides", ())]
 
 
 class Command(NamedTuple):
@@ -207,4 +213,4 @@ class Command(NamedTuple):
             one, names = self.metavar, ", ".join(self.parts)
             raise SrnnError(f"Which {one.lower()}? {parser.prog} {one}, where {one} is one of {names}.")
 
-        parser.set_defaults(run=self.run or which, own_options=list(parser._option_string_actions))
+        parser.set_defaults(run=self.run or which, parser=parser)
