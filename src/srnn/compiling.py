@@ -253,19 +253,13 @@ def _load(name: str, target: Any) -> Any:
         with contextlib.suppress(Exception):
             if content is not None:
                 parts, reduced = pickle.loads(content)
-                if all(_is_at_hand(part, target) for part in parts):
-                    return CompileResult._rebuild(target, *reduced)
+                for part in parts:
+                    form = _published.get(part) or _load(part, target)
+                    if form is None:
+                        raise LookupError(part)  # calling an unpublished part would end the process
+                    _publish(part, form)
+                return CompileResult._rebuild(target, *reduced)
     return None
-
-
-def _is_at_hand(name: str, target: Any) -> bool:
-    """Whether a part is published; if it is not but is kept, publish it. Calling an unpublished part would end the process."""
-    if name not in _published:
-        form = _load(name, target)
-        if form is None:
-            return False
-        _publish(name, form)
-    return True
 
 
 @functools.cache

@@ -31,33 +31,24 @@ class _Printable:
 
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
-    """Within it, control characters are never printed, and a character that the terminal's encoding lacks is not an error.
+    """Within it, control characters are never printed, a character that the terminal's encoding lacks is not an error, and a
+    warning is one line, without the location and the line of code that Python adds.
 
     For a closed stream (>&-) Python has None, which nothing that writes tables accepts, and text printed to a standard error
     that is None appears on standard output. Within it, such a stream swallows what is printed.
     """
-    kept = sys.stdout, sys.stderr
+    kept = sys.stdout, sys.stderr, warnings.formatwarning
     with contextlib.ExitStack() as closed:
-        streams = [stream or closed.enter_context(open(os.devnull, "w", encoding="utf-8")) for stream in kept]
+        streams = [stream or closed.enter_context(open(os.devnull, "w", encoding="utf-8")) for stream in kept[:2]]
         for stream in streams:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         try:
             sys.stdout, sys.stderr = map(_Printable, streams)
+            warnings.formatwarning = lambda message, *place, **more: f"srnn: note: {one_line(str(message))}\n"
             yield
         finally:
-            sys.stdout, sys.stderr = kept
-
-
-@contextlib.contextmanager
-def plain_warnings() -> Iterator[None]:
-    """Within it a warning is one line for people, without the location and the line of code that Python adds."""
-    kept = warnings.formatwarning
-    warnings.formatwarning = lambda message, *place, **more: f"srnn: note: {one_line(str(message))}\n"
-    try:
-        yield
-    finally:
-        warnings.formatwarning = kept
+            sys.stdout, sys.stderr, warnings.formatwarning = kept
 
 
 def has_blocks(encoding: str | None) -> bool:

@@ -75,9 +75,9 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     """143 for the shell, which counts 128 + 15. What locks are held, the system lets go."""
     program = (
         "import os, sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
-        f"recipes._list = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
-        "sys.argv[1:] = ['recipes']; sys.exit(main())"
+        "from srnn.__main__ import main; import srnn.cli.info as info\n"
+        f"info.run = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
+        "sys.argv[1:] = ['info']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
@@ -87,9 +87,9 @@ def test_children_are_waited_for_by_whom_a_supervisor_told_to_ignore_them() -> N
     """Otherwise all children seem to end well, and a server ends with an error: there is no process of batches to wait for."""
     program = (
         "import subprocess, sys, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
-        "recipes._list = lambda arguments: subprocess.run(['false']).returncode\n"
-        "sys.argv[1:] = ['recipes']; sys.exit(main())"
+        "from srnn.__main__ import main; import srnn.cli.info as info\n"
+        "info.run = lambda arguments: subprocess.run(['false']).returncode\n"
+        "sys.argv[1:] = ['info']; sys.exit(main())"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
 
@@ -98,10 +98,10 @@ def test_an_interrupt_that_nothing_can_catch_comes_again() -> None:
     """In a weak reference's callback Python only prints it: the command went on to its end, with exit code 0."""
     program = (
         "import os, sys, signal, time, weakref; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
+        "from srnn.__main__ import main; import srnn.cli.info as info\n"
         "def work(arguments):\n"
         "    kept = {1}; weakref.finalize(kept, os.kill, os.getpid(), signal.SIGINT); del kept; time.sleep(600)\n"
-        "recipes._list = work; sys.argv[1:] = ['recipes']; sys.exit(main())"
+        "info.run = work; sys.argv[1:] = ['info']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (130, "srnn: stopped\n")

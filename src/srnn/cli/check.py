@@ -14,10 +14,6 @@ import sys
 SHARED = ("recipe", "--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(overrides=[])
-
-
 def run(arguments: argparse.Namespace) -> int:
     from ..training.recipes import load_recipe
 

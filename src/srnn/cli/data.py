@@ -21,27 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from ..text import some
-from .options import Command, add_parts, given
+from .options import Command
 from .show import show_names, tell
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
 
 _SHOWN = 20  # files that verify lists, those with a problem first
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    always = ("--data-dir", "--json")
-    parts = {
-        "list": Command("list the data sets, and which are installed", _list, always),
-        "info": Command("show licence, citation, files and source of a data set", _info, always, _named("--mirror")),
-        "fetch": Command(
-            "download a data set from its official address", _fetch, always, _named("--mirror", "--force")
-        ),
-        "verify": Command("verify a data set's files by their checksums", _verify, always, _named()),
-        "prepare": Command("unpack a data set and build its caches", _prepare, always, _named("--force")),
-    }
-    add_parts(parser, parts, "ACTION")
 
 
 def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
@@ -177,7 +163,8 @@ def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
 
 def _command(arguments: argparse.Namespace, part: str) -> str:
     """The command for another action on the same data set, in the same folder."""
-    return shlex.join(["srnn", "data", part, arguments.data_set.name, *given(arguments, "data_dir")])
+    folder = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
+    return shlex.join(["srnn", "data", part, arguments.data_set.name, *folder])
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
@@ -232,3 +219,13 @@ def _check_archive(arguments: argparse.Namespace, archive: Path) -> None:
                 f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if you trust it, unpack it into "
                 f"{archive.parent} yourself and remove it, or fetch it again: {_command(arguments, 'fetch')}"
             )
+
+
+_ALWAYS = ("--data-dir", "--json")
+PARTS = {
+    "list": Command("list the data sets, and which are installed", _list, _ALWAYS),
+    "info": Command("show licence, citation, files and source of a data set", _info, _ALWAYS, _named("--mirror")),
+    "fetch": Command("download a data set from its official address", _fetch, _ALWAYS, _named("--mirror", "--force")),
+    "verify": Command("verify a data set's files by their checksums", _verify, _ALWAYS, _named()),
+    "prepare": Command("unpack a data set and build its caches", _prepare, _ALWAYS, _named("--force")),
+}

@@ -23,7 +23,7 @@ from ..errors import SrnnError
 from ..measure.energy.page import markdown, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
-from .options import given
+from .options import again
 from .show import tell
 from .show_energy import show_energy
 
@@ -89,15 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
     from ..files import locked, write_atomically
 
-    words = [*map(word, arguments.networks)]
-    for option in ("baselines", "technology", "rates", "input_rate", "split"):
-        if str(getattr(arguments, option)) not in ("", DEFAULT, "validation"):
-            words += given(arguments, option)
-    if arguments.data is not None:
-        words += ["--data", word(str(arguments.data))]
+    data = None if arguments.data is None else word(str(arguments.data))
+    words = again(arguments, ("out", "data_dir", "json"), networks=[*map(word, arguments.networks)], data=data)
     with locked(arguments.out):
         write_atomically(arguments.out / "energy.json", (json_text(comparison) + "\n").encode())
-        write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn energy {' '.join(words)}").encode())
+        write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn {' '.join(words)}").encode())
 
 
 def _rate(option: str, word: str) -> float:

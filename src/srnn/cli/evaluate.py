@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from .options import seed
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 SHARED = ("models", "--no-exit", "--split", "--data", "--data-dir", "--json")
+_FULL = {
+    "exit_loss": ("exit_loss", 0, 100),
+    "exit_patience": ("exit_patience", 1, 2**31 - 1),
+    "exit_margin": ("exit_margin", 0, 1),
+    "tolerance": ("tolerance_ms", 0.001, 10_000),
+    "saturated": ("saturated_above", 0, 1),
+}
+"""Options of --full: the name in ``AnalysisOptions``, the least and the largest value."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_full_options(arguments)
+    given = [f"--{name.replace('_', '-')}" for name in ("no_exit", *_FULL) if getattr(arguments, name) is not None]
+    if given and not arguments.full:
+        raise SrnnError(f"{given[0]} belongs to --full; add it.")
+    if arguments.no_exit and len(given) > 1 and given[1].startswith("--exit"):
+        raise SrnnError(f"{given[1]} and --no-exit contradict each other; give one of them.")
     if arguments.live and arguments.full:
         raise SrnnError("--live and --full measure different things; give one of them.")
     if arguments.noise is not None and not (arguments.live and -100 <= arguments.noise <= 100):
@@ -113,8 +125,8 @@ def run(arguments: argparse.Namespace) -> int:
     measured = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
 
     def show_measured() -> None:
-        names = trained.task.class_names
-        show_result(measured.report, title, recipe_spikes(trained.recipe), measured.confusion, names)
+        show_result(measured.report, title, recipe_spikes(trained.recipe))
+        show_classes(measured.confusion, trained.task.class_names)
         show_interval(measured.report, GroupReport.of(measured))
 
     return tell(arguments, measured.report, show_measured)
@@ -213,16 +225,6 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
     return tell(arguments, report, show)
 
 
-def check_full_options(arguments: argparse.Namespace) -> None:
-    """SrnnError for options of --full without --full, and for those that contradict each other."""
-    for name in ("no_exit", "exit_loss", "exit_patience", "exit_margin", "tolerance", "saturated"):
-        if getattr(arguments, name) is not None and not arguments.full:
-            raise SrnnError(f"--{name.replace('_', '-')} belongs to --full; add it.")
-    for name in ("exit_loss", "exit_patience", "exit_margin"):
-        if arguments.no_exit and getattr(arguments, name) is not None:
-            raise SrnnError(f"--{name.replace('_', '-')} and --no-exit contradict each other; give one of them.")
-
-
 def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Network | None) -> Analysis:
     """Measure everything that applies to the task. With a run's own data and seed the results are written into its folder:
     evaluation-SPLIT.json and, if there is a policy, exit-policy.json."""
@@ -256,29 +258,17 @@ def analysis_options(arguments: argparse.Namespace, trained: Trained) -> Analysi
     """The options of --full. SrnnError for invalid ones, and for those that mean nothing for the task or the network."""
     from ..measure.analysis import AnalysisOptions, can_exit, has_waves
 
-    default, task = AnalysisOptions(), trained.task
-    for name in ("exit_loss", "exit_patience", "exit_margin"):
-        if getattr(arguments, name) is not None and not can_exit(trained):
+    task, chosen = trained.task, dict[str, Any]()
+    for name, (field, least, most) in _FULL.items():
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value is None:
+            continue
+        if name.startswith("exit") and not can_exit(trained):
             reason = "decides at every step" if trained.loss.per_step else "is read by a bidirectional network"
-            raise SrnnError(f"--{name.replace('_', '-')} has no effect: task '{task.name}' {reason} here; remove it.")
-    if arguments.tolerance is not None and not has_waves(task):
-        raise SrnnError(f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it.")
-
-    def number(name: str, fallback: float, highest: float, scale: float = 1.0) -> float:
-        value = getattr(arguments, name)
-        if value is not None and not 0 <= value <= highest:
-            raise SrnnError(f"--{name.replace('_', '-')} must be between 0 and {highest:g}, not {value}.")
-        return fallback if value is None else value * scale
-
-    if arguments.exit_patience is not None and arguments.exit_patience < 1:
-        raise SrnnError(f"--exit-patience must be at least 1, not {arguments.exit_patience}.")
-    if arguments.tolerance == 0:
-        raise SrnnError("--tolerance must be above 0 ms.")
-    return AnalysisOptions(
-        not arguments.no_exit,
-        number("exit_loss", default.exit_loss, 100, 0.01),
-        arguments.exit_patience,
-        number("exit_margin", default.exit_margin, 1),
-        number("tolerance", default.tolerance_ms, 10_000),
-        number("saturated", default.saturated_above, 1),
-    )
+            raise SrnnError(f"{option} has no effect: task '{task.name}' {reason} here; remove it.")
+        if name == "tolerance" and not has_waves(task):
+            raise SrnnError(f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it.")
+        if not least <= value <= most:
+            raise SrnnError(f"{option} must be from {least:g} to {most:,}, not {value}.")
+        chosen[field] = value * 0.01 if name == "exit_loss" else value  # from percentage points
+    return AnalysisOptions(not arguments.no_exit, **chosen)

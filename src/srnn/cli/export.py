@@ -8,10 +8,7 @@
 
 from __future__ import annotations
 
-import argparse
+from .options import Command
 
-from .options import Command, add_parts
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_parts(parser, {form: Command.of_module(f"export_{form}") for form in ("c", "onnx", "nir")}, "FORM")
+METAVAR = "FORM"
+PARTS = {form: Command.of_module(f"export_{form}") for form in ("c", "onnx", "nir")}

@@ -8,10 +8,7 @@
 
 from __future__ import annotations
 
-import argparse
+from .options import Command
 
-from .options import Command, add_parts
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_parts(parser, {name: Command.of_module(f"import_{name}") for name in ("nir", "published")}, "FORMAT")
+METAVAR = "FORMAT"
+PARTS = {name: Command.of_module(f"import_{name}") for name in ("nir", "published")}

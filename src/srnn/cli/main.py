@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import SrnnError, lacks_memory, nearest
-from ..terminal import plain_warnings, printable_output
+from ..terminal import printable_output
 from ..text import one_line
 from .options import Command, Parser
 
@@ -115,7 +115,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(others)
     arguments, unknown = parser.parse_known_args(others)
     if unknown:
-        candidates = list(getattr(arguments, "own_options", ["--help", "--version"]))
+        candidates = list(getattr(arguments, "parser", parser)._option_string_actions)
         if hasattr(arguments, "overrides"):
             from ..training.recipes import recipe_keys
 
@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
     # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    with printable_output(), plain_warnings():
+    with printable_output():
         try:
             return _run(sys.argv[1:], _program()) if argv is None else _run(argv)
         except SrnnError as error:

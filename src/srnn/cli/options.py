@@ -7,9 +7,10 @@ import contextlib
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..errors import SrnnError, nearest
@@ -154,14 +155,20 @@ def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
         yield
 
 
-def given(arguments: argparse.Namespace, *names: str) -> list[str]:
-    """The words that give these arguments again, by their names in the namespace; none for those that were left out."""
-    words: list[str] = []
-    for name in names:
-        value = getattr(arguments, name)
-        if value is not None and value is not False:
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return words
+def again(arguments: argparse.Namespace, without: Sequence[str] = (), **others: Any) -> list[str]:
+    """The words after "srnn" that give this command again, without the options named, and with other values for ``others``."""
+    options: list[str] = []
+    words = arguments.parser.prog.split()[1:]
+    for action in arguments.parser._actions:
+        value = others.get(action.dest, getattr(arguments, action.dest, None))
+        if action.dest in ("overrides", *without) or value in (None, action.default):
+            continue
+        texts = [] if value is True else [str(one) for one in (value if isinstance(value, list) else [value])]
+        if action.option_strings:
+            options += [action.option_strings[-1], *texts]
+        else:
+            words += texts
+    return [*words, *options, *getattr(arguments, "overrides", ())]
 
 
 class Command(NamedTuple):
@@ -169,21 +176,23 @@ class Command(NamedTuple):
 
     help: str
     """Its line in the list of commands."""
-    run: Callable[[argparse.Namespace], int] | None
+    run: Callable[[argparse.Namespace], int] | None = None
+    """None: the word after the command must name one of its parts."""
     shared: tuple[str, ...] = ()
     """Names of its shared arguments, besides those that ``add`` adds."""
     add: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    parts: Mapping[str, Command] = MappingProxyType({})
+    metavar: str = "ACTION"
+    """What its parts are."""
     description: str = ""
 
     @classmethod
     def of_module(cls, name: str, help: str = "") -> Command:
-        """The command of a module in this folder: its docstring, run, SHARED and add_arguments, and HELP if it is a part.
-
-        A command that only has parts has no ``run`` and no SHARED.
-        """
+        """The command of a module in this folder: its docstring, and what it has of the names below; HELP if it is a part."""
         module = import_module(f".{name}", __package__)
-        run, names = getattr(module, "run", None), getattr(module, "SHARED", ())
-        return cls(help or module.HELP, run, names, module.add_arguments, module.__doc__ or "")
+        own = {"run": "run", "shared": "SHARED", "add": "add_arguments", "parts": "PARTS", "metavar": "METAVAR"}
+        given = {field: getattr(module, own[field]) for field in own if hasattr(module, own[field])}
+        return cls(help or module.HELP, description=module.__doc__ or "", **given)
 
     def add_to(self, commands: Any, name: str) -> None:
         """Add its parser to what ``add_subparsers`` returned."""
@@ -192,19 +201,16 @@ class Command(NamedTuple):
         section = parser.add_argument_group("common options")
         for argument in self.shared:
             (section if argument.startswith("-") else parser).add_argument(argument, **_SHARED[argument])
+        if "recipe" in self.shared:
+            parser.set_defaults(overrides=[])
         self.add(parser)
-        parser.set_defaults(run=parser.get_default("run") or self.run, own_options=list(parser._option_string_actions))
+        if self.parts:
+            below = parser.add_subparsers(dest="part", metavar=self.metavar, parser_class=type(parser))
+            for part, command in self.parts.items():
+                command.add_to(below, part)
 
+        def which(_: argparse.Namespace) -> NoReturn:
+            one, names = self.metavar, ", ".join(self.parts)
+            raise SrnnError(f"Which {one.lower()}? {parser.prog} {one}, where {one} is one of {names}.")
 
-def add_parts(parser: argparse.ArgumentParser, parts: Mapping[str, Command], metavar: str) -> None:
-    """Add the parts of a command; the word after the command must name one."""
-
-    def which(_: argparse.Namespace) -> NoReturn:
-        raise SrnnError(
-            f"Which {metavar.lower()}? {parser.prog} {metavar}, where {metavar} is one of {', '.join(parts)}."
-        )
-
-    below = parser.add_subparsers(dest="part", metavar=metavar, parser_class=type(parser))
-    for name, part in parts.items():
-        part.add_to(below, name)
-    parser.set_defaults(run=which)
+        parser.set_defaults(run=self.run or which, parser=parser)

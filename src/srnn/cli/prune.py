@@ -19,7 +19,6 @@ from pathlib import Path
 
 from ..errors import SrnnError
 from . import tuning
-from .options import given
 from .show import tell
 from .tuning import add_tuning_arguments, is_tuned, show_points, tuning_options, written
 
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     Run.check(arguments.out, arguments.resume)
     curve = prune_run(
         arguments.model, arguments.out, arguments.sparsity, what=arguments.what, scope=arguments.scope,
-        options=tuning_options(arguments), reporter=reporter_for(arguments.json), command=_command(arguments),
+        options=tuning_options(arguments), reporter=reporter_for(arguments.json), command=written(arguments),
     )  # fmt: skip
 
     def show() -> None:
@@ -69,12 +68,3 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"curve: {arguments.out / 'curve.json'}, curve.md, curve.svg")
 
     return tell(arguments, curve, show)
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    words = given(arguments, "what") if arguments.what != "weights" else []
-    if arguments.sparsity:
-        words += ["--sparsity", *(f"{share:g}" for share in arguments.sparsity)]
-    if arguments.what == "weights":
-        words += [*given(arguments, "scope"), *(["--gradual", f"{arguments.gradual:g}"] if arguments.gradual else [])]
-    return written(arguments, *words)

@@ -12,21 +12,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import Command, add_parts
+from .options import Command
 from .show import show_names, show_table, tell
 
 if TYPE_CHECKING:
     from ..paper.compat import Replay
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parts = {
-        "list": Command("list the networks whose published weights can be loaded", _list, ("--json",)),
-        "verify": Command(
-            "compare a published network with a recording of the authors' own run", _verify, ("--json",), _add_verify
-        ),
-    }
-    add_parts(parser, parts, "ACTION")
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -80,3 +70,11 @@ def _show(result: Replay) -> None:
     )
     for line in describe_silent_units(result.silent_units):
         print(line)
+
+
+PARTS = {
+    "list": Command("list the networks whose published weights can be loaded", _list, ("--json",)),
+    "verify": Command(
+        "compare a published network with a recording of the authors' own run", _verify, ("--json",), _add_verify
+    ),
+}

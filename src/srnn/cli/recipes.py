@@ -9,23 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from .options import Command, add_parts
+from .options import Command
 from .show import show_names, tell
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parts = {
-        "list": Command("list the shipped recipes", _list, ("--json",)),
-        "show": Command(
-            "print a recipe as YAML, every setting written out", _show, ("--baseline", "--json"), _add_show
-        ),
-    }
-    add_parts(parser, parts, "ACTION")
-
-
-def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    parser.set_defaults(overrides=[])
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -40,3 +25,9 @@ def _show(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
     return tell(arguments, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))
+
+
+PARTS = {
+    "list": Command("list the shipped recipes", _list, ("--json",)),
+    "show": Command("print a recipe as YAML, every setting written out", _show, ("recipe", "--baseline", "--json")),
+}

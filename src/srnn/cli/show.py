@@ -95,14 +95,8 @@ def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, in
         yield watch
 
 
-def show_result(
-    result: Mapping[str, Any],
-    title: str,
-    spiking: bool,
-    confusion: np.ndarray | None = None,
-    classes: Sequence[str] = (),
-) -> None:
-    """Print a result to standard output, and below it, if given, how often each true class was recognised.
+def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
+    """Print a result to standard output.
 
     spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs that are not 0.
     """
@@ -117,8 +111,6 @@ def show_result(
                 text = _text(key, result[key])
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
     open_console().print(table)
-    if confusion is not None:
-        show_classes(confusion, classes)
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, check_whole
-from .options import given
+from .options import again
 from .show import show_names, tell
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def _interrupt() -> Callable[[int, Any], Any]:
 
 
 def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, *arguments.program, "sweep", arguments.sweep, "--as-worker", "--out", str(out)]
-    command += given(arguments, "patience", "storage", "data_dir")
+    words = again(arguments, ("workers", "retry_failed", "json"), as_worker=True, out=out)
+    command = [sys.executable, *arguments.program, *words]
     environment = dict(os.environ)
     # Workers share the cores: threads that outnumber them would only wait for each other.
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.workers)))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError, check_whole
-from .options import given
+from .options import again
 
 if TYPE_CHECKING:
     from ..progress import Reporter
@@ -50,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
         help="also send each epoch's metrics to tensorboard, wandb or mlflow",
     )  # fmt: skip
-    parser.set_defaults(overrides=[])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,6 +79,9 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     if arguments.baseline:
         name += f"-{arguments.baseline}"
     out = arguments.out or default_folder(name, arguments.seed)
+    words = ["train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed)]
+    options = again(arguments, ("recipe", "out", "seed", "resume"))[1:]
+    resumed = shlex.join(["srnn", *words, "--resume", *options])
     several = arguments.devices * arguments.nodes
     if world_size() > 1 and several not in (1, world_size()):
         raise SrnnError(
@@ -88,10 +90,9 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     if (arguments.nodes > 1 or world_size() > 1) and arguments.out is None:
         raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
     if several > 1 and world_size() == 1:
-        again = _words(arguments, out, resume=True)
-        advice = f"The run continues from its last checkpoint: {shlex.join(['srnn', *again])}"
-        command = [sys.executable, *arguments.program, *_words(arguments, out, arguments.resume)]
-        return launch(command, arguments.devices, arguments.nodes, advice)
+        advice = f"The run continues from its last checkpoint: {resumed}"
+        words += ["--resume"] * arguments.resume + options
+        return launch([sys.executable, *arguments.program, *words], arguments.devices, arguments.nodes, advice)
     from ..measure.analysis import recipe_spikes
     from ..training.loop import train
     from .show import show_result, tell
@@ -110,8 +111,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     except KeyboardInterrupt:
         reporter.stop()
         if is_first():
-            again = shlex.join(["srnn", *_words(arguments, out, resume=True)])
-            print(f"srnn: stopped; resume with: {again}", file=sys.stderr)
+            print(f"srnn: stopped; resume with: {resumed}", file=sys.stderr)
         return 130
     if not is_first():
         return 0
@@ -129,7 +129,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
     """Commands that use the run, as words after "srnn"."""
-    data = given(arguments, "data_dir")
+    data = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
     commands = [
         ["evaluate", str(out), "--split", "test", *data],
         ["report", str(out), *data],
@@ -141,11 +141,3 @@ def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list
             commands.append(["stream", str(out), "FILE"])
         commands.append(["export", "c", str(out), "--out", f"{out}-c"])
     return commands
-
-
-def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
-    """The words after "srnn" that give this command again."""
-    several = ("devices", "nodes") if arguments.devices * arguments.nodes > 1 else ()
-    words = ["train", arguments.recipe, "--out", str(out), *given(arguments, "seed"), *["--resume"] * resume]
-    words += given(arguments, "baseline", "data_dir", *several, "json", "logger", "no_examples")
-    return [*words, *arguments.overrides]

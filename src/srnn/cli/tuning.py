@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-from .options import given
+from .options import again
 from .show import show_table
 
 SHARED = ("model", "--state-bits", "--split", "--data", "--data-dir", "--json")
@@ -39,12 +39,9 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
     )  # fmt: skip
 
 
-def written(arguments: argparse.Namespace, *words: str) -> str:
-    """The command, to be given again; ``words`` are its own options. Without --json, --resume and --data-dir."""
-    tuning = [*given(arguments, "epochs"), "--lr-factor", f"{arguments.lr_factor:g}"]
-    split = ["--split", arguments.split] if arguments.split != "validation" else []
-    tuning += [*given(arguments, "state_bits", "data"), *split, *given(arguments, "out")]
-    return shlex.join(["srnn", arguments.command, str(arguments.model), *words, *tuning])
+def written(arguments: argparse.Namespace) -> str:
+    """The command, for whoever reads its results."""
+    return shlex.join(["srnn", *again(arguments, ("json", "resume", "data_dir"))])
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:

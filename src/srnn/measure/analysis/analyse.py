@@ -17,7 +17,7 @@ from ...nn.losses import Loss
 from ...nn.network import SRNN, Result
 from ...training.evaluation import Evaluation, Tally, run_batches
 from ...training.trained import Trained
-from ..energy.activity import ActivityTally, recorded
+from ..energy.activity import ActivityTally
 from .anytime import Anytime, prefixes
 from .calibration import Calibration
 from .changes import ChangeTimes
@@ -149,8 +149,8 @@ def analyse(
     changes = ChangeTimes(steps, task.step_ms, online, label_lag=task.lag()) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if has_waves(task) else None
     activity = ActivityTally(network) if isinstance(network, SRNN) else None
-    batches = sequences.batches(batch_size)
-    for batch, result in run_batches(network, batches, seed=trained.seed, record=recorded(network)):
+    record = () if activity is None else activity.record
+    for batch, result in run_batches(network, sequences.batches(batch_size), seed=trained.seed, record=record):
         tally.add(batch, result)
         if activity is not None:
             activity.add(batch, result)

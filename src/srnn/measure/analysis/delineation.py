@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -34,15 +33,13 @@ from ...data.tasks import Task
 Border = Literal["onset", "offset"]
 Labels = npt.NDArray[np.int64]
 
-WAVES: Mapping[str, tuple[tuple[int, ...], tuple[Border, ...]]] = MappingProxyType(
-    {"P": ((0,), ("onset", "offset")), "QRS": ((2, 3), ("onset", "offset")), "T": ((4,), ("offset",))}
-)
+WAVES: Mapping[str, tuple[tuple[int, ...], tuple[Border, ...]]] = {
+    "P": ((0,), ("onset", "offset")), "QRS": ((2, 3), ("onset", "offset")), "T": ((4,), ("offset",)),
+}  # fmt: skip
 """Wave -> the classes of its steps (as in ``srnn.data.datasets.qtdb.CLASS_NAMES``), and the borders that they determine."""
-CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = MappingProxyType(
-    {
-        ("P", "onset"): 10.2, ("P", "offset"): 12.7, ("QRS", "onset"): 6.5, ("QRS", "offset"): 11.6, ("T", "offset"): 30.6
-    }
-)  # fmt: skip
+CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = {
+    ("P", "onset"): 10.2, ("P", "offset"): 12.7, ("QRS", "onset"): 6.5, ("QRS", "offset"): 11.6, ("T", "offset"): 30.6,
+}  # fmt: skip
 """Published, not measured here."""
 
 

@@ -126,7 +126,9 @@ class GroupReport:
         which this one is more accurate, "worse": in which it is less}. The interval is Student's, from how each group moves the
         difference: what makes a group easy or hard for both cancels. None for other groups, or fewer than two.
         """
-        both = (self.counts[:, 1] > 0) & (other.counts[:, 1] > 0) if self.comparable(other) else np.zeros(0, bool)
+        if self.names != other.names or not np.array_equal(self.sequences, other.sequences):
+            return None
+        both = (self.counts[:, 1] > 0) & (other.counts[:, 1] > 0)
         if both.sum() < 2:
             return None
         from scipy.special import stdtrit
@@ -145,10 +147,6 @@ class GroupReport:
             "better": int((ahead > 0).sum()),
             "worse": int((ahead < 0).sum()),
         }
-
-    def comparable(self, other: GroupReport) -> bool:
-        """Whether the other has the same groups, with as many sequences each."""
-        return self.names == other.names and np.array_equal(self.sequences, other.sequences)
 
     @property
     def text(self) -> str:

@@ -55,13 +55,14 @@ def _within(rate: float | Array) -> bool:
 
 
 class ActivityTally:
-    """Counts what a network reads and what its hidden neurons emit, batch by batch; padding is left out.
-
-    Run an SRNN with ``record=recorded(network)``: the spikes of two directions do not follow from their mean.
-    """
+    """Counts what a network reads and what its hidden neurons emit, batch by batch; padding is left out."""
 
     def __init__(self, network: Network | None) -> None:
+        from ...nn.network import SRNN
+
         self.network = network
+        self.record = ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
+        """What the network has to record: the spikes of two directions do not follow from their mean."""
         self.sequences = self.steps = 0
         self.events: Any = 0
         """(inputs,): values that are not 0, after the network's trained encoder if it has one."""
@@ -99,13 +100,6 @@ class ActivityTally:
         return Activity(self.spikes, self.events / steps, rates, self.steps / max(1, self.sequences))
 
 
-def recorded(network: Network) -> tuple[str, ...]:
-    """The traces that ``ActivityTally`` needs."""
-    from ...nn.network import SRNN
-
-    return ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
-
-
 def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
     """The activity of a split's inputs, without rates."""
     tally = ActivityTally(None)
@@ -119,8 +113,8 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
     from ...training.evaluation import Tally, run_batches
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
-    network, seed = trained.network, trained.seed
-    for batch, result in run_batches(network, sequences.batches(128), seed=seed, record=recorded(network)):
+    batches = sequences.batches(128)
+    for batch, result in run_batches(trained.network, batches, seed=trained.seed, record=activity.record):
         scores.add(batch, result)
         activity.add(batch, result)
     return scores.evaluation(split, len(sequences)), activity.activity()

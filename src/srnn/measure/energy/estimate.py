@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError, check_positive
-from .activity import Activity, ActivityTally, recorded
+from .activity import Activity, ActivityTally
 from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
 from .prices import DEFAULT, FP32, MODELS, NEUROBENCH, PAPER, Prices, Technology, load_technology, parts, picojoules
 
@@ -53,7 +53,7 @@ def energy(
         raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
     tally = ActivityTally(network)
     with evaluating(network), torch.no_grad():
-        result = network.run(x, lengths=lengths, record=recorded(network))
+        result = network.run(x, lengths=lengths, record=tally.record)
     tally.add(Batch(x, torch.zeros(len(result.output), dtype=torch.int64), lengths), result)
     return energy_report(network, tally.activity(), load_technology(technology), step_ms)
 

@@ -78,11 +78,10 @@ def compare_energy(
             evaluation, activity = evaluate_activity(one, sequences, split)
             if one is first:
                 encoded = activity
+            accuracy, note = evaluation.report["accuracy"], ""
             if one.folder is None:
-                note = UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
-                reports.append(report(one.network, activity, name=name, note=note))
-            else:
-                reports.append(report(one.network, activity, name=name, accuracy=evaluation.report["accuracy"]))
+                accuracy, note = None, UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
+            reports.append(report(one.network, activity, name=name, accuracy=accuracy, note=note))
     else:
         if len(subjects) > 1 or first.folder is not None:
             raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
