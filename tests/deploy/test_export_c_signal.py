@@ -152,14 +152,18 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> None:
+def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: Path) -> None:
     encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
-    plan, model = heart(encoder, "int8", tmp_path / "c")
+    plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path / "c")
+    assert f"#define HEART_UP {{420000000, {2**31 - 1}}}" in (tmp_path / "c" / "heart.h").read_text()
     signal = np.random.default_rng(0).integers(-(2**31), 2**31, (50, 2))
+    signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * (2**31 - 1)  # the first change is larger than any int32
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     lines = "\n".join(f"{a},{b}" for a, b in signal)
-    found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e8", given=lines).split()], int)
-    np.testing.assert_array_equal(found, scores_of(model, encoder.in_c(signal, (1e8, 1e8), True)))
+    found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e9", given=lines).split()], int)
+    spikes = encoder.in_c(signal, (1e8, 1e9), True)
+    assert spikes[1].tolist()[2:] == [0, 1] and not spikes[2:, 2:].any()
+    np.testing.assert_array_equal(found, scores_of(model, spikes))
 
 
 # ---- the command, and real records ------------------------------------------------------------------------------------------
