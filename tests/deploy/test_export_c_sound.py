@@ -29,6 +29,7 @@ FEATURES = """\
 #include "net.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static net_encoder encoder;
 
@@ -44,6 +45,7 @@ int main(void)
 {
     int16_t signal[NET_CHANNELS];
 
+    memset(&encoder, 0x55, sizeof encoder); /* whatever it was */
     net_encoder_init(&encoder);
     for (; fread(signal, sizeof signal, 1, stdin) == 1; ready())
         net_encoder_push(&encoder, signal);
@@ -70,7 +72,11 @@ int main(void)
         signal[0] = (int16_t)(drawn >> 17);
         switch (drawn >> 28) {
         case 0: net_encoder_end(&encoder); break;
-        case 1: net_encoder_init(&encoder); break;
+        case 1:
+            net_encoder_init(&encoder);
+            if (net_encode(&encoder, input))
+                return 1; /* a step of nothing */
+            break;
         case 2: case 3: case 4: case 5: (void)net_encode(&encoder, input); break;
         default:
             for (burst = (long)(drawn >> 20 & 255u); burst >= 0; burst--)
