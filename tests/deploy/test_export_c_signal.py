@@ -177,7 +177,9 @@ def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: P
     encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
     plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path / "c")
     assert f"#define HEART_UP {{420000000, {2**31 - 1}}}" in (tmp_path / "c" / "heart.h").read_text()
-    signal = np.random.default_rng(0).integers(-(2**31), 2**31, (50, 2))
+    rng = np.random.default_rng(0)
+    signal = rng.integers(-(2**31), 2**31, (50, 2))
+    signal[25:, 0] = rng.choice([-2, 2], 25) * encoder.limit
     signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * (2**31 - 1)  # the first change is larger than any int32
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     lines = "\n".join(f"{a},{b}" for a, b in signal)
