@@ -246,6 +246,7 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
         text = re.sub(r"\s*\n \* ", " ", (folder / "net.h").read_text())
         assert plan.decision is not None
         assert words in text and f"RAM {plan.decision.ram_bytes} bytes per decision" in text
+        assert plan.ram_bytes == plan.state_bytes + plan.decision.ram_bytes
         assert f"and {plan.decision.ram_bytes} per decision" in text
         (folder / "size.c").write_text(
             '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    printf("%d", (int)sizeof(net_decision));\n'
