@@ -21,7 +21,7 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import DTYPES, index_types, pack_matrix
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.export.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers
@@ -204,6 +204,17 @@ def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
         make_plan(device_network(net), "net").layers[0].coefficients[key] for key in ("leak", "threshold")
     )
     assert isinstance(threshold, str) and not isinstance(leak, str) and len(set(leak.values.tolist())) == 2
+
+
+def test_an_lstm_of_the_same_size_is_counted() -> None:
+    device = device_network(SRNN(5, [12, 9], 3))
+    weights, biases = 4 * 12 * (5 + 12) + 4 * 9 * (12 + 9) + 9 * 3, 4 * 12 + 4 * 9 + 3
+    for each in (4, 1):
+        assert lstm_sizes(device, each) == {
+            "flash_bytes": each * weights + 4 * biases,
+            "ram_bytes": 4 * (2 * (12 + 9) + 4 * 12),  # cells and outputs, and the gates of the larger layer
+            "multiply_adds_per_step": weights,
+        }
 
 
 def test_one_more_neuron_or_weight_takes_a_wider_index() -> None:
