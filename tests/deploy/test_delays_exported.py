@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
+from srnn.deploy.export.c.plan import make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers
@@ -77,6 +78,9 @@ def test_spikes_under_way_take_a_bit_each(tmp_path: Path) -> None:
     plain, _ = exported(late(None), tmp_path / "plain")
     assert plan.state_bytes - plain.state_bytes == 2 * (16 * 2 + 4)  # the turn, to whole words
     assert plan.flash_bytes - plain.flash_bytes == 12 + 9
+    for longest, ctype in ((255, "uint8_t"), (256, "uint16_t")):  # one type for all layers
+        layers = make_plan(device_network(late([{"recurrent": 3}, {"input": longest}])), "net").layers
+        assert [ring.delays.ctype for layer in layers for ring in layer.rings] == [ctype, ctype]
 
 
 @pytest.mark.parametrize("compiler", compilers()[:1])

@@ -206,6 +206,15 @@ def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
     assert isinstance(threshold, str) and not isinstance(leak, str) and len(set(leak.values.tolist())) == 2
 
 
+def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
+    net = SRNN(5, [12], 3)
+    with torch.no_grad():
+        net.layers[0].weight_in.zero_()  # type: ignore[operator, union-attr]
+    report = make_plan(device_network(net), "net").report()
+    assert report["weights"] == 12 * 5 + 12 * 12 + 3 * 12 and report["weights_not_zero"] == 12 * 12 + 3 * 12
+    assert report["sparse"] == ["layer0_from_input"]
+
+
 def test_an_lstm_of_the_same_size_is_counted() -> None:
     device = device_network(SRNN(5, [12, 9], 3))
     weights, biases = 4 * 12 * (5 + 12) + 4 * 9 * (12 + 9) + 9 * 3, 4 * 12 + 4 * 9 + 3
