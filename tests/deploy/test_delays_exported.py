@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
+from srnn.deploy.export.c.plan import make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers
@@ -70,18 +71,38 @@ def test_c_is_its_model_to_the_bit(neuron: str, format: str, delays: Any, compil
     assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])
 
 
-@pytest.mark.parametrize("compiler", compilers()[:1])
-def test_spikes_under_way_take_a_bit_each_and_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
+def test_spikes_under_way_take_a_bit_each(tmp_path: Path) -> None:
     plan, _ = exported(late({"recurrent": 15}), tmp_path / "c")
     ring = plan.layers[0].rings[0]
     assert ring.members == (("uint8_t", "arriving", 16 * 2), ("uint16_t", "arriving_turn", 1))
     plain, _ = exported(late(None), tmp_path / "plain")
     assert plan.state_bytes - plain.state_bytes == 2 * (16 * 2 + 4)  # the turn, to whole words
     assert plan.flash_bytes - plain.flash_bytes == 12 + 9
-    state = np.zeros((), plan.state_dtype())
-    state["layer0"]["arriving_turn"] = 65_535
-    state["layer1"]["arriving"] = 255
-    build(tmp_path / "c", plan, compiler, *SANITIZED).run(signal("spikes"), state)
+    for longest, ctype in ((255, "uint8_t"), (256, "uint16_t")):  # one type for all layers
+        layers = make_plan(device_network(late([{"recurrent": 3}, {"input": longest}])), "net").layers
+        assert [ring.delays.ctype for layer in layers for ring in layer.rings] == [ctype, ctype]
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+def test_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
+    """A turn beyond its ring is the first. 16 and 8 neurons fill their bytes, beyond which nothing is touched, and
+    there is room for the sums of the largest layer, the last."""
+    delays = [{"recurrent": 15, "input": 3}, {"recurrent": 15, "input": "uniform(0, 15)"}]
+    net = SRNN(5, [16, 8], 17, neuron="alif", delays=delays, generator=torch.Generator().manual_seed(0))
+    plan, model = exported(net, tmp_path / "c")
+    x, program = signal("spikes"), build(tmp_path / "c", plan, compiler, *SANITIZED)
+    scores, states = program.run(x, trace=True)
+    expected = run_float32(model, x)
+    assert (scores == expected.output).all() and expected.emitted[1].any()
+    check_states(states, plan, expected)
+    rings, found = [(layer.name, ring) for layer in plan.layers for ring in layer.rings], list[np.ndarray]()
+    for beyond in (None, 0, 65_535):
+        state = np.zeros((), plan.state_dtype())
+        state["layer1"]["arriving"] = 255
+        for name, ring in rings:
+            state[name][f"{ring.name}_turn"] = 0 if beyond is None else max(ring.depth, beyond)
+        found.append(program.run(x, state)[0])
+    assert (found[1] == found[0]).all() and (found[2] == found[0]).all()
 
 
 def test_neurons_of_a_network_with_delays_are_not_pruned() -> None:

@@ -254,6 +254,17 @@ def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
     assert (found[0]["readout_bias"] != shipped["readout_bias"]).all()
 
 
+def test_what_learns_is_not_compressed() -> None:
+    """A weight of 0 may become another."""
+    own = model("lif", "nll", torch.float32)
+    with torch.no_grad():
+        for layer in (own.network.layers[0], own.network.readout):
+            layer.weight_in.zero_()  # type: ignore[operator, union-attr]
+    for learn, sparse in ((None, [True, True]), ("readout", [True, False]), ("e-prop", [False, False])):
+        plan = make_plan(device_network(own.network), "net", own.decision, learn=learn)  # type: ignore[arg-type]
+        assert [layer.matrices[0].sparse for layer in plan.layers] == sparse
+
+
 def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
     own = model("lif", "nll", torch.float32, "spike_count")
     learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning

@@ -20,7 +20,8 @@ from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.export.c.arrays import DTYPES, index_types, pack_matrix
+from srnn.deploy.export.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers
@@ -203,3 +204,56 @@ def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
         make_plan(device_network(net), "net").layers[0].coefficients[key] for key in ("leak", "threshold")
     )
     assert isinstance(threshold, str) and not isinstance(leak, str) and len(set(leak.values.tolist())) == 2
+
+
+def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
+    net = SRNN(5, [12], 3)
+    with torch.no_grad():
+        net.layers[0].weight_in.zero_()  # type: ignore[operator, union-attr]
+    report = make_plan(device_network(net), "net").report()
+    assert report["weights"] == 12 * 5 + 12 * 12 + 3 * 12 and report["weights_not_zero"] == 12 * 12 + 3 * 12
+    assert report["sparse"] == ["layer0_from_input"]
+
+
+def test_an_lstm_of_the_same_size_is_counted() -> None:
+    device = device_network(SRNN(5, [12, 9], 3))
+    weights, biases = 4 * 12 * (5 + 12) + 4 * 9 * (12 + 9) + 9 * 3, 4 * 12 + 4 * 9 + 3
+    for each in (4, 1):
+        assert lstm_sizes(device, each) == {
+            "flash_bytes": each * weights + 4 * biases,
+            "ram_bytes": 4 * (2 * (12 + 9) + 4 * 12),  # cells and outputs, and the gates of the larger layer
+            "multiply_adds_per_step": weights,
+        }
+
+
+def test_one_more_neuron_or_weight_takes_a_wider_index() -> None:
+    small = np.ones((2, 3))
+    for size, presynaptic, types in (
+        (255, 257, ("uint16_t", "uint8_t")),
+        (256, 256, ("uint32_t", "uint8_t")),
+        (257, 255, ("uint16_t", "uint16_t")),
+    ):
+        large = np.ones((size, presynaptic))
+        assert index_types([large, small]) == index_types([small, large]) == types
+
+
+@pytest.mark.parametrize("ctype", ["int8_t", "float"])
+def test_a_matrix_takes_the_fewest_bytes(ctype: str) -> None:
+    rng, packings = np.random.default_rng(0), set()
+    for kept in range(31):
+        matrix = rng.permutation((np.arange(30) < kept) * np.arange(1, 31)).reshape(5, 6)
+        packed = pack_matrix("m", matrix, ctype, ("uint16_t", "uint8_t"), "")
+        *where, weights = [constant.values for constant in packed.constants]
+        dense = matrix.size * DTYPES[ctype].itemsize
+        compressed = 2 * 7 + max(kept, 1) * (1 + DTYPES[ctype].itemsize)
+        assert packed.kept == kept and sum(constant.bytes for constant in packed.constants) == min(dense, compressed)
+        packings.add(packed.sparse)
+        if packed.sparse:
+            starts, targets = where
+            assert starts[0] == 0 and starts[-1] == kept
+            rows = np.zeros((6, 5))
+            for row, first, end in zip(rows, starts[:-1], starts[1:], strict=True):
+                row[targets[first:end]] = weights[first:end]
+            weights = rows
+        np.testing.assert_array_equal(weights, matrix.T)
+    assert packings == {False, True}

@@ -242,10 +242,12 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
     ]
     for format, loss, words in cases:
         folder = tmp_path / loss.name
-        _, plan, _ = program(folder, format, loss)  # type: ignore[arg-type]
+        _, plan, model = program(folder, format, loss)  # type: ignore[arg-type]
         text = re.sub(r"\s*\n \* ", " ", (folder / "net.h").read_text())
         assert plan.decision is not None
         assert words in text and f"RAM {plan.decision.ram_bytes} bytes per decision" in text
+        assert plan.ram_bytes == plan.state_bytes + plan.decision.ram_bytes
+        assert plan.flash_bytes == make_plan(model, "net").flash_bytes + plan.decision.flash_bytes
         assert f"and {plan.decision.ram_bytes} per decision" in text
         (folder / "size.c").write_text(
             '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    printf("%d", (int)sizeof(net_decision));\n'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,13 @@ from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.data.signals.crossing import smoothing_rows
 from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.encoder import CrossingPlan
 from srnn.deploy.export.c.plan import make_plan
 from srnn.deploy.export.model import input_scale
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
 from support.compiled import SANITIZED, build, compilers
-from support.hearts import Format, from_signal, heart, scores_of
+from support.hearts import Format, check_begins_again, from_signal, heart, scores_of
 from support.runs import DIGITS, make_run
 from support.signals import two_leads
 
@@ -41,14 +44,18 @@ def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = S
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
+@pytest.mark.parametrize(("rule", "smoothing"), [("difference", 9), ("send_on_delta", 7)])
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_c_on_a_raw_signal_is_the_stream(format: Format, rule: Any, compiler: str, tmp_path: Path) -> None:
-    """Scaled, smoothed, crossed and classified: from integers of a converter to the scores of every step."""
-    encoder = CrossingPath(LevelCrossing(rule, 0.1, 0.07), 2, smoothing=7)
+def test_c_on_a_raw_signal_is_the_stream(
+    format: Format, rule: Any, smoothing: int, compiler: str, tmp_path: Path
+) -> None:
+    """Scaled, smoothed (the integers of 9 samples' weights take 16 bits), crossed and classified: from integers of a converter
+    to the scores of every step."""
+    encoder = CrossingPath(LevelCrossing(rule, 0.1, 0.07), 2, smoothing=smoothing)
     plan, model = heart(encoder, format, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
-    for samples in (3000, 8, 7, 6, 3, 1):
+    check_begins_again(program, STD)
+    for samples in (3000, smoothing + 1, smoothing, smoothing - 1, 3, 1):
         signal = two_leads(samples)
         spikes = stream(encoder, signal)
         assert samples < 3000 or 0.03 < spikes.mean() < 0.5
@@ -66,8 +73,9 @@ def test_without_a_scale_a_level_crossing_has_thresholds_in_the_signals_unit(
     signal = two_leads(500)
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     np.testing.assert_array_equal(from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder.whole(signal)))
-    up = "{21, 21}" if format == "int8" else "{20.5f, 20.5f}"
-    assert f"#define HEART_UP {up}" in (tmp_path / "c" / "heart.h").read_text()
+    up, down = ("{21, 21}", "{13, 13}") if format == "int8" else ("{20.5f, 20.5f}", "{13.0f, 13.0f}")
+    header = (tmp_path / "c" / "heart.h").read_text()
+    assert f"#define HEART_UP {up}\n#define HEART_DOWN {down}\n" in header and "encoder_end" not in header
 
 
 @pytest.mark.parametrize("compiler", compilers())
@@ -100,6 +108,20 @@ def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: st
     report = json.loads((tmp_path / "c" / "heart.json").read_text())
     assert report["ram_bytes"] == plan.state_bytes + plan.encoder.ram_bytes
     assert report["encoder"]["latency_samples"] == 3 and report["encoder"]["std"] == list(STD)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_an_encoder_has_the_bytes_that_are_said(compiler: str, tmp_path: Path) -> None:
+    """Of one channel or several, padded or not."""
+    lines, kinds = ["#include <stdint.h>"], itertools.product((1, 2, 3), (0, 7), (None, 2.0), (None, 0))
+    for number, (channels, smoothing, horizon, bits) in enumerate(kinds):
+        path, name = CrossingPath(LevelCrossing(), channels, 250.0, smoothing, horizon=horizon), f"n{number}"
+        plan = CrossingPlan(name, path, bits)
+        lines += [f"#define {name.upper()}_INPUTS {path.inputs}", f"typedef float {name}_input;", *plan.header()]
+        lines.append(f"typedef char {name}_size[sizeof({name}_encoder) == {plan.ram_bytes} ? 1 : -1];")
+    (tmp_path / "sizes.c").write_text("\n".join(lines) + "\n")
+    done = subprocess.run([compiler, "-std=c99", "-fsyntax-only", tmp_path / "sizes.c"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_smoothing_weights_are_scipys() -> None:
@@ -152,14 +174,20 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> None:
+def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: Path) -> None:
     encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
-    plan, model = heart(encoder, "int8", tmp_path / "c")
-    signal = np.random.default_rng(0).integers(-(2**31), 2**31, (50, 2))
+    plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path / "c")
+    assert f"#define HEART_UP {{420000000, {2**31 - 1}}}" in (tmp_path / "c" / "heart.h").read_text()
+    rng = np.random.default_rng(0)
+    signal = rng.integers(-(2**31), 2**31, (50, 2))
+    signal[25:, 0] = rng.choice([-2, 2], 25) * encoder.limit
+    signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * (2**31 - 1)  # the first change is larger than any int32
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     lines = "\n".join(f"{a},{b}" for a, b in signal)
-    found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e8", given=lines).split()], int)
-    np.testing.assert_array_equal(found, scores_of(model, encoder.in_c(signal, (1e8, 1e8), True)))
+    found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e9", given=lines).split()], int)
+    spikes = encoder.in_c(signal, (1e8, 1e9), True)
+    assert spikes[1].tolist()[2:] == [0, 1] and not spikes[2:, 2:].any()
+    np.testing.assert_array_equal(found, scores_of(model, spikes))
 
 
 # ---- the command, and real records ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from srnn.cli.main import main
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import SpeechPath
 from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.export.c.sound import _HALF
 from srnn.deploy.export.model import export_c
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
@@ -29,6 +30,7 @@ FEATURES = """\
 #include "net.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static net_encoder encoder;
 
@@ -42,13 +44,18 @@ static void ready(void)
 
 int main(void)
 {
-    int16_t signal[NET_CHANNELS];
+    int16_t signal[NET_CHANNELS] = {0};
+    int more;
 
+    memset(&encoder, 0x55, sizeof encoder); /* whatever it was */
     net_encoder_init(&encoder);
     for (; fread(signal, sizeof signal, 1, stdin) == 1; ready())
         net_encoder_push(&encoder, signal);
     net_encoder_end(&encoder);
     ready();
+    net_encoder_end(&encoder); /* it has ended: nothing more is ready, and samples are dropped */
+    for (more = 0; encoder.ended && more < 1000; more++, ready())
+        net_encoder_push(&encoder, signal);
     return fflush(stdout) != 0;
 }
 """
@@ -70,7 +77,11 @@ int main(void)
         signal[0] = (int16_t)(drawn >> 17);
         switch (drawn >> 28) {
         case 0: net_encoder_end(&encoder); break;
-        case 1: net_encoder_init(&encoder); break;
+        case 1:
+            net_encoder_init(&encoder);
+            if (net_encode(&encoder, input))
+                return 1; /* a step of nothing */
+            break;
         case 2: case 3: case 4: case 5: (void)net_encode(&encoder, input); break;
         default:
             for (burst = (long)(drawn >> 20 & 255u); burst >= 0; burst--)
@@ -127,9 +138,10 @@ def test_features_are_the_streams(path: SpeechPath, tmp_path: Path) -> None:
         4 * hop,
         9 * hop,
         rate,
+        *([2**16 + 1] if rate < 16000 else []),  # more than a counter of 16 bits holds
     ]
     for samples in lengths:
-        sound = tone(1.0, rate, seed=samples)[:samples]
+        sound = tone(max(1.0, samples / rate), rate, seed=samples)[:samples]
         expected = streamed(path, sound)
         features = inputs_in_c(program, sound, np.float32, path.inputs)
         assert features.shape == expected.shape, samples
@@ -137,6 +149,19 @@ def test_features_are_the_streams(path: SpeechPath, tmp_path: Path) -> None:
         all_differ.append((np.abs(features - expected) > 5e-5).mean())
     assert np.mean(all_differ) < 0.01 and np.median(all_differ) == 0
     assert len(inputs_in_c(program, np.zeros(0), np.float32, path.inputs)) == 0
+
+
+def test_a_float16_is_rounded_half_to_even(tmp_path: Path) -> None:
+    place = np.arange(2**10, 2**10 + 64)[:, None] + np.array([0, 2**-13, 0.25, 0.5 - 2**-13, 0.5, 0.5 + 2**-13, 0.75])
+    x = np.concatenate([sign * place.ravel() * 2.0**by for sign in (-1, 1) for by in (-10, 0)]).astype(np.float32)
+    (tmp_path / "half.c").write_text(
+        f"#include <stdint.h>\n#include <stdio.h>\n{_HALF}\nint main(void)\n{{\n    float x;\n\n"
+        "    for (; fread(&x, sizeof x, 1, stdin) == 1; fwrite(&x, sizeof x, 1, stdout))\n        x = half(x);\n"
+        "    return 0;\n}\n"
+    )
+    subprocess.run([COMPILERS[0], *FLAGS, "-o", tmp_path / "half", tmp_path / "half.c"], check=True)
+    told = subprocess.run([tmp_path / "half"], input=x.tobytes(), capture_output=True, check=True).stdout
+    np.testing.assert_array_equal(np.frombuffer(told, np.float32), x.astype(np.float16).astype(np.float32))
 
 
 def test_ternary_features_and_those_of_integers(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.deploy.export.c.arrays import rounding
 from srnn.deploy.export.c.helpers import ARITHMETIC
 from srnn.deploy.export.c.translate import FixedText
 from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
@@ -203,3 +204,40 @@ def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) ->
             _clamped(a + b), _clamped(a - b), _clamped(product), 0 if shift < 32 else product,
             _clamped(a * 2 ** min(shift, 32)), _clamped(right), max(-most - 1, min(most, right)),
         ], (a, b, shift)  # fmt: skip
+
+
+ROUNDED = f"""\
+#include <stdint.h>
+#include <stdio.h>
+
+static int16_t of_float(float x)
+{{
+{rounding("float")}
+static int16_t of_double(double x)
+{{
+{rounding("double")}
+int main(void)
+{{
+    double x;
+
+    while (fread(&x, sizeof x, 1, stdin) == 1) {{
+        const int16_t results[2] = {{of_float((float)x), of_double(x)}};
+        fwrite(results, sizeof results, 1, stdout);
+    }}
+    return 0;
+}}
+"""
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_a_number_is_rounded_half_to_even_and_held_in_int16(compiler: str, tmp_path: Path) -> None:
+    (tmp_path / "rounded.c").write_text(ROUNDED)
+    program = str(tmp_path / "rounded")
+    subprocess.run([compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "rounded.c")], check=True)
+    near = np.arange(-3, 3.25, 0.25)
+    x = np.concatenate([place + near for place in (-(2**31), -(2**15), -1, 0, 1, 2**15, 2**31)])
+    x = np.concatenate([x, np.nextafter(x, np.inf), np.nextafter(x.astype(np.float32), np.float32(-np.inf))])
+    x = np.append(x, [-np.inf, -1e30, 1e30, np.inf])
+    told = subprocess.run([program], input=x.tobytes(), capture_output=True, check=True).stdout
+    expected = [np.clip(np.rint(x.astype(kind)), -(2**15), 2**15 - 1) for kind in (np.float32, np.float64)]
+    np.testing.assert_array_equal(np.frombuffer(told, np.int16).reshape(-1, 2), np.stack(expected, 1))

@@ -18,7 +18,7 @@ from srnn.data.signals import CrossingPath
 from srnn.data.signals.stored import describe, restore
 from srnn.deploy.streaming import Decoder
 from support.compiled import COMPILERS, SANITIZED, build, compilers
-from support.hearts import from_signal, heart, scores_of
+from support.hearts import check_begins_again, from_signal, heart, scores_of
 from support.runs import RECORDS, make_run
 from support.signals import two_leads
 from support.streams import streamed
@@ -187,6 +187,7 @@ def test_c_has_the_bits_of_its_model(format: Any, rule: Any, smoothing: int, com
     one = path(rule, smoothing)
     plan, model = heart(one, format, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    check_begins_again(program, ())
     for samples in (2000, 8, 7, 6, 3, 1):
         signal = two_leads(samples)
         spikes = one.in_c(signal, integer=format == "int8")

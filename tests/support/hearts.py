@@ -17,6 +17,7 @@ from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.network import FrozenNetwork
 from support.compiled import Program
+from support.signals import two_leads
 
 Format = Literal["float32", "int8"]
 
@@ -35,8 +36,16 @@ def scores_of(model: FrozenNetwork, spikes: np.ndarray) -> np.ndarray:
     return (model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)).output[0]
 
 
-def from_signal(program: Program, signal: np.ndarray, std: tuple[float, ...]) -> np.ndarray:
-    """The C's scores (T, 6) of a raw signal. ``std``: of its leads; (): the encoder measures them itself."""
+def from_signal(program: Program, signal: np.ndarray, std: tuple[float, ...], *more: str) -> np.ndarray:
+    """The C's scores (T, 6) of a raw signal. ``std``: of its leads; (): the encoder measures them itself; ``more``: options."""
     lines = "\n".join(",".join(f"{value:.9g}" for value in row) for row in signal)
-    rows = [line.split(",") for line in program.text("--encode", *map(str, std), given=lines).split()]
+    rows = [line.split(",") for line in program.text("--encode", *map(str, std), *more, given=lines).split()]
     return np.array(rows, float).astype(DTYPES[program.plan.number])
+
+
+def check_begins_again(program: Program, std: tuple[float, ...], samples: int = 40) -> None:
+    """An encoder that is initialised again keeps nothing of the signal before, which was larger and far away."""
+    first, second = 50 * two_leads(samples, seed=1) + 9000, two_leads(samples)
+    apart = [from_signal(program, signal, std) for signal in (first, second)]
+    together = from_signal(program, np.concatenate([first, second]), std, "--steps", str(samples))
+    np.testing.assert_array_equal(together, np.concatenate(apart))

@@ -13,7 +13,7 @@ In C, which ``in_c`` reproduces to the bit:
                 (with a horizon, the device measures them itself: ``RunningCrossingStream`` in float32, or in integers)
     float32     sums in ascending order of the samples (training and streams compute in float64)
     int8        integers, exact: the weights are fractions with one denominator (42 for 7 samples), so what is compared is
-                smoothed x denominator. Samples are clamped so that sums fit in int32
+                smoothed x denominator. Samples are clamped so that sums fit in int32, and thresholds to int32
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class CrossingPath(SignalPath):
 
         def times(threshold: float, one: float) -> float | int:
             if integer:
-                return math.ceil(threshold * self.denominator * one)
+                return min(math.ceil(threshold * self.denominator * one), INT32_MAX)
             return float(np.float32(threshold) * np.float32(one))
 
         return [(times(self.crossing.up, one), times(self.crossing.down, one)) for one in std]
