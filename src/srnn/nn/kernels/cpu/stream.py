@@ -29,7 +29,7 @@ from .compiler import cannot_compile, compile_loop, step_of
 from .forward import emit
 from .memory import flat, load, load_first, store, store_first
 from .rows import add_outers, called, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
-from .simd import INDEX, as_vector, constant, instruction, ir
+from .simd import INDEX, Code, Operand, as_vector, constant, instruction, ir
 
 # The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events and
 # turns: in ``plan``) things lie. Turns: for each stream the steps that its hidden layers have taken.
@@ -43,15 +43,11 @@ LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS
  DEPTH, DELAYS, ARRIVING, DEPTH_IN, DELAYS_IN, INCOMING, RECORD) = range(18)  # fmt: skip
 
 
-@instruction
-def nonzero(typing: Any, vector: Any) -> Any:
+@instruction(types.uint64)
+def nonzero(code: Code, vector: Operand) -> Any:
     """Bits of a vector's lanes that are not 0 (NaN is not), as a uint64."""
-
-    def emit_bits(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        mask = builder.fcmp_unordered("!=", arguments[0], constant(vector.llvm, 0.0))
-        return builder.zext(builder.bitcast(mask, ir.IntType(vector.lanes)), INDEX)
-
-    return types.uint64(vector), emit_bits
+    mask = code.builder.fcmp_unordered("!=", vector.value, constant(vector.of.llvm, 0.0))
+    return code.builder.zext(code.builder.bitcast(mask, ir.IntType(vector.of.lanes)), INDEX)
 
 
 @inlined
