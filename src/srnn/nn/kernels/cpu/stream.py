@@ -136,46 +136,34 @@ def sum_events(numbers, bias, weights, width, plan, listed):
         column += lanes
 
 
-@inlined
-def update_neurons(
-    step, spiking, rectified, variables, coefficients, numbers, plan, layer, state, out, out_at
-):  # fmt: skip
-    """The elementwise part of a layer's step: new state and emission from the currents at plan[SUMS].
-
-    ``variables``, ``coefficients``: tuples as long as the neuron has any; ``layer``, ``state``: where the layer's record and the
-    stream's state begin.
-    """
-    lanes, size, wants = lanes_of(numbers), plan[layer + SIZE], plan[layer + WANTS]
-    variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
-    for h in range(0, plan[layer + WIDTH], lanes):
-        place = variables_at + h * len(variables)
-        before = load_panel(numbers, place, variables)
-        s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
-        constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
-        result = step(*(before + (s, current) + constants))
-        emitted = emit(result[-1], spiking, rectified)
-        store_panel(numbers, place, result[:-1])
-        store(numbers, emitted_at + h, emitted)
-        if wants == Emitted.EMISSION:
-            store_first(out, out_at + h, size - h, emitted)
-        elif wants == Emitted.MEMBRANE:
-            store_first(out, out_at + h, size - h, result[0])
-
-
 # The closures of the next two hold no instructions (intrinsics): those are new objects in every process, so that the loop on disk
 # would never be found again.
 
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
-    """``update_neurons`` of one neuron model, uncompiled."""
+    """The elementwise part of a step of a layer of such neurons, uncompiled."""
     step = step_of(neuron)
     spiking, rectified = neuron.emission == "spike", neuron.emission == "relu"
     variables, coefficients = (0,) * len(neuron.variables()), (0,) * len(neuron.coefficients)
 
     def update(numbers, plan, layer, state, out, out_at):
-        update_neurons(
-            step, spiking, rectified, variables, coefficients, numbers, plan, layer, state, out, out_at
-        )  # fmt: skip
+        """New state and emission from the currents at plan[SUMS]. ``layer``, ``state``: where the layer's record and the stream's
+        state begin."""
+        lanes, size, wants = lanes_of(numbers), plan[layer + SIZE], plan[layer + WANTS]
+        variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
+        for h in range(0, plan[layer + WIDTH], lanes):
+            place = variables_at + h * len(variables)
+            before = load_panel(numbers, place, variables)
+            s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
+            constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
+            result = step(*(before + (s, current) + constants))
+            emitted = emit(result[-1], spiking, rectified)
+            store_panel(numbers, place, result[:-1])
+            store(numbers, emitted_at + h, emitted)
+            if wants == Emitted.EMISSION:
+                store_first(out, out_at + h, size - h, emitted)
+            elif wants == Emitted.MEMBRANE:
+                store_first(out, out_at + h, size - h, result[0])
 
     return update
 
