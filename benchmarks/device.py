@@ -137,12 +137,12 @@ def time_stream(network: Any, x: np.ndarray) -> float:
 def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | None, folder: Path) -> dict[str, Any]:
     """Everything about one network."""
     from srnn.data.batches import Sequences
+    from srnn.data.spikes import Spikes
     from srnn.deploy.export.c import export_c
     from srnn.deploy.export.c.plan import make_plan
     from srnn.deploy.export.onnx import to_model
     from srnn.nn.fixedpoint.device import device_network
     from srnn.nn.fixedpoint.integer import quantise
-    from srnn.nn.kernels import Spikes
     from srnn.training.compression.evaluation import measure_inputs
 
     network, task, seed = subject.trained.spiking("exported"), subject.trained.task, subject.trained.seed

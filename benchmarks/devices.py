@@ -57,7 +57,7 @@ def recorded(trained: Trained, count: int, data_dir: Path | None) -> Golden:
     import torch
 
     from srnn.data.batches import Sequences
-    from srnn.nn.kernels import Spikes
+    from srnn.data.spikes import Spikes
 
     assert trained.inputs_as is not None
     path = trained.task.signal()

@@ -41,7 +41,7 @@ from .torch_base import TorchContestant
 def spikes_class() -> Any:
     """The library's type for binary inputs."""
     try:
-        return import_module("srnn.nn.kernels").Spikes
+        return import_module("srnn").Spikes
     except (ImportError, AttributeError) as error:
         raise Unsupported("this checkout has no Spikes (packed binary inputs)") from error
 

@@ -18,9 +18,9 @@ from srnn.data.augment_config import AugmentConfig
 from srnn.data.augmentation import are_events
 from srnn.data.batches import Batch
 from srnn.data.encoders import sliding_window
+from srnn.data.spikes import Spikes
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.nn.kernels import Spikes
 from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 

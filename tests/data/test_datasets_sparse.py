@@ -16,8 +16,8 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets import SpikeArray, Split, WindowedArray
 from srnn.data.datasets.cache import Arrays, cached, write_arrays
 from srnn.data.encoders import sliding_window
+from srnn.data.spikes import Spikes
 from srnn.errors import SrnnError
-from srnn.nn.kernels import Spikes
 from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from srnn import SrnnError
+from srnn.data.spikes import Spikes
 from srnn.nn.baselines import ClassicalRNN, DenseLayer
-from srnn.nn.kernels import Spikes
 from srnn.nn.network import Dropout
 from srnn.training.optimisation import build_optimizer
 from srnn.training.recipes import parse_recipe

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
+from srnn.data.spikes import Spikes
 from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, reached, rounded
-from srnn.nn.kernels import Spikes
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init
 

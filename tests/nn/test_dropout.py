@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from srnn import SRNN
+from srnn.data.spikes import Spikes
 from srnn.errors import SrnnError
 from srnn.nn.baselines import ClassicalRNN
-from srnn.nn.kernels import Spikes
 from srnn.nn.network import Dropout
 from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
+from srnn.data.spikes import Spikes
 from srnn.nn.arithmetic import absolute
-from srnn.nn.kernels import LayerResult, Spikes, run_layer
+from srnn.nn.kernels import LayerResult, run_layer
 from srnn.nn.kernels.cpu import layer as layers
 from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.cpu.compiler import info

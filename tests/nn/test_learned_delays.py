@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
+from srnn.data.spikes import Spikes
 from srnn.nn.delays import LONGEST, Delays
-from srnn.nn.kernels import LayerResult, Spikes
+from srnn.nn.kernels import LayerResult
 from srnn.nn.kernels.reference import spike
 from srnn.nn.network import Layer, narrow_delays
 from srnn.nn.network import layer as layers

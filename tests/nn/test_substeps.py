@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.nn.kernels import Spikes
+from srnn.data.spikes import Spikes
 from srnn.training.evaluation import layer_rates
 from support.kernels import CPU_BACKENDS
 

@@ -10,9 +10,10 @@ import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from srnn.data.spikes import Spikes
 from srnn.nn.delays import depth_of, reached
 from srnn.nn.equations import Record
-from srnn.nn.kernels import LayerProblem, Spikes, run_layer, warn_slow
+from srnn.nn.kernels import LayerProblem, run_layer, warn_slow
 from srnn.nn.neurons import ALIF, Neuron, as_neuron
 from srnn.nn.surrogates import as_surrogate
 

@@ -208,7 +208,7 @@ def environment(seed: int) -> dict[str, Any]:
     """What a result may depend on, besides recipe and data."""
     import torch
 
-    from ..nn.kernels import matmul_precision
+    from ..nn.kernels.problem import matmul_precision
 
     def version(package: str) -> str | None:
         try:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from ...compiling import why_no_numba
+from ...data.spikes import Spikes
 from ...errors import SrnnError, check_whole
 from ...nn import kernels
-from ...nn.kernels import Spikes
 from ...nn.kernels.problem import CannotCompile
 from ...nn.network import SRNN, FrozenNetwork, copied, freeze
 from ...nn.network.inputs import as_numpy

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from ...data.batches import Batch, Sequences, evenly_spread
+from ...data.spikes import Spikes
 from ...nn.baselines import Network
-from ...nn.kernels import Spikes
 from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches

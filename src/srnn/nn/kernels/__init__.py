@@ -9,10 +9,9 @@ from types import MappingProxyType
 
 import torch
 
-from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
 from . import cpu, gpu, reference
-from .problem import CannotCompile, LayerProblem, LayerResult, matmul_precision
+from .problem import CannotCompile, LayerProblem, LayerResult
 
 BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType(
     {"reference": reference.run_layer, "cpu": cpu.run_layer, "gpu": gpu.run_layer}
@@ -65,16 +64,3 @@ def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     if backend != "reference" and not problem.record:
         warn_slow(reason)
     return reference.run_layer(problem)
-
-
-__all__ = [
-    "BACKENDS",
-    "LayerProblem",
-    "LayerResult",
-    "Spikes",
-    "check_backend",
-    "choose",
-    "matmul_precision",
-    "run_layer",
-    "warn_slow",
-]

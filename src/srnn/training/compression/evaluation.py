@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.datasets import SplitName
+from ...data.spikes import Spikes
 from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, quantise
-from ...nn.kernels import Spikes
 from ...nn.kernels.problem import LayerResult
 from ...nn.network import SRNN, Result
 from ...nn.network.frozen import freeze

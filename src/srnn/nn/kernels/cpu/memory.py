@@ -16,12 +16,11 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import overload, register_model
 from numba.np.arrayobj import make_array
 
-from .simd import BIT, INDEX, MASKS, VECTORS, Vector, broadcast, call, constant, instruction, overloaded
+from .simd import BIT, INDEX, MASKS, VECTORS, Code, Operand, Vector, broadcast, call, constant, instruction, overloaded
 
 
 class Flat(types.Type):
@@ -35,10 +34,18 @@ class Flat(types.Type):
 register_model(Flat)(models.PointerModel)
 
 
-def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any, exists: bool = True) -> Any:
-    """Address of an element of a lowered array of type ``of``; ``exists``: whether that element certainly exists."""
-    first = array if isinstance(of, Flat) else make_array(of)(context, builder, array).data
-    return builder.gep(first, [index], inbounds=exists)
+def vector_of(array: Any, *_: Any) -> Vector:
+    """The type of the vectors of an array's numbers, for instructions that return one."""
+    return VECTORS[array.dtype]
+
+
+def pointer(code: Code, array: Operand, index: Any, exists: bool = True) -> Any:
+    """Address of an element of an array; ``exists``: whether that element certainly exists."""
+    return code.builder.gep(_first(code, array), [index], inbounds=exists)
+
+
+def _first(code: Code, array: Operand) -> Any:
+    return array.value if isinstance(array.of, Flat) else make_array(array.of)(*code, array.value).data
 
 
 def _flattened(of: Any) -> Any:
@@ -50,39 +57,27 @@ def _flattened(of: Any) -> Any:
     return of
 
 
-def _flatten(context: Any, builder: Any, of: Any, value: Any) -> Any:
-    if isinstance(of, types.Array):
-        return make_array(of)(context, builder, value).data
-    if isinstance(of, types.BaseTuple):
-        parts = zip(of, cgutils.unpack_tuple(builder, value, len(of)), strict=True)  # type: ignore[call-overload]
-        return context.make_tuple(builder, _flattened(of), [_flatten(context, builder, *part) for part in parts])
-    return value
-
-
-@instruction
-def flat(typing: Any, group: Any) -> Any:
+@instruction(_flattened)
+def flat(code: Code, group: Operand) -> Any:
     """An array as a ``Flat`` one; a (named) tuple of arrays, tuples and numbers with ``Flat`` ones in it."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _flatten(context, builder, group, arguments[0])
-
-    return _flattened(group)(group), emit
+    return _flatten(code, group)
 
 
-@instruction
-def _read(typing: Any, array: Any, index: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(pointer(context, builder, array, *arguments))
+def _flatten(code: Code, group: Operand) -> Any:
+    if isinstance(group.of, types.BaseTuple):
+        parts = (_flatten(code, part) for part in map(Operand, group.of, code.parts(group)))  # type: ignore[call-overload]
+        return code.tuple_of(_flattened(group.of), parts)
+    return _first(code, group) if isinstance(group.of, types.Array) else group.value
 
-    return array.dtype(array, types.intp), emit
+
+@instruction(lambda array, index: array.dtype)
+def _read(code: Code, array: Operand, index: Operand) -> Any:
+    return code.builder.load(pointer(code, array, index.value))
 
 
-@instruction
-def _write(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], pointer(context, builder, array, *arguments[:2]))
-
-    return types.void(array, types.intp, array.dtype), emit
+@instruction(types.void)
+def _write(code: Code, array: Operand, index: Operand, value: Operand) -> None:
+    code.builder.store(code.cast(value, array.of.dtype), pointer(code, array, index.value))
 
 
 @overload(operator.getitem)
@@ -134,173 +129,119 @@ def store_first_at(builder: Any, value: Any, address: Any, count: Any, vector: V
     call(builder, name, ir.VoidType(), value, address, align, mask)
 
 
-@instruction
-def load(typing: Any, array: Any, index: Any) -> Any:
+@instruction(vector_of)
+def load(code: Code, array: Operand, index: Operand) -> Any:
     """The vector that starts at array[index]."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return load_at(builder, pointer(context, builder, array, *arguments), vector)
-
-    return vector(array, types.intp), emit
+    return load_at(code.builder, pointer(code, array, index.value), vector_of(array.of))
 
 
-@instruction
-def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+@instruction(types.void)
+def store(code: Code, array: Operand, index: Operand, value: Operand) -> None:
     """array[index : index + lanes] = value."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        store_at(builder, arguments[2], pointer(context, builder, array, *arguments[:2]), vector)
-
-    return types.void(array, types.intp, vector), emit
+    store_at(code.builder, value.value, pointer(code, array, index.value), value.of)
 
 
-@instruction
-def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
+@instruction(vector_of)
+def load_first(code: Code, array: Operand, index: Operand, count: Operand) -> Any:
     """The vector that starts at array[index], of which only the first ``count`` lanes are read; the others are 0."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return load_first_at(builder, pointer(context, builder, array, *arguments[:2]), arguments[2], vector)
-
-    return vector(array, types.intp, types.intp), emit
+    return load_first_at(code.builder, pointer(code, array, index.value), count.value, vector_of(array.of))
 
 
-@instruction
-def store_first(typing: Any, array: Any, index: Any, count: Any, value: Any) -> Any:
+@instruction(types.void)
+def store_first(code: Code, array: Operand, index: Operand, count: Operand, value: Operand) -> None:
     """array[index : index + count] = value, at most the vector's lanes."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        store_first_at(builder, arguments[3], pointer(context, builder, array, *arguments[:2]), arguments[2], vector)
-
-    return types.void(array, types.intp, types.intp, vector), emit
+    store_first_at(code.builder, value.value, pointer(code, array, index.value), count.value, value.of)
 
 
 READ, WRITE = 0, 1
 
 
-@instruction
-def prefetch(typing: Any, array: Any, index: Any, purpose: Any) -> Any:
+@instruction(types.void)
+def prefetch(code: Code, array: Operand, index: Operand, purpose: Operand) -> None:
     """Ask for the cache line of array[index], which need not exist, to READ or to WRITE there soon (a literal).
 
     Walking backwards through several sequences at once is more than the hardware foresees; and a store whose line has not
     arrived yet holds up all later ones.
     """
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2], exists=False)
-        write, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (purpose.literal_value, 3, 1))
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), address, write, everywhere, data)
-
-    return types.void(array, types.intp, purpose), emit
+    address = pointer(code, array, index.value, exists=False)
+    write, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (purpose.of.literal_value, 3, 1))
+    call(code.builder, "llvm.prefetch.p0", ir.VoidType(), address, write, everywhere, data)
 
 
-def _each(context: Any, builder: Any, of: types.UniTuple, arrays: Any, index: Any) -> Any:
-    """Addresses of element ``index`` in every array of a lowered tuple."""
-    return [
-        pointer(context, builder, of.dtype, array, index) for array in cgutils.unpack_tuple(builder, arrays, of.count)
-    ]
+def _each(code: Code, arrays: Operand, index: Operand) -> list[Any]:
+    """Addresses of element ``index`` in every array of a tuple."""
+    return [pointer(code, Operand(arrays.of.dtype, array), index.value) for array in code.parts(arrays)]
 
 
-def _vectors(arrays: Any) -> Any:
+def _vectors(arrays: Any, *_: Any) -> Any:
     """Type of a tuple of one vector from each of the arrays, of which there may be none (a neuron without coefficients)."""
-    return types.UniTuple(VECTORS[arrays.dtype.dtype], arrays.count) if arrays.count else arrays
+    return types.UniTuple(vector_of(arrays.dtype), arrays.count) if arrays.count else arrays
 
 
-@instruction
-def load_each(typing: Any, arrays: Any, index: Any) -> Any:
+@instruction(_vectors)
+def load_each(code: Code, arrays: Operand, index: Operand) -> Any:
     """Tuple of the vectors that start at ``index`` in each of the arrays."""
-    result = _vectors(arrays)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        addresses = _each(context, builder, arrays, *arguments)
-        return context.make_tuple(builder, result, [load_at(builder, address, result.dtype) for address in addresses])
-
-    return result(arrays, types.intp), emit
+    result = _vectors(arrays.of)
+    return code.tuple_of(result, [load_at(code.builder, at, result.dtype) for at in _each(code, arrays, index)])
 
 
-@instruction
-def store_each(typing: Any, arrays: Any, index: Any, values: Any) -> Any:
+@instruction(types.void)
+def store_each(code: Code, arrays: Operand, index: Operand, values: Operand) -> None:
     """Store a tuple of vectors, one in each of the arrays, at ``index``."""
-    vectors = _vectors(arrays)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        addresses = _each(context, builder, arrays, *arguments[:2])
-        for address, value in zip(addresses, cgutils.unpack_tuple(builder, arguments[2], arrays.count), strict=True):
-            store_at(builder, value, address, vectors.dtype)
-
-    return types.void(arrays, types.intp, vectors), emit
+    for address, value in zip(_each(code, arrays, index), code.parts(values), strict=True):
+        store_at(code.builder, value, address, values.of.dtype)
 
 
-@instruction
-def split(typing: Any, vectors: Any, arrays: Any) -> Any:
+def _split(vectors: Any, arrays: Any) -> Any:
+    counts = len(arrays), len(vectors) - len(arrays)
+    return types.Tuple([types.UniTuple(vectors.dtype, count) for count in counts])
+
+
+@instruction(_split)
+def split(code: Code, vectors: Operand, arrays: Operand) -> Any:
     """A tuple of vectors in two: as many as there are ``arrays``, and the rest."""
-    count = len(arrays)
-    result = types.Tuple((types.UniTuple(vectors.dtype, count), types.UniTuple(vectors.dtype, len(vectors) - count)))
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = cgutils.unpack_tuple(builder, arguments[0], len(vectors))
-        parts = zip(result, (values[:count], values[count:]), strict=True)
-        return context.make_tuple(builder, result, [context.make_tuple(builder, *part) for part in parts])
-
-    return result(vectors, arrays), emit
+    result, values, count = _split(vectors.of, arrays.of), code.parts(vectors), len(arrays.of)
+    return code.tuple_of(result, map(code.tuple_of, result, (values[:count], values[count:])))
 
 
 # ---- spikes as bits ---------------------------------------------------------------------------------------------------
 
 
-@instruction
-def with_spikes(typing: Any, word: Any, first: Any, count: Any, mask: Any) -> Any:
+@instruction(lambda word, first, count, mask: word)
+def with_spikes(code: Code, word: Operand, first: Operand, count: Operand, mask: Operand) -> Any:
     """A word to which a mask is added as the bits of neurons ``first`` ..., numbered modulo 64 and not yet set; lanes from
     ``count`` on (padding) are left out.
 
     The word is stored once it is whole: a load of eight bytes that were just written in pieces waits until all of them have
     left for the cache, and the next step wants to know at once who spiked.
     """
-    vector = next(vector for vector, of in MASKS.items() if of == mask)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        real = builder.and_(arguments[3], first_lanes(builder, arguments[2], vector))
-        bits = builder.zext(builder.bitcast(real, ir.IntType(vector.lanes)), ir.IntType(64))
-        place = builder.and_(arguments[1], ir.Constant(INDEX, 63))
-        return builder.or_(arguments[0], builder.shl(bits, place))
-
-    return types.uint64(types.uint64, types.intp, types.intp, mask), emit
+    builder, vector = code.builder, next(vector for vector, of in MASKS.items() if of == mask.of)
+    real = builder.and_(mask.value, first_lanes(builder, count.value, vector))
+    bits = builder.zext(builder.bitcast(real, ir.IntType(vector.lanes)), ir.IntType(64))
+    place = builder.and_(first.value, ir.Constant(INDEX, 63))
+    return builder.or_(word.value, builder.shl(bits, place))
 
 
-@instruction
-def load_spikes(typing: Any, words: Any, word: Any, first: Any, like: Any) -> Any:
+@instruction(lambda words, word, first, like: like)
+def load_spikes(code: Code, words: Operand, word: Operand, first: Operand, like: Operand) -> Any:
     """The spikes of neurons ``first`` ..., in the row of words that starts at ``word`` (little-endian), as a vector of 0 and 1,
     of the type of ``like``."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        row = builder.bitcast(pointer(context, builder, words, *arguments[:2]), ir.IntType(8).as_pointer())
-        own = builder.gep(row, [builder.lshr(arguments[2], ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
-        address = builder.bitcast(own, ir.IntType(like.lanes).as_pointer())
-        bits = builder.load(address, align=like.lanes // 8, typ=ir.IntType(like.lanes))
-        mask = builder.bitcast(bits, ir.VectorType(BIT, like.lanes))
-        return builder.select(mask, constant(like.llvm, 1.0), constant(like.llvm, 0.0))
-
-    return like(words, types.intp, types.intp, like), emit
+    builder, vector = code.builder, like.of
+    row = builder.bitcast(pointer(code, words, word.value), ir.IntType(8).as_pointer())
+    own = builder.gep(row, [builder.lshr(first.value, ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
+    address = builder.bitcast(own, ir.IntType(vector.lanes).as_pointer())
+    bits = builder.load(address, align=vector.lanes // 8, typ=ir.IntType(vector.lanes))
+    mask = builder.bitcast(bits, ir.VectorType(BIT, vector.lanes))
+    return builder.select(mask, constant(vector.llvm, 1.0), constant(vector.llvm, 0.0))
 
 
-@instruction
-def lowest_bit(typing: Any, word: Any) -> Any:
+@instruction(types.intp)
+def lowest_bit(code: Code, word: Operand) -> Any:
     """Index of the lowest set bit of a uint64; 64 if there is none."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return call(builder, "llvm.cttz.i64", INDEX, arguments[0], ir.Constant(BIT, 0))
-
-    return types.intp(types.uint64), emit
+    return call(code.builder, "llvm.cttz.i64", INDEX, word.value, ir.Constant(BIT, 0))
 
 
-@instruction
-def bit_count(typing: Any, word: Any) -> Any:
+@instruction(types.intp)
+def bit_count(code: Code, word: Operand) -> Any:
     """Set bits of a uint64."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return call(builder, "llvm.ctpop.i64", INDEX, arguments[0])
-
-    return types.intp(types.uint64), emit
+    return call(code.builder, "llvm.ctpop.i64", INDEX, word.value)

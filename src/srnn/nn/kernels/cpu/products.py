@@ -14,7 +14,7 @@ from numba.extending import overload
 from .arguments import BLOCK
 from .memory import WRITE, load, pointer, prefetch
 from .rows import add_outers, called, inlined, lanes_of, store_block, store_rows, zero_panel
-from .simd import PAIR, PAIRS, TILED, TILES, instruction, rounded
+from .simd import PAIR, PAIRS, TILED, TILES, Code, Operand, instruction, rounded
 from .tiles import multiply_tiles, whole_tiles
 
 UNROLLED = 4
@@ -120,17 +120,13 @@ def multiply(
     )
 
 
-@instruction
-def _store_rounded(typing: Any, factors: Any, index: Any, value: Any) -> Any:
+@instruction(types.void)
+def _store_rounded(code: Code, factors: Operand, index: Operand, value: Operand) -> None:
     """factors[index : index + lanes / 2] = value, rounded to bfloat16; does nothing if they are not pairs."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if factors.dtype in (PAIR, TILED):
-            halves = rounded(builder, arguments[2])
-            address = pointer(context, builder, factors, *arguments[:2])
-            builder.store(halves, builder.bitcast(address, halves.type.as_pointer()), align=4)
-
-    return types.void(factors, types.intp, value), emit
+    if factors.of.dtype in (PAIR, TILED):
+        halves = rounded(code.builder, value.value)
+        address = code.builder.bitcast(pointer(code, factors, index.value), halves.type.as_pointer())
+        code.builder.store(halves, address, align=4)
 
 
 @inlined

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
 from ....compiling import part
-from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at
-from .simd import INDEX, VECTORS, Vector, add_vectors, broadcast, constant, instruction, ir, multiply_add
+from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at, vector_of
+from .simd import INDEX, Code, Operand, Vector, add_vectors, broadcast, constant, instruction, ir, multiply_add
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
@@ -61,117 +60,100 @@ def _lanes_of(array):  # without annotations: Numba compares the signature with 
 # ---- panels: tuples of vectors that stay in registers -------------------------------------------------------------------
 
 
-@instruction
-def load_panel(typing: Any, array: Any, index: Any, like: Any) -> Any:
-    """Tuple of successive vectors from array[index]: as many as the tuple ``like`` has elements, or a literal number."""
+def _panel(array: Any, index: Any, like: Any) -> Any:
     count = len(like) if isinstance(like, types.BaseTuple) else like.literal_value
-    result = types.UniTuple(VECTORS[array.dtype], count)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2])
-        vectors = [load_at(builder, address, result.dtype, i) for i in range(count)]
-        return context.make_tuple(builder, result, vectors)
-
-    return result(array, types.intp, like), emit
+    return types.UniTuple(vector_of(array), count)
 
 
-@instruction
-def zero_panel(typing: Any, array: Any, count: Any) -> Any:
+@instruction(_panel)
+def load_panel(code: Code, array: Operand, index: Operand, like: Operand) -> Any:
+    """Tuple of successive vectors from array[index]: as many as the tuple ``like`` has elements, or a literal number."""
+    result, address = _panel(array.of, index, like.of), pointer(code, array, index.value)
+    return code.tuple_of(result, [load_at(code.builder, address, result.dtype, i) for i in range(result.count)])
+
+
+@instruction(lambda array, count: types.UniTuple(vector_of(array), count.literal_value))
+def zero_panel(code: Code, array: Operand, count: Operand) -> Any:
     """Tuple of ``count`` (a literal) zero vectors of the array's dtype."""
-    vector = VECTORS[array.dtype]
-    result = types.UniTuple(vector, count.literal_value)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.make_tuple(builder, result, [constant(vector.llvm, 0.0)] * result.count)
-
-    return result(array, count), emit
+    return zero_vectors(code, vector_of(array.of), count.of.literal_value)
 
 
-@instruction
-def store_panel(typing: Any, array: Any, index: Any, panel: Any) -> Any:
+def zero_vectors(code: Code, vector: Vector, count: int) -> Any:
+    """A panel of so many zero vectors."""
+    return code.tuple_of(types.UniTuple(vector, count), [constant(vector.llvm, 0.0)] * count)
+
+
+@instruction(types.void)
+def store_panel(code: Code, array: Operand, index: Operand, panel: Operand) -> None:
     """Store a panel's vectors one after the other from array[index]."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2])
-        for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[2], panel.count)):
-            store_at(builder, value, address, panel.dtype, i)
-
-    return types.void(array, types.intp, panel), emit
+    address = pointer(code, array, index.value)
+    for i, value in enumerate(code.parts(panel)):
+        store_at(code.builder, value, address, panel.of.dtype, i)
 
 
-@instruction
+@instruction(lambda panel, *_: panel)
 def add_outers(
-    typing: Any, panel: Any, columns: Any, index: Any, stride: Any, rows: Any, start: Any, row: Any, count: Any
-) -> Any:
+    code: Code, panel: Operand, columns: Operand, index: Operand, stride: Operand, rows: Operand, start: Operand,
+    row: Operand, count: Operand,
+) -> Any:  # fmt: skip
     """panel + the sum over k < ``count`` (a literal) of the outer product of a column and a row.
 
     The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many vectors as ``row`` has (a panel of
     which only the type matters), one row after the other from rows[start]. The product's rows follow one another in the panel;
     there are len(panel) / len(row) of them. Of pairs of numbers each k counts twice: see ``multiply_add``.
     """
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums = list(cgutils.unpack_tuple(builder, arguments[0], panel.count))
-        first_row, at, factors = pointer(context, builder, rows, *arguments[4:6]), arguments[2], []
-        for _ in range(panel.count // row.count):
-            factors.append(pointer(context, builder, columns, arguments[1], at))
-            at = builder.add(at, arguments[3])
-        for k in range(count.literal_value):
-            vectors = [load_at(builder, first_row, row.dtype, k * row.count + i) for i in range(row.count)]
-            for number, address in enumerate(factors):
-                scalar = builder.load(builder.gep(address, [ir.Constant(INDEX, k)], inbounds=True))
-                factor = broadcast(builder, scalar, ir.VectorType(scalar.type, row.dtype.lanes))
-                for i, vector in enumerate(vectors, number * row.count):
-                    sums[i] = multiply_add(builder, factor, vector, sums[i])
-        return context.make_tuple(builder, panel, sums)
-
-    return panel(panel, columns, types.intp, types.intp, rows, types.intp, row, count), emit
+    builder, across, vector = code.builder, row.of.count, row.of.dtype
+    sums, first_row, at, factors = code.parts(panel), pointer(code, rows, start.value), index.value, []
+    for _ in range(panel.of.count // across):
+        factors.append(pointer(code, columns, at))
+        at = builder.add(at, stride.value)
+    for k in range(count.of.literal_value):
+        vectors = [load_at(builder, first_row, vector, k * across + i) for i in range(across)]
+        for number, address in enumerate(factors):
+            scalar = builder.load(builder.gep(address, [ir.Constant(INDEX, k)], inbounds=True))
+            factor = broadcast(builder, scalar, ir.VectorType(scalar.type, vector.lanes))
+            for i, value in enumerate(vectors, number * across):
+                sums[i] = multiply_add(builder, factor, value, sums[i])
+    return code.tuple_of(panel.of, sums)
 
 
 def store_block_at(
-    context: Any, builder: Any, of: Any, array: Any, start: Any, stride: Any, rows: Any, count: Any, values: Any,
-    across: int, vector: Vector,
-) -> None:  # fmt: skip
+    code: Code, array: Operand, start: Any, stride: Any, rows: Any, count: Any, values: Any, across: int, vector: Vector
+) -> None:
     """The instructions of ``store_block`` for ``values``, of which ``across`` make a row."""
+    builder = code.builder
     for i, value in enumerate(values):
         number, part = divmod(i, across)
         wanted = builder.icmp_signed("<", ir.Constant(INDEX, number), rows)
         offset = ir.Constant(INDEX, part * vector.lanes)
         lanes = builder.select(wanted, builder.sub(count, offset), ir.Constant(INDEX, 0))
-        address = pointer(context, builder, of, array, builder.add(start, offset), exists=False)
+        address = pointer(code, array, builder.add(start, offset), exists=False)
         store_first_at(builder, value, address, lanes, vector)
         if part == across - 1:
             start = builder.add(start, stride)
 
 
-@instruction
-def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, count: Any, panel: Any, row: Any) -> Any:
+@instruction(types.void)
+def store_block(
+    code: Code, array: Operand, index: Operand, stride: Operand, rows: Operand, count: Operand, panel: Operand, row: Operand
+) -> None:  # fmt: skip
     """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows, ``count`` numbers of each.
 
     ``row``: any panel of the width of one row; only its type matters.
     """
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = cgutils.unpack_tuple(builder, arguments[5], panel.count)
-        store_block_at(context, builder, array, *arguments[:5], values=values, across=row.count, vector=panel.dtype)
-
-    return types.void(array, types.intp, types.intp, types.intp, types.intp, panel, row), emit
+    values, across, vector = code.parts(panel), row.of.count, panel.of.dtype
+    store_block_at(code, array, index.value, stride.value, rows.value, count.value, values, across, vector)
 
 
-@instruction
-def store_rows(typing: Any, array: Any, index: Any, stride: Any, panel: Any, row: Any) -> Any:
+@instruction(types.void)
+def store_rows(code: Code, array: Operand, index: Operand, stride: Operand, panel: Operand, row: Operand) -> None:
     """Store all of such a panel."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        at = arguments[1]
-        values = cgutils.unpack_tuple(builder, arguments[3], panel.count)
-        for first in range(0, panel.count, row.count):
-            address = pointer(context, builder, array, arguments[0], at)
-            for i in range(row.count):
-                store_at(builder, values[first + i], address, panel.dtype, i)
-            at = builder.add(at, arguments[2])
-
-    return types.void(array, types.intp, types.intp, panel, row), emit
+    at, values, across = index.value, code.parts(panel), row.of.count
+    for first in range(0, panel.of.count, across):
+        address = pointer(code, array, at)
+        for i in range(across):
+            store_at(code.builder, values[first + i], address, panel.of.dtype, i)
+        at = code.builder.add(at, stride.value)
 
 
 # ---- sums of rows -------------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ How vectors travel to and from memory is in ``memory.py``, loops over rows of we
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -63,12 +64,51 @@ VECTORS = {types.float32: Vector(types.float32), types.float64: Vector(types.flo
 MASKS = {vector: Mask(vector.lanes) for vector in VECTORS.values()}
 
 
-def instruction(typing: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of compiled code whose body is LLVM instructions: Numba's ``intrinsic``.
+class Code(NamedTuple):
+    """Where instructions are written: Numba's context and llvmlite's builder."""
 
-    What is decorated takes the typing context and the arguments' types; integers written in the code come as literal types.
+    context: Any
+    builder: Any
+
+    def parts(self, group: Operand) -> list[Any]:
+        """The values in a tuple."""
+        return list(cgutils.unpack_tuple(self.builder, group.value, len(group.of)))
+
+    def cast(self, number: Operand, of: Any) -> Any:
+        """A number as one of that type."""
+        return self.context.cast(self.builder, number.value, number.of, of)
+
+    def tuple_of(self, of: Any, values: Iterable[Any]) -> Any:
+        """A tuple of that type."""
+        return self.context.make_tuple(self.builder, of, list(values))
+
+
+class Operand(NamedTuple):
+    """An argument of an instruction: its type, and the value that LLVM knows."""
+
+    of: Any
+    value: Any
+
+
+def instruction(result: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates the text of a function of compiled code that consists of LLVM instructions: Numba's ``intrinsic``.
+
+    What is decorated takes a ``Code`` and an ``Operand`` for each argument; it writes the instructions, and returns the value of
+    their result. ``result``: the type of that, or a function that gives it, from the arguments' types. Integers written in the
+    code have literal types.
     """
-    return intrinsic(prefer_literal=True)(typing)
+
+    def decorate(write: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(write)
+        def typing(context: Any, *given: Any) -> Any:
+            def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                return write(Code(context, builder), *map(Operand, given, values))
+
+            return Signature(result if isinstance(result, types.Type) else result(*given), given, None), emit
+
+        return intrinsic(prefer_literal=True)(typing)
+
+    return decorate
 
 
 # ---- values -----------------------------------------------------------------------------------------------------------
@@ -122,13 +162,13 @@ def rounded(builder: Any, a: Any) -> Any:
     return call(builder, "llvm.x86.avx512bf16.cvtneps2bf16.512", ir.VectorType(ir.IntType(16), a.type.count), a)
 
 
-def _as_vector(context: Any, builder: Any, value: Any, of: types.Type, vector: Vector) -> Any:
-    """A lowered operand (vector, mask, float or integer) as a vector."""
-    if isinstance(of, Vector):
-        return value
-    if isinstance(of, Mask):
-        return builder.uitofp(value, vector.llvm)
-    return broadcast(builder, context.cast(builder, value, of, vector.dtype), vector.llvm)
+def _as_vector(code: Code, operand: Operand, vector: Vector) -> Any:
+    """A vector, mask, float or integer as a vector."""
+    if isinstance(operand.of, Vector):
+        return operand.value
+    if isinstance(operand.of, Mask):
+        return code.builder.uitofp(operand.value, vector.llvm)
+    return broadcast(code.builder, code.cast(operand, vector.dtype), vector.llvm)
 
 
 def _common(a: types.Type, b: types.Type) -> Vector | None:
@@ -158,14 +198,12 @@ def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector: Any = _common(*signature.args)
-        if symbol is operator.truediv and isinstance(signature.args[1], types.Number):
+        code, (a, b) = Code(context, builder), map(Operand, signature.args, arguments)
+        if symbol is operator.truediv and isinstance(b.of, types.Number):
             # A number rarely changes in a loop: one scalar division before it, and products in it.
-            divisor = context.cast(builder, arguments[1], signature.args[1], vector.dtype)
-            inverse = builder.fdiv(ir.Constant(vector.element, 1.0), divisor)
-            return builder.fmul(arguments[0], broadcast(builder, inverse, vector.llvm), flags=CONTRACT)
-        operands = (_as_vector(context, builder, value, of, vector)
-                    for value, of in zip(arguments, signature.args, strict=True))  # fmt: skip
-        return emit(builder, *operands)
+            inverse = builder.fdiv(ir.Constant(vector.element, 1.0), code.cast(b, vector.dtype))
+            return builder.fmul(a.value, broadcast(builder, inverse, vector.llvm), flags=CONTRACT)
+        return emit(builder, _as_vector(code, a, vector), _as_vector(code, b, vector))
 
     for a, b in ((Vector, Vector), (Vector, Mask), (Vector, types.Number), (Mask, types.Number)):
         for pair in {(a, b), (b, a)}:
@@ -249,28 +287,19 @@ _scalar(arithmetic.absolute, lambda x: abs(x))
 _scalar(arithmetic.positive_part, lambda x: max(x, 0.0))
 
 
-@instruction
-def as_vector(typing: Any, like: Any, value: Any) -> Any:
+@instruction(lambda like, value: like)
+def as_vector(code: Code, like: Operand, value: Operand) -> Any:
     """``value`` (number, mask or vector) as a vector of the type of ``like``; a true mask lane becomes 1."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _as_vector(context, builder, arguments[1], signature.args[1], signature.return_type)
-
-    return like(like, types.unliteral(value)), emit
+    return _as_vector(code, value, like.of)
 
 
-@instruction
-def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+@instruction(lambda mask, a, b: a)
+def select(code: Code, mask: Operand, a: Operand, b: Operand) -> Any:
     """Vector a where the mask is true, else vector b."""
-    return a(mask, a, a), lambda context, builder, signature, arguments: builder.select(*arguments)
+    return code.builder.select(mask.value, a.value, b.value)
 
 
-@instruction
-def add_vectors(typing: Any, a: Any, b: Any) -> Any:
+@instruction(lambda a, b: a)
+def add_vectors(code: Code, a: Operand, b: Operand) -> Any:
     """Elementwise sum of two tuples of vectors."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pairs = zip(*(cgutils.unpack_tuple(builder, value, a.count) for value in arguments), strict=True)
-        return context.make_tuple(builder, a, [builder.fadd(x, y) for x, y in pairs])
-
-    return a(a, a), emit
+    return code.tuple_of(a.of, map(code.builder.fadd, code.parts(a), code.parts(b)))

@@ -29,7 +29,7 @@ from .compiler import cannot_compile, compile_loop, step_of
 from .forward import emit
 from .memory import flat, load, load_first, store, store_first
 from .rows import add_outers, called, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
-from .simd import INDEX, as_vector, constant, instruction, ir
+from .simd import INDEX, Code, Operand, as_vector, constant, instruction, ir
 
 # The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events and
 # turns: in ``plan``) things lie. Turns: for each stream the steps that its hidden layers have taken.
@@ -43,15 +43,11 @@ LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS
  DEPTH, DELAYS, ARRIVING, DEPTH_IN, DELAYS_IN, INCOMING, RECORD) = range(18)  # fmt: skip
 
 
-@instruction
-def nonzero(typing: Any, vector: Any) -> Any:
+@instruction(types.uint64)
+def nonzero(code: Code, vector: Operand) -> Any:
     """Bits of a vector's lanes that are not 0 (NaN is not), as a uint64."""
-
-    def emit_bits(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        mask = builder.fcmp_unordered("!=", arguments[0], constant(vector.llvm, 0.0))
-        return builder.zext(builder.bitcast(mask, ir.IntType(vector.lanes)), INDEX)
-
-    return types.uint64(vector), emit_bits
+    mask = code.builder.fcmp_unordered("!=", vector.value, constant(vector.of.llvm, 0.0))
+    return code.builder.zext(code.builder.bitcast(mask, ir.IntType(vector.of.lanes)), INDEX)
 
 
 @inlined
@@ -140,46 +136,34 @@ def sum_events(numbers, bias, weights, width, plan, listed):
         column += lanes
 
 
-@inlined
-def update_neurons(
-    step, spiking, rectified, variables, coefficients, numbers, plan, layer, state, out, out_at
-):  # fmt: skip
-    """The elementwise part of a layer's step: new state and emission from the currents at plan[SUMS].
-
-    ``variables``, ``coefficients``: tuples as long as the neuron has any; ``layer``, ``state``: where the layer's record and the
-    stream's state begin.
-    """
-    lanes, size, wants = lanes_of(numbers), plan[layer + SIZE], plan[layer + WANTS]
-    variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
-    for h in range(0, plan[layer + WIDTH], lanes):
-        place = variables_at + h * len(variables)
-        before = load_panel(numbers, place, variables)
-        s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
-        constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
-        result = step(*(before + (s, current) + constants))
-        emitted = emit(result[-1], spiking, rectified)
-        store_panel(numbers, place, result[:-1])
-        store(numbers, emitted_at + h, emitted)
-        if wants == Emitted.EMISSION:
-            store_first(out, out_at + h, size - h, emitted)
-        elif wants == Emitted.MEMBRANE:
-            store_first(out, out_at + h, size - h, result[0])
-
-
 # The closures of the next two hold no instructions (intrinsics): those are new objects in every process, so that the loop on disk
 # would never be found again.
 
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
-    """``update_neurons`` of one neuron model, uncompiled."""
+    """The elementwise part of a step of a layer of such neurons, uncompiled."""
     step = step_of(neuron)
     spiking, rectified = neuron.emission == "spike", neuron.emission == "relu"
     variables, coefficients = (0,) * len(neuron.variables()), (0,) * len(neuron.coefficients)
 
     def update(numbers, plan, layer, state, out, out_at):
-        update_neurons(
-            step, spiking, rectified, variables, coefficients, numbers, plan, layer, state, out, out_at
-        )  # fmt: skip
+        """New state and emission from the currents at plan[SUMS]. ``layer``, ``state``: where the layer's record and the stream's
+        state begin."""
+        lanes, size, wants = lanes_of(numbers), plan[layer + SIZE], plan[layer + WANTS]
+        variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
+        for h in range(0, plan[layer + WIDTH], lanes):
+            place = variables_at + h * len(variables)
+            before = load_panel(numbers, place, variables)
+            s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
+            constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
+            result = step(*(before + (s, current) + constants))
+            emitted = emit(result[-1], spiking, rectified)
+            store_panel(numbers, place, result[:-1])
+            store(numbers, emitted_at + h, emitted)
+            if wants == Emitted.EMISSION:
+                store_first(out, out_at + h, size - h, emitted)
+            elif wants == Emitted.MEMBRANE:
+                store_first(out, out_at + h, size - h, result[0])
 
     return update
 

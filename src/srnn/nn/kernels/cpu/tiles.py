@@ -18,9 +18,9 @@ from numba import types
 from numba.core import cgutils
 
 from .arguments import BLOCK
-from .memory import WRITE, load_at, pointer, prefetch
+from .memory import WRITE, load_at, pointer, prefetch, vector_of
 from .rows import inlined, pasted, store_block_at
-from .simd import INDEX, TILED, VECTORS, call, instruction
+from .simd import INDEX, TILED, Code, Operand, call, instruction
 
 DEPTH = 16
 """Pairs of numbers in a tile's row: what a product sums is padded with zeros to whole tiles."""
@@ -58,91 +58,75 @@ def _bytes(builder: Any, elements: Any) -> Any:
     return builder.shl(elements, ir.Constant(INDEX, 2))
 
 
-@instruction
-def begin(typing: Any, factors: Any) -> Any:
+@instruction(types.void)
+def begin(code: Code, factors: Operand) -> None:
     """Set the tiles' shapes, before the first product of a thread with such factors."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if factors.dtype == TILED:
-            row_bytes, rows = [4 * COLUMNS] * 8, [BLOCK] * _WEIGHTS + [DEPTH] * (8 - _WEIGHTS)
-            # Palette 1, 15 unused bytes, 16 row lengths of two bytes each, 16 counts of rows of one byte each.
-            setting = [1, *[0] * 15, *(b for n in row_bytes for b in (n, 0)), *[0] * 16, *rows, *[0] * 8]
-            array = ir.Constant(ir.ArrayType(_BYTE, 64), setting)
-            address = cgutils.alloca_once(builder, array.type)
-            builder.store(array, address)
-            _emit(builder, "ldtilecfg", builder.bitcast(address, _BYTE.as_pointer()))
-
-    return types.void(factors), emit
+    if factors.of.dtype == TILED:
+        row_bytes, rows = [4 * COLUMNS] * 8, [BLOCK] * _WEIGHTS + [DEPTH] * (8 - _WEIGHTS)
+        # Palette 1, 15 unused bytes, 16 row lengths of two bytes each, 16 counts of rows of one byte each.
+        setting = [1, *[0] * 15, *(b for n in row_bytes for b in (n, 0)), *[0] * 16, *rows, *[0] * 8]
+        array = ir.Constant(ir.ArrayType(_BYTE, 64), setting)
+        address = cgutils.alloca_once(code.builder, array.type)
+        code.builder.store(array, address)
+        _emit(code.builder, "ldtilecfg", code.builder.bitcast(address, _BYTE.as_pointer()))
 
 
-@instruction
-def end(typing: Any, factors: Any) -> Any:
+@instruction(types.void)
+def end(code: Code, factors: Operand) -> None:
     """Give the tiles back, so that the system need not save them any more."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if factors.dtype == TILED:
-            _emit(builder, "tilerelease")
-
-    return types.void(factors), emit
+    if factors.of.dtype == TILED:
+        _emit(code.builder, "tilerelease")
 
 
-@instruction
-def _clear(typing: Any, across: Any) -> Any:
+@instruction(types.void)
+def _clear(code: Code, across: Operand) -> None:
     """Set the first ``across`` (a literal) tiles of sums to 0."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        for number in range(across.literal_value):
-            _emit(builder, "tilezero", number)
-
-    return types.void(across), emit
+    for number in range(across.of.literal_value):
+        _emit(code.builder, "tilezero", number)
 
 
-@instruction
-def _add(typing: Any, left: Any, at: Any, stride: Any, packed: Any, start: Any, apart: Any, across: Any) -> Any:
+@instruction(types.void)
+def _add(
+    code: Code, left: Operand, at: Operand, stride: Operand, packed: Operand, start: Operand, apart: Operand, across: Operand
+) -> None:  # fmt: skip
     """sums += BLOCK rows of a tile's depth from left[at] on, times ``across`` tiles from packed[start] on, ``apart`` elements
     apart."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def take(number: int, of: Any, array: Any, index: Any, pitch: Any) -> None:
-            address = builder.bitcast(pointer(context, builder, of, array, index), _BYTE.as_pointer())
-            _emit(builder, "tileloadd64", number, address, _bytes(builder, pitch))
+    def take(number: int, array: Operand, index: Any, pitch: Any) -> None:
+        address = code.builder.bitcast(pointer(code, array, index), _BYTE.as_pointer())
+        _emit(code.builder, "tileloadd64", number, address, _bytes(code.builder, pitch))
 
-        take(_FACTORS, left, *arguments[:3])
-        matrix, first, between = arguments[3:6]
-        for number in range(across.literal_value):
-            weights = _WEIGHTS + number % (8 - _WEIGHTS)  # no tile is loaded while another product reads it
-            take(weights, packed, matrix, first, ir.Constant(INDEX, COLUMNS))
-            _emit(builder, "tdpbf16ps", number, _FACTORS, weights)
-            first = builder.add(first, between)
-
-    return types.void(left, types.intp, types.intp, packed, types.intp, types.intp, across), emit
+    take(_FACTORS, left, at.value, stride.value)
+    first = start.value
+    for number in range(across.of.literal_value):
+        weights = _WEIGHTS + number % (8 - _WEIGHTS)  # no tile is loaded while another product reads it
+        take(weights, packed, first, ir.Constant(INDEX, COLUMNS))
+        _emit(code.builder, "tdpbf16ps", number, _FACTORS, weights)
+        first = code.builder.add(first, apart.value)
 
 
-@instruction
-def _store(typing: Any, out: Any, at: Any, stride: Any, rows: Any, columns: Any, across: Any) -> Any:
+@instruction(types.void)
+def _store(
+    code: Code, out: Operand, at: Operand, stride: Operand, rows: Operand, columns: Operand, across: Operand
+) -> None:  # fmt: skip
     """out[at + r stride + c] = sums, of the first ``rows`` rows r and at most ``columns`` columns c."""
-    vector = VECTORS[out.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, place, pitch, wanted, left_over = arguments[:5]
-        whole = builder.icmp_signed("==", wanted, ir.Constant(INDEX, BLOCK))
-        tile = cgutils.alloca_once(builder, ir.ArrayType(vector.element, BLOCK * COLUMNS))
-        for number in range(across.literal_value):
-            first = ir.Constant(INDEX, number * COLUMNS)
-            to, lanes = builder.add(place, first), builder.sub(left_over, first)
-            fits = builder.icmp_signed(">=", lanes, ir.Constant(INDEX, COLUMNS))
-            with builder.if_else(builder.and_(whole, fits)) as (at_once, by_rows):
-                with at_once:
-                    address = builder.bitcast(pointer(context, builder, out, array, to), _BYTE.as_pointer())
-                    _emit(builder, "tilestored64", number, address, _bytes(builder, pitch))
-                with by_rows:
-                    address = builder.bitcast(tile, _BYTE.as_pointer())
-                    _emit(builder, "tilestored64", number, address, ir.Constant(INDEX, 4 * COLUMNS))
-                    source = builder.bitcast(tile, vector.element.as_pointer())
-                    sums = [load_at(builder, source, vector, r) for r in range(BLOCK)]
-                    store_block_at(context, builder, out, array, to, pitch, wanted, lanes, sums, 1, vector)
-
-    return types.void(out, *[types.intp] * 4, across), emit
+    builder, vector = code.builder, vector_of(out.of)
+    whole = builder.icmp_signed("==", rows.value, ir.Constant(INDEX, BLOCK))
+    tile = cgutils.alloca_once(builder, ir.ArrayType(vector.element, BLOCK * COLUMNS))
+    for number in range(across.of.literal_value):
+        first = ir.Constant(INDEX, number * COLUMNS)
+        to, lanes = builder.add(at.value, first), builder.sub(columns.value, first)
+        fits = builder.icmp_signed(">=", lanes, ir.Constant(INDEX, COLUMNS))
+        with builder.if_else(builder.and_(whole, fits)) as (at_once, by_rows):
+            with at_once:
+                address = builder.bitcast(pointer(code, out, to), _BYTE.as_pointer())
+                _emit(builder, "tilestored64", number, address, _bytes(builder, stride.value))
+            with by_rows:
+                address = builder.bitcast(tile, _BYTE.as_pointer())
+                _emit(builder, "tilestored64", number, address, ir.Constant(INDEX, 4 * COLUMNS))
+                source = builder.bitcast(tile, vector.element.as_pointer())
+                sums = [load_at(builder, source, vector, r) for r in range(BLOCK)]
+                store_block_at(code, out, to, stride.value, rows.value, lanes, sums, 1, vector)
 
 
 @pasted

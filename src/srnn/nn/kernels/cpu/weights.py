@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from .... import threads
 from . import buffers
 from .arguments import Array
 from .compiler import compile_loop
-from .memory import flat, load_first, load_first_at, pointer, store
+from .memory import flat, load_first, load_first_at, pointer, store, vector_of
 from .products import row_of_factors
-from .rows import lanes_of, store_block, zero_panel
-from .simd import INDEX, TILES, VECTORS, constant, instruction, rounded
+from .rows import lanes_of, store_block, zero_panel, zero_vectors
+from .simd import INDEX, TILES, Code, Operand, instruction, rounded
 from .tiles import whole_tiles
 
 Dtype = np.dtype[Any]
@@ -33,70 +32,52 @@ FEW = 1 << 16
 """Up to this many numbers one thread adds up sooner than another can be called to help."""
 
 
-@instruction
-def zero_square(typing: Any, array: Any) -> Any:
+@instruction(lambda array: types.UniTuple(vector_of(array), vector_of(array).lanes))
+def zero_square(code: Code, array: Operand) -> Any:
     """A panel of zeros, as many vectors of the array's dtype as each of them has lanes."""
-    vector = VECTORS[array.dtype]
-    result = types.UniTuple(vector, vector.lanes)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.make_tuple(builder, result, [constant(vector.llvm, 0.0)] * result.count)
-
-    return result(array), emit
+    return zero_vectors(code, vector_of(array.of), vector_of(array.of).lanes)
 
 
-@instruction
-def add_block(typing: Any, panel: Any, array: Any, index: Any, stride: Any, rows: Any, count: Any) -> Any:
+@instruction(lambda panel, *_: panel)
+def add_block(
+    code: Code, panel: Operand, array: Operand, index: Operand, stride: Operand, rows: Operand, count: Operand
+) -> Any:
     """panel + the vectors from array[index], array[index + stride], ...: the first ``rows`` of them, ``count`` numbers of each;
     nothing else is read."""
-    vector = panel.dtype
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, first, at, step, wanted, lanes = arguments
-        sums = cgutils.unpack_tuple(builder, values, panel.count)
-        for i in range(panel.count):
-            there = builder.icmp_signed("<", ir.Constant(INDEX, i), wanted)
-            count = builder.select(there, lanes, ir.Constant(INDEX, 0))
-            address = pointer(context, builder, array, first, at, exists=False)
-            sums[i] = builder.fadd(sums[i], load_first_at(builder, address, count, vector))
-            at = builder.add(at, step)
-        return context.make_tuple(builder, panel, sums)
-
-    return panel(panel, array, types.intp, types.intp, types.intp, types.intp), emit
+    builder, at, sums = code.builder, index.value, code.parts(panel)
+    for i, value in enumerate(sums):
+        there = builder.icmp_signed("<", ir.Constant(INDEX, i), rows.value)
+        lanes = builder.select(there, count.value, ir.Constant(INDEX, 0))
+        address = pointer(code, array, at, exists=False)
+        sums[i] = builder.fadd(value, load_first_at(builder, address, lanes, panel.of.dtype))
+        at = builder.add(at, stride.value)
+    return code.tuple_of(panel.of, sums)
 
 
-@instruction
-def turn_square(typing: Any, square: Any) -> Any:
+@instruction(lambda square: square)
+def turn_square(code: Code, square: Operand) -> Any:
     """Rows and columns of a square panel exchanged: in blocks of 2 x 2, then of 4 x 4, ... two corners change places."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, lanes = list(cgutils.unpack_tuple(builder, arguments[0], square.count)), square.count
-        places, half = ir.VectorType(ir.IntType(32), lanes), 1
-        while half < lanes:
-            # Of two rows, ``half`` apart: j is element j of the first, lanes + j that of the second.
-            upper = ir.Constant(places, [lanes + j - half if j & half else j for j in range(lanes)])
-            lower = ir.Constant(places, [lanes + j if j & half else j + half for j in range(lanes)])
-            for i in range(lanes):
-                if not i & half:
-                    pair = rows[i], rows[i + half]
-                    rows[i], rows[i + half] = (builder.shuffle_vector(*pair, which) for which in (upper, lower))
-            half *= 2
-        return context.make_tuple(builder, square, rows)
-
-    return square(square), emit
+    rows, lanes = code.parts(square), square.of.count
+    places, half = ir.VectorType(ir.IntType(32), lanes), 1
+    while half < lanes:
+        # Of two rows, ``half`` apart: j is element j of the first, lanes + j that of the second.
+        upper = ir.Constant(places, [lanes + j - half if j & half else j for j in range(lanes)])
+        lower = ir.Constant(places, [lanes + j if j & half else j + half for j in range(lanes)])
+        for i in range(lanes):
+            if not i & half:
+                pair = rows[i], rows[i + half]
+                rows[i], rows[i + half] = (code.builder.shuffle_vector(*pair, which) for which in (upper, lower))
+        half *= 2
+    return code.tuple_of(square.of, rows)
 
 
-@instruction
-def _pairs(typing: Any, low: Any, high: Any) -> Any:
+@instruction(lambda low, high: low)
+def _pairs(code: Code, low: Operand, high: Operand) -> Any:
     """Two vectors of float32 numbers, rounded to bfloat16: pairs, as a vector of their bits."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = ir.VectorType(ir.IntType(32), low.lanes)
-        first, second = (builder.zext(rounded(builder, vector), wide) for vector in arguments)
-        both = builder.or_(first, builder.shl(second, ir.Constant(wide, [16] * low.lanes)))
-        return builder.bitcast(both, low.llvm)
-
-    return low(low, low), emit
+    builder, wide = code.builder, ir.VectorType(ir.IntType(32), low.of.lanes)
+    first, second = (builder.zext(rounded(builder, vector.value), wide) for vector in (low, high))
+    both = builder.or_(first, builder.shl(second, ir.Constant(wide, [16] * low.of.lanes)))
+    return builder.bitcast(both, low.of.llvm)
 
 
 def pack_pairs(out, matrix, depth, columns, width, half, across):
