@@ -149,25 +149,15 @@ def check(file: DataFile, path: Path) -> FileReport:
         return FileReport(file.name, "wrong", "its checksum differs")
     if file.bytes is not None and size != file.bytes:
         return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
-    if problem := _problem(file.name, path):
-        return FileReport(file.name, "wrong", problem)
-    return FileReport(file.name, "readable", "no checksum is known")
-
-
-def _problem(name: str, path: Path) -> str:
-    """What is wrong with a file of a known kind; "" if nothing is, or its kind (by its suffix) is not known.
-
-    A download has another name while it is checked, so the name is a separate argument.
-    """
-    packed = name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))
+    packed = file.name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))  # while it is downloaded, its path has another name
     try:
         if packed:
-            read_through(path, name)
-        elif name.endswith(".json"):
+            read_through(path, file.name)
+        elif file.name.endswith(".json"):
             read_json(path)
     except SrnnError:
-        return "it cannot be unpacked" if packed else "it is not JSON"
-    return ""
+        return FileReport(file.name, "wrong", "it cannot be unpacked" if packed else "it is not JSON")
+    return FileReport(file.name, "readable", "no checksum is known")
 
 
 def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
@@ -201,7 +191,10 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
         return [*gone, *changed] or [good]
     if data_set.recordings:
         return _check_sound(file, folder, data_set)
-    return [_check_events(file, folder / Path(file.name).stem)]
+    path = folder / Path(file.name).stem
+    if not path.is_file():
+        return [FileReport(file.name, "missing")]
+    return [_opened(path.name, path, check_file, "{:,} recordings, unpacked; no checksum is known")]
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
@@ -216,13 +209,6 @@ def digest(path: Path, like: str, packed: bool = False) -> str:
 
 
 # ---- files without a checksum: opened one by one ------------------------------------------------------------------
-
-
-def _check_events(file: DataFile, path: Path) -> FileReport:
-    """An HDF5 file of events that came from the archive ``file``."""
-    if not path.is_file():
-        return FileReport(file.name, "missing")
-    return _opened(path.name, path, check_file, "{:,} recordings, unpacked; no checksum is known")
 
 
 def _check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
