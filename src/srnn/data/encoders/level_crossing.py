@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice, check_positive
+from .streaming import as_numbers
 
 Rule = Literal["difference", "send_on_delta"]
 Array = npt.NDArray[np.floating]
@@ -83,14 +84,9 @@ def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array,
 
 
 def _floats(what: str, values: npt.ArrayLike) -> Array:
-    try:
-        x = np.asarray(values)
-        if x.dtype.kind in "biu":
-            x = x.astype(np.float64)  # unsigned differences would wrap around
-    except ValueError as error:
-        raise SrnnError(f"The {what} is not a regular array: {error}") from error
+    x = as_numbers(f"The values of the {what}", values)
     if x.dtype.kind != "f":
-        raise SrnnError(f"The {what} must contain real numbers, not {x.dtype}.")
+        x = x.astype(np.float64)  # unsigned differences would wrap around
     if not np.isfinite(x).all():
         raise SrnnError(f"The {what} contains values that are not finite (NaN or infinity); remove them first.")
     return x
