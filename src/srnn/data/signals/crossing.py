@@ -31,9 +31,8 @@ from ...errors import SrnnError, check_positive, check_whole, require
 from ...text import counted
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
-from ..encoders.streaming_crossing import CrossingStream, RunningCrossingStream
+from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
-from ..encoders.streaming_smoothing import ORDER, SmoothingStream
 from .base import CALIBRATION, Scale, SignalPath, check_calibration
 
 Array = np.ndarray[Any, Any]
