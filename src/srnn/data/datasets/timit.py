@@ -134,15 +134,6 @@ def find_corpus(data_dir: Path | None = None) -> Path:
     raise not_found("TIMIT was", root, how)
 
 
-def glance(root: Path) -> bool:
-    """Whether TRAIN and TEST exist, each with at least one sound file. ``root``: the data folder."""
-    try:
-        speakers = [list_speakers(find_corpus(root), part.lower()) for part in SPEAKERS]
-    except SrnnError:
-        return False
-    return all(any(map(list_sounds, of.values())) for of in speakers)
-
-
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:
     """The sentences of a split, without SA, in order of their speakers' names."""
     tested = split == "test" or (split, validation) == ("validation", "standard")

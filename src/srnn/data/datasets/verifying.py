@@ -80,7 +80,11 @@ def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
         paths = list(folder.glob(data_set.recordings))
         return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
-        return timit.glance(root)
+        try:
+            speakers = [timit.list_speakers(timit.find_corpus(root), part.lower()) for part in timit.SPEAKERS]
+        except SrnnError:
+            return False
+        return all(any(map(timit.list_sounds, of.values())) for of in speakers)
     if data_set.sums is not None:  # QTDB's records, all that are listed, or the paper's arrays
         sums = checksums(find_sums(folder, data_set.sums.name))
         listed = [folder / name for name in sums if re.fullmatch(data_set.sums_pattern, name)]
