@@ -49,7 +49,7 @@ class Description(NamedTuple):
 
 def describe(source: Path, speaker: str = "") -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout."""
-    if source.is_dir() or source.suffix.lower() == ".csv":
+    if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
         items = list_items(source, speaker)
         about = Description(
             items[0].form, list_classes(item.label for item in items), splits=any(item.split for item in items),
@@ -202,8 +202,6 @@ def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     if source.stat().st_size == 0:
         raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
-    if source.suffix.lower() not in ARRAY_FILES:
-        raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
     with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
         if not len(content):
             raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
