@@ -128,7 +128,6 @@ class Sequences:
             yield self.take(np.arange(start, min(start + size, count)))
 
     def _inputs(self, indices: np.ndarray, steps: int) -> Tensor | Spikes:
-        """The first ``steps`` steps of the sequences at ``indices``."""
         x = self.x[indices]
         if isinstance(x, SpikeArray):
             words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)

@@ -82,7 +82,6 @@ class Task(ABC):
 
     @property
     def outputs(self) -> int:
-        """Classes."""
         return len(self.class_names)
 
     def signal(self) -> SignalPath:

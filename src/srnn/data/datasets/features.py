@@ -97,7 +97,6 @@ class AudioTask(Task):
 
     @property
     def sound(self) -> SpeechPath:
-        """From sound to features."""
         rate = AudioTask.rate if self.rate is None else self.rate  # in a subclass it may be an option
         features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz)
         return SpeechPath(features, self.ternary)

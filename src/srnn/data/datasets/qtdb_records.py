@@ -82,8 +82,6 @@ def load_records(
 
 
 class Record(NamedTuple):
-    """A raw record."""
-
     signal: npt.NDArray[np.float64]
     """(T, 2), mV."""
     labels: npt.NDArray[np.int64]
@@ -99,7 +97,6 @@ def records_folder(data_dir: Path | None = None) -> Path:
 
 
 def record_names(folder: Path) -> list[str]:
-    """Names of the records in a folder, in alphabetical order."""
     return sorted(path.stem for path in folder.glob("[!.]*.hea"))
 
 

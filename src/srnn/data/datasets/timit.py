@@ -71,7 +71,6 @@ def folding(classes: int) -> dict[str, str | None]:
 
 @cache
 def class_names(classes: int) -> tuple[str, ...]:
-    """The names of the classes, sorted."""
     return tuple(sorted({name for name in folding(classes).values() if name is not None}))
 
 
