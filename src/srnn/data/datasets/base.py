@@ -21,6 +21,7 @@ from .inputs import Inputs
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
 _PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may always take; or so many times their own
+_BLOCK = 2**20  # numbers that are checked at a time
 _chosen: ContextVar[Path | None] = ContextVar("data folder", default=None)
 UNLABELLED = -1
 """The label of a step (or sequence) that has none."""
@@ -101,12 +102,13 @@ class Split:
             found = f"{lengths.dtype} {lengths.shape}"
             require(lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}")
             require(lengths.min() >= 1 and lengths.max() <= x.shape[1], f"lengths must be 1 to {x.shape[1]}")
-        # One sequence at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
-        for index, sequence in enumerate(() if isinstance(x, Inputs) else x):
-            if not np.isfinite(sequence).all():
-                step, channel = np.argwhere(~np.isfinite(sequence))[0]
-                place = f"sequence {index}, step {step}, channel {channel} (all counted from 0)"
-                require(False, f"inputs are not finite: {place} is {sequence[step, channel]}. Repair or drop it")
+        # A part at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
+        block = max(1, _BLOCK // (x.shape[1] * x.shape[2]))
+        for start in () if isinstance(x, Inputs) else range(0, len(x), block):
+            if not np.isfinite(part := x[start : start + block]).all():
+                row, step, channel = np.argwhere(~np.isfinite(part))[0]
+                place = f"sequence {start + row}, step {step}, channel {channel} (all counted from 0)"
+                require(False, f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop it")
 
 
 @contextmanager
