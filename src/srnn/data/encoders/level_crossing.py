@@ -68,12 +68,12 @@ class LevelCrossing:
 
 
 def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array, Array]:
-    x = _floats("signal", signal)
+    x = _floats("The signal", signal)
     if x.ndim < 2:
         raise SrnnError(f"A signal must have the shape (..., time, channels), not {x.shape}.")
     shape = (*x.shape[:-2], x.shape[-1])
     if state is not None:
-        before = _floats("state", state)
+        before = _floats("The state", state)
         if before.shape != shape:
             raise SrnnError(f"The encoder's state has the shape {before.shape}; this signal needs {shape}.")
     elif x.shape[-2] == 0:
@@ -84,11 +84,11 @@ def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array,
 
 
 def _floats(what: str, values: npt.ArrayLike) -> Array:
-    x = as_numbers(f"The values of the {what}", values)
+    x = as_numbers(what, values)
     if x.dtype.kind != "f":
         x = x.astype(np.float64)  # unsigned differences would wrap around
     if not np.isfinite(x).all():
-        raise SrnnError(f"The {what} contains values that are not finite (NaN or infinity); remove them first.")
+        raise SrnnError(f"{what} contains values that are not finite (NaN or infinity); remove them first.")
     return x
 
 
