@@ -48,6 +48,15 @@ def test_an_unsound_split_is_named_in_one_line(split: Split, word: str) -> None:
     assert str(error.value).startswith("the file: ") and "\n" not in str(error.value)
 
 
+def test_what_is_not_finite_is_named_by_its_place_also_in_large_splits() -> None:
+    x = np.zeros((3, 2**20, 1), np.float32)  # which are checked in parts
+    x[2, 5] = np.nan
+    with pytest.raises(
+        SrnnError, match=r"^here: inputs are not finite: sequence 2, step 5, channel 0 \(all counted from 0\)"
+    ):
+        Split(x, Y[:, 0]).validate("here")
+
+
 def test_take_keeps_everything_together() -> None:
     split = Split(X + np.arange(3, dtype=np.float32)[:, None, None], Y, np.array([1, 2, 3]), np.array(["a", "b", "c"]))
     part = split.take([2, 0])

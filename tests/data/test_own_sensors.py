@@ -220,7 +220,7 @@ def test_what_is_beyond_float32_once_it_is_scaled_is_no_input(tmp_path: Path) ->
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) // 3 % 2, split=split)
     task = create_task("folder", path=str(tmp_path / "a.npz"))
     assert len(Sequences(task, "validation")) == 10
-    with pytest.raises(SrnnError, match=r"The test split of task 'folder' is not finite: sequence 0, step 0"):
+    with pytest.raises(SrnnError, match=r"The test split of task 'folder': inputs are not finite: sequence 0, step 0"):
         Sequences(task, "test")
 
 

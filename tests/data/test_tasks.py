@@ -216,16 +216,17 @@ def not_finite(value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x": np.zeros((4, 5))}, r"should have the shape (sequences, steps, 3); it is (4, 5)."),
-        ({"x": np.zeros((4, 5, 2))}, "should have the shape (sequences, steps, 3); it is (4, 5, 2)."),
-        ({"x": np.zeros((0, 5, 3)), "y": np.zeros(0, int), "lengths": None}, "has no sequences."),
-        ({"y": np.zeros(3, int)}, "should have labels of shape (4,), not (3,)."),
-        ({"y": np.zeros((4, 5), int)}, "should have labels of shape (4,), not (4, 5)."),
-        ({"y": np.array([0, 1, 2, 1])}, "has a label outside 0 to 1 (and -1 for none)."),
-        ({"y": np.array([0, 1, -2, 1])}, "has a label outside 0 to 1 (and -1 for none)."),
-        ({"lengths": np.array([1, 5, 2, 4, 1])}, "should have 4 lengths, not an array (5,)."),
-        ({"lengths": np.array([1, 5, 0, 4])}, "has a length outside 1 to 5."),
-        ({"lengths": np.array([1, 6, 2, 4])}, "has a length outside 1 to 5."),
+        ({"x": np.zeros((4, 5))}, "inputs must be float32 (sequences, steps, 3 channels), not (4, 5)."),
+        ({"x": np.zeros((4, 5, 2))}, "inputs must be float32 (sequences, steps, 3 channels), not (4, 5, 2)."),
+        ({"x": np.zeros((0, 5, 3)), "y": np.zeros(0, int), "lengths": None},
+         "there are no sequences (inputs have the shape (0, 5, 3))."),
+        ({"y": np.zeros(3, int)}, "labels must be int64 (4,), not int64 (3,)."),
+        ({"y": np.zeros((4, 5), int)}, "labels must be int64 (4,), not int64 (4, 5)."),
+        ({"y": np.array([0, 1, 2, 1])}, "labels must be 0 to 1, or -1 for none, but range from 0 to 2."),
+        ({"y": np.array([0, 1, -2, 1])}, "labels must be 0 to 1, or -1 for none, but range from -2 to 1."),
+        ({"lengths": np.array([1, 5, 2, 4, 1])}, "lengths must be int64 (4,), not int64 (5,)."),
+        ({"lengths": np.array([1, 5, 0, 4])}, "lengths must be 1 to 5."),
+        ({"lengths": np.array([1, 6, 2, 4])}, "lengths must be 1 to 5."),
         *[({"x": not_finite(value)},
            f"sequence 2, step 4, channel 1 (all counted from 0) is {value}. Repair or drop it.")
           for value in (np.nan, np.inf, -np.inf)],
@@ -235,7 +236,7 @@ def test_a_split_that_is_not_its_tasks_is_refused_in_one_line(changes: dict[str,
     assert len(Sequences(Told(), "train")) == 4
     with pytest.raises(SrnnError) as error:
         Sequences(Told(**changes), "validation")
-    assert str(error.value).startswith("The validation split of task 'told' ") and str(error.value).endswith(message)
+    assert str(error.value).startswith("The validation split of task 'told': ") and str(error.value).endswith(message)
 
 
 def test_sequences_are_told_from_others_by_their_labels_lengths_and_groups() -> None:

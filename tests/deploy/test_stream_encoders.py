@@ -15,9 +15,8 @@ from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics
 from srnn.data.encoders.sliding_window import WindowStream
 from srnn.data.encoders.speech import scale
 from srnn.data.encoders.streaming import Chain, Memoryless
-from srnn.data.encoders.streaming_crossing import CrossingStream, RunningCrossingStream
+from srnn.data.encoders.streaming_crossing import CrossingStream, RunningCrossingStream, SmoothingStream
 from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
-from srnn.data.encoders.streaming_smoothing import SmoothingStream
 from srnn.data.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
 from srnn.data.signals import CrossingPath
 from srnn.errors import SrnnError

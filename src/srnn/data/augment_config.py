@@ -71,7 +71,6 @@ class AugmentConfig:
 
     @property
     def active(self) -> bool:
-        """Whether any augmentation is enabled."""
         return any(getattr(self, item.name) not in (0, None) for item in fields(self))
 
     @property

@@ -66,31 +66,9 @@ class Sequences:
         data = task.load(split, data_dir)
         if not isinstance(data, Split):
             raise SrnnError(f"load of task '{task.name}' should return a Split, not a {type(data).__name__}.")
+        data.check(f"The {split} split of task '{task.name}'", task.outputs, task.inputs, task.kind)
         self.x, self.y, self.lengths, self.groups, self.device = data.x, data.y, data.lengths, data.groups, device
         self.signals, self.starts, self.statistics = data.signals, data.starts, data.statistics
-        what = f"The {split} split of task '{task.name}'"
-        if self.x.ndim != 3 or self.x.shape[2] != task.inputs:
-            raise SrnnError(f"{what} should have the shape (sequences, steps, {task.inputs}); it is {self.x.shape}.")
-        if not len(self.x):
-            raise SrnnError(f"{what} has no sequences.")
-        shape = self.x.shape[:2] if task.kind == "per_step" else self.x.shape[:1]
-        if self.y.shape != shape:
-            raise SrnnError(f"{what} should have labels of shape {shape}, not {self.y.shape}.")
-        if self.y.min() < -1 or self.y.max() >= task.outputs:
-            raise SrnnError(f"{what} has a label outside 0 to {task.outputs - 1} (and -1 for none).")
-        if self.lengths is not None:
-            if self.lengths.shape != (len(self.x),):
-                raise SrnnError(f"{what} should have {len(self.x)} lengths, not an array {self.lengths.shape}.")
-            if self.lengths.min() < 1 or self.lengths.max() > self.x.shape[1]:
-                raise SrnnError(f"{what} has a length outside 1 to {self.x.shape[1]}.")
-        # One sequence at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
-        for index, sequence in enumerate(() if isinstance(self.x, Inputs) else self.x):
-            if not np.isfinite(sequence).all():
-                step, channel = np.argwhere(~np.isfinite(sequence))[0]
-                raise SrnnError(
-                    f"{what} is not finite: sequence {index}, step {step}, channel {channel} (all counted from 0) is "
-                    f"{sequence[step, channel]}. Repair or drop it."
-                )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -150,7 +128,6 @@ class Sequences:
             yield self.take(np.arange(start, min(start + size, count)))
 
     def _inputs(self, indices: np.ndarray, steps: int) -> Tensor | Spikes:
-        """The first ``steps`` steps of the sequences at ``indices``."""
         x = self.x[indices]
         if isinstance(x, SpikeArray):
             words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)

@@ -79,8 +79,6 @@ def read_signal(
 
 
 class Recording(NamedTuple):
-    """What a file holds."""
-
     x: Array
     """(samples >= 1, channels), finite."""
     rate: float | None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,6 @@ class Task(ABC):
 
     @property
     def outputs(self) -> int:
-        """Classes."""
         return len(self.class_names)
 
     def signal(self) -> SignalPath:
@@ -245,17 +244,11 @@ def create_task(name: str, /, **options: Any) -> Task:
 
 _LONGEST_MS = 1e12
 """Thirty years."""
-_PLAIN: Mapping[str, Any] = {
-    "name": str,
-    "kind": Kind,
-    "class_names": list[str],
-    "step_ms": float | None,
-    "unlabelled_class": int | None,
-    "silence_class": int | None,
-    "analog_in_paper": bool,
-    "channel_blocks": int,
-    "clip_seconds": float | None,
-}
+_PLAIN = (
+    "name", "kind", "class_names", "step_ms", "unlabelled_class", "silence_class", "analog_in_paper", "channel_blocks",
+    "clip_seconds",
+)  # fmt: skip
+"""Fields of a ``DescribedTask`` that its file holds as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,7 +362,8 @@ class DescribedTask(Task):
         """The task from what ``plain`` gave. SrnnError, which names the ``source``, for anything else."""
         with reading(source, "a model's task"):
             plain = {"analog_in_paper": False, **plain}  # missing from the first files of version 1
-            values = {name: convert(hint, plain[name], name) for name, hint in _PLAIN.items()}
+            hints = get_type_hints(cls) | {"class_names": list[str]}
+            values = {name: convert(hints[name], plain[name], name) for name in _PLAIN}
             values["class_names"] = shown(values["class_names"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
             own = known_tasks().get(values["name"], cls).__module__.startswith(f"{__package__}.datasets.")

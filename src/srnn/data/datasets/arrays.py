@@ -49,7 +49,7 @@ class Description(NamedTuple):
 
 def describe(source: Path, speaker: str = "") -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout."""
-    if source.is_dir() or source.suffix.lower() == ".csv":
+    if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
         items = list_items(source, speaker)
         about = Description(
             items[0].form, list_classes(item.label for item in items), splits=any(item.split for item in items),
@@ -59,8 +59,8 @@ def describe(source: Path, speaker: str = "") -> Description:
             return about
         x, rate, names = read_recording(items[0].path)
         return about._replace(channels=x.shape[1], rate=rate, names=names)
-    with _open(source) as content:
-        return _parts(source, content)[0]
+    with _open(source) as (_, about, _, _):
+        return about
 
 
 def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None) -> Split:
@@ -147,8 +147,7 @@ def load_file(
 
     ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
     """
-    with _open(source) as content:
-        about, x, y = _parts(source, content)
+    with _open(source) as (content, about, x, y):
         classes, (count, steps, channels) = about.class_names, x.shape
         optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
         for key, values in {"y": y, **optional}.items():
@@ -197,31 +196,25 @@ def load_file(
 
 
 @contextlib.contextmanager
-def _open(source: Path) -> Iterator[Any]:
-    """A mapping of arrays: an .npz, or an HDF5 file whose parts are read on demand."""
+def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
+    """An .npz, or an HDF5 file whose parts are read on demand: a mapping of its arrays; what it contains; x, (N, T, C) numbers,
+    an array or an HDF5 dataset in its place; and y, as ``_labels`` gives it."""
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     if source.stat().st_size == 0:
         raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
-    if source.suffix.lower() not in ARRAY_FILES:
-        raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
     with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
         if not len(content):
             raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
         for key in ("x", "y"):
             if key not in content:
                 raise SrnnError(f"{source} has no '{key}'; {needed}.")
-        yield content
-
-
-def _parts(source: Path, content: Any) -> tuple[Description, Any, npt.NDArray[np.int64]]:
-    """What a file contains; x, (N, T, C) numbers, an array or an HDF5 dataset in its place; and y, as ``_labels`` gives it."""
-    (classes, y), x = _labels(source, content), content["x"]
-    if x.ndim != 3:
-        raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
-    if x.dtype.kind not in "iufb":
-        raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
-    rate = read_rate(source, content)
-    return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content), x, y
+        (classes, y), x = _labels(source, content), content["x"]
+        if x.ndim != 3:
+            raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
+        if x.dtype.kind not in "iufb":
+            raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
+        rate = read_rate(source, content)
+        yield content, Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content), x, y
 
 
 def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:

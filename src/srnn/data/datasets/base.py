@@ -21,6 +21,7 @@ from .inputs import Inputs
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
 _PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may always take; or so many times their own
+_BLOCK = 2**20  # numbers that are checked at a time
 _chosen: ContextVar[Path | None] = ContextVar("data folder", default=None)
 UNLABELLED = -1
 """The label of a step (or sequence) that has none."""
@@ -66,38 +67,48 @@ class Split:
         return Split(self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
-        """Check the split and return it. ``where``: what to name in the message, a file or a data set.
+        """``check``, and that dtypes are those above; returns the split."""
+        x, groups = self.x, self.groups
+        if not isinstance(x, Inputs) and x.dtype != np.float32:  # an array may hold anything
+            raise SrnnError(f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} {x.shape}.")
+        for name, numbers in (("labels", self.y), ("lengths", self.lengths)):
+            if numbers is not None and numbers.dtype != np.int64:
+                raise SrnnError(f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}.")
+        self.check(where, classes, inputs)
+        if groups is not None and (groups.shape != x.shape[:1] or groups.dtype.kind != "U"):
+            raise SrnnError(f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}.")
+        return self
 
-        SrnnError: no sequences, wrong shapes or dtypes, inputs that are not finite, labels or lengths out of range; labels not
-        below ``classes``, or a number of channels other than ``inputs``, where these are given.
-        """
+    def check(self, where: str, classes: int | None, inputs: int | None, kind: str | None = None) -> None:
+        """SrnnError, which begins with ``where`` (a file, a data set): no sequences, wrong shapes, inputs that are not finite,
+        labels or lengths out of range; labels not below ``classes``, a number of channels other than ``inputs``, or labels of
+        another ``kind`` (``Task.kind``), where these are given."""
 
         def require(good: object, problem: str) -> None:
             if not good:
                 raise SrnnError(f"{where}: {problem}.")
 
-        x, y, lengths, groups = self.x, self.y, self.lengths, self.groups
-        if not isinstance(x, Inputs):  # an array may hold anything
-            require(x.ndim == 3 and x.dtype == np.float32,
-                    f"inputs must be float32 (sequences, time, channels), not {x.dtype} {x.shape}")  # fmt: skip
+        x, y, lengths = self.x, self.y, self.lengths
+        axes = f"(sequences, steps, {'channels' if inputs is None else f'{inputs} channels'})"
+        require(x.ndim == 3 and inputs in (None, x.shape[2]), f"inputs must be float32 {axes}, not {x.shape}")
         require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
-        require(inputs is None or x.shape[2] == inputs, f"inputs have {x.shape[2]} channels, expected {inputs}")
-        require(y.shape in (x.shape[:1], x.shape[:2]) and y.dtype == np.int64,
-                f"labels must be int64 {x.shape[:1]} or {x.shape[:2]}, not {y.dtype} {y.shape}")  # fmt: skip
-        require(
-            isinstance(x, Inputs) or np.isfinite(x).all(), "inputs contain values that are not finite (NaN or infinity)"
-        )
+        shapes = [x.shape[:n] for n, of in ((1, "per_sequence"), (2, "per_step")) if kind in (None, of)]
+        wanted = " or ".join(map(str, shapes))
+        require(y.shape in shapes, f"labels must be int64 {wanted}, not {y.dtype} {y.shape}")
         top = "" if classes is None else f" to {classes - 1}"
         require(y.min() >= UNLABELLED and (classes is None or y.max() < classes),
                 f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}")  # fmt: skip
         if lengths is not None:
-            require(lengths.shape == x.shape[:1] and lengths.dtype == np.int64,
-                    f"lengths must be int64 {x.shape[:1]}, not {lengths.dtype} {lengths.shape}")  # fmt: skip
+            found = f"{lengths.dtype} {lengths.shape}"
+            require(lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}")
             require(lengths.min() >= 1 and lengths.max() <= x.shape[1], f"lengths must be 1 to {x.shape[1]}")
-        if groups is not None:
-            require(groups.shape == x.shape[:1] and groups.dtype.kind == "U",
-                    f"groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}")  # fmt: skip
-        return self
+        # A part at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
+        block = max(1, _BLOCK // (x.shape[1] * x.shape[2]))
+        for start in () if isinstance(x, Inputs) else range(0, len(x), block):
+            if not np.isfinite(part := x[start : start + block]).all():
+                row, step, channel = np.argwhere(~np.isfinite(part))[0]
+                place = f"sequence {start + row}, step {step}, channel {channel} (all counted from 0)"
+                require(False, f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop it")
 
 
 @contextmanager

@@ -20,12 +20,9 @@ from .base import resolve_data_dir
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data set."""
-
     name: str
     """Its path relative to the data set's folder."""
     url: str
-    """Its official address."""
     bytes: int | None = None
     """Its size, where known."""
     checksum: str | None = None
@@ -36,8 +33,6 @@ class DataFile:
 
 @dataclass(frozen=True)
 class FileReport:
-    """The result of verifying a file."""
-
     name: str
     condition: Literal["whole", "readable", "missing", "wrong"]
     """whole: its checksum is right; readable: it can be read and no checksum is known; missing; wrong."""
@@ -70,8 +65,6 @@ class Use:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set."""
-
     name: str
     title: str
     folder: str
@@ -106,7 +99,6 @@ class DataSet:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The names of the tasks that read it."""
         return tuple(use.task for use in self.uses)
 
     @property
@@ -322,7 +314,6 @@ _DATA_SETS = (
 )  # fmt: skip
 
 CATALOGUE: Mapping[str, DataSet] = MappingProxyType({data_set.name: data_set for data_set in _DATA_SETS})
-"""Every data set by its name."""
 
 
 def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:

@@ -47,10 +47,6 @@ class FeatureArray(Inputs):
             raise SrnnError("Take features by a slice, a list of integers or a mask.")
         return FeatureArray(part, self.lengths[index], self.path)
 
-    def longer(self, steps: int) -> FeatureArray:
-        """With ``steps`` more steps of zeros at the end: the training set's mean, where features are scaled by it."""
-        return replace(self, frames=np.pad(self.frames, ((0, 0), (0, steps), (0, 0))))
-
     def to_dense(self) -> npt.NDArray[np.float32]:
         dense = np.zeros(self.shape, np.float32)
         for length in np.unique(self.lengths):  # derivatives end where a clip does
@@ -101,7 +97,6 @@ class AudioTask(Task):
 
     @property
     def sound(self) -> SpeechPath:
-        """From sound to features."""
         rate = AudioTask.rate if self.rate is None else self.rate  # in a subclass it may be an option
         features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz)
         return SpeechPath(features, self.ternary)
@@ -178,8 +173,8 @@ def split_of(
 ) -> Split:
     """Features (N, T, C) and labels (N,) or (N, T), with lengths where clips do not all have one ``length``, speakers where all
     are known, and the sounds. ``lag``: steps by which labels of steps are late; sequences are longer by as many."""
-    if lag:
-        x, labels = x.longer(lag), later(labels, lag)
+    if lag:  # what follows is zeros: the training set's mean, where features are scaled by it
+        x, labels = replace(x, frames=np.pad(x.frames, ((0, 0), (0, lag), (0, 0)))), later(labels, lag)
     lengths = None if length is not None else x.lengths + lag
     groups = np.array([clip.group for clip in clips]) if all(clip.group for clip in clips) else None
     sounds = Sounds(clips, x.path.rate, length)

@@ -45,7 +45,11 @@ def load_paper_split(
     labels at their beginning and without spikes at their end. SrnnError for a file that is missing or damaged.
     """
     check_split(split)
-    path = find_mat("QTDB_test.mat" if split == "test" else "QTDB_train.mat", data_dir)
+    root, name = resolve_data_dir(data_dir), f"QTDB_{'test' if split == 'test' else 'train'}.mat"
+    folder = root / "qtdb" / "paper_split"
+    path = next((path for path in (folder / name, root / name) if path.is_file()), None)
+    if path is None:
+        raise not_found(f"{name} was", root, SOURCE.format(folder=folder))
     x, y = read_paper_mat(path)
     records = record_numbers(y)
     everything = Split(x, y, groups=np.char.mod("record-%02d", records))
@@ -59,16 +63,6 @@ def load_paper_split(
         return everything
     held_out = validation_mask(records, validation_fraction, validation_blocks)
     return everything.take(held_out if split == "validation" else ~held_out)
-
-
-def find_mat(name: str, data_dir: Path | None = None) -> Path:
-    """The path of the file under the data folder. SrnnError, with how to get it, if it is missing."""
-    root = resolve_data_dir(data_dir)
-    folder = root / "qtdb" / "paper_split"
-    for path in (folder / name, root / name):
-        if path.is_file():
-            return path
-    raise not_found(f"{name} was", root, SOURCE.format(folder=folder))
 
 
 def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

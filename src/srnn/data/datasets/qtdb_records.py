@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import LIMITS, read_bytes
+from ...files import LIMITS, read_bytes, reading
 from ...files import wfdb_records as _wfdb
 from ..signals import CrossingPath
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -82,8 +82,6 @@ def load_records(
 
 
 class Record(NamedTuple):
-    """A raw record."""
-
     signal: npt.NDArray[np.float64]
     """(T, 2), mV."""
     labels: npt.NDArray[np.int64]
@@ -99,7 +97,6 @@ def records_folder(data_dir: Path | None = None) -> Path:
 
 
 def record_names(folder: Path) -> list[str]:
-    """Names of the records in a folder, in alphabetical order."""
     return sorted(path.stem for path in folder.glob("[!.]*.hea"))
 
 
@@ -116,11 +113,9 @@ def missing_records(data_dir: Path | None = None) -> str:
 
 def split_records(names: list[str]) -> dict[str, list[str]]:
     """Train, validation and test records: of every five in alphabetical order, the second and the fourth are held out."""
-    place = {1: "validation", 3: "test"}
-    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
-    for i, name in enumerate(sorted(names)):
-        parts[place.get(i % 5, "train")].append(name)
-    return parts
+    ordered = sorted(names)
+    train = [name for i, name in enumerate(ordered) if i % 5 not in (1, 3)]
+    return {"train": train, "validation": ordered[1::5], "test": ordered[3::5]}
 
 
 def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> Record:
@@ -133,22 +128,12 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
     for suffix in ("hea", "dat", "q1c"):
         _check_file(folder / f"{name}.{suffix}", (sums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
 
-    def damaged(problem: object) -> SrnnError:
-        return SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.")
-
-    try:
-        signal, labels = _read_wfdb(folder / name)
-    except SrnnError:
-        raise
-    except Exception as error:  # wfdb may raise any exception on damaged bytes
-        raise damaged(error or type(error).__name__) from error
-    if not (labels >= 0).any():
-        raise damaged("its annotation q1c has no complete wave")
-    return Record(signal, labels)
+    with reading(folder / name, f"a record of QTDB; if it is damaged, {SOURCE.format(folder=folder)}"):
+        return _read_wfdb(folder / name)
 
 
-def _read_wfdb(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """A record's signal (T, 2), mV, and its labels (T,). Raises ValueError, or any other exception, for corrupt files."""
+def _read_wfdb(path: Path) -> Record:
+    """A record. Raises ValueError, or any other exception, for corrupt files."""
 
     def require(good: object, problem: str) -> None:
         if not good:
@@ -170,7 +155,9 @@ def _read_wfdb(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int6
     require(len(samples), "its annotation q1c is empty")
     inside = samples.min() >= 0 and samples.max() < len(digital) and (np.diff(samples) >= 0).all()
     require(inside, "its annotation q1c has marks outside the signal, or out of order")
-    return (digital - baseline) / gain, label_segments(samples.tolist(), symbols, len(digital))
+    labels = label_segments(samples.tolist(), symbols, len(digital))
+    require((labels >= 0).any(), "its annotation q1c has no complete wave")
+    return Record((digital - baseline) / gain, labels)
 
 
 def _ends(annotation: bytes) -> bool:

@@ -66,7 +66,6 @@ class EventTask(Task):
 
     @property
     def binning(self) -> EventBinning:
-        """The encoder."""
         return EventBinning(self.bin_ms, self.steps, pool=self.pool, mirrored=self.mirrored)
 
     @property

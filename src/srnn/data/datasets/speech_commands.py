@@ -43,7 +43,6 @@ WORDS: dict[int, tuple[str, ...]] = {
     1: tuple(_V1.split()),
     2: tuple(sorted([*_V1.split(), "backward", "follow", "forward", "learn", "visual"])),
 }
-"""All words of each version."""
 _ARPABET = "SIL AA AE AH AO AW AY B D EH ER EY F G HH IH IY K L M N OW P R S SH T TH UW V W Y Z ZH"
 PHONES = tuple(_ARPABET.split())
 """The phones that occur in mini (ARPAbet), silence first."""

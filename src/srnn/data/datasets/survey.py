@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
 from ...files import reading
 from .audio import read_audio
 from .cache import Arrays, cached
@@ -48,16 +47,12 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> l
             lasting[index], swing[index] = len(samples) / rate, np.ptp(samples)
         return {"seconds": lasting, "swing": swing}
 
+    def use(arrays: Arrays) -> npt.NDArray[np.float64]:
+        return np.array([arrays["seconds"], arrays["swing"]]).reshape(2, len(items))  # ValueError for other clips'
+
     options = {"clips": [item.name for item in items], "code": _CODE}
-
-    def use(arrays: Arrays) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-        lasting, swing = (np.array(arrays[name]) for name in ("seconds", "swing"))
-        if not lasting.shape == swing.shape == (len(items),):
-            raise SrnnError("These are not measures of these clips.")
-        return lasting, np.flatnonzero(swing == 0)
-
-    lasting, silent = cached(cache, "clips", options, [item.path for item in items], measure, use)
-    lines = []
+    lasting, swing = cached(cache, "clips", options, [item.path for item in items], measure, use)
+    silent, lines = np.flatnonzero(swing == 0), []
     if seconds is not None:
         cut, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()
         if cut:
@@ -95,9 +90,7 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
         return {"digests": np.array(digests)}
 
     def use(arrays: Arrays) -> list[str]:
-        if arrays["digests"].shape != (len(items),):
-            raise SrnnError("These are not checksums of these files.")
-        return arrays["digests"].tolist()
+        return arrays["digests"].reshape(len(items)).tolist()
 
     options = {"files": [item.name for item in items], "code": _CODE}
     digests = cached(cache, "copies", options, [item.path for item in items], measure, use)

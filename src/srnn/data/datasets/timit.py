@@ -71,7 +71,6 @@ def folding(classes: int) -> dict[str, str | None]:
 
 @cache
 def class_names(classes: int) -> tuple[str, ...]:
-    """The names of the classes, sorted."""
     return tuple(sorted({name for name in folding(classes).values() if name is not None}))
 
 
@@ -132,15 +131,6 @@ def find_corpus(data_dir: Path | None = None) -> Path:
             return folder
     how = f"buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into {root / 'timit'}"
     raise not_found("TIMIT was", root, how)
-
-
-def glance(root: Path) -> bool:
-    """Whether TRAIN and TEST exist, each with at least one sound file. ``root``: the data folder."""
-    try:
-        speakers = [list_speakers(find_corpus(root), part.lower()) for part in SPEAKERS]
-    except SrnnError:
-        return False
-    return all(any(map(list_sounds, of.values())) for of in speakers)
 
 
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:

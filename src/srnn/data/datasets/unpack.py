@@ -113,7 +113,6 @@ def unpack_archives(
 
 
 def list_archives(folder: Path) -> list[Path]:
-    """The archives in a folder, sorted."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else ()
     return [p for p in paths if p.is_file() and p.name.endswith(_ARCHIVES) and not p.name.startswith(".")]
 

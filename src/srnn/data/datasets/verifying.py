@@ -80,7 +80,11 @@ def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
         paths = list(folder.glob(data_set.recordings))
         return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
-        return timit.glance(root)
+        try:
+            speakers = [timit.list_speakers(timit.find_corpus(root), part.lower()) for part in timit.SPEAKERS]
+        except SrnnError:
+            return False
+        return all(any(map(timit.list_sounds, of.values())) for of in speakers)
     if data_set.sums is not None:  # QTDB's records, all that are listed, or the paper's arrays
         sums = checksums(find_sums(folder, data_set.sums.name))
         listed = [folder / name for name in sums if re.fullmatch(data_set.sums_pattern, name)]
@@ -149,25 +153,15 @@ def check(file: DataFile, path: Path) -> FileReport:
         return FileReport(file.name, "wrong", "its checksum differs")
     if file.bytes is not None and size != file.bytes:
         return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
-    if problem := _problem(file.name, path):
-        return FileReport(file.name, "wrong", problem)
-    return FileReport(file.name, "readable", "no checksum is known")
-
-
-def _problem(name: str, path: Path) -> str:
-    """What is wrong with a file of a known kind; "" if nothing is, or its kind (by its suffix) is not known.
-
-    A download has another name while it is checked, so the name is a separate argument.
-    """
-    packed = name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))
+    packed = file.name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))  # while it is downloaded, its path has another name
     try:
         if packed:
-            read_through(path, name)
-        elif name.endswith(".json"):
+            read_through(path, file.name)
+        elif file.name.endswith(".json"):
             read_json(path)
     except SrnnError:
-        return "it cannot be unpacked" if packed else "it is not JSON"
-    return ""
+        return FileReport(file.name, "wrong", "it cannot be unpacked" if packed else "it is not JSON")
+    return FileReport(file.name, "readable", "no checksum is known")
 
 
 def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
@@ -201,7 +195,10 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
         return [*gone, *changed] or [good]
     if data_set.recordings:
         return _check_sound(file, folder, data_set)
-    return [_check_events(file, folder / Path(file.name).stem)]
+    path = folder / Path(file.name).stem
+    if not path.is_file():
+        return [FileReport(file.name, "missing")]
+    return [_opened(path.name, path, check_file, "{:,} recordings, unpacked; no checksum is known")]
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
@@ -216,13 +213,6 @@ def digest(path: Path, like: str, packed: bool = False) -> str:
 
 
 # ---- files without a checksum: opened one by one ------------------------------------------------------------------
-
-
-def _check_events(file: DataFile, path: Path) -> FileReport:
-    """An HDF5 file of events that came from the archive ``file``."""
-    if not path.is_file():
-        return FileReport(file.name, "missing")
-    return _opened(path.name, path, check_file, "{:,} recordings, unpacked; no checksum is known")
 
 
 def _check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice, check_positive, check_whole, is_number
+from .streaming import as_numbers
 
 LatencyRule = Literal["linear", "logarithmic"]
 
@@ -78,13 +79,7 @@ def latency_coding(
 
 
 def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
-    try:
-        x = np.asarray(values)
-        if x.dtype.kind not in "biuf":
-            raise ValueError(f"they are {x.dtype}")
-    except ValueError as error:
-        raise SrnnError(f"Intensities must be an array of numbers; {error}.") from error
-    x = x.astype(np.float64)
+    x = as_numbers("Intensities", values).astype(np.float64)
     if x.ndim < dimensions:
         wanted = "(..., channels)" if dimensions == 1 else "(..., time, channels)"
         raise SrnnError(f"Intensities must have the shape {wanted}, not {x.shape}.")

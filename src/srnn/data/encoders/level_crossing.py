@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice, check_positive
+from .streaming import as_numbers
 
 Rule = Literal["difference", "send_on_delta"]
 Array = npt.NDArray[np.floating]
@@ -67,12 +68,12 @@ class LevelCrossing:
 
 
 def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array, Array]:
-    x = _floats("signal", signal)
+    x = _floats("The signal", signal)
     if x.ndim < 2:
         raise SrnnError(f"A signal must have the shape (..., time, channels), not {x.shape}.")
     shape = (*x.shape[:-2], x.shape[-1])
     if state is not None:
-        before = _floats("state", state)
+        before = _floats("The state", state)
         if before.shape != shape:
             raise SrnnError(f"The encoder's state has the shape {before.shape}; this signal needs {shape}.")
     elif x.shape[-2] == 0:
@@ -83,16 +84,11 @@ def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array,
 
 
 def _floats(what: str, values: npt.ArrayLike) -> Array:
-    try:
-        x = np.asarray(values)
-        if x.dtype.kind in "biu":
-            x = x.astype(np.float64)  # unsigned differences would wrap around
-    except ValueError as error:
-        raise SrnnError(f"The {what} is not a regular array: {error}") from error
+    x = as_numbers(what, values)
     if x.dtype.kind != "f":
-        raise SrnnError(f"The {what} must contain real numbers, not {x.dtype}.")
+        x = x.astype(np.float64)  # unsigned differences would wrap around
     if not np.isfinite(x).all():
-        raise SrnnError(f"The {what} contains values that are not finite (NaN or infinity); remove them first.")
+        raise SrnnError(f"{what} contains values that are not finite (NaN or infinity); remove them first.")
     return x
 
 

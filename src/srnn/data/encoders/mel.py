@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice, check_whole, is_number
+from .streaming import as_numbers
 
 Array = npt.NDArray[np.float32]
 LevelName = Literal["clip", "absolute"]
@@ -96,11 +97,8 @@ class LogMel:
 
 def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
     """(N,) of the type ``dtype``; SrnnError unless it is one channel of at least one number, all finite."""
-    try:
-        sound = np.asarray(samples)
-    except ValueError as error:
-        raise SrnnError(f"Sound must be an array of numbers; {error}.") from error
-    if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
+    sound = as_numbers("Sound", samples)
+    if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind == "b":
         hint = "; average its channels first" if sound.ndim == 2 else ""
         raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}{hint}.")
     with np.errstate(over="ignore"):  # what is too large for the type becomes infinite

@@ -71,17 +71,23 @@ class StreamEncoder(ABC):
         return np.zeros((0, self.outputs), np.float32)
 
 
+def as_numbers(what: str, values: npt.ArrayLike) -> Array:
+    """The values as an array of real numbers, of their own dtype. SrnnError, which begins with ``what``, for anything else."""
+    try:
+        x = np.asarray(values)
+    except ValueError as error:
+        raise SrnnError(f"{what} must be a regular array of real numbers, not a ragged list.") from error
+    if x.dtype.kind not in "fiub":
+        raise SrnnError(f"{what} must be real numbers, not {x.dtype}.")
+    return x
+
+
 def as_samples(block: npt.ArrayLike, channels: int) -> Array:
     """The block as (samples, channels), of its own dtype: a flat block is samples of the only channel, else one sample.
 
     SrnnError for another shape, or for anything but real numbers.
     """
-    try:
-        x = np.asarray(block)
-    except ValueError as error:
-        raise SrnnError(f"A block of samples must be an array (samples, {channels}), not a ragged list.") from error
-    if x.dtype.kind not in "fiub":
-        raise SrnnError(f"Samples must be real numbers, not {x.dtype}.")
+    x = as_numbers("Samples", block)
     if x.ndim == 1 and channels in (1, len(x)):
         x = x.reshape(-1, channels)
     if x.ndim != 2 or x.shape[1] != channels:

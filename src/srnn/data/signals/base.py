@@ -133,12 +133,10 @@ class SignalPath(ABC):
         return replace(self, **changes) if changes else self  # type: ignore[type-var]
 
 
-def check_calibration(seconds: float) -> None:
+def check_calibration(seconds: float, what: str = "Calibration") -> None:
     """SrnnError for a time over which a stream cannot measure its scale or gain."""
     if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
-        raise SrnnError(
-            f"Calibration must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}."
-        )
+        raise SrnnError(f"{what} must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}.")
 
 
 def known(statistics: Statistics | None, whose: str) -> Statistics:

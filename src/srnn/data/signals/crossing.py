@@ -27,14 +27,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive, check_whole, is_number, require
+from ...errors import SrnnError, check_positive, check_whole, require
 from ...text import counted
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
-from ..encoders.streaming_crossing import CrossingStream, RunningCrossingStream
+from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
-from ..encoders.streaming_smoothing import ORDER, SmoothingStream
-from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath, check_calibration
+from .base import CALIBRATION, Scale, SignalPath, check_calibration
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -78,13 +77,9 @@ class CrossingPath(SignalPath):
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
             raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
         if self.horizon is not None:
-            fits = is_number(self.horizon) and 0 < self.horizon <= LONGEST_CALIBRATION
-            if not fits or self.scale is not None:
-                raise SrnnError(
-                    f"A running scale must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
-                    if self.scale is None
-                    else "A path either has a scale or measures it as it runs (horizon), not both."
-                )
+            if self.scale is not None:
+                raise SrnnError("A path either has a scale or measures it as it runs (horizon), not both.")
+            check_calibration(self.horizon, "A running scale")
             self.running()  # SrnnError for too many samples
         if self.scale is not None:
             both = isinstance(self.scale, Collection) and len(self.scale) == 2

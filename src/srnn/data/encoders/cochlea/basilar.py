@@ -127,17 +127,13 @@ class TransferTables:
                 with self._lock:
                     self._tables.pop(key, None)
                 table.set_exception(error)
-            self._drop_oldest()
+            with self._lock:
+                ready = [key for key, other in self._tables.items() if other.done()]
+                size = sum(self._tables[key].result().nbytes for key in ready)
+                for old in ready[:-1]:  # the least recently used first
+                    if size > CACHE_BYTES:
+                        size -= self._tables.pop(old).result().nbytes
         return table.result()
-
-    def _drop_oldest(self) -> None:
-        with self._lock:
-            ready = [key for key, table in self._tables.items() if table.done()]
-            size = sum(self._tables[key].result().nbytes for key in ready)
-            for key in ready[:-1]:
-                if size <= CACHE_BYTES:
-                    break
-                size -= self._tables.pop(key).result().nbytes
 
 
 def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDArray[np.floating]:
