@@ -14,16 +14,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from ....errors import SrnnError
+from ....nn.loss_config import LossConfig
 from ....nn.network.frozen import FrozenNetwork
-from .arrays import number
+from .arrays import Member, number, struct_dtype, struct_lines
 from .layers import LayerPlan
 from .traces import LayerLearning
-
-if TYPE_CHECKING:
-    from ....nn.loss_config import LossConfig
 
 Learn = Literal["readout", "e-prop"]
 SUMMED = ("ce_mean", "ce_spike_count")
@@ -90,13 +88,15 @@ class Learning:
         return sum(layer.count for layer in self.layers)
 
     @cached_property
-    def members(self) -> list[tuple[str, int]]:
-        """(name, length) of the arrays of the traces."""
-        return [*(member for layer in self.layers for member in layer.members()), ("scores", self.readout.size)]
+    def members(self) -> list[Member]:
+        """Of the traces."""
+        arrays = [*(member for layer in self.layers for member in layer.members()), ("scores", self.readout.size)]
+        counts = ("position", "learnt", *(["told"] if self.summed else []))
+        return [*(("float", *array) for array in arrays), *(("uint32_t", name, ()) for name in counts)]
 
     @property
     def trace_bytes(self) -> int:
-        return 4 * (sum(length for _, length in self.members) + 2 + self.summed)
+        return struct_dtype(self.members).itemsize
 
     @property
     def operations(self) -> dict[str, dict[str, int]]:
@@ -159,13 +159,8 @@ class Learning:
             " * Both structs are plain numbers: saved and restored as bytes, they let learning continue to the same bits.",
             f" * RAM {4 * self.parameters} bytes of parameters and {self.trace_bytes} of traces. In addition to the network's "
             f"own cost: {'; '.join(costs)}. */",
-            "typedef struct {",
-            *(f"    float {layer.name}[{layer.count}];" for layer in self.layers),
-            f"}} {name}_parameters;",
-            "typedef struct {",
-            *(f"    float {member}[{length}];" for member, length in self.members),
-            f"    uint32_t position, learnt{', told' if self.summed else ''};",
-            f"}} {name}_traces;",
+            *struct_lines(f"{name}_parameters", [("float", layer.name, layer.count) for layer in self.layers]),
+            *struct_lines(f"{name}_traces", self.members),
             f"void {name}_parameters_init({name}_parameters *parameters);",
             f"void {name}_traces_init({name}_traces *traces);",
             f"void {name}_learn(const {name}_parameters *parameters, {name}_traces *traces, int label);",

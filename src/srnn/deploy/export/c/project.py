@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from ....data.signals import SignalPath
 from ....errors import SrnnError, nearest
 from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
 from ....nn.loss_config import DecisionRule
+from ....nn.network import SRNN
 from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
@@ -20,10 +22,6 @@ from .names import check_name
 from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
-
-if TYPE_CHECKING:
-    from ....data.signals import SignalPath
-    from ....nn.network import SRNN
 
 Format = Literal["float32", "int8"]
 _ABOUT = 300
@@ -51,10 +49,7 @@ def export_c(
     Args:
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty.
-        name: C identifier: prefix of files, functions and types.
-        format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
-        learn: what continues to learn on the device: "readout", or also one hidden layer, by "e-prop"; see ``learning``.
-        layout: for which tool the folder is a library, see ``layouts``.
+        name, format, learn, layout: as in ``export.model.export_c``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
