@@ -108,18 +108,13 @@ class Plan:
         """Those of one step in the worst case, in which every presynaptic neuron spikes."""
         neurons = [(layer.layer.size, layer.step) for layer in self.layers]
         # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does not spike is multiplied.
-        sending = [layer.layer.neuron.emission != "spike" for layer in self.layers]
-        multiplied = [
-            matrix.stored
-            for index, layer in enumerate(self.layers)
-            for matrix, analog in zip(layer.matrices, (index > 0 and sending[index - 1], sending[index]), strict=False)
-            if analog
-        ]
+        read = [(matrix.stored, sent) for layer in self.layers for matrix, _, sent in layer.read]
+        multiplied = sum(stored for stored, sent in read if not sent.spikes and sent.values != "input")
         scaled = sum(layer.layer.size for layer in self.layers) if self.integer else 0
         counts = {
-            "synaptic_adds": sum(matrix.stored for layer in self.layers for matrix in layer.matrices),
-            "synaptic_multiplies": sum(multiplied),
-            "synaptic_multiplies_if_input_is_analog": sum(multiplied) + self.layers[0].matrices[0].stored,
+            "synaptic_adds": sum(stored for stored, _ in read),
+            "synaptic_multiplies": multiplied,
+            "synaptic_multiplies_if_input_is_analog": multiplied + read[0][0],
             "neuron_adds": sum(size * step.adds for size, step in neurons) + scaled,
             "neuron_multiplies": sum(size * step.multiplies for size, step in neurons) + scaled,
         }
@@ -183,7 +178,8 @@ def make_plan(
         below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
         own = "readout" if last else f"layer{index}"
         layers.append(plan_layer(layer, own, below, types, whole_type(longest), functions, dense=learns))
-    encoder = decision = learning = None
+    encoder = decision = None
+    learning = None if learn is None else Learning.of(name, tuple(layers), learn, rule)
     if network.signal is not None:
         network.signal.check_c(input_bits is not None)
         if isinstance(network.signal, SpeechPath):
@@ -193,5 +189,4 @@ def make_plan(
     if rule is not None:
         rule.check(network.outputs)
         decision = DecisionPlan(name, rule, output_bits)
-        learning = None if learn is None else Learning.of(name, tuple(layers), learn, rule.loss)
     return Plan(name, network, tuple(layers), number, input_type, input_bits, encoder, decision, scale, learning)

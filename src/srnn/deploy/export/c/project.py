@@ -17,7 +17,7 @@ from ....nn.network import SRNN
 from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
-from .learning import Learn, check_learning
+from .learning import Learn
 from .names import check_name
 from .plan import make_plan
 from .program import main_c, makefile
@@ -78,7 +78,6 @@ def export_c(
         raise SrnnError("The encoder for a network from device_network is given there: device_network(net, encoder).")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
-    check_learning(device, learn, format, decision is not None)
     plan = make_plan(model, name, decision, scale, learn)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
