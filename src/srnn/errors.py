@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from importlib import import_module
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -22,6 +23,15 @@ class SrnnError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(str(message)))
+
+
+@contextlib.contextmanager
+def naming(where: object) -> Iterator[None]:
+    """SrnnErrors within the block begin with what they are about: "``where``: ..."."""
+    try:
+        yield
+    except SrnnError as error:
+        raise SrnnError(f"{where}: {error}") from error
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,12 @@ import torch
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
+from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory
 from ..measure.analysis.scores import check_confidences, confidences, running_scores
 from ..nn.network.inputs import as_numpy
-
-if TYPE_CHECKING:
-    from ..data.signals import Form, SignalPath
-    from ..training.trained import Trained
+from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)

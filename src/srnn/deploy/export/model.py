@@ -14,15 +14,17 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...data.signals import CrossingPath, ScaledPath, SpeechPath
+from ...data.signals.base import known
 from ...errors import SrnnError, check_whole
 from ...text import brief
+from ...training.trained import Trained
 
 if TYPE_CHECKING:
     from nir import NIRGraph
     from onnx import ModelProto
 
     from ...nn.fixedpoint.integer import InputFormat
-    from ...training.trained import Trained
     from .c.layouts import Layout
     from .c.learning import Learn
     from .c.project import Format
@@ -38,8 +40,6 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     Returns figures about what was written. Raises SrnnError for a network that the format cannot represent (nothing is written),
     an unknown format, or a path that cannot be written to.
     """
-    from ...training.trained import Trained
-
     if not isinstance(trained, Trained):
         raise SrnnError(
             f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of "
@@ -83,8 +83,6 @@ def export_c(
 
     SrnnError also where int8 needs a fact about the training data that the model does not state.
     """
-    from ...data.signals import CrossingPath, ScaledPath, SpeechPath
-    from ...data.signals.base import known
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat
     from ...nn.network.state_format import check_width
@@ -166,8 +164,6 @@ def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
 def input_scale(trained: Trained) -> dict[str, list[float]]:
     """How a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", each with one
     number per channel; empty where they are read as they are. x = (channels - mean) / std."""
-    from ...data.signals import ScaledPath
-
     signal = trained.task.signal()
     scale = signal.statistics if type(signal) is ScaledPath else None  # a derived class may compute something else
     return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}

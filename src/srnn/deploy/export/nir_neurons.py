@@ -64,44 +64,31 @@ class Stepping:
             layer = scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), fields["r"])
             return replace(layer, bias=layer.bias + leak), how
         other_reset = any(self.settings.get(key, OPEN[key]) != OPEN[key] for key in ("reset_kind", "reset_step"))
-        if kind == "CubaLIF" or other_reset:
-            told = (f"{key} {value}" for key, value in self.settings.items())
-            return self._cubalif(make, fields, where), ", ".join((how, *told))
-        return self._lif(make, fields, where), how
+        synapse = kind == "CubaLIF" or other_reset
+        told = (f"{key} {value}" for key, value in self.settings.items() if synapse)
+        return self._spiking(make, fields, synapse, where), ", ".join((how, *told))
 
-    def _lif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
-        """The layer of NIR's LIF and IF."""
-        steps, r, leak = self._membrane(fields, "euler", where)
-        neuron = LIF(**_settings(steps))
-        parameters = _stored(
-            neuron, tau_mem=steps, resistance=r,
-            threshold=fields["v_threshold"] - leak, reset=fields["v_reset"] - leak,
-        )  # fmt: skip
-        return make(neuron, parameters=parameters)
-
-    def _cubalif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
-        """The layer of NIR's CubaLIF; or, with synapses that remember nothing, of its LIF and IF if their reset is not NIR's."""
-        mem, r, leak = self._membrane(fields, "exact", where)
-        mem, w_in = np.maximum(mem, NO_MEMORY), fields.get("w_in", np.ones_like(r))
-        timing: dict[str, Any] = {**OPEN, **self.settings}
-        if "tau_syn" in fields:
-            syn = np.maximum(self._steps(fields["tau_syn"], "exact", where), NO_MEMORY)
+    def _spiking(self, make: Make, fields: Mapping[str, Array], synapse: bool, where: str) -> FrozenLayer:
+        """The layer of NIR's LIF and IF; with a ``synapse`` that of its CubaLIF, or (a synapse that remembers nothing) that of
+        its LIF and IF if their reset is not NIR's."""
+        tau, r, leak = fields.get("tau_mem", fields.get("tau")), fields["r"], fields.get("v_leak", 0.0)
+        if tau is None:  # an IF
+            steps, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
         else:
-            syn = np.full_like(r, NO_MEMORY)
+            steps = self._steps(tau, "exact" if synapse else "euler", where)
+        values = {"resistance": r, "threshold": fields["v_threshold"] - leak, "reset": fields["v_reset"] - leak}
+        if not synapse:
+            neuron = LIF(**_settings(steps))
+            return make(neuron, parameters=_stored(neuron, tau_mem=steps, **values))
+        timing: dict[str, Any] = {**OPEN, **self.settings}
+        taus = [steps, np.zeros_like(r)]
+        if "tau_syn" in fields:
+            taus[1] = self._steps(fields["tau_syn"], "exact", where)
+        else:
             timing["synapse_step"] = "same"
-        neuron = CubaLIF(**_settings(mem, syn), **timing)
-        parameters = _stored(
-            neuron, tau_mem=mem, tau_syn=syn, gain=w_in, resistance=r,
-            threshold=fields["v_threshold"] - leak, reset=fields["v_reset"] - leak,
-        )  # fmt: skip
-        return make(neuron, parameters=parameters)
-
-    def _membrane(self, fields: Mapping[str, Array], own: Discretisation, where: str) -> tuple[Array, Array, Array]:
-        """(time constant in steps, resistance, v_leak); an IF has no time constant."""
-        tau, r = fields.get("tau_mem", fields.get("tau")), fields["r"]
-        if tau is None:
-            return np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
-        return self._steps(tau, own, where), r, fields["v_leak"]
+        mem, syn = (np.maximum(steps, NO_MEMORY) for steps in taus)
+        neuron, gain = CubaLIF(**_settings(mem, syn), **timing), fields.get("w_in", np.ones_like(r))
+        return make(neuron, parameters=_stored(neuron, tau_mem=mem, tau_syn=syn, gain=gain, **values))
 
     def _steps(self, tau: Array, own: Discretisation, where: str) -> Array:
         """Our time constants from NIR's. SrnnError for time constants that do not fit the writer's step."""

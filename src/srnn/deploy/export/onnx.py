@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
+from ..._version import __version__
 from ...errors import SrnnError, need
-from ...files import reading
+from ...files import reading, write_atomically
 from ...nn.arithmetic import positive_part
 from ...nn.equations import Algebra, equations
 from ...nn.loss_config import DecisionRule
@@ -68,10 +69,6 @@ def to_model(
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
     """
     onnx = need("onnx", "An ONNX model", "onnx")
-    from onnx import helper
-
-    from ..._version import __version__
-
     if form not in get_args(Form):
         raise SrnnError(f"The form of an ONNX model must be 'step' or 'sequence', not {form!r}.")
     frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
@@ -79,11 +76,11 @@ def to_model(
     if decision is not None:
         decision.check(frozen.outputs)
     (_step_form if form == "step" else _sequence_form)(frozen, graph, decision)
-    model = helper.make_model(
+    model = onnx.helper.make_model(
         graph.proto(),
         producer_name="srnn",
         producer_version=__version__,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         doc_string=f"{name}, {form} form, exported by srnn {__version__}",
     )
@@ -99,15 +96,13 @@ def to_model(
         "initial_state": json.dumps(initial),
         "substeps": json.dumps(frozen.substeps),
     }
-    helper.set_model_props(model, {**texts, **dict(metadata or {})})
+    onnx.helper.set_model_props(model, {**texts, **dict(metadata or {})})
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
 def save(model: ModelProto, path: Path | str) -> None:
     """Write the model atomically. SrnnError if it cannot be written."""
-    from ...files import write_atomically
-
     path = Path(path)
     if not path.parent.is_dir():
         raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")
@@ -208,7 +203,7 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
     for layer in net.layers:
         if layer is net.layers[-1] and net.substeps > 1:
             x = graph.one("Reshape", x, np.array([0, -1, net.substeps, layer.inputs]))
-            x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
+            x = graph.one("ReduceMean", x, axes=[2], keepdims=0)
         outputs = []
         for key, one in layer.directions.items():
             backwards, delayed = one is layer.backward, "incoming" in state_shapes(one)
@@ -223,7 +218,7 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
         elif layer.merge == "mean":
             x = 0.5 * (outputs[0] + outputs[1])
         else:
-            x = graph.one("Concat", *outputs, attributes={"axis": 2})
+            x = graph.one("Concat", *outputs, axis=2)
     graph.output("y", x, ["batch", "time", net.outputs])
     if decision is not None:
         shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
@@ -236,14 +231,14 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
     name = decision.loss.scoring
     if name == "nll":
         return y
-    last = graph.one("Sub", graph.one("Shape", y, attributes={"start": 1, "end": 2}), np.array([1]))
+    last = graph.one("Sub", graph.one("Shape", y, start=1, end=2), np.array([1]))
     if name == "ce_sum_softmax":
-        y = graph.one("Softmax", y, attributes={"axis": -1})
+        y = graph.one("Softmax", y, axis=-1)
     start = last if name == "ce_last" else graph.one("Min", last, np.array([decision.loss.start]))
     y = graph.one("Slice", y, start, np.array([2**62]), np.array([1]))
     if name == "ce_mean":
-        return graph.one("ReduceMean", y, attributes={"axes": [1], "keepdims": 0})
-    return graph.one("ReduceSum", y, np.array([1]), attributes={"keepdims": 0})
+        return graph.one("ReduceMean", y, axes=[1], keepdims=0)
+    return graph.one("ReduceSum", y, np.array([1]), keepdims=0)
 
 
 def _running_scores(
@@ -259,7 +254,7 @@ def _running_scores(
         return {}
     total, steps = graph.input("decision.total", ["batch", outputs]), graph.input("decision.steps", ["batch", 1])
     if name == "ce_sum_softmax":
-        y = graph.one("Softmax", y, attributes={"axis": -1})
+        y = graph.one("Softmax", y, axis=-1)
     before = graph.one("CastLike", graph.one("Greater", steps, start), y)  # a step before ``start`` stands alone
     total = y + total * before
     scores = total / graph.one("Max", steps - start + 1.0, 1.0) if name == "ce_mean" else total
@@ -278,15 +273,14 @@ def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
     if times == 1:
         return current
     held = graph.one("Unsqueeze", current, np.array([2]))
-    held = graph.one("Concat", *[held] * times, attributes={"axis": 2})
+    held = graph.one("Concat", *[held] * times, axis=2)
     return graph.one("Reshape", held, np.array([0, -1, size]))
 
 
 def _one_step_late(graph: Graph, current: Value) -> Value:
     """current (batch, time, size) rearranged so that, read from its end, the first step comes first and the last second."""
     first = graph.one("Slice", current, np.array([0]), np.array([1]), np.array([1]))
-    others = graph.one("Slice", current, np.array([1]), np.array([2**62]), np.array([1]))
-    return graph.one("Concat", others, first, attributes={"axis": 1})
+    return graph.one("Concat", later_steps(graph, current), first, axis=1)
 
 
 def _advance(
@@ -326,16 +320,11 @@ def _scan(
     for (variable, own), value in zip(variables.items(), after, strict=True):
         body.output(f"{key}.{variable}.after", value, own)
     body.output(f"{key}/output", output, shape)
-    attributes = {
-        "body": body.proto(),
-        "num_scan_inputs": 1,
-        "scan_input_axes": [1],
-        "scan_output_axes": [1],
-        "scan_input_directions": [int(backwards)],
-        "scan_output_directions": [int(backwards)],
-    }
-    names = [f"{key}.{variable}.final" for variable in variables]
-    *final, outputs = graph.add("Scan", [*state, current], attributes, [*names, f"{key}/outputs"])
+    names, direction = [f"{key}.{variable}.final" for variable in variables], [int(backwards)]
+    *final, outputs = graph.add(
+        "Scan", [*state, current], [*names, f"{key}/outputs"], body=body.proto(), num_scan_inputs=1, scan_input_axes=[1],
+        scan_output_axes=[1], scan_input_directions=direction, scan_output_directions=direction,
+    )  # fmt: skip
     return outputs, final
 
 

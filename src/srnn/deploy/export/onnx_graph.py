@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ...errors import need
 from ...nn.network import FrozenLayer
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Graph:
     """
 
     def __init__(self, name: str, dtype: np.dtype[Any], outer: Graph | None = None) -> None:
+        self._onnx = need("onnx", "An ONNX model", "onnx")
         self.name, self.dtype, self.outer = name, dtype, outer
         self.nodes: list[NodeProto] = []
         self.inputs: list[ValueInfoProto] = []
@@ -46,8 +48,6 @@ class Graph:
 
     def constant(self, value: Any, hint: str = "constant") -> Value:
         """A number or array; floats are converted to the model's dtype, integers to int64."""
-        from onnx import numpy_helper
-
         array = np.asarray(value)
         array = np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.dtype).reshape(array.shape)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -56,7 +56,7 @@ class Graph:
             # A neuron's variable may have the same name as a weight.
             taken |= {value.name for value in (self.outer or self).inputs}
             name = hint if hint not in taken else f"{hint}.{len(taken)}"
-            self.constants[key] = numpy_helper.from_array(array, name)
+            self.constants[key] = self._onnx.numpy_helper.from_array(array, name)
         return Value(self, self.constants[key].name)
 
     def input(self, name: str, shape: Sequence[Dimension]) -> Value:
@@ -67,37 +67,28 @@ class Graph:
     def output(self, name: str, value: Value, shape: Sequence[Dimension]) -> None:
         """Make a value an output of the graph, under that name."""
         self.outputs.append(self._info(name, shape))
-        self.add("Identity", [value], outputs=[name])
+        self.add("Identity", [value], [name])
 
     def add(
-        self,
-        operator: str,
-        operands: Sequence[Any],
-        attributes: Mapping[str, Any] | None = None,
-        outputs: Sequence[str] = (),
+        self, operator: str, operands: Sequence[Any], outputs: Sequence[str] = (), **attributes: Any
     ) -> list[Value]:
         """Append a node, and return its outputs (one, if they are not named) as values."""
-        from onnx import helper
-
         names = list(outputs) or [f"{self.name}/{operator}.{len(self.nodes)}"]
         inputs = [value if isinstance(value, Value) else self.constant(value) for value in operands]
-        self.nodes.append(helper.make_node(operator, [x.name for x in inputs], names, **dict(attributes or {})))
+        self.nodes.append(self._onnx.helper.make_node(operator, [x.name for x in inputs], names, **attributes))
         return [Value(self, name) for name in names]
 
-    def one(self, operator: str, *operands: Any, attributes: Mapping[str, Any] | None = None) -> Value:
+    def one(self, operator: str, *operands: Any, **attributes: Any) -> Value:
         """Append a node with one output, and return that."""
-        return self.add(operator, operands, attributes)[0]
+        return self.add(operator, operands, **attributes)[0]
 
     def proto(self) -> GraphProto:
         """The finished graph."""
-        from onnx import helper
-
         constants = [*self.constants.values()] if self.outer is None else []
-        return helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, constants)
+        return self._onnx.helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, constants)
 
     def _info(self, name: str, shape: Sequence[Dimension]) -> ValueInfoProto:
-        from onnx import helper
-
+        helper = self._onnx.helper
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(self.dtype), shape)
 
 
@@ -144,7 +135,7 @@ def send(graph: Graph, pending: Value | None, delays: Array, values: Value) -> V
 
 def first_step(graph: Graph, entries: Value) -> Value:
     """What arrives next, (batch, N), of entries (batch, steps, N)."""
-    return graph.one("Gather", entries, np.array(0), attributes={"axis": 1})
+    return graph.one("Gather", entries, np.array(0), axis=1)
 
 
 def later_steps(graph: Graph, entries: Value) -> Value:

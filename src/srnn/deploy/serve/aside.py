@@ -23,6 +23,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from ..streaming import Decoder
 from .batch import answer
 from .limits import Limits
@@ -134,8 +136,6 @@ class Aside:
 
 
 def _mother(channel: socket.socket, models: Mapping[str, Decoder], limits: Limits) -> None:
-    import torch
-
     _leave_behind(channel)
     channel = socket.socket(fileno=3)
     torch.set_num_threads(1)  # the server's threads do not exist in this process

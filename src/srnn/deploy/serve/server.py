@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 from collections.abc import Mapping, Sequence
@@ -42,8 +43,6 @@ def make_server(
 ) -> Any:  # fmt: skip
     """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra ``serve`` is missing."""
     check_installed()
-    import asyncio
-
     import uvicorn
 
     from .app import create_app

@@ -24,20 +24,21 @@ import numpy.typing as npt
 import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
+from ...data.signals import Form, SignalPath
+from ...data.signals.base import Scale
 from ...errors import SrnnError, is_number, require
 from ...measure.analysis.policy import ExitPolicy, in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
+from ...training.runs import open_trained
+from ...training.trained import Trained
 from .decisions import Array, Decisions
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from ...data.signals import Form, SignalPath
-    from ...data.signals.base import Scale
     from ...training.adapting import Adaptation
     from ...training.listening import Listener
-    from ...training.trained import Trained
 
 
 class Decoder:
@@ -111,8 +112,6 @@ class Decoder:
 
         SrnnError for a network that cannot be streamed (it says why).
         """
-        from ...training.runs import open_trained
-
         trained = open_trained(Path(model)) if isinstance(model, (str, Path)) else model
         trained.spiking("streamed")
         task = trained.task

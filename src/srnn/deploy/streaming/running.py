@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...data.signals import SignalPath
 from ...measure.analysis.scores import check_confidences
 from .decisions import Array, Decision, Decisions
 from .decoder import Decoder, Session
 from .sources import Source
 from .spotting import Spotter
-
-if TYPE_CHECKING:
-    from ...data.signals import SignalPath
 
 
 def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:

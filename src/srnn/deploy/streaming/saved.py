@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,7 @@ from safetensors import numpy as tensors
 
 from ...errors import SrnnError
 from ...files import LIMITS, parse_json, read_metadata, reading
-
-if TYPE_CHECKING:
-    from ...nn.network import SRNN
+from ...nn.network import SRNN
 
 VERSION = 1
 _MAGIC = b"srnn state %d" % VERSION

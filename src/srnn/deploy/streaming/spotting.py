@@ -12,7 +12,7 @@ detection  a window whose class is a word, with a probability of at least ``thre
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,9 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_whole, is_number
 from ...files.conversion import build, checking
 from ...text import brief
+from ...training.trained import Trained
 from .decisions import Array, Decisions
 from .decoder import Decoder
-
-if TYPE_CHECKING:
-    from ...training.trained import Trained
 
 WINDOWS = 4
 """Windows open at a time."""

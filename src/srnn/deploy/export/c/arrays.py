@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,19 +12,21 @@ from ....nn.network.frozen import Array
 DTYPES = {"float": np.dtype(np.float32)} | {
     f"{kind}{bits}_t": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
-Member = tuple[str, str, int]
-"""(C type, name, length; 0: no array) of a struct's member."""
+Member = tuple[str, str, int | tuple[int, ...]]
+"""(C type, name, length or shape; (): no array) of a struct's member."""
 _WIDTH = 110
 
 
-def struct_bytes(members: list[Member]) -> int:
-    """The size of a struct, as compilers lay it out."""
-    return np.dtype([(name, DTYPES[ctype], max(size, 1)) for ctype, name, size in members], align=True).itemsize
+def struct_dtype(members: list[Member]) -> np.dtype[Any]:
+    """A struct as compilers lay it out."""
+    return np.dtype([(name, DTYPES[ctype], shape) for ctype, name, shape in members], align=True)
 
 
-def struct_lines(members: list[Member]) -> list[str]:
-    """Its members in C."""
-    return [f"    {ctype} {name}{f'[{size}]' if size else ''};" for ctype, name, size in members]
+def struct_lines(name: str, members: list[Member]) -> list[str]:
+    """Its type in C."""
+    sizes = ["".join(f"[{size}]" for size in np.atleast_1d(shape)) for _, _, shape in members]
+    lines = [f"    {ctype} {own}{size};" for (ctype, own, _), size in zip(members, sizes, strict=True)]
+    return ["typedef struct {", *lines, f"}} {name};"]
 
 
 def whole_type(value: int) -> str:

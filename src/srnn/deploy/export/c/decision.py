@@ -12,7 +12,7 @@ from typing import Any
 from ....errors import SrnnError
 from ....nn.fixedpoint.decision import ONE_BITS, PER_LN2, POWER, vanishing
 from ....nn.loss_config import DecisionRule
-from .arrays import Member, struct_bytes, struct_lines
+from .arrays import Member, struct_dtype, struct_lines
 
 _LONGEST = 1000
 """Bytes of a class name; a string in C99 may have 4,095 characters, and a device's memory is small."""
@@ -28,7 +28,10 @@ _RULES = {
 
 @dataclass(frozen=True)
 class DecisionPlan:
-    """What is to be written for a decision. ``bits``: fractional bits of the outputs in int8; None: they are float32."""
+    """What is to be written for a decision: ``header``, lines of NAME.h; ``source``, C functions; ``report``, for NAME.json.
+
+    ``bits``: fractional bits of the outputs in int8; None: they are float32.
+    """
 
     name: str
     rule: DecisionRule
@@ -62,12 +65,11 @@ class DecisionPlan:
             fields.append(("float", "lost", classes))
         if self.soft:
             fields.append(("float" if self.bits is None else "uint32_t", "part", classes))
-        return [*fields, ("uint32_t", "steps", 0)]
+        return [*fields, ("uint32_t", "steps", ())]
 
     @property
     def ram_bytes(self) -> int:
-        """Of one decision."""
-        return struct_bytes(self.members())
+        return struct_dtype(self.members()).itemsize
 
     @property
     def flash_bytes(self) -> int:
@@ -75,12 +77,10 @@ class DecisionPlan:
         return sum(len(_bytes(name)) + 5 for name in self.rule.classes)
 
     def report(self) -> dict[str, Any]:
-        """For NAME.json."""
         loss, sizes = self.rule.loss, {"ram_bytes": self.ram_bytes, "flash_bytes": self.flash_bytes}
         return {"loss": loss.name, "start": loss.start, "classes": list(self.rule.classes), **sizes}
 
     def header(self) -> list[str]:
-        """Lines of NAME.h."""
         name, upper, loss, over = self.name, self.name.upper(), self.rule.loss, " over all of its steps"
         if loss.start:
             over = f" over its steps from number {loss.start} on, counted from 0 (before that, each step alone)"
@@ -96,9 +96,7 @@ class DecisionPlan:
             f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
             f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
             f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
-            "typedef struct {",
-            *struct_lines(self.members()),
-            f"}} {name}_decision;",
+            *struct_lines(f"{name}_decision", self.members()),
             f"void {name}_decision_init({name}_decision *decision);",
             f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS]);",
         ]
@@ -110,7 +108,6 @@ class DecisionPlan:
         return [*lines, ""]
 
     def source(self) -> str:
-        """C functions."""
         name, upper, classes = self.name, self.name.upper(), len(self.rule.classes)
         each = f"    for (c = 0; c < {classes}; c++)"
         score = self.members()[0][0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....data.signals import CrossingPath
 from ....text import counted
-from .arrays import DTYPES, Constant, number, whole_type
+from .arrays import Constant, Member, number, struct_dtype, struct_lines, whole_type
 
 _RULES = {
     "difference": "spikes where a channel rises or falls by a threshold from one step to the next",
@@ -19,8 +19,8 @@ _RULES = {
 class EncoderPlan:
     """What is to be written for an encoder. ``bits``: fractional bits of the network's input; None: it is float32.
 
-    Each kind also has ``sample``, the C type of samples; ``constants``; ``ram_bytes``; ``operations``, the additions and
-    multiplications of one step; ``header``, lines of NAME.h; ``source``, C functions; ``report``, for NAME.json.
+    Each kind also has ``sample``, the C type of samples; ``constants``; ``operations``, the additions and multiplications of one
+    step; ``header``, lines of NAME.h; ``source``, C functions; ``report``, for NAME.json.
     """
 
     name: str
@@ -45,6 +45,15 @@ class EncoderPlan:
     def ends(self) -> bool:
         """Whether NAME_encoder_end makes further steps ready."""
         return True
+
+    @property
+    def members(self) -> list[Member]:
+        """Its struct."""
+        raise NotImplementedError
+
+    @property
+    def ram_bytes(self) -> int:
+        return struct_dtype(self.members).itemsize
 
 
 @dataclass(frozen=True)
@@ -98,12 +107,14 @@ class CrossingPlan(EncoderPlan):
         return {**about, **more, "ram_bytes": self.ram_bytes}
 
     @property
-    def ram_bytes(self) -> int:
-        sample, wide = DTYPES[self.sample].itemsize, DTYPES[self.wide].itemsize
-        if not self.running:
-            return sample * self.channels * (self.encoder.window + 3) + 4
-        size = sample * (self.channels * (self.encoder.window + 2) + 1) + 4
-        return wide * (self.channels - -size // wide)  # padded
+    def members(self) -> list[Member]:
+        sample, channels = self.sample, self.channels
+        members: list[Member] = [(sample, "last", (self.encoder.window, channels)), (sample, "before", channels)]
+        if self.running:
+            members = [(self.wide, "total", channels), *members, (sample, "level", channels), (sample, "span", ())]
+        else:
+            members += [(sample, "up", channels), (sample, "down", channels)]
+        return members + [("uint8_t", name, ()) for name in ("seen", "next", "stop", "started")]
 
     @property
     def operations(self) -> tuple[int, int]:
@@ -147,14 +158,8 @@ class CrossingPlan(EncoderPlan):
             pairs = zip(*encoder.thresholds(encoder.std, self.integer), strict=True)
             for side, values in zip(("UP", "DOWN"), pairs, strict=True):
                 lines.append(f"#define {upper}_{side} {{{', '.join(number(value, ctype) for value in values)}}}")
-        kept = "level[C], span" if self.running else "up[C], down[C]"
         lines += [
-            "typedef struct {",
-            *([f"    {self.wide} total[{self.channels}];"] if self.running else []),
-            f"    {ctype} last[{encoder.window}][{self.channels}];",
-            f"    {ctype} before[{self.channels}], {kept.replace('C', str(self.channels))};",
-            "    uint8_t seen, next, stop, started;",
-            f"}} {name}_encoder;",
+            *struct_lines(f"{name}_encoder", self.members),
             f"void {name}_encoder_init({name}_encoder *encoder{self._told});",
             f"void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS]);",
             f"int {name}_encode({name}_encoder *encoder, {name}_input spikes[{upper}_INPUTS]);",

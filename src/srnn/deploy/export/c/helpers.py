@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
 
-from .arrays import number
-
-if TYPE_CHECKING:
-    from .arrays import Matrix
-    from .plan import Plan
+from .arrays import Matrix, number
+from .plan import Plan
 
 _WIDTH = 118
 

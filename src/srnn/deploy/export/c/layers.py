@@ -92,18 +92,18 @@ def plan_layer(
     dense: bool,
 ) -> LayerPlan:  # fmt: skip
     """The plan of one layer. ``functions``: those of the earlier layers, by their text; ``dense``: no matrix is compressed."""
-    integer = isinstance(layer, IntegerLayer)
-    weight, value = ("int8_t", "int32_t") if integer else ("float", "float")
+    weight = value = kept = "float"
+    scaling = None
+    if isinstance(layer, IntegerLayer):
+        weight, value, kept = "int8_t", "int32_t", f"int{layer.width}_t"
+        about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
+        scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
     sources = ("input", "self") if name == "layer0" else ("below", "self")
     matrices = tuple(
         pack_matrix(f"{name}_from_{source}", matrix, weight, types, f"{name}, weights from {source}", dense)
         for source, matrix in zip(sources, layer.matrices(), strict=False)
     )
     bias = Constant(f"{name}_bias", value, layer.bias, f"{name}, bias")
-    scaling = None
-    if isinstance(layer, IntegerLayer):
-        about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
-        scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
     own = in_c(equations(type(layer.neuron)))
     step = _step_function(layer, own, functions)
     coefficients = dict[str, Constant | str]()
@@ -113,11 +113,10 @@ def plan_layer(
             same = (array == array[0]).all()
             whole = Constant(f"{name}_{key}", value, array, f"{name}, {key}")
             coefficients[key] = number(array[0], value) if same else whole
-    kept = f"int{layer.width}_t" if isinstance(layer, IntegerLayer) else value
     state = [(kept, variable) for variable in own.arguments[:count]]
     spiking = layer.neuron.emission == "spike"
     if "s" in step.parameters or name != "readout" or layer.weight_rec is not None:
-        state.append(("uint8_t" if integer and spiking else value, "s"))
+        state.append(("uint8_t" if scaling and spiking else value, "s"))
     itself, rings = Sent(f"state->{name}.s", state[-1][0], spiking), []
     for key, delays in layer.delays.items():
         sent, what = (below, "its input") if key == "incoming" else (itself, "itself")
@@ -178,5 +177,6 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
         # Not NAME_step: if the network has its neuron's name, that is the library's own function.
         taken = sum(function.name.startswith(f"{neuron.name}_neuron") for function in functions.values())
         name = f"{neuron.name}_neuron" + (f"_{taken}" if taken else "")
-        functions[text] = StepFunction(name, parameters, f"static {ctype} {name}{text}", adds, multiplies)
+        about = f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n"
+        functions[text] = StepFunction(name, parameters, f"{about}static {ctype} {name}{text}", adds, multiplies)
     return functions[text]

@@ -79,13 +79,10 @@ def _sensor(plan: Plan) -> tuple[str, str]:
         if not isinstance(plan.encoder, CrossingPlan) or plan.encoder.running:
             return sensor, ""
         known = plan.encoder.encoder.std is not None
-        names = (
-            {"up": f"{upper}_UP", "down": f"{upper}_DOWN"}
-            if known
-            else dict.fromkeys(("up", "down"), f"{{{', '.join(['500'] * plan.encoder.channels)}}}")
-        )
+        own = f"{{{', '.join(['500'] * plan.encoder.channels)}}}"
+        up, down = (f"{upper}_UP", f"{upper}_DOWN") if known else (own, own)
         whose = "For the deviations that were stated." if known else "Measure that, and put your own here."
-        told = _TOLD.format(name=name, upper=upper, ctype=plan.encoder.sample, whose=whose, **names)
+        told = _TOLD.format(name=name, upper=upper, ctype=plan.encoder.sample, up=up, down=down, whose=whose)
         return f"{sensor}\n{told}", ""
     if plan.scale is None or not takes_raw(plan):
         what = f"step, as {name}.h describes the input"
@@ -101,7 +98,7 @@ def _sensor(plan: Plan) -> tuple[str, str]:
 
 def _endless(plan: Plan) -> bool:
     """Whether every step has a class, so that no sequence begins or ends."""
-    return plan.rule is not None and plan.rule.per_step
+    return plan.decision is not None and plan.decision.rule.per_step
 
 
 def _pause(plan: Plan) -> int:

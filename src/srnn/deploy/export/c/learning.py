@@ -14,40 +14,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from ....errors import SrnnError
-from ....nn.network.frozen import FrozenNetwork
-from .arrays import number
+from ....nn.fixedpoint.integer import IntegerLayer
+from ....nn.loss_config import DecisionRule, LossConfig
+from .arrays import Member, number, struct_dtype, struct_lines
 from .layers import LayerPlan
 from .traces import LayerLearning
-
-if TYPE_CHECKING:
-    from ....nn.loss_config import LossConfig
 
 Learn = Literal["readout", "e-prop"]
 SUMMED = ("ce_mean", "ce_spike_count")
 """Losses of the sum of the outputs."""
-
-
-def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, decides: bool) -> None:
-    """SrnnError for what cannot learn in C."""
-    if learn is None:
-        return
-    if learn not in get_args(Learn):
-        raise SrnnError(f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}.")
-    if format != "float32":
-        raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
-    if learn == "e-prop" and len(network.layers) != 2:
-        raise SrnnError(
-            f"e-prop in C is for one hidden layer, but this network has {len(network.layers) - 1}; use --learn readout."
-        )
-    if any(layer.delays for layer in network.layers):
-        raise SrnnError(
-            "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt --rule bptt."
-        )
-    if not decides:
-        raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")
 
 
 @dataclass(frozen=True)
@@ -60,13 +38,27 @@ class Learning:
     loss: LossConfig
 
     @classmethod
-    def of(cls, name: str, layers: tuple[LayerPlan, ...], learn: Learn, loss: LossConfig) -> Learning:
-        """SrnnError for e-prop whose errors would not reach the hidden layer in the same way in all steps."""
-        chosen = layers if learn == "e-prop" else layers[-1:]
-        made = cls(name, tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen), loss)
-        if made.summed and len(chosen) > 1 and not made.layers[-1].constant:
+    def of(cls, name: str, layers: tuple[LayerPlan, ...], learn: Learn, rule: DecisionRule | None) -> Learning:
+        """SrnnError for what cannot learn in C."""
+        if learn not in get_args(Learn):
+            raise SrnnError(f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}.")
+        if isinstance(layers[0].layer, IntegerLayer):
+            raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
+        if learn == "e-prop" and len(layers) != 2:
             raise SrnnError(
-                f"e-prop in C with the loss {loss.name} needs a readout whose membrane is the output; use --learn readout."
+                f"e-prop in C is for one hidden layer, but this network has {len(layers) - 1}; use --learn readout."
+            )
+        if any(layer.rings for layer in layers):
+            raise SrnnError(
+                "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt --rule bptt."
+            )
+        if rule is None:
+            raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")
+        chosen = layers if learn == "e-prop" else layers[-1:]
+        made = cls(name, tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen), rule.loss)
+        if made.summed and len(chosen) > 1 and not made.layers[-1].constant:  # errors would differ from step to step
+            raise SrnnError(
+                f"e-prop in C with the loss {made.loss.name} needs a readout whose membrane is the output; use --learn readout."
             )
         return made
 
@@ -90,13 +82,15 @@ class Learning:
         return sum(layer.count for layer in self.layers)
 
     @cached_property
-    def members(self) -> list[tuple[str, int]]:
-        """(name, length) of the arrays of the traces."""
-        return [*(member for layer in self.layers for member in layer.members()), ("scores", self.readout.size)]
+    def members(self) -> list[Member]:
+        """Of the traces."""
+        arrays = [*(member for layer in self.layers for member in layer.members()), ("scores", self.readout.size)]
+        counts = ("position", "learnt", *(["told"] if self.summed else []))
+        return [*(("float", *array) for array in arrays), *(("uint32_t", name, ()) for name in counts)]
 
     @property
     def trace_bytes(self) -> int:
-        return 4 * (sum(length for _, length in self.members) + 2 + self.summed)
+        return struct_dtype(self.members).itemsize
 
     @property
     def operations(self) -> dict[str, dict[str, int]]:
@@ -159,13 +153,8 @@ class Learning:
             " * Both structs are plain numbers: saved and restored as bytes, they let learning continue to the same bits.",
             f" * RAM {4 * self.parameters} bytes of parameters and {self.trace_bytes} of traces. In addition to the network's "
             f"own cost: {'; '.join(costs)}. */",
-            "typedef struct {",
-            *(f"    float {layer.name}[{layer.count}];" for layer in self.layers),
-            f"}} {name}_parameters;",
-            "typedef struct {",
-            *(f"    float {member}[{length}];" for member, length in self.members),
-            f"    uint32_t position, learnt{', told' if self.summed else ''};",
-            f"}} {name}_traces;",
+            *struct_lines(f"{name}_parameters", [("float", layer.name, layer.count) for layer in self.layers]),
+            *struct_lines(f"{name}_traces", self.members),
             f"void {name}_parameters_init({name}_parameters *parameters);",
             f"void {name}_traces_init({name}_traces *traces);",
             f"void {name}_learn(const {name}_parameters *parameters, {name}_traces *traces, int label);",

@@ -11,7 +11,7 @@ from ....data.signals import CrossingPath, SpeechPath
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
-from .arrays import DTYPES, Constant, index_types, whole_type
+from .arrays import DTYPES, Constant, index_types, struct_dtype, whole_type
 from .decision import DecisionPlan
 from .delays import Sent
 from .encoder import CrossingPlan
@@ -32,10 +32,15 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     number: str
     input: str
-    rule: DecisionRule | None = None
-    scale: Scale | None = None
+    input_bits: int | None
+    """Fractional bits of the network's input; None: it is float32."""
+    encoder: CrossingPlan | SoundPlan | None
+    """What turns a signal into the input, if the network brings it along."""
+    decision: DecisionPlan | None
+    """What turns the outputs into a class, if the rule is known."""
+    scale: Scale | None
     """(means, standard deviations) of the channels by which the input was scaled in training."""
-    learning: Learning | None = None
+    learning: Learning | None
     """What continues to learn."""
 
     @property
@@ -58,29 +63,8 @@ class Plan:
         return layer.width if isinstance(layer, IntegerLayer) else 32
 
     @property
-    def input_bits(self) -> int | None:
-        """Fractional bits of the network's input; None: it is float32."""
-        return self.network.inputs_as.bits if isinstance(self.network, IntegerNetwork) else None
-
-    @property
     def widest(self) -> int:
         return max(layer.layer.size for layer in self.layers)
-
-    @property
-    def encoder(self) -> CrossingPlan | SoundPlan | None:
-        """What turns a signal into the input, if the network brings it along."""
-        signal = self.network.signal
-        if isinstance(signal, SpeechPath):
-            return SoundPlan(self.name, signal, self.input_bits)
-        return CrossingPlan(self.name, signal, self.input_bits) if isinstance(signal, CrossingPath) else None
-
-    @property
-    def decision(self) -> DecisionPlan | None:
-        """What turns the outputs into a class, if the rule is known."""
-        if self.rule is None:
-            return None
-        bits = self.network.output_bits if isinstance(self.network, IntegerNetwork) else None
-        return DecisionPlan(self.name, self.rule, bits)
 
     def constants(self) -> list[Constant]:
         own = [constant for layer in self.layers for constant in layer.constants()]
@@ -106,10 +90,7 @@ class Plan:
 
     def state_dtype(self) -> np.dtype[Any]:
         """The state struct as numpy reads it: NAME_main.c's --state and --trace."""
-        layers = [
-            (layer.name, np.dtype([(name, DTYPES[ctype], length) for ctype, name, length in layer.members], align=True))
-            for layer in self.layers
-        ]
+        layers = [(layer.name, struct_dtype(layer.members)) for layer in self.layers]
         return np.dtype([*layers, ("sums", DTYPES[self.number], self.widest)], align=True)
 
     @property
@@ -127,18 +108,13 @@ class Plan:
         """Those of one step in the worst case, in which every presynaptic neuron spikes."""
         neurons = [(layer.layer.size, layer.step) for layer in self.layers]
         # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does not spike is multiplied.
-        sending = [layer.layer.neuron.emission != "spike" for layer in self.layers]
-        multiplied = [
-            matrix.stored
-            for index, layer in enumerate(self.layers)
-            for matrix, analog in zip(layer.matrices, (index > 0 and sending[index - 1], sending[index]), strict=False)
-            if analog
-        ]
+        read = [(matrix.stored, sent) for layer in self.layers for matrix, _, sent in layer.read]
+        multiplied = sum(stored for stored, sent in read if not sent.spikes and sent.values != "input")
         scaled = sum(layer.layer.size for layer in self.layers) if self.integer else 0
         counts = {
-            "synaptic_adds": sum(matrix.stored for layer in self.layers for matrix in layer.matrices),
-            "synaptic_multiplies": sum(multiplied),
-            "synaptic_multiplies_if_input_is_analog": sum(multiplied) + self.layers[0].matrices[0].stored,
+            "synaptic_adds": sum(stored for stored, _ in read),
+            "synaptic_multiplies": multiplied,
+            "synaptic_multiplies_if_input_is_analog": multiplied + read[0][0],
             "neuron_adds": sum(size * step.adds for size, step in neurons) + scaled,
             "neuron_multiplies": sum(size * step.multiplies for size, step in neurons) + scaled,
         }
@@ -187,14 +163,13 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """The plan of a network, float32 or (an IntegerNetwork) int8. ``rule``: how it decides; ``scale``: of its input, as in
     ``Plan``; ``learn``: what learns."""
-    if rule is not None:
-        rule.check(network.outputs)
-    integer = isinstance(network, IntegerNetwork)
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
     functions: dict[str, StepFunction] = {}
-    input_type = "float"
+    number = input_type = "float"
+    input_bits = output_bits = None
     if isinstance(network, IntegerNetwork):
-        input_type = "int8_t" if network.inputs_as.bound == 128 else "int16_t"
+        number, input_type = "int32_t", "int8_t" if network.inputs_as.bound == 128 else "int16_t"
+        input_bits, output_bits = network.inputs_as.bits, network.output_bits
     longest = max((int(delays.max()) for layer in network.layers for delays in layer.delays.values()), default=0)
     layers = list[LayerPlan]()
     for index, layer in enumerate(network.layers):
@@ -203,7 +178,15 @@ def make_plan(
         below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
         own = "readout" if last else f"layer{index}"
         layers.append(plan_layer(layer, own, below, types, whole_type(longest), functions, dense=learns))
+    encoder = decision = None
+    learning = None if learn is None else Learning.of(name, tuple(layers), learn, rule)
     if network.signal is not None:
-        network.signal.check_c(integer)
-    learning = None if learn is None or rule is None else Learning.of(name, tuple(layers), learn, rule.loss)
-    return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type, rule, scale, learning)
+        network.signal.check_c(input_bits is not None)
+        if isinstance(network.signal, SpeechPath):
+            encoder = SoundPlan(name, network.signal, input_bits)
+        elif isinstance(network.signal, CrossingPath):
+            encoder = CrossingPlan(name, network.signal, input_bits)
+    if rule is not None:
+        rule.check(network.outputs)
+        decision = DecisionPlan(name, rule, output_bits)
+    return Plan(name, network, tuple(layers), number, input_type, input_bits, encoder, decision, scale, learning)

@@ -14,14 +14,6 @@ _SCORES = "The readout's outputs go to standard output, a line per step."
 _RAW = """\
  *   --raw             numbers are as the library takes them; otherwise the sensor's or training's, which are converted
 """
-_RAW_OPTION = """\
-        else if (!strcmp(argv[i], "--raw"))
-            raw = 1;
-"""
-_ENCODE_OPTION = """\
-        else if (!strcmp(argv[i], "--encode"))
-            encode = 1;
-"""
 _ROUNDED_UP = """\
 static int32_t rounded_up(double x)
 {
@@ -31,6 +23,10 @@ static int32_t rounded_up(double x)
 }
 
 """
+
+
+def _option(name: str, variable: str) -> str:
+    return f'        else if (!strcmp(argv[i], "--{name}"))\n            {variable} = 1;\n'
 
 
 def makefile(plan: Plan) -> str:
@@ -149,7 +145,7 @@ int main(int argc, char **argv)
             binary = 1;
         else if (!strcmp(argv[i], "--trace"))
             trace = 1;
-{decide["options"]}{_RAW_OPTION if raw else ""}\
+{decide["options"]}{_option("raw", "raw") if raw else ""}\
         else if (!strcmp(argv[i], "--steps") && i + 1 < argc && (steps = strtol(argv[i + 1], &rest, 10)) > 0 && !*rest)
             i++;
         else if (!strcmp(argv[i], "--state") && i + 1 < argc)
@@ -237,12 +233,7 @@ static unsigned long steps_read; /* of the sequence */
     steps_read = 0;
     label = -1;
 """.lstrip("\n"),
-        options="""\
-        else if (!strcmp(argv[i], "--every"))
-            every = 1;
-        else if (!strcmp(argv[i], "--scores"))
-            scores_only = 1;
-""",
+        options=_option("every", "every") + _option("scores", "scores_only"),
         end="" if per_step else "    finish();\n",
         functions=f"""\
 /* A line of output, written at once. No name can break it. */
@@ -274,7 +265,9 @@ def _encoding(plan: Plan) -> defaultdict[str, str]:
     end = f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
     parameters = arguments = ""
     what = "sound, a line per sample: integers of 16 bits" if plan.encoder.floating else "a signal, a line per sample"
-    own = defaultdict[str, str](str, usage=f" *   --encode          the input is {what}\n", options=_ENCODE_OPTION)
+    own = defaultdict[str, str](
+        str, usage=f" *   --encode          the input is {what}\n", options=_option("encode", "encode")
+    )
     if isinstance(plan.encoder, CrossingPlan) and not plan.encoder.running:
         own |= _thresholds(plan.encoder)
         parameters, arguments = f", const {ctype} *up, const {ctype} *down", ", up, down"

@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from ....data.signals import SignalPath
 from ....errors import SrnnError, nearest
 from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
 from ....nn.loss_config import DecisionRule
+from ....nn.network import SRNN
 from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
-from .learning import Learn, check_learning
+from .learning import Learn
 from .names import check_name
 from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
-
-if TYPE_CHECKING:
-    from ....data.signals import SignalPath
-    from ....nn.network import SRNN
 
 Format = Literal["float32", "int8"]
 _ABOUT = 300
@@ -51,10 +49,7 @@ def export_c(
     Args:
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty.
-        name: C identifier: prefix of files, functions and types.
-        format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
-        learn: what continues to learn on the device: "readout", or also one hidden layer, by "e-prop"; see ``learning``.
-        layout: for which tool the folder is a library, see ``layouts``.
+        name, format, learn, layout: as in ``export.model.export_c``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
@@ -83,7 +78,6 @@ def export_c(
         raise SrnnError("The encoder for a network from device_network is given there: device_network(net, encoder).")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
-    check_learning(device, learn, format, decision is not None)
     plan = make_plan(model, name, decision, scale, learn)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"

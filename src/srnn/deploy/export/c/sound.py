@@ -20,7 +20,7 @@ from ....data.encoders.mel import FLOOR, LogMel, mel_filters
 from ....data.encoders.speech import MIN_SAMPLES_MS
 from ....data.encoders.streaming_speech import check_streamable
 from ....data.signals import SpeechPath
-from .arrays import Constant, Member, number, rounding, struct_bytes, struct_lines, whole_type
+from .arrays import Constant, Member, number, rounding, struct_lines, whole_type
 from .encoder import EncoderPlan
 from .fourier import loading, primes, transform
 
@@ -102,13 +102,9 @@ class SoundPlan(EncoderPlan):
     def members(self) -> list[Member]:
         window, mels = self.front.window, self.front.mels
         arrays = [("float", "frames", self.width * mels), ("float", "re", self.points), ("float", "im", self.points)]
-        counts = [("int16_t", "at", 0), ("uint16_t", "have", 0), ("uint16_t", "count", 0)]
-        places = [("uint8_t", name, 0) for name in ("seen", "next", "stop", "ended")]
+        counts = [("int16_t", "at", ()), ("uint16_t", "have", ()), ("uint16_t", "count", ())]
+        places = [("uint8_t", name, ()) for name in ("seen", "next", "stop", "ended")]
         return [*arrays, ("int16_t", "sound", window), *counts, *places]
-
-    @property
-    def ram_bytes(self) -> int:
-        return struct_bytes(self.members)
 
     @property
     def operations(self) -> tuple[int, int]:
@@ -161,9 +157,7 @@ class SoundPlan(EncoderPlan):
             f"multiplications and {front.mels} logarithms. */",
             f"#define {upper}_CHANNELS 1",
             f"#define {upper}_RATE {front.rate}",
-            "typedef struct {",
-            *struct_lines(self.members),
-            f"}} {name}_encoder;",
+            *struct_lines(f"{name}_encoder", self.members),
             f"void {name}_encoder_init({name}_encoder *encoder);",
             f"void {name}_encoder_push({name}_encoder *encoder, const int16_t signal[{upper}_CHANNELS]);",
             f"int {name}_encode({name}_encoder *encoder, {name}_input input[{upper}_INPUTS]);",

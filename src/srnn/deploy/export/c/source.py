@@ -186,12 +186,7 @@ def source(plan: Plan) -> str:
     kinds = {(sent.kind, sent.ctype, matrix.sparse): matrix for layer in plan.layers for matrix, _, sent in layer.read}
     parts = [row_function(kind, ctype, matrix, plan) for (kind, ctype, _), matrix in kinds.items()]
     parts += dict.fromkeys(ring.functions() for layer in plan.layers for ring in layer.rings)
-    seen: set[str] = set()
-    for layer in plan.layers:
-        if layer.step.name not in seen:
-            seen.add(layer.step.name)
-            neuron = layer.layer.neuron
-            parts.append(f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n{layer.step.text}")
+    parts += dict.fromkeys(layer.step.text for layer in plan.layers)
     parts += [_layer_function(plan, layer) for layer in plan.layers]
     parts += [_init_function(plan), *(plan.learning.source() if plan.learning else []), _step_function(plan)]
     if plan.encoder is not None:
