@@ -28,7 +28,7 @@ from ..errors import SrnnError
 from .augment_config import AugmentConfig
 from .batches import Batch
 from .encoders.sliding_window import sliding_window
-from .spikes import Spikes
+from .spikes import Spikes, as_dense
 
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -64,7 +64,7 @@ def augment(
     """
     if not config.active:
         return batch
-    x = (batch.x.dense() if isinstance(batch.x, Spikes) else batch.x).cpu().numpy()
+    x = as_dense(batch.x).cpu().numpy()
     y = batch.y.cpu().numpy().copy()
     lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
     result, change = np.zeros_like(x), _change_events if events else _change_values
@@ -94,7 +94,7 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
         seeds: one per sequence, to draw which events are kept.
     """
     steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
-    own, others = (one.x.dense() if isinstance(one.x, Spikes) else one.x for one in (batch, other))
+    own, others = (as_dense(one.x) for one in (batch, other))
     others, labels = _fitted(others, steps, 0), _fitted(other.y, steps, -1) if other.y.ndim == 2 else other.y
     if events:
         drawn = [np.random.default_rng([seed, _MIX]).random(own.shape[1:], np.float32) for seed in seeds]

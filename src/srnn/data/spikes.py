@@ -230,3 +230,8 @@ class Spikes:
         octets = self.words.contiguous().numpy().view(np.uint8)
         bits = np.unpackbits(octets, axis=-1, count=self.size, bitorder="little")
         return torch.from_numpy(bits).to(dtype)
+
+
+def as_dense(x: Tensor | Spikes, dtype: torch.dtype | None = None) -> Tensor:
+    """The inputs of a network, or what a layer emits, as numbers (B, T, N): spikes unpacked (``Spikes.dense``), all else as it is."""
+    return x.dense(dtype) if isinstance(x, Spikes) else x

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ..data.spikes import Spikes
+from ..data.spikes import Spikes, as_dense
 from ..errors import SrnnError, check_flag, check_whole, nearest
 from .kernels.problem import LayerResult, uncast, valid_steps
 from .network import SRNN, Dropout, Result
@@ -272,7 +272,7 @@ class ClassicalRNN(nn.Module):
                 f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are in layers[i].output."
             )
         x, lengths = checked(self, x, state, lengths, check)
-        signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        signal = as_dense(x, self.readout.weight_in.dtype)
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
         with uncast(self.readout.weight_in.device):

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
-from ..data.spikes import Spikes
+from ..data.spikes import Spikes, as_dense
 from ..errors import SrnnError, check_choice, check_positive, check_whole
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN
@@ -190,7 +190,7 @@ class Adapter:
 
         Returns the class predicted beforehand, (B,) or (B, T).
         """
-        dense = x.dense(self.network.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        dense = as_dense(x, self.network.readout.weight_in.dtype)
         return self.step(self.course(len(y)), dense, y, lengths, self.start.loss, last=True)
 
     def forget(self) -> None:

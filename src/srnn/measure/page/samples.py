@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.batches import Batch, Sequences, evenly_spread
-from ...data.spikes import Spikes
+from ...data.spikes import as_dense
 from ...nn.baselines import Network
 from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer, Result
@@ -61,7 +61,7 @@ def take_samples(
     network, loss = trained.network, trained.loss
     indices = evenly_spread(sequences.y, count)
     batch = sequences.take(indices)
-    x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
+    x = as_dense(batch.x, torch.float32)
     ((_, result),) = run_batches(network, [batch], seed=trained.seed, record=_traces(network))
     believed = _beliefs(network, loss, result.output)
     watched = _watched(network, activity)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...data.spikes import Spikes, traced
+from ...data.spikes import Spikes, as_dense, traced
 from ...errors import SrnnError
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
@@ -191,7 +191,7 @@ class LayerResult:
     @cached_property
     def output(self) -> Tensor:
         """``emitted`` as a dense tensor (B, T, H), made when first asked for; differentiable."""
-        return self.emitted.dense() if isinstance(self.emitted, Spikes) else self.emitted
+        return as_dense(self.emitted)
 
     def rate(self, lengths: Tensor | None = None) -> float:
         """Fraction of (valid) steps and neurons with a non-zero output: for a spiking layer, spikes per neuron and step."""

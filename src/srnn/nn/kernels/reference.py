@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...data.spikes import Spikes
+from ...data.spikes import as_dense
 from ...errors import SrnnError, nearest
 from ..delays import taps
 from ..neurons import Neuron
@@ -76,7 +76,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     for name in p.record:
         if name not in (known := recordable(neuron)):
             raise SrnnError(f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}")
-    x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
+    x = as_dense(p.x, p.weight_in.dtype)
     steps, lengths = x.shape[1], p.lengths
     if steps == 0:  # an invalid step, cut off at the end, through which backward reaches all that needs a gradient
         x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, as_dense
 from ...errors import SrnnError
 from ..kernels.problem import LayerResult
 from .layer import Layer
@@ -48,7 +48,7 @@ class BidirectionalLayer(nn.Module):
         """What the forward and the backward direction read, each (B, T, inputs)."""
         if isinstance(x, Spikes) and x.carrier is None:
             return x, Spikes(self._backward(x.words, lengths), x.size)
-        x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
+        x = as_dense(x, self.forward_layer.weight_in.dtype)
         return x, self._backward(x, lengths)
 
     def _backward(self, x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, as_dense
 from ..delays import LONGEST, Spread, indices_after
 from ..kernels.problem import without_padding
 
@@ -49,7 +49,7 @@ def fitted(under_way: Tensor, kernel: Tensor, further: int = 0) -> tuple[Tensor,
 
 def spread_input(x: Tensor | Spikes, kernel: Tensor, incoming: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """``delayed_input`` by learned delays: x (B, T, I) is spread by ``kernel`` (D + 1, I), in plain torch."""
-    x = x.dense(incoming.dtype) if isinstance(x, Spikes) else x
+    x = as_dense(x, incoming.dtype)
     steps = x.shape[1]
     x = without_padding(x, lengths)
     arrivals = Spread.apply(x, kernel) + F.pad(incoming, (0, 0, 0, steps))

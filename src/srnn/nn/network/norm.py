@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ... import threads
 from ...compiling import has_numba
-from ...data.spikes import Spikes, traced
+from ...data.spikes import Spikes, as_dense, traced
 from ...errors import SrnnError, check_flag, is_number, require
 from ...registry import check_settings
 from ..kernels.problem import valid_steps
@@ -145,8 +145,8 @@ class BatchNorm(nn.Module):
                 from ..kernels.cpu.coincidences import coincidences
 
                 return coincidences(x, lengths)
-            x = (x.dense(torch.float32) if isinstance(x, Spikes) else x).detach()
-        return second_moments(x.dense(self.gamma.dtype) if isinstance(x, Spikes) else x, lengths)
+            x = as_dense(x, torch.float32).detach()
+        return second_moments(as_dense(x, self.gamma.dtype), lengths)
 
     def extra_repr(self) -> str:
         return f"{len(self.gamma)}, detach={self.settings.detach}"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, as_dense
 from ...errors import SrnnError, check_choice, check_flag, check_whole
 from ..delays import Delays
 from ..kernels.problem import LayerResult, without_padding
@@ -251,7 +251,7 @@ class SRNN(nn.Module):
         """The network's input after its encoder, if it has one: (B, T, inputs) -> the same shape."""
         if self.encoder is None:
             return x
-        return self.encoder(x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x)
+        return self.encoder(as_dense(x, self.readout.weight_in.dtype))
 
     def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
         """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
@@ -259,14 +259,14 @@ class SRNN(nn.Module):
             return x
         if isinstance(x, Spikes) and x.carrier is None:
             return Spikes(x.words.repeat_interleave(self.substeps, 1), x.size)
-        x = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        x = as_dense(x, self.readout.weight_in.dtype)
         return x.repeat_interleave(self.substeps, 1)
 
     def pool(self, emitted: Tensor | Spikes) -> Tensor | Spikes:
         """What the last hidden layer emitted as the readout sees it: (B, T * substeps, N) -> their means (B, T, N)."""
         if self.substeps == 1 or not self.layers:
             return emitted
-        emitted = emitted.dense(self.readout.weight_in.dtype) if isinstance(emitted, Spikes) else emitted
+        emitted = as_dense(emitted, self.readout.weight_in.dtype)
         return emitted.unflatten(1, (emitted.shape[1] // self.substeps, self.substeps)).mean(2)
 
     def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:

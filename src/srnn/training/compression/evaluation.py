@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.datasets import SplitName
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, as_dense
 from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, quantise
@@ -113,4 +113,4 @@ def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
 
 def _dense(x: Tensor | Spikes) -> np.ndarray[Any, Any]:
     """A batch's input as an array (B, T, inputs)."""
-    return (x.dense(torch.float32) if isinstance(x, Spikes) else x).cpu().numpy()
+    return as_dense(x, torch.float32).cpu().numpy()

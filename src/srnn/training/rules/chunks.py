@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...data.spikes import Spikes
+from ...data.spikes import Spikes, as_dense
 from ...nn.kernels import LayerResult, walks
 from ...nn.kernels.problem import valid_steps, without_padding
 from ...nn.network import Result
@@ -245,7 +245,7 @@ class ChunkLearner:
 
         def forward(begin: int) -> list[Chunk]:
             part = x[:, begin : begin + CHUNK]
-            return self.forward(part.dense(dtype) if isinstance(part, Spikes) else part, lengths - begin)
+            return self.forward(as_dense(part, dtype), lengths - begin)
 
         chunks, emitted = list[Chunk](), []
         for begin in begins:
