@@ -26,6 +26,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
 from ..errors import SrnnError
 from ..files import (
     LIMITS,
@@ -42,6 +44,7 @@ from ..files import (
     write_atomically,
     write_json,
 )
+from ..nn.kernels import matmul_precision
 from ..text import file_name, json_text
 from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
@@ -206,9 +209,6 @@ class Run:
 
 def environment(seed: int) -> dict[str, Any]:
     """What a result may depend on, besides recipe and data."""
-    import torch
-
-    from ..nn.kernels import matmul_precision
 
     def version(package: str) -> str | None:
         try:

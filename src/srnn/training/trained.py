@@ -18,22 +18,32 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from torch import Tensor
+
+from ..data.tasks import DescribedTask, Task
 from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import convert
+from ..nn.baselines import Network
+from ..nn.fixedpoint.integer import InputFormat
+from ..nn.loss_config import DecisionRule
+from ..nn.losses import Loss
+from ..nn.network import SRNN, has_norm
+from ..nn.network.state_format import StateFormat
 from ..text import one_line
-
-if TYPE_CHECKING:
-    from ..data.tasks import Task
-    from ..nn.baselines import Network
-    from ..nn.fixedpoint.integer import InputFormat
-    from ..nn.loss_config import DecisionRule
-    from ..nn.losses import Loss
-    from ..nn.network import SRNN
-    from ..nn.network.state_format import StateFormat
-    from .recipes import Recipe
+from .checkpoints import (
+    architecture,
+    load_network,
+    made_of,
+    model_tensors,
+    read_checkpoint,
+    save_checkpoint,
+    surrogates,
+)
+from .recipes import Recipe
+from .recipes.reading import build
 
 VERSION = 1
 
@@ -69,8 +79,6 @@ class Trained:
     @cached_property
     def loss(self) -> Loss:
         """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""
-        from ..nn.losses import Loss
-
         return Loss.for_task(self.recipe.loss, self.task)
 
     @property
@@ -81,8 +89,6 @@ class Trained:
     @property
     def decision(self) -> DecisionRule:
         """How outputs become a class, for exports."""
-        from ..nn.loss_config import DecisionRule
-
         return DecisionRule(self.recipe.loss, self.classes)
 
     @property
@@ -100,8 +106,6 @@ class Trained:
 
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
-        from ..nn.network import SRNN
-
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
@@ -117,8 +121,6 @@ class Trained:
 
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
-        from ..nn.network import has_norm
-
         network: Any = self.network
         if not has_norm(network):
             return self
@@ -145,8 +147,6 @@ class Trained:
 
     def state_format(self, width: int) -> StateFormat | None:
         """How states of ``width`` bits are kept in int8, from their ranges in training; None: these are not known."""
-        from ..nn.network.state_format import StateFormat
-
         if width < 32 and self.state_ranges is None:
             return None
         return StateFormat.of_ranges(width, self.state_ranges or ())
@@ -170,8 +170,6 @@ class Trained:
 
     def check_recipe(self) -> None:
         """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
-        from .checkpoints import architecture, surrogates
-
         built = self.recipe.build_network(self.task, self.seed)
         for describe in (architecture, surrogates):
             for own, made in zip(describe(self.network), describe(built), strict=False):
@@ -188,8 +186,6 @@ class Trained:
 
     def save(self, path: Path | str) -> Path:
         """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back."""
-        from .checkpoints import made_of, model_tensors, save_checkpoint
-
         self.check_recipe()
         try:
             json.dumps(dict(self.about))
@@ -213,15 +209,6 @@ class Trained:
 
     @classmethod
     def _read(cls, path: Path, folder: Path | None) -> Self:
-        from torch import Tensor
-
-        from ..data.tasks import DescribedTask
-        from ..nn.fixedpoint.integer import InputFormat
-        from ..nn.network.state_format import StateFormat
-        from .checkpoints import load_network, read_checkpoint
-        from .recipes import Recipe
-        from .recipes.reading import build
-
         checkpoint = read_checkpoint(path)
         model, source = checkpoint.info.get("model"), str(path)
         if not isinstance(model, dict):
