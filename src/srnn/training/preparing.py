@@ -20,7 +20,7 @@ from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
 from ..nn.losses import Loss
-from ..nn.network import SRNN, Layer
+from ..nn.network import SRNN, layers_by_name
 from ..text import some
 from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
@@ -126,23 +126,16 @@ class Prepared:
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
         """(name, why this one, about how many seconds it first compiles); several names, or reasons, are listed."""
-        layers = [module for module in self.network.modules() if isinstance(module, Layer)]
+        layers = layers_by_name(self.network).values()
         if not layers:
             return "torch", "PyTorch's own cells", 0
-        dtype = layers[0].weight_in.dtype
-        problems = (
-            LayerProblem.smallest(
-                layer.dynamics()[0], layer.surrogate, dtype, device, size=layer.size, recurrent=layer.recurrent
-            )
-            for layer in layers
-        )
-        choices = [choose(problem, layer.backend) for problem, layer in zip(problems, layers, strict=True)]
-        compiled = [
-            (layer.dynamics()[0], layer.surrogate)
-            for layer, (name, _) in zip(layers, choices, strict=True)
-            if name == "cpu"
-        ]
-        seconds = 0.0
+        choices, compiled, seconds, dtype = [], [], 0.0, self.network.readout.weight_in.dtype
+        for layer in layers:
+            kind = layer.dynamics()[0], layer.surrogate
+            problem = LayerProblem.smallest(*kind, dtype, device, size=layer.size, recurrent=layer.recurrent)
+            choices.append(choose(problem, layer.backend))
+            if choices[-1][0] == "cpu":
+                compiled.append(kind)
         if compiled:
             from ..nn.kernels.cpu.compile_time import seconds_to_compile  # imported here because it needs Numba
 
@@ -153,7 +146,7 @@ class Prepared:
     def _network_in_words(self) -> str:
         config, network = self.trained.recipe.network, self.network
         sizes = "-".join(map(str, (network.inputs, *config.hidden, network.outputs)))
-        names = [module.neuron.name for module in network.modules() if isinstance(module, Layer)]
+        names = [layer.neuron.name for layer in layers_by_name(network).values()]
         if config.model == "srnn":
             kinds = [*dict.fromkeys(names[:-1]), f"{names[-1]} readout"]
         else:
