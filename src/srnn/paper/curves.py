@@ -9,13 +9,13 @@ with one value per epoch, rounded to five digits.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
 from ..files import read_json_lines, read_object, reading, write_atomically
+from ..files.conversion import finite
 from .evidence import SweepResult, read_sweep
 
 FILE = "curves.json"
@@ -51,7 +51,10 @@ def read_curves(sweep: SweepResult) -> Curves:
         return Curves("nothing", {})
     with reading(path, "what write_curves writes"):
         points = read_object(path)["points"]
-        return Curves(FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()})
+        return Curves(
+            FILE,
+            {str(name): [{key: finite(one[key]) for key in MEASURES} for one in each] for name, each in points.items()},
+        )
 
 
 def write_curves(folder: Path | str, runs: Path | None = None) -> Path:
@@ -94,11 +97,4 @@ def _epochs(path: Path) -> dict[str, list[float]]:
             "loss": [report["loss"] for report in trained],
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
-        return _checked({name: [float(f"{value:.{_DIGITS}g}") for value in values] for name, values in columns.items()})
-
-
-def _checked(training: Any) -> Epochs:
-    for name in MEASURES:
-        if not isinstance(training[name], list) or not all(math.isfinite(value) for value in training[name]):
-            raise ValueError(f"{name} is not a list of numbers")
-    return training
+        return {name: [float(f"{value:.{_DIGITS}g}") for value in finite(values)] for name, values in columns.items()}

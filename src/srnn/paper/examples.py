@@ -6,8 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.datasets.audio import read_audio
+from ..data.datasets.base import resolve_data_dir
+from ..data.datasets.ecg import ECGTask
+from ..data.datasets.mnist import permutation, read_images
 from ..data.datasets.qtdb import CLASS_NAMES, SAMPLE_RATE
+from ..data.datasets.qtdb_records import (
+    annotated_stretches,
+    read_record,
+    record_names,
+    records_folder,
+    split_records,
+)
+from ..data.datasets.shd import find_file
+from ..data.encoders.cochlea import Cochlea, clip_key
+from ..data.tasks import create_task
 from ..errors import SrnnError
+from ..files.hdf5 import open_hdf5
 from ..measure import style
 from .evidence import Evidence
 from .sheet import Made, MissingError
@@ -35,15 +50,6 @@ def segments(axes: Any, labels: np.ndarray, low: float, high: float, room: int |
 def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     """A lead of a raw record with its labels, and the level-crossing spikes that the network gets."""
     from matplotlib.patches import Patch
-
-    from ..data.datasets.ecg import ECGTask
-    from ..data.datasets.qtdb_records import (
-        annotated_stretches,
-        read_record,
-        record_names,
-        records_folder,
-        split_records,
-    )
 
     try:
         folder = records_folder(evidence.data_dir)
@@ -96,9 +102,6 @@ def spikes_example(axes: Axes, evidence: Evidence) -> Made:
 
 def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     """The first "seven" of SHD's training file. SrnnError if the file is not there."""
-    from ..data.datasets.shd import find_file
-    from ..files.hdf5 import open_hdf5
-
     path = find_file("shd", "train", evidence.data_dir)
     with open_hdf5(path, "recordings in HDF5") as file:
         index = int(np.flatnonzero(file["labels"].read() == 7)[0])
@@ -107,10 +110,6 @@ def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
-    from ..data.datasets.audio import read_audio
-    from ..data.datasets.base import resolve_data_dir
-    from ..data.encoders.cochlea import Cochlea, clip_key
-
     folder = resolve_data_dir(evidence.data_dir) / "fsdd" / "recordings"
     path = folder / "7_jackson_10.wav"
     if not path.is_file():
@@ -132,8 +131,6 @@ def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
 
 def gesture_example(axes: Axes, evidence: Evidence) -> Made:
     """Frames of a radar gesture."""
-    from ..data.tasks import create_task
-
     try:
         split = create_task("soli").load("train", evidence.data_dir)
     except SrnnError as error:
@@ -151,8 +148,6 @@ def gesture_example(axes: Axes, evidence: Evidence) -> Made:
 
 def pixels_example(axes: Axes, evidence: Evidence) -> Made:
     """A digit as S-MNIST and PS-MNIST read it, with the digit itself."""
-    from ..data.datasets.mnist import permutation, read_images
-
     try:
         images, labels, path = read_images("train", evidence.data_dir)
     except SrnnError as error:

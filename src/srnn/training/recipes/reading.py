@@ -120,7 +120,7 @@ def make_recipe(
 def _read(text: str, source: str) -> dict[str, Any]:
     content = {} if (parsed := parse_yaml(text, source)) is None else parsed
     if not isinstance(content, dict):
-        sections = ", ".join(_names(Recipe))
+        sections = ", ".join(_sections(Recipe))
         raise SrnnError(f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.")
     return content
 
@@ -141,7 +141,7 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
     """A configuration dataclass from plain mappings. SrnnError, one line, for a wrong key, type or value."""
     if not isinstance(content, Mapping):
         where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
-        raise SrnnError(f"{source}: {where} is a section with {', '.join(_names(cls))}, not {brief(content)}.")
+        raise SrnnError(f"{source}: {where} is a section with {', '.join(_sections(cls))}, not {brief(content)}.")
     hints, sections = _types(cls), _sections(cls)
     values: dict[str, Any] = {}
     for key, value in content.items():
@@ -224,14 +224,10 @@ def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
     return keys
 
 
-def _names(cls: Any) -> list[str]:
-    return [item.name for item in fields(cls)]
-
-
 def _sections(cls: Any) -> dict[str, Any]:
     """Field names of a configuration dataclass, each with its inner dataclass, or None if the field is not one."""
     hints = _types(cls)
-    return {name: hints[name] if is_dataclass(hints[name]) else None for name in _names(cls)}
+    return {item.name: hints[item.name] if is_dataclass(hints[item.name]) else None for item in fields(cls)}
 
 
 def _copy(value: Any) -> Any:

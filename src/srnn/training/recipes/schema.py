@@ -286,14 +286,9 @@ class Recipe:
         require(self.training.rule != "tbptt" or not self.network.bidirectional, "training.rule",
                  "bptt for a bidirectional network, which needs whole sequences", self.training.rule)  # fmt: skip
         if self.training.online:
-            require(
-                self.loss.rate.weight == 0,
-                "loss.rate.weight",
-                f"0 with the rule {self.training.rule}",
-                self.loss.rate.weight,
-            )
-            require(self.training.quantise == "none", "training.quantise", f"none with the rule {self.training.rule}",
-                     self.training.quantise)  # fmt: skip
+            rate, quantise, given = self.loss.rate.weight, self.training.quantise, f"with the rule {self.training.rule}"
+            require(rate == 0, "loss.rate.weight", f"0 {given}", rate)
+            require(quantise == "none", "training.quantise", f"none {given}", quantise)
 
     def create_task(self) -> Task:
         """The task that the recipe names. SrnnError for an unknown name or option."""
