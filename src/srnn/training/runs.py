@@ -32,6 +32,7 @@ from ..errors import SrnnError
 from ..files import (
     LIMITS,
     append_line,
+    changing,
     check_folder,
     check_writable,
     files_in,
@@ -93,10 +94,8 @@ class Run:
         cls.check(path, resume=None)
         text = dump_recipe(recipe)
         parse_recipe(text)  # refuses what no recipe can hold, such as a name that is not a text, before training
-        try:
+        with changing(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
         run = cls(path, recipe, seed)
         run.write_json("environment.json", environment(seed) | dict(about))
         write_atomically(path / "recipe.yaml", text.encode())  # last: with it the folder is a run
@@ -200,11 +199,9 @@ class Run:
 
     def truncate_metrics(self, size: int) -> None:
         """Drop the lines written after a checkpoint."""
-        try:
+        with changing(self.metrics):
             if self.metrics_size() > size:
                 os.truncate(self.metrics, size)
-        except OSError as error:
-            raise SrnnError(f"Cannot write {self.metrics}: {error.strerror or error}.") from error
 
 
 def environment(seed: int) -> dict[str, Any]:
@@ -259,12 +256,10 @@ def _git_commit() -> str | None:
 
 def _clear(path: Path) -> None:
     """Remove what is left of a run that was stopped before it had a recipe."""
-    try:
+    with changing(path):
         (path / "environment.json").unlink(missing_ok=True)
         if (path / "checkpoints").is_dir() and not files_in(path / "checkpoints"):
             shutil.rmtree(path / "checkpoints")
-    except OSError as error:
-        raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
 
 
 def _difference(ours: Any, theirs: Any, key: str = "") -> str:
