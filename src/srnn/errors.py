@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -22,6 +23,15 @@ class SrnnError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(str(message)))
+
+
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """The block's SrnnErrors begin with ``where`` they are from: a file, a key, the number of a sequence."""
+    try:
+        yield
+    except SrnnError as error:
+        raise SrnnError(f"{where}: {error}") from error
 
 
 def lacks_memory(error: BaseException) -> bool:

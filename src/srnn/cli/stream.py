@@ -25,7 +25,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SrnnError, check_whole
+from ..errors import SrnnError, check_whole, naming
 from ..text import counted, json_text
 from .decoding import add_decoder_arguments, load_decoder
 from .options import place
@@ -100,10 +100,8 @@ def _stream(arguments: argparse.Namespace) -> int:
     from ..files import LIMITS, read_bytes, write_atomically
 
     if arguments.state is not None and isinstance(session, Session) and arguments.state.exists():
-        try:
+        with naming(f"--state: {arguments.state}"):
             session.restore(read_bytes(arguments.state, "a stream's state", LIMITS["state"]))
-        except SrnnError as error:
-            raise SrnnError(f"--state: {arguments.state}: {error}") from error
     samples, steps = session.samples, session.steps  # of earlier calls
     if arguments.json or not sys.stdout.isatty():
         line = _json_line if arguments.json else decision_line

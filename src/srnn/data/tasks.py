@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, check_choice, nearest
+from ..errors import SrnnError, check_choice, naming, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
 from ..registry import OWN
@@ -377,7 +377,5 @@ class DescribedTask(Task):
                 raise ValueError("it does not describe its signal")
         # A path of another package: that package makes it again.
         path = create_task(values["name"], **options).signal() if signal is None else restore(signal, source)
-        try:
+        with naming(source):
             return cls(**values, path=path, options=options)
-        except SrnnError as error:
-            raise SrnnError(f"{source}: {error}") from error

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from ..errors import SrnnError, is_number, nearest
+from ..errors import SrnnError, is_number, naming, nearest
 from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..text import brief
@@ -180,7 +180,7 @@ class Sweep:
         from ..training.optimisation import build_optimizer
 
         for point, settings in (self._choices() if self.is_search else self.points()).items():
-            try:
+            with naming(f"{self.name}, {point}"):
                 recipe = self.recipe_for(settings)
                 task = recipe.create_task()
                 Loss.for_task(recipe.loss, task)
@@ -193,8 +193,6 @@ class Sweep:
                         "optimise is 'balanced_accuracy', which trainings only report if 'set' has "
                         "training.class_weights or training.early_stopping.metric: balanced_accuracy."
                     )
-            except SrnnError as error:
-                raise SrnnError(f"{self.name}, {point}: {error}") from error
 
     def _choices(self) -> dict[str, dict[str, Any]]:
         """Points of a search that cover both ends of every range, and every value of every list."""

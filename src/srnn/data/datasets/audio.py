@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, need
+from ...errors import SrnnError, naming, need
 from ...files import LIMITS, read_bytes, reading
 
 _LIMITS = LIMITS["audio"]
@@ -60,10 +60,8 @@ def read_channels(path: Path) -> tuple[Samples, int]:
         if there.st_size == 0:
             raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.")
     content = read_bytes(path, "sound", _LIMITS)
-    try:
+    with naming(path):
         samples, own_rate = decode(content)
-    except SrnnError as error:
-        raise SrnnError(f"{path}: {error}") from error
     if len(samples) == 0:
         raise SrnnError(f"{path} contains no samples; remove it.")
     if not np.isfinite(samples).all():

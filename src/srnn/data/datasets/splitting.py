@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from ...errors import SrnnError
+from ...errors import SrnnError, naming
 from ...text import brief, counted, some
 from .base import SPLITS, SplitName, check_fraction
 
@@ -83,14 +83,12 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
     else:
         if any(groups) and not all(groups):
             raise SrnnError(f"{source}: some files have a group and some have none; give one to all or none of them.")
-        try:
+        with naming(source):
             if any(groups):
                 of = split_by_group(groups, shares)
                 splits = [of[group] for group in groups]
             else:
                 splits = split_by_class([item.name for item in items], [item.label for item in items], shares)
-        except SrnnError as error:
-            raise SrnnError(f"{source}: {error}") from error
     return {name: [item for item, of in zip(items, splits, strict=True) if of == name] for name in SPLITS}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...data.datasets.audio import decode_wav
 from ...data.recordings import at_rate
-from ...errors import SrnnError, lacks_memory
+from ...errors import SrnnError, lacks_memory, naming
 from ...files import FormatLimits, reading
 from ...files.arrays import parse_npy
 from ..streaming import Decisions, Decoder
@@ -31,10 +31,8 @@ def answer(models: Mapping[str, Decoder], limits: Limits, name: str, kind: str, 
         sequences = read_body(body, kind, models[name], limits)
         results = []
         for number, sequence in enumerate(sequences):
-            try:
+            with naming(f"Sequence {number}"):
                 results.append(classify(models[name], sequence))
-            except SrnnError as error:
-                raise SrnnError(f"Sequence {number}: {error}") from error
         return 200, finite_json({"model": name, "results": results}).encode()
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
@@ -81,10 +79,8 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
     if kind in ("audio/wav", "audio/x-wav", "audio/wave"):
         if channels != 1 or decoder.signal.form != "signal" or decoder.signal.rate is None:
             raise SrnnError(f"This model reads {decoder.signal.what}, not sound.")
-        try:
+        with naming("The body"):
             samples, rate = decode_wav(body)
-        except SrnnError as error:
-            raise SrnnError(f"The body: {error}") from error
         mono = samples.mean(axis=1, keepdims=True, dtype=np.float32)
         return [at_rate("The sound", mono, rate, decoder.signal.rate, sound=True)]
     raise SrnnError("The content type must be application/json, application/x-npy or audio/wav.")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, naming
 from ...files import read_json, write_json
 from ...registry import check_settings
 from ...text import brief
@@ -118,11 +118,9 @@ class ExitPolicy:
             raise SrnnError(
                 f"{source} is not an exit policy: it must be a JSON object with a loss, as written by 'srnn evaluate --full'."
             )
-        try:
+        with naming(source):
             check_settings("An exit policy has", content, [item.name for item in fields(cls)])
             return cls(**content)
-        except SrnnError as error:
-            raise SrnnError(f"{source}: {error}") from error
 
     @classmethod
     def load(cls, path: Path | str) -> ExitPolicy:

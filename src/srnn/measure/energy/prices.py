@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, naming, nearest
 from ...files import LIMITS, read_text, reading
 from ...text import brief
 from .counting import LayerCounts
@@ -173,8 +173,6 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
                 raise SrnnError(f"{path}: {whole} must be {rule}, not {brief(part)}.")
             settings[whole] = part
     if "base" in settings:
-        try:
+        with naming(f"{path}, base"):
             settings = _read(settings["base"], (*seen, path.resolve())) | settings
-        except SrnnError as error:
-            raise SrnnError(f"{path}, base: {error}") from error
     return settings

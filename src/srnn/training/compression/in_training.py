@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...data.batches import Sequences
 from ...data.tasks import Task
-from ...errors import SrnnError
+from ...errors import SrnnError, naming
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, measure_states, quantise
@@ -37,10 +37,8 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
     If its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
     SrnnError for a run that does not fit.
     """
-    try:
+    with naming("training.start_from"):
         trained = open_trained(folder)
-    except SrnnError as error:
-        raise SrnnError(f"training.start_from: {error}") from error
     source: Any = trained.network if has_norm(network) else trained.folded().network
     if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
@@ -74,12 +72,10 @@ class Compression:
                 if matrix.requires_grad:
                     matrix.register_hook(lambda gradient, name=name: self._of_kept(name, gradient))
         if config.quantise == "int8":
-            try:
+            with naming("training.quantise"):
                 # Run one step: a user's own neuron may need operations that integers lack.
                 quantise(device_network(network)).run(np.zeros((1, 1, network.inputs), np.int64))
                 train_as_int8(network)
-            except SrnnError as error:
-                raise SrnnError(f"training.quantise: {error}") from error
         self._examples = train_set
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, naming, nearest
 from ...files import LIMITS, read_text
 from ...files.conversion import convert, takes_null
 from ...files.yaml_reading import parse_yaml
@@ -153,10 +153,8 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
         if inner is not None:
             values[key] = build(inner, value, source, f"{prefix}{key}.")
             continue
-        try:
+        with naming(source):
             values[key] = convert(hints[key], value, f"recipe key '{prefix}{key}'")
-        except SrnnError as error:
-            raise SrnnError(f"{source}: {error}") from error
     for item in fields(cls):  # type: ignore[arg-type]
         if item.name not in values and item.default is item.default_factory is MISSING:
             if sections[item.name] is None:
@@ -165,10 +163,8 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
                     "or with --task.name ('srnn data' lists them)."
                 )
             values[item.name] = build(sections[item.name], {}, source, f"{prefix}{item.name}.")
-    try:
+    with naming(source):  # in a range check of the dataclass itself
         return cls(**values)
-    except SrnnError as error:  # a range check of the dataclass itself
-        raise SrnnError(f"{source}: {error}") from error
 
 
 def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
