@@ -31,6 +31,7 @@ from .batches import differ, size_of_inputs
 from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.evaluation import int8_of
+from .compression.quantisation import rounded_weights
 from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import ACCURACIES, Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
@@ -155,8 +156,7 @@ def train(
                 batch = ready.batches.take(indices, share.part, state.epoch, state.step)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                initial = team.initial_state(network, share, generator)
-                dropout = team.dropout(network, share, config.dropout, generator)
+                initial, dropout = team.draw(network, share, config.dropout, generator)
                 past: Any = trainee.begin(initial, dropout)
                 team.join_norms(network, share)
                 outputs, weight = None, 0.0
@@ -317,10 +317,10 @@ def _save(
         return
     network = trained.network
     info = {**checkpoints.made_of(network), "state": asdict(state)}
-    if optimizer is None:
-        checkpoints.save_checkpoint(
-            run.best, histories.compression.best_tensors(network), {**info, "model": trained.header()}
-        )
+    if optimizer is None:  # rounded as the network computes, if it is trained for int8
+        rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
+        tensors = checkpoints.model_tensors(network) | rounded
+        checkpoints.save_checkpoint(run.best, tensors, {**info, "model": trained.header()})
         return
     tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | histories.tensors()
     checkpoints.save_checkpoint(run.last, tensors, info)
