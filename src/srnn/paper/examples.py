@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.datasets import qtdb_records
 from ..data.datasets.audio import read_audio
 from ..data.datasets.base import resolve_data_dir
 from ..data.datasets.ecg import ECGTask
 from ..data.datasets.mnist import permutation, read_images
 from ..data.datasets.qtdb import CLASS_NAMES, SAMPLE_RATE
-from ..data.datasets.qtdb_records import (
-    annotated_stretches,
-    read_record,
-    record_names,
-    records_folder,
-    split_records,
-)
 from ..data.datasets.shd import find_file
 from ..data.encoders.cochlea import Cochlea, clip_key
 from ..data.tasks import create_task
@@ -52,13 +46,13 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     from matplotlib.patches import Patch
 
     try:
-        folder = records_folder(evidence.data_dir)
-        names = split_records(record_names(folder))["train"]
-        record = read_record(folder, names[0])
+        folder = qtdb_records.records_folder(evidence.data_dir)
+        names = qtdb_records.split_records(qtdb_records.record_names(folder))["train"]
+        record = qtdb_records.read_record(folder, names[0])
     except SrnnError as error:
         raise MissingError(str(error)) from error
     path = ECGTask("records").signal()
-    first = annotated_stretches(record.labels)[0][0]
+    first = qtdb_records.annotated_stretches(record.labels)[0][0]
     cut = slice(max(first - 40, 0), first + 410)
     signal, labels = path.smoothed(record.signal)[cut], record.labels[cut]
     spikes, _ = path.crossing(signal)

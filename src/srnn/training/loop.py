@@ -238,7 +238,8 @@ def train(
 
             state.seconds = seconds_before + time.perf_counter() - clock
             train_loss, train_accuracy, rates = state.means()
-            score = selection_score(validation, config.early_stopping.metric)
+            metric = config.early_stopping.metric  # scores are compared from left to right
+            score = [-validation.loss] if metric == "loss" else [validation.report[metric], -validation.loss]
             # An epoch that has pruned is the best so far: earlier networks still have the weights that are gone.
             best = state.best is None or score > state.best or compression.prunes(state.epoch)
             state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
@@ -300,13 +301,6 @@ def train(
             keep_examples(run.path, trained.task, validation_set)
     run.write_json("result.json", result)
     return result
-
-
-def selection_score(validation: Evaluation, metric: str) -> list[float]:
-    """How good an epoch is: scores to be compared from left to right; greater is better."""
-    if metric == "loss":
-        return [-validation.loss]
-    return [validation.report[metric], -validation.loss]
 
 
 def _save(

@@ -33,15 +33,7 @@ from ..nn.losses import Loss
 from ..nn.network import SRNN, has_norm
 from ..nn.network.state_format import StateFormat
 from ..text import one_line
-from .checkpoints import (
-    architecture,
-    load_network,
-    made_of,
-    model_tensors,
-    read_checkpoint,
-    save_checkpoint,
-    surrogates,
-)
+from . import checkpoints
 from .recipes import Recipe
 from .recipes.reading import build
 
@@ -171,7 +163,7 @@ class Trained:
     def check_recipe(self) -> None:
         """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
         built = self.recipe.build_network(self.task, self.seed)
-        for describe in (architecture, surrogates):
+        for describe in (checkpoints.architecture, checkpoints.surrogates):
             for own, made in zip(describe(self.network), describe(built), strict=False):
                 if own != made:  # as after one layer has been replaced
                     raise SrnnError(
@@ -193,7 +185,8 @@ class Trained:
             raise SrnnError(
                 f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
-        save_checkpoint(Path(path), model_tensors(self.network), {**made_of(self.network), "model": self.header()})
+        info = {**checkpoints.made_of(self.network), "model": self.header()}
+        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info)
         return Path(path)
 
     @classmethod
@@ -209,7 +202,7 @@ class Trained:
 
     @classmethod
     def _read(cls, path: Path, folder: Path | None) -> Self:
-        checkpoint = read_checkpoint(path)
+        checkpoint = checkpoints.read_checkpoint(path)
         model, source = checkpoint.info.get("model"), str(path)
         if not isinstance(model, dict):
             raise SrnnError(
@@ -245,7 +238,7 @@ class Trained:
             backend = "reference" if described.backend == "reference" else "auto"
             described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(recipe, network=described).build_network(task, seed)
-        load_network(network, checkpoint)
+        checkpoints.load_network(network, checkpoint)
         StateFormat.from_tensors(checkpoint.tensors).into(network)
         return cls(
             network.eval(), task, recipe, seed, folder or path,

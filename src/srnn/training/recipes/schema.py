@@ -37,6 +37,9 @@ class TaskConfig:
 Metric = Literal["accuracy", "accuracy_labelled", "balanced_accuracy", "loss"]
 """What chooses an epoch, or the best of several trainings."""
 
+SPIKING_ONLY = ("prune", "quantise", "state_bits", "start", "rule", "feedback", "window", "update", "fptt")
+"""Settings of ``training`` that have no effect on torch's cells."""
+
 LARGEST = 1_000_000
 """Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products in float32."""
 
@@ -317,7 +320,7 @@ class Recipe:
         for name in self.network.idle_keys():
             del plain["network"][name]
         if self.network.model != "srnn":
-            for name in ("prune", "quantise", "state_bits", "start", "rule", "feedback", "window", "update", "fptt"):
+            for name in SPIKING_ONLY:
                 del plain["training"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain
