@@ -217,13 +217,14 @@ def train(
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step == steps_per_epoch or state.step % every == 0 or state.step % EVERY == 0:
                     sick, urgent = team.from_first(partial(state.watch.examine, network, waits))
-                    if urgent and state.mends:
+                    urgent = urgent if state.mends else {}
+                    if urgent:
                         break
                 if state.step % every == 0 and state.step < steps_per_epoch:
                     _save(run, trained, optimizer, state, histories)
 
             validation = None
-            if not diverged and not (urgent and state.mends):
+            if not diverged and not urgent:
                 histories.end_epoch()
                 reporter.phase("validating")
                 validation = team.from_first(
@@ -351,7 +352,10 @@ def _restore(
     skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are
     used up.
     """
-    where, reason = f"epoch {state.epoch + 1}, batch {state.step + (not sick)}", diverged or "; ".join(sick.values())
+    batch = min(
+        state.step + (not sick), ready.steps_per_epoch
+    )  # what is not finite in validation is after the last batch
+    where, reason = f"epoch {state.epoch + 1}, batch {batch}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
     if restores > ready.trained.recipe.training.max_restores:
         advice = "lower training.optimizer.lr or set training.clip_norm"
