@@ -51,10 +51,7 @@ def read_curves(sweep: SweepResult) -> Curves:
         return Curves("nothing", {})
     with reading(path, "what write_curves writes"):
         points = read_object(path)["points"]
-        return Curves(
-            FILE,
-            {str(name): [{key: finite(one[key]) for key in MEASURES} for one in each] for name, each in points.items()},
-        )
+        return Curves(FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()})
 
 
 def write_curves(folder: Path | str, runs: Path | None = None) -> Path:
@@ -98,3 +95,7 @@ def _epochs(path: Path) -> dict[str, list[float]]:
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
         return {name: [float(f"{value:.{_DIGITS}g}") for value in finite(values)] for name, values in columns.items()}
+
+
+def _checked(training: Epochs) -> Epochs:
+    return training | {name: finite(training[name]) for name in MEASURES}

@@ -279,8 +279,7 @@ def _check_evaluation(content: dict[str, Any]) -> None:
     if activity is not None:
         if not min(activity["sequences"], activity["steps"]) > 0:
             raise ValueError("an evaluation of nothing")
-        for layer in activity["layers"]:
-            finite(layer["rates"])
+        finite(rate for layer in activity["layers"] for rate in layer["rates"])
     if anytime is not None:
         _numbers(anytime["accuracy"])
         _numbers(anytime.get(LABELLED) or [])

@@ -41,6 +41,7 @@ from .loggers import Logger, LoggerName, service
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
+from .rules import create_rule
 from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import derive_seed, epoch_order
@@ -95,7 +96,8 @@ def train(
     train_set, validation_set, loss = ready.train_set, ready.validation_set, ready.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
-    trainee = Trainee(network, ready.rule, ready.feedback.weights)
+    rule = create_rule(config.rule, config.feedback, seed, ready.feedback.weights)
+    trainee = Trainee(network, rule, ready.feedback.weights)
     module, wrapped_optimizer = fabric.setup(trainee, optimizer)
     compression = ready.compression()
     histories = Histories(

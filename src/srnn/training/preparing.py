@@ -26,7 +26,7 @@ from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
-from .rules import OnlineRule, create_rule, local_layers
+from .rules import local_layers
 from .rules.feedback import LearnedFeedback
 from .starting import LayerStart, measured_start
 from .trained import Trained
@@ -58,12 +58,6 @@ class Prepared:
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.train_set) / self.trained.recipe.training.batch_size)
-
-    @property
-    def rule(self) -> OnlineRule | None:
-        """The learning rule; None: backpropagation through time."""
-        config = self.trained.recipe.training
-        return create_rule(config.rule, config.feedback, self.trained.seed, self.feedback.weights)
 
     def measured_start(self, only: Collection[str] | None = None) -> list[LayerStart]:
         """Scale the layers, all or only those named, that would start silent or saturated; none if the recipe takes its weights
