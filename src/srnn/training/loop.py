@@ -354,9 +354,8 @@ def _restore(
     skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are
     used up.
     """
-    batch = min(
-        state.step + (not sick), ready.steps_per_epoch
-    )  # what is not finite in validation is after the last batch
+    # What is not finite in validation comes after the last batch.
+    batch = min(state.step + (not sick), ready.steps_per_epoch)
     where, reason = f"epoch {state.epoch + 1}, batch {batch}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
     if restores > ready.trained.recipe.training.max_restores:

@@ -95,9 +95,8 @@ def _heidelberg(sizes: list[int], s: str | float, readout: dict[str, Any]) -> di
 _HEIDELBERG_NAMES = {
     **_names("layers.0", "i_2_h1", "h1_2_h1", "tau_m_h1", "tau_adp_h1"),
     **_names("layers.1", "h1_2_h2", "h2_2_h2", "tau_m_h2", "tau_adp_h2"),
-    **_names(
-        "readout", "h2o", None, "tau_m_o", None
-    ),  # the files also have a tau_adp_o, which an integrator does not use
+    # The files also have a tau_adp_o, which an integrator does not use.
+    **_names("readout", "h2o", None, "tau_m_o", None),
 }
 
 
