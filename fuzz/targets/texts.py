@@ -24,10 +24,11 @@ def read_recipe(data: bytes, folder: Path) -> object:
 
 
 def recipe_seeds() -> dict[str, bytes]:
-    from srnn.training.recipes.reading import recipe_path
+    from srnn.training.recipes import reading
 
     words = ("--training.epochs", "5", "--network.neuron.tau_mem=uniform(2, 6)")
-    return {"tiny": CUT.join(word.encode() for word in (TINY, *words)), "digits": recipe_path("digits").read_bytes()}
+    digits = Path(reading.__file__).with_name("digits.yaml").read_bytes()
+    return {"tiny": CUT.join(word.encode() for word in (TINY, *words)), "digits": digits}
 
 
 def read_sweep(data: bytes, folder: Path) -> int:

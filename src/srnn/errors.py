@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -25,9 +25,9 @@ class SrnnError(Exception):
         super().__init__(one_line(str(message)))
 
 
-@contextlib.contextmanager
+@contextmanager
 def naming(where: object) -> Iterator[None]:
-    """SrnnErrors within the block begin with what they are about: "``where``: ..."."""
+    """The block's SrnnErrors begin with ``where`` they are from: a file, a key, the number of a sequence."""
     try:
         yield
     except SrnnError as error:

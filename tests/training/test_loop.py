@@ -144,6 +144,27 @@ def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch:
     assert [record["lr"] for record in epochs] == [0.02, 0.005, 0.005, 0.005]
 
 
+def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one before, though a sick layer that is left alone was found after it; nor, in validation, one after the last."""
+    _break_loss(monkeypatch, lambda count: count == 6)
+    silent = ("--network.neuron.threshold=100", "--training.start=drawn", "--training.mend=false")
+    reporter, arguments = _Events(), (*silent, "--training.checkpoint_every=1", "--training.epochs=2")
+    train(tiny_recipe(*arguments), tmp_path / "sick", task=TinyTask(), reporter=reporter)
+    assert next(event for event in reporter.events if "not finite" in event).startswith("epoch 2, batch 2: ")
+    evaluate, reporter, calls = loop.evaluate_sequences, _Events(), [0]
+
+    def broken(*given, **named):
+        calls[0] += 1
+        evaluation = evaluate(*given, **named)
+        return dataclasses.replace(evaluation, loss=math.nan) if calls[0] == 2 else evaluation
+
+    monkeypatch.setattr(loop, "evaluate_sequences", broken)
+    train(tiny_recipe("--training.epochs=2"), tmp_path / "run", task=TinyTask(), reporter=reporter)
+    assert len(reporter.events) == 1 and reporter.events[0].startswith(
+        "epoch 2, batch 4: not finite (validation loss nan)"
+    )
+
+
 def _break_gradient(monkeypatch: pytest.MonkeyPatch, when) -> None:
     """Let the gradient overflow where ``when(count)`` says so, count being the number of training batches so far."""
     original, count = Fabric.clip_gradients, [0]

@@ -233,5 +233,5 @@ class Spikes:
 
 
 def as_dense(x: Tensor | Spikes, dtype: torch.dtype | None = None) -> Tensor:
-    """The inputs of a network, or what a layer emits, as numbers (B, T, N): spikes unpacked (``Spikes.dense``), all else as it is."""
+    """What a network reads or a layer emits as numbers (B, T, N): spikes unpacked (``Spikes.dense``), all else as it is."""
     return x.dense(dtype) if isinstance(x, Spikes) else x

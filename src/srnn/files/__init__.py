@@ -25,6 +25,7 @@ from .locking import FolderInUse, check_folder, check_writable, locked, locks
 from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
 from .writing import (
     append_line,
+    changing,
     files_in,
     new_folder_beside,
     only_writer,
@@ -36,7 +37,7 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "check_memory",
+    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "changing", "check_folder", "check_memory",
     "check_writable", "files_in", "locked", "locks", "new_folder_beside", "only_writer", "parse_json", "read_bytes",
     "read_json", "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers",
     "whole_file", "whole_folder", "write_atomically", "write_json",

@@ -9,13 +9,14 @@ brackets. A key without a value (null) keeps its default, unless null is one of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ..errors import SrnnError
+from ..errors import SrnnError, is_number
 from ..text import brief
 from .reading import reading
 from .yaml_reading import parse_yaml
@@ -48,6 +49,14 @@ def build(cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], 
         if name not in known:
             raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.")
     return cls(**{name: read(hints[name], value, name) for name, value in values.items()})
+
+
+def finite(values: Iterable[Any]) -> list[float]:
+    """The values as floats. ValueError, for use within ``reading``, unless all are finite numbers."""
+    numbers = list(values)
+    if not all(is_number(value) and math.isfinite(value) for value in numbers):
+        raise ValueError("a value is not a finite number")
+    return [float(value) for value in numbers]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ leftovers.
     whole_file, whole_folder        a file or folder that is written piece by piece, or by another library
     only_writer                     refuses at once to write what another process is about to write
     append_line                     a line, written completely or not at all
+    changing                        around anything else that changes a file or folder
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> It
     parents: create its folder if missing.
     mode: the widest permissions of the new file, from the start; None: those of the old file, if there is one.
     """
-    with _failing(path):
+    with changing(path):
         target = _target(path)
         if target.exists() and not target.is_file():
             with open(path, "wb") as file:
@@ -83,7 +84,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     OSErrors are handled as by ``whole_file``.
     """
-    with _failing(path):
+    with changing(path):
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent)
@@ -125,7 +126,7 @@ def only_writer(path: Path) -> Iterator[None]:
     The folders above it are made.
     """
     with contextlib.ExitStack() as held:
-        with _failing(path):
+        with changing(path):
             target = _target(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(target.parent)
@@ -145,7 +146,7 @@ def append_line(path: Path, line: str) -> None:
     The file must have one writer at a time (``locked``).
     """
     content, new = line.encode() + b"\n", not path.exists()
-    with _failing(path):
+    with changing(path):
         # O_BINARY: otherwise Windows changes the line's end.
         with _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)) as handle:
             before = os.fstat(handle).st_size
@@ -220,7 +221,7 @@ def _target(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _failing(path: Path) -> Iterator[None]:
+def changing(path: Path) -> Iterator[None]:
     """Turn an OSError into an SrnnError that names the file."""
     try:
         yield

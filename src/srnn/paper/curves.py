@@ -9,13 +9,13 @@ with one value per epoch, rounded to five digits.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
 from ..files import read_json_lines, read_object, reading, write_atomically
+from ..files.conversion import finite
 from .evidence import SweepResult, read_sweep
 
 FILE = "curves.json"
@@ -94,11 +94,8 @@ def _epochs(path: Path) -> dict[str, list[float]]:
             "loss": [report["loss"] for report in trained],
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
-        return _checked({name: [float(f"{value:.{_DIGITS}g}") for value in values] for name, values in columns.items()})
+        return {name: [float(f"{value:.{_DIGITS}g}") for value in finite(values)] for name, values in columns.items()}
 
 
-def _checked(training: Any) -> Epochs:
-    for name in MEASURES:
-        if not isinstance(training[name], list) or not all(math.isfinite(value) for value in training[name]):
-            raise ValueError(f"{name} is not a list of numbers")
-    return training
+def _checked(training: Epochs) -> Epochs:
+    return training | {name: finite(training[name]) for name in MEASURES}

@@ -12,7 +12,6 @@ A file that is not as expected raises an SrnnError of one line; a folder without
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from ..data.datasets.base import SPLITS
 from ..errors import SrnnError
 from ..files import read_object, reading
+from ..files.conversion import finite
 from ..measure.analysis import recipe_spikes
 from ..studies.summary import spread
 from ..training.recipes import Recipe
@@ -272,16 +272,14 @@ def _evaluations(folder: Path) -> list[dict[str, Any]]:
 
 def _check_evaluation(content: dict[str, Any]) -> None:
     """Raise some exception unless all numbers that figures use are numbers."""
-    _one(content["accuracy"])
+    finite([content["accuracy"]])
     if content["split"] not in SPLITS or not isinstance(content["seed"], int):
         raise ValueError("no split or seed")
     activity, anytime = content["activity"], content["anytime"]
     if activity is not None:
         if not min(activity["sequences"], activity["steps"]) > 0:
             raise ValueError("an evaluation of nothing")
-        for layer in activity["layers"]:
-            for rate in layer["rates"]:
-                _one(rate)
+        finite(rate for layer in activity["layers"] for rate in layer["rates"])
     if anytime is not None:
         _numbers(anytime["accuracy"])
         _numbers(anytime.get(LABELLED) or [])
@@ -294,18 +292,16 @@ def _check_evaluation(content: dict[str, Any]) -> None:
 
 def _numbers(values: Any) -> None:
     """ValueError unless this is a list of finite numbers and None."""
-    if not isinstance(values, list) or not all(
-        value is None or (isinstance(value, (int, float)) and math.isfinite(value)) for value in values
-    ):
-        raise ValueError("a list that holds something other than finite numbers")
+    if not isinstance(values, list):
+        raise ValueError("numbers that are not in a list")
+    finite(value for value in values if value is not None)
 
 
 def _spread(value: Any) -> Spread:
-    values = [float(item) for item in value["values"]]
-    mean, std = float(value["mean"]), value["std"]
-    std = None if std is None else float(std)
-    if not values or not all(map(math.isfinite, [*values, mean, std or 0.0])):
-        raise ValueError("numbers that are missing or not finite")
+    mean, *values = finite([value["mean"], *value["values"]])
+    std = None if value["std"] is None else finite([value["std"]])[0]
+    if not values:
+        raise ValueError("no values")
     return {"mean": mean, "std": std, "min": min(values), "max": max(values), "values": values}
 
 

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.datasets import qtdb_records
+from ..data.datasets.audio import read_audio
+from ..data.datasets.base import resolve_data_dir
+from ..data.datasets.ecg import ECGTask
+from ..data.datasets.mnist import permutation, read_images
 from ..data.datasets.qtdb import CLASS_NAMES, SAMPLE_RATE
+from ..data.datasets.shd import find_file
+from ..data.encoders.cochlea import Cochlea, clip_key
+from ..data.tasks import create_task
 from ..errors import SrnnError
+from ..files.hdf5 import open_hdf5
 from ..measure import style
 from .evidence import Evidence
 from .sheet import Made, MissingError
@@ -36,23 +45,14 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     """A lead of a raw record with its labels, and the level-crossing spikes that the network gets."""
     from matplotlib.patches import Patch
 
-    from ..data.datasets.ecg import ECGTask
-    from ..data.datasets.qtdb_records import (
-        annotated_stretches,
-        read_record,
-        record_names,
-        records_folder,
-        split_records,
-    )
-
     try:
-        folder = records_folder(evidence.data_dir)
-        names = split_records(record_names(folder))["train"]
-        record = read_record(folder, names[0])
+        folder = qtdb_records.records_folder(evidence.data_dir)
+        names = qtdb_records.split_records(qtdb_records.record_names(folder))["train"]
+        record = qtdb_records.read_record(folder, names[0])
     except SrnnError as error:
         raise MissingError(str(error)) from error
     path = ECGTask("records").signal()
-    first = annotated_stretches(record.labels)[0][0]
+    first = qtdb_records.annotated_stretches(record.labels)[0][0]
     cut = slice(max(first - 40, 0), first + 410)
     signal, labels = path.smoothed(record.signal)[cut], record.labels[cut]
     spikes, _ = path.crossing(signal)
@@ -96,9 +96,6 @@ def spikes_example(axes: Axes, evidence: Evidence) -> Made:
 
 def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     """The first "seven" of SHD's training file. SrnnError if the file is not there."""
-    from ..data.datasets.shd import find_file
-    from ..files.hdf5 import open_hdf5
-
     path = find_file("shd", "train", evidence.data_dir)
     with open_hdf5(path, "recordings in HDF5") as file:
         index = int(np.flatnonzero(file["labels"].read() == 7)[0])
@@ -107,10 +104,6 @@ def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
-    from ..data.datasets.audio import read_audio
-    from ..data.datasets.base import resolve_data_dir
-    from ..data.encoders.cochlea import Cochlea, clip_key
-
     folder = resolve_data_dir(evidence.data_dir) / "fsdd" / "recordings"
     path = folder / "7_jackson_10.wav"
     if not path.is_file():
@@ -132,8 +125,6 @@ def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
 
 def gesture_example(axes: Axes, evidence: Evidence) -> Made:
     """Frames of a radar gesture."""
-    from ..data.tasks import create_task
-
     try:
         split = create_task("soli").load("train", evidence.data_dir)
     except SrnnError as error:
@@ -151,8 +142,6 @@ def gesture_example(axes: Axes, evidence: Evidence) -> Made:
 
 def pixels_example(axes: Axes, evidence: Evidence) -> Made:
     """A digit as S-MNIST and PS-MNIST read it, with the digit itself."""
-    from ..data.datasets.mnist import permutation, read_images
-
     try:
         images, labels, path = read_images("train", evidence.data_dir)
     except SrnnError as error:

@@ -96,8 +96,7 @@ def _layout(recipe: Recipe) -> tuple[Any, ...]:
         *layers,
         network.merge if network.bidirectional else "",
         network.substeps,
-        [
-            (neuron.name, getattr(neuron, "beta", None) != Init("constant", 0)) for neuron in neurons
-        ],  # whether it adapts
+        # The second: whether it adapts.
+        [(neuron.name, getattr(neuron, "beta", None) != Init("constant", 0)) for neuron in neurons],
         (readout.neuron.name, readout.output),
     )

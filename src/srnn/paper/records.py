@@ -8,13 +8,13 @@ Either file may be absent. ``docs/reproduce.md`` says what else an entry may hol
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
 from ..files import read_json, reading
+from ..files.conversion import finite
 
 _NOT_THE_RECIPE = ("--seed", "--data-dir", "--out", "--device")
 """Options of 'srnn train' that do not change what is trained."""
@@ -76,7 +76,8 @@ def read_tested(folder: Path) -> list[TestedSplit]:
             if seed is None:
                 raise ValueError(f"no seed in '{entry['trained']}'")
             task, split = str(entry["task"]), str(entry["split"])
-            splits.append(TestedSplit(words, seed, task, split, _share(entry["accuracy"]), int(entry["parameters"])))
+            (accuracy,) = finite([entry["accuracy"]])
+            splits.append(TestedSplit(words, seed, task, split, accuracy, int(entry["parameters"])))
     return splits
 
 
@@ -89,7 +90,7 @@ def read_published(folder: Path) -> list[PublishedRun]:
                 *(str(entry[key]) for key in ("published", "command", "task", "split", "data")),
                 comparable=entry["comparable"] is True,
                 seeds=[int(seed) for seed in entry["seeds"]],
-                accuracy=[_share(value) for value in entry["accuracy"]] or [_share(None)],
+                accuracy=finite(entry["accuracy"] or [None]),
             )
             for entry in _read(path)
         ]
@@ -102,9 +103,3 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise SrnnError(f"{path} does not contain a list of JSON objects; repair or remove it.")
     return content
-
-
-def _share(value: Any) -> float:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError("an accuracy that is not a number")
-    return float(value)

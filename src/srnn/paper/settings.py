@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..data.datasets.mnist import PIXELS
 from ..data.datasets.qtdb import STEPS
 from ..nn.neurons import Init
 from ..training.recipes import Recipe, load_recipe
@@ -57,8 +58,6 @@ def _setting(recipe: Recipe, name: str) -> str:
 
 def _length(recipe: Recipe) -> str:
     """Steps of a sequence, if the task's options or the layout of its data determine them."""
-    from ..data.datasets.mnist import PIXELS
-
     task = recipe.create_task()
     fixed = {"ecg": STEPS, "smnist": PIXELS, "psmnist": PIXELS}.get(task.name, getattr(task, "steps", None))
     return "as the clip" if fixed is None else str(fixed)

@@ -94,9 +94,8 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         _panel(left, points, measure, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
         _panel(right, points, measure, "b", "accuracy against energy", "operations per step, nJ", _energy)
         left.set_ylabel(f"{points[0][1]['split']} {measure.replace('_', ' ')}, %")
-        figure.legend(
-            *left.get_legend_handles_labels(), loc="upper right", ncols=2
-        )  # in the title's row: covers no line
+        # In the title's row it covers no line.
+        figure.legend(*left.get_legend_handles_labels(), loc="upper right", ncols=2)
         return style.rendered(figure, "svg")
 
 

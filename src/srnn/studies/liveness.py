@@ -55,9 +55,7 @@ class Watcher:
     def is_stale(self, trial: int, lease: dict[str, Any]) -> bool:
         """Whether a lease is stale. Call it repeatedly; a lease is fresh when it is first seen, or has changed."""
         beat, now = lease.get("beat"), time.monotonic()
-        if now - self._looked > max(
-            self.patience, _ASLEEP
-        ):  # we did not look during that time, so we cannot say who was silent
+        if now - self._looked > max(self.patience, _ASLEEP):  # nobody looked, so nobody knows who was silent
             self._seen.clear()
         self._looked = now
         known = self._seen.get(trial)

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..measure import style
 from .schema import Range, Sweep, short_names
+from .summary import spread
 
 _HEIGHT, _WIDTH = "network.surrogate.h", "network.surrogate.s"
 """Of the multi-Gaussian surrogate's side lobes."""
@@ -69,11 +70,9 @@ def _figure(
 def _variants(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], metric: str) -> None:
     order = [point for name in reversed(list(sweep.variants)) for point in points if point["variant"] == name]
     for y, point in enumerate(order):
-        values = _scaled(point[metric]["values"], metric)
-        axes.plot(values, [y] * len(values), "o", color=style.BLUE, alpha=0.5)
-        axes.errorbar(
-            statistics.fmean(values), y, xerr=_deviation(values), fmt="|", ms=12, mew=2, capsize=3, color=style.ORANGE
-        )
+        seeds = _seeds([point], metric)
+        axes.plot(seeds["values"], [y] * len(seeds["values"]), "o", color=style.BLUE, alpha=0.5)
+        axes.errorbar(seeds["mean"], y, xerr=seeds["std"], fmt="|", ms=12, mew=2, capsize=3, color=style.ORANGE)
     axes.set_yticks(range(len(order)), [point["variant"] for point in order])
     axes.set(xlabel=_label(points, metric), ylim=(-0.6, len(order) - 0.4))
     axes.grid(axis="x")
@@ -84,11 +83,8 @@ def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: s
     points = _distinct(points, key)
     if isinstance(values, Range):
         for point in points:
-            seeds = _scaled(point[metric]["values"], metric)
-            x = point["settings"][key]
-            axes.errorbar(
-                x, statistics.fmean(seeds), yerr=_deviation(seeds), fmt="o", capsize=2, color=style.BLUE, alpha=0.7
-            )
+            seeds, x = _seeds([point], metric), point["settings"][key]
+            axes.errorbar(x, seeds["mean"], yerr=seeds["std"], fmt="o", capsize=2, color=style.BLUE, alpha=0.7)
         if values.kind == "loguniform":
             style.log_scale(axes, "x")
             axes.set_xlim(0.9 * values.low, 1.1 * values.high)
@@ -98,14 +94,12 @@ def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: s
     means = []
     for x, value in enumerate(values):
         here = [point for point in points if point["settings"].get(key) == value]
-        seeds = _scaled([seed for point in here for seed in point[metric]["values"]], metric)
-        if not seeds:
+        if not here:
             continue
-        axes.plot([x] * len(seeds), seeds, "o", color=style.BLUE, alpha=0.5)
-        axes.errorbar(
-            x, statistics.fmean(seeds), yerr=_deviation(seeds), fmt="_", ms=14, mew=2, capsize=3, color=style.ORANGE
-        )
-        means.append((x, statistics.fmean(seeds)))
+        seeds = _seeds(here, metric)
+        axes.plot([x] * len(seeds["values"]), seeds["values"], "o", color=style.BLUE, alpha=0.5)
+        axes.errorbar(x, seeds["mean"], yerr=seeds["std"], fmt="_", ms=14, mew=2, capsize=3, color=style.ORANGE)
+        means.append((x, seeds["mean"]))
     axes.plot([x for x, _ in means], [mean for _, mean in means], "-", lw=1, color=style.GREY, zorder=0)
     axes.set_xticks(range(len(values)), [_name(value) for value in values])
     without = " (without h = 0)" if flat and key == _WIDTH else ""
@@ -119,7 +113,7 @@ def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: 
     cells = [[float("nan")] * len(columns) for _ in rows]
     for point in points:
         place = rows.index(point["settings"][first]), columns.index(point["settings"][second])
-        cells[place[0]][place[1]] = statistics.fmean(_scaled(point[metric]["values"], metric))
+        cells[place[0]][place[1]] = _seeds([point], metric)["mean"]
     trainings: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
@@ -141,12 +135,10 @@ def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: 
     axes.figure.colorbar(image, ax=axes, label=_label(points, metric))
 
 
-def _scaled(values: Sequence[float], metric: str) -> list[float]:
-    return [100 * value for value in values] if "accuracy" in metric else list(values)
-
-
-def _deviation(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
+def _seeds(points: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """The spread of a metric over all seeds of the points, accuracy in percent."""
+    scale = 100 if "accuracy" in metric else 1
+    return spread([scale * value for point in points for value in point[metric]["values"]])
 
 
 def _label(points: Sequence[dict[str, Any]], metric: str) -> str:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from ..files import reading
+from ..training.seeds import derive_seed
 from .liveness import Watcher, ended_with_its_machine, identity, is_gone, is_lease
 from .schema import Range, Sweep, Unit
 from .storage import import_optuna
@@ -348,8 +349,6 @@ def decode(params: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
 def _sampler(sweep: Sweep, index: int) -> Any:
     """A sampler for one unit, seeded by the unit, so that two workers never draw the same point from one seed."""
     from optuna.samplers import RandomSampler, TPESampler
-
-    from ..training.seeds import derive_seed
 
     seed = derive_seed(sweep.sampler.seed, "sampler", index) % 2**32
     return TPESampler(seed=seed) if sweep.sampler.name == "tpe" else RandomSampler(seed=seed)

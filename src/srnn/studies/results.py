@@ -40,7 +40,7 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
 
     status: from ``Queue.status``. SrnnError when the folder cannot be written.
     """
-    rows = _rows(sweep, status)
+    rows = _rows(status)
     points = _points(sweep, rows)
     counts = dict(Counter(unit.state for unit in status))
     content = {
@@ -72,7 +72,7 @@ def setting_names(sweep: Sweep) -> list[str]:
     return list(dict.fromkeys([*names, *sweep.parameters]))
 
 
-def _rows(sweep: Sweep, status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
+def _rows(status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
     """One row per training; a unit without results also gets one row per seed, so that nothing is missing unnoticed."""
     rows = []
     for unit in status:

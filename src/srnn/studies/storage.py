@@ -28,16 +28,11 @@ def open_storage(address: str | None, out: Path) -> Any:
     """
     import_optuna()
     if address is None:
-        from optuna.storages.journal import (
-            JournalFileBackend,
-            JournalFileOpenLock,
-            JournalFileSymlinkLock,
-            JournalStorage,
-        )
+        from optuna.storages import journal
 
         path = (out / "journal.log").absolute()  # the lock links to it: a relative link would point elsewhere
 
-        class Journal(JournalFileBackend):
+        class Journal(journal.JournalFileBackend):
             """A journal that only grows by whole lines: a line torn by a full disk would corrupt all that follow."""
 
             def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -46,11 +41,12 @@ def open_storage(address: str | None, out: Path) -> Any:
 
         try:
             out.mkdir(parents=True, exist_ok=True)
-            kind = JournalFileSymlinkLock if os.name == "posix" else JournalFileOpenLock  # Windows lets few make links
+            posix = os.name == "posix"  # Windows lets few make links
+            kind = journal.JournalFileSymlinkLock if posix else journal.JournalFileOpenLock
             lock = kind(str(path), grace_period=LOCK_GRACE)
             backend = Journal(str(path), lock)
             _mend(path, lock)
-            storage = JournalStorage(backend)
+            storage = journal.JournalStorage(backend)
             storage.get_all_studies()  # reads all of it
             return storage
         except SrnnError:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import SrnnError
 from ..files import locks, read_object, reading, write_atomically
+from ..files.conversion import finite
 from ..measure import style
 from ..measure.analysis import recipe_spikes
 from ..text import code, json_text, markdown, markdown_table, one_line
@@ -43,23 +44,17 @@ def read_run(folder: Path) -> FinishedRun:
     run = Run.open(folder)
     result, epochs = run.result(), run.epochs()
     with reading(run.metrics, "a training's metrics"):
-        _numbers(*(record["validation"]["accuracy"] for record in epochs))
+        finite(record["validation"]["accuracy"] for record in epochs)
     with reading(folder / "environment.json", "a run's environment"):
         environment = read_object(folder / "environment.json")
         _ = environment["cpu"], environment["cores"], environment["versions"]["torch"], environment["git_commit"]
     with reading(run.outcome, "a run's result"):
         rate = result["firing_rate"]
-        _numbers(*(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")))
-        _numbers(*(result[name] for name in ACCURACIES if name in result), *([rate["mean"]] if rate else []))
+        finite(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds"))
+        finite([*(result[name] for name in ACCURACIES if name in result), *([rate["mean"]] if rate else [])])
         if not 1 <= result["best_epoch"] <= len(epochs):
             raise ValueError(f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}")
     return FinishedRun(run.seed, run.recipe, result, environment, epochs)
-
-
-def _numbers(*values: Any) -> None:
-    """ValueError for anything but finite numbers."""
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
-        raise ValueError("a value is not a finite number")
 
 
 def machine(environment: dict[str, Any]) -> str:

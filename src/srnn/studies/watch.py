@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +74,10 @@ def table(sweep: Sweep, status: Sequence[UnitStatus], left: float | None) -> Ren
     from rich.table import Table
     from rich.text import Text
 
-    counts = {
-        state: sum(unit.state == state for unit in status)
-        for state in ("done", "running", "waiting", "pruned", "failed")
-    }
-    words = [f"{count} {state}" for state, count in counts.items() if count]
+    counts = Counter(unit.state for unit in status)
+    words = [
+        f"{counts[state]} {state}" for state in ("done", "running", "waiting", "pruned", "failed") if counts[state]
+    ]
     if left is not None and counts["running"] + counts["waiting"]:
         words.append(f"about {left / 60:.0f} min left")
     if sweep.budget_minutes is not None:

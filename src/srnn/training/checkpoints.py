@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 from ..errors import SrnnError
 from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whole_file
-from ..files.conversion import checking, convert
+from ..files.conversion import build, convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
 from ..nn.losses import Scored
-from ..nn.network import Layer
+from ..nn.network import Layer, layers_by_name
 from ..nn.network.state_format import StateFormat
 from ..nn.neurons import NEURONS
 from ..nn.surrogates import SURROGATES
@@ -69,7 +69,7 @@ class TrainingState:
     """Finished epochs."""
     step: int = 0
     """Finished batches of the current epoch."""
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, int | float] = field(default_factory=dict)
     """Running sums over the current epoch: loss, weight, correct, counted, steps, rate.<layer>."""
     skipped: int = 0
     """Batches of the current epoch after which no step was made."""
@@ -103,28 +103,22 @@ class TrainingState:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> TrainingState:
         """The state in a last checkpoint. SrnnError unless it is one that training writes."""
-        with checking(checkpoint.path, "a checkpoint of this version's training"):
-            state = cls(**checkpoint.info["state"])
-            if not isinstance(state.watch, Watch):
-                state.watch = Watch.of(state.watch)
-            types = {"mends": bool, "sick": list[str], "start": list[dict[str, Any]]}
-            types |= dict.fromkeys(("inputs", "validation_inputs"), list[float])
-            for name, hint in types.items():
-                setattr(state, name, convert(hint, getattr(state, name), name))
-            for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
-                if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
-                    raise ValueError(f"{name} is {one_line(str(value), 200)}")
+        with reading(checkpoint.path, "a checkpoint of this version's training"):
+            try:
+                state = build(cls, checkpoint.info["state"], _read)
+            except SrnnError as error:  # it does not name the file
+                raise ValueError(str(error)) from error
+            counts = (state.epoch, state.step, state.skipped, state.best_epoch, state.restores, state.metrics_size)
             numbers = [*state.sums.values(), *state.inputs, *state.validation_inputs, state.seconds, state.lr_factor]
-            numbers += state.best or []
-            if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+            if not all(map(math.isfinite, [*numbers, *(state.best or [])])):
                 raise ValueError("sums, inputs, seconds, best and lr_factor should be finite numbers")
             if (
-                not 0 < state.lr_factor <= 1
-                or not isinstance(state.best, list | None)
+                min(counts) < 0
+                or not 0 < state.lr_factor <= 1
                 or bool(state.sums) != bool(state.step)
                 or not {len(state.inputs), len(state.validation_inputs)} <= {0, 2}
             ):
-                raise ValueError("lr_factor, best, inputs or sums are not what training writes")
+                raise ValueError("counts, lr_factor, inputs or sums are not what training writes")
             return state
 
     def finished(self, recipe: Recipe) -> bool:
@@ -151,6 +145,10 @@ class TrainingState:
         s = self.sums
         rates = [total / s["steps"] for name, total in s.items() if name.startswith("rate.")]
         return s["loss"] / max(s["weight"], 1), s["correct"] / max(s["counted"], 1), rates
+
+
+def _read(hint: Any, value: Any, name: str) -> Any:
+    return Watch.of(value) if hint is Watch else convert(hint, value, name)
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
@@ -221,7 +219,7 @@ def architecture(network: Network) -> list[str]:
 
 def surrogates(network: Network) -> list[str]:
     """The surrogate of each layer of spiking neurons with its parameters, one line per layer."""
-    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, Layer)]
+    layers = layers_by_name(network).items()
     return [f"{name}: {layer.surrogate}" for name, layer in layers if layer.neuron.emission == "spike"]
 
 
@@ -229,9 +227,8 @@ def own_equations(network: Network) -> dict[str, str]:
     """Digests of neurons and surrogates from outside the library, by layer: their authors may edit them and keep the name."""
     return {
         f"{name}: {what} {model.name}": model.digest()
-        for name, module in network.named_modules()
-        if isinstance(module, Layer)
-        for what, model, library in (("neuron", module.neuron, NEURONS), ("surrogate", module.surrogate, SURROGATES))
+        for name, layer in layers_by_name(network).items()
+        for what, model, library in (("neuron", layer.neuron, NEURONS), ("surrogate", layer.surrogate, SURROGATES))
         if library.get(model.name) is not type(model)
     }
 

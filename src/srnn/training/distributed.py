@@ -120,17 +120,16 @@ class Team:
         begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
         return Share(slice(begin, end), total) if end > begin else Share(slice(0, 1), total, counts=False)
 
-    def initial_state(self, network: Network, share: Share, generator: torch.Generator) -> tuple[Any, ...]:
-        """The state of this process's part before the first step, drawn for the whole batch."""
-        if self.size == 1:
-            return network.initial_state(share.total, generator)
-        return each_part(network.initial_state(share.total, generator), lambda part: part[share.part])
-
-    def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:
-        """Which neurons dropout keeps in this process's part, drawn for the whole batch."""
+    def draw(
+        self, network: Network, share: Share, p: float, generator: torch.Generator
+    ) -> tuple[tuple[Any, ...], Dropout | None]:
+        """The state of this process's part before the first step, and which of its neurons dropout keeps; drawn for all."""
+        state = network.initial_state(share.total, generator)
         sizes = [layer.size for layer in network.layers]
-        drawn = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
-        return None if drawn is None else drawn.part(share.part)
+        dropout = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
+        if self.size == 1:
+            return state, dropout
+        return each_part(state, lambda part: part[share.part]), None if dropout is None else dropout.part(share.part)
 
     def join_norms(self, network: Network, share: Share) -> None:
         """Let batch norm see the whole batch: the moments of each layer's input are summed over all processes."""

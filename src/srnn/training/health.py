@@ -30,7 +30,7 @@ from ..data.spikes import Spikes
 from ..files.conversion import build
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
-from ..nn.network import SRNN, Layer
+from ..nn.network import SRNN, layers_by_name
 from .clipping import REMEMBERED, WHOLE
 
 SILENT, SATURATED, ALWAYS = 0.9, 0.5, 0.95
@@ -172,7 +172,7 @@ def calm(network: Network, layers: Collection[str], times: int) -> dict[str, flo
         return {}
     calmed = {}
     for name in sorted(layers):
-        parts = [part for part in network.get_submodule(name).modules() if isinstance(part, Layer)]
+        parts = layers_by_name(network.get_submodule(name)).values()
         weights = [part.weight_rec for part in parts if part.weight_rec is not None]
         for weight in weights:
             weight.mul_(CALMER**times)

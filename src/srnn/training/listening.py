@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from ..errors import SrnnError
 from ..nn.losses import Loss
@@ -72,7 +71,7 @@ class Listener(Adapter):
             self._begin()
         steps, window = np.concatenate([self._pending, np.asarray(x, self._dtype)]), self.config.window
         while len(steps) >= 2 * window:  # no label reaches the older ones any more
-            self._course.run(self._tensor(steps[:window]), None, None, last=False)
+            self._course.run(torch.from_numpy(steps[None, :window]), None, None, last=False)
             steps, self._dropped = steps[window:], self._dropped + window
         self._pending = steps.copy()
 
@@ -93,16 +92,13 @@ class Listener(Adapter):
             raise SrnnError(f"A label is the number of a class{each}, not {labels.dtype} of shape {labels.shape}.")
         if labels.min() < -1 or labels.max() >= len(self.start.classes):
             raise SrnnError(f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not known.")
-        x, shape = self._tensor(self._pending), (1, heard) if loss.per_step else (1,)
+        x, shape = torch.from_numpy(self._pending[None]), (1, heard) if loss.per_step else (1,)
         y = torch.from_numpy(np.broadcast_to(labels, shape).astype(np.int64))[..., -x.shape[1] :]
         start = max(loss.config.start - self._learnt - self._dropped, 0)
         loss = Loss(replace(loss.config, start=start), loss.per_step, loss.unlabelled_class)
         predicted = self.step(self._course, x, y, None, loss, last=False)[0].numpy()
         self._learnt, self._dropped, self._pending = self._learnt + heard, 0, self._pending[:0]
         return np.pad(predicted, (heard - len(predicted), 0), constant_values=-1) if predicted.ndim else predicted
-
-    def _tensor(self, steps: npt.NDArray[Any]) -> Tensor:
-        return torch.from_numpy(steps)[None]
 
     # ---- saved ------------------------------------------------------------------------------------------------------
 

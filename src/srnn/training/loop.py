@@ -31,6 +31,7 @@ from .batches import differ, size_of_inputs
 from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.evaluation import int8_of
+from .compression.quantisation import rounded_weights
 from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import ACCURACIES, Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
@@ -40,6 +41,7 @@ from .loggers import Logger, LoggerName, service
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
+from .rules import create_rule
 from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import derive_seed, epoch_order
@@ -94,7 +96,8 @@ def train(
     train_set, validation_set, loss = ready.train_set, ready.validation_set, ready.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
-    trainee = Trainee(network, ready.rule, ready.feedback.weights)
+    rule = create_rule(config.rule, config.feedback, seed, ready.feedback.weights)
+    trainee = Trainee(network, rule, ready.feedback.weights)
     module, wrapped_optimizer = fabric.setup(trainee, optimizer)
     compression = ready.compression()
     histories = Histories(
@@ -155,8 +158,7 @@ def train(
                 batch = ready.batches.take(indices, share.part, state.epoch, state.step)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                initial = team.initial_state(network, share, generator)
-                dropout = team.dropout(network, share, config.dropout, generator)
+                initial, dropout = team.draw(network, share, config.dropout, generator)
                 past: Any = trainee.begin(initial, dropout)
                 team.join_norms(network, share)
                 outputs, weight = None, 0.0
@@ -217,13 +219,14 @@ def train(
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step == steps_per_epoch or state.step % every == 0 or state.step % EVERY == 0:
                     sick, urgent = team.from_first(partial(state.watch.examine, network, waits))
-                    if urgent and state.mends:
+                    urgent = urgent if state.mends else {}
+                    if urgent:
                         break
                 if state.step % every == 0 and state.step < steps_per_epoch:
                     _save(run, trained, optimizer, state, histories)
 
             validation = None
-            if not diverged and not (urgent and state.mends):
+            if not diverged and not urgent:
                 histories.end_epoch()
                 reporter.phase("validating")
                 validation = team.from_first(
@@ -238,7 +241,8 @@ def train(
 
             state.seconds = seconds_before + time.perf_counter() - clock
             train_loss, train_accuracy, rates = state.means()
-            score = selection_score(validation, config.early_stopping.metric)
+            metric = config.early_stopping.metric  # scores are compared from left to right
+            score = [-validation.loss] if metric == "loss" else [validation.report[metric], -validation.loss]
             # An epoch that has pruned is the best so far: earlier networks still have the weights that are gone.
             best = state.best is None or score > state.best or compression.prunes(state.epoch)
             state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
@@ -302,13 +306,6 @@ def train(
     return result
 
 
-def selection_score(validation: Evaluation, metric: str) -> list[float]:
-    """How good an epoch is: scores to be compared from left to right; greater is better."""
-    if metric == "loss":
-        return [-validation.loss]
-    return [validation.report[metric], -validation.loss]
-
-
 def _save(
     run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, histories: Histories
 ) -> None:  # fmt: skip
@@ -317,10 +314,10 @@ def _save(
         return
     network = trained.network
     info = {**checkpoints.made_of(network), "state": asdict(state)}
-    if optimizer is None:
-        checkpoints.save_checkpoint(
-            run.best, histories.compression.best_tensors(network), {**info, "model": trained.header()}
-        )
+    if optimizer is None:  # rounded as the network computes, if it is trained for int8
+        rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
+        tensors = checkpoints.model_tensors(network) | rounded
+        checkpoints.save_checkpoint(run.best, tensors, {**info, "model": trained.header()})
         return
     tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | histories.tensors()
     checkpoints.save_checkpoint(run.last, tensors, info)
@@ -357,7 +354,9 @@ def _restore(
     skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are
     used up.
     """
-    where, reason = f"epoch {state.epoch + 1}, batch {state.step + (not sick)}", diverged or "; ".join(sick.values())
+    # What is not finite in validation comes after the last batch.
+    batch = min(state.step + (not sick), ready.steps_per_epoch)
+    where, reason = f"epoch {state.epoch + 1}, batch {batch}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
     if restores > ready.trained.recipe.training.max_restores:
         advice = "lower training.optimizer.lr or set training.clip_norm"

@@ -20,13 +20,13 @@ from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
 from ..nn.losses import Loss
-from ..nn.network import SRNN, Layer
+from ..nn.network import SRNN, layers_by_name
 from ..text import some
 from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
-from .rules import OnlineRule, create_rule, local_layers
+from .rules import local_layers
 from .rules.feedback import LearnedFeedback
 from .starting import LayerStart, measured_start
 from .trained import Trained
@@ -58,12 +58,6 @@ class Prepared:
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.train_set) / self.trained.recipe.training.batch_size)
-
-    @property
-    def rule(self) -> OnlineRule | None:
-        """The learning rule; None: backpropagation through time."""
-        config = self.trained.recipe.training
-        return create_rule(config.rule, config.feedback, self.trained.seed, self.feedback.weights)
 
     def measured_start(self, only: Collection[str] | None = None) -> list[LayerStart]:
         """Scale the layers, all or only those named, that would start silent or saturated; none if the recipe takes its weights
@@ -126,23 +120,16 @@ class Prepared:
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
         """(name, why this one, about how many seconds it first compiles); several names, or reasons, are listed."""
-        layers = [module for module in self.network.modules() if isinstance(module, Layer)]
+        layers = layers_by_name(self.network).values()
         if not layers:
             return "torch", "PyTorch's own cells", 0
-        dtype = layers[0].weight_in.dtype
-        problems = (
-            LayerProblem.smallest(
-                layer.dynamics()[0], layer.surrogate, dtype, device, size=layer.size, recurrent=layer.recurrent
-            )
-            for layer in layers
-        )
-        choices = [choose(problem, layer.backend) for problem, layer in zip(problems, layers, strict=True)]
-        compiled = [
-            (layer.dynamics()[0], layer.surrogate)
-            for layer, (name, _) in zip(layers, choices, strict=True)
-            if name == "cpu"
-        ]
-        seconds = 0.0
+        choices, compiled, seconds, dtype = [], [], 0.0, self.network.readout.weight_in.dtype
+        for layer in layers:
+            kind = layer.dynamics()[0], layer.surrogate
+            problem = LayerProblem.smallest(*kind, dtype, device, size=layer.size, recurrent=layer.recurrent)
+            choices.append(choose(problem, layer.backend))
+            if choices[-1][0] == "cpu":
+                compiled.append(kind)
         if compiled:
             from ..nn.kernels.cpu.compile_time import seconds_to_compile  # imported here because it needs Numba
 
@@ -153,7 +140,7 @@ class Prepared:
     def _network_in_words(self) -> str:
         config, network = self.trained.recipe.network, self.network
         sizes = "-".join(map(str, (network.inputs, *config.hidden, network.outputs)))
-        names = [module.neuron.name for module in network.modules() if isinstance(module, Layer)]
+        names = [layer.neuron.name for layer in layers_by_name(network).values()]
         if config.model == "srnn":
             kinds = [*dict.fromkeys(names[:-1]), f"{names[-1]} readout"]
         else:
@@ -195,7 +182,7 @@ def prepare(
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:
-        start_from(network, Path(config.start_from), task, train_set, torch.device(device))
+        start_from(network, Path(config.start_from), train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
     feedback = LearnedFeedback(learns, optimizer, seed)

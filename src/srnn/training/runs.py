@@ -19,6 +19,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
@@ -26,10 +27,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
 from ..errors import SrnnError
 from ..files import (
     LIMITS,
     append_line,
+    changing,
     check_folder,
     check_writable,
     files_in,
@@ -42,6 +46,7 @@ from ..files import (
     write_atomically,
     write_json,
 )
+from ..nn.kernels.problem import matmul_precision
 from ..text import file_name, json_text
 from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
@@ -90,10 +95,8 @@ class Run:
         cls.check(path, resume=None)
         text = dump_recipe(recipe)
         parse_recipe(text)  # refuses what no recipe can hold, such as a name that is not a text, before training
-        try:
+        with changing(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
         run = cls(path, recipe, seed)
         run.write_json("environment.json", environment(seed) | dict(about))
         write_atomically(path / "recipe.yaml", text.encode())  # last: with it the folder is a run
@@ -197,18 +200,13 @@ class Run:
 
     def truncate_metrics(self, size: int) -> None:
         """Drop the lines written after a checkpoint."""
-        try:
+        with changing(self.metrics):
             if self.metrics_size() > size:
                 os.truncate(self.metrics, size)
-        except OSError as error:
-            raise SrnnError(f"Cannot write {self.metrics}: {error.strerror or error}.") from error
 
 
 def environment(seed: int) -> dict[str, Any]:
     """What a result may depend on, besides recipe and data."""
-    import torch
-
-    from ..nn.kernels.problem import matmul_precision
 
     def version(package: str) -> str | None:
         try:
@@ -233,12 +231,10 @@ def environment(seed: int) -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
 
 
@@ -259,12 +255,10 @@ def _git_commit() -> str | None:
 
 def _clear(path: Path) -> None:
     """Remove what is left of a run that was stopped before it had a recipe."""
-    try:
+    with changing(path):
         (path / "environment.json").unlink(missing_ok=True)
         if (path / "checkpoints").is_dir() and not files_in(path / "checkpoints"):
             shutil.rmtree(path / "checkpoints")
-    except OSError as error:
-        raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
 
 
 def _difference(ours: Any, theirs: Any, key: str = "") -> str:

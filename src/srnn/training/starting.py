@@ -134,24 +134,20 @@ def _start(
     scaling.common()
     scaling.single()
     after, gains = scaling.rates, scaling.gains.abs()
-
-    def count(outside: Callable[[Tensor], Tensor]) -> tuple[int, int]:
-        return int(outside(before).sum()), int(outside(after).sum())
-
+    silent, saturated = (
+        (int(then.sum()), int(now.sum())) for then, now in zip(_outside(before), _outside(after), strict=True)
+    )
     return [
         LayerStart(
-            name, layer.size, (float(before.mean()), float(after.mean())), count(_silent), count(_saturated),
+            name, layer.size, (float(before.mean()), float(after.mean())), silent, saturated,
             int((scaling.gains != 1).sum()), (float(gains.min()), float(gains.max())),
         )
     ]  # fmt: skip
 
 
-def _silent(rates: Tensor) -> Tensor:
-    return rates < NEURON_RATES[0]
-
-
-def _saturated(rates: Tensor) -> Tensor:
-    return rates > NEURON_RATES[1]
+def _outside(rates: Tensor) -> tuple[Tensor, Tensor]:
+    """Which neurons are silent, and which are saturated."""
+    return rates < NEURON_RATES[0], rates > NEURON_RATES[1]
 
 
 class _Scaling:
@@ -202,7 +198,8 @@ class _Scaling:
         basis, gains = self.gains.clone(), self.gains.clone()
         turned, lost = torch.zeros_like(gains, dtype=torch.bool), torch.zeros_like(gains, dtype=torch.bool)
         for _ in range(_ROUNDS):
-            silent, saturated = _silent(self.rates) & ~lost, _saturated(self.rates)
+            silent, saturated = _outside(self.rates)
+            silent = silent & ~lost
             if not bool((silent | saturated).any()):
                 return
             limit = torch.where(turned, 2.0**_OCTAVES, 2.0**_TURN)

@@ -18,22 +18,24 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from torch import Tensor
+
+from ..data.tasks import DescribedTask, Task
 from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import convert
+from ..nn.baselines import Network
+from ..nn.fixedpoint.integer import InputFormat
+from ..nn.loss_config import DecisionRule
+from ..nn.losses import Loss
+from ..nn.network import SRNN, has_norm
+from ..nn.network.state_format import StateFormat
 from ..text import one_line
-
-if TYPE_CHECKING:
-    from ..data.tasks import Task
-    from ..nn.baselines import Network
-    from ..nn.fixedpoint.integer import InputFormat
-    from ..nn.loss_config import DecisionRule
-    from ..nn.losses import Loss
-    from ..nn.network import SRNN
-    from ..nn.network.state_format import StateFormat
-    from .recipes import Recipe
+from . import checkpoints
+from .recipes import Recipe
+from .recipes.reading import build
 
 VERSION = 1
 
@@ -69,8 +71,6 @@ class Trained:
     @cached_property
     def loss(self) -> Loss:
         """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""
-        from ..nn.losses import Loss
-
         return Loss.for_task(self.recipe.loss, self.task)
 
     @property
@@ -81,8 +81,6 @@ class Trained:
     @property
     def decision(self) -> DecisionRule:
         """How outputs become a class, for exports."""
-        from ..nn.loss_config import DecisionRule
-
         return DecisionRule(self.recipe.loss, self.classes)
 
     @property
@@ -100,8 +98,6 @@ class Trained:
 
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
-        from ..nn.network import SRNN
-
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
@@ -117,8 +113,6 @@ class Trained:
 
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
-        from ..nn.network import has_norm
-
         network: Any = self.network
         if not has_norm(network):
             return self
@@ -145,8 +139,6 @@ class Trained:
 
     def state_format(self, width: int) -> StateFormat | None:
         """How states of ``width`` bits are kept in int8, from their ranges in training; None: these are not known."""
-        from ..nn.network.state_format import StateFormat
-
         if width < 32 and self.state_ranges is None:
             return None
         return StateFormat.of_ranges(width, self.state_ranges or ())
@@ -170,10 +162,8 @@ class Trained:
 
     def check_recipe(self) -> None:
         """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
-        from .checkpoints import architecture, surrogates
-
         built = self.recipe.build_network(self.task, self.seed)
-        for describe in (architecture, surrogates):
+        for describe in (checkpoints.architecture, checkpoints.surrogates):
             for own, made in zip(describe(self.network), describe(built), strict=False):
                 if own != made:  # as after one layer has been replaced
                     raise SrnnError(
@@ -188,8 +178,6 @@ class Trained:
 
     def save(self, path: Path | str) -> Path:
         """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back."""
-        from .checkpoints import made_of, model_tensors, save_checkpoint
-
         self.check_recipe()
         try:
             json.dumps(dict(self.about))
@@ -197,7 +185,8 @@ class Trained:
             raise SrnnError(
                 f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
-        save_checkpoint(Path(path), model_tensors(self.network), {**made_of(self.network), "model": self.header()})
+        info = {**checkpoints.made_of(self.network), "model": self.header()}
+        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info)
         return Path(path)
 
     @classmethod
@@ -213,16 +202,7 @@ class Trained:
 
     @classmethod
     def _read(cls, path: Path, folder: Path | None) -> Self:
-        from torch import Tensor
-
-        from ..data.tasks import DescribedTask
-        from ..nn.fixedpoint.integer import InputFormat
-        from ..nn.network.state_format import StateFormat
-        from .checkpoints import load_network, read_checkpoint
-        from .recipes import Recipe
-        from .recipes.reading import build
-
-        checkpoint = read_checkpoint(path)
+        checkpoint = checkpoints.read_checkpoint(path)
         model, source = checkpoint.info.get("model"), str(path)
         if not isinstance(model, dict):
             raise SrnnError(
@@ -258,7 +238,7 @@ class Trained:
             backend = "reference" if described.backend == "reference" else "auto"
             described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(recipe, network=described).build_network(task, seed)
-        load_network(network, checkpoint)
+        checkpoints.load_network(network, checkpoint)
         StateFormat.from_tensors(checkpoint.tensors).into(network)
         return cls(
             network.eval(), task, recipe, seed, folder or path,

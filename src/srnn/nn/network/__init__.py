@@ -3,7 +3,7 @@
 from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
 from .frozen import FrozenLayer, FrozenNetwork, freeze
-from .layer import Layer, narrow_delays
+from .layer import Layer, layers_by_name, narrow_delays
 from .norm import BatchNorm, Norm, has_norm
 from .readout import Readout
 from .srnn import SRNN, Result, copied
@@ -22,5 +22,6 @@ __all__ = [
     "copied",
     "freeze",
     "has_norm",
+    "layers_by_name",
     "narrow_delays",
 ]

@@ -286,9 +286,13 @@ class Layer(nn.Module):
         return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, {self.surrogate.name}, output={self.output}"
 
 
+def layers_by_name(module: nn.Module) -> dict[str, Layer]:
+    """All layers of neurons in a network or a part of it, in order; a bidirectional layer counts as two."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, Layer)}
+
+
 def narrow_delays(network: nn.Module, done: float) -> None:
     """Set sigma of all learned delays after the fraction ``done`` of a training: 0.95 to the power of 100 done, times the initial
     sigma (DelRec's schedule); for the last fifth delays are rounded."""
-    for module in network.modules():
-        if isinstance(module, Layer):
-            module.sigma = module.delays.sigma * 0.95 ** (100 * done) if done < ROUNDED_FROM else None
+    for layer in layers_by_name(network).values():
+        layer.sigma = layer.delays.sigma * 0.95 ** (100 * done) if done < ROUNDED_FROM else None

@@ -23,7 +23,7 @@ from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
 from .frozen import FrozenNetwork, freeze
 from .inputs import Input, Lengths, call, checked
-from .layer import Layer, WeightInit
+from .layer import Layer, WeightInit, layers_by_name
 from .norm import Norm, NormSpec
 from .readout import Readout, as_readout
 
@@ -291,16 +291,15 @@ class SRNN(nn.Module):
         """A copy without norm, which computes the same bits as this network after ``eval()``: the running statistics are folded
         into weights and biases. Frozen, streamed and exported networks are folded anyway. SrnnError if the weights to be scaled
         are computed by something else."""
-        normed = [layer for layer in self.modules() if isinstance(layer, Layer) and layer.norm is not None]
+        normed = [layer for layer in layers_by_name(self).values() if layer.norm is not None]
         if not all(isinstance(part, nn.Parameter | None) for one in normed for part in (one.weight_in, one.bias)):
             raise SrnnError(
                 "A norm cannot be folded into weights that weight_norm, pruning or another parametrization computes; make them "
                 "permanent first (torch.nn.utils)."
             )
         folded = copied(self)
-        for module in folded.modules():
-            if isinstance(module, Layer):
-                module.fold()
+        for layer in layers_by_name(folded).values():
+            layer.fold()
         return folded
 
     def extra_repr(self) -> str:
@@ -312,7 +311,6 @@ class SRNN(nn.Module):
     def time_constants(self) -> dict[str, Tensor]:
         """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""
         dynamics = {}
-        for name, module in self.named_modules():
-            if isinstance(module, Layer):
-                dynamics |= {f"{name}.{tau}": values.clone() for tau, values in module.params.dynamics().items()}
+        for name, layer in layers_by_name(self).items():
+            dynamics |= {f"{name}.{tau}": values.clone() for tau, values in layer.params.dynamics().items()}
         return dynamics

@@ -10,7 +10,7 @@ To add a published network: one ``Definition`` in ``PUBLISHED``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -95,9 +95,8 @@ def _heidelberg(sizes: list[int], s: str | float, readout: dict[str, Any]) -> di
 _HEIDELBERG_NAMES = {
     **_names("layers.0", "i_2_h1", "h1_2_h1", "tau_m_h1", "tau_adp_h1"),
     **_names("layers.1", "h1_2_h2", "h2_2_h2", "tau_m_h2", "tau_adp_h2"),
-    **_names(
-        "readout", "h2o", None, "tau_m_o", None
-    ),  # the files also have a tau_adp_o, which an integrator does not use
+    # The files also have a tau_adp_o, which an integrator does not use.
+    **_names("readout", "h2o", None, "tau_m_o", None),
 }
 
 
@@ -123,8 +122,14 @@ _MNIST_NAMES = {
 }
 
 
-_SHD_LOSS = {"name": "ce_sum_softmax", "start": 11}
-_SHD_RECORDING = Recording(("h1", "h2", "o"), "bits", scores_themselves)
+_SHD = Definition(
+    about="700 - 128 recurrent - 128 recurrent - 20 integrators",
+    task="shd",
+    network=_heidelberg([128, 128], "u", _integrator("uniform(0, 1)")),
+    names=_HEIDELBERG_NAMES,
+    loss={"name": "ce_sum_softmax", "start": 11},
+    recording=Recording(("h1", "h2", "o"), "bits", scores_themselves),
+)
 
 PUBLISHED: Mapping[str, Definition] = MappingProxyType(
     {
@@ -149,21 +154,11 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
                 ("h", "o"), "dense", log_softmax, output="logp", draws=("init_uniform_h", "init_uniform_o")
             ),
         ),
-        "shd": Definition(
-            about="700 - 128 recurrent - 128 recurrent - 20 integrators",
-            task="shd",
-            network=_heidelberg([128, 128], "u", _integrator("uniform(0, 1)")),
-            names=_HEIDELBERG_NAMES,
-            loss=_SHD_LOSS,
-            recording=_SHD_RECORDING,
-        ),
-        "shd-90.7": Definition(
-            about="700 - 128 recurrent - 128 recurrent - 20 integrators, silent at first",
-            task="shd",
+        "shd": _SHD,
+        "shd-90.7": replace(
+            _SHD,
+            about=f"{_SHD.about}, silent at first",
             network=_heidelberg([128, 128], 0.0, _integrator("uniform(0, 1)")),
-            names=_HEIDELBERG_NAMES,
-            loss=_SHD_LOSS,
-            recording=_SHD_RECORDING,
         ),
         "ssc": Definition(
             about="700 - 400 recurrent - 400 recurrent - 35 integrators",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from torch import Tensor
 from ...errors import SrnnError
 from ...nn.kernels import check_backend
 from ...nn.kernels.problem import Output
-from ...nn.network import SRNN, BidirectionalLayer, Layer
+from ...nn.network import SRNN, BidirectionalLayer, Layer, layers_by_name
 from ...nn.neurons.base import Init
 from .published import definition, load_published
 from .recordings import Array, Golden, Recording
@@ -98,12 +98,12 @@ def verify(
     recording = definition(name).recording
     published = load_published(name, weights)
     network = published.network.to(DTYPES[dtype])
-    singles = list(_single_layers(network))
-    for layer in singles:
+    singles = layers_by_name(network)
+    for layer in singles.values():
         layer.backend = backend
-    names = dict(zip(singles, recording.layers, strict=True))
+    names = {layer: (own, theirs) for (own, layer), theirs in zip(singles.items(), recording.layers, strict=True)}
     recorded = Golden(Path(golden), double=dtype == "float64")
-    sub_steps, batch, _ = recorded.spikes(recording.layers[0], singles[0].size).shape
+    sub_steps, batch, _ = recorded.spikes(recording.layers[0], next(iter(names)).size).shape
     steps = sub_steps // network.substeps
     if not steps or not batch:
         raise SrnnError(f"{recorded.path} holds no steps of '{recording.layers[0]}'.")
@@ -117,14 +117,11 @@ def verify(
     below = [network.hold(x), *(layer.emitted for layer in result.layers[:-1])]
     below[-1] = network.pool(below[-1])
     for part, layer_input, own_state in zip([*network.layers, network.readout], below, state, strict=True):
-        membranes, spikes = (
-            _observe(part, layer_input, own_state, "membrane"),
-            _observe(part, layer_input, own_state, "emission"),
-        )
-        for layer, membrane, spike in zip(_single_layers(part), membranes, spikes, strict=True):
-            own = next(name for name, module in network.named_modules() if module is layer)
+        membranes, spikes = (_observe(part, layer_input, own_state, what) for what in ("membrane", "emission"))
+        for layer, membrane, spike in zip(layers_by_name(part).values(), membranes, spikes, strict=True):
+            own, theirs = names[layer]
             silent = published.silent_units.get(own, ())
-            layers[names[layer]] = _compare(recorded, names[layer], layer, membrane, spike, silent)
+            layers[theirs] = _compare(recorded, theirs, layer, membrane, spike, silent)
 
     output = recording.finish(published.trained.loss.scores(result.output), state[-1], steps).numpy()
     if output.ndim == 3:  # an output at every step; the recording may leave out the first ones
@@ -147,11 +144,6 @@ def verify(
     )
 
 
-def _single_layers(module: torch.nn.Module) -> Iterator[Layer]:
-    """The layers of a network, or of one of its parts, in order; a bidirectional layer counts as two."""
-    return (layer for layer in module.modules() if isinstance(layer, Layer))
-
-
 def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
     """The network's own initial state, with its random membranes made from the recorded draws."""
     draws = iter(recording.draws) if recording.draws else (f"rand{index}" for index in itertools.count())
@@ -167,7 +159,7 @@ def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: i
         return state
 
     parts = [*network.layers, network.readout]
-    states = [tuple(one(layer) for layer in _single_layers(part)) for part in parts]
+    states = [tuple(one(layer) for layer in layers_by_name(part).values()) for part in parts]
     return tuple(
         state if isinstance(part, BidirectionalLayer) else state[0] for part, state in zip(parts, states, strict=True)
     )
@@ -178,7 +170,7 @@ def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
 
     A layer passes on only one of the two, on every backend, so it runs once for each.
     """
-    usual: dict[Layer, Output] = {layer: layer.output for layer in _single_layers(part)}
+    usual: dict[Layer, Output] = {layer: layer.output for layer in layers_by_name(part).values()}
     try:
         for layer in usual:
             layer.output = output

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ...data.batches import Sequences
-from ...data.tasks import Task
 from ...errors import SrnnError, naming
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
@@ -28,10 +27,10 @@ from ..runs import open_trained
 from .evaluation import measure_inputs, watched
 from .masks import magnitude_masks, present_masks, weight_matrices
 from .neurons import least_used, remove_neurons
-from .quantisation import ordinary, rounded_weights, train_as_int8
+from .quantisation import ordinary, train_as_int8
 
 
-def start_from(network: Network, folder: Path, task: Task, train_set: Sequences, device: torch.device) -> None:
+def start_from(network: Network, folder: Path, train_set: Sequences, device: torch.device) -> None:
     """Put the best network of the run ``folder`` into ``network``.
 
     If its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
@@ -125,12 +124,6 @@ class Compression:
                 )
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in masks.items() if mask is not None}
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)
-
-    def best_tensors(self, network: Network) -> dict[str, Tensor]:
-        """The trained network, or its average, as it computes, for the best checkpoint: its weights, rounded if trained for int8,
-        and the format in which it kept its states, which a device is to use too."""
-        rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
-        return model_tensors(network) | rounded
 
     @cached_property
     def _inputs_as(self) -> InputFormat:

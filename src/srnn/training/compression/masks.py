@@ -13,19 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import SrnnError, is_number
-from ...nn.network import SRNN, Layer
+from ...nn.network import SRNN, layers_by_name
 
 Scope = Literal["layer", "network"]
 
 
 def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """(name, matrix) of all weights of spiking layers; biases and the neurons' parameters are never pruned."""
-    for name, module in network.named_modules():
-        if isinstance(module, Layer):
-            for own in ("weight_in", "weight_rec"):
-                parameter = getattr(module, own)
-                if parameter is not None:
-                    yield f"{name}.{own}", parameter
+    for name, layer in layers_by_name(network).items():
+        yield f"{name}.weight_in", layer.weight_in
+        if layer.weight_rec is not None:
+            yield f"{name}.weight_rec", layer.weight_rec
 
 
 @torch.no_grad()

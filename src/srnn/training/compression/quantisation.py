@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import SrnnError
 from ...nn.fixedpoint.integer import rounded, row_scales
-from ...nn.network import Layer, has_norm
+from ...nn.network import has_norm, layers_by_name
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -49,21 +49,21 @@ def train_as_int8(network: Net) -> Net:
             "int8 rounds weights, which batch norm would then scale: train with the norm first, and fine-tune that run "
             "(srnn quantise), which folds it."
         )
-    for layer in _layers(network).values():
+    for layer in layers_by_name(network).values():
         layer.weights_as = straight_through
     return network
 
 
 def ordinary(network: nn.Module) -> None:
     """Let the layers compute with their exact parameters again."""
-    for layer in _layers(network).values():
+    for layer in layers_by_name(network).values():
         layer.weights_as = None
 
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
     """The rounded weights with which the layers compute, by parameter name."""
     matrices: dict[str, Tensor] = {}
-    for name, layer in _layers(network).items():
+    for name, layer in layers_by_name(network).items():
         if layer.weights_as is not None:
             below, own = as_int8(layer.weight_in, layer.weight_rec)
             matrices |= {f"{name}.weight_in": below, **({} if own is None else {f"{name}.weight_rec": own})}
@@ -78,7 +78,3 @@ def snap_weights(network: Net) -> Net:
         network.get_parameter(name).copy_(weight)
     ordinary(network)
     return network
-
-
-def _layers(network: nn.Module) -> dict[str, Layer]:
-    return {name: module for name, module in network.named_modules() if isinstance(module, Layer)}

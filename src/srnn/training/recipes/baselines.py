@@ -29,7 +29,7 @@ from typing import Any, Literal
 from ...errors import SrnnError, nearest
 from ...nn.loss_config import RateConfig
 from .network import NetworkConfig
-from .schema import FPTTConfig, PruneConfig, Recipe
+from .schema import SPIKING_ONLY, Recipe, TrainingConfig
 
 # u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance / tau_mem = 1.
 _TAU = 1 / 0.382
@@ -69,10 +69,8 @@ def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Cal
     def convert(recipe: Recipe) -> Recipe:
         old = recipe.network
         network = NetworkConfig(model=model, hidden=old.hidden, bidirectional=old.bidirectional or both_ends)
-        training = replace(
-            recipe.training, prune=PruneConfig(), quantise="none", state_bits=32,
-            rule="bptt", window=None, update="window", fptt=FPTTConfig(), feedback="symmetric",
-        )  # fmt: skip
+        default = TrainingConfig()
+        training = replace(recipe.training, **{name: getattr(default, name) for name in SPIKING_ONLY})
         return replace(_without_spikes(recipe), network=network, training=training)
 
     return convert

@@ -40,29 +40,6 @@ def shipped_recipes() -> list[str]:
     return sorted(path.relative_to(_HERE).with_suffix("").as_posix() for path in _HERE.rglob("*.yaml"))
 
 
-def recipe_path(name: str) -> Path:
-    """The file of a recipe, from its name in the package or its own path. SrnnError when there is none."""
-    if name in shipped_recipes():
-        return _HERE / f"{name}.yaml"
-    path = Path(name)
-    if path.is_file():
-        return path
-    if (path / "recipe.yaml").is_file():
-        raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
-    if path.suffix in (".yaml", ".yml"):
-        raise SrnnError(f"There is no recipe file {name}.")
-    raise SrnnError(
-        f"There is no recipe '{name}', and no file or folder of data.{nearest(name, shipped_recipes(), 'srnn recipes')}"
-    )
-
-
-def _is_data(name: str) -> bool:
-    path = Path(name)
-    if name in shipped_recipes() or (path / "recipe.yaml").is_file():
-        return False
-    return path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name)
-
-
 def _is_below_data_dir(name: str) -> bool:
     """Whether it is a folder of the data folder, but not a known data set's: for these, recipes are suggested."""
     from ...data.datasets.base import resolve_data_dir
@@ -101,10 +78,23 @@ def load_recipe(name: str, overrides: Overrides = (), baseline: str | None = Non
 
 
 def recipe_content(name: str) -> dict[str, Any]:
-    """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited."""
-    if _is_data(name):
+    """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited.
+
+    SrnnError if there is neither.
+    """
+    path = Path(name)
+    if name in shipped_recipes():
+        path = _HERE / f"{name}.yaml"
+    elif (path / "recipe.yaml").is_file():
+        raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
+    elif path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
         return _own_recipe(name)
-    return _read(read_text(recipe_path(name), "a recipe", LIMITS["yaml"]), name)
+    elif path.suffix in (".yaml", ".yml") and not path.is_file():
+        raise SrnnError(f"There is no recipe file {name}.")
+    elif not path.is_file():
+        others = nearest(name, shipped_recipes(), "srnn recipes")
+        raise SrnnError(f"There is no recipe '{name}', and no file or folder of data.{others}")
+    return _read(read_text(path, "a recipe", LIMITS["yaml"]), name)
 
 
 def make_recipe(
@@ -120,7 +110,7 @@ def make_recipe(
 def _read(text: str, source: str) -> dict[str, Any]:
     content = {} if (parsed := parse_yaml(text, source)) is None else parsed
     if not isinstance(content, dict):
-        sections = ", ".join(_names(Recipe))
+        sections = ", ".join(_sections(Recipe))
         raise SrnnError(f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.")
     return content
 
@@ -141,7 +131,7 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
     """A configuration dataclass from plain mappings. SrnnError, one line, for a wrong key, type or value."""
     if not isinstance(content, Mapping):
         where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
-        raise SrnnError(f"{source}: {where} is a section with {', '.join(_names(cls))}, not {brief(content)}.")
+        raise SrnnError(f"{source}: {where} is a section with {', '.join(_sections(cls))}, not {brief(content)}.")
     hints, sections = _types(cls), _sections(cls)
     values: dict[str, Any] = {}
     for key, value in content.items():
@@ -163,7 +153,7 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
                     "or with --task.name ('srnn data' lists them)."
                 )
             values[item.name] = build(sections[item.name], {}, source, f"{prefix}{item.name}.")
-    with naming(source):  # a range check of the dataclass itself
+    with naming(source):  # in a range check of the dataclass itself
         return cls(**values)
 
 
@@ -220,14 +210,10 @@ def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
     return keys
 
 
-def _names(cls: Any) -> list[str]:
-    return [item.name for item in fields(cls)]
-
-
 def _sections(cls: Any) -> dict[str, Any]:
     """Field names of a configuration dataclass, each with its inner dataclass, or None if the field is not one."""
     hints = _types(cls)
-    return {name: hints[name] if is_dataclass(hints[name]) else None for name in _names(cls)}
+    return {item.name: hints[item.name] if is_dataclass(hints[item.name]) else None for item in fields(cls)}
 
 
 def _copy(value: Any) -> Any:

@@ -37,6 +37,9 @@ class TaskConfig:
 Metric = Literal["accuracy", "accuracy_labelled", "balanced_accuracy", "loss"]
 """What chooses an epoch, or the best of several trainings."""
 
+SPIKING_ONLY = ("prune", "quantise", "state_bits", "start", "rule", "feedback", "window", "update", "fptt")
+"""Settings of ``training`` that have no effect on torch's cells."""
+
 LARGEST = 1_000_000
 """Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products in float32."""
 
@@ -286,14 +289,9 @@ class Recipe:
         require(self.training.rule != "tbptt" or not self.network.bidirectional, "training.rule",
                  "bptt for a bidirectional network, which needs whole sequences", self.training.rule)  # fmt: skip
         if self.training.online:
-            require(
-                self.loss.rate.weight == 0,
-                "loss.rate.weight",
-                f"0 with the rule {self.training.rule}",
-                self.loss.rate.weight,
-            )
-            require(self.training.quantise == "none", "training.quantise", f"none with the rule {self.training.rule}",
-                     self.training.quantise)  # fmt: skip
+            rate, quantise, given = self.loss.rate.weight, self.training.quantise, f"with the rule {self.training.rule}"
+            require(rate == 0, "loss.rate.weight", f"0 {given}", rate)
+            require(quantise == "none", "training.quantise", f"none {given}", quantise)
 
     def create_task(self) -> Task:
         """The task that the recipe names. SrnnError for an unknown name or option."""
@@ -322,7 +320,7 @@ class Recipe:
         for name in self.network.idle_keys():
             del plain["network"][name]
         if self.network.model != "srnn":
-            for name in ("prune", "quantise", "state_bits", "start", "rule", "feedback", "window", "update", "fptt"):
+            for name in SPIKING_ONLY:
                 del plain["training"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain
