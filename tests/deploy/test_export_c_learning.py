@@ -49,6 +49,9 @@ int main(int argc, char **argv)
         if (told.begin) {
             net_init(&state);
             net_traces_init(&traces);
+#ifdef LATE
+            traces.position = UINT32_MAX;
+#endif
         }
         net_step(&state, &parameters, &traces, input, scores);
         net_learn(&parameters, &traces, told.label);
@@ -168,10 +171,12 @@ def stream(steps: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 ALIF_READOUT = as_neuron({"name": "alif", "tau_mem": 5.0, "threshold": 0.1})
+SPREAD = replace(LEAKY, tau_mem="uniform(2, 9)")
+"""Each neuron with a time constant of its own, as training makes them."""
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 CASES = [
     ("alif", LossConfig("nll", start=3, label_smoothing=0.1), "e-prop", LEAKY, (7,)),
-    ("adlif", LossConfig("ce_mean", start=3, label_smoothing=0.1), "e-prop", LEAKY, (7,)),
+    ("adlif", LossConfig("ce_mean", start=3, label_smoothing=0.1), "e-prop", SPREAD, (7,)),
     ("lif", "ce_spike_count", "readout", "spike_count", (6, 5)),
     SLOW("lif", "ce_last", "e-prop", LEAKY, (7,)),
     SLOW("relu", "nll", "e-prop", LEAKY, (7,)),
@@ -238,6 +243,39 @@ def test_a_tensor_of_zeros_may_move_as_one_of_norm_one_in_a_thousand(tmp_path: P
         own.network.readout.bias.zero_()  # type: ignore[operator, union-attr]
     learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2, bound=0.2))[2]
     assert np.linalg.norm(learnt["readout_bias"]) == pytest.approx(0.2e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
+def test_what_counts_steps_stays_at_its_end(loss: str, tmp_path: Path) -> None:
+    """After 2^32 steps (half a year at 250 Hz), or however many: all are beyond the start."""
+    (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)
+    early, late = (
+        learnt_in_c(tmp_path / str(len(flags)), own, "readout", x, told, Adaptation(lr=0.2), *flags)[2]
+        for flags in ((), ("-DLATE",))
+    )
+    assert all((late[name] == value).all() for name, value in early.items())
+
+
+def test_scores_that_are_all_far_below_zero_still_teach(tmp_path: Path) -> None:
+    (x, told), own = stream(True), model("lif", "nll", torch.float32)
+    with torch.no_grad():
+        own.network.readout.bias.fill_(-500.0)  # type: ignore[operator, union-attr]
+    _, scores, learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2))
+    assert scores.max(1).min() < -90 and (learnt["readout_bias"] != -500.0).all()
+
+
+def test_the_gradient_of_a_sum_is_not_divided_by_its_labels(tmp_path: Path) -> None:
+    (x, told), found = stream(False), []
+    told[:, :2] = 1, 0
+    told[9, 1] = 1  # of 10 labels; none is learnt later
+    for reduction, lr in (("sum", 0.001), ("mean", 0.01)):
+        own = model("lif", LossConfig("nll", reduction=reduction), torch.float32)  # type: ignore[arg-type]
+        plan, _, learnt = learnt_in_c(tmp_path / reduction, own, "readout", x, told, Adaptation(lr=lr))
+        found.append(learnt)
+    shipped = {constant.name: constant.values for constant in plan.constants()}
+    assert (found[0]["readout_bias"] != shipped["readout_bias"]).all()
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-5)
 
 
 def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
