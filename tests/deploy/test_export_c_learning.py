@@ -17,8 +17,12 @@ from srnn.cli.main import main
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import number
 from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.export.c.traces import emission_slope
+from srnn.deploy.export.c.translate import FloatC
+from srnn.nn.equations import Text
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.kernels import walks
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import freeze
 from srnn.nn.neurons import as_neuron
@@ -49,6 +53,7 @@ int main(int argc, char **argv)
         if (told.begin) {
             net_init(&state);
             net_traces_init(&traces);
+            net_learn(&parameters, &traces, 0); /* of no step: ignored */
 #ifdef LATE
             traces.position = UINT32_MAX;
 #endif
@@ -184,6 +189,7 @@ CASES = [
         as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05}), "nll", "e-prop", LEAKY, (7,)
     ),
     SLOW("alif", "nll", "readout", ALIF_READOUT, (6, 5)),
+    SLOW("lif", "ce_mean", "e-prop", ALIF_READOUT, (7,)),
 ]
 
 
@@ -307,6 +313,15 @@ def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
     own = model("lif", "nll", torch.float32, "spike_count")
     learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
     assert learning is not None and not learning.readout.constant
+    own = model("lif", "ce_mean", torch.float32, ALIF_READOUT)  # with one for all, one whose membrane is the output
+    assert make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning is not None
+
+
+def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
+    neuron = as_neuron("relu")
+    (slope,) = emission_slope("relu", None).run(FloatC(), [Text("drive")])
+    assert slope.text == "1.0f * (float)(drive >= 0.0f)"
+    assert walks.emission_slope(neuron, None, torch.zeros(1)) == 1.0  # type: ignore[arg-type]
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
@@ -340,6 +355,7 @@ def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
             "with delays cannot learn in C; .* srnn adapt --rule bptt",
         ),
         ({"learn": "e-prop", "loss": "ce_spike_count", "readout": "spike_count"}, "whose membrane is the output"),
+        ({"learn": "e-prop", "loss": "ce_mean", "readout": {"neuron": "liquid"}}, "whose membrane is the output"),
     ],
 )
 def test_what_cannot_learn_in_c(options: dict[str, Any], said: str, tmp_path: Path) -> None:
