@@ -17,8 +17,12 @@ from srnn.cli.main import main
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import number
 from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.export.c.traces import emission_slope
+from srnn.deploy.export.c.translate import FloatC
+from srnn.nn.equations import Text
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.kernels import walks
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import freeze
 from srnn.nn.neurons import as_neuron
@@ -49,6 +53,10 @@ int main(int argc, char **argv)
         if (told.begin) {
             net_init(&state);
             net_traces_init(&traces);
+            net_learn(&parameters, &traces, 0); /* of no step: ignored */
+#ifdef LATE
+            traces.position = UINT32_MAX;
+#endif
         }
         net_step(&state, &parameters, &traces, input, scores);
         net_learn(&parameters, &traces, told.label);
@@ -168,10 +176,12 @@ def stream(steps: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 ALIF_READOUT = as_neuron({"name": "alif", "tau_mem": 5.0, "threshold": 0.1})
+SPREAD = replace(LEAKY, tau_mem="uniform(2, 9)")
+"""Each neuron with a time constant of its own, as training makes them."""
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 CASES = [
     ("alif", LossConfig("nll", start=3, label_smoothing=0.1), "e-prop", LEAKY, (7,)),
-    ("adlif", LossConfig("ce_mean", start=3, label_smoothing=0.1), "e-prop", LEAKY, (7,)),
+    ("adlif", LossConfig("ce_mean", start=3, label_smoothing=0.1), "e-prop", SPREAD, (7,)),
     ("lif", "ce_spike_count", "readout", "spike_count", (6, 5)),
     SLOW("lif", "ce_last", "e-prop", LEAKY, (7,)),
     SLOW("relu", "nll", "e-prop", LEAKY, (7,)),
@@ -179,6 +189,7 @@ CASES = [
         as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05}), "nll", "e-prop", LEAKY, (7,)
     ),
     SLOW("alif", "nll", "readout", ALIF_READOUT, (6, 5)),
+    SLOW("lif", "ce_mean", "e-prop", ALIF_READOUT, (7,)),
 ]
 
 
@@ -240,6 +251,39 @@ def test_a_tensor_of_zeros_may_move_as_one_of_norm_one_in_a_thousand(tmp_path: P
     assert np.linalg.norm(learnt["readout_bias"]) == pytest.approx(0.2e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
+def test_what_counts_steps_stays_at_its_end(loss: str, tmp_path: Path) -> None:
+    """After 2^32 steps (half a year at 250 Hz), or however many: all are beyond the start."""
+    (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)
+    early, late = (
+        learnt_in_c(tmp_path / str(len(flags)), own, "readout", x, told, Adaptation(lr=0.2), *flags)[2]
+        for flags in ((), ("-DLATE",))
+    )
+    assert all((late[name] == value).all() for name, value in early.items())
+
+
+def test_scores_that_are_all_far_below_zero_still_teach(tmp_path: Path) -> None:
+    (x, told), own = stream(True), model("lif", "nll", torch.float32)
+    with torch.no_grad():
+        own.network.readout.bias.fill_(-500.0)  # type: ignore[operator, union-attr]
+    _, scores, learnt = learnt_in_c(tmp_path, own, "readout", x, told, Adaptation(lr=0.2))
+    assert scores.max(1).min() < -90 and (learnt["readout_bias"] != -500.0).all()
+
+
+def test_the_gradient_of_a_sum_is_not_divided_by_its_labels(tmp_path: Path) -> None:
+    (x, told), found = stream(False), []
+    told[:, :2] = 1, 0
+    told[9, 1] = 1  # of 10 labels; none is learnt later
+    for reduction, lr in (("sum", 0.001), ("mean", 0.01)):
+        own = model("lif", LossConfig("nll", reduction=reduction), torch.float32)  # type: ignore[arg-type]
+        plan, _, learnt = learnt_in_c(tmp_path / reduction, own, "readout", x, told, Adaptation(lr=lr))
+        found.append(learnt)
+    shipped = {constant.name: constant.values for constant in plan.constants()}
+    assert (found[0]["readout_bias"] != shipped["readout_bias"]).all()
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-5)
+
+
 def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
     (x, told), own = stream(False), model("lif", "ce_mean", torch.float32)
     told[:, :2] = -1, 0
@@ -269,6 +313,15 @@ def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
     own = model("lif", "nll", torch.float32, "spike_count")
     learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
     assert learning is not None and not learning.readout.constant
+    own = model("lif", "ce_mean", torch.float32, ALIF_READOUT)  # with one for all, one whose membrane is the output
+    assert make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning is not None
+
+
+def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
+    neuron = as_neuron("relu")
+    (slope,) = emission_slope("relu", None).run(FloatC(), [Text("drive")])
+    assert slope.text == "1.0f * (float)(drive >= 0.0f)"
+    assert walks.emission_slope(neuron, None, torch.zeros(1)) == 1.0  # type: ignore[arg-type]
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
@@ -302,6 +355,7 @@ def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
             "with delays cannot learn in C; .* srnn adapt --rule bptt",
         ),
         ({"learn": "e-prop", "loss": "ce_spike_count", "readout": "spike_count"}, "whose membrane is the output"),
+        ({"learn": "e-prop", "loss": "ce_mean", "readout": {"neuron": "liquid"}}, "whose membrane is the output"),
     ],
 )
 def test_what_cannot_learn_in_c(options: dict[str, Any], said: str, tmp_path: Path) -> None:

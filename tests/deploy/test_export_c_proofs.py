@@ -154,6 +154,19 @@ int main(void)
         default: net_encoder_push(&encoder, signal);
         }
     }
+    for (t = 0; t < 10; t++) { /* an end that is told twice has nothing more */
+        long steps = 0, samples;
+
+        net_encoder_init(&encoder, up, down);
+        for (samples = 0; samples < t; samples++)
+            for (net_encoder_push(&encoder, signal); net_encode(&encoder, spikes);)
+                steps++;
+        for (net_encoder_end(&encoder); net_encode(&encoder, spikes);)
+            steps++;
+        net_encoder_end(&encoder);
+        if (steps != t || net_encode(&encoder, spikes))
+            return 2;
+    }
     return 0;
 }
 """

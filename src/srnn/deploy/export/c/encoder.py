@@ -309,7 +309,7 @@ void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_C
 
 void {name}_encoder_end({name}_encoder *encoder)
 {{
-    if (encoder->seen < {window})
+    if (encoder->seen < {window} && encoder->stop < {window})
         encoder->next = (uint8_t)({window} - encoder->seen);
     encoder->stop = {window};
 }}
