@@ -12,6 +12,7 @@ import pytest
 from srnn import SrnnError
 from srnn.studies.summary import _plot, machine, spread, summarise
 from srnn.training.loop import train
+from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
 
 
@@ -60,7 +61,7 @@ def test_no_curve_is_covered_and_epochs_are_whole(seeds: int, monkeypatch: pytes
     drawn: list = []
     monkeypatch.setattr("srnn.measure.style.rendered", lambda figure, form: drawn.append(figure) or b"")
     given = {"seeds": range(seeds), "curves": [[0.1, 0.2]] * seeds, "best_epoch": [2] * seeds, "title": "a title " * 40}
-    _plot(given)
+    _plot(given, "accuracy")
     (figure,) = drawn
     figure.draw_without_rendering()
     (axes,), (legend,) = figure.axes, figure.legends
@@ -84,6 +85,20 @@ def test_every_accuracy_has_a_column(tmp_path: Path) -> None:
     train(tiny_recipe("--training.epochs=1", "--training.class_weights=balanced"), tmp_path / "run", task=TinyTask())
     summarise([tmp_path / "run"], tmp_path / "out", "tiny", "srnn train tiny")
     assert "| seed | accuracy | balanced accuracy | hidden" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_the_accuracy_that_chose_the_epoch_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was always the plain one."""
+    drawn: list = []
+    monkeypatch.setattr("srnn.measure.style.rendered", lambda figure, form: drawn.append(figure) or b"")
+    recipe = tiny_recipe("--training.epochs=2", "--training.early_stopping.metric=balanced_accuracy")
+    train(recipe, tmp_path / "run", task=TinyTask())
+    summary = summarise([tmp_path / "run"], tmp_path / "out", "tiny", "srnn train tiny")
+    epochs = Run.open(tmp_path / "run").epochs()
+    assert summary["curves"] == [[epoch["validation"]["balanced_accuracy"] for epoch in epochs]]
+    assert summary["curves"] != [[epoch["validation"]["accuracy"] for epoch in epochs]]
+    assert drawn[0].axes[0].get_ylabel() == "validation balanced accuracy, %"
+    assert "![validation balanced accuracy by epoch]" in (tmp_path / "out" / "summary.md").read_text()
 
 
 def test_where_a_run_was_trained() -> None:

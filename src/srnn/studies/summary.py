@@ -2,7 +2,7 @@
 
 summary.json   every number, unrounded; recipe and environments
 summary.md     the table, for people
-curves.svg     validation accuracy by epoch, one line per seed
+curves.svg     validation accuracy (balanced, if that chose the epoch) by epoch, one line per seed
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_run(folder: Path) -> FinishedRun:
     run = Run.open(folder)
     result, epochs = run.result(), run.epochs()
     with reading(run.metrics, "a training's metrics"):
-        finite(record["validation"]["accuracy"] for record in epochs)
+        finite(record["validation"][_measure(run.recipe)] for record in epochs)
     with reading(folder / "environment.json", "a run's environment"):
         environment = read_object(folder / "environment.json")
         _ = environment["cpu"], environment["cores"], environment["versions"]["torch"], environment["git_commit"]
@@ -55,6 +55,12 @@ def read_run(folder: Path) -> FinishedRun:
         if not 1 <= result["best_epoch"] <= len(epochs):
             raise ValueError(f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}")
     return FinishedRun(run.seed, run.recipe, result, environment, epochs)
+
+
+def _measure(recipe: Recipe) -> str:
+    """What is drawn of a recipe's validation."""
+    metric = recipe.training.early_stopping.metric
+    return metric if metric in ACCURACIES else "accuracy"
 
 
 def machine(environment: dict[str, Any]) -> str:
@@ -93,7 +99,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
     if len(set(seeds)) < len(seeds):
         raise SrnnError(f"A seed occurs twice among these runs ({seeds}).")
 
-    results = [run.result for run in runs]
+    results, measure = [run.result for run in runs], _measure(runs[0].recipe)
     summary = {
         "title": title,
         "command": command,
@@ -106,11 +112,12 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "best_epoch": [r["best_epoch"] for r in results],
         "epochs": [r["epochs"] for r in results],
         "seconds": [r["seconds"] for r in results],
-        "curves": [[record["validation"]["accuracy"] for record in run.epochs] for run in runs],
+        "curves": [[record["validation"][measure] for record in run.epochs] for run in runs],
         "environments": [run.environment for run in runs],
         "recipe": runs[-1].recipe.to_dict(),
     }
-    page, picture = _page(summary), _plot(summary)
+    shown = measure.replace("_", " ")
+    page, picture = _page(summary, shown), _plot(summary, shown)
     write_atomically(out / "recipe.yaml", dump_recipe(runs[-1].recipe).encode())
     write_atomically(out / "summary.json", (json_text(summary) + "\n").encode())
     write_atomically(out / "summary.md", page.encode())
@@ -118,7 +125,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
     return summary
 
 
-def _page(summary: dict[str, Any]) -> str:
+def _page(summary: dict[str, Any], shown: str) -> str:
     environment, rate = summary["environments"][0], summary["firing_rate"]
     columns = [name for name in ACCURACIES if name in summary]
     titles = [name.replace("accuracy_", "accuracy, ").replace("_", " ") for name in columns]
@@ -145,7 +152,7 @@ def _page(summary: dict[str, Any]) -> str:
         "",
         *markdown_table(head, rows),
         "",
-        "![validation accuracy by epoch](curves.svg)",
+        f"![validation {shown} by epoch](curves.svg)",
         "",
         f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
         "[summary.json](summary.json).",
@@ -155,7 +162,7 @@ def _page(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plot(summary: dict[str, Any]) -> bytes:
+def _plot(summary: dict[str, Any], shown: str) -> bytes:
     with style.context():
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
@@ -168,7 +175,7 @@ def _plot(summary: dict[str, Any]) -> bytes:
             axes.plot(range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}")
             axes.plot(best, percent[best - 1], "o", color=colour)
         axes.plot([], [], "o", color=style.GREY, label="best epoch")
-        axes.set(xlabel="epoch", ylabel="validation accuracy, %")
+        axes.set(xlabel="epoch", ylabel=f"validation {shown}, %")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.grid()
         figure.suptitle("\n".join(textwrap.wrap(one_line(summary["title"]), 100)), fontsize=8, x=0.01, ha="left")
