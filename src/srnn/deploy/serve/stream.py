@@ -127,7 +127,7 @@ class StreamConnection:
             if self._start.trace:
                 await self._push_traced(block)
             else:
-                await self._tell(self._decide(await self._aside(self._session.encode, block)))
+                await self._tell(await self._decide(block))
             every = self._start.state_every
             if every is not None and self._session.samples - self._told >= every:
                 await self._tell_state()
@@ -142,13 +142,15 @@ class StreamConnection:
             return await asyncio.to_thread(encode, *block)
         return encode(*block)
 
-    def _decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
+    async def _decide(self, block: Array, probe: Callable[[int], None] | None = None) -> Decisions:
+        """A turn's decisions. What a block shorter than a turn takes does not tell that turns may be longer."""
+        steps = await self._aside(self._session.encode, block)
         began = time.thread_time()  # on a busy machine, shorter turns would make it busier
         decisions = self._session.decide(steps, probe)
         seconds = time.thread_time() - began
         if seconds > TURN_SECONDS:
             self._turn = max(1, self._turn // 2)
-        elif seconds < TURN_SECONDS / 4:
+        elif seconds < TURN_SECONDS / 4 and len(block) == self._turn:
             self._turn = min(TRACED_TURN if self._start.trace else TURN, 2 * self._turn)
         return decisions
 
@@ -163,7 +165,7 @@ class StreamConnection:
             membranes.append([round(v, 4) for v in stream.state_part(0, "u")[0, :DRAWN].tolist()] if drawn else [])
 
         first, before = self._session.steps, self._session.samples
-        decisions = self._decide(await self._aside(self._session.encode, block), probe)
+        decisions = await self._decide(block, probe)
         # After an early exit the network rests.
         for row in np.setdiff1d(np.arange(len(spikes)), decisions.steps - first):
             spikes[row] = [[] for _ in layers]
