@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import torch
 
 from srnn.cli.main import COMMANDS, main, parse
 from srnn.cli.show import show_result
+from srnn.cli.tuning import written
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.files import only_writer
@@ -300,6 +302,13 @@ def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_the_command_beside_results_says_how_long_was_fine_tuned() -> None:
+    """Also by default: nothing else in curve.md does, and the defaults may change."""
+    arguments = parse(["prune", "a run", "--out", "DIR", "--sparsity", "0.5", "0.9", "--json", "--data-dir", "data"])
+    given = "srnn prune 'a run' --out DIR --sparsity 0.5 0.9 --epochs 20 --lr-factor 0.5"
+    assert written(arguments) == given == written(parse(shlex.split(given)[1:]))
+
+
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     """As a process: exit code 130, one line with the command, and that command works."""
     out = tmp_path / "run"

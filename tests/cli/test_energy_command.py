@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,12 @@ def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFix
         assert (rate > first["firing_rate"]["mean"]) == (lstm["energy"][model] > 1), model
     assert "break_even" in found and found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
     assert _json(capsys, runs["lstm"])["break_even"] == {}  # it does not spike
+
+
+def test_a_wrong_name_does_not_wait_for_torch() -> None:
+    code = "import sys; from srnn.cli.main import main; print(main(['energy', 'nothing']), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "2 False\n" and "There is no recipe 'nothing'" in done.stderr
 
 
 def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

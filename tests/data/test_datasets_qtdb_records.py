@@ -227,7 +227,7 @@ def test_records_of_another_kind_are_refused(small: Path, wfdb: object) -> None:
 def test_an_annotation_without_waves_is_refused(small: Path, wfdb: object) -> None:
     folder = small / "qtdb" / "records"
     write_marks(wfdb, folder, "sel2", [5, 9], ["N", "N"])
-    expect_one_line(small, "no complete wave")
+    expect_one_line(small, "sel2 is damaged: its annotation q1c has no complete wave; get the data with")
     (folder / "sel2.q1c").write_bytes(b"\0\0")
     expect_one_line(small)
 

@@ -207,6 +207,13 @@ class Told(Task):
         return Split(**(arrays | self.changes))
 
 
+def test_a_kind_that_depends_on_options_is_checked_with_the_data() -> None:
+    """Where ``register`` has only a property to look at. A network of another kind could not be saved."""
+    task = type("Mine", (Told,), {"kind": property(lambda self: "per_stop")})()
+    with pytest.raises(SrnnError, match=r"kind cannot be 'per_stop'.*Did you mean 'per_step'"):
+        Sequences(task, "train")
+
+
 def not_finite(value: float) -> np.ndarray:
     x = np.zeros((4, 5, 3), np.float32)
     x[2, 4, 1] = value

@@ -156,12 +156,14 @@ def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
 
 
 def again(arguments: argparse.Namespace, without: Sequence[str] = (), **others: Any) -> list[str]:
-    """The words after "srnn" that give this command again, without the options named, and with other values for ``others``."""
+    """The words after "srnn" that give this command again, without the options named, and with these values for ``others``, which
+    are written even if they are the defaults."""
     options: list[str] = []
     words = arguments.parser.prog.split()[1:]
     for action in arguments.parser._actions:
         value = others.get(action.dest, getattr(arguments, action.dest, None))
-        if action.dest in ("overrides", *without) or value in (None, action.default):
+        unsaid = None if action.dest in others else action.default
+        if action.dest in ("overrides", *without) or value in (None, unsaid):
             continue
         texts = [] if value is True else [str(one) for one in (value if isinstance(value, list) else [value])]
         if action.option_strings:

@@ -40,8 +40,9 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
 
 
 def written(arguments: argparse.Namespace) -> str:
-    """The command, for whoever reads its results."""
-    return shlex.join(["srnn", *again(arguments, ("json", "resume", "data_dir"))])
+    """The command, for whoever reads its results: nothing else in them says how the network was fine-tuned."""
+    tuned = {"epochs": arguments.epochs, "lr_factor": arguments.lr_factor}
+    return shlex.join(["srnn", *again(arguments, ("json", "resume", "data_dir"), **tuned)])
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:

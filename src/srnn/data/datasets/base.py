@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole, is_number, nearest
+from ...errors import SrnnError, check_choice, check_whole, is_number, nearest
 from ...text import composed, one_line
 from ..encoders.speech import Statistics
 from .inputs import Inputs
@@ -92,9 +92,12 @@ class Split:
         axes = f"(sequences, steps, {'channels' if inputs is None else f'{inputs} channels'})"
         require(x.ndim == 3 and inputs in (None, x.shape[2]), f"inputs must be float32 {axes}, not {x.shape}")
         require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
-        shapes = [x.shape[:n] for n, of in ((1, "per_sequence"), (2, "per_step")) if kind in (None, of)]
-        wanted = " or ".join(map(str, shapes))
-        require(y.shape in shapes, f"labels must be int64 {wanted}, not {y.dtype} {y.shape}")
+        shapes = {"per_sequence": x.shape[:1], "per_step": x.shape[:2]}
+        if kind is not None:
+            check_choice("A task's kind", kind, shapes)
+            shapes = {kind: shapes[kind]}
+        wanted = " or ".join(map(str, shapes.values()))
+        require(y.shape in shapes.values(), f"labels must be int64 {wanted}, not {y.dtype} {y.shape}")
         top = "" if classes is None else f" to {classes - 1}"
         require(y.min() >= UNLABELLED and (classes is None or y.max() < classes),
                 f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}")  # fmt: skip

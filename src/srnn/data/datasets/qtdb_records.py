@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import LIMITS, read_bytes, reading
+from ...files import LIMITS, read_bytes
 from ...files import wfdb_records as _wfdb
 from ..signals import CrossingPath
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -128,8 +128,13 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
     for suffix in ("hea", "dat", "q1c"):
         _check_file(folder / f"{name}.{suffix}", (sums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
 
-    with reading(folder / name, f"a record of QTDB; if it is damaged, {SOURCE.format(folder=folder)}"):
+    try:
         return _read_wfdb(folder / name)
+    except SrnnError:
+        raise
+    except Exception as error:  # wfdb may raise any exception on damaged bytes
+        problem = str(error) or type(error).__name__
+        raise SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.") from error
 
 
 def _read_wfdb(path: Path) -> Record:

@@ -134,11 +134,11 @@ def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) ->
     """The network of that run or model, the pretrained one of that name (not with given ``rates``), or a new one from that
     recipe (seed 0)."""
     from ...training.pretrained import pretrained_names
-    from ...training.runs import open_trained
-    from ...training.trained import Trained
 
     named = rates is None and str(item) in pretrained_names()
     if named or Path(item).is_dir() or Path(item).suffix == ".safetensors":
+        from ...training.runs import open_trained
+
         return open_trained(Path(item), data)
     if data is not None:
         raise SrnnError(
@@ -146,4 +146,7 @@ def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) ->
         )
     recipe = load_recipe(str(item), [], None)
     task = recipe.create_task()
+    # Imported here because it needs torch, for which a wrong name need not wait.
+    from ...training.trained import Trained
+
     return Trained(recipe.build_network(task, 0), task, recipe)
