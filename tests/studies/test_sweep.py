@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def test_shipped_sweeps_are_sound(name: str) -> None:
     sweep = load_sweep(name)
     sweep.check()
     assert sweep.title and sweep.units()
+    sizes = re.search(r" (\d+(?: \+ \d+)*) (?:in each direction )?on ", sweep.title)
+    if sizes:  # phones' searches had their recipe's 192 + 192, and said 128 + 128
+        assert [*map(int, sizes[1].split(" + "))] == list(sweep.recipe_for({}).network.hidden)
 
 
 @pytest.mark.parametrize("task", ["speech-commands-mini", "ecg", "phones", "spoken-digits-spikes"])
