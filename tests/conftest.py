@@ -68,6 +68,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def run(runs: Path) -> str:
+    """Its digits, as a word of a command."""
+    return str(runs / "digits")
+
+
+@pytest.fixture(scope="module")
+def ecg(runs: Path) -> str:
+    """Its ecg, likewise."""
+    return str(runs / "ecg")
+
+
+@pytest.fixture(scope="module")
 def models(runs: Path) -> dict[str, Decoder]:
     """Their decoders."""
     from srnn.deploy.streaming import Decoder

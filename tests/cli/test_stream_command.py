@@ -23,24 +23,10 @@ from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Beginning, decisions_of
 from srnn.errors import SrnnError
 from srnn.measure.analysis.policy import ExitPolicy
-from support.runs import DIGITS, ECG, RECORDS, make_run
+from support.runs import ECG, make_run
 from support.sounds import write_wav
 
 PIXELS = np.round(np.random.default_rng(0).random(64), 6)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("runs") / "digits"
-    make_run(folder, *DIGITS)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def ecg(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("runs") / "ecg"
-    make_run(folder, *RECORDS)
-    return str(folder)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

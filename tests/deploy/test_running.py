@@ -15,21 +15,7 @@ from srnn.deploy.streaming import Decoder
 from srnn.deploy.streaming.decisions import Chooser
 from srnn.deploy.streaming.running import Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
-from support.runs import DIGITS, RECORDS, SPOKEN, make_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("runs") / "digits"
-    make_run(folder, *DIGITS)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def ecg(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("runs") / "ecg"
-    make_run(folder, *RECORDS)
-    return str(folder)
+from support.runs import SPOKEN, make_run
 
 
 def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from ..text import some
-from .options import Command
+from .options import Command, data_dir_again
 from .show import show_names, tell
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
 
 def _command(arguments: argparse.Namespace, part: str) -> str:
     """The command for another action on the same data set, in the same folder."""
-    folder = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
-    return shlex.join(["srnn", "data", part, arguments.data_set.name, *folder])
+    return shlex.join(["srnn", "data", part, arguments.data_set.name, *data_dir_again(arguments)])
 
 
 def _prepare(arguments: argparse.Namespace) -> int:

@@ -173,6 +173,11 @@ def again(arguments: argparse.Namespace, without: Sequence[str] = (), **others: 
     return [*words, *options, *getattr(arguments, "overrides", ())]
 
 
+def data_dir_again(arguments: argparse.Namespace) -> list[str]:
+    """The words that give --data-dir to another command; none where it was left out."""
+    return [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
+
+
 class Command(NamedTuple):
     """A command, or a part of one."""
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError, check_whole
-from .options import again
+from .options import again, data_dir_again
 
 if TYPE_CHECKING:
     from ..progress import Reporter
@@ -129,7 +129,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
     """Commands that use the run, as words after "srnn"."""
-    data = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
+    data = data_dir_again(arguments)
     commands = [
         ["evaluate", str(out), "--split", "test", *data],
         ["report", str(out), *data],

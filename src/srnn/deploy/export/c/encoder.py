@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ _RULES = {
 
 
 @dataclass(frozen=True)
-class EncoderPlan:
+class EncoderPlan(ABC):
     """What is to be written for an encoder. ``bits``: fractional bits of the network's input; None: it is float32.
 
     Each kind also has ``sample``, the C type of samples; ``constants``; ``operations``, the additions and multiplications of one
@@ -47,9 +48,9 @@ class EncoderPlan:
         return True
 
     @property
+    @abstractmethod
     def members(self) -> list[Member]:
         """Its struct."""
-        raise NotImplementedError
 
     @property
     def ram_bytes(self) -> int:
