@@ -4,7 +4,7 @@
     python -m benchmarks.versions ../before --out results/speed-of-a-change
 
 Times training steps, forward passes, a step of a stream, compilation from nothing, importing, and ``srnn --help``; of another
-surrogate, or with coarser products in this checkout, training steps alone, for nothing else depends on them. Each ratio is this
+surrogate or kind of input, or with coarser products in this checkout, training steps alone. Each ratio is this
 checkout's time divided by the mean of the other's two measurements beside it: above 1, the change is slower.
 """
 
@@ -54,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="threads and cores of each (default: 2)")
     parser.add_argument("--surrogate", help="surrogate of both, such as linear (default: the multi-Gaussian)")
     parser.add_argument(
+        "--input", choices=["spikes", "dense"], default="spikes",
+        help="what binary inputs come as: packed, as a data set keeps them (default), or as tensors of 0 and 1"
+    )  # fmt: skip
+    parser.add_argument(
         "--precision", choices=["high", "medium"], help="torch's matmul precision, of this checkout only"
     )
     parser.add_argument(
@@ -73,12 +77,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rounds": plan.rounds,
         "threads": options.threads,
         "surrogate": options.surrogate,
+        "input": options.input,
         "precision": options.precision,
         "records": [],
     }
-    steps_alone = options.surrogate is not None or options.precision is not None
-    here = entry("this", ROOT / "src", surrogate=options.surrogate, precision=options.precision or "highest")
-    there = entry("other", other, surrogate=options.surrogate)
+    both = {"surrogate": options.surrogate, "input": options.input}
+    steps_alone = options.precision is not None or both != {"surrogate": None, "input": "spikes"}
+    here = entry("this", ROOT / "src", **both, precision=options.precision or "highest")
+    there = entry("other", other, **both)
     with tempfile.TemporaryDirectory() as folder:
         field = Field({OWN: sys.executable}, {}, Path(folder), threads=options.threads)
         for name in options.nets:
@@ -147,6 +153,8 @@ def page(results: dict[str, Any]) -> str:
     where = f"{results['machine']['cpu']}, {results['threads']} threads"
     if results["surrogate"]:
         where += f", {results['surrogate']} surrogate"
+    if results["input"] == "dense":
+        where += ", spikes given as tensors of 0 and 1"
     if results["precision"]:
         where += f", this one with matmul precision {results['precision']}"
     lines = [

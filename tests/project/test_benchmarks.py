@@ -46,10 +46,13 @@ def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
-    options = ["--quick", "--nets", "ecg", "--surrogate", "linear", "--out", str(tmp_path)]
+    options = ["--quick", "--nets", "ecg", "--input", "dense", "--surrogate", "linear", "--out", str(tmp_path)]
     assert versions.main([str(versions.ROOT), *options]) == 0
     (record,) = json.loads((tmp_path / "versions.json").read_text())["records"]
-    assert record["ratio"]["median"] > 0 and "linear surrogate" in (tmp_path / "versions.md").read_text()
+    assert (
+        record["ratio"]["median"] > 0
+        and "linear surrogate, spikes given as tensors" in (tmp_path / "versions.md").read_text()
+    )
     for cached in (True, False):
         found = versions.processes("nothing", ["-c", "import os"], versions.ROOT / "src", 2, cached)
         assert found["what"] == "nothing" and found["ratio"]["n"] == 2
