@@ -136,6 +136,15 @@ def test_the_page_names_a_recipe_in_full(capsys: pytest.CaptureFixture[str], tmp
     assert "Made by `srnn energy paper/shd --rates 0.1`" in (tmp_path / "energy.md").read_text()
 
 
+def test_the_page_quotes_words_of_its_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """``--technology my prices.toml`` named two files."""
+    prices = tmp_path / "my prices.toml"
+    prices.write_text('base = "horowitz-45nm"\nname = "mine"\n')
+    _json(capsys, "paper/shd", "--rates", "0.1", "--technology", prices, "--baselines", "rnn, gru", "--out", tmp_path)
+    page = (tmp_path / "energy.md").read_text()
+    assert "`srnn energy paper/shd --baselines 'rnn, gru' --technology 'my prices.toml' --rates 0.1`" in page
+
+
 def test_the_page_says_on_what_recordings(
     runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

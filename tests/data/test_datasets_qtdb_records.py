@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import shutil
 import sys
 import warnings
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+from srnn.cli.main import main
 from srnn.data.augment_config import AugmentConfig
 from srnn.data.batches import Batch, Sequences
+from srnn.data.datasets import SPLITS
 from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
@@ -163,6 +166,14 @@ def test_records_may_lie_where_physionets_archive_and_mirror_have_them(place: st
     shutil.copytree(small / "qtdb" / "records", tmp_path / "other" / place)
     np.testing.assert_array_equal(RECORDS.load("test", tmp_path / "other").x, expected.x)
     assert state(CATALOGUE["qtdb"], tmp_path / "other") == "there"
+
+
+def test_records_are_prepared_for_the_task_that_reads_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of which 'srnn data info qtdb' said nothing, and 'prepare' that there was nothing to prepare."""
+    assert main(["data", "info", "qtdb", "--data-dir", str(small)]) == 0
+    assert "tasks       ecg (source: records)\n" in capsys.readouterr().out
+    assert main(["data", "prepare", "qtdb", "--data-dir", str(small)]) == 0
+    assert re.findall(r"^ecg (\w+): \d+ sequences of 1301 steps", capsys.readouterr().out, re.M) == [*SPLITS]
 
 
 def test_what_macos_hides_beside_files_is_no_record(small: Path) -> None:

@@ -16,6 +16,7 @@ docs/energy.md says what each of them leaves out.
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,12 @@ def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
     from ..files import locked, write_atomically
 
     data = None if arguments.data is None else word(str(arguments.data))
-    words = again(arguments, ("out", "data_dir", "json"), networks=[*map(word, arguments.networks)], data=data)
+    technology = None if arguments.technology == DEFAULT else word(arguments.technology)
+    given = {"networks": [*map(word, arguments.networks)], "data": data, "technology": technology}
+    words = again(arguments, ("out", "data_dir", "json"), **given)
     with locked(arguments.out):
         write_atomically(arguments.out / "energy.json", (json_text(comparison) + "\n").encode())
-        write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn {' '.join(words)}").encode())
+        write_atomically(arguments.out / "energy.md", markdown(comparison, shlex.join(["srnn", *words])).encode())
 
 
 def _rate(option: str, word: str) -> float:

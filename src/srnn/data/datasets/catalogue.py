@@ -278,6 +278,7 @@ _DATA_SETS = (
         sign="[!.]*.hea",
         sums=DataFile("SHA256SUMS", "https://physionet.org/files/qtdb/1.0.0/SHA256SUMS.txt"),
         sums_pattern=r"sel\w+\.(dat|hea|q1c)",
+        uses=(Use("ecg", {"source": "records"}),),
     ),
     DataSet(
         name="soli",

@@ -10,6 +10,7 @@ against the types of the dataclasses of ``schema.py``. A recipe is data: nothing
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -46,7 +47,7 @@ def _is_below_data_dir(name: str) -> bool:
     from ...data.datasets.catalogue import CATALOGUE
 
     with suppress(SrnnError):  # there is no data folder
-        return all(name != known.folder for known in CATALOGUE.values()) and (resolve_data_dir() / name).is_dir()
+        return all(name != known.folder for known in CATALOGUE.values()) and os.path.isdir(resolve_data_dir() / name)
     return False
 
 
@@ -85,13 +86,13 @@ def recipe_content(name: str) -> dict[str, Any]:
     path = Path(name)
     if name in shipped_recipes():
         path = _HERE / f"{name}.yaml"
-    elif (path / "recipe.yaml").is_file():
+    elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
-    elif path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
+    elif os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
         return _own_recipe(name)
-    elif path.suffix in (".yaml", ".yml") and not path.is_file():
+    elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
-    elif not path.is_file():
+    elif not os.path.isfile(path):
         others = nearest(name, shipped_recipes(), "srnn recipes")
         raise SrnnError(f"There is no recipe '{name}', and no file or folder of data.{others}")
     return _read(read_text(path, "a recipe", LIMITS["yaml"]), name)
