@@ -231,7 +231,11 @@ def test_a_step_among_the_fields_is_no_method() -> None:
     [
         (
             lambda: _leaky(step=lambda u, s, current, alpha, threshold: (u,)),
-            "returns 1 values; it must return .*: u, v",
+            "returns 1 value; it must return .*: u, v",
+        ),
+        (
+            lambda: _leaky(step=lambda u, s, current, alpha, threshold: alpha * u + current),
+            "step of the neuron '.*' returns 1 value; it must return .*: u, v",
         ),
         (lambda: _leaky(taus=("tau_syn",)), r"'tau_syn', a time constant .* \(taus = \(\) if none are\)"),
         (

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..errors import SrnnError
+from ..text import counted
 from . import arithmetic
 
 _UFUNCS: Mapping[np.ufunc, str] = {
@@ -217,7 +218,8 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
 
     sys.settrace(name_locals)
     try:
-        results = tuple(as_node(result) for result in function(*nodes))
+        returned = function(*nodes)
+        results = tuple(map(as_node, returned if isinstance(returned, (tuple, list)) else [returned]))
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise SrnnError(
@@ -255,8 +257,8 @@ def equations(model: Any) -> Record:
     if len(own.results) != len(model.State._fields):
         wanted = ", ".join((*model.State._fields[:-1], "v"))
         raise SrnnError(
-            f"step of the neuron '{model.name}' returns {len(own.results)} values; it must return the new state and the drive: "
-            f"{wanted}."
+            f"step of the neuron '{model.name}' returns {counted(len(own.results), 'value')}; it must return the new state and "
+            f"the drive: {wanted}."
         )
     varying = {*model.State._fields, "current"}
     for what, node in zip((*model.State._fields[:-1], "drive"), own.results, strict=True):
