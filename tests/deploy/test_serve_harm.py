@@ -180,7 +180,7 @@ def _slow_start(service: Service) -> None:
     """Connections that say nothing, or begin and stop; and a stream that never starts."""
     began = time.monotonic()
     assert _send_raw(service.port, b"") == b"" and _send_raw(service.port, b"GET / HTT") == b""
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 9  # and not the 10 s after which it would give up itself
     with pytest.raises(ConnectionClosed), service.open("ecg") as stream:
         # The service and all that harms it share this process, so its own second may take some.
         assert "did not start within 1 s" in stream.recv(timeout=10)
@@ -334,7 +334,7 @@ def test_what_a_client_left_behind_is_not_computed_to_its_end(
         began = time.monotonic()
         while running.ask("/v1/status")[1]["streams"]:
             time.sleep(0.01)
-        assert time.monotonic() - began < 2  # of half a minute
+        assert time.monotonic() - began < 10  # of half a minute
 
 
 @pytest.mark.parametrize("cut", ["in a frame", "between two frames"])
