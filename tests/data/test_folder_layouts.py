@@ -78,6 +78,25 @@ def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
         create_task("folder", path=str(tmp_path))
 
 
+def test_runs_among_the_data_are_no_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ``srnn train .`` they lie there, with recordings as examples; the next command read these as a further class."""
+    for kind in ("run", "walk"):
+        for k in range(8):
+            write_sensor(tmp_path / kind / f"{k}.npy")
+    monkeypatch.chdir(tmp_path)
+    settings = {"training.epochs": 1, "network.hidden": 2, "network.backend": "reference"}
+    with pytest.warns(RuntimeWarning, match=r"^\.: folders without files .* not classes: runs\.$"):
+        model = srnn.train(".", Path("runs", "first"), settings)
+    assert [*(tmp_path / "runs" / "first" / "examples").glob("*.npy")]
+    task = create_task("folder", path=".")
+    assert task.class_names == model.classes == ("run", "walk")
+    assert len(task.load("train")) == len(model.task.load("train")) == 12 - len(task.load("validation"))
+    (tmp_path / "runs" / "mine").mkdir()
+    (tmp_path / "runs" / "mine" / "recipe.yaml").touch()  # alone, it makes no run
+    write_sensor(tmp_path / "runs" / "mine" / "1.npy")
+    assert create_task("folder", path=".").class_names == ("run", "runs", "walk")
+
+
 def test_a_folder_in_the_data_folder_is_found_wherever_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

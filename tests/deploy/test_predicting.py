@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import wavfile
 
 import srnn
 from srnn import SRNN, SrnnError, from_network
@@ -248,6 +249,39 @@ def test_sound_is_brought_to_the_clips_length(tmp_path: Path) -> None:
     both = np.stack([sound, sound], 1)
     with pytest.raises(SrnnError, match="sound at 8000 Hz"):
         digits.predict(both)
+
+
+def test_the_times_of_a_long_clip_are_those_of_its_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scale = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
+    run = make_run(tmp_path / "gsc", "--task.name=gsc", "--task.options.normalise=training", statistics=scale)
+    model = srnn.load(run)
+    sound = 0.1 * np.random.default_rng(0).standard_normal(16000 * 3 + 1).astype(np.float32)
+    path = model.task.signal()
+    for length, start in ((48001, 16000), (16001, 0), (16000, 0), (15999, 0), (15997, -1), (1, -7999)):
+        clip = model.task.as_clip(sound[:length, None], path)[:, 0]
+        assert model.task.clip_start(length, path) == start
+        assert np.array_equal(clip[max(0, -start) :][: min(length, 16000)], sound[max(0, start) : length][:16000])
+    assert model.predict(sound).start_seconds == 1.0 and model.predict(sound[:8000]).start_seconds == -0.25
+    assert model.predict(np.zeros((7, 120), np.float32), form="steps").start_seconds == 0
+
+    for name, part in (("long", sound), ("right", sound[:16000])):
+        wavfile.write(tmp_path / f"{name}.wav", 16000, part)
+    both = [str(tmp_path / "long.wav"), str(tmp_path / "right.wav")]
+    told = r"clips of 1 s, read only in their middle: 1 of 2 \(srnn stream reads all of one\)\."
+    with pytest.warns(RuntimeWarning, match=told):
+        assert main(["predict", str(run), *both, "--over-time"]) == 0
+    shown = capsys.readouterr().out
+    assert " 1.000 s to " in shown and " 2.010 s  " in shown and " 1.010 s  " in shown
+    with pytest.warns(RuntimeWarning, match=told):
+        assert main(["predict", str(run), *both, "--over-time", "--csv"]) == 0
+    rows = [row.split(",") for row in capsys.readouterr().out.splitlines()]
+    assert [rows[place][2] for place in (1, 101, 102)] == ["1", "2", "0"]
+    with pytest.warns(RuntimeWarning, match=told):
+        assert main(["predict", str(run), *both, "--over-time", "--json"]) == 0
+    assert [one["start_seconds"] for one in json.loads(capsys.readouterr().out)["results"]] == [1.0, 0.0]
+    assert main(["predict", str(run), both[1]]) == 0  # without a warning
 
 
 def test_ecg_takes_steps_or_leads(tmp_path: Path) -> None:

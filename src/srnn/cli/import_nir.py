@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ..errors import SrnnError
 from ..nn.loss_config import LossName
+from ..text import counted
 from .show import tell
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     def show() -> None:
         print(
-            f"{arguments.file}: {imported.network.inputs} inputs, steps of {imported.dt:g} s ({imported.discretisation})"
+            f"{arguments.file}: {counted(imported.network.inputs, 'input')}, steps of {imported.dt:g} s "
+            f"({imported.discretisation})"
         )
         for layer in layers:
             kind = "recurrent" if layer["recurrent"] else "feed-forward"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from ..text import filled, json_text, one_line, places, spreadsheet
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
 
+_CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
 SHARED = ("model", "--input", "--channels")
 
 
@@ -40,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..deploy.predicting import predict, recordings
 
     model = load(arguments.model)
-    files, failed = list(recordings(arguments.files)), 0
+    files, failed, cut = list(recordings(arguments.files)), 0, 0
     if not files:
         raise SrnnError(f"{', '.join(map(str, arguments.files))}: no recordings were found.")
     for_people = not (arguments.json or arguments.csv)
@@ -55,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             failed += 1
             print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)
         else:
+            cut += prediction.start_seconds > _CUT
             if arguments.json:
                 results.append(as_json(file, prediction, arguments.over_time))
             elif arguments.csv:
@@ -65,6 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"\r{number} of {len(files)}", end="\n" if number == len(files) else "", file=sys.stderr, flush=True)
     if arguments.json:
         print(json_text({"model": model.name, "results": results}))
+    if cut:
+        warnings.warn(
+            f"recordings longer than training's clips of {model.task.clip_seconds:g} s, read only in their middle: {cut} of "
+            f"{len(files)} (srnn stream reads all of one).",
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
     if failed and for_people and len(files) > 1:
         print(f"{len(files) - failed} of {len(files)} files were read", file=sys.stderr)
     return 2 if failed else 0
@@ -81,7 +90,7 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
     if not prediction.per_step:
         result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
     if over_time:
-        result["step_seconds"] = prediction.step_seconds
+        result["step_seconds"], result["start_seconds"] = prediction.step_seconds, round(prediction.start_seconds, 6)
         result["classes"] = prediction.numbers.tolist()
         result["segments"] = [
             {"first": first, "end": end, "label": label, "confidence": round(confidence, 6)}
@@ -94,17 +103,21 @@ def _show(name: str, prediction: Prediction, over_time: bool) -> None:
     part = " of the steps" if prediction.per_step else ""
     print(f"{name}  {prediction.label}  {prediction.confidence:.1%}{part}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
-        every = prediction.step_seconds
-        span = f"{first} to {end - 1}" if every is None else f"{first * every:.3f} s to {end * every:.3f} s"
+        every, start = prediction.step_seconds, prediction.start_seconds
+        span = (
+            f"{first} to {end - 1}"
+            if every is None
+            else f"{start + first * every:.3f} s to {start + end * every:.3f} s"
+        )
         print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
 
 
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
     """The rows of a table: one, or one for every step."""
-    name, every = spreadsheet(str(file)), prediction.step_seconds
+    name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds
     if not over_time:
         yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
         return
     for step, (number, row) in enumerate(zip(prediction.numbers.tolist(), prediction.probabilities, strict=True)):
-        seconds = "" if every is None else f"{step * every:.6g}"
+        seconds = "" if every is None else f"{start + step * every:.6g}"
         yield [name, step, seconds, spreadsheet(prediction.classes[number]), f"{row[number]:.6f}"]

@@ -150,6 +150,13 @@ class Task(ABC):
             return signal
         return fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
 
+    def clip_start(self, samples: int, path: SignalPath) -> int:
+        """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding comes before it."""
+        if path.form == "steps" or self.clip_seconds is None or path.rate is None:
+            return 0
+        excess = samples - round(self.clip_seconds * path.rate)
+        return excess // 2 if excess > 0 else -(-excess // 2)
+
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         """The task without its data, as a model stores it.
 

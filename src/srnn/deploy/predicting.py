@@ -29,6 +29,7 @@ from ..errors import SrnnError
 from ..files import check_memory
 from ..measure.analysis.scores import check_confidences, confidences, running_scores
 from ..nn.network.inputs import as_numpy
+from ..text import counted
 from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
@@ -50,6 +51,8 @@ class Prediction:
     """Whether every step has a label of its own; if not, the last row is the decision."""
     step_seconds: float | None = None
     """Seconds from one step to the next; None: steps are not in time."""
+    start_seconds: float = 0.0
+    """Where in the recording the first step is: above 0 if it was cut to the length of training's clips, below 0 if padded."""
 
     @property
     def number(self) -> int:
@@ -91,7 +94,7 @@ class Prediction:
         ]
 
     def __repr__(self) -> str:
-        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps)"
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {counted(len(self.scores), 'step')})"
 
 
 def predict(
@@ -136,7 +139,8 @@ def predict(
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
     check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
-    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000)
+    start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
+    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000, start)
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

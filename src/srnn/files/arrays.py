@@ -172,6 +172,8 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
                     raise ValueError(f"its header contains {name} twice")
                 fields[name] = entry[name]
         rest = rest[entry.end() :]
+    if "|O" in fields.get("descr", ""):
+        raise ValueError("it holds Python objects; save them as numbers, or as text with .astype(str)")
     if text[:1] != "{" or rest.strip() != "}" or len(fields) < 3 or not _TYPE.fullmatch(fields["descr"]):
         raise ValueError(f"its header does not describe numbers or text: {text[:80]}")
     dimensions = [part.strip().removesuffix("L") for part in fields["shape"].split(",")]

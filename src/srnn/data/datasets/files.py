@@ -245,8 +245,15 @@ def visible_files(source: Path) -> list[Path]:
     return sorted(folder / name for folder, _, names in _walk(source) for name in names)
 
 
+def _is_run(folder: Path) -> bool:
+    return os.path.isfile(folder / "recipe.yaml") and os.path.isfile(folder / "environment.json")
+
+
 def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As ``os.walk``, without hidden ones: a folder, and the names of the folders and files in it."""
+    """As ``os.walk``, without hidden ones: a folder, and the names of the folders and files in it.
+
+    Runs in it (after ``srnn train .``, their default place) are left out: their examples would be recordings of a class 'runs'.
+    """
     for folder, folders, names in os.walk(source):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_run(Path(folder, name))]
         yield Path(folder), folders, [name for name in names if not name.startswith(".")]
