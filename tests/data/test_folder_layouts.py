@@ -13,7 +13,9 @@ import pytest
 
 import srnn
 from srnn.cli.main import main
-from srnn.data.datasets.base import shown
+from srnn.data.datasets.base import SPLITS, shown
+from srnn.data.datasets.labelled import load_labelled
+from srnn.data.signals import Steps
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.training.recipes import load_recipe
@@ -44,6 +46,39 @@ def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
     write_sensor(tmp_path / "d" / "test" / "k.npy")
     with pytest.raises(SrnnError, match=r"Val, test, train are names of splits; .* test/k\.npy is in none\."):
         create_task("folder", path=str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize("subjects", [PEOPLE, ("",)], ids=["people", "nobody"])
+def test_validation_is_held_out_of_training_where_only_that_and_test_are_given(
+    subjects: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Which many data sets have; it was refused. Nobody is in two splits, each class is in both, and the test stays as it is."""
+    for kind in ("run", "walk"):
+        for subject in subjects:
+            for k in range(8):
+                write_sensor(tmp_path / "train" / kind / subject / f"{k}.npy")
+        write_sensor(tmp_path / "test" / kind / ("flo" if subjects[0] else "") / "9.npy")
+    options = {"path": str(tmp_path), "speaker": "{speaker}/{index}" if subjects[0] else ""}
+    task = create_task("folder", **options)
+    with pytest.warns(RuntimeWarning, match=r"names no validation split: 15% of the training split's .* are held out"):
+        train, validation, test = map(task.load, SPLITS)
+    assert len(train) + len(validation) == 16 * len(subjects) and len(test) == 2
+    assert all(set(split.y) == {0, 1} for split in (train, validation, test))
+    if subjects[0]:
+        people = [set(split.groups) for split in (train, validation, test) if split.groups is not None]
+        assert [len(one) for one in people] == [4, 1, 1] and len(set.union(*people)) == 6
+    else:
+        assert len(validation) == 2  # of 8, of each class
+    again = create_task("folder", **options).load("validation")
+    assert again.y.tolist() == validation.y.tolist() and np.array_equal(again.x, validation.x)
+
+
+def test_validation_is_not_taken_where_only_the_network_is_tried(tmp_path: Path) -> None:
+    """Elsewhere a network has its own shares; what a file names no sequences for, it has none for."""
+    x, names = np.zeros((6, 5, 2), np.float32), np.array(["train"] * 4 + ["test"] * 2)
+    np.savez(tmp_path / "one.npz", x=x, y=np.arange(6) % 2, class_names=np.array(["a", "b"]), split=names)
+    with pytest.raises(SrnnError, match="has no sequences for the validation split"):
+        load_labelled("validation", tmp_path / "one.npz", ["a", "b"], Steps(2, None), lambda _, signal: signal)
 
 
 def test_a_class_may_be_called_as_a_split(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class FolderTask(AudioTask):
     """Pattern of file names, without their suffix, that tells whom or what a file is of: "{speaker}_{index}"; {index} stands for
     anything else."""
     validation_fraction: float = Shares().validation
-    """Fraction held out for validation where no split is given, of the groups or of each class."""
+    """Fraction held out for validation where no validation split is given, of the groups or of each class."""
     test_fraction: float = Shares().test
     """Fraction held out for testing where no split is given, of the groups or of each class."""
     fold: str = ""

@@ -61,7 +61,7 @@ def load_labelled(
         items = list_items(source, speaker)
         divided = not any(item.split for item in items)
         if shares is not None or not divided:
-            items = split_items(source, items, shares or Shares())[split]
+            items = split_items(source, items, shares or Shares(0, 0))[split]
         if not items:
             raise SrnnError(f"{source} has no sequences for the {split} split.")
         signals = [read_signal(item.path, path.channels, path.rate, numbers=path.numbers) for item in items]

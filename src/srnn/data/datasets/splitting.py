@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ...errors import SrnnError, naming
 from ...text import brief, counted, some
 from .base import SPLITS, SplitName, check_fraction
+from .survey import say
 
 if TYPE_CHECKING:
     from .files import Item
@@ -20,9 +21,9 @@ class Shares(NamedTuple):
     """What is held out of the groups, or of each class, where no split is given."""
 
     validation: float = 0.15
-    """Fraction for validation."""
+    """Fraction for validation. 0, where splits are given: nothing is taken from training for it."""
     test: float = 0.2
-    """Fraction for testing."""
+    """Fraction for testing. 0: nothing."""
     fold: tuple[int, int] | None = None
     """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``."""
 
@@ -50,14 +51,14 @@ class Shares(NamedTuple):
         """The split of each of ``count`` groups or sequences, in their order; None where a split would have none.
 
         First come those for testing, or with a fold after the parts before it, then those for validation, then, around the end,
-        those for training. At least one is for validation and, without a fold, one for testing.
+        those for training. At least one is for validation and, unless its share is 0 or there is a fold, one for testing.
         """
-        first, last = 0, max(1, round(self.test * count))
+        first, last = 0, max(self.test > 0, round(self.test * count))
         if self.fold is not None:
             part, parts = self.fold
             first, last = round((part - 1) * count / parts), round(part * count / parts)
         test, validation = last - first, max(1, round(self.validation * count))
-        if not 0 < test < count - validation:
+        if test >= count - validation or (self.fold is not None and test == 0):
             return None
         ranks = ((index - first) % count for index in range(count))
         return ["test" if r < test else "validation" if r < test + validation else "train" for r in ranks]
@@ -68,28 +69,45 @@ class Shares(NamedTuple):
         return f"{self.test:.0%}" if self.fold is None else "part {} of {}".format(*self.fold)
 
     def __str__(self) -> str:
-        return f"{self.validation:.0%} for validation and {self.tested} for testing"
+        tested = f" and {self.tested} for testing" if self.test or self.fold else ""
+        return f"{self.validation:.0%} for validation{tested}"
 
 
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
-    """The items of every split: as the items state it, else by groups, else by classes. SrnnError, which names the source."""
-    splits, groups = [item.split for item in items], [item.group for item in items]
+    """The items of every split: as the items state it, else by groups, else by classes. Where they state all splits but
+    validation, that is taken from training, and a RuntimeWarning says so. SrnnError, which names the source.
+    """
+    splits = [item.split for item in items]
     if any(splits):
         if shares.fold is not None:
             raise SrnnError(f"{source} names its splits, so a fold has no effect; remove one or the other.")
         for name in splits:
             if name not in SPLITS:
                 raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
+        if shares.validation and set(splits) == {"train", "test"}:
+            training = [item for item in items if item.split == "train"]
+            what = "groups" if training[0].group else "sequences, each class by itself,"
+            say(
+                f"{source} names no validation split: {shares.validation:.0%} of the training split's {what} are held out for "
+                "it, always the same ones."
+            )
+            shared = iter(_share_out(source, training, shares._replace(test=0.0)))
+            splits = [next(shared) if split == "train" else split for split in splits]
     else:
-        if any(groups) and not all(groups):
-            raise SrnnError(f"{source}: some files have a group and some have none; give one to all or none of them.")
-        with naming(source):
-            if any(groups):
-                of = split_by_group(groups, shares)
-                splits = [of[group] for group in groups]
-            else:
-                splits = split_by_class([item.name for item in items], [item.label for item in items], shares)
+        splits = _share_out(source, items, shares)
     return {name: [item for item, of in zip(items, splits, strict=True) if of == name] for name in SPLITS}
+
+
+def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[str]:
+    """The split of each item: by groups, else by classes."""
+    groups = [item.group for item in items]
+    if any(groups) and not all(groups):
+        raise SrnnError(f"{source}: some files have a group and some have none; give one to all or none of them.")
+    with naming(source):
+        if any(groups):
+            of = split_by_group(groups, shares)
+            return [of[group] for group in groups]
+        return split_by_class([item.name for item in items], [item.label for item in items], shares)
 
 
 def place(name: str) -> str:
@@ -123,7 +141,8 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
     names = sorted(set(groups), key=lambda name: (place(name), name))
     splits = shares.split(len(names))
     if splits is None or len(names) < (shares.fold or (1, 1))[1]:
-        needed = "at least 3 are needed, or smaller fractions" if shares.fold is None else (
+        least = 3 if shares.test else 2
+        needed = f"at least {least} are needed, or smaller fractions" if shares.fold is None else (
             f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
         )  # fmt: skip
         raise SrnnError(
