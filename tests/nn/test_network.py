@@ -19,7 +19,7 @@ import srnn
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.network.layer import Layer
-from srnn.nn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
+from srnn.nn.network.parameters import TAU_MAX, NeuronParameters, raw_from_tau, tau_from_raw
 from support.kernels import CPU_BACKENDS
 
 NEURONS = ("alif", "lif", "relu")
@@ -164,6 +164,13 @@ def test_a_seed_fixes_everything() -> None:
         neuron = srnn.ALIF(initial={"u": "uniform(0, 1)", "s": "u"})
         return SRNN(3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed))
 
+    def drawn(dtype: torch.dtype) -> list[torch.Tensor]:
+        torch.set_default_dtype(dtype)
+        try:
+            return [*NeuronParameters(srnn.ALIF(), 6, torch.Generator().manual_seed(3)).values().values()]
+        finally:
+            torch.set_default_dtype(torch.float32)
+
     one, same, other = build(3), build(3), build(4)
     x = signal(2, 10).float()
     for left, right in zip(one.state_dict().values(), same.state_dict().values(), strict=True):
@@ -173,6 +180,8 @@ def test_a_seed_fixes_everything() -> None:
     ]
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[1], runs[2])
     assert not torch.equal(one.layers[0].weight_in, other.layers[0].weight_in)
+    for single, double in zip(*(drawn(dtype) for dtype in (torch.float32, torch.float64)), strict=True):
+        assert torch.equal(single, double.float())  # the same neurons in either precision
     state = one.initial_state(2, torch.Generator().manual_seed(0))
     assert torch.equal(state[0].u, state[0].s) and torch.equal(state[0].e, torch.zeros(2, 6))
 
@@ -196,6 +205,17 @@ def test_time_constants_round_trip(tau, kind) -> None:
     assert torch.allclose(tau_from_raw(raw_from_tau(value, kind, 0.1), kind, 0.1), value, rtol=1e-9)
     if kind == "linear" and tau >= 1.1:
         assert torch.equal(raw_from_tau(value, kind, 0.1), value)  # the parameter is tau itself
+
+
+@pytest.mark.parametrize("kind", ["linear", "log"])
+def test_a_time_constant_that_is_set_out_of_range_starts_within_it(kind: str) -> None:
+    """Where its parameter is finite, and has a gradient that brings it back."""
+    first = raw_from_tau(torch.tensor([-3.0, 0.0, 0.1, 1e9], dtype=torch.float64), kind, 0.1)
+    raw = first.clone().requires_grad_()
+    tau = tau_from_raw(raw, kind, 0.1)
+    assert first.isfinite().all() and (tau[:3] > 0.1).all() and (tau[:3] < 0.11).all()
+    tau[:3].sum().backward()
+    assert (raw.grad[:3] > 0).all() and float(first[3]) == pytest.approx(1e6 if kind == "linear" else math.log(1e6))  # type: ignore[index]
 
 
 @pytest.mark.parametrize("longest", [[1e6], [2e6, 1e6]], ids=["all in range", "one beyond"])
