@@ -258,7 +258,9 @@ def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
     assert torch.equal(params.dynamics()["tau_mem"], torch.tensor([5.0, 7.0]))
     logs = SRNN(3, [2], 2, neuron=srnn.ALIF(time_constants="log")).layers[0].params
     logs.set_values(tau_mem=torch.tensor([5.0, 0.5]), beta=torch.tensor([0.5, 1.0]))
-    torch.testing.assert_close(logs.dynamics()["tau_mem"], torch.tensor([5.0, 0.5]))  # in steps, however they are stored
+    torch.testing.assert_close(
+        logs.dynamics()["tau_mem"], torch.tensor([5.0, 0.5])
+    )  # in steps, however they are stored
     assert torch.equal(logs.values()["beta"], torch.tensor([0.5, 1.0])) and not logs.dynamics()["tau_adp"].requires_grad
     for wrong, message in (
         ({"tau_men": torch.ones(2)}, "Neuron 'alif' has no parameter 'tau_men'. Did you mean 'tau_mem'?"),

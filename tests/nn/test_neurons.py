@@ -16,7 +16,7 @@ from srnn.errors import SrnnError
 from srnn.nn.derivatives import adjoint
 from srnn.nn.equations import equations
 from srnn.nn.network.layer import Layer
-from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, Neuron, as_neuron
+from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.forms import detached_model, rounded_model
 from srnn.nn.surrogates import Surrogate
@@ -229,28 +229,6 @@ def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
     assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (1.0 if name == "lif" else 0.1)
     assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == ("linear", False, ())
     assert neuron.taus == tuple(key for key in parameters if key.startswith("tau_"))
-
-
-def test_a_liquid_neuron_whose_gates_are_closed_is_alif() -> None:
-    arguments = random_arguments("alif")
-    u, e, s, current, alpha, rho, beta, threshold = arguments
-    alpha, rho, none = alpha.sigmoid(), rho.sigmoid(), torch.zeros_like(u)
-    own = (u, e, s, current, alpha.logit(), none, none, rho.logit(), none, none, beta, threshold)
-    for ours, theirs in zip(
-        LiquidALIF.step(*own), ALIF.step(u, e, s, current, alpha, rho, beta, threshold), strict=True
-    ):
-        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-14)
-    rest = LiquidALIF().derive(**{name: torch.tensor([7.0]) for name in LiquidALIF.parameters()})
-    assert torch.allclose(rest[0].sigmoid(), torch.tensor([-1 / 7.0]).exp(), rtol=1e-6)
-
-
-def test_a_liquid_neuron_has_finite_gradients_however_wide_its_gates() -> None:
-    for gate in (1e4, -1e4):
-        leaf = torch.tensor(gate, requires_grad=True)
-        u, e, v = LiquidALIF.step(1.0, 1.0, 1.0, torch.tensor(1.0), 0.0, leaf, 0.0, 0.0, leaf, 0.0, 1.8, 0.1)
-        assert bool((u + e + v).isfinite())
-        (gradient,) = torch.autograd.grad(u + e + v, leaf)
-        assert bool(gradient.isfinite())
 
 
 # ---- a neuron of one's own, and what may be wrong with it ----------------------------------------------------------------------

@@ -43,7 +43,8 @@ def test_multi_gaussian_zero_and_minimum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("arctan", {}), ("arctan", {"alpha": 3}), ("fast_sigmoid", {}), ("fast_sigmoid", {"slope": 7})]
+    ("name", "settings"),
+    [("arctan", {}), ("arctan", {"alpha": 3}), ("fast_sigmoid", {}), ("fast_sigmoid", {"slope": 7})],
 )
 def test_shapes_of_other_libraries(name: str, settings: dict[str, float]) -> None:
     """arctan and fast sigmoid are the derivatives of the functions that they are named after."""
