@@ -15,7 +15,7 @@ from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
 from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, reached, rounded
 from srnn.nn.network import Layer
-from srnn.nn.neurons import Init
+from srnn.nn.neurons import LIF, Init
 
 
 def layer(backend: str = "reference", inputs: int = 3, size: int = 8, **options: Any) -> Layer:
@@ -110,6 +110,18 @@ def test_one_delay_for_all_is_the_skip_recurrence(backend: str) -> None:
             s = (v > 0).double()
             spikes.append(s)
         assert torch.equal(made(x).output, torch.stack(spikes, 1)) and 0.05 < torch.stack(spikes).mean() < 0.9
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_spikes_drawn_for_the_start_are_under_way(learned: bool) -> None:
+    """Each arrives after its neuron's delay, as if it had been sent in the step before the first."""
+    delays = {"recurrent": "uniform(0, 4)", "learned": learned, "sigma": 0.0}
+    made = Layer(3, 8, LIF(initial={"s": 1}), delays=delays, generator=torch.Generator().manual_seed(0))
+    assert made.delay_rec is not None
+    arriving = made.initial_state(2).arriving  # type: ignore[attr-defined]
+    steps = torch.arange(arriving.shape[1])[:, None]
+    torch.testing.assert_close(arriving.sum(1), torch.ones(2, 8))
+    torch.testing.assert_close((arriving * steps).sum(1), made.delay_rec.detach().float().expand(2, 8))
 
 
 def test_a_delay_of_no_step_is_no_delay() -> None:
