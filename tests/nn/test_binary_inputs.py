@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from srnn import SRNN, Spikes, SrnnError
+from srnn.data.spikes import packed, unpacked
 
 
 def binary(*shape: int) -> torch.Tensor:
@@ -16,6 +17,7 @@ def binary(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(2, 3, 1), (3, 5, 4), (2, 3, 64), (2, 3, 65), (9, 250, 130), (0, 3, 5), (2, 0, 5)])
 def test_bits_are_those_of_the_dense_values_and_one_other_value_is_seen_anywhere(shape) -> None:
     bits = binary(*shape)
+    assert torch.equal(unpacked(packed(bits), shape[2]), bits.byte())  # as on other devices
     for dtype in (torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64, torch.float16):
         x = bits.to(dtype)
         spikes = Spikes.in_dense(x)
@@ -39,7 +41,7 @@ def test_events_are_spikes() -> None:
     assert not Spikes.from_events([([], [])], 20, 70).counts().any()  # a silent sequence, as lists
     twice = Spikes.from_events([([4, 4], [69, 69])], 20, 70).dense()
     assert twice.sum() == 1 and twice[0, 4, 69] == 1
-    for wrong in ([([20], [0])], [([-1], [0])], [([0], [70])], [([0, 1], [0])]):
+    for wrong in ([([20], [0])], [([-1], [0])], [([0], [-1])], [([0], [70])], [([0, 1], [0])]):
         with pytest.raises(SrnnError, match="Each event needs a step and a channel, within 20 steps and 70 channels"):
             Spikes.from_events(wrong, 20, 70)
     for wrong in ([([True], [0])], [([0.5], [0])], [([0], [float("nan")])], [([2**70], [0])]):
@@ -90,6 +92,7 @@ def test_spikes_have_a_gradient_only_where_it_is_wanted() -> None:
     plain = (Spikes.from_dense(x), Spikes.in_dense(x.detach()), spikes.to("cpu"), spikes[:1])
     assert all(one is not None and one.carrier is None for one in plain)
     assert spikes.dense(torch.float64).dtype == torch.float64  # which the carrier does not have
+    assert Spikes.from_events([], 20, 70).bits().shape == (0, 20, 2)
     turned = Spikes(spikes.words.transpose(0, 1), 5).bits()
     assert turned.flags.c_contiguous and turned.shape == (3, 2, 1)
 
