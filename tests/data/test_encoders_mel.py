@@ -62,6 +62,11 @@ def test_mfcc_of_silence_has_the_smallest_step_of_a_number_for_energy() -> None:
     np.testing.assert_allclose(MFCC()(np.zeros(400)), wanted, rtol=1e-6, atol=1e-5)
 
 
+def test_pre_emphasis_begins_with_the_first_sample() -> None:
+    power = np.abs(np.fft.rfft([1.0, -0.97], 512)) ** 2 / 512
+    assert MFCC()(np.eye(1, 400)[0])[0, 12] == pytest.approx(np.log(power.sum()), rel=1e-6)
+
+
 def test_the_published_timit_input() -> None:
     encoder = SpeechFeatures("mfcc")
     x = encoder(CHIRP, encoder.fit(()))
