@@ -124,6 +124,13 @@ def test_a_channel_that_hardly_changes_is_not_divided_by_next_to_nothing(normali
         np.testing.assert_allclose(mean, parts[-1][0] if normalise == "training" else 0, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["log_mel", "mfcc"])
+def test_nor_are_the_derivatives_of_such_a_channel(kind: str) -> None:
+    encoder = SpeechFeatures(kind, normalise="training")  # type: ignore[arg-type]
+    silent = np.tile(np.float32(np.linspace(-183, 7.3, encoder.front.channels)), (101, 1))
+    assert (encoder.fit([encoder.expand(silent)]).std == 1).all()
+
+
 @pytest.mark.parametrize(
     ("mean", "std"),
     [([0, 1], [1]), ([[0]], [[1]]), ([np.nan], [1]), ([0], [np.nan]), ([0], [np.inf]), ([0], [0]), ([0], [-1])],

@@ -142,7 +142,7 @@ class SpeechFeatures:
             raise SrnnError("There are no training frames to compute statistics from.")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        std[std < 1e-8] = 1
+        std[std < 1e-5] = 1  # what float32 rounds off in the derivatives of a silent band
         shift = origin[0] + mean if self.normalise == "training" else np.zeros(shape)
         return Statistics(shift.astype(np.float32), std.astype(np.float32))
 
