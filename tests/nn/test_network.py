@@ -167,7 +167,7 @@ def test_a_seed_fixes_everything() -> None:
     def drawn(dtype: torch.dtype) -> list[torch.Tensor]:
         torch.set_default_dtype(dtype)
         try:
-            return [*NeuronParameters(srnn.ALIF(), 6, torch.Generator().manual_seed(3)).values().values()]
+            return [*NeuronParameters(srnn.AdLIF(), 20, torch.Generator().manual_seed(3)).values().values()]
         finally:
             torch.set_default_dtype(torch.float32)
 
