@@ -8,6 +8,7 @@ import torch
 
 from srnn import SRNN, Spikes, SrnnError
 from srnn.data.spikes import packed, unpacked
+from srnn.nn.kernels import LayerResult
 
 
 def binary(*shape: int) -> torch.Tensor:
@@ -60,6 +61,8 @@ def test_spikes_are_counted_by_step_and_by_channel_however_many(shape: tuple[int
     assert torch.equal(spikes.counts(), bits.sum(-1)) and torch.equal(spikes.totals(), bits.sum((0, 1)))
     total = int(bits.sum())
     assert spikes.rate() == total / bits.numel() and spikes.rate(torch.tensor([3, 1])) == total / (4 * shape[2])
+    layer = LayerResult(spikes.dense(), ())
+    assert layer.rate() == spikes.rate() and layer.rate(torch.tensor([3, 1])) == spikes.rate(torch.tensor([3, 1]))
     assert spikes.dense().dtype == torch.float32 and spikes.dense(torch.float64).dtype == torch.float64
     assert torch.equal(spikes[1:, 1:3].dense(), bits[1:, 1:3].float())
     with pytest.raises(SrnnError, match="Index spikes so that batch and time remain"):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import srnn
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.network import BidirectionalLayer
 from srnn.nn.network.layer import Layer
 from srnn.nn.network.parameters import TAU_MAX, NeuronParameters, raw_from_tau, tau_from_raw
 from support.kernels import CPU_BACKENDS
@@ -312,6 +313,20 @@ def test_feed_forward_mixed_and_bidirectional_networks() -> None:
         assert both.readout.inputs == width
         result = both.run(torch.randn(2, 9, 3), record=("u",))
         assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (2, 9, 6)
+
+
+@pytest.mark.parametrize(
+    ("late", "wanted"), [(False, [[3, 2, 1, 0, 4], [1, 0, 2, 3, 4]]), (True, [[0, 3, 2, 1, 0], [0, 1, 0, 2, 3]])]
+)
+def test_what_the_backward_direction_reads(late: bool, wanted: list[list[int]]) -> None:
+    """The valid steps from the last on; late, as in the published TIMIT network, the first and then these a step late."""
+    layer = SRNN(3, [4], 2, bidirectional=True, late=late).layers[0]
+    assert isinstance(layer, BidirectionalLayer)
+    x = torch.arange(7.0, 12.0)[None, :, None].expand(2, -1, 3)
+    ahead, back = layer.signals(x, torch.tensor([4, 2]))
+    assert torch.equal(torch.as_tensor(ahead), x) and (torch.as_tensor(back) - 7)[..., 2].tolist() == wanted
+    whole = layer.signals(x, None)[1]
+    assert (torch.as_tensor(whole) - 7)[0, :, 0].tolist() == ([0, 4, 3, 2, 1] if late else [4, 3, 2, 1, 0])
 
 
 def test_a_layer_records_what_it_has() -> None:
