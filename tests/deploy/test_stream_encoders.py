@@ -334,9 +334,9 @@ STATEFUL = [name for name in MAKERS if name not in ("scale", "pass")]
 def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> None:
     make = MAKERS[name]
     encoder, x = make(), walk(0, 60, 2)
-    encoder.push(x[:13])
+    encoder.push(x[:33])
     good = encoder.state
-    encoder.push(x[13:20])  # which no part of a state that is refused may take back
+    encoder.push(x[33:45])  # which no part of a state that is refused may take back
     ahead = encoder.state
     broken: list[dict[str, Any]] = [{}]
     for key, part in good.items():
@@ -355,7 +355,7 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
     other.restore(ahead)
     for part in (*ahead.values(), *encoder.state.values()):
         part.fill(0)  # a copy
-    assert np.array_equal(encoder.push(x[20:]), other.push(x[20:]))
+    assert np.array_equal(encoder.push(x[45:]), other.push(x[45:]))
 
 
 @pytest.mark.parametrize(
