@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
-from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, reached, rounded
+from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, later, reached, rounded
 from srnn.nn.network import Layer
 from srnn.nn.neurons import LIF, Init
 
@@ -172,6 +172,17 @@ def test_numbers_under_way_arrive_with_bits_and_take_a_gradient(value: float, tr
     if trained:
         (gradient,) = torch.autograd.grad(arrived.sum() + after.sum(), incoming)
         assert torch.equal(gradient[0], reached(delays - 1, 3).double())
+
+
+def test_what_is_still_under_way_later() -> None:
+    """Also after more steps than anything is under way: nothing."""
+    under_way = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(0))
+    for lengths, steps in ((None, 0), (None, 2), (None, 99), (torch.tensor([0, 1, 3, 99]), 99)):
+        ends = [steps] * 4 if lengths is None else lengths.tolist()
+        wanted = [
+            [under_way[b, k + end] if k + end < 3 else torch.zeros(2) for k in range(3)] for b, end in enumerate(ends)
+        ]
+        assert torch.equal(later(under_way, lengths, steps), torch.stack([torch.stack(rows) for rows in wanted]))
 
 
 def test_states_are_pickled_and_copied() -> None:
