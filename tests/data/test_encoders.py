@@ -117,6 +117,7 @@ def test_the_input_is_not_changed_nor_kept(rule: str) -> None:
         ([[1.0]], {"up": "0.3"}, "above 0"),
         ([[1.0]], {"down": True}, "above 0"),
         ([[1.0]], {"state": [1.0, 2.0]}, "state"),
+        ([[1.0]], {"state": [[1.0]]}, "state"),
         ([[1.0]], {"state": [np.nan]}, "finite"),
     ],
 )
@@ -129,6 +130,7 @@ def test_bad_input_is_one_line(rule: str, signal: object, options: dict, word: s
 
 
 def test_an_unknown_rule_gets_the_nearest() -> None:
+    assert LevelCrossing() == LevelCrossing("difference", 0.3, 0.3)
     with pytest.raises(SrnnError, match="Did you mean 'difference'"):
         LevelCrossing("diference")  # type: ignore[arg-type]
 

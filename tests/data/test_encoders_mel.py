@@ -62,6 +62,11 @@ def test_mfcc_of_silence_has_the_smallest_step_of_a_number_for_energy() -> None:
     np.testing.assert_allclose(MFCC()(np.zeros(400)), wanted, rtol=1e-6, atol=1e-5)
 
 
+def test_pre_emphasis_begins_with_the_first_sample() -> None:
+    power = np.abs(np.fft.rfft([1.0, -0.97], 512)) ** 2 / 512
+    assert MFCC()(np.eye(1, 400)[0])[0, 12] == pytest.approx(np.log(power.sum()), rel=1e-6)
+
+
 def test_the_published_timit_input() -> None:
     encoder = SpeechFeatures("mfcc")
     x = encoder(CHIRP, encoder.fit(()))
@@ -105,6 +110,25 @@ def test_statistics_of_what_lies_far_from_zero() -> None:
     statistics = encoder.fit([x])
     np.testing.assert_allclose(statistics.mean, 1e4, atol=0.05)
     np.testing.assert_allclose(statistics.std, 1, atol=0.03)
+
+
+@pytest.mark.parametrize("normalise", ["clip", "training"])
+def test_a_channel_that_hardly_changes_is_not_divided_by_next_to_nothing(normalise: str) -> None:
+    """A silent band, at log(1e-6): what squares round off there is no deviation."""
+    encoder = SpeechFeatures(normalise=normalise, derivatives=0, mels=10)  # type: ignore[arg-type]
+    constant = np.tile(np.float32(np.linspace(-13.8, 7.3, 10)), (1000, 1))
+    tiny = np.random.default_rng(0).normal(0, 1e-10, (1000, 10)).astype(np.float32)
+    for parts in ([constant[:300], constant], [constant[:0], constant], [tiny]):
+        mean, std = encoder.fit(parts)
+        assert (std == 1).all()
+        np.testing.assert_allclose(mean, parts[-1][0] if normalise == "training" else 0, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "mfcc"])
+def test_nor_are_the_derivatives_of_such_a_channel(kind: str) -> None:
+    encoder = SpeechFeatures(kind, normalise="training")  # type: ignore[arg-type]
+    silent = np.tile(np.float32(np.linspace(-183, 7.3, encoder.front.channels)), (101, 1))
+    assert (encoder.fit([encoder.expand(silent)]).std == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -154,6 +178,15 @@ def test_other_rates_have_the_same_frames() -> None:
     slow = SpeechFeatures(rate=8000)
     assert slow.frames(CHIRP[::2]).shape == (101, 40) and slow.front.hop == 80
     assert SpeechFeatures("mfcc", rate=8000).frames(CHIRP[::2]).shape == (99, 13)
+    assert [LogMel(window=481)(CHIRP[:n]).shape for n in (1600, 1601)] == [
+        (10, 40),
+        (11, 40),
+    ]  # the middle one is within
+    assert SpeechFeatures("mfcc").front.centre == 200 and SpeechFeatures().front.centre == 0
+
+
+def test_a_sound_of_one_sample_is_repeated() -> None:
+    np.testing.assert_array_equal(LogMel(level="absolute")([0.5]), LogMel(level="absolute")(np.full(500, 0.5))[1:2])
 
 
 def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
@@ -164,6 +197,9 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     np.testing.assert_allclose(difference_derivatives(x, 1)[1:-1, 3], t[1:-1], atol=1e-4)
     assert smoothed_derivatives(x[:3], 0).shape == (3, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
     assert np.isnan(smoothed_derivatives(np.where(x == 1, np.nan, x), 2)).all()
+    assert difference_derivatives(x[:2], 1)[:, 2].tolist() == [3, 3]
+    with pytest.raises(SrnnError, match="at least 2 frames"):
+        difference_derivatives(x[:1], 1)
     for bad in ((x[:8], 1), (x, 5), (x, True), (x[:, 0], 1)):
         with pytest.raises(SrnnError, match="erivatives"):
             smoothed_derivatives(*bad)
@@ -213,6 +249,9 @@ def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
 def test_bands_outside_the_spectrum_are_one_line() -> None:
     with pytest.raises(SrnnError, match="between 0 and 4000 Hz"):
         LogMel(rate=8000, window=240, high=5000)
+    assert LogMel(low=0.0).low == 0
+    with pytest.raises(SrnnError, match=r"Bands from 4000\.0 to 4000\.0 Hz"):
+        LogMel(low=4000.0)
     with pytest.raises(SrnnError, match="Bands from None to"):
         LogMel(low=None)  # type: ignore[arg-type]
 

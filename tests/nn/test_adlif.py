@@ -48,12 +48,22 @@ def test_settings_and_range() -> None:
     params = net.layers[0].params
     with torch.no_grad():
         params.a.copy_(torch.tensor([-5.0, 0.5, 3.0, 1.0]))
-    alpha, _, a, _, threshold, symplectic = params.coefficients()
+        params.b.copy_(torch.tensor([-5.0, 1.5, 3.0, 2.0]))
+    alpha, _, a, b, threshold, symplectic = params.coefficients()
     assert a.tolist() == [0.0, 60.0, 120.0, 120.0]
     assert symplectic.tolist() == [1.0] * 4 and threshold.tolist() == [1.0] * 4
-    a.sum().backward()
-    assert params.a.grad.tolist() == [120.0] * 4  # it can come back from outside
+    assert b.tolist() == [0.0, 180.0, 240.0, 240.0]
+    (a + b).sum().backward()
+    assert params.b.grad.tolist() == params.a.grad.tolist() == [120.0] * 4  # it can come back from outside
     assert ((alpha > 0) & (alpha < 1)).all()
+
+
+@pytest.mark.parametrize("discretisation", ["symplectic", "euler"])
+def test_time_constants_that_no_step_shortens_leave_numbers(discretisation: str) -> None:
+    """As unconstrained ones may become: in float32 nothing decays then, and nothing is divided by that."""
+    neuron = AdLIF(discretisation=discretisation)  # type: ignore[arg-type]
+    given = {name: torch.ones(2) for name in neuron.parameters()} | {"tau_mem": torch.tensor([1e9, 20.0])}
+    assert all(value.isfinite().all() for value in neuron.derive(**given | {"tau_adp": torch.tensor([1e9, 1e9])}))
 
 
 def _step_matrix(alpha: float, rho: float, a: float, symplectic: float) -> np.ndarray:

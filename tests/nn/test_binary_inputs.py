@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from srnn import SRNN, Spikes, SrnnError
+from srnn.data.spikes import packed, unpacked
+from srnn.nn.kernels import LayerResult
 
 
 def binary(*shape: int) -> torch.Tensor:
@@ -16,11 +18,12 @@ def binary(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(2, 3, 1), (3, 5, 4), (2, 3, 64), (2, 3, 65), (9, 250, 130), (0, 3, 5), (2, 0, 5)])
 def test_bits_are_those_of_the_dense_values_and_one_other_value_is_seen_anywhere(shape) -> None:
     bits = binary(*shape)
+    assert torch.equal(unpacked(packed(bits), shape[2]), bits.byte())  # as on other devices
     for dtype in (torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64, torch.float16):
         x = bits.to(dtype)
         spikes = Spikes.in_dense(x)
         assert spikes is not None and torch.equal(spikes.dense(), bits.float())
-        if dtype == torch.float32 and x.numel():
+        if dtype in (torch.float32, torch.float16) and x.numel():  # by compiled code, and by torch
             for place in {0, 63 % x.numel(), x.numel() // 2, x.numel() - 1}:
                 for value in (2.0, -1.0, 0.5, float("nan"), float("inf")):
                     other = x.clone()
@@ -36,12 +39,13 @@ def test_events_are_spikes() -> None:
     assert Spikes.from_events([], 20, 70).shape == (0, 20, 70)
     none = Spikes.from_dense(torch.ones(2, 20, 0))
     assert none.dense().shape == (2, 20, 0) and none.totals().shape == (0,) and none.rate() == 0
+    assert not Spikes.from_events([([], [])], 20, 70).counts().any()  # a silent sequence, as lists
     twice = Spikes.from_events([([4, 4], [69, 69])], 20, 70).dense()
     assert twice.sum() == 1 and twice[0, 4, 69] == 1
-    for wrong in ([([20], [0])], [([-1], [0])], [([0], [70])], [([0, 1], [0])]):
+    for wrong in ([([20], [0])], [([-1], [0])], [([0], [-1])], [([0], [70])], [([0, 1], [0])]):
         with pytest.raises(SrnnError, match="Each event needs a step and a channel, within 20 steps and 70 channels"):
             Spikes.from_events(wrong, 20, 70)
-    for wrong in ([([0.5], [0])], [([0], [float("nan")])], [([2**70], [0])]):
+    for wrong in ([([True], [0])], [([0.5], [0])], [([0], [float("nan")])], [([2**70], [0])]):
         with pytest.raises(SrnnError, match="Steps and channels of events must be integers, not"):
             Spikes.from_events(wrong, 20, 70)
     for events, steps in (([1, 2], 20), ([([0], [0], [0])], 20), ([], -1), ([], 2.5)):
@@ -57,6 +61,8 @@ def test_spikes_are_counted_by_step_and_by_channel_however_many(shape: tuple[int
     assert torch.equal(spikes.counts(), bits.sum(-1)) and torch.equal(spikes.totals(), bits.sum((0, 1)))
     total = int(bits.sum())
     assert spikes.rate() == total / bits.numel() and spikes.rate(torch.tensor([3, 1])) == total / (4 * shape[2])
+    layer = LayerResult(spikes.dense(), ())
+    assert layer.rate() == spikes.rate() and layer.rate(torch.tensor([3, 1])) == spikes.rate(torch.tensor([3, 1]))
     assert spikes.dense().dtype == torch.float32 and spikes.dense(torch.float64).dtype == torch.float64
     assert torch.equal(spikes[1:, 1:3].dense(), bits[1:, 1:3].float())
     with pytest.raises(SrnnError, match="Index spikes so that batch and time remain"):
@@ -70,6 +76,28 @@ def test_what_spikes_cannot_be_made_of_is_one_line() -> None:
     for words, size in ((None, 3), (torch.zeros(1, 2, 1, dtype=torch.int64), 3.0), (torch.zeros(1, 2, 0), -1)):
         with pytest.raises(SrnnError, match=r"are a tensor of words|number of channels"):
             Spikes(words, size)  # type: ignore[arg-type]
+    for dtype, size in ((torch.float64, 64), (torch.int64, 65), (torch.int64, 0)):
+        with pytest.raises(
+            SrnnError, match=rf"Spikes of {size} channels are .* words of torch.int64, not \(1, 2, 1\) of"
+        ):
+            Spikes(torch.zeros(1, 2, 1, dtype=dtype), size)
+    words = Spikes.from_dense(torch.ones(1, 2, 3)).words
+    with pytest.raises(SrnnError, match=r"carrier of spikes \(1, 2, 3\) has a different shape, \(1, 2, 4\)"):
+        Spikes(words, 3, torch.zeros(1, 2, 4))
+    with pytest.raises(SrnnError, match="bits beyond the last one"):
+        Spikes(words, 2).bits()
+
+
+def test_spikes_have_a_gradient_only_where_it_is_wanted() -> None:
+    x = torch.ones(2, 3, 5, requires_grad=True)
+    spikes = Spikes.in_dense(x)
+    assert spikes is not None and spikes.carrier is not None and spikes.dense().requires_grad
+    plain = (Spikes.from_dense(x), Spikes.in_dense(x.detach()), spikes.to("cpu"), spikes[:1])
+    assert all(one is not None and one.carrier is None for one in plain)
+    assert spikes.dense(torch.float64).dtype == torch.float64  # which the carrier does not have
+    assert Spikes.from_events([], 20, 70).bits().shape == (0, 20, 2)
+    turned = Spikes(spikes.words.transpose(0, 1), 5).bits()
+    assert turned.flags.c_contiguous and turned.shape == (3, 2, 1)
 
 
 def run(net: SRNN, x) -> list[torch.Tensor]:

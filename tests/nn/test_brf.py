@@ -13,6 +13,7 @@ from srnn import BHRF, BRF, SRNN
 from srnn.nn.network.parameters import NeuronParameters
 from srnn.nn.neurons import as_neuron
 from srnn.nn.neurons.base import Neuron
+from srnn.nn.neurons.brf import time_constants
 
 STEPS = 400
 
@@ -132,5 +133,9 @@ def test_a_networks_time_constants() -> None:
     assert (found["layers.0.tau_mem"] > 1e5).all()  # nothing damps it
     assert not found["layers.0.period"].requires_grad
     assert "period 12 steps" in repr(net)
+    one, other = (torch.tensor([number]).double() for number in (-1.3, 0.4))  # eigenvalues of -.5 and -.8
+    assert {key: float(value) for key, value in time_constants(one, other).items()} == pytest.approx(
+        {"period": 2, "tau_mem": -1 / math.log(0.8)}
+    )
     slow = BHRF(omega=5, b_offset=20)  # type: ignore[arg-type]
     assert math.isinf(float(dynamics(slow)["period"]))  # damped too hard to turn

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
-from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, reached, rounded
+from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, later, reached, rounded
 from srnn.nn.network import Layer
-from srnn.nn.neurons import Init
+from srnn.nn.neurons import LIF, Init
 
 
 def layer(backend: str = "reference", inputs: int = 3, size: int = 8, **options: Any) -> Layer:
@@ -112,6 +112,18 @@ def test_one_delay_for_all_is_the_skip_recurrence(backend: str) -> None:
         assert torch.equal(made(x).output, torch.stack(spikes, 1)) and 0.05 < torch.stack(spikes).mean() < 0.9
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_spikes_drawn_for_the_start_are_under_way(learned: bool) -> None:
+    """Each arrives after its neuron's delay, as if it had been sent in the step before the first."""
+    delays = {"recurrent": "uniform(0, 4)", "learned": learned, "sigma": 0.0}
+    made = Layer(3, 8, LIF(initial={"s": 1}), delays=delays, generator=torch.Generator().manual_seed(0))
+    assert made.delay_rec is not None
+    arriving = made.initial_state(2).arriving  # type: ignore[attr-defined]
+    steps = torch.arange(arriving.shape[1])[:, None]
+    torch.testing.assert_close(arriving.sum(1), torch.ones(2, 8))
+    torch.testing.assert_close((arriving * steps).sum(1), made.delay_rec.detach().float().expand(2, 8))
+
+
 def test_a_delay_of_no_step_is_no_delay() -> None:
     x = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for backend in ("reference", "cpu"):
@@ -160,6 +172,17 @@ def test_numbers_under_way_arrive_with_bits_and_take_a_gradient(value: float, tr
     if trained:
         (gradient,) = torch.autograd.grad(arrived.sum() + after.sum(), incoming)
         assert torch.equal(gradient[0], reached(delays - 1, 3).double())
+
+
+def test_what_is_still_under_way_later() -> None:
+    """Also after more steps than anything is under way: nothing."""
+    under_way = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(0))
+    for lengths, steps in ((None, 0), (None, 2), (None, 99), (torch.tensor([0, 1, 3, 99]), 99)):
+        ends = [steps] * 4 if lengths is None else lengths.tolist()
+        wanted = [
+            [under_way[b, k + end] if k + end < 3 else torch.zeros(2) for k in range(3)] for b, end in enumerate(ends)
+        ]
+        assert torch.equal(later(under_way, lengths, steps), torch.stack([torch.stack(rows) for rows in wanted]))
 
 
 def test_states_are_pickled_and_copied() -> None:

@@ -89,7 +89,9 @@ def test_draws():
     assert many is not None and many.gain == pytest.approx(4 / 3)
     assert [tuple(keep.shape) for keep in many.keep] == [(50, 200), (50, 100)]
     assert many.keep[0].double().mean().item() == pytest.approx(0.75, abs=0.02)
-    assert torch.equal(many.part(slice(3, 7)).keep[1], many.keep[1][3:7])
+    part = many.part(slice(3, 7))
+    assert torch.equal(part.keep[1], many.keep[1][3:7]) and part.gain == many.gain
+    assert not torch.equal(many.keep[0][0], many.keep[0][1])  # each sequence drops others
     for p in (1.0, -0.1):
         with pytest.raises(SrnnError, match=r"must be in \[0, 1\)"):
             Dropout.draw([5], 3, p, generator)

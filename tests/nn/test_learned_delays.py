@@ -181,10 +181,12 @@ def test_sigma_narrows_and_settings_are_checked() -> None:
     assert net.layers[0].sigma == pytest.approx(3 * 0.95**50)
     assert net.layers[0].delays.describe() == {"recurrent": "constant(4)", "learned": True, "sigma": 3}
     assert Delays.parse(net.layers[0].delays.describe()) == net.layers[0].delays  # type: ignore[union-attr]
+    assert Delays.parse({"recurrent": 3, "sigma": LONGEST}).sigma == LONGEST and Delays().sigma == 10
     with pytest.raises(SrnnError, match="start from drawn ones"):
         Delays.parse({"learned": True})
     for wrong, message in (({"learned": "yes"}, "delays.learned"), ({"sigma": -1}, f"0 to {LONGEST:,} steps"),
                            ({"sigma": float("nan")}, "delays.sigma"), ({"sigma": True}, "delays.sigma"),
+                           ({"sigma": LONGEST + 1}, "delays.sigma"),
                            ({"lerned": True}, "Did you mean 'learned'")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
             Delays.parse({"recurrent": 3, **wrong})

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 import srnn
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.network import BidirectionalLayer
 from srnn.nn.network.layer import Layer
-from srnn.nn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
+from srnn.nn.network.parameters import TAU_MAX, NeuronParameters, raw_from_tau, tau_from_raw
 from support.kernels import CPU_BACKENDS
 
 NEURONS = ("alif", "lif", "relu")
@@ -164,6 +165,13 @@ def test_a_seed_fixes_everything() -> None:
         neuron = srnn.ALIF(initial={"u": "uniform(0, 1)", "s": "u"})
         return SRNN(3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed))
 
+    def drawn(dtype: torch.dtype) -> list[torch.Tensor]:
+        torch.set_default_dtype(dtype)
+        try:
+            return [*NeuronParameters(srnn.AdLIF(), 20, torch.Generator().manual_seed(3)).values().values()]
+        finally:
+            torch.set_default_dtype(torch.float32)
+
     one, same, other = build(3), build(3), build(4)
     x = signal(2, 10).float()
     for left, right in zip(one.state_dict().values(), same.state_dict().values(), strict=True):
@@ -173,6 +181,8 @@ def test_a_seed_fixes_everything() -> None:
     ]
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[1], runs[2])
     assert not torch.equal(one.layers[0].weight_in, other.layers[0].weight_in)
+    for single, double in zip(*(drawn(dtype) for dtype in (torch.float32, torch.float64)), strict=True):
+        assert torch.equal(single, double.float())  # the same neurons in either precision
     state = one.initial_state(2, torch.Generator().manual_seed(0))
     assert torch.equal(state[0].u, state[0].s) and torch.equal(state[0].e, torch.zeros(2, 6))
 
@@ -196,6 +206,17 @@ def test_time_constants_round_trip(tau, kind) -> None:
     assert torch.allclose(tau_from_raw(raw_from_tau(value, kind, 0.1), kind, 0.1), value, rtol=1e-9)
     if kind == "linear" and tau >= 1.1:
         assert torch.equal(raw_from_tau(value, kind, 0.1), value)  # the parameter is tau itself
+
+
+@pytest.mark.parametrize("kind", ["linear", "log"])
+def test_a_time_constant_that_is_set_out_of_range_starts_within_it(kind: str) -> None:
+    """Where its parameter is finite, and has a gradient that brings it back."""
+    first = raw_from_tau(torch.tensor([-3.0, 0.0, 0.1, 1e9], dtype=torch.float64), kind, 0.1)
+    raw = first.clone().requires_grad_()
+    tau = tau_from_raw(raw, kind, 0.1)
+    assert first.isfinite().all() and (tau[:3] > 0.1).all() and (tau[:3] < 0.11).all()
+    tau[:3].sum().backward()
+    assert (raw.grad[:3] > 0).all() and float(first[3]) == pytest.approx(1e6 if kind == "linear" else math.log(1e6))  # type: ignore[index]
 
 
 @pytest.mark.parametrize("longest", [[1e6], [2e6, 1e6]], ids=["all in range", "one beyond"])
@@ -236,6 +257,12 @@ def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
     params = SRNN(3, [2], 2).layers[0].params
     params.set_values(tau_mem=np.array([5.0, 7.0]))  # type: ignore[arg-type]
     assert torch.equal(params.dynamics()["tau_mem"], torch.tensor([5.0, 7.0]))
+    logs = SRNN(3, [2], 2, neuron=srnn.ALIF(time_constants="log")).layers[0].params
+    logs.set_values(tau_mem=torch.tensor([5.0, 0.5]), beta=torch.tensor([0.5, 1.0]))
+    torch.testing.assert_close(
+        logs.dynamics()["tau_mem"], torch.tensor([5.0, 0.5])
+    )  # in steps, however they are stored
+    assert torch.equal(logs.values()["beta"], torch.tensor([0.5, 1.0])) and not logs.dynamics()["tau_adp"].requires_grad
     for wrong, message in (
         ({"tau_men": torch.ones(2)}, "Neuron 'alif' has no parameter 'tau_men'. Did you mean 'tau_mem'?"),
         ({"tau_mem": 5.0}, "alif.tau_mem: expected (2,) values, got ()."),
@@ -286,6 +313,20 @@ def test_feed_forward_mixed_and_bidirectional_networks() -> None:
         assert both.readout.inputs == width
         result = both.run(torch.randn(2, 9, 3), record=("u",))
         assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (2, 9, 6)
+
+
+@pytest.mark.parametrize(
+    ("late", "wanted"), [(False, [[3, 2, 1, 0, 4], [1, 0, 2, 3, 4]]), (True, [[0, 3, 2, 1, 0], [0, 1, 0, 2, 3]])]
+)
+def test_what_the_backward_direction_reads(late: bool, wanted: list[list[int]]) -> None:
+    """The valid steps from the last on; late, as in the published TIMIT network, the first and then these a step late."""
+    layer = SRNN(3, [4], 2, bidirectional=True, late=late).layers[0]
+    assert isinstance(layer, BidirectionalLayer)
+    x = torch.arange(7.0, 12.0)[None, :, None].expand(2, -1, 3)
+    ahead, back = layer.signals(x, torch.tensor([4, 2]))
+    assert torch.equal(torch.as_tensor(ahead), x) and (torch.as_tensor(back) - 7)[..., 2].tolist() == wanted
+    whole = layer.signals(x, None)[1]
+    assert (torch.as_tensor(whole) - 7)[0, :, 0].tolist() == ([0, 4, 3, 2, 1] if late else [4, 3, 2, 1, 0])
 
 
 def test_a_layer_records_what_it_has() -> None:

@@ -68,6 +68,8 @@ def test_new_networks_without_one_are_what_they_were() -> None:
     assert list(network(None).state_dict()) == [k for k in network().state_dict() if not k.startswith("encoder.")]
     one = network("learned_ternary").encoder
     assert one is not None and one.threshold.tolist() == pytest.approx([0.05])
+    shared = LearnedTernary()
+    assert network(shared).encoder is shared and shared.threshold.shape == (1,)  # one threshold for all channels
     mine = LearnedTernary(4, 0.2, "linear")
     assert network(mine).encoder is mine
 

@@ -16,7 +16,7 @@ from srnn.errors import SrnnError
 from srnn.nn.derivatives import adjoint
 from srnn.nn.equations import equations
 from srnn.nn.network.layer import Layer
-from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, Neuron, as_neuron
+from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.forms import detached_model, rounded_model
 from srnn.nn.surrogates import Surrogate
@@ -96,6 +96,16 @@ def test_a_variable_that_a_state_has_for_something_else_or_cannot_have_is_refuse
         type("Wrong", (Neuron,), {"step": place["step"]})
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_a_drive_emits(dtype: torch.dtype) -> None:
+    """A spike above the threshold, not at it; torch and numpy alike, in the drive's dtype."""
+    drive = torch.tensor([-1.0, 0.0, 1e-30, 2.0], dtype=dtype)
+    for name, wanted in (("alif", [0, 0, 1, 1]), ("relu", [0, 0, 1e-30, 2]), ("integrator", [-1, 0, 1e-30, 2])):
+        by_torch, by_numpy = NEURONS[name].emit(drive), NEURONS[name].emit(drive.numpy())
+        assert torch.equal(by_torch, torch.tensor(wanted, dtype=dtype)) and by_torch.dtype == dtype
+        assert by_numpy.dtype == drive.numpy().dtype and by_numpy.tolist() == by_torch.tolist()
+
+
 def test_alif_step_by_hand() -> None:
     """Equations 5-8 with numbers worked out by hand: the reset uses the new threshold and the previous spike."""
     u, e, v = ALIF.step(0.5, 0.1, 1.0, 2.0, 0.9, 0.8, 1.8, 0.01)
@@ -126,6 +136,15 @@ def test_distributions() -> None:
     assert 2 <= drawn.min() < 2.05 and 2.95 < drawn.max() <= 3
     drawn = Init.parse("normal(20, 5)").sample(4000, generator=torch.Generator().manual_seed(0))
     assert abs(drawn.mean() - 20) < 0.3 and abs(drawn.std() - 5) < 0.3
+    assert Init.parse("normal(4, 0)").sample(2).tolist() == Init.parse("uniform(4, 4)").sample(2).tolist() == [4, 4]
+    for text in ("normal(20, 5)", "uniform(2, 3)", "3"):  # by the given generator only, in the given precision
+        one, other = (
+            Init.parse(text if "(" in text else float(text)).sample(
+                9, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+            )
+            for _ in range(2)
+        )
+        assert torch.equal(one, other) and one.dtype == torch.float64
     for distribution, number in (("unifrom", 5.0), ("constant", "5"), ("normal", None)):
         with pytest.raises(SrnnError, match=r"^A distribution "):
             Init(distribution, number)  # type: ignore[arg-type]
@@ -136,6 +155,7 @@ def test_distributions() -> None:
         "normal(1, -2)",
         "uniform(3, 2)",
         "20 ms",
+        "normal(20, 5) ms",
         None,
         True,
         [],
@@ -160,35 +180,55 @@ def test_settings() -> None:
         ({"name": "alif", "trained": None}, "trained must be a list of parameter names"),
         ({"name": "alif", "initial": {"w": 0}}, "state variable"),
         ({"name": "alif", "initial": ["u"]}, "initial must be a mapping from variables to distributions"),
+        ({"name": "alif", "initial": (("u",),)}, "initial must be a mapping from variables to distributions"),
         ({"name": "alif", "initial": ("u", "s")}, "initial must be a mapping from variables to distributions"),
         ({"name": "alif", "initial": {"u": "u"}}, "'u' of .* cannot start like u"),
         ({"name": "alif", "time_constants": "exp"}, "log"),
+        ({"name": "alif", "detach_reset": 1}, "'detach_reset' must be true or false, not 1"),
         ({"beta": 1}, r"a mapping with a 'name', not by {'beta': 1}\.$"),
     ):
         with pytest.raises(SrnnError, match=hint):
             as_neuron(wrong)
 
 
-def test_a_liquid_neuron_whose_gates_are_closed_is_alif() -> None:
-    arguments = random_arguments("alif")
-    u, e, s, current, alpha, rho, beta, threshold = arguments
-    alpha, rho, none = alpha.sigmoid(), rho.sigmoid(), torch.zeros_like(u)
-    own = (u, e, s, current, alpha.logit(), none, none, rho.logit(), none, none, beta, threshold)
-    for ours, theirs in zip(
-        LiquidALIF.step(*own), ALIF.step(u, e, s, current, alpha, rho, beta, threshold), strict=True
-    ):
-        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-14)
-    rest = LiquidALIF().derive(**{name: torch.tensor([7.0]) for name in LiquidALIF.parameters()})
-    assert torch.allclose(rest[0].sigmoid(), torch.tensor([-1 / 7.0]).exp(), rtol=1e-6)
+ADAPTIVE = {"tau_mem": "normal(20, 5)", "tau_adp": "normal(150, 10)", "beta": 1.8, "threshold": 0.01}
+RESONATOR = {"dt": 0.01, "refractory": 0.9, "threshold": 1}
+GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), "normal(0, 0.5)")
 
 
-def test_a_liquid_neuron_has_finite_gradients_however_wide_its_gates() -> None:
-    for gate in (1e4, -1e4):
-        leaf = torch.tensor(gate, requires_grad=True)
-        u, e, v = LiquidALIF.step(1.0, 1.0, 1.0, torch.tensor(1.0), 0.0, leaf, 0.0, 0.0, leaf, 0.0, 1.8, 0.1)
-        assert bool((u + e + v).isfinite())
-        (gradient,) = torch.autograd.grad(u + e + v, leaf)
-        assert bool(gradient.isfinite())
+@pytest.mark.parametrize(
+    ("name", "trained", "parameters"),
+    [
+        ("lif", "tau_mem", {"tau_mem": "normal(20, 5)", "threshold": 0.01, "resistance": 1, "reset": 0}),
+        ("alif", "tau_mem tau_adp", ADAPTIVE),
+        ("liquid", " ".join(["tau_mem tau_adp", *GATES]), ADAPTIVE | GATES),
+        (
+            "adlif", "tau_mem tau_adp a b",
+            {"tau_mem": "uniform(5, 25)", "tau_adp": "uniform(60, 300)", "a": "uniform(0, 1)", "b": "uniform(0, 2)",
+             "coupling": 120, "threshold": 1},
+        ),
+        (
+            "cubalif", "tau_mem tau_syn",
+            {"tau_mem": "normal(20, 5)", "tau_syn": "normal(10, 2.5)", "gain": 1, "resistance": 1, "threshold": 0.02,
+             "reset": 0},
+        ),
+        ("brf", "omega b_offset", {"omega": "uniform(15, 85)", "b_offset": "uniform(0.1, 1)", **RESONATOR}),
+        ("bhrf", "omega b_offset", {"omega": "uniform(10, 50)", "b_offset": "uniform(1, 6)", **RESONATOR}),
+        ("integrator", "tau_mem", {"tau_mem": "normal(20, 5)"}),
+        ("relu", "tau_mem", {"tau_mem": "normal(20, 5)"}),
+    ],
+)  # fmt: skip
+def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
+    name: str, trained: str, parameters: dict[str, float | str]
+) -> None:
+    """Results were made with these values, of which their recipes name few."""
+    neuron = as_neuron(name)
+    assert {key: getattr(neuron, key) for key in neuron.parameters()} == {
+        key: Init.parse(value) for key, value in parameters.items()
+    }
+    assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (1.0 if name == "lif" else 0.1)
+    assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == ("linear", False, ())
+    assert neuron.taus == tuple(key for key in parameters if key.startswith("tau_"))
 
 
 # ---- a neuron of one's own, and what may be wrong with it ----------------------------------------------------------------------
@@ -211,6 +251,22 @@ class _Leaky(Neuron):
 
     def derive(self, **parameters: torch.Tensor) -> tuple[Any, ...]:
         return decay(parameters["tau_mem"]), parameters["threshold"]
+
+
+def test_a_step_of_more_variables_has_a_state_of_its_own() -> None:
+    """Even in a subclass of a model that has one; an annotation may also be text."""
+
+    def step(u: Any, w: Any, s: Any, current: Any, alpha: Any, threshold: Any, bias: Any) -> Any:
+        return u, w, u - threshold + bias
+
+    body = {"name": "test_wide", "step": step, "__annotations__": {"bias": "srnn.Init"}, "bias": Init("constant", 1.0)}
+    wide: Any = dataclass(frozen=True)(type("Wide", (_Leaky,), body))
+    assert wide.State._fields == ("u", "w", "s") and _Leaky.State._fields == ("u", "s")
+    assert wide.coefficients == ("alpha", "threshold", "bias") and wide().parameters() == (
+        "tau_mem",
+        "threshold",
+        "bias",
+    )
 
 
 def _leaky(**changed: Any) -> Neuron:
@@ -257,6 +313,11 @@ def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(make: Callab
     """Whatever the backend, and in one line."""
     with pytest.raises(SrnnError, match=why):
         Layer(2, 3, make())
+
+
+def test_a_digest_tells_parameters_apart_by_their_names() -> None:
+    swapped = _leaky(derive=lambda self, **p: (decay(p["threshold"]), p["tau_mem"]))
+    assert _leaky().digest() == _Leaky(tau_mem=9).digest() != swapped.digest()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["values", "half", "type", "training", "digest", "detached"])

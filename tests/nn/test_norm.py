@@ -342,8 +342,13 @@ def test_a_layer_without_bias_gets_one() -> None:
     layer(x)
     layer.eval()
     whole = layer(x).output
+    layer.weights_as = lambda weight_in, weight_rec: (0.5 * weight_in, weight_rec)
+    assert torch.equal(layer.folded_weights()[0], layer.norm.folded(0.5 * layer.weight_in, None)[0])
+    layer.weights_as = None
+    layer.weight_in.requires_grad_(False)
     layer.fold()
     assert layer.bias is not None and layer.bias.any() and torch.equal(layer(x).output, whole)
+    assert not layer.weight_in.requires_grad and not layer.bias.requires_grad  # what was not trained stays so
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------------------
@@ -362,6 +367,7 @@ def test_what_a_parametrization_computes_is_not_folded_until_it_is_permanent(nam
 
 
 def test_names_and_settings() -> None:
+    assert (Norm(), EPSILON) == (Norm(3.0, 0.1, True), 1e-5)
     assert as_norm("none") is None and as_norm("batch") == Norm() == as_norm({"name": "batch"})
     assert as_norm({"gamma": 1, "detach": False}) == Norm(1, 0.1, False)
     assert as_norm(own := Norm(2.0, momentum=1.0)) is own

@@ -42,14 +42,17 @@ def test_multi_gaussian_zero_and_minimum() -> None:
     assert v[values.argmin()] == pytest.approx(1.864, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["arctan", "fast_sigmoid"])
-def test_shapes_of_other_libraries(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("arctan", {}), ("arctan", {"alpha": 3}), ("fast_sigmoid", {}), ("fast_sigmoid", {"slope": 7})],
+)
+def test_shapes_of_other_libraries(name: str, settings: dict[str, float]) -> None:
     """arctan and fast sigmoid are the derivatives of the functions that they are named after."""
-    psi = as_surrogate(name)
+    psi = as_surrogate({"name": name, **settings})
     v, dv = 0.13, 1e-6
     smooth = {
-        "arctan": lambda x: math.atan(math.pi / 2 * 2.0 * x) / math.pi,
-        "fast_sigmoid": lambda x: x / (1 + 25.0 * abs(x)),
+        "arctan": lambda x: math.atan(math.pi / 2 * settings.get("alpha", 2.0) * x) / math.pi,
+        "fast_sigmoid": lambda x: x / (1 + settings.get("slope", 25.0) * abs(x)),
     }[name]
     assert psi(v) == pytest.approx((smooth(v + dv) - smooth(v - dv)) / (2 * dv), rel=1e-6)
 
@@ -159,6 +162,12 @@ def test_a_derivative_takes_the_fields_in_their_order(derivative: Any, given: st
     surrogate = dataclass(frozen=True)(type("Order", (Surrogate,), content))()
     with pytest.raises(SrnnError, match=rf"'test_order' must take \(v, a, b\), the drive .* not \({given}\)\."):
         as_surrogate(surrogate)
+
+
+def test_the_arguments_of_a_derivative_may_have_other_names() -> None:
+    content = {"name": "test_renamed", "derivative": staticmethod(lambda x, k: k / (1.0 + absolute(x))), "a": 0.5}
+    renamed = dataclass(frozen=True)(type("Renamed", (Surrogate,), content | {"__annotations__": {"a": float}}))
+    assert as_surrogate(renamed(a=3.0))(2.0) == 1.0
 
 
 def test_a_derivative_is_plain_arithmetic() -> None:

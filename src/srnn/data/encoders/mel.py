@@ -23,8 +23,9 @@ FLOOR = 1e-6
 class LogMel:
     """Frames of ``window`` samples, Hann-weighted, ``hop`` apart, centred at samples 0, hop, 2 hop, ...
 
-    A frame looks window / 2 samples ahead (15 ms); a clip of N samples has 1 + N // hop frames. Beyond a clip's ends the
-    sound is mirrored. Bands are triangles on Slaney's mel scale (linear below 1 kHz, logarithmic above) of equal area.
+    A frame looks window / 2 samples ahead (15 ms); a clip of N samples has 1 + N // hop frames, or 1 + (N - 1) // hop if the
+    window is odd. Beyond a clip's ends the sound is mirrored. Bands are triangles on Slaney's mel scale (linear below 1 kHz,
+    logarithmic above) of equal area.
 
         level "clip"       log(1 + S / max S), S (frames, bands) the energies: does not depend on how loud the clip is, but
                            needs the whole clip
@@ -76,7 +77,7 @@ class LogMel:
         return 0
 
     def __call__(self, samples: npt.ArrayLike) -> Array:
-        """(N,) mono sound, any unit, N >= 1 -> (1 + N // hop, mels). SrnnError unless it is finite numbers."""
+        """(N,) mono sound, any unit, N >= 1 -> (frames, mels). SrnnError unless it is finite numbers."""
         sound = as_sound(samples)
         half = self.window // 2
         energy = self.energies(np.pad(sound, half, mode="reflect" if len(sound) > 1 else "edge"))

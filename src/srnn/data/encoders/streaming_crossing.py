@@ -98,6 +98,8 @@ class CrossingStream(StreamEncoder):
 
     def restore(self, state: Mapping[str, Array]) -> None:
         level = take(state, "level", (None, self.channels), np.float64)
+        if len(level) > 1:
+            raise SrnnError(f"The encoder's state does not fit: 'level' has {len(level)} samples instead of one.")
         self._level = level[0] if len(level) else None
 
 
