@@ -278,7 +278,7 @@ def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None
         SrnnError, match=r"^There is no recipe '0', and no file or folder of data. See 'srnn recipes'.$"
     ):
         load_recipe("0")
-    with pytest.raises(SrnnError, match="^There is no recipe 'aaa"):
+    with pytest.raises(SrnnError, match=r"^There is no recipe 'aaa"):
         load_recipe("a" * 5000)  # longer than a file's name may be
     with pytest.raises(SrnnError, match="no recipe file"):
         load_recipe(str(tmp_path / "mine.yaml"))

@@ -131,19 +131,16 @@ class SpeechFeatures:
         shape = self.channels
         if not self.fitted:
             return Statistics(np.zeros(shape, np.float32), np.ones(shape, np.float32))
-        count, total, squares, origin = 0, np.zeros(shape), np.zeros(shape), np.zeros((1, shape))
+        count, total, squares = 0, np.zeros(shape), np.zeros(shape)
         for part in expanded:
             flat = part.reshape(-1, shape).astype(np.float64)
-            if not count:  # around the first frame, so that a channel that never changes has a deviation of exactly 0
-                origin = flat[:1].copy()
-            flat -= origin
             count, total, squares = count + len(flat), total + flat.sum(0), squares + np.square(flat).sum(0)
         if not count:
             raise SrnnError("There are no training frames to compute statistics from.")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        std[std < 1e-5] = 1  # what float32 rounds off in the derivatives of a silent band
-        shift = origin[0] + mean if self.normalise == "training" else np.zeros(shape)
+        std[std < 1e-5] = 1  # what is left of a silent band, in the difference of squares and in float32 derivatives
+        shift = mean if self.normalise == "training" else np.zeros(shape)
         return Statistics(shift.astype(np.float32), std.astype(np.float32))
 
     def __call__(self, samples: npt.ArrayLike, statistics: Statistics) -> Array:
