@@ -165,6 +165,21 @@ def test_a_recipe_needs_no_data_folder(tmp_path: Path, monkeypatch: pytest.Monke
         load_recipe("digit")
 
 
+def test_rates_that_only_some_files_state_are_not_silently_mixed(tmp_path: Path) -> None:
+    """The first file says nothing, so nothing was resampled, and nobody was told."""
+    for kind in ("run", "walk"):
+        for k in range(6):
+            write_sensor(tmp_path / kind / f"{k}.npy")
+    times = [0.002, 0.01]  # s from one row to the next
+    for k, (kind, step) in enumerate(zip(("run", "walk"), times, strict=True)):
+        rows = [f"{step * t:.3f},{t},{k},0" for t in range(20)]
+        (tmp_path / kind / "x.csv").write_text("\n".join(["time,a,b,c", *rows]))
+    options = {"path": str(tmp_path), "scale": "none"}
+    with pytest.warns(RuntimeWarning, match=r"some files state their rate and others, such as 0\.npy, do not"):
+        lengths = [len(x) for name in SPLITS for x in create_task("folder", **options).load(name).x]
+    assert len(lengths) == 14 and set(lengths) == {20}
+
+
 def test_names_that_look_alike_are_the_same_name(tmp_path: Path) -> None:
     """A Mac writes é as e and an accent, other systems as one letter, and a copy may hold both."""
     forms = {form: [unicodedata.normalize(form, name) for name in ("zoé", "éric", "bob")] for form in ("NFC", "NFD")}

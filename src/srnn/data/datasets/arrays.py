@@ -81,16 +81,22 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
     chosen = splits[split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-    arrays, rises, named = [], [], [(items[0].path, about.names)]
+    arrays, rises, stated, named = [], [], False, [(items[0].path, about.names)]
     for item in chosen:
         recording = read_recording(item.path)
         named.append((item.path, recording.names))
+        stated = stated or recording.rate is not None
         x = at_rate(str(item.path), recording.x, recording.rate, rate, sound=False)
         if x.shape[1] != about.channels:
             raise SrnnError(f"{item.path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
         arrays.append(_float32(str(item.path), x))
         if len(x) >= 8:  # before rounding: seconds since 1970 do not rise in float32
             rises.append((np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0]))
+    if rate is None and stated:
+        say(
+            f"{source}: some files state their rate and others, such as {items[0].path.name}, do not, so all are read as they "
+            "are, however fast; set the option rate to have them resampled."
+        )
     if split == "train":
         _say_rising(str(source), rises)
     _say_names(source, named)
