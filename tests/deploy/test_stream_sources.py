@@ -127,6 +127,23 @@ def test_rows(text: str) -> None:
         assert np.array_equal(whole(open_source("-", 2, 250, 1, "csv", stdin)), [[1, 2], [3, 4]])
 
 
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_times_that_tell_another_rate_are_noticed(block: int) -> None:
+    """Rows from a pipe are not resampled: at 500 Hz a network for 250 heard everything half as fast, and nobody was told."""
+
+    def piped(every: float, rows: int = 60, rate: float | None = 250) -> np.ndarray:
+        text = "time_ms,a,b\n" + "".join(f"{every * t + t % 2 * 0.1:.3f},{t},1\n" for t in range(rows))
+        return whole(open_source("-", 2, rate, block, "csv", io.BytesIO(text.encode())))
+
+    with pytest.warns(
+        RuntimeWarning, match=r"rows are 0\.00\d+ s apart, and this network takes each as 0\.004 s"
+    ) as told:
+        assert piped(2.0)[:, 0].tolist() == [*range(60)]
+    assert len(told) == 1
+    assert len(piped(4.1)) == 60 and len(piped(2.0, rate=None)) == 60  # nearly that rate; not in time
+    assert len(piped(2.0, rows=31)) == 31  # too few to tell
+
+
 def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(SrnnError, match=r'needs sounddevice: pip install "srnn\[mic\]"'):

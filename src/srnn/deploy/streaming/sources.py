@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ RawFormat = Literal["csv", "float32", "int16"]
 FORMATS: tuple[RawFormat, ...] = ("csv", "float32", "int16")
 WAITING = 256
 """Blocks that may wait to be read; beyond it the reader is too slow."""
+TIMED = 32
+"""Rows of a table from a pipe whose times tell its rate."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def open_source(
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
             size = 1 if at_once and not stream.seekable() else block
-            return Source(name, Rows(stream, name, channels, size).signal())
+            return Source(name, _piped(Rows(stream, name, channels, size), rate))
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     path = Path(source)
     if path.suffix.lower() in TABLE_SUFFIXES and chosen is None:
@@ -75,6 +78,22 @@ def open_source(
             return Source(source, rows)
     x = read_signal(path, channels, rate, chosen, numbers)
     return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
+
+
+def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:
+    """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate than the wanted one."""
+    times: list[float] = []
+    for block in rows:
+        if rate is not None and rows.unit is not None and len(times) < TIMED:
+            times += block[:, 0].tolist()
+            every = rows.unit * float(np.median(np.diff(times))) if len(times) >= TIMED else 1 / rate
+            if not 0.9 < every * rate < 1.1:
+                warnings.warn(
+                    f"standard input: its rows are {every:g} s apart, and this network takes each as {1 / rate:g} s: what comes "
+                    "through a pipe is not resampled. Give a file, or rows at the network's rate.",
+                    RuntimeWarning, stacklevel=2,
+                )  # fmt: skip
+        yield block[:, rows.leading :]
 
 
 def _raw(
