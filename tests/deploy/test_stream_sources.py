@@ -120,7 +120,15 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2\n3,4\n", "a;b\n1;2\n3;4", "\ufeff1 2\r\n\r\n# note\r\n3\t4\r\n", "# note\n\na,b\n1,2\n3,4"]
+    "text",
+    [
+        "1,2\n3,4\n",
+        "sep=;\na;b\n1;2\n3;4\n",
+        "sep=\t\n1\t2\n3\t4\n",
+        "a;b\n1;2\n3;4",
+        "\ufeff1 2\r\n\r\n# note\r\n3\t4\r\n",
+        "# note\n\na,b\n1,2\n3,4",
+    ],
 )
 def test_rows(text: str) -> None:
     for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]

@@ -218,7 +218,8 @@ class Rows:
             if b"\0" in line:
                 raise SrnnError(f"{name}, line {number}: this is not a table in UTF-8; save it as CSV (UTF-8).")
             text = line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip().lstrip(" ")
-            if not text or text.lstrip().startswith("#"):
+            excels = first and re.fullmatch("sep=.?", text)  # the separator, which is seen anyway
+            if not text or text.lstrip().startswith("#") or excels:
                 continue
             fields = _fields(text)
             names, first = first, False
