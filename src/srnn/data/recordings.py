@@ -162,13 +162,19 @@ def _check_file(path: Path) -> None:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
 
+def clip_start(samples: int, length: int) -> int:
+    """At which of so many samples ``fit_length`` begins; below 0: with as many of silence before them."""
+    excess = samples - length
+    return excess // 2 if excess > 0 else -(-excess // 2)
+
+
 def fit_length(samples: Array, length: int) -> Array:
     """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
     check_samples(length, samples.nbytes, f"a clip has {len(samples)} samples")
-    excess = len(samples) - length
-    if excess > 0:
-        return samples[excess // 2 : excess // 2 + length]
-    return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
+    start = clip_start(len(samples), length)
+    if len(samples) > length:
+        return samples[start : start + length]
+    return np.pad(samples, (-start, length - len(samples) + start))
 
 
 def check_channels(name: str, count: int, channels: int, samples: int | None = None) -> None:

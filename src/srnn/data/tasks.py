@@ -28,7 +28,7 @@ from ..text import counted
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
-from .recordings import check_finite, fit_length
+from .recordings import check_finite, clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import BLOCK, LONGEST_CALIBRATION
 
@@ -144,18 +144,21 @@ class Task(ABC):
             raise SrnnError(f"{name} has values that are too large to be encoded: the network's inputs are not finite.")
         return steps
 
+    def _clip_length(self, path: SignalPath) -> int | None:
+        """The samples of training's clips, where all of these have one length and the path reads recordings."""
+        if path.form == "steps" or self.clip_seconds is None or path.rate is None:
+            return None
+        return round(self.clip_seconds * path.rate)
+
     def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
         """A whole recording (samples, channels) for the path, as long as training's clips where all of these have one length."""
-        if path.form == "steps" or self.clip_seconds is None or path.rate is None:
-            return signal
-        return fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
+        length = self._clip_length(path)
+        return signal if length is None else fit_length(signal[:, 0], length)[:, None]
 
     def clip_start(self, samples: int, path: SignalPath) -> int:
         """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding comes before it."""
-        if path.form == "steps" or self.clip_seconds is None or path.rate is None:
-            return 0
-        excess = samples - round(self.clip_seconds * path.rate)
-        return excess // 2 if excess > 0 else -(-excess // 2)
+        length = self._clip_length(path)
+        return 0 if length is None else clip_start(samples, length)
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         """The task without its data, as a model stores it.

@@ -86,14 +86,18 @@ def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:
     for block in rows:
         if rate is not None and rows.unit is not None and len(times) < TIMED:
             times += block[:, 0].tolist()
-            every = rows.unit * float(np.median(np.diff(times))) if len(times) >= TIMED else 1 / rate
-            if not 0.9 < every * rate < 1.1:
-                warnings.warn(
-                    f"standard input: its rows are {every:g} s apart, and this network takes each as {1 / rate:g} s: what comes "
-                    "through a pipe is not resampled. Give a file, or rows at the network's rate.",
-                    RuntimeWarning, stacklevel=2,
-                )  # fmt: skip
+            if len(times) >= TIMED:
+                _check_pace(rows.unit * float(np.median(np.diff(times))), rate)
         yield block[:, rows.leading :]
+
+
+def _check_pace(every: float, rate: float) -> None:
+    if not 0.9 < every * rate < 1.1:
+        warnings.warn(
+            f"standard input: its rows are {every:g} s apart, and this network takes each as {1 / rate:g} s: what comes "
+            "through a pipe is not resampled. Give a file, or rows at the network's rate.",
+            RuntimeWarning, stacklevel=3,
+        )  # fmt: skip
 
 
 def _raw(
