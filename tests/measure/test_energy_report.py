@@ -103,6 +103,7 @@ def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> Non
     assert sequence == pytest.approx(14 * step) and second == pytest.approx(500 * step)
     counts = LayerCounts(**{name: sum(layer[name] for layer in report["layers"]) for name in report["counts"]})
     assert step == pytest.approx(picojoules(counts, FP32))
+    assert "np." not in repr(report)  # plain numbers, as people print it
     lstm = energy(ClassicalRNN(3, [5, 4], 2, "lstm"), x, lengths)
     assert lstm["firing_rate"] is None and lstm["models"]["fp32"]["energy_pj"]["step"] > step
     assert energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"] != report["models"]["memory"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn import ALIF, SRNN, AdLIF, CubaLIF, Neuron, SrnnError
+from srnn import ALIF, SRNN, AdLIF, CubaLIF, Init, Neuron, SrnnError
 from srnn.deploy.export.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -305,6 +305,28 @@ def test_a_state_that_grows_beyond_all_numbers_is_refused(neuron: Neuron) -> Non
     """It is NaN at the end, which was passed over."""
     with pytest.raises(SrnnError, match="no bounded state"):
         quantise(device_network(SRNN(3, [4], 2, neuron=neuron, generator=torch.Generator().manual_seed(0))))
+
+
+def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constants_alone() -> None:
+    """Its spikes stop it, but only one by one: no number of bits holds what a long current makes of it."""
+
+    @dataclass(frozen=True)
+    class Quadratic(Neuron):
+        name: ClassVar[str] = "quadratic_in_int8"
+        taus: ClassVar[tuple[str, ...]] = ()
+        threshold: Init = Init("constant", 1.0)
+        trained: tuple[str, ...] = ()
+
+        @staticmethod
+        def step(u: Any, s: Any, current: Any, threshold: Any) -> Any:
+            u = u + current + u * u - threshold * s
+            return u, u - threshold
+
+        def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (parameters["threshold"],)
+
+    with pytest.raises(SrnnError, match="or its equations let it grow.*export the network as float32"):
+        quantise(device_network(SRNN(3, [4], 2, neuron=Quadratic(), generator=torch.Generator().manual_seed(0))))
 
 
 @pytest.mark.slow

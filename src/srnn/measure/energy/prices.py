@@ -41,7 +41,7 @@ MODELS = ("paper", "fp32", "neurobench", "memory")
 
 def parts(counts: LayerCounts, prices: Prices) -> dict[str, float]:
     """pJ of each priced count."""
-    return {name: getattr(counts, name) * price for name, price in prices.items()}
+    return {name: float(getattr(counts, name) * price) for name, price in prices.items()}
 
 
 def picojoules(counts: LayerCounts, prices: Prices) -> float:
@@ -174,5 +174,8 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             settings[whole] = part
     if "base" in settings:
         with naming(f"{path}, base"):
-            settings = _read(settings["base"], (*seen, path.resolve())) | settings
+            base = _read(settings["base"], (*seen, path.resolve()))
+        for section in {key.partition(".")[0] for key in settings if "." in key}:
+            base.pop(f"{section}.source", None)  # which spoke of the base's numbers
+        settings = base | {"name": path.stem} | settings
     return settings

@@ -229,7 +229,8 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
         end = largest()
     if not math.isfinite(end) or end > _GROWTH * halfway:
         raise SrnnError(
-            f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative); train it again."
+            f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative, or its equations let it grow), "
+            "which int8 needs: train it again, or export the network as float32."
         )
     return 2.0 * end
 
