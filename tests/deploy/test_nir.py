@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
-from srnn.api import Model, load
+from srnn.api import Model, from_network, load
 from srnn.cli.main import main, parse
 from srnn.data.tasks import create_task
 from srnn.nn.loss_config import LossConfig
@@ -207,6 +207,24 @@ def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path, capsys: pyte
     with pytest.raises(SrnnError, match="needs the statistics"):
         Model(net, task, recipe).export(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_network_whose_task_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One made of a network in Python, and one whose data have gone: the line only said that there is no such task, or file. What
+    it advises works."""
+    model = from_network(make_net(), list("abcd"), steps=12)
+    model.export(tmp_path / "own.nir", "nir")
+    data = tmp_path / "taps.npz"
+    np.savez(data, x=np.ones((20, 12, 2)), y=np.arange(20) % 2)
+    recipe = Recipe(TaskConfig("folder", {"path": str(data), "scale": "none"}), loss=LossConfig("ce_last"))
+    Model(recipe.build_network(task := recipe.create_task(), 0), task, recipe).export(tmp_path / "gone.nir", "nir")
+    data.unlink()
+    for name in ("own", "gone"):
+        said = fails(capsys, "import", "nir", tmp_path / f"{name}.nir", "--out", tmp_path / "run")
+        assert "own task cannot be made" in said and "with --task" in said and "srnn.from_network" in said
+        assert not (tmp_path / "run").exists()
+    again = from_network(exchange.load(tmp_path / "own.nir").network, list("abcd"), steps=12)
+    assert same_parameters(again.network, model.network)  # type: ignore[arg-type]
 
 
 def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

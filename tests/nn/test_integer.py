@@ -325,7 +325,7 @@ def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constant
         def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return (parameters["threshold"],)
 
-    with pytest.raises(SrnnError, match="or its equations let it grow.*export the network as float32"):
+    with pytest.raises(SrnnError, match=r"or its equations let it grow.*export the network as float32"):
         quantise(device_network(SRNN(3, [4], 2, neuron=Quadratic(), generator=torch.Generator().manual_seed(0))))
 
 

@@ -136,7 +136,15 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
         raise SrnnError("The file names no task; name one with --task NAME.")
     own = kept is not None and task_name in (None, kept.name)
     config = kept if kept is not None and own else TaskConfig(str(task_name))
-    task = create_task(config.name, **config.options)
+    try:
+        task = create_task(config.name, **config.options)
+    except SrnnError as error:
+        if not own:
+            raise
+        raise SrnnError(
+            f"The file's own task cannot be made here: {error} Name another with --task, or make a model of the network in "
+            "Python: srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES)."
+        ) from error
     if (task.inputs, task.outputs) != (network.inputs, network.outputs):
         raise SrnnError(
             f"The network has {network.inputs} inputs and {network.outputs} outputs, the task '{task.name}' has "
