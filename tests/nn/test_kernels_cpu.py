@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.checkpoint import checkpoint
 
 from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
@@ -341,6 +342,19 @@ def test_a_forked_process_makes_its_own_threads() -> None:
     process.start()
     process.join(60)
     assert process.exitcode == 0 and queue.get() == expected
+
+
+@pytest.mark.parametrize("neuron", ["alif", "lif"])
+def test_the_first_call_of_a_process_may_be_within_an_activation_checkpoint(neuron: str) -> None:
+    """There loops are compiled in forward, which the checkpoint took for a part of the layer that did not run again."""
+    net, x, found = SRNN(5, [8], 3, neuron), torch.rand(4, 30, 5), []
+    for within in (True, False):
+        layers.precompile.cache_clear()
+        net.zero_grad()
+        out, _ = checkpoint(net, x, use_reentrant=False) if within else net(x)
+        out.square().sum().backward()
+        found.append([parameter.grad for parameter in net.parameters()])
+    assert all(map(torch.equal, *found))
 
 
 def test_importing_the_library_imports_no_compiler() -> None:

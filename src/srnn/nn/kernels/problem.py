@@ -117,6 +117,15 @@ class LayerProblem:
         )
 
 
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def aside() -> torch.autograd.graph.saved_tensors_hooks:
+    """For a run that only compiles: an activation checkpoint's hooks would take it for the layer's own, which it runs again."""
+    return torch.autograd.graph.saved_tensors_hooks(_itself, _itself)
+
+
 def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
     """(B, steps, 1) booleans: which steps are not padding."""
     return (torch.arange(steps, device=device) < lengths.to(device)[:, None])[..., None]

@@ -17,7 +17,7 @@ from ....errors import SrnnError
 from ...delays import later
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ..problem import FEW_INPUTS, LayerProblem, LayerResult
+from ..problem import FEW_INPUTS, LayerProblem, LayerResult, aside
 from . import buffers
 from .arguments import (
     BLOCK,
@@ -384,7 +384,7 @@ def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backwar
     """
     problem = LayerProblem.smallest(neuron, surrogate, dtype, trained=backward)
     what, kinds = f"the neuron '{neuron.name}' with '{surrogate.name}'", (type(neuron), type(surrogate))
-    with cannot_compile(what, _Run, *kinds, dtype, backward), torch.set_grad_enabled(backward):
+    with cannot_compile(what, _Run, *kinds, dtype, backward), torch.set_grad_enabled(backward), aside():
         result = _run(problem)
         if backward:
             result.output.sum().backward()

@@ -26,7 +26,7 @@ from ...derivatives import adjoint_record
 from ...equations import Record, Writer, equations, function, record
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps, without_padding
+from ..problem import CannotCompile, LayerProblem, LayerResult, aside, valid_steps, without_padding
 from . import loops, plans
 
 _WORDS = {
@@ -261,10 +261,6 @@ def _tried(*kind: Any) -> list[str | None]:
     return []
 
 
-def _itself(tensor: Tensor) -> Tensor:
-    return tensor
-
-
 def precompile(problem: LayerProblem) -> None:
     """Compile the loops for a layer's kind and size, by running the smallest problem that takes them.
 
@@ -281,8 +277,7 @@ def precompile(problem: LayerProblem) -> None:
     if not outcome:
         outcome.append(None)
         try:
-            # Otherwise the hooks of an activation checkpoint would take this run for the layer's.
-            with torch.autograd.graph.saved_tensors_hooks(_itself, _itself):
+            with aside():
                 result = _run(_smallest(p))
                 if p.wants_gradients:
                     sum(part.sum() for part in (result.output, *result.state)).backward()  # type: ignore[union-attr]
