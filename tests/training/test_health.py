@@ -74,6 +74,22 @@ def test_what_cannot_be_mended_ends_in_one_line(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+def test_what_cannot_be_mended_is_not_advised_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Least of all to start as measured, which is the default."""
+    _exploding(monkeypatch, 1, 1000)
+    done = ["--training.clip_norm=1", "--training.max_restores=1"]
+    for words, wanted in (
+        (done, {"lower training.optimizer.lr", "set the neuron's detach_reset"}),
+        (["--training.start=drawn", *done[1:]], {
+            "lower training.optimizer.lr", "set training.clip_norm", "start with training.start 'measured'",
+            "set the neuron's detach_reset",
+        }),
+    ):  # fmt: skip
+        with pytest.raises(SrnnError, match="did not mend it; ") as error:
+            train(tiny_recipe(*words), tmp_path / str(len(wanted)), task=TinyTask())
+        assert set(str(error.value).split("; ")[-1][:-1].split(" or ")) == wanted
+
+
 def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
     told = _Told()
     result = train(tiny_recipe(*SILENT, "--training.mend=false"), tmp_path / "run", task=TinyTask(), reporter=told)

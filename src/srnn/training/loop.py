@@ -358,16 +358,19 @@ def _restore(
     batch = min(state.step + (not sick), ready.steps_per_epoch)
     where, reason = f"epoch {state.epoch + 1}, batch {batch}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
-    if restores > ready.trained.recipe.training.max_restores:
-        advice = "lower training.optimizer.lr or set training.clip_norm"
+    training = ready.trained.recipe.training
+    if restores > training.max_restores:
+        advice = ["lower training.optimizer.lr", *["set training.clip_norm"] * (training.clip_norm is None)]
         if sick and not diverged:
+            advice += ["start with training.start 'measured'"] * (training.start == "drawn")
+            advice += ["set the neuron's detach_reset" if state.watch.exploded() else "choose another threshold"]
             raise SrnnError(
-                f"Training stopped at {where}: {reason}, and going back {state.restores} times did not mend it; {advice}, start "
-                "with training.start 'measured', or choose another threshold."
+                f"Training stopped at {where}: {reason}, and going back {state.restores} times did not mend it; "
+                f"{' or '.join(advice)}."
             )
         raise SrnnError(
             f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
-            f"{advice}."
+            f"{' or '.join(advice)}."
         )
     restored = _load(run, ready.network, ready.optimizer, histories)
     scaled = [layer for layer in ready.measured_start(sick) if layer.scaled] if not diverged else []
