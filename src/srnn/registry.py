@@ -49,6 +49,12 @@ OWN = "Your own have a name once their class is defined: import its module first
 """Hint of ``create`` for what a user can define."""
 
 
+def refuse_class(what: str, spec: Any) -> None:
+    """SrnnError for a class where an object of it was meant."""
+    if isinstance(spec, type):
+        raise SrnnError(f"A {what} is given as an object, {spec.__name__}(), not as the class.")
+
+
 def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any], hint: str = "") -> T:
     """An instance of one of the registry's dataclasses.
 
@@ -56,6 +62,7 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     hint: what else to say about an unknown name.
     Raises SrnnError for an unknown name or field.
     """
+    refuse_class(what, spec)
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
         blank = " In YAML a space must follow each colon." if isinstance(spec, Mapping) and ":" in str([*spec]) else ""
         raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.{blank}")

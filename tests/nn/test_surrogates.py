@@ -179,3 +179,14 @@ def test_a_derivative_is_plain_arithmetic() -> None:
         srnn.SRNN(3, [4], 2, surrogate=curved())
     with pytest.raises(SrnnError, match=r"^The class Curved, named 'test_none', needs a function 'derivative'\.$"):
         type("Curved", (Surrogate,), {"name": "test_none"})
+
+
+@pytest.mark.parametrize(("what", "given"), [
+    ("neuron", srnn.ALIF), ("neuron", [srnn.ALIF]), ("surrogate", srnn.SLayer), ("readout", srnn.Integrator),
+    ("readout", srnn.Readout),
+])  # fmt: skip
+def test_a_class_in_place_of_its_object_is_refused_with_what_to_write(what: str, given: Any) -> None:
+    """A neuron's line asked for a list with one for each layer."""
+    name = np.atleast_1d(given)[0].__name__
+    with pytest.raises(SrnnError, match=rf"^A {what} is given as an object, {name}\(\), not as the class\.$"):
+        srnn.SRNN(3, [4], 2, **{what: given})

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import SrnnError, nearest
-from ...registry import check_settings
+from ...registry import check_settings, refuse_class
 from ..kernels.problem import Output
 from ..neurons import ALIF, Integrator, Neuron, as_neuron
 from ..neurons.base import DEFINED
@@ -54,6 +54,7 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
         return Readout(spec, "membrane")
     if isinstance(spec, str):
         spec = {"name": spec}
+    refuse_class("readout", spec)
     if not isinstance(spec, Mapping):
         raise SrnnError(f"A readout is given by its name, a neuron, a Readout or a mapping, not by {spec!r}.")
     options = dict(spec)

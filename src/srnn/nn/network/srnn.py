@@ -147,7 +147,7 @@ class SRNN(nn.Module):
         for name, given in counts.items():
             for count in given:
                 check_whole(name, count, 1)
-        neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron)))
+        neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron, type)))
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         spans = map(Delays.parse, each_layer("delays", delays, sizes, (Delays, Mapping, type(None))))
         norms = each_layer("norm", norm, sizes, (str, Mapping, Norm, type(None)))
