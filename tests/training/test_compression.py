@@ -258,6 +258,12 @@ def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     # Resumed, all is there already, and nothing changes.
     again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=2, resume=True))
     assert again == curve
+    # A fraction that is 0 already would only be named, beside a network that was called whole.
+    with pytest.raises(SrnnError, match=r"0\.8: 79.*% of its weights are 0 already, and a sparsity of 0\.5 prunes no"):
+        prune_run(out / "weights-0.8", tmp_path / "none", [0.9, 0.5], options=TuningOptions(epochs=1))
+    assert not (tmp_path / "none").exists()
+    _, again = prune_run(out / "weights-0.8", tmp_path / "on", [0.0], options=TuningOptions(epochs=1))["points"]
+    assert again["weights_not_zero"] <= kept[2]
 
 
 def test_prune_neurons_of_a_run(tiny_run: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ..nn.network import freeze
 from ..nn.network.state_format import StateFormat
 from ..progress import Reporter
 from ..training.compression.evaluation import int8_of
-from ..training.compression.masks import Scope, check_share
+from ..training.compression.masks import Scope, check_share, magnitude_masks, weight_matrices
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..training.examples import kept_examples
 from ..training.loop import train
@@ -123,6 +123,8 @@ def prune_run(
             "Prune 'weights' or 'neurons' with at least one fraction, or 'dead' neurons without a fraction."
         )
     now = _open(folder, options)
+    if what == "weights" and any(shares):
+        _require_weights(now, min(share for share in shares if share), scope)
     note = now.recipe.note
     points = [{"pruned": 0.0, "run": str(folder), **_point(now, options)}]
     if what == "dead":
@@ -153,6 +155,19 @@ def prune_run(
     write_json(out / "curve.json", curve)
     write_curve(out, curve, [(share_name(point), point) for point in points])
     return curve
+
+
+def _require_weights(now: Trained, share: float, scope: Scope) -> None:
+    """SrnnError where this fraction would prune nothing but weights that are 0 already: the curve would name it all the same."""
+    matrices = dict(weight_matrices(now.network))
+    dropped = [matrices[name][~mask] for name, mask in magnitude_masks(now.network, share, scope).items()]
+    if any(map(len, dropped)) and not any(values.any() for values in dropped):
+        zero = sum(int((matrix == 0).sum()) for matrix in matrices.values())
+        zero /= sum(matrix.numel() for matrix in matrices.values())
+        raise SrnnError(
+            f"{now.folder}: {zero:.1%} of its weights are 0 already, and a sparsity of {share:g} prunes no other; give a larger "
+            "one, or 0 to fine-tune it as it is."
+        )
 
 
 def share_name(point: dict[str, Any]) -> str:
