@@ -56,6 +56,7 @@ int main(int argc, char **argv)
             net_learn(&parameters, &traces, 0); /* of no step: ignored */
 #ifdef LATE
             traces.position = UINT32_MAX;
+            traces.learnt = MANY;
 #endif
         }
         net_step(&state, &parameters, &traces, input, scores);
@@ -257,9 +258,24 @@ def test_what_counts_steps_stays_at_its_end(loss: str, tmp_path: Path) -> None:
     (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)
     early, late = (
         learnt_in_c(tmp_path / str(len(flags)), own, "readout", x, told, Adaptation(lr=0.2), *flags)[2]
-        for flags in ((), ("-DLATE",))
+        for flags in ((), ("-DLATE", "-DMANY=0"))
     )
     assert all((late[name] == value).all() for name, value in early.items())
+
+
+@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
+def test_what_counts_what_is_learnt_stays_at_its_end(loss: str, tmp_path: Path) -> None:
+    """A few more than 2^32 are not few: by their mean, a handful of gradients moves nothing."""
+    (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)
+    told[:, 1] = np.arange(len(told)) == 9  # one update
+    told[9, 0] = 1
+    few, many = (
+        learnt_in_c(tmp_path / name, own, "readout", x, told, Adaptation(lr=0.2), "-DLATE", f"-DMANY={name}")[2]
+        for name in ("0", "UINT32_MAX")
+    )
+    shipped = own.network.readout.bias.detach().numpy()  # type: ignore[union-attr, operator]
+    assert np.abs(few["readout_bias"] - shipped).max() > 1e-3
+    np.testing.assert_allclose(many["readout_bias"], shipped, atol=1e-6)
 
 
 def test_scores_that_are_all_far_below_zero_still_teach(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from .traces import LayerLearning
 Learn = Literal["readout", "e-prop"]
 SUMMED = ("ce_mean", "ce_spike_count")
 """Losses of the sum of the outputs."""
+_LEARNT = "traces->learnt += traces->learnt < UINT32_MAX;"
+"""C that counts one more; at its end it stays, as ``position`` does."""
 
 
 @dataclass(frozen=True)
@@ -206,10 +208,10 @@ class Learning:
             lines.append(f"    if (traces->position <= {self.loss.start}ul) {{ /* stands alone */")
             sums = [(layer.count, f"traces->{layer.name}_sum", f"traces->{layer.output}") for layer in self.layers]
             sums.append((outputs, "traces->scores", "scores"))
-            for sign, counted in (("=", "learnt = 1;\n    } else {"), ("+=", "learnt++;\n    }")):
+            for sign, counted in (("=", "traces->learnt = 1;\n    } else {"), ("+=", f"{_LEARNT}\n    }}")):
                 for count, total, part in sums:
                     lines += [f"        for (i = 0; i < {count}; i++)", f"            {total}[i] {sign} {part}[i];"]
-                lines.append(f"        traces->{counted}")
+                lines.append(f"        {counted}")
         lines.append("    if (traces->position < UINT32_MAX)\n        traces->position++;")
         return f"static void remember({self.name}_traces *traces, const {self.name}_score *scores)\n{{\n" + "\n".join(
             [*head, "", *lines, "}", ""]
@@ -264,7 +266,7 @@ class Learning:
                 f"        for ({index} = 0; {index} < {layer.size}; {index}++)",
                 f"            {added}",
             ]
-        lines.append("    traces->told = 1;" if self.summed else "    traces->learnt++;")
+        lines.append("    traces->told = 1;" if self.summed else f"    {_LEARNT}")
         return (
             f"void {name}_learn(const {name}_parameters *parameters, {name}_traces *traces, int label)\n{{\n"
             + "\n".join([*lines, "}", ""])
