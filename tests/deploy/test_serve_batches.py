@@ -102,6 +102,7 @@ def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[s
         got = classify(Decoder.of(words), sound)
         wanted = words.predict(sound)
         assert not isinstance(wanted, list) and (got["label"], got["steps"]) == (wanted.label, 101)
+        assert got["start_seconds"] == wanted.start_seconds == (len(sound) - len(word)) / 32000, "what is cut is said"
 
 
 def test_late_labels_of_a_batch_stand_beside_what_they_name(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argp
     from ..nn.network.state_format import StateFormat
     from ..training.compression.evaluation import measure_int8
 
-    trained_for = StateFormat.of_network(trained.spiking("exported")).width
+    network = trained.spiking("exported")
+    network.freeze().require("int8")  # no data would help
+    trained_for = StateFormat.of_network(network).width
     lacks_states = arguments.state_bits not in (None, 32, trained_for) and trained.state_ranges is None
     if (inputs_as or trained.inputs_as) and not lacks_states:
         return trained

@@ -84,8 +84,8 @@ def export_c(
     SrnnError also where int8 needs a fact about the training data that the model does not state.
     """
     from ...nn.fixedpoint.device import device_network
-    from ...nn.fixedpoint.integer import InputFormat
-    from ...nn.network.state_format import check_width
+    from ...nn.fixedpoint.integer import InputFormat, quantise
+    from ...nn.network.state_format import StateFormat, check_width
     from .c import export_c
     from .c.names import identifier
 
@@ -125,6 +125,7 @@ def export_c(
         if state_bits not in (None, device.state_as.width):
             state_as = trained.state_format(state_bits)
             if state_as is None:
+                quantise(device, inputs_as, StateFormat())  # a network without an int8 form is refused for that
                 raise SrnnError(
                     f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know; "
                     "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, inputs): "

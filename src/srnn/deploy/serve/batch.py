@@ -93,7 +93,9 @@ def _check_count(count: int, limits: Limits) -> None:
 
 def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     """The answer for one sequence (samples, channels): one decision about all of it, as by ``predict`` for a recording."""
-    samples = decoder.task.as_clip(samples, decoder.signal)
+    path = decoder.signal
+    start = decoder.task.clip_start(len(samples), path) / path.rate if path.rate else 0.0
+    samples = decoder.task.as_clip(samples, path)
     session = decoder.open(whole=True)
     parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
     late = np.zeros((decoder.lag, decoder.stream.inputs), np.float32)  # until late labels are known
@@ -109,6 +111,7 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "probability": round(float(believed[number]), 6),
         "probabilities": np.round(believed, 6).tolist(),
         "steps": session.steps - decoder.lag,
+        "start_seconds": round(start, 6),
     }
     if decoder.task.kind == "per_step":
         answer["classes"] = decisions.winners.tolist()
