@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn import SRNN, Model
+from srnn import SRNN, Model, from_network
 from srnn.cli.main import main
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import SpeechPath
@@ -231,6 +232,16 @@ def test_a_network_takes_samples(format: Any, tmp_path: Path, capsys: pytest.Cap
         session = Model.of(trained).stream()
         decided = [*session.push(sound[:, None] / np.float32(32768)).winners, *session.finish().winners]
         assert labels == [trained.classes[one] for one in decided]
+
+
+def test_what_has_no_front_end_in_c_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sounding(8100)  # a quarter of its window is no whole number of samples
+    file = from_network(SRNN(path.inputs, [4], 2), ["a", "b"], signal=path).save(tmp_path / "m.safetensors")
+    assert main(["export", "c", str(file), "--out", str(tmp_path / "c"), "--name", "net"]) == 0
+    said = "features of sound at 8100 Hz, which your program computes: C has a front end only for log_mel"
+    assert f"inputs     {said} with normalise: training, at a multiple of 400 Hz\n" in capsys.readouterr().out
+    header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
+    assert f"Inputs of a step: {said}" in header and "net_encode" not in header
 
 
 def test_the_example_of_a_tool_listens(tmp_path: Path) -> None:

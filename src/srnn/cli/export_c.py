@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         std=std, layout=arguments.layout, learn=arguments.learn,
     )  # fmt: skip
     report = {**report, "out": str(arguments.out), "layout": arguments.layout}
-    return tell(arguments, report, lambda: _show(report))
+    return tell(arguments, report, lambda: _show(report, trained.task.signal().step_inputs))
 
 
 def input_format(text: str | None) -> InputFormat | None:
@@ -114,7 +114,7 @@ def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argp
     return replace(trained, **measure_int8(trained, sequences, inputs_as))
 
 
-def _show(report: dict[str, Any]) -> None:
+def _show(report: dict[str, Any], inputs: str) -> None:
     from ..deploy.export.c.layouts import LAYOUTS
 
     worst, lstm = report["worst_case_operations_per_step"], report["lstm_of_the_same_size"]
@@ -137,6 +137,8 @@ def _show(report: dict[str, Any]) -> None:
             print(
                 f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"
             )
+    elif inputs:
+        print(f"inputs     {inputs}")
     decision = report["decision"]
     print(
         f"decides    {report['name']}_decide: {len(decision['classes'])} classes by {decision['loss']}; "

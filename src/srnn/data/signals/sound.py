@@ -70,6 +70,13 @@ class SpeechPath(SoundPath):
         streamable = self.features.kind == "log_mel" and self.features.normalise == "training"
         return streamable and self.rate % 400 == 0 and self.statistics is not None
 
+    @property
+    def step_inputs(self) -> str:  # type: ignore[override]
+        return (
+            f"features of {self.what}, which your program computes: C has a front end only for log_mel with "
+            "normalise: training, at a multiple of 400 Hz"
+        )
+
     def check(self) -> None:
         check_streamable(self.features)
 
