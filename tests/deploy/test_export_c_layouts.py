@@ -231,7 +231,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "c", "ecg-records", "--out", str(tmp_path / "ecg"), "--name", "heart"]) == 0
     assert f"{tmp_path / 'ecg'}/heart --encode < input.csv\n" in capsys.readouterr().out
     assert (
-        "task gestures, a step every 4 ms, float32"
+        "task gestures, a step every 4 ms, trained on sequences of 64 steps, float32"
         in (tmp_path / "my out" / "src" / "heart.h").read_text().splitlines()[0]
     )
     with pytest.raises(SrnnError, match=r"no layout 'arduin' for C.*arduino"):

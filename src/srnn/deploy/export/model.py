@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath
 from ...data.signals.base import known
 from ...errors import SrnnError, check_whole
-from ...text import brief
+from ...text import brief, counted
 from ...training.trained import Trained
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def export_c(
     each = "" if step_ms is None else f", a step every {step_ms:g} ms"
     if step_ms is not None and (lag := trained.task.lag()):
         each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
+    if trained.steps is not None and trained.task.kind == "per_sequence":  # after which srnn stream begins anew
+        each += f", trained on sequences of {counted(trained.steps, 'step')}"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as

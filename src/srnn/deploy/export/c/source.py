@@ -107,7 +107,7 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
         return [
             " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off the results "
             "equal those of srnn's model to the bit; without it, a multiplication may be fused with an addition, and then rounds "
-            "differently.",
+            "differently. Never compile with -ffast-math or -Ofast: sums of the decision would drift in long sequences.",
         ]
     layers = [*zip(plan.layers, network.layers, strict=True)]
     bits = ", ".join(f"{layer.name} {own.bits}" for layer, own in layers)
