@@ -16,8 +16,8 @@ from .show import show_table, tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
 _MEASURES = (
-    ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs per step"), ("parameters", "parameters"),
-    ("energy_fp32", "energy per step, fp32"), ("energy_memory", "with memory"),
+    ("accuracy", "accuracy"), ("balanced_accuracy", "balanced"), ("firing_rate", "rate"), ("sops_per_step", "SOPs per step"),
+    ("parameters", "parameters"), ("energy_fp32", "energy per step, fp32"), ("energy_memory", "with memory"),
 )  # fmt: skip
 _OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per_step"}
 """What a column shows for neurons that do not spike."""
@@ -73,7 +73,7 @@ def _show(content: dict[str, Any], page: Path) -> None:
 def _text(key: str, value: Any) -> str:
     if value is None:
         return "-"
-    if key == "accuracy":
+    if key.endswith("accuracy"):
         return f"{value:.2%}"
     if key.startswith("energy"):
         return f"{digits(value / 1000)} nJ"
