@@ -91,7 +91,7 @@ def test_running_scores_are_the_losss_own_of_each_prefix(name: LossName, start: 
 
 def test_confidences_by_hand() -> None:
     scores = np.array([[3.0, 1.0]])
-    expected = {"ce_sum_softmax": 0.75, "ce_spike_count": 4 / 6, "ce_mean": 1 / (1 + np.exp(-2))}
+    expected = {"ce_sum_softmax": 1 / (1 + np.exp(-2)), "ce_spike_count": 4 / 6, "ce_mean": 1 / (1 + np.exp(-2))}
     for loss, first in expected.items():
         assert confidences(scores, loss) == pytest.approx(np.array([[first, 1 - first]]))
 

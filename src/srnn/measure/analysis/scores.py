@@ -78,12 +78,9 @@ class RunningScores:
 def confidences(scores: Scores, loss: str) -> Scores:
     """Scores (..., C) -> confidence in each class, (..., C), summing to 1; the ranking of the classes is kept.
 
-    softmax(scores) for means and single steps. Sums grow with time, and so would the confidence of their softmax: for sums it
-    is the mean of the steps' softmax (ce_sum_softmax), or the fraction of the spikes after adding one per class
-    (ce_spike_count).
+    softmax(scores): what the loss trains to be the class's probability. Where spikes are counted (ce_spike_count), sums have no
+    bound, and a few more spikes would mean certainty: there it is the fraction of the spikes, after adding one per class.
     """
-    if loss == "ce_sum_softmax":
-        return scores / scores.sum(-1, keepdims=True)
     if loss == "ce_spike_count":
         return (scores + 1) / (scores.sum(-1, keepdims=True) + scores.shape[-1])
     return softmax(scores)

@@ -197,9 +197,7 @@ class DecisionPlan:
     def _confidence(self, each: str) -> str:
         loss, classes = self.rule.loss, len(self.rule.classes)
         total, added, result, count = "0.0f", "expf(decision->scores[c] - most)", "1.0f / total", ""
-        if self.soft:
-            added, result = "decision->scores[c]", "most / total"
-        elif loss.scoring == "ce_spike_count":
+        if loss.scoring == "ce_spike_count":
             total, added, result = f"{classes}.0f", "decision->scores[c]", "(most + 1.0f) / total"
         elif loss.scoring == "ce_mean":
             added = "expf((decision->scores[c] - most) / count)"
