@@ -35,6 +35,8 @@ from ..training.trained import Trained
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
 """Suffixes of the files that count as recordings when a folder is searched."""
+_FAR_LONGER = 4
+"""How many times as long as training's sequences, which differ in length, one must be to be doubted."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def predict(
         channels: which channels of a file to read, in this order, counted from 0; None: all.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
-    exceed the machine's memory. A RuntimeWarning says where one is probably not in the unit used in training.
+    exceed the machine's memory. A RuntimeWarning says where one is probably not in the unit used in training, and where one that
+    gets a single class is far longer than training's sequences.
     """
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
@@ -124,6 +127,10 @@ def predict(
     steps = task.encode(name, x, form)
     if doubt := path.doubt(x):
         warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
+    per_step = task.kind == "per_step"
+    if not per_step and trained.steps and len(steps) > _FAR_LONGER * trained.steps:
+        told = f"{len(steps):,} steps are read as one sequence, where training's had {trained.steps:,}"
+        warnings.warn(f"{name}: {told}; cut it, or let srnn stream do so.", RuntimeWarning, stacklevel=3)
     # For each step: its input, each class's score and confidence, and what is needed in between.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
@@ -134,7 +141,6 @@ def predict(
         result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)
     scores = np.asarray(result.output[0, lag:].cpu().numpy(), np.float64)
     del steps, result  # for a long recording, each is as large as what is returned
-    per_step = task.kind == "per_step"
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
