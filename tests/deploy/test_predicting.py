@@ -184,7 +184,9 @@ def test_a_channel_in_another_unit_is_named() -> None:
 def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
     model = from_network(SRNN(2, [4], 2), ("a", "b"), steps=50)
     model.predict(np.zeros((200, 2)))
-    with pytest.warns(RuntimeWarning, match="^The signal: 201 steps are read as one sequence, where training's had 50; cut it"):
+    with pytest.warns(
+        RuntimeWarning, match="^The signal: 201 steps are read as one sequence, where training's had 50; cut it"
+    ):
         model.predict(np.zeros((201, 2)))
     each = from_network(SRNN(2, [4], 2), ("a", "b"), loss="nll", steps=50)
     each.predict(np.zeros((201, 2)))  # has a class at every step

@@ -121,17 +121,17 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     def show() -> None:
         show_result(result, title, recipe_spikes(recipe))
         print("next:")
-        for words in _next(arguments, recipe, out):
-            print(f"  {shlex.join(['srnn', *words])}")
+        *commands, last = (shlex.join(["srnn", *words]) for words in _next(arguments, recipe, out))
+        print(*(f"  {command}" for command in commands), f"  {last}  # once, when everything is chosen", sep="\n")
 
     return tell(arguments, result, show)
 
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
-    """Commands that use the run, as words after "srnn"."""
+    """Commands that use the run, as words after "srnn"; the last reads the test split."""
     data = data_dir_again(arguments)
     commands = [
-        ["evaluate", str(out), "--split", "test", *data],
+        ["evaluate", str(out), "--full", *data],
         ["report", str(out), *data],
         ["predict", str(out), "FILE"],
     ]
@@ -140,4 +140,5 @@ def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list
             recipe.create_task().live()
             commands.append(["stream", str(out), "FILE"])
         commands.append(["export", "c", str(out), "--out", f"{out}-c"])
+    commands.append(["evaluate", str(out), "--split", "test", *data])
     return commands
