@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,6 +197,32 @@ def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
     assert network.neuron == {"name": "alif", "beta": 0.5}
     assert network.readout == {"name": "integrator", "output": "emission"}
     assert network.surrogate == {"name": "multi_gaussian", "gamma": 0.4}
+
+
+def test_settings_from_python_may_be_numpys() -> None:
+    """As a loop over np.logspace or a tuple of sizes gives them; a run's recipe holds plain numbers."""
+    given_so = {
+        "training.optimizer.lr": np.logspace(-3, -2, 2)[0],
+        "training.epochs": np.int64(3),
+        "network.recurrent": np.bool_(False),
+        "network.hidden": np.array([8, 4]),
+        "training.dropout": np.float32(0.25),
+        "loss.start": torch.tensor(2),
+    }
+    plain = {
+        "training.optimizer.lr": 1e-3,
+        "training.epochs": 3,
+        "network.recurrent": False,
+        "network.hidden": [8, 4],
+        "training.dropout": 0.25,
+        "loss.start": 2,
+    }
+    recipe = load_recipe("digits", plain)
+    for other in (given_so, {**plain, "network.hidden": (np.int32(8), 4)}):
+        assert load_recipe("digits", other) == recipe
+        assert dump_recipe(load_recipe("digits", other)) == dump_recipe(recipe)
+    with pytest.raises(SrnnError, match=r"'training\.epochs': expected int, not 3\.5"):
+        load_recipe("digits", {"training.epochs": np.float64(3.5)})
 
 
 def test_a_pattern_of_names_is_no_mapping() -> None:

@@ -218,9 +218,12 @@ def _sections(cls: Any) -> dict[str, Any]:
 
 
 def _copy(value: Any) -> Any:
+    """A copy as a file would hold it: numbers and lists of Python instead of numpy's, torch's and tuples."""
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, (list, tuple)):
+        return [_copy(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _suggest(key: str, names: Mapping[str, Any], prefix: str) -> str:
