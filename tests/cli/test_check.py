@@ -127,9 +127,10 @@ def test_the_next_commands_work_as_they_are_printed(
     out = tmp_path / "my run"  # a name that a shell would cut in two
     assert main(["train", *QUICK, "--out", str(out)]) == 0
     printed = capsys.readouterr()
-    lines = [shlex.split(line) for line in printed.out.splitlines() if line.startswith("  srnn ")]
-    assert [line[1] for line in lines] == ["evaluate", "report", "predict", "stream", "export"]
+    lines = [shlex.split(line, comments=True) for line in printed.out.splitlines() if line.startswith("  srnn ")]
+    assert [line[1] for line in lines] == ["evaluate", "report", "predict", "stream", "export", "evaluate"]
     assert all(str(out) in line for line in lines)
+    assert ["test" in line for line in lines] == [False] * 5 + [True]  # last, since nothing may be chosen by it
     assert printed.err.startswith("data      digits: ") and "samples/s" in printed.err
     np.savetxt(tmp_path / "x.csv", np.zeros(64))
     for _, *words in lines:
@@ -138,4 +139,4 @@ def test_the_next_commands_work_as_they_are_printed(
     capsys.readouterr()
     assert main(["train", *QUICK[:4], "--baseline", "gru", "--out", str(tmp_path / "gru")]) == 0
     lines = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  srnn ")]
-    assert lines == ["evaluate", "report", "predict"]
+    assert lines == ["evaluate", "report", "predict", "evaluate"]

@@ -60,12 +60,6 @@ def test_train_for_people_shows_epochs_and_the_run_folder(tmp_path: Path, capsys
     printed = capsys.readouterr()
     assert str(out) in printed.out and "accuracy" in printed.out
     assert printed.err.count("\nepoch ") == 2 and "samples/s" in printed.err and "16 steps x 16 inputs" in printed.err
-    *others, last = (shlex.split(line, comments=True) for line in printed.out.partition("next:\n")[2].splitlines())
-    assert [words[1] for words in others] == ["evaluate", "report", "predict", "stream", "export"]
-    for words in (*others, last):
-        parse(words[1:])  # exits where it is not a command
-    assert last == ["srnn", "evaluate", str(out), "--split", "test"]  # last, as nothing may be chosen by it
-    assert not any("test" in words for words in others)
 
 
 def test_train_without_out_makes_a_folder_under_runs(
