@@ -61,7 +61,7 @@ def _own_recipe(path: str) -> dict[str, Any]:
         options |= {"normalise": "training", "high_hz": None}  # can be streamed, and keeps all frequencies
     return {
         "task": {"name": "folder", "options": options},
-        "network": {"neuron": "adlif"},
+        "network": {"neuron": "adlif", "norm": "batch"},
         "loss": {"name": "nll" if task.kind == "per_step" else "ce_mean"},
         "training": {"epochs": 60, "batch_size": 16, "optimizer": {"lr": 0.02}, "schedule": {"name": "one_cycle"}},
     }
