@@ -319,8 +319,9 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
 def test_what_has_no_int8_is_refused_for_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not for what it does not say of its inputs and states, which nobody needs to measure."""
     model = srnn.from_network(srnn.SRNN(2, [4], 2, neuron="relu"), ["a", "b"])
-    with pytest.raises(SrnnError, match="emits analog values; export it as float32"):
-        replace(model, inputs_as=InputFormat()).export(tmp_path / "c", "int8", state_bits=8)
+    for stated in (None, InputFormat()):
+        with pytest.raises(SrnnError, match="emits analog values; export it as float32"):
+            replace(model, inputs_as=stated).export(tmp_path / "c", "int8", state_bits=8)
     file = model.save(tmp_path / "m.safetensors")
     for more in ([], ["--state-bits", "8"]):
         assert main(["export", "c", str(file), "--out", str(tmp_path / "c"), "--format", "int8", *more]) == 2

@@ -118,6 +118,7 @@ def export_c(
         each += f", trained on sequences of {counted(trained.steps, 'step')}"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
+        device.require("int8")  # before asking for what no measurement would help
         inputs_as = inputs_as or trained.inputs_as
         if inputs_as is None:
             raise SrnnError(
@@ -127,7 +128,7 @@ def export_c(
         if state_bits not in (None, device.state_as.width):
             state_as = trained.state_format(state_bits)
             if state_as is None:
-                quantise(device, inputs_as, StateFormat())  # a network without an int8 form is refused for that
+                quantise(device, inputs_as, StateFormat())  # refuses states without bounds, which nobody can measure
                 raise SrnnError(
                     f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know; "
                     "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, inputs): "
