@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import authors, bf16, ternary, to_accuracy, versions
+from benchmarks import authors, bf16, ternary, to_accuracy, unchanged, versions
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -56,6 +56,19 @@ def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
     for cached in (True, False):
         found = versions.processes("nothing", ["-c", "import os"], versions.ROOT / "src", 2, cached)
         assert found["what"] == "nothing" and found["ratio"]["n"] == 2
+
+
+def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        unchanged.keep(folder, "train/lstm")
+    assert "float32" in (before / "train/lstm/model.safetensors.txt").read_text()
+    assert unchanged.main(["compare", str(before), str(after)]) == 0
+    log = after / "train/lstm/metrics.json"
+    log.write_text(log.read_text().replace('"epoch": 1', '"epoch": 2'))
+    capsys.readouterr()
+    assert unchanged.main(["compare", str(before), str(after)]) == 1
+    assert '+  "epoch": 2' in capsys.readouterr().out
 
 
 @pytest.mark.skipif(bf16.bf16_pairs() is None, reason="this processor has neither AVX512-BF16 nor AMX")
