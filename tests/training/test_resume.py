@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from srnn import SrnnError
+from srnn._version import __version__
 from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.training import loop
@@ -257,6 +258,32 @@ def test_a_damaged_or_foreign_run_is_a_clear_error(tmp_path: Path) -> None:
         Run.open(run)
     with pytest.raises(SrnnError, match="is not a run"):
         Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("begun", ["0.1.0", "0.1.7", "1.2.0"])
+def test_a_training_of_another_minor_version_is_read_but_not_continued(begun: str, tmp_path: Path) -> None:
+    recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
+    train(recipe, run, task=TinyTask())
+    about = run / "environment.json"
+    content = json.loads(about.read_text())
+    assert content["versions"]["srnn"] == __version__
+    content["versions"]["srnn"] = begun
+    about.write_text(json.dumps(content))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(SrnnError, match=f"begun by srnn {begun}.*does not continue") as error:
+        train(tiny_recipe("--training.epochs=2"), run, task=TinyTask(), resume=True)
+    assert "\n" not in str(error.value)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert Run.open(run).trained().seed == 0
+
+
+def test_a_training_of_another_patch_is_continued(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(tiny_recipe("--training.epochs=1"), run, task=TinyTask())
+    about = run / "environment.json"
+    major, minor, _ = __version__.split(".")
+    about.write_text(about.read_text().replace(f'"srnn": "{__version__}"', f'"srnn": "{major}.{minor}.99"'))
+    assert train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
 
 
 def test_a_start_that_was_killed_before_its_recipe_starts_again(tmp_path: Path) -> None:

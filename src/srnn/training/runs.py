@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 
+from .._version import __version__
 from ..errors import SrnnError
 from ..files import (
     LIMITS,
@@ -127,6 +128,7 @@ class Run:
             return cls.start(path, recipe, seed)
         for folder in (path, path / "checkpoints"):
             remove_leftovers(folder)
+        _check_version(path)
         run = cls.open(path)
         begun, now = (replace(one, note="").to_dict() for one in (run.recipe, recipe))  # a note changes no number
         difference = _difference(begun, now)
@@ -205,6 +207,22 @@ class Run:
                 os.truncate(self.metrics, size)
 
 
+def _check_version(path: Path) -> None:
+    """Raise SrnnError if another minor version began this training: going on to the same bits is promised within one only."""
+    versions = read_object(path / "environment.json", "a run's environment").get("versions")
+    begun = versions.get("srnn") if isinstance(versions, dict) else None
+    if not isinstance(begun, str) or _minor(begun) == _minor(__version__):
+        return
+    raise SrnnError(
+        f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue (it does read their "
+        "models); finish it with that version, or train anew in another --out."
+    )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
 def environment(seed: int) -> dict[str, Any]:
     """What a result may depend on, besides recipe and data."""
 
@@ -214,11 +232,11 @@ def environment(seed: int) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             return None
 
-    packages = ("srnn", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
+    packages = ("torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
     return {
         "seed": seed,
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        "versions": {"srnn": __version__, **{package: version(package) for package in packages}},
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
