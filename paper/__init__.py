@@ -1,18 +1,6 @@
-"""The paper's tables and figures, from our own measurements, next to the published numbers.
+"""The paper, Yin, Corradi & Bohte 2021: its published networks (``compat``), its tables and figures, their recipes and results.
 
-    reproduce(["table1", "fig4"], Path("reproduced"), results=Path("results"))
+    python -m paper reproduce table1 fig4
 
-Where runs or data are missing, a note says so; no number is made up. docs/reproduce.md explains each.
+Part of the repository, not of the package ``srnn``, of which it may import anything; README.md says what is where.
 """
-
-from .curves import write_curves
-from .evidence import Evidence, gather
-from .make import MAKERS, file_names, reproduce
-from .published import published_rows, published_settings
-from .sheet import Panel, Sheet
-from .table import Table
-
-__all__ = [
-    "MAKERS", "Evidence", "Panel", "Sheet", "Table", "file_names", "gather", "published_rows", "published_settings",
-    "reproduce", "write_curves",
-]  # fmt: skip

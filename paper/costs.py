@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from ..measure import style
-from ..measure.energy import Activity, LayerShape, count, describe_network
-from ..nn.baselines import CELLS, ClassicalRNN
-from ..nn.network import SRNN
-from ..nn.neurons import as_neuron
+from srnn.measure import style
+from srnn.measure.energy import Activity, LayerShape, count, describe_network
+from srnn.nn.baselines import CELLS, ClassicalRNN
+from srnn.nn.network import SRNN
+from srnn.nn.neurons import as_neuron
+
 from .evidence import Evidence
 from .matching import cost, energy, same_data
 from .published import TASKS, number, published_rows, source
@@ -18,7 +19,7 @@ from .sheet import Made, Sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..training.recipes.network import NetworkConfig
+    from srnn.training.recipes.network import NetworkConfig
 
 _RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firing rate
     "LIF": ("n", "r(mn + n²)"),

@@ -1,6 +1,6 @@
 """Learning curves of a sweep's trainings: from its run folders, or from the small file that keeps the curves without them.
 
-    write_curves(Path("results/ecg-initialisation"), Path("sweeps/ecg-initialisation"))
+    write_curves(Path("paper/results/ecg-initialisation"), Path("runs/sweep-ecg-initialisation"))
 
 ``curves.json`` is {"split": "train", "points": {POINT: [{"seed", "accuracy": [...], "loss": [...], "firing_rate": [...]}]}},
 with one value per epoch, rounded to five digits.
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
-from ..files import read_json_lines, read_object, reading, write_atomically
-from ..files.conversion import finite
+from srnn.errors import SrnnError
+from srnn.files import read_json_lines, read_object, reading, write_atomically
+from srnn.files.conversion import finite
+
 from .evidence import SweepResult, read_sweep
 
 FILE = "curves.json"

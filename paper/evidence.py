@@ -17,17 +17,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.datasets.base import SPLITS
-from ..errors import SrnnError
-from ..files import read_object, reading
-from ..files.conversion import finite
-from ..measure.analysis import recipe_spikes
-from ..studies.summary import spread
-from ..training.recipes import Recipe
-from ..training.recipes.reading import build, make_recipe, recipe_content
-from ..training.runs import Run
+from srnn.data.datasets.base import SPLITS
+from srnn.errors import SrnnError
+from srnn.files import read_object, reading
+from srnn.files.conversion import finite
+from srnn.measure.analysis import recipe_spikes
+from srnn.studies.summary import spread
+from srnn.training.recipes import Recipe
+from srnn.training.recipes.reading import build, make_recipe, recipe_content
+from srnn.training.runs import Run
+
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
+RESULTS = Path(__file__).parent / "results"
+"""What this project measured for the paper's tables and figures."""
 LABELLED = "accuracy_labelled"
 """Key of an evaluation's curve over the labelled steps alone, if it has one."""
 Spread = dict[str, Any]
@@ -123,7 +126,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
     """Read the results folder and the runs.
 
     Args:
-        results: a folder of folders; None: "results" if it is there, else nothing.
+        results: a folder of folders; None: ``RESULTS``.
         runs: run folders, which come before those in ``results``. A run adds its details to the summary of its recipe; without
             one it counts by itself.
         data_dir: folder of the data; None: SRNN_DATA.
@@ -132,11 +135,11 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
     """
     if results is not None and not results.is_dir():
         raise SrnnError(f"There is no results folder {results}; name one with --results.")
-    folder = Path("results") if results is None else results
+    folder = RESULTS if results is None else results
     entries, sweeps = [], []
     trained = [_run(path) for path in runs]
     tests = read_tested(folder)
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(folder.iterdir()):
         if (path / "summary.json").is_file():
             entries.append(_summary(path, tests))
         if (path / "results.json").is_file():

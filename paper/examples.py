@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.datasets import qtdb_records
-from ..data.datasets.audio import read_audio
-from ..data.datasets.base import resolve_data_dir
-from ..data.datasets.ecg import ECGTask
-from ..data.datasets.mnist import permutation, read_images
-from ..data.datasets.qtdb import CLASS_NAMES, SAMPLE_RATE
-from ..data.datasets.shd import find_file
-from ..data.encoders.cochlea import Cochlea, clip_key
-from ..data.tasks import create_task
-from ..errors import SrnnError
-from ..files.hdf5 import open_hdf5
-from ..measure import style
+from srnn.data.datasets import qtdb_records
+from srnn.data.datasets.audio import read_audio
+from srnn.data.datasets.base import resolve_data_dir
+from srnn.data.datasets.ecg import ECGTask
+from srnn.data.datasets.mnist import permutation, read_images
+from srnn.data.datasets.qtdb import CLASS_NAMES, SAMPLE_RATE
+from srnn.data.datasets.shd import find_file
+from srnn.data.encoders.cochlea import Cochlea, clip_key
+from srnn.data.tasks import create_task
+from srnn.errors import SrnnError
+from srnn.files.hdf5 import open_hdf5
+from srnn.measure import style
+
 from .evidence import Evidence
 from .sheet import Made, MissingError
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..measure import style
-from ..nn.neurons.alif import step
-from ..nn.surrogates import SURROGATES
+from srnn.measure import style
+from srnn.nn.neurons.alif import step
+from srnn.nn.surrogates import SURROGATES
+
 from .evidence import Evidence
 from .sheet import Made, Sheet
 

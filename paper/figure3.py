@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..measure import style
+from srnn.measure import style
+
 from .evidence import Entry, Evidence, SweepResult
 from .examples import ecg_example, gesture_example, pixels_example, spikes_example
 from .matching import beside, cost, energy
 from .published import number, published_rows, source
 from .sheet import Made, MissingError, Sheet
-from .sweeps import against_rate, point_name, sources, sweeps_or_missing, task_name
+from .sweep_panels import against_rate, point_name, sources, sweeps_or_missing, task_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,11 @@ _ROW = 0.125
 
 
 def figure3(evidence: Evidence) -> Sheet:
-    """Panels a to i are the paper's, j is ours. The row of panel f is as high as its names need."""
-    names = max(2.0, 0.75 + _ROW * len(_rate_rows(evidence)))
+    """Panels a to i are the paper's, j is ours. The row of panels d, e and f is as high as their names need."""
+    variants = [
+        sum(len(sweep.points) + 2 for sweep in evidence.sweep(ending)) for ending in ("-surrogates", "-time-constants")
+    ]
+    names = max(2.0, 0.75 + _ROW * max(len(_rate_rows(evidence)), *variants))
     heights = (2.1, names, 2.9, 1.5)
     sheet = Sheet("fig3", "Figure 3: tasks, surrogates, time constants, sparsity",
                   ["abc", "dddeeeffff", "ghi", "j"], sum(heights) + 0.4, by_row=True, heights=heights)  # fmt: skip

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..data.batches import Sequences
-from ..errors import SrnnError, is_number
-from ..measure import plot, style
-from ..measure.analysis import TimeConstants, time_constants
-from ..training.evaluation import run_batches
-from ..training.runs import Run
+from srnn.data.batches import Sequences
+from srnn.errors import SrnnError, is_number
+from srnn.measure import plot, style
+from srnn.measure.analysis import TimeConstants, time_constants
+from srnn.training.evaluation import run_batches
+from srnn.training.runs import Run
+
 from .evidence import LABELLED, Entry, Evidence, SweepResult
 from .examples import segments
 from .published import TASKS, claims
 from .sheet import Made, MissingError, Sheet
-from .sweeps import no_sweep, sources, task_name
+from .sweep_panels import no_sweep, sources, task_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +66,8 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     points = [p for p in sweep.points if metric in p and all(is_number(p["settings"].get(key)) for key in (_H, _S))]
     if not points:
         raise MissingError(
-            f"{sweep.folder.name} is not a grid of {_H} and {_S}.", "srnn sweep ecg-h-s --out results/ecg-h-s"
+            f"{sweep.folder.name} is not a grid of {_H} and {_S}.",
+            "srnn sweep paper/sweeps/ecg-h-s.yaml",
         )
     heights = sorted({float(p["settings"][_H]) for p in points})
     widths = sorted({float(p["settings"][_S]) for p in points})
@@ -166,7 +168,7 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
     if not entries:
         raise MissingError(
             "No run folder of an ECG training is among the results, and none was named.",
-            "srnn train paper/ecg --out runs/ecg; srnn reproduce fig4 --runs runs/ecg",
+            "srnn train paper/ecg --out runs/ecg; python -m paper reproduce fig4 --runs runs/ecg",
         )
     entry = max(entries, key=lambda entry: entry.accuracy["mean"])
     run = Run.open(entry.runs[0])

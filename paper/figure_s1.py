@@ -5,11 +5,12 @@ from __future__ import annotations
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
-from ..measure import style
+from srnn.measure import style
+
 from .curves import read_curves
 from .evidence import Evidence, SweepResult
 from .sheet import Made, Sheet
-from .sweeps import no_sweep, task_name
+from .sweep_panels import no_sweep, task_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError, nearest
-from ..files import locks, write_atomically
-from ..measure import style
+from srnn.errors import SrnnError, nearest
+from srnn.files import locks, write_atomically
+from srnn.measure import style
+
 from .costs import figure2, figure_s2
 from .evidence import Evidence, gather
 from .figure1 import figure1
@@ -50,7 +51,7 @@ def reproduce(
 
     Args:
         names: of ``MAKERS``, or "all".
-        results: folder of summaries and sweeps; None: "results" if it is there.
+        results: folder of summaries and sweeps; None: paper/results.
         runs: run folders that add details (checkpoints, full evaluations), or count by themselves.
         data_dir: folder of the data; None: SRNN_DATA.
         formats: of the figures: svg, pdf, png.

@@ -6,11 +6,12 @@ import json
 from itertools import groupby
 from typing import Any
 
-from ..measure.energy import PAPER, Activity, LayerCounts, LayerShape, count, describe_network, picojoules, total
-from ..measure.page.comparison import differences as setting_differences
-from ..nn.network.readout import as_readout
-from ..nn.neurons import Init, as_neuron
-from ..training.recipes import Recipe
+from srnn.measure.energy import PAPER, Activity, LayerCounts, LayerShape, count, describe_network, picojoules, total
+from srnn.measure.page.comparison import differences as setting_differences
+from srnn.nn.network.readout import as_readout
+from srnn.nn.neurons import Init, as_neuron
+from srnn.training.recipes import Recipe
+
 from .evidence import Entry
 from .published import PublishedRow
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
-from ..files import read_json, reading
-from ..files.conversion import finite
+from srnn.errors import SrnnError
+from srnn.files import read_json, reading
+from srnn.files.conversion import finite
 
 _NOT_THE_RECIPE = ("--seed", "--data-dir", "--out", "--device")
 """Options of 'srnn train' that do not change what is trained."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..data.datasets.mnist import PIXELS
-from ..data.datasets.qtdb import STEPS
-from ..nn.neurons import Init
-from ..training.recipes import Recipe, load_recipe
+from srnn.data.datasets.mnist import PIXELS
+from srnn.data.datasets.qtdb import STEPS
+from srnn.nn.neurons import Init
+from srnn.training.recipes import Recipe, load_recipe
+
 from .published import published_settings, source
 from .table import Table
 

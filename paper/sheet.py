@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..measure import style
-from ..text import plain
+from srnn.measure import style
+from srnn.text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

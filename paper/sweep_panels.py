@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..measure import style
+from srnn.measure import style
+
 from .evidence import Evidence, SweepResult
 from .published import TASKS
 from .sheet import Made, MissingError
@@ -30,7 +31,7 @@ def no_sweep(ending: str) -> MissingError:
     """To be raised."""
     return MissingError(
         f"No sweep with a name like ecg{ending} is among the results.",
-        f"srnn sweep ecg{ending} --out results/ecg{ending}",
+        f"srnn sweep paper/sweeps/ecg{ending}.yaml",
     )
 
 

@@ -7,8 +7,9 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..terminal import open_console
-from ..text import markdown, markdown_table, spreadsheet
+from srnn.terminal import open_console
+from srnn.text import markdown, markdown_table, spreadsheet
+
 from .published import number
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from ..measure.energy import PAPER_AC_PJ, PAPER_MAC_PJ
-from ..studies.summary import spread
+from srnn.measure.energy import PAPER_AC_PJ, PAPER_MAC_PJ
+from srnn.studies.summary import spread
+
 from .evidence import Entry, Evidence
 from .matching import beside, cost, describe, energy, nearest, same_data
 from .published import TASKS, PublishedRow, published_rows, source

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from ...training.recipes import Recipe
-from ...training.recipes.reading import make_recipe
+from srnn.training.recipes import Recipe
+from srnn.training.recipes.reading import make_recipe
+
 from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
 
 Names = Mapping[str, tuple[str, ...]]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import SrnnError, nearest
-from ...nn.network import SRNN
-from ...training.trained import Trained
+from srnn.errors import SrnnError, nearest
+from srnn.nn.network import SRNN
+from srnn.training.trained import Trained
+
 from .networks import PUBLISHED, Definition
 from .weights import read_weights
 

@@ -21,8 +21,9 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from ...data.encoders import sliding_window
-from ...errors import SrnnError
+from srnn.data.encoders import sliding_window
+from srnn.errors import SrnnError
+
 from .weights import read_arrays
 
 Array = np.ndarray[Any, Any]

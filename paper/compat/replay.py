@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError
-from ...nn.kernels import check_backend
-from ...nn.kernels.problem import Output
-from ...nn.network import SRNN, BidirectionalLayer, Layer, layers_by_name
-from ...nn.neurons.base import Init
+from srnn.errors import SrnnError
+from srnn.nn.kernels import check_backend
+from srnn.nn.kernels.problem import Output
+from srnn.nn.network import SRNN, BidirectionalLayer, Layer, layers_by_name
+from srnn.nn.neurons.base import Init
+
 from .published import definition, load_published
 from .recordings import Array, Golden, Recording
 
@@ -69,7 +70,7 @@ class Replay:
         )
 
     def report(self) -> dict[str, Any]:
-        """What ``srnn published verify --json`` prints, with null for an infinite error."""
+        """What ``python -m paper verify --json`` prints, with null for an infinite error."""
         return {
             **asdict(self),
             "spike_mismatches": self.spike_mismatches,
@@ -110,7 +111,7 @@ def verify(
     x = torch.from_numpy(recorded.input(recording.input, network.inputs, steps, np.dtype(dtype)))
     if len(x) != batch:
         raise SrnnError(f"{recorded.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}.")
-    state = _initial_state(network, recording, recorded, batch)
+    state = initial_state(network, recording, recorded, batch)
     result = network.run(x, state)
 
     layers: dict[str, LayerReplay] = {}
@@ -144,7 +145,7 @@ def verify(
     )
 
 
-def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
+def initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
     """The network's own initial state, with its random membranes made from the recorded draws."""
     draws = iter(recording.draws) if recording.draws else (f"rand{index}" for index in itertools.count())
 

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import SrnnError
-from ...files import LIMITS, read_bytes, reading
-from ...files.arrays import read_npz
-from ...files.pickled import ForbiddenName, Made, Name, read_pickle
-from ...files.zips import open_zip
+from srnn.errors import SrnnError
+from srnn.files import LIMITS, read_bytes, reading
+from srnn.files.arrays import read_npz
+from srnn.files.pickled import ForbiddenName, Made, Name, read_pickle
+from srnn.files.zips import open_zip
 
 _LIMITS = LIMITS["weights"]
 _WHAT = "weights, as torch.save writes them"
