@@ -26,7 +26,7 @@ READERS = (
     "srnn.measure.analysis.policy",
     "srnn.training.checkpoints",
     "srnn.compiling",
-    "srnn.paper",
+    "paper",
     "srnn.data.datasets",
     "srnn.measure.energy",
     "srnn.errors",

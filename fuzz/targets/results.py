@@ -12,9 +12,9 @@ FILES = ("summary.json", "results.json", "curves.json", "test-splits.json", "pub
 
 
 def read_results(data: bytes, folder: Path) -> None:
-    from srnn.paper.curves import read_curves
-    from srnn.paper.evidence import gather, read_sweep
-    from srnn.paper.make import MAKERS
+    from paper.curves import read_curves
+    from paper.evidence import gather, read_sweep
+    from paper.make import MAKERS
 
     results = folder / "results" / "one"
     results.mkdir(parents=True)

@@ -16,7 +16,7 @@ from .shared import each, network, npz
 
 
 def read_pth(data: bytes, folder: Path) -> object:
-    from srnn.paper.compat.weights import read_weights
+    from paper.compat.weights import read_weights
 
     return read_weights(write(folder, "a.pth", data))
 
@@ -34,8 +34,8 @@ def pth_seeds() -> dict[str, bytes]:
 
 
 def read_npz(data: bytes, folder: Path) -> None:
-    from srnn.paper.compat.recordings import Golden
-    from srnn.paper.compat.weights import read_weights
+    from paper.compat.recordings import Golden
+    from paper.compat.weights import read_weights
 
     path = write(folder, "a.npz", data)
 

@@ -29,7 +29,7 @@ from support.runs import make_run
 from support.signals import two_leads
 
 if TYPE_CHECKING:
-    from srnn.paper.compat.recordings import Golden
+    from paper.compat.recordings import Golden
 
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
@@ -49,8 +49,8 @@ def published(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
     """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T, inputs))."""
-    from srnn.paper.compat import PUBLISHED, load_published
-    from srnn.paper.compat.recordings import Golden
+    from paper.compat import PUBLISHED, load_published
+    from paper.compat.recordings import Golden
 
     weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not golden.is_file():
@@ -69,10 +69,10 @@ def test_the_authors_recordings(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
     """Every recorded spike of the published networks, from the float32 C with sanitizers."""
-    from srnn.paper.compat.replay import _initial_state
+    from paper.compat.replay import initial_state
 
     net, recording, recorded, spikes, x = published(task, golden_dir, checkpoint_dir)
-    initial = _initial_state(net, recording, recorded, len(x))
+    initial = initial_state(net, recording, recorded, len(x))
     plan, _ = exported(net, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     for b in range(len(x)):

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from paper.curves import read_curves
+from paper.evidence import gather, read_sweep
+from paper.records import read_published, read_tested
 from srnn import SrnnError
 from srnn.data.datasets.soli import read_names
 from srnn.data.datasets.speech_commands import read_segments
@@ -18,9 +21,6 @@ from srnn.files import LIMITS
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.measure.energy.prices import load_technology
 from srnn.measure.page.content import training
-from srnn.paper.curves import read_curves
-from srnn.paper.evidence import gather, read_sweep
-from srnn.paper.records import read_published, read_tested
 from srnn.studies.summary import read_run, summarise
 from srnn.training.loop import train
 from srnn.training.runs import Run

@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch import nn
 
+from paper.compat import PUBLISHED, describe_silent_units, load_published
 from srnn import SrnnError
 from srnn.nn.network import Layer
-from srnn.paper.compat import PUBLISHED, describe_silent_units, load_published
 from support.restated import restate
 
 SHAPES = {

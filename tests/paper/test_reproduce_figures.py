@@ -1,4 +1,4 @@
-"""srnn reproduce, the figures: each panel made, or said to be missing and why; nothing invented."""
+"""python -m paper reproduce, the figures: each panel made, or said to be missing and why; nothing invented."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from paper.costs import layer_energy
+from paper.figure1 import response
+from paper.make import MAKERS, reproduce
+from paper.sheet import Sheet
 from srnn.errors import SrnnError
-from srnn.paper import MAKERS, Sheet, reproduce
-from srnn.paper.costs import layer_energy
-from srnn.paper.figure1 import response
 from support.reproducing import evaluation, figure, write_summary, write_sweep
 from support.runs import ECG, few_sequences, make_run
 

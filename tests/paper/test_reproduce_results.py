@@ -1,4 +1,4 @@
-"""srnn reproduce from a results folder alone: test splits, published weights, kept runs, evaluations and curves."""
+"""python -m paper reproduce from a results folder alone: test splits, published weights, kept runs, evaluations and curves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from paper.costs import method_of
+from paper.curves import write_curves
+from paper.evidence import gather, read_sweep
+from paper.records import command_words
 from srnn.errors import SrnnError
 from srnn.measure.analysis import recipe_spikes
-from srnn.paper import gather, write_curves
-from srnn.paper.costs import method_of
-from srnn.paper.evidence import read_sweep
-from srnn.paper.records import command_words
 from srnn.studies import load_sweep
 from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
@@ -32,7 +32,7 @@ TESTED = {
     "parameters": 1746,
 }
 PUBLISHED = {
-    "published": "smnist", "command": "srnn import published smnist", "task": "smnist", "split": "test",
+    "published": "smnist", "command": "python -m paper import smnist", "task": "smnist", "split": "test",
     "data": "10,000 images", "comparable": True, "seeds": [0, 1], "accuracy": [0.98, 0.982],
 }  # fmt: skip
 
@@ -163,7 +163,7 @@ class TestPublishedWeights:
         found = {row["task"]: row["weights"] for row in made.to_dict()["texts"] if row["weights"]}
         assert found == {"S-MNIST": "98.10 ± 0.14 (test)", "GSC": "90.00 (test) *"}
         notes = [note for note in made.notes if "run here" in note]
-        assert "seeds 0, 1" in notes[0] and "srnn import published smnist" in notes[0] and notes[1].startswith("* ")
+        assert "seeds 0, 1" in notes[0] and "python -m paper import smnist" in notes[0] and notes[1].startswith("* ")
 
 
 class TestKeptRuns:

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
+from paper.compat.weights import read_weights
 from srnn import SrnnError
 from srnn.files import LIMITS
 from srnn.files.pickled import read_pickle
-from srnn.paper.compat.weights import read_weights
 
 MOST = LIMITS["weights"].items
 
@@ -367,7 +367,7 @@ def test_a_member_twice_and_too_many_are_refused(tmp_path: Path, monkeypatch: py
         archive.writestr("archive/data/0", bytes(24))
     with pytest.raises(SrnnError, match="twice"):
         read_weights(path)
-    monkeypatch.setattr("srnn.paper.compat.weights._LIMITS", replace(LIMITS["weights"], items=60))
+    monkeypatch.setattr("paper.compat.weights._LIMITS", replace(LIMITS["weights"], items=60))
     write_zip(path, mapping(w=tensor()), {f"data/{n}": b"" for n in range(1, 58)})
     assert list(read_weights(path)) == ["w"]
     write_zip(path, mapping(w=tensor()), {f"data/{n}": b"" for n in range(1, 59)})

@@ -138,7 +138,9 @@ def test_a_program_of_the_authors_is_timed_beside_ours(tmp_path: Path, monkeypat
     assert record["way"] == "authors" and record["reached"] and record["batches"] == 20
     assert "authors: the program with which the recipe was published" in (out / "README.md").read_text()
     assert "snn" not in sys.modules and str(tmp_path) not in sys.path
-    with pytest.raises(SrnnError, match=r"program of the authors' for resonate/ecg-brf, .*, not for ecg"):
+    with pytest.raises(
+        SrnnError, match=r"program of the authors' for paper/recipes/resonate/ecg-brf\.yaml, .*, not for ecg"
+    ):
         to_accuracy.main(["ecg", *words[1:]])
 
 

@@ -81,7 +81,6 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
     from srnn.errors import SrnnError
     from srnn.measure.analysis import ExitPolicy
     from srnn.measure.page import report_content, write_page
-    from srnn.paper import reproduce, write_curves
     from srnn.training.runs import Run
 
     monkeypatch.chdir(tmp_path)
@@ -89,7 +88,6 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
     policy.save("policy.json")
     assert ExitPolicy.load("policy.json") == policy
     onnx.save(onnx.to_model(srnn.SRNN(2, [4], 2), "step"), "net.onnx")
-    reproduce(["tableS1"], "reproduced", results=".")
     wavfile.write("hum.wav", 8000, np.ones(800, np.int16))
     clips = find_clips(["hum.wav"])
     assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json", "reproduced"} and len(clips) == 1
@@ -97,7 +95,6 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
         (lambda: convert(clips, "reproduced"), "reproduced is a folder"),
         (lambda: write_page({}, "reproduced"), "reproduced is a folder"),
         (lambda: report_content("none"), "none was not found"),
-        (lambda: write_curves("none"), "none"),
         (lambda: Run.open("none"), "none is not a run"),
     ):
         with pytest.raises(SrnnError, match=message):

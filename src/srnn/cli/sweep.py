@@ -1,7 +1,7 @@
 """Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots next to the runs.
 
   srnn sweep list                         the shipped sweeps
-  srnn sweep ecg-surrogates --dry-run     what one would do
+  srnn sweep digits-surrogates --dry-run  what one would do
   srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
 
 More workers may join from any machine, at any time, with the same file and either the same folder (--out, on a shared disk) or

@@ -1,0 +1,161 @@
+"""Tables 1, 2 and S2: the paper's rows, under each our rows of the same network, and then our other runs of the task."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from srnn.measure.energy import PAPER_AC_PJ, PAPER_MAC_PJ
+from srnn.studies.summary import spread
+
+from .evidence import Entry, Evidence
+from .matching import beside, cost, describe, energy, nearest, same_data
+from .published import TASKS, PublishedRow, published_rows, source
+from .records import PublishedRun
+from .table import NO_RUN, NOT_SPIKING, OURS, PUBLISHED, Cell, Number, Table, printed, rounded, share
+
+_ALL = {
+    "task": "task", "whose": "whose", "method": "method", "network": "network", "accuracy": "accuracy, %", "on": "on",
+    "weights": "published weights, run here, %",
+    "rate": "firing rate", "mac": "MAC", "ac": "AC", "energy": "energy, pJ", "ratio": "energy ratio",
+    "error_ratio": "error ratio", "efficiency": "efficiency", "remark": "remark",
+}  # fmt: skip
+_COLUMNS = {
+    "table1": ("task", "whose", "network", "method", "accuracy", "on", "weights", "remark"),
+    "table2": ("task", "whose", "method", "network", "accuracy", "on", "rate", "mac", "ac", "ratio", "remark"),
+    "tableS2": (
+        "task", "whose", "method", "accuracy", "on", "rate", "energy", "ratio", "error_ratio", "efficiency", "remark",
+    ),
+}  # fmt: skip
+_TITLES = {
+    "table1": "Table 1: accuracy",
+    "table2": "Table 2: operations of a time step, and energy relative to the paper's SRNN",
+    "tableS2": "Table S2: accuracy, energy of a time step, and efficiency",
+}
+_SHOWN = 3
+"""Differences from a shipped recipe that a remark names."""
+
+
+def accuracy_table(name: str, evidence: Evidence) -> Table:
+    """table1, table2 or tableS2, with everything that was measured here in its place."""
+    columns = [key for key in _COLUMNS[name] if key != "weights" or evidence.published]
+    table = Table(name, _TITLES[name], {key: _ALL[key] for key in columns})
+    placed: set[str] = set()
+    for task, group in groupby(published_rows(name), key=lambda row: row.task):
+        rows = list(group)
+        own = _reference(rows, evidence)
+        for row in rows:
+            _add(table, {**_published(row), "weights": _weights(row, evidence.published)})
+            comparable = beside(row, evidence.entries)
+            for entry in comparable:
+                placed.add(entry.name)
+                _add(table, {"task": task, **_ours(entry, own), "remark": _remark(entry, row)})
+            if not comparable and row.command is not None:
+                _add(table, {"task": task, "whose": OURS, "method": NO_RUN, "remark": f"make one: {row.command}"})
+        for entry in _others(evidence, task, rows, placed):
+            placed.add(entry.name)
+            _add(table, {"task": task, **_ours(entry, own), "remark": _other_remark(entry, rows)})
+    table.notes = [*_notes(name), *(map(_weights_note, evidence.published) if "weights" in columns else [])]
+    return table
+
+
+def _reference(rows: list[PublishedRow], evidence: Evidence) -> Entry | None:
+    """Our training of the paper's SRNN, with which a task's others are compared: the one nearest to the shipped recipe."""
+    row = next((row for row in rows if row.own), None)
+    if row is None:
+        return None
+    return min(beside(row, evidence.entries), key=lambda entry: len(nearest(entry, row)[1]), default=None)
+
+
+def _add(table: Table, row: dict[str, Cell]) -> None:
+    table.add({key: value for key, value in row.items() if key in table.titles})
+
+
+def _published(row: PublishedRow) -> dict[str, Cell]:
+    return {
+        "task": row.task, "whose": PUBLISHED, "method": row.method, "network": row.network,
+        "accuracy": printed(row.accuracy), "on": "test", "mac": printed(row.mac), "ac": printed(row.ac),
+        "energy": printed(row.energy), "ratio": printed(row.ratio), "error_ratio": printed(row.error_ratio),
+        "efficiency": printed(row.efficiency), "remark": row.remark,
+    }  # fmt: skip
+
+
+def _weights(row: PublishedRow, published: list[PublishedRun]) -> Cell:
+    """For the paper's own network: what its weights gave here, with "*" if that was on other sequences than the paper's."""
+    network = next((one for one in published if one.task == TASKS[row.task]), None)
+    if network is None or row.method != "paper's SRNN":
+        return None
+    accuracy = share(spread(network.accuracy))
+    return Number(accuracy.value, f"{accuracy.text} ({network.split}){'' if network.comparable else ' *'}")
+
+
+def _weights_note(one: PublishedRun) -> str:
+    task = next((paper for paper, own in TASKS.items() if own == one.task), one.task)
+    seeds = f", seeds {', '.join(map(str, one.seeds))} of its initial states" if one.seeds else ""
+    mark = "" if one.comparable else "* "
+    return f"{mark}The published weights of {task}, run here: {one.data}{seeds} ({one.command})."
+
+
+def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
+    """own: our run of the paper's SRNN on this task, with which the others are compared; None: there is none."""
+    rate = entry.rate
+    accuracy, split, seeds = entry.measured()
+    operations = cost(entry.recipe, rate)
+    ratio = error_ratio = None
+    if own is not None and same_data(entry.recipe, own.recipe):
+        reference = cost(own.recipe, own.rate)
+        if operations is not None and reference is not None:
+            ratio = energy(operations) / energy(reference)
+        theirs, their_split, _ = own.measured()
+        if theirs["mean"] < 1 and split == their_split:
+            error_ratio = (1 - accuracy["mean"]) / (1 - theirs["mean"])
+    efficiency = None if ratio is None or error_ratio is None else ratio * error_ratio
+    return {
+        "whose": OURS,
+        "method": entry.name,
+        "network": describe(entry.recipe),
+        "accuracy": share(accuracy),
+        "on": f"{split}, {seeds} seed{'s' if seeds > 1 else ''}",
+        "rate": NOT_SPIKING if not entry.spiking else None if rate is None else Number(rate, f"{rate:.3f}"),
+        "mac": None if operations is None else rounded(operations.paper_macs, 4),
+        "ac": None if operations is None else rounded(operations.paper_acs, 4),
+        "energy": None if operations is None else rounded(energy(operations), 4),
+        "ratio": rounded(ratio),
+        "error_ratio": rounded(error_ratio),
+        "efficiency": rounded(efficiency),
+    }
+
+
+def _remark(entry: Entry, row: PublishedRow) -> str | None:
+    recipe, differences = nearest(entry, row)
+    if not differences:
+        return f"recipe {recipe}" + (f" as baseline {row.baseline}" if row.baseline else "")
+    more = "" if len(differences) <= _SHOWN else f", and {len(differences) - _SHOWN} more"
+    return f"recipe {recipe}, but {'; '.join(differences[:_SHOWN])}{more}"
+
+
+def _others(evidence: Evidence, task: str, rows: list[PublishedRow], placed: set[str]) -> list[Entry]:
+    """Our runs of the task that match none of its rows."""
+    names = {TASKS[task]} | {recipe.task.name for row in rows if (recipe := row.load_recipe()) is not None}
+    return [entry for entry in evidence.entries if entry.task in names and entry.name not in placed]
+
+
+def _other_remark(entry: Entry, rows: list[PublishedRow]) -> str:
+    recipe = next((loaded for row in rows if (loaded := row.load_recipe()) is not None), None)
+    own = entry.recipe.task
+    if recipe is not None and own.name == recipe.task.name and entry.recipe.create_task() != recipe.create_task():
+        options = ", ".join(f"{key} {value}" for key, value in own.options.items()) or "the task's defaults"
+        return f"not a network of this table, or on other data ({options}): not comparable with the published row"
+    return "not a network of this table"
+
+
+def _notes(name: str) -> list[str]:
+    notes = [
+        f"Rows marked 'published' are as {source()} prints them. Ours are mean ± sample standard deviation over seeds,"
+        " on the split named; the paper's are on test splits, on which some of its checkpoints were also chosen."
+    ]
+    if name != "table1":
+        notes.append(
+            f"Operations and energy of ours: the paper's own rules and prices ({PAPER_MAC_PJ} pJ a MAC, {PAPER_AC_PJ} pJ an AC,"
+            " one mean firing rate for all synapses). 'srnn energy' shows three other models beside it."
+        )
+    return notes
