@@ -12,8 +12,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .corpora import HERE, kept
 from .examining import Finding, Kind
-from .target import HERE, Target
+from .target import Target
 
 INPUT_SECONDS = 10
 """Of the clock, after which libFuzzer ends the process."""
@@ -69,7 +70,7 @@ def fuzz(target: Target, seconds: float, work: Path) -> Outcome:
 
 
 def minimised(target: Target, work: Path) -> list[bytes]:
-    """Of the corpora, the kept one first, as few inputs as reach what all of them reach; the smallest first."""
+    """Of what is kept and what was found, the first first, as few inputs as reach what all of them reach; the smallest first."""
     place, merged = work / target.name, work / target.name / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     for folder in (merged, place / "tmp", place / "findings"):
@@ -84,7 +85,7 @@ def _run(target: Target, place: Path, seconds: float, log: Path, *first: str | P
     limits = [f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={RESIDENT_MB}", f"-max_len={target.largest}"]
     said = ["-print_final_stats=1", f"-artifact_prefix={findings}/", f"-max_total_time={int(seconds)}"]
     words = [f"-dict={place / 'words.dict'}"] if target.words and not first else []
-    folders = [folder for folder in (place / "corpus", target.corpus, target.crashes) if folder.is_dir()]
+    folders = [folder for folder in (place / "corpus", _unpacked(target, place / "kept")) if folder.is_dir()]
     command = [sys.executable, "-m", "fuzz.instrument", target.name, findings, *limits, *said, *words, *first, *folders]
     paths = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH", ""))))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -93,6 +94,15 @@ def _run(target: Target, place: Path, seconds: float, log: Path, *first: str | P
         return subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, check=False
         ).returncode
+
+
+def _unpacked(target: Target, folder: Path) -> Path:
+    """A folder of the target's seeds and of the inputs that are kept for it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, data in {**target.seeds(), **kept(target.name)}.items():
+        (folder / name.replace("/", "-")).write_bytes(data)
+    return folder
 
 
 def _keep_end(target: Target, findings: Path, said: str) -> bool:

@@ -1,6 +1,6 @@
 """Trained networks in C, under both compilers' warnings and sanitizers: spikes of the reference, int8 of its integer model.
 
-The published networks on the authors' recordings, and this project's own ECG network (results/ecg/run) on whole sequences.
+The published networks on the authors' recordings, and this project's pretrained ECG network on whole sequences.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 TASKS = ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")]
-OURS = Path(__file__).parents[2] / "results" / "ecg" / "run"
 
 
 def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> tuple[Plan, Any]:
@@ -120,12 +119,9 @@ def test_our_ecg_network_on_whole_sequences(
 ) -> None:
     """Spikes of the reference in float32, every one; scores of both formats those of their models, to the bit."""
     from srnn.data.batches import Sequences
-    from srnn.training.runs import Run
+    from srnn.training.runs import open_trained
 
-    if not (OURS / "model.safetensors").is_file():
-        pytest.skip(f"no trained network at {OURS}")
-    shutil.copytree(OURS, tmp_path / "run")
-    trained = Run.open(tmp_path / "run").trained()
+    trained = open_trained(Path("ecg"))
     net, task = trained.spiking("exported"), trained.task
     if source == "synthetic":
         x = crossings(1301)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import authors, bf16, ternary, to_accuracy, unchanged, versions
+from benchmarks import authors, bf16, to_accuracy, unchanged, versions
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -91,13 +91,6 @@ def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, ca
     monkeypatch.setattr(bf16, "bf16_pairs", lambda: None)
     assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
     assert "neither AVX512-BF16 nor AMX" in capsys.readouterr().err
-
-
-def test_planes_of_ternary_input_are_measured(tmp_path: Path) -> None:
-    assert ternary.main(["--quick", "--nets", "gsc", "--out", str(tmp_path)]) == 0
-    records = json.loads((tmp_path / "ternary.json").read_text())["records"]
-    assert len(records) == 3 and all(record["same_output"] and record["ratio"] > 0 for record in records)
-    assert "| GSC | 8 x 20, 120-300-300-12 | 10% |" in (tmp_path / "ternary.md").read_text()
 
 
 THEIR_NETWORK = """
