@@ -97,9 +97,7 @@ def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert "--out" in fails(capsys, "train", *QUICK, "--resume")
 
 
-@pytest.mark.parametrize(
-    "words", [("adapt", "m", "--out"), ("merge", "m", "m", "--out"), ("stream", "m", "x.csv", "--state")]
-)
+@pytest.mark.parametrize("words", [("adapt", "m", "--out"), ("stream", "m", "x.csv", "--state")])
 def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
     words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

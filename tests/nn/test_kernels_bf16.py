@@ -79,7 +79,7 @@ def test_by_vectors_too(size: int, monkeypatch) -> None:
 @pytest.mark.parametrize(
     "shape",
     [
-        {"longest": 7}, {"longest": 7, "spread": True}, {"recompute": True, "steps": 75}, {"binary": True, "inputs": 70},
+        {"longest": 7}, {"recompute": True, "steps": 75}, {"binary": True, "inputs": 70},
         {"output": "membrane"}, {"batch": 1}, {"bias": False, "inputs": 1},
         *(pytest.param({"neuron": name}, marks=pytest.mark.slow) for name in ("adlif", "brf", "integrator", "relu")),
     ],

@@ -185,7 +185,7 @@ def test_override_refines_a_neuron_given_by_name() -> None:
 
 
 def test_override_refines_the_neuron_that_a_readout_has_by_itself() -> None:
-    """srnn merge says so of networks whose readouts differ, and the neuron was None."""
+    """The neuron was None until the recipe named one."""
     for words, name in (([], "integrator"), (["--network.readout", "alif"], "alif")):
         network = parse_recipe("task: {name: digits}", [*words, "--network.readout.neuron.trained", "[]"]).network
         assert network.readout == {"name": name, "neuron": {"name": name, "trained": []}}

@@ -30,7 +30,6 @@ COMMANDS = {
     "import": "make a run from a network of another library",
     "prune": "prune a trained network, and measure the cost",
     "quantise": "measure a trained network in int8, or fine-tune it for int8",
-    "merge": "merge several trainings of a recipe into one network: an ensemble",
     "adapt": "let a trained network keep learning from labelled recordings, one at a time",
     "stream": "run a live signal through a trained network",
     "serve": "serve trained networks: streams, batches, and a live page",

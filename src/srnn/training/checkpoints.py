@@ -27,7 +27,7 @@ from ..errors import SrnnError
 from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whole_file
 from ..files.conversion import build, convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
-from ..nn.delays import check_delays, rounded
+from ..nn.delays import check_delays
 from ..nn.losses import Scored
 from ..nn.network import Layer, layers_by_name
 from ..nn.network.state_format import StateFormat
@@ -245,9 +245,8 @@ def network_tensors(network: Network) -> dict[str, Tensor]:
 
 
 def model_tensors(network: Network) -> dict[str, Tensor]:
-    """``network_tensors`` for a network to be used: learned delays as whole steps, and with the format of its states."""
-    tensors = network_tensors(network) | StateFormat.of_network(network).tensors()
-    return tensors | {name: rounded(tensor) for name, tensor in tensors.items() if name.endswith(_DELAYS)}
+    """``network_tensors`` for a network to be used: with the format of its states."""
+    return network_tensors(network) | StateFormat.of_network(network).tensors()
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
@@ -272,8 +271,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         a, b = stored.get(name), expected.get(name)
         fits = (
             a is not None and b is not None and a.shape == b.shape
-            and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point())
-                 or (name.endswith(_DELAYS) and a.dtype == torch.int64))  # whole delays may be learned further
+            and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point()))
         )  # fmt: skip
         if not fits:
             raise SrnnError(
@@ -281,9 +279,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
             )
     for name, tensor in stored.items():
         if name.endswith(_DELAYS):
-            check_delays(
-                tensor.abs() if tensor.is_floating_point() else tensor, f"The checkpoint {checkpoint.path}, '{name}'"
-            )
+            check_delays(tensor, f"The checkpoint {checkpoint.path}, '{name}'")
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in stored.items()})
 
 

@@ -24,7 +24,6 @@ from ..errors import SrnnError, check_whole
 from ..files import locks, reading
 from ..nn.baselines import Network
 from ..nn.losses import rate_penalty
-from ..nn.network import narrow_delays
 from ..progress import Reporter
 from . import checkpoints
 from .batches import differ, size_of_inputs
@@ -143,7 +142,6 @@ def train(
             order = epoch_order(seed, state.epoch, len(train_set))
             diverged, sick, urgent, lr, norm, samples_per_s = "", {}, {}, 0.0, 0.0, 0.0
             waits = config.start == "drawn" and state.epoch < max(1, WAITS * config.epochs)
-            narrow_delays(network, state.epoch / config.epochs)
             if state.step == 0:
                 state.watch.begin_epoch()
                 compression.begin_epoch(state.epoch)

@@ -107,6 +107,7 @@ class Trained:
 
     def untrained(self) -> Network | None:
         """The network as it was drawn before training; None if it was trained elsewhere, or began as another network."""
+        # Version 0.1 could merge several networks into one; its files say so in "merged".
         if {"imported", "merged"} & self.about.keys() or self.recipe.training.start_from is not None:
             return None
         return self.recipe.build_network(self.task, self.seed)

@@ -54,8 +54,8 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), to
-    delays, or to the scale of a norm."""
+    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), or to
+    the scale of a norm."""
 
     def __post_init__(self) -> None:
         for key, value in (("lr", self.lr), ("eps", self.eps)):
