@@ -37,7 +37,6 @@ _LIMITS = {
     "message_bytes": ("--max-message", "B", "bytes per message"),
     "body_bytes": ("--max-body", "B", "bytes per batch"),
     "sequences": ("--max-sequences", "N", "sequences per batch"),
-    "waiting_bytes": ("--max-waiting", "B", "bytes of all batches together"),
     "idle_seconds": ("--idle", "S", "seconds until a silent stream ends"),
 }
 """The option of a limit, by its name in ``Limits``."""
@@ -69,27 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for field, (option, metavar, what) in _LIMITS.items():
         default = getattr(Limits, field)
         parser.add_argument(
-            option, dest=field, type=type(default), default=default, metavar=metavar, help=f"{what} (default: {default:.0f})"
-        )  # fmt: skip
-    parser.add_argument(
-        "--max-per-address", dest="address_connections", type=int, metavar="N",
-        help="connections per address (default: half of all; from this machine itself, all)",
-    )  # fmt: skip
+            option,
+            dest=field,
+            type=type(default),
+            default=default,
+            metavar=metavar,
+            help=f"{what} (default: {default:.0f})",
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..deploy.serve.accepting import bind, fit_descriptors, listen
+    from ..deploy.serve.listening import bind, listen, raise_descriptors
     from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()
     if not 0 <= arguments.port < 65536:
         raise SrnnError(f"--port must be from 0 to 65535, not {arguments.port}.")
-    limits = Limits(**{field: getattr(arguments, field) for field in (*_LIMITS, "address_connections")})
-    if limits.body_bytes > limits.waiting_bytes:
-        raise SrnnError(
-            f"--max-body {limits.body_bytes} is more than all bodies together may have: raise --max-waiting."
-        )
-    limits, fewer = fit_descriptors(limits)
+    limits = Limits(**{field: getattr(arguments, field) for field in _LIMITS})
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
     # A port in use is reported before models are loaded; connections are accepted after that.
@@ -97,8 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         port = bound.getsockname()[1]
         models, examples, notes = load_models(arguments)
         recordings = [load_recording(path, models) for path in arguments.recording] + examples
-        notes += [fewer] if fewer else []
         server = make_server(models, host=arguments.host, port=port, token=token, limits=limits, recordings=recordings)
+        raise_descriptors(int(limits.streams))
         listen(bound)
         _say(arguments, list(models), port, token, notes)
         spare_collections()
