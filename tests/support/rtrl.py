@@ -1,4 +1,4 @@
-"""RTRL: real-time recurrent learning, the exact gradient forwards in time. The yardstick of the other rules.
+"""RTRL: real-time recurrent learning, the exact gradient forwards in time. A yardstick for the rules of the library.
 
     S_t = J_t S_{t-1} + d_t        S: the derivative of every state variable of every layer by every parameter of the network
 
@@ -15,13 +15,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError
-from .chunks import Chunk, ChunkLearner
-from .learner import OnlineRule
-from .local import Derivatives, LocalLayer
-
-MOST = 2**27
-"""Largest number of sensitivities: half a GiB in float32."""
+from srnn.training.rules.chunks import Chunk, ChunkLearner
+from srnn.training.rules.learner import OnlineRule
+from srnn.training.rules.local import LocalLayer
+from support.derivatives import Derivatives
 
 
 class FullLearner(ChunkLearner):
@@ -38,12 +35,6 @@ class FullLearner(ChunkLearner):
         sizes = [size * (width + more) for (size, width), more in zip(self.shapes, own, strict=True)]
         self.ends, batch = torch.tensor(sizes).cumsum(0).tolist(), len(self.state[0][0])
         rows = [len(layer.neuron.State._fields) for layer in layers]
-        count = sum(self.ends[-1] * batch * size * row for (size, _), row in zip(self.shapes, rows, strict=True))
-        if count > MOST:
-            raise SrnnError(
-                f"rtrl keeps {count:,} numbers for this network and batch, and at most {MOST:,} are allowed: it is for small "
-                "networks; use d-rtrl or e-prop, or a smaller batch."
-            )
         zeros = layers[0].weight_in.new_zeros
         self.sensitivities = [
             zeros(row, batch, size, self.ends[-1]) for (size, _), row in zip(self.shapes, rows, strict=True)
@@ -56,7 +47,7 @@ class FullLearner(ChunkLearner):
         for t in range(error.shape[1]):
             below: Tensor | None = None
             for number, (layer, chunk) in enumerate(zip(self.layers, chunks, strict=True)):
-                of_step = layer.derivatives(tuple(part[:, t] for part in chunk.states), chunk.currents[:, t])
+                of_step = Derivatives.of(layer, tuple(part[:, t] for part in chunk.states), chunk.currents[:, t])
                 sensitivity = self.sensitivities[number]
                 of_current = torch.zeros_like(sensitivity[0])
                 if below is not None:
