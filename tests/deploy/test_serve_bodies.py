@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import socket
 import threading
 import time
@@ -16,6 +17,8 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from websockets.exceptions import ConnectionClosed
 
 from srnn.deploy.serve import turns
 from srnn.deploy.serve.app import BODIES, Recording
@@ -177,3 +180,27 @@ def test_what_a_client_abandons_is_not_computed_to_its_end(
                 raw.sendall(head.encode() + long)
                 assert begun.acquire(timeout=20)
         assert running.ask(CLASSIFY, GOOD, Content_Type="application/json")[0] == 200
+
+
+def test_a_server_that_stops_leaves_no_traceback(
+    models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # to caplog
+    decide, begun = Session.decide, threading.Event()
+
+    def slow(session: Session, steps: np.ndarray, probe: object = None) -> object:
+        begun.set()
+        time.sleep(0.01)
+        return decide(session, steps, probe)  # type: ignore[arg-type]
+
+    long = npy("(1, 1000000, 1)", np.ones(1_000_000, np.float32).tobytes())
+    with ThreadPoolExecutor(1) as pool:
+        with serving(models) as running:
+            monkeypatch.setattr(Session, "decide", slow)
+            asked = pool.submit(running.ask, CLASSIFY, long, Content_Type=NPY)
+            client = running.stream("ecg")
+            assert begun.wait(20)
+        assert asked.result() == (503, {"detail": "The server is stopping."})
+    with pytest.raises(ConnectionClosed):
+        client.hear()
+    assert "Traceback" not in caplog.text

@@ -117,6 +117,8 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
             content = await unless_gone(request, answer(name, kind, body))
         except ClientDisconnect:
             return Response()  # to nobody
+        except asyncio.CancelledError:  # by uvicorn, which would log a traceback
+            raise HTTPException(503, "The server is stopping.") from None
         return Response(content, headers=HEADERS, media_type="application/json")
 
     async def answer(name: str, kind: str, body: bytes) -> str:
