@@ -32,14 +32,27 @@ _RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firin
 }
 _OF_NEURONS = {"relu": "ReLU SRNN", "adlif": "SE-adLIF SRNN", "lif": "LIF SRNN"}
 _METHODS = {
-    "Adaptive SRNN": "SRNN", "LIF SRNN": "LIF SRNN", "ReLU SRNN": "ReLU SRNN", "LSTM": "LSTM", "GRU": "GRU",
-    "Vanilla RNN": "RNN", "Bidirectional LSTM": "Bi-LSTM", "CNN": "CNN",
-}  # fmt: skip
+    "Adaptive SRNN": "SRNN",
+    "LIF SRNN": "LIF SRNN",
+    "ReLU SRNN": "ReLU SRNN",
+    "LSTM": "LSTM",
+    "GRU": "GRU",
+    "Vanilla RNN": "RNN",
+    "Bidirectional LSTM": "Bi-LSTM",
+    "CNN": "CNN",
+}
 """The kind of each of the paper's methods, by the beginning of its name in Table S2."""
 _SHAPES = {
-    "SRNN": "o", "SE-adLIF SRNN": "*", "LIF SRNN": "s", "ReLU SRNN": "X", "LSTM": "^", "Bi-LSTM": "v", "GRU": "D", "RNN": "P",
+    "SRNN": "o",
+    "SE-adLIF SRNN": "*",
+    "LIF SRNN": "s",
+    "ReLU SRNN": "X",
+    "LSTM": "^",
+    "Bi-LSTM": "v",
+    "GRU": "D",
+    "RNN": "P",
     "CNN": "p",
-}  # fmt: skip
+}
 """The marker of each kind of method, as ``method_of`` and ``_METHODS`` name it."""
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _RATES = (0.3, 0.1, 0.03)
@@ -93,9 +106,14 @@ def _rules(axes: Axes, names: tuple[str, ...]) -> Made:
         for x, text in zip(columns, (name, *_RULES[name]), strict=True):
             axes.text(x, 1 - (row + 1.5) * step, text, va="center", transform=axes.transAxes)
     axes.text(
-        0, 0, "r: firing rate; a MAC costs 3.1 pJ, an AC 0.1 pJ", va="bottom", fontsize=6.5, color=style.GREY,
+        0,
+        0,
+        "r: firing rate; a MAC costs 3.1 pJ, an AC 0.1 pJ",
+        va="bottom",
+        fontsize=6.5,
+        color=style.GREY,
         transform=axes.transAxes,
-    )  # fmt: skip
+    )
     return Made(
         "rules found by fitting the paper's Tables 2 and S2, whose own table is a picture; docs/energy.md says which rows fit",
         {name: dict(zip(("mac", "ac"), _RULES[name], strict=True)) for name in names},
@@ -177,8 +195,9 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     look = {"color": style.GREY, "ls": "none"}
     methods = [
         Line2D([], [], **look, marker=shape, ms=_size(method, 5), label=method)
-        for method, shape in _SHAPES.items() if method in shown
-    ]  # fmt: skip
+        for method, shape in _SHAPES.items()
+        if method in shown
+    ]
     whose = [
         Line2D([], [], **look, marker="o", mfc="white", label="published"),
         Line2D([], [], **look, marker="o", label="ours"),

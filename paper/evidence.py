@@ -4,7 +4,7 @@
     results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
     results/NAME/run                     a run of it, if one was kept (srnn train)
     results/NAME/results.json            a sweep (srnn sweep)
-    results/*.json                       lists of results: records.py
+    results/published.json               the authors' weights, run here (docs/reproduce.md)
     RUN                                  a run folder that the user names
 
 A file that is not as expected raises an SrnnError of one line; a folder without any of these is skipped.
@@ -19,15 +19,13 @@ from typing import Any
 
 from srnn.data.datasets.base import SPLITS
 from srnn.errors import SrnnError
-from srnn.files import read_object, reading
+from srnn.files import read_json, read_object, reading
 from srnn.files.conversion import finite
 from srnn.measure.analysis import recipe_spikes
 from srnn.studies.summary import spread
 from srnn.training.recipes import Recipe
-from srnn.training.recipes.reading import build, make_recipe, recipe_content
+from srnn.training.recipes.reading import build
 from srnn.training.runs import Run
-
-from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
 RESULTS = Path(__file__).parent / "results"
 """What this project measured for the paper's tables and figures."""
@@ -52,14 +50,10 @@ class Entry:
     seeds: list[int]
     split: str
     parameters: int | None
-    command: str | None = None
-    """The command that trained it, with SEED in place of the seed; None: not known."""
     runs: list[Path] = field(default_factory=list)
     """Run folders, if any were named."""
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     """What srnn evaluate --full wrote."""
-    tested: dict[int, float] = field(default_factory=dict)
-    """Accuracy on the test split by seed, if a list of results has it."""
 
     @property
     def spiking(self) -> bool:
@@ -81,7 +75,7 @@ class Entry:
 
     def measured(self) -> tuple[Spread, str, int]:
         """(accuracy, split, seeds): on the test split, as in the paper, if every seed was evaluated there; else as trained."""
-        tested = self.tested | {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
+        tested = {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
         if tested.keys() >= set(self.seeds):  # perhaps also another seed, of a run that the user named
             return spread([tested[seed] for seed in self.seeds]), "test", len(self.seeds)
         return self.accuracy, self.split.partition(" ")[0], len(self.seeds)
@@ -104,6 +98,23 @@ class SweepResult:
 
 
 @dataclass(frozen=True)
+class PublishedRun:
+    """The authors' weights, run by this project."""
+
+    task: str
+    split: str
+    data: str
+    """For people: which sequences."""
+    comparable: bool
+    """Whether the paper's number is for these sequences."""
+    command: str
+    seeds: list[int]
+    """Seeds of the initial states; empty if nothing is drawn."""
+    accuracy: list[float]
+    """Fractions of 1, one per seed."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that was read."""
 
@@ -111,7 +122,6 @@ class Evidence:
     sweeps: list[SweepResult]
     data_dir: Path | None
     published: list[PublishedRun] = field(default_factory=list)
-    """The authors' weights, run here."""
 
     def sweep(self, ending: str) -> list[SweepResult]:
         """Sweeps whose name has this ending ("-surrogates")."""
@@ -138,21 +148,19 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
     folder = RESULTS if results is None else results
     entries, sweeps = [], []
     trained = [_run(path) for path in runs]
-    tests = read_tested(folder)
     for path in sorted(folder.iterdir()):
         if (path / "summary.json").is_file():
-            entries.append(_summary(path, tests))
+            entries.append(_summary(path))
         if (path / "results.json").is_file():
             sweeps.append(read_sweep(path))
         if (path / "run" / "recipe.yaml").is_file():
             kept = replace(_run(path / "run"), name=path.name)
             if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained):
                 trained.append(kept)
-    return Evidence(_with_runs(entries, trained), sweeps, data_dir, read_published(folder))
+    return Evidence(_with_runs(entries, trained), sweeps, data_dir, _published(folder / "published.json"))
 
 
-def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
-    """``tests``: those of all trainings; the summary takes those on the test split of what its command trained."""
+def _summary(folder: Path) -> Entry:
     path = folder / "summary.json"
     content = read_object(path)
     with reading(path, "what 'srnn summarise' writes"):
@@ -160,10 +168,6 @@ def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
         rate = content["firing_rate"]
         rate = None if rate is None else _spread(rate)
         seeds, parameters = [int(seed) for seed in content["seeds"]], int(content["parameters"])
-        command = None if content.get("command") is None else str(content["command"])
-        words = None if command is None else command_words(command)[0]
-        told = (words, recipe.task.name, parameters, "test")
-        mine = [one for one in tests if (one.recipe, one.task, one.parameters, one.split) == told and one.seed in seeds]
         return Entry(
             name=folder.name,
             recipe=recipe,
@@ -172,9 +176,7 @@ def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
             seeds=seeds,
             split=str(content["split"]),
             parameters=parameters,
-            command=command,
             evaluations=_evaluations(folder),
-            tested={one.seed: one.accuracy for one in mine},
         )
 
 
@@ -245,7 +247,7 @@ def read_sweep(folder: Path) -> SweepResult:
             measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
             if "accuracy" not in measured or not isinstance(point["settings"], dict):
                 raise ValueError("a point without accuracy or settings")
-            spikes = point["spiking"] is True if "spiking" in point else _spikes(recipe, point["settings"], path)
+            spikes = point["spiking"] is True
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
             if not spikes:  # as in Entry: ReLU units have no firing rate
                 measured.pop("firing_rate", None)
@@ -255,12 +257,23 @@ def read_sweep(folder: Path) -> SweepResult:
         return SweepResult(name, title, split, folder, task, recipe, points, trainings)
 
 
-def _spikes(recipe: dict[str, Any], settings: dict[str, Any], path: Path) -> bool:
-    """Whether a sweep's point spikes, for results that do not say so yet."""
-    rest = dict(settings)
-    base = recipe_content(str(rest.pop("recipe"))) if "recipe" in rest else recipe
-    baseline = rest.pop("baseline", None)
-    return recipe_spikes(make_recipe(base, str(path), rest, baseline))
+def _published(path: Path) -> list[PublishedRun]:
+    if not path.is_file():
+        return []
+    content = read_json(path, "a list of results")
+    with reading(path, "a list of results of the published networks"):
+        if not isinstance(content, list):
+            raise ValueError("no list")
+        return [
+            PublishedRun(
+                *(str(entry[key]) for key in ("task", "split", "data")),
+                comparable=entry["comparable"] is True,
+                command=str(entry["command"]),
+                seeds=[int(seed) for seed in entry["seeds"]],
+                accuracy=finite(entry["accuracy"] or [None]),
+            )
+            for entry in content
+        ]
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:

@@ -64,8 +64,13 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     segments(axes, labels, top + height, top + 2.2 * height, room=12)
     for channel in range(4):
         at = low - (1.5 + 1.7 * channel) * height
-        axes.vlines(np.flatnonzero(spikes[:, channel]), at - 0.6 * height, at + 0.6 * height, lw=0.6,
-                    color=style.BLUE if channel % 2 == 0 else style.ORANGE)  # fmt: skip
+        axes.vlines(
+            np.flatnonzero(spikes[:, channel]),
+            at - 0.6 * height,
+            at + 0.6 * height,
+            lw=0.6,
+            color=style.BLUE if channel % 2 == 0 else style.ORANGE,
+        )
         axes.text(-6, at, ("1↑", "1↓", "2↑", "2↓")[channel], ha="right", va="center", fontsize=6)
     seconds = np.arange(0, len(lead), SAMPLE_RATE)
     axes.set_xticks(seconds, [f"{t // SAMPLE_RATE}" for t in seconds])
@@ -73,8 +78,14 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     axes.spines["left"].set_visible(False)
     patches = [Patch(color=colour, label=name) for name, colour in zip(CLASS_NAMES, style.SEGMENTS, strict=True)]
     style.legend_below(
-        axes, 6, handles=patches, fontsize=6, handlelength=0.8, handletextpad=0.3, columnspacing=0.7,
-    )  # fmt: skip
+        axes,
+        6,
+        handles=patches,
+        fontsize=6,
+        handlelength=0.8,
+        handletextpad=0.3,
+        columnspacing=0.7,
+    )
     return Made(
         f"QTDB record {names[0]}, lead 1 normalised; labels by the cardiologist (q1c); level crossing at 0.1 standard deviations",
         {"record": names[0], "signal": lead.tolist(), "labels": labels.tolist(), "spikes": spikes.astype(int).tolist()},

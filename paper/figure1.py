@@ -78,9 +78,12 @@ def _surrogates(axes: Axes) -> Made:
     own = np.array(numbers["multi_gaussian"])
     low = len(v) - 1 - int(np.argmin(own[::-1]))
     axes.annotate(
-        f"negative lobes:\nlowest −{abs(own[low]):.4f} at |u − ϑ| = {abs(v[low]):.2f}", (v[low], own[low]), (1.55, 0.13),
-        arrowprops={"arrowstyle": "-", "color": style.GREY, "lw": 0.6}, fontsize=7,
-    )  # fmt: skip
+        f"negative lobes:\nlowest −{abs(own[low]):.4f} at |u − ϑ| = {abs(v[low]):.2f}",
+        (v[low], own[low]),
+        (1.55, 0.13),
+        arrowprops={"arrowstyle": "-", "color": style.GREY, "lw": 0.6},
+        fontsize=7,
+    )
     axes.set(xlabel="membrane − threshold, u − ϑ", ylabel="ψ", xlim=(-3, 3))
     axes.legend(loc="upper right")
     return Made("srnn.nn.surrogates with the paper's constants (h 0.15, s 6, sigma 0.5; linear 1, SLayer 5)", numbers)

@@ -29,8 +29,14 @@ def figure3(evidence: Evidence) -> Sheet:
     ]
     names = max(2.0, 0.75 + _ROW * max(len(_rate_rows(evidence)), *variants))
     heights = (2.1, names, 2.9, 1.5)
-    sheet = Sheet("fig3", "Figure 3: tasks, surrogates, time constants, sparsity",
-                  ["abc", "dddeeeffff", "ghi", "j"], sum(heights) + 0.4, by_row=True, heights=heights)  # fmt: skip
+    sheet = Sheet(
+        "fig3",
+        "Figure 3: tasks, surrogates, time constants, sparsity",
+        ["abc", "dddeeeffff", "ghi", "j"],
+        sum(heights) + 0.4,
+        by_row=True,
+        heights=heights,
+    )
     sheet.panel("a", "ECG: lead, waves, spikes", lambda axes: ecg_example(axes, evidence))
     sheet.panel("b", "“seven” as spikes", lambda axes: spikes_example(axes, evidence))
     sheet.panel("c", "radar gesture (SoLi)", lambda axes: gesture_example(axes, evidence))
@@ -59,14 +65,37 @@ def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
             twins.append(f"ReLU: {twin[0].folder.name}/results.json")
         rows.sort(key=lambda row: row[1]["mean"])
         for name, spread in rows:
-            axes.plot([100 * v for v in spread["values"]], [y] * len(spread["values"]), "o", ms=3, color=colour, alpha=0.55,
-                      mew=0)  # fmt: skip
-            axes.errorbar(100 * spread["mean"], y, xerr=None if spread["std"] is None else 100 * spread["std"], fmt="|", ms=9,
-                          mew=1.8, capsize=2, color=colour, elinewidth=0.9)  # fmt: skip
+            axes.plot(
+                [100 * v for v in spread["values"]],
+                [y] * len(spread["values"]),
+                "o",
+                ms=3,
+                color=colour,
+                alpha=0.55,
+                mew=0,
+            )
+            axes.errorbar(
+                100 * spread["mean"],
+                y,
+                xerr=None if spread["std"] is None else 100 * spread["std"],
+                fmt="|",
+                ms=9,
+                mew=1.8,
+                capsize=2,
+                color=colour,
+                elinewidth=0.9,
+            )
             names.append(name)
             y += 1
-        axes.text(0.02, y - 0.45, task_name(sweep.task), transform=axes.get_yaxis_transform(), fontsize=7, color=colour,
-                  fontweight="bold")  # fmt: skip
+        axes.text(
+            0.02,
+            y - 0.45,
+            task_name(sweep.task),
+            transform=axes.get_yaxis_transform(),
+            fontsize=7,
+            color=colour,
+            fontweight="bold",
+        )
         numbers[sweep.name] = dict(rows)
         names.append("")
         y += 1
@@ -177,8 +206,11 @@ def _spikes(axes: Axes, evidence: Evidence) -> Made:
     axes.tick_params(axis="y", length=0)
     style.log_scale(axes, "x")
     # The bars of a single training would fill the panel.
-    axes.set(xlabel="spikes (the paper's SOP)", ylim=(-0.6, max(len(counted), 3) - 0.3),
-             xlim=(min(per_step) / 3, max(per_sequence) * 60))  # fmt: skip
+    axes.set(
+        xlabel="spikes (the paper's SOP)",
+        ylim=(-0.6, max(len(counted), 3) - 0.3),
+        xlim=(min(per_step) / 3, max(per_sequence) * 60),
+    )
     style.legend_below(axes, 2, centre=0.4, handlelength=1.0)
     return Made(
         "srnn evaluate --full: rates times neurons (and substeps); its synaptic operations also count what a spike reaches",
@@ -198,6 +230,5 @@ def _types_and_sizes(axes: Axes, evidence: Evidence) -> Made:
     sweeps_or_missing(evidence, ("-neurons", "-size"))
     types, sizes = ([one for one in evidence.sweep(ending) if one.points] for ending in ("-neurons", "-size"))
     made = against_rate(axes, types, sizes)
-    return Made(
-        made.source, made.numbers, "neuron types and sizes" if types and sizes else "neuron types" if types else "sizes"
-    )
+    there = [name for name, sweeps in (("neuron types", types), ("sizes", sizes)) if sweeps]
+    return Made(made.source, made.numbers, " and ".join(there))

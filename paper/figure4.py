@@ -242,8 +242,10 @@ def _curves(axes: Axes, entries: list[Entry], command: str, several: bool = Fals
         anytime, split = report["anytime"], report["split"]
         meaning, steps = _meaning(entry, anytime)
         accuracy = anytime["accuracy"] if anytime.get(LABELLED) is None else anytime[LABELLED]
-        about = [task_name(entry.task) if several else split, *([steps] if steps else [])]
-        curves[f"{entry.name} ({', '.join(about)})"] = accuracy
+        about = task_name(entry.task) if several else split
+        if steps:
+            about += f", {steps}"
+        curves[f"{entry.name} ({about})"] = accuracy
         numbers[entry.name] = [None if value is None else 100 * value for value in accuracy]
         told.setdefault(meaning, []).append(f"{entry.name}, {split}")
     if not curves:

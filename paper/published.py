@@ -11,9 +11,15 @@ from typing import Any
 from srnn.training.recipes import Recipe, load_recipe
 
 TASKS = {
-    "ECG": "ecg", "S-MNIST": "smnist", "PS-MNIST": "psmnist", "SHD": "shd", "SSC": "ssc", "SoLi": "soli", "GSC": "gsc",
+    "ECG": "ecg",
+    "S-MNIST": "smnist",
+    "PS-MNIST": "psmnist",
+    "SHD": "shd",
+    "SSC": "ssc",
+    "SoLi": "soli",
+    "GSC": "gsc",
     "TIMIT": "timit",
-}  # fmt: skip
+}
 """The paper's names of the tasks, in its order, and the names of tasks here. Table 1's SoLi is ``soli_sequence``."""
 
 

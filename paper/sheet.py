@@ -121,8 +121,14 @@ class Sheet:
         return {
             "title": self.title,
             "panels": [
-                {"panel": p.letter, "title": p.title, "state": p.state, "text": p.text, "command": p.command,
-                 "numbers": dict(p.numbers)}
+                {
+                    "panel": p.letter,
+                    "title": p.title,
+                    "state": p.state,
+                    "text": p.text,
+                    "command": p.command,
+                    "numbers": dict(p.numbers),
+                }
                 for p in self.panels
             ],
-        }  # fmt: skip
+        }

@@ -72,8 +72,11 @@ def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[Sw
                 )
                 continue
             look: dict[str, Any] = {
-                "color": colour, "marker": style.MARKERS[(index + index // 7) % 7], "ls": "none", "mfcalt": "white",
-            }  # fmt: skip
+                "color": colour,
+                "marker": style.MARKERS[(index + index // 7) % 7],
+                "ls": "none",
+                "mfcalt": "white",
+            }
             bars = _bars(axes, point, colour)
             axes.plot(*bars, ms=max(3.5, min(8.0, point["parameters"] ** 0.5 / 14)), fillstyle=fill, **look)
             handles.setdefault(name, Line2D([], [], ms=4, label=name, **look))
@@ -100,9 +103,15 @@ def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[Sw
         f"{marks.get(_FILLS[i % len(_FILLS)], _FILLS[i % len(_FILLS)])}: {task_name(t)}" for i, t in enumerate(tasks)
     ]
     style.legend_below(
-        axes, columns=2, handles=list(handles.values()), fontsize=6, handletextpad=0.4, columnspacing=0.8,
-        title=", ".join(words) if len(tasks) > 1 else task_name(tasks[0]), title_fontsize=6.5,
-    )  # fmt: skip
+        axes,
+        columns=2,
+        handles=list(handles.values()),
+        fontsize=6,
+        handletextpad=0.4,
+        columnspacing=0.8,
+        title=", ".join(words) if len(tasks) > 1 else task_name(tasks[0]),
+        title_fontsize=6.5,
+    )
     return Made(sources([*variants, *sizes]), numbers)
 
 

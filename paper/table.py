@@ -76,9 +76,16 @@ class Table:
 
     def markdown(self) -> str:
         lines = markdown_table(list(self.titles.values()), [[markdown(text) for text in row] for row in self.texts()])
-        return "\n".join([
-            f"# {self.title}", "", *lines, "", *map(markdown, self.notes), "",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                f"# {self.title}",
+                "",
+                *lines,
+                "",
+                *map(markdown, self.notes),
+                "",
+            ]
+        )
 
     def csv(self) -> str:
         """Numbers are not rounded; standard deviations are left out."""
@@ -137,7 +144,9 @@ class Table:
 
 
 def _text(cell: Cell) -> str:
-    return "" if cell is None else cell.text if isinstance(cell, Number) else cell
+    if isinstance(cell, Number):
+        return cell.text
+    return cell or ""
 
 
 def _value(cell: Cell) -> str | float | None:

@@ -1,4 +1,4 @@
-"""Tables 1, 2 and S2: the paper's rows, under each our rows of the same network, and then our other runs of the task."""
+"""Tables 1, 2 and S2: the paper's rows, and under each our trainings of the same network."""
 
 from __future__ import annotations
 
@@ -6,26 +6,47 @@ from itertools import groupby
 
 from srnn.measure.energy import PAPER_AC_PJ, PAPER_MAC_PJ
 from srnn.studies.summary import spread
+from srnn.text import counted
 
-from .evidence import Entry, Evidence
+from .evidence import Entry, Evidence, PublishedRun
 from .matching import beside, cost, describe, energy, nearest, same_data
 from .published import TASKS, PublishedRow, published_rows, source
-from .records import PublishedRun
 from .table import NO_RUN, NOT_SPIKING, OURS, PUBLISHED, Cell, Number, Table, printed, rounded, share
 
 _ALL = {
-    "task": "task", "whose": "whose", "method": "method", "network": "network", "accuracy": "accuracy, %", "on": "on",
+    "task": "task",
+    "whose": "whose",
+    "method": "method",
+    "network": "network",
+    "accuracy": "accuracy, %",
+    "on": "on",
     "weights": "published weights, run here, %",
-    "rate": "firing rate", "mac": "MAC", "ac": "AC", "energy": "energy, pJ", "ratio": "energy ratio",
-    "error_ratio": "error ratio", "efficiency": "efficiency", "remark": "remark",
-}  # fmt: skip
+    "rate": "firing rate",
+    "mac": "MAC",
+    "ac": "AC",
+    "energy": "energy, pJ",
+    "ratio": "energy ratio",
+    "error_ratio": "error ratio",
+    "efficiency": "efficiency",
+    "remark": "remark",
+}
 _COLUMNS = {
     "table1": ("task", "whose", "network", "method", "accuracy", "on", "weights", "remark"),
     "table2": ("task", "whose", "method", "network", "accuracy", "on", "rate", "mac", "ac", "ratio", "remark"),
     "tableS2": (
-        "task", "whose", "method", "accuracy", "on", "rate", "energy", "ratio", "error_ratio", "efficiency", "remark",
+        "task",
+        "whose",
+        "method",
+        "accuracy",
+        "on",
+        "rate",
+        "energy",
+        "ratio",
+        "error_ratio",
+        "efficiency",
+        "remark",
     ),
-}  # fmt: skip
+}
 _TITLES = {
     "table1": "Table 1: accuracy",
     "table2": "Table 2: operations of a time step, and energy relative to the paper's SRNN",
@@ -51,10 +72,14 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
                 _add(table, {"task": task, **_ours(entry, own), "remark": _remark(entry, row)})
             if not comparable and row.command is not None:
                 _add(table, {"task": task, "whose": OURS, "method": NO_RUN, "remark": f"make one: {row.command}"})
-        for entry in _others(evidence, task, rows, placed):
-            placed.add(entry.name)
-            _add(table, {"task": task, **_ours(entry, own), "remark": _other_remark(entry, rows)})
-    table.notes = [*_notes(name), *(map(_weights_note, evidence.published) if "weights" in columns else [])]
+    others = [entry.name for entry in evidence.entries if entry.name not in placed]
+    table.notes = _notes(name)
+    if others:
+        table.notes.append(
+            f"Among the results, but not of this table (another network, or other data): {', '.join(others)}."
+        )
+    if "weights" in columns:
+        table.notes += map(_weights_note, evidence.published)
     return table
 
 
@@ -71,12 +96,16 @@ def _add(table: Table, row: dict[str, Cell]) -> None:
 
 
 def _published(row: PublishedRow) -> dict[str, Cell]:
+    numbers = ("accuracy", "mac", "ac", "energy", "ratio", "error_ratio", "efficiency")
     return {
-        "task": row.task, "whose": PUBLISHED, "method": row.method, "network": row.network,
-        "accuracy": printed(row.accuracy), "on": "test", "mac": printed(row.mac), "ac": printed(row.ac),
-        "energy": printed(row.energy), "ratio": printed(row.ratio), "error_ratio": printed(row.error_ratio),
-        "efficiency": printed(row.efficiency), "remark": row.remark,
-    }  # fmt: skip
+        "task": row.task,
+        "whose": PUBLISHED,
+        "method": row.method,
+        "network": row.network,
+        "on": "test",
+        "remark": row.remark,
+        **{name: printed(getattr(row, name)) for name in numbers},
+    }
 
 
 def _weights(row: PublishedRow, published: list[PublishedRun]) -> Cell:
@@ -97,9 +126,8 @@ def _weights_note(one: PublishedRun) -> str:
 
 def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
     """own: our run of the paper's SRNN on this task, with which the others are compared; None: there is none."""
-    rate = entry.rate
     accuracy, split, seeds = entry.measured()
-    operations = cost(entry.recipe, rate)
+    operations = cost(entry.recipe, entry.rate)
     ratio = error_ratio = None
     if own is not None and same_data(entry.recipe, own.recipe):
         reference = cost(own.recipe, own.rate)
@@ -109,20 +137,27 @@ def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
         if theirs["mean"] < 1 and split == their_split:
             error_ratio = (1 - accuracy["mean"]) / (1 - theirs["mean"])
     efficiency = None if ratio is None or error_ratio is None else ratio * error_ratio
-    return {
+    row: dict[str, Cell] = {
         "whose": OURS,
         "method": entry.name,
         "network": describe(entry.recipe),
         "accuracy": share(accuracy),
-        "on": f"{split}, {seeds} seed{'s' if seeds > 1 else ''}",
-        "rate": NOT_SPIKING if not entry.spiking else None if rate is None else Number(rate, f"{rate:.3f}"),
-        "mac": None if operations is None else rounded(operations.paper_macs, 4),
-        "ac": None if operations is None else rounded(operations.paper_acs, 4),
-        "energy": None if operations is None else rounded(energy(operations), 4),
+        "on": f"{split}, {counted(seeds, 'seed')}",
+        "rate": _rate(entry),
         "ratio": rounded(ratio),
         "error_ratio": rounded(error_ratio),
         "efficiency": rounded(efficiency),
     }
+    if operations is not None:
+        counts = {"mac": operations.paper_macs, "ac": operations.paper_acs, "energy": energy(operations)}
+        row |= {name: rounded(value, 4) for name, value in counts.items()}
+    return row
+
+
+def _rate(entry: Entry) -> Number | None:
+    if not entry.spiking:
+        return NOT_SPIKING
+    return None if entry.rate is None else Number(entry.rate, f"{entry.rate:.3f}")
 
 
 def _remark(entry: Entry, row: PublishedRow) -> str | None:
@@ -131,21 +166,6 @@ def _remark(entry: Entry, row: PublishedRow) -> str | None:
         return f"recipe {recipe}" + (f" as baseline {row.baseline}" if row.baseline else "")
     more = "" if len(differences) <= _SHOWN else f", and {len(differences) - _SHOWN} more"
     return f"recipe {recipe}, but {'; '.join(differences[:_SHOWN])}{more}"
-
-
-def _others(evidence: Evidence, task: str, rows: list[PublishedRow], placed: set[str]) -> list[Entry]:
-    """Our runs of the task that match none of its rows."""
-    names = {TASKS[task]} | {recipe.task.name for row in rows if (recipe := row.load_recipe()) is not None}
-    return [entry for entry in evidence.entries if entry.task in names and entry.name not in placed]
-
-
-def _other_remark(entry: Entry, rows: list[PublishedRow]) -> str:
-    recipe = next((loaded for row in rows if (loaded := row.load_recipe()) is not None), None)
-    own = entry.recipe.task
-    if recipe is not None and own.name == recipe.task.name and entry.recipe.create_task() != recipe.create_task():
-        options = ", ".join(f"{key} {value}" for key, value in own.options.items()) or "the task's defaults"
-        return f"not a network of this table, or on other data ({options}): not comparable with the published row"
-    return "not a network of this table"
 
 
 def _notes(name: str) -> list[str]:

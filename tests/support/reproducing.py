@@ -43,6 +43,7 @@ def write_sweep(folder: Path, points: dict[str, dict[str, Any]], **changes: Any)
         "points": [
             {
                 "point": name, "variant": None, "settings": given, "parameters": 100 * i, "seeds": [0, 1],
+                "spiking": "relu" not in json.dumps(given),
                 "accuracy": spread([0.5 + i / 100, 0.6]), "loss": spread([1.0, 2.0]), "firing_rate": spread([0.1, 0.1 + i / 100]),
             }
             for i, (name, given) in enumerate(points.items(), 1)
