@@ -1,6 +1,6 @@
 """Trained networks in C, under both compilers' warnings and sanitizers: spikes of the reference, int8 of its integer model.
 
-The published networks on the authors' recordings, and this project's own ECG network (results/ecg/run) on whole sequences.
+The published networks on the authors' recordings, and this project's own ECG network (paper/results/ecg/run) on whole sequences.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 TASKS = ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")]
-OURS = Path(__file__).parents[2] / "results" / "ecg" / "run"
+OURS = Path(__file__).parents[2] / "paper" / "results" / "ecg" / "run"
 
 
 def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> tuple[Plan, Any]:
