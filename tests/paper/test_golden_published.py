@@ -267,6 +267,9 @@ def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.Capt
         (["import", "ecg", "--weights", tmp_path / "w.npz", "--out", tmp_path / "run"], "no weights file"),
         (["import", "ecg", "--weights", weights, "--out", tmp_path / "run", "--task.options.rul=3"], "'rul'"),
         (["verfy"], "verify"),
+        (_words("\x00", weights, golden), "zero byte"),
+        (_words("\x1b[31m", weights, golden), "There is no published network"),
+        (["reproduce", "table1", "--format=--"], "is not a value"),
     ):
         code, out, err = _run(capsys, *words)
         assert (code, out) == (2, "") and err.count("\n") == 1 and hint in err, words

@@ -12,10 +12,14 @@ import pytest
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.studies import load_sweep, shipped_sweeps
+from support.pages import ROOT
 from support.sweeps import BASE, sweep_of
 
+SWEEPS = [*shipped_sweeps(), *map(str, sorted((ROOT / "paper" / "sweeps").glob("*.yaml")))]
+"""Those of the package by name, and those in paper/ as files."""
 
-@pytest.mark.parametrize("name", shipped_sweeps())
+
+@pytest.mark.parametrize("name", SWEEPS, ids=lambda name: name.removeprefix(f"{ROOT}/"))
 def test_shipped_sweeps_are_sound(name: str) -> None:
     sweep = load_sweep(name)
     sweep.check()
