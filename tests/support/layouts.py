@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from srnn.data.datasets.qtdb_records import RECORDS
 from support.sounds import sphere, tone, write_wav
 
 MINI = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", "_silence_", "_unknown_")
@@ -48,7 +49,7 @@ def write_qtdb(root: Path) -> None:
 
 
 def write_qtdb_records(root: Path) -> None:
-    """Five raw records of PhysioNet's layout, two leads at 250 Hz, each with four annotated beats; needs wfdb."""
+    """Raw records for training and validation, in PhysioNet's layout: two leads at 250 Hz, four annotated beats; needs wfdb."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies, when it is loaded and when it writes
         _write_qtdb_records(root)
@@ -61,13 +62,11 @@ def _write_qtdb_records(root: Path) -> None:
     folder.mkdir(parents=True)
     marks = [(0, "("), (10, "p"), (20, ")"), (35, "("), (45, "N"), (55, ")"), (100, "t"), (120, ")")]
     where = np.array([start + at for start in (300, 500, 700, 900) for at, _ in marks])
-    for number in range(1, 6):
+    for number, name in enumerate((*RECORDS["train"], *RECORDS["validation"])):
         signal = np.random.default_rng(number).normal(size=(2000, 2)).cumsum(0) * 0.02
-        wfdb.wrsamp(
-            f"sel{number}", 250, ["mV", "mV"], ["one", "two"], signal, fmt=["212", "212"], write_dir=str(folder)
-        )
-        wfdb.wrann(f"sel{number}", "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder))
-        (folder / f"sel{number}.qc").replace(folder / f"sel{number}.q1c")  # wfdb writes no names with a digit
+        wfdb.wrsamp(name, 250, ["mV", "mV"], ["one", "two"], signal, fmt=["212", "212"], write_dir=str(folder))
+        wfdb.wrann(name, "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder))
+        (folder / f"{name}.qc").replace(folder / f"{name}.q1c")  # wfdb writes no names with a digit
 
 
 def write_shd(root: Path) -> None:
