@@ -16,6 +16,8 @@ from srnn.data.datasets.qtdb_records import RECORDS
 from support.sounds import sphere, tone, write_wav
 
 MINI = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", "_silence_", "_unknown_")
+_MINI_SPEAKERS = {"0cb74144": 1037, "1acc97de": 1041, "1b4c9b89": 1043, "0c40e715": 1024, "0487ba9b": 1181}
+"""And as many pieces of silence: three for training, one each for validation and testing."""
 _V1 = (
     "bed bird cat dog down eight five four go happy house left marvin nine no off on one right seven sheila six stop "
     "three tree two up wow yes zero"
@@ -137,16 +139,16 @@ def write_speech_commands(root: Path) -> None:
 
 
 def write_speech_commands_mini(root: Path) -> None:
-    """A clip a class of each of five speakers, and phones for some of them."""
+    """A clip a class of each of five speakers, three of them for training, and phones for some of them."""
     folder, labels = root / "speech_commands_mini", {}
     for index, word in enumerate(MINI):
-        for speaker in range(5):
-            name = f"{'bed_' if word == '_unknown_' else ''}0000000{speaker}_nohash_0.wav"
+        for number, (speaker, silence) in enumerate(_MINI_SPEAKERS.items()):
+            name = f"{'bed_' if word == '_unknown_' else ''}{speaker}_nohash_0.wav"
             if word == "_silence_":
-                name = f"noise_{speaker}.wav"
+                name = f"{silence}.wav"
             else:
                 labels[f"{word}/{name}"] = [["SIL", 0, 30], ["AA", 30, 40], ["SIL", 70, 29]]
-            write_wav(folder / word / name, tone(0.9, hz=200 + 50 * index, seed=speaker))
+            write_wav(folder / word / name, tone(0.9, hz=200 + 50 * index, seed=number))
     (folder / "phones.json").write_text(json.dumps({"labels": labels}))
 
 
