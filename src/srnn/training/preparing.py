@@ -182,7 +182,7 @@ def prepare(
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:
-        start_from(network, Path(config.start_from), train_set, torch.device(device))
+        start_from(network, config.start_from, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
     feedback = LearnedFeedback(learns, optimizer, seed)
