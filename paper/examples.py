@@ -48,8 +48,8 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
 
     try:
         folder = qtdb_records.records_folder(evidence.data_dir)
-        names = qtdb_records.split_records(qtdb_records.record_names(folder))["train"]
-        record = qtdb_records.read_record(folder, names[0])
+        name = qtdb_records.RECORDS["train"][0]
+        record = qtdb_records.read_record(folder, name)
     except SrnnError as error:
         raise MissingError(str(error)) from error
     path = ECGTask("records").signal()
@@ -87,8 +87,8 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
         columnspacing=0.7,
     )
     return Made(
-        f"QTDB record {names[0]}, lead 1 normalised; labels by the cardiologist (q1c); level crossing at 0.1 standard deviations",
-        {"record": names[0], "signal": lead.tolist(), "labels": labels.tolist(), "spikes": spikes.astype(int).tolist()},
+        f"QTDB record {name}, lead 1 normalised; labels by the cardiologist (q1c); level crossing at 0.1 standard deviations",
+        {"record": name, "signal": lead.tolist(), "labels": labels.tolist(), "spikes": spikes.astype(int).tolist()},
     )
 
 

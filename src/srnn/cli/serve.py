@@ -110,7 +110,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     from ..training.examples import kept_examples
     from ..training.runs import open_trained
 
-    folders: dict[str, Path] = {}
+    folders: dict[str, str] = {}
     for words in arguments.models:
         name, given, folder = words.rpartition("=")
         name = name if given else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
@@ -118,7 +118,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
             raise SrnnError(f"A model's name may have only letters, digits and - _ ., not {name!r}: give NAME=RUN.")
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
-        folders[name] = Path(folder)
+        folders[name] = folder
     networks = {name: open_trained(folder) for name, folder in folders.items()}
     own = dict.fromkeys(networks, arguments)
     left_out: dict[str, list[str]] = {}
@@ -135,7 +135,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     for name, trained in networks.items():
         if models[name].signal.form != trained.task.live().form:
             continue  # examples have the form that it reads by default
-        for path in kept_examples(trained.folder or folders[name]):
+        for path in kept_examples(trained.folder or Path(folders[name])):
             try:
                 examples.append(replace(load_recording(path, {name: models[name]}), name=path.stem, kept=True))
             except SrnnError as error:  # nobody asked for it

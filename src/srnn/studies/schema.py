@@ -29,8 +29,9 @@ from typing import Any, get_args
 from ..errors import SrnnError, is_number, naming, nearest
 from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
+from ..registry import is_name
 from ..text import brief
-from ..training.recipes import Recipe
+from ..training.recipes import Recipe, shipped_recipes
 from ..training.recipes.reading import make_recipe, recipe_content
 from ..training.recipes.schema import Metric
 
@@ -168,7 +169,7 @@ class Sweep:
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
         if name not in self._read:
             beside = self.folder / name
-            source = str(beside) if beside.is_file() else name
+            source = str(beside) if beside.is_file() and name not in shipped_recipes() else name
             self._read[name] = source, recipe_content(source)
         source, content = self._read[name]
         return make_recipe(content, source, overrides, baseline)
@@ -234,7 +235,7 @@ def shipped_sweeps() -> list[str]:
 
 def load_sweep(name: str) -> Sweep:
     """Load a sweep by its name in the package or by its file's path. SrnnError, which names file and key."""
-    path = _HERE / f"{name}.yaml" if name in shipped_sweeps() else Path(name)
+    path = _HERE / f"{name}.yaml" if is_name(name, shipped_sweeps(), "sweep") else Path(name)
     if not path.is_file():
         raise SrnnError(f"There is no sweep '{name}', and no file.{nearest(name, shipped_sweeps(), 'srnn sweep list')}")
     return parse_sweep(read_yaml(path, "a sweep"), path)

@@ -179,7 +179,7 @@ def prepare(
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:
-        start_from(network, Path(config.start_from), train_set, torch.device(device))
+        start_from(network, config.start_from, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed)
     validation_set = Sequences(task, "validation", data_dir, device)

@@ -84,6 +84,8 @@ class DataSet:
     """Whether its files are archives, which ``prepare`` unpacks."""
     strip: int = 0
     """Leading folders to take off the names in its archives."""
+    listed: str = ""
+    """A file beside this one that lists the names of its files, where these are not all in its archive (``listed.py``)."""
     sums: DataFile | None = None
     """A file of SHA-256 sums, which lists the files (PhysioNet's way); it is fetched first."""
     sums_pattern: str = ""
@@ -240,6 +242,23 @@ _DATA_SETS = (
         ),
         recordings="[!.]*/[!.]*.wav",
         count=4890,
+    ),
+    DataSet(
+        name="speech-commands-mini",
+        title="Speech Commands mini: half of the speakers of the official test set, version 0.02",
+        folder="speech_commands_mini",
+        licence="CC BY 4.0",
+        citation=_WARDEN,
+        size="2,754 recordings of ten words, silence and unknown words by 130 speakers",
+        homepage="https://arxiv.org/abs/1804.03209",
+        unpack=True,
+        listed="speech_commands_mini.txt",
+        files=(
+            DataFile("speech_commands_test_set_v0.02.tar.gz", _SPEECH + "speech_commands_test_set_v0.02.tar.gz"),
+        ),
+        uses=(Use("gsc", {"source": "mini"}),),
+        recordings="[!.]*/[!.]*.[fw]*",  # .wav, as in the archive, or .flac
+        count=2754,
     ),
     DataSet(
         name="fsdd",

@@ -12,9 +12,9 @@ from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath, PathForm
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_fraction, resolve_data_dir
-from .catalogue import CATALOGUE, folder_of
+from .catalogue import CATALOGUE
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
-from .qtdb_records import PAPER_LABEL_LAG, load_records, missing_records
+from .qtdb_records import PAPER_LABEL_LAG, SPLIT_SINCE, load_records
 
 HORIZON = 5.0
 """Seconds of the running scale."""
@@ -74,6 +74,10 @@ class ECGTask(Task):
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
+    @property
+    def split_since(self) -> str | None:
+        return SPLIT_SINCE if self.source == "records" else None
+
     def lag(self, form: PathForm = "signal") -> int:
         in_files = PAPER_LABEL_LAG if self.source == "paper_split" and form == "signal" else 0
         return self.label_lag + in_files
@@ -90,11 +94,9 @@ class ECGTask(Task):
         )  # fmt: skip
 
     def origin(self, data_dir: Path | None = None) -> str:
-        qtdb = CATALOGUE["qtdb"]  # which lists no uses: `srnn data prepare` has nothing to compute for it
-        if self.source == "paper_split":
-            return f"{qtdb.title}, as the paper's authors encoded them ({resolve_data_dir(data_dir)})"
-        missing = missing_records(data_dir)
-        return f"{qtdb.title} ({folder_of(qtdb, data_dir)})" + (missing and f"; {missing} (srnn data verify qtdb)")
+        if self.source == "records":
+            return super().origin(data_dir)
+        return f"{CATALOGUE['qtdb'].title}, as the paper's authors encoded them ({resolve_data_dir(data_dir)})"
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""

@@ -3,10 +3,13 @@
     <data_dir>/speech_commands_v0.02/{word}/{speaker}_nohash_{n}.wav, validation_list.txt, testing_list.txt,
                                      _background_noise_/*.wav                        (and the same for ..._v0.01)
     <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
-    <data_dir>/speech_commands_mini/{word}/*.flac, with _silence_ and _unknown_, phones.json
+    <data_dir>/speech_commands_mini/{word}/*, with _silence_ and _unknown_, phones.json             (.wav or .flac)
 
 docs/tasks/gsc.md tells who is in which split. What the official recipe draws by chance (the unknown words and the pieces of
 noise of 12 classes) and who is held out of mini is decided here by the fixed order of ``splitting.place``, or spread evenly.
+
+speech_commands_mini.txt lists the recordings of mini, by which ``srnn data prepare`` takes them from the official test set. A
+prepared folder is read as it is: a speaker's split does not depend on who else is there.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .features import AudioTask, FramesTask, load_clips, load_features, split_of
 from .files import Item
-from .splitting import Shares, place, split_by_group
+from .splitting import place
 
 RATE = 16000
 SILENCE, UNKNOWN = BACKGROUND, "_unknown_"
@@ -51,7 +54,10 @@ TestSet = Literal["lists", "official"]
 
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
-_MINI_SHARES = Shares(0.15, 0.2)
+_GET_MINI = "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare speech-commands-mini'"
+_MINI_CUTS = {"speakers": ("3b", "5a8"), "silence": ("38", "562")}
+"""Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing, and then for validation. Of
+those listed these are 26 and 20 of 130, and 42 and 31 of 209."""
 _LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
 _EXTRA = 0.1  # recordings of silence, and of unknown words, as a fraction of those of the ten words
@@ -94,12 +100,6 @@ class SpeechCommandsTask(AudioTask):
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return KEYWORDS if self.classes == 12 else WORDS[self.version]
-
-    def origin(self, data_dir: Path | None = None) -> str:
-        if self.source != "mini":
-            return super().origin(data_dir)
-        folder = resolve_data_dir(data_dir) / _MINI
-        return f"Speech Commands mini: half of the speakers of the official test set, version 0.02 ({folder})"
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
@@ -235,14 +235,25 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
 
 def _mini(split: SplitName, root: Path) -> list[Item]:
     """The recordings of one split of mini: divided by speaker; pieces of silence, which have none, one by one."""
-    clips = _keyword_folders(root / _MINI, _OF_THE_TEST_SET)
-    of: dict[str, SplitName] = {}
-    for part in ([c for c in clips if c.label == SILENCE], [c for c in clips if c.label != SILENCE]):
-        for clip in part:
-            if clip.label != SILENCE and speaker_of(clip.name) is None:
-                raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
-        of.update(split_by_group([clip.group for clip in part], _MINI_SHARES))
-    return [clip for clip in clips if of[clip.group] == split]
+    clips = [clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split]
+    if not clips:
+        raise SrnnError(f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.")
+    return clips
+
+
+def _mini_split(clip: Item) -> SplitName:
+    speaker = speaker_of(clip.name)
+    if clip.label == SILENCE:
+        at, cuts = place(f"{SILENCE}/{clip.path.stem}.flac"), _MINI_CUTS["silence"]
+    elif speaker is not None:
+        at, cuts = place(speaker), _MINI_CUTS["speakers"]
+    else:
+        raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
+
+    tested, validated = cuts
+    if at < tested:
+        return "test"
+    return "validation" if at < validated else "train"
 
 
 # ---- phones ----------------------------------------------------------------------------------------------------------
