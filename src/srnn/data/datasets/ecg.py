@@ -21,6 +21,9 @@ HORIZON = 5.0
 CHANGES = 12
 """How many mean changes from one smoothed sample to the next make a lead's standard deviation: the median over the training
 records (5 % of leads have less than 8, 5 % more than 23)."""
+_OF_BOTH = ("source", "label_lag")
+_OF_FILES = ("validation_fraction", "validation_blocks")
+"""The options that both sources have, and those that only the paper's files have; the others are for records."""
 
 
 @register
@@ -68,9 +71,8 @@ class ECGTask(Task):
             check_whole(name, getattr(self, name), minimum)
         if self.label_lag > STEPS:
             raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
-        held_out, both = ("validation_fraction", "validation_blocks"), ("source", "label_lag")
         for option in fields(self):
-            idle = option.name in held_out if self.source == "records" else option.name not in held_out + both
+            idle = option.name not in _OF_BOTH and (option.name in _OF_FILES) == (self.source == "records")
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
@@ -89,9 +91,14 @@ class ECGTask(Task):
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)
         return CrossingPath(
-            crossing, LEADS, SAMPLE_RATE, self.smoothing, noun="leads of ECG", as_trained=self.source == "records",
+            crossing,
+            LEADS,
+            SAMPLE_RATE,
+            self.smoothing,
+            noun="leads of ECG",
+            as_trained=self.source == "records",
             horizon=HORIZON if running else None,
-        )  # fmt: skip
+        )
 
     def origin(self, data_dir: Path | None = None) -> str:
         if self.source == "records":

@@ -14,7 +14,6 @@ prepared folder is read as it is: a speaker's split does not depend on who else 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -139,53 +138,57 @@ def which_set(name: str) -> SplitName:
     """The split of a recording by the hash of its speaker, as the official lists were made (10 % validation, 10 % test)."""
     speaker = re.sub(r"_nohash_.*$", "", Path(name).name)
     largest = 2**27 - 1
-    percentage = (int(hashlib.sha1(speaker.encode(errors="surrogatepass")).hexdigest(), 16) % (largest + 1)) * (
-        100.0 / largest
-    )
-    return "validation" if percentage < 10 else "test" if percentage < 20 else "train"
+    percentage = (int(place(speaker), 16) % (largest + 1)) * (100.0 / largest)
+    if percentage < 10:
+        return "validation"
+    return "test" if percentage < 20 else "train"
 
 
 def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     """The recordings of a split, as word/file.wav, sorted."""
-    if not folder.is_dir():
-        name = f"speech-commands-v{version}"
-        raise not_found(
-            f"{folder.name} was", folder.parent, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
-        )
-    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
-    if missing:
-        raise SrnnError(
-            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it with "
-            f"'srnn data prepare speech-commands-v{version}'."
-        )
-    present = {
-        path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav")
-    }
-    if not present:
-        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
-    listed: dict[SplitName, set[str]] = {}
-    for other, file in _LISTS.items():
-        path = folder / file
-        if path.is_file():
-            listed[other] = set(
-                read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
-            )
-            missing = sorted(listed[other] - present)
-            if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
-                raise SrnnError(
-                    f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({file} lists it)."
-                )
-            if missing:
-                raise SrnnError(
-                    f"{folder} lacks {counted(len(missing), 'recording')} that {file} lists, such as {missing[0]}."
-                )
-        else:
-            listed[other] = {name for name in present if which_set(name) == other}
+    present = _present(folder, version)
+    listed = {other: _listed(folder, other, present, version) for other in _LISTS}
     if both := listed["validation"] & listed["test"]:
         raise SrnnError(f"{folder}: {min(both)} is in both the validation list and the test list.")
     if split != "train":
         return sorted(listed[split])
     return sorted(present - listed["validation"] - listed["test"])
+
+
+def _present(folder: Path, version: int) -> set[str]:
+    """All recordings of words. SrnnError, with how to get them, where some words are missing."""
+    name = f"speech-commands-v{version}"
+    if not folder.is_dir():
+        how = f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
+        raise not_found(f"{folder.name} was", folder.parent, how)
+    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
+    if missing:
+        raise SrnnError(
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it with "
+            f"'srnn data prepare {name}'."
+        )
+    paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
+    present = {path.relative_to(folder).as_posix() for path in paths}
+    if not present:
+        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
+    return present
+
+
+def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> set[str]:
+    """The recordings that the official list holds out for a split; without the list, those that its rule would."""
+    path = folder / _LISTS[split]
+    if not path.is_file():
+        return {name for name in present if which_set(name) == split}
+    listed = set(read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split())
+    missing = sorted(listed - present)
+    if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
+        raise SrnnError(
+            f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} lists it)."
+        )
+    if missing:
+        recordings = counted(len(missing), "recording")
+        raise SrnnError(f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}.")
+    return listed
 
 
 def _word(name: str) -> str:

@@ -10,7 +10,7 @@ Kaldi's recipe s5 (development set, folding).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,12 +50,33 @@ _ALL_PHONES = (
 )
 _PHONES = _ALL_PHONES.split()
 _TO_48 = {
-    "ax-h": "ax", "axr": "er", "bcl": "vcl", "dcl": "vcl", "gcl": "vcl", "kcl": "cl", "pcl": "cl", "tcl": "cl", "em": "m",
-    "eng": "ng", "h#": "sil", "pau": "sil", "hv": "hh", "nx": "n", "ux": "uw",
-}  # fmt: skip
+    "ax-h": "ax",
+    "axr": "er",
+    "bcl": "vcl",
+    "dcl": "vcl",
+    "gcl": "vcl",
+    "kcl": "cl",
+    "pcl": "cl",
+    "tcl": "cl",
+    "em": "m",
+    "eng": "ng",
+    "h#": "sil",
+    "pau": "sil",
+    "hv": "hh",
+    "nx": "n",
+    "ux": "uw",
+}
 _TO_39 = {
-    "ao": "aa", "ax": "ah", "cl": "sil", "vcl": "sil", "epi": "sil", "el": "l", "en": "n", "ix": "ih", "zh": "sh",
-}  # fmt: skip
+    "ao": "aa",
+    "ax": "ah",
+    "cl": "sil",
+    "vcl": "sil",
+    "epi": "sil",
+    "el": "l",
+    "en": "n",
+    "ix": "ih",
+    "zh": "sh",
+}
 
 
 def folding(classes: int) -> dict[str, str | None]:
@@ -218,12 +239,11 @@ def _child(folder: Path, name: str) -> Path | None:
 
 def list_speakers(folder: Path, part: str) -> dict[str, Path]:
     """Speaker -> folder, of TRAIN or TEST. SrnnError where there are none."""
-    dialects: Iterable[Path] = sorted((_child(folder, part) or folder).iterdir())
-    speakers = {
-        path.name.lower(): path
-        for dialect in dialects if dialect.is_dir() and dialect.name.lower().startswith("dr")
-        for path in sorted(dialect.iterdir()) if path.is_dir() and not path.name.startswith(".")
-    }  # fmt: skip
+    speakers: dict[str, Path] = {}
+    for dialect in sorted((_child(folder, part) or folder).iterdir()):
+        if dialect.is_dir() and dialect.name.lower().startswith("dr"):
+            paths = (path for path in sorted(dialect.iterdir()) if path.is_dir() and not path.name.startswith("."))
+            speakers.update((path.name.lower(), path) for path in paths)
     if not speakers:
         raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")
     return speakers
