@@ -1,11 +1,8 @@
-"""What this program keeps for itself, and finds again where others could have put something: caches, journals of sweeps."""
+"""What this program keeps for itself, and finds again where others could have put something: caches."""
 
 from __future__ import annotations
 
-import functools
 import os
-import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -74,34 +71,7 @@ def _spikes() -> dict[str, Any]:
     return {"gaps": np.array([3, 0, 7], np.uint8), "edges": np.array([0, 1, 3])}
 
 
-def read_journal(data: bytes, folder: Path) -> None:
-    from srnn.studies.queue import Queue
-    from srnn.studies.storage import open_storage
-
-    write(folder, "journal.log", data)
-    Queue(_sweep(), open_storage(None, folder)).status()
-
-
-@functools.cache
-def _sweep() -> Any:
-    from srnn.studies.schema import parse_sweep
-
-    return parse_sweep({"recipe": "digits", "seeds": [0], "set": {"training.epochs": 1}}, Path("s.yaml"))
-
-
-def journal_seeds() -> dict[str, bytes]:
-    from srnn.studies.queue import Queue
-    from srnn.studies.storage import open_storage
-
-    with tempfile.TemporaryDirectory() as name:
-        Queue(_sweep(), open_storage(None, Path(name))).fill()
-        journal = (Path(name) / "journal.log").read_bytes()
-    return {"filled": re.sub(rb'"worker_id":"[^"]*"', b'"worker_id":"w"', journal)}
-
-
 TARGETS = (
     Target("compiled", read_compiled, compiled_seeds),
     Target("cache", read_cache, lambda: {"spikes": npz(**_spikes())}, (mend_zip,), words=("|u1", "<i8", "'shape': (", "PK\1\2")),
-    Target("journal", read_journal, journal_seeds, largest=8192,
-           words=('"op_code":', '"study_id":', '"state":', '"user_attrs":', "null", "1e999", "NaN", "[[[[", "\n")),
 )  # fmt: skip

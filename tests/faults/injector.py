@@ -6,6 +6,7 @@ import ctypes
 import errno
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -132,8 +133,8 @@ class Injector:
     def _live(self, workload: Workload, kind: str, at: int, place: Path, wanted: Any, fault: dict[str, int]) -> None:
         code, said, _ = self.fork(workload.run, place, **fault)
         # A sweep says of a training what has ended it, and goes on with the next.
-        ends = (": failed: Cannot ", ": failed: there is not enough memory")
-        lines = [line for line in said.splitlines() if line.startswith("srnn: ") or any(end in line for end in ends)]
+        ends = re.compile("srnn: |.*  failed  .*(Cannot |there is not enough memory)")
+        lines = [line for line in said.splitlines() if ends.match(line)]
         if code == 0:
             self._again(workload, kind, at, place, wanted, "undisturbed")
         elif code in (1, 2) and lines and "Traceback" not in said:

@@ -105,22 +105,8 @@ def _with_run(folder: Path) -> None:
     _train(folder)
 
 
-def _sweep(folder: Path) -> int:
-    code = _command("sweep", folder / "s.yaml", "--as-worker", "--out", folder / "sweep")
-    return code or _command("sweep", folder / "s.yaml", "--report", "--out", folder / "sweep", "--json")
-
-
-def _sweep_again(folder: Path) -> int:
-    from srnn import SrnnError
-    from srnn.studies import load_sweep, storage
-    from srnn.studies.queue import Queue
-
-    storage.LOCK_GRACE = 1  # a killed worker's lock is waited for
-    try:
-        Queue(load_sweep(str(folder / "s.yaml")), storage.open_storage(None, folder / "sweep")).fill(retry_failed=True)
-    except SrnnError:
-        return 2
-    return _sweep(folder)
+def _sweep(folder: Path, *words: str) -> int:
+    return _command("sweep", folder / "s.yaml", "--out", folder / "sweep", *words)
 
 
 def _with_sweep(folder: Path) -> None:
@@ -213,7 +199,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("train", _train, _trained, _with_recipe),
-        Workload("sweep", _sweep, _swept, _with_sweep, _sweep_again),
+        Workload("sweep", _sweep, _swept, _with_sweep, lambda f: _sweep(f, "--retry-failed")),
         Workload("summarise", lambda f: _command("summarise", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
                  _files("sum"), _with_run),
         Workload("energy --out", lambda f: _command("energy", f / "run", "--out", f / "energy", "--json"), _files("energy"),

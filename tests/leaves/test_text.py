@@ -25,8 +25,8 @@ from srnn.measure.energy.page import markdown as energy_page
 from srnn.measure.page.document import page
 from srnn.nn.neurons import Init
 from srnn.studies import load_sweep
-from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
+from srnn.studies.units import UnitStatus
 from srnn.terminal import open_console, printable_output
 from srnn.text import brief, code, filled, json_text, markdown, markdown_table, one_line, printable, spreadsheet
 
@@ -183,9 +183,9 @@ def sweep_of_others(tmp_path: Path) -> tuple[str, list[dict[str, str]]]:
     }
     error = f"@error\n=b {text}"
     status = [
-        UnitStatus(unit, "done", dict(unit.settings), 0.5, 1, "=worker", 1.0, {"0": {**done, "run": "=a"}}, None)
+        UnitStatus(unit, "done", dict(unit.settings), {0: {**done, "run": "=a"}}, 0.5, "=worker")
         if unit.seeds == (0,)
-        else UnitStatus(unit, "failed", dict(unit.settings), None, 0, "=worker", None, {}, error)
+        else UnitStatus(unit, "failed", dict(unit.settings), {1: {"epochs": 0}}, None, "=worker", error)
         for unit in sweep.units()
     ]
     # the settings have no valid recipe, and are only shown here

@@ -14,8 +14,8 @@ from paper.evidence import gather, read_sweep
 from srnn.errors import SrnnError
 from srnn.measure.analysis import recipe_spikes
 from srnn.studies import load_sweep
-from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
+from srnn.studies.units import UnitStatus
 from srnn.training.recipes import load_recipe
 from support.reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
 from support.runs import ECG, few_sequences, make_run
@@ -59,10 +59,7 @@ class TestNoSpikes:
             "epochs": 1,
             "run": "r",
         }
-        status = [
-            UnitStatus(unit, "done", dict(unit.settings), 0.5, 1, "", 1.0, {"0": result}, None)
-            for unit in sweep.units()
-        ]
+        status = [UnitStatus(unit, "done", dict(unit.settings), {0: result}, 0.5) for unit in sweep.units()]
         write_results(sweep, status, tmp_path / "out")
         points = {point["point"]: point["spiking"] for point in read_sweep(tmp_path / "out").points}
         assert points == {"own": False, "lif": True}

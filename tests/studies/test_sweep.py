@@ -263,7 +263,9 @@ def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.Cap
     path.write_text(BASE)
     for words in (
         ["--workers", "0"], ["--workers", "100000", "--dry-run"],
-        ["--patience", "nan"], ["--storage", "nonsense"], ["--storage", "x://y"],
+        ["--storage", "nonsense"], ["--storage", "x://y"], ["--job", "timeout_min=5"],
+        ["--launcher", "local", "--job", "timeout"], ["--launcher", "local", "--job", "colour=blue"],
+        ["--launcher", "slurm"],
     ):  # fmt: skip
         assert main(["sweep", str(path), "--out", str(tmp_path / "out"), *words]) == 2
         error = capsys.readouterr().err
@@ -275,6 +277,7 @@ def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture
     path.write_text(BASE)
     for password in ("secret", "#secret", "?/secret", "@secret", "x@a:secret", "[secret"):
         for scheme in ("no-such-database", "sqlite"):
-            assert main(["sweep", str(path), "--storage", f"{scheme}://me:{password}@host/db"]) == 2
+            words = ["--out", str(tmp_path / "out"), "--storage", f"{scheme}://me:{password}@host/db"]
+            assert main(["sweep", str(path), *words]) == 2
             said = capsys.readouterr().err
             assert said.startswith(f"srnn: The storage {scheme}://me:***@host/db ") and "secret" not in said

@@ -12,8 +12,8 @@ import pytest
 
 from srnn.studies import Sweep
 from srnn.studies.plots import draw
-from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
+from srnn.studies.units import UnitStatus
 from srnn.studies.watch import Watch, line, table
 from support.sweeps import BASE, sweep_of
 
@@ -23,7 +23,7 @@ def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:
     found = []
     for number, unit in enumerate(sweep.units()):
         results = {
-            str(seed): {
+            seed: {
                 "accuracy": 0.5 + 0.01 * number + 0.001 * seed, "loss": 1.0, "parameters": 10, "best_epoch": 1, "epochs": 2,
                 "seconds": 3.0, "firing_rate": 0.1, "run": f"runs/{unit.name}",
             }
@@ -33,8 +33,13 @@ def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:
             "training.optimizer.lr": 10.0 ** -(number + 1),
             "network.hidden": [8 + number % 2],
         }
-        found.append(UnitStatus(unit, state, settings, 0.5 + 0.01 * number, 2, "host:1", 3.0, results, None))
+        found.append(UnitStatus(unit, state, settings, results, 0.5 + 0.01 * number, "host:1"))
     return found
+
+
+def _unfinished(one: UnitStatus, state: str, **numbers: float) -> UnitStatus:
+    """The same unit, of one seed, without a result."""
+    return replace(one, state=state, trainings={one.unit.seeds[0]: numbers}, value=numbers.get("best_so_far"))
 
 
 def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
@@ -45,9 +50,9 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, text)
     status = _status(sweep)
     for number, (key, value) in {3: ("restores", 2), 4: ("sick", ["layers.0 is silent"])}.items():
-        ((_, result),) = status[number].results.items()
+        ((_, result),) = status[number].trainings.items()
         result[key] = value
-    status[-1] = UnitStatus(status[-1].unit, "failed", status[-1].settings, None, 0, "", None, {}, "it diverged")
+    status[-1] = replace(_unfinished(status[-1], "failed", epochs=0), error="it diverged")
     content = write_results(sweep, status, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
     assert [(row["point"], row["seed"]) for row in rows] == [(u.unit.point, str(u.unit.seeds[0])) for u in status]
@@ -75,7 +80,7 @@ def test_of_losses_the_smallest_is_best_and_the_largest_worst(tmp_path: Path) ->
     sweep = sweep_of(tmp_path, text)
     status = _status(sweep)
     for unit, loss in zip(status, (1.0, 2.0, 1.5, 3.0), strict=True):
-        ((_, result),) = unit.results.items()
+        ((_, result),) = unit.trainings.items()
         result["loss"] = loss
     result["firing_rate"] = None
     content = write_results(sweep, status, tmp_path / "out")
@@ -90,7 +95,7 @@ def test_variants_stay_in_the_files_order_on_the_page(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, "recipe: digits\nvariants: [{a: {}}, {b: {baseline: gru}}]\n")
     status = [replace(unit, worker="=1") for unit in _status(sweep)]
     for unit in status:
-        unit.results["0"]["accuracy_labelled"] = 0.25
+        unit.trainings[0]["accuracy_labelled"] = 0.25
     assert [point["point"] for point in write_results(sweep, status, tmp_path / "out")["points"]] == ["b", "a"]
     page = (tmp_path / "out" / "results.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
@@ -103,8 +108,8 @@ def test_a_search_says_what_each_point_was_and_what_was_lost(tmp_path: Path) -> 
     sweep = sweep_of(tmp_path, BASE + "sampler: random\ntrials: 3\nparameters:\n"
                   "  training.optimizer.lr: loguniform(1e-5, 1)\n  network.hidden: [[8], [9]]\n")  # fmt: skip
     status = _status(sweep)
-    status[1] = replace(status[1], state="pruned", value=0.31, epochs=7, seconds=90.0, results={})
-    status[2] = replace(status[2], state="running", results={})
+    status[1] = _unfinished(status[1], "pruned", best_so_far=0.31, epochs=7, seconds=90.0)
+    status[2] = _unfinished(status[2], "running", epochs=0, seconds=3.0)
     write_results(sweep, status, tmp_path / "out")
     page = (tmp_path / "out" / "results.md").read_text()
     assert "| point | lr | hidden | accuracy | loss | firing rate | parameters | minutes | seeds |" in page
@@ -148,7 +153,7 @@ def test_how_long_a_sweep_will_take_is_known_once_something_has_ended(
     monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: now)
     units = [_status(sweep, state) for state in ("done", "waiting")]
     status = [units[0][0], *units[1][1:]]
-    watch = Watch(SimpleNamespace(status=lambda: status), quiet=True)  # type: ignore[arg-type]
+    watch = Watch(SimpleNamespace(sweep=sweep, status=lambda: status))  # type: ignore[arg-type]
     assert watch._left(status) is None  # and not a moment later, on a clock that has not moved
     now = 130.0
     status[1] = units[0][1]

@@ -1,19 +1,19 @@
-"""A search, without trainings: what is drawn, what a worker reports of it, and when a poor point is ended early."""
+"""A search, without trainings: what is drawn, what the study is told of it, and when a poor point is ended early."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from srnn import SrnnError
-from srnn.files import FolderInUse
 from srnn.progress import Reporter
-from srnn.studies import worker
-from srnn.studies.queue import Claim, Lost, Queue
-from srnn.studies.worker import work
-from support.sweeps import queue_in, states_of, sweep_in
+from srnn.studies.study import Study, open_study
+from srnn.studies.units import Units, UnitStatus
+from support.sweeps import states_of, sweep_in, units_in, work
 
 optuna = pytest.importorskip("optuna")
 
@@ -27,115 +27,127 @@ parameters:
 """
 
 
-def _search(folder: Path, text: str) -> tuple[Queue, list[Claim]]:
-    queue = Queue(sweep_in(folder, text), optuna.storages.InMemoryStorage())
-    return queue, [claim for _ in range(3) if (claim := queue.claim()) is not None]
+def searched(folder: Path, text: str) -> tuple[Study, list[UnitStatus]]:
+    sweep = sweep_in(folder, text)
+    return Study(sweep, optuna.storages.InMemoryStorage()), Units(sweep, folder / "out").status()
 
 
 def test_a_search_draws_from_its_files_ranges_by_its_seed(tmp_path: Path) -> None:
     drawn = {}
     for text in (SEARCH, SEARCH.replace("seed: 7", "seed: 8"), SEARCH.replace("random", "tpe")):
         for again in (False, True):
-            queue, claims = _search(tmp_path, text)
-            drawn[text, again] = [claim.settings() for claim in claims]
+            study, units = searched(tmp_path, text)
+            drawn[text, again] = [study.begin(one) for one in units]
             kind = optuna.samplers.TPESampler if "tpe" in text else optuna.samplers.RandomSampler
-            assert type(queue.study.sampler) is kind
-            assert claims[0].trial.distributions == {
+            assert type(study.study.sampler) is kind
+            assert study.study.trials[0].distributions == {
                 "training.optimizer.lr": optuna.distributions.FloatDistribution(1e-5, 0.3, log=True),
                 "training.batch_size": optuna.distributions.IntDistribution(10, 12),
             }
         assert drawn[text, True] == drawn[text, False]
         assert len({point["training.optimizer.lr"] for point in drawn[text, True]}) == 3
     assert drawn[SEARCH, True] != drawn[SEARCH.replace("seed: 7", "seed: 8"), True]
+    # Whoever begins a point, and whenever: it is the same.
+    study, units = searched(tmp_path, SEARCH)
+    assert [study.begin(units[number]) for number in (2, 0, 1, 2, 1, 0)] == [
+        drawn[SEARCH, True][number] for number in (2, 0, 1, 2, 1, 0)
+    ]
+    assert len(study.study.trials) == 3
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
 def test_a_poor_training_is_ended_after_as_many_epochs_and_others_as_the_file_says(metric: str, tmp_path: Path) -> None:
     good, poor = (0.9, 0.1) if metric == "accuracy" else (0.1, 0.9)
     text = SEARCH + f"optimise: {metric}\npruner: {{name: median, startup: 1, warmup: 3}}\n"
+
+    def pruned(study: Study, one: UnitStatus, value: float, epochs: int) -> list[bool]:
+        study.begin(one)
+        told = [replace(one, value=value, trainings={0: {"epochs": epoch}}) for epoch in range(1, epochs + 1)]
+        return [study.should_prune(status) for status in told]
+
     for pruner, expected in (("median", [False, False, True]), ("none", [False] * 3)):
-        _, (first, second, third) = _search(tmp_path, text.replace("median", pruner))
-        for claim in (first, second, third):
-            claim.settings()
-        assert not any(second.report(poor, epoch, 1.0) for epoch in (1, 2, 3, 4))  # nothing has ended
-        for epoch in (1, 2, 3, 4):
-            assert not first.report(good, epoch, 1.0)
-        assert first.end("done", good, results={})
-        assert [third.report(poor, epoch, 1.0) for epoch in (1, 2, 3)] == expected
+        study, (first, second, third) = searched(tmp_path, text.replace("median", pruner))
+        assert not any(pruned(study, second, poor, 4))  # nothing has ended
+        assert not any(pruned(study, first, good, 4))
+        study.end(replace(first, state="done", value=good))
+        assert pruned(study, third, poor, 3) == expected
+
+
+def faked(curves: dict[int, tuple[float, ...]], metric: str, fails: tuple[int, ...] = ()) -> Any:
+    """A training that only writes what a sweep reads of one, by seed."""
+
+    def train(_: Any, run: Path, *, seed: int, resume: bool, reporter: Reporter, examples: bool, **more: Any) -> None:
+        assert resume and not examples
+        run.mkdir(parents=True)
+        for number, value in enumerate(curves[seed], 1):
+            record = {"epoch": number, "seconds": 10.0 * number, "validation": {metric: value}}
+            with open(run / "metrics.jsonl", "a") as file:
+                file.write(f"{json.dumps(record)}\n")
+            reporter.epoch(record)
+            reporter.epoch(record)  # as after a death: an epoch more was reported than the checkpoint has
+        if seed in fails:
+            raise SrnnError("Training diverged.")
+        best = (min if metric == "loss" else max)(curves[seed])
+        result = {metric: best, "seconds": 20.0, "epochs": len(curves[seed]), "parameters": 3, "firing_rate": None}
+        (run / "result.json").write_text(json.dumps(result))
+
+    return train
 
 
 def test_a_worker_reports_the_best_so_far_of_one_seed_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Epochs and seconds go on from seed to seed, an epoch is reported once, and the result is the mean of the seeds'."""
-    losses, reports, trained = {3: (0.5, 0.7), 4: (0.9, 0.3)}, list[tuple[Any, ...]](), list[tuple[int, str]]()
-
-    def train(_: Any, folder: Path, *, seed: int, resume: bool, reporter: Reporter, **more: Any) -> dict[str, Any]:
-        assert resume and more["examples"] is False
-        trained.append((seed, folder.name))
-        for epoch, loss in ((1, losses[seed][0]), (2, losses[seed][1]), (2, 0.0)):
-            reporter.epoch({"epoch": epoch, "seconds": 10.0 * epoch, "validation": {"loss": loss}})
-        return {"loss": min(losses[seed]), "seconds": 20.0, "parameters": 3, "firing_rate": None}
-
-    monkeypatch.setattr("srnn.training.loop.train", train)
-    monkeypatch.setattr(Claim, "report", lambda _, *told: bool(reports.append(told)))
+    """Epochs go on from seed to seed, an epoch is reported once, and the result is the mean of the seeds'."""
+    monkeypatch.setattr("srnn.training.loop.train", faked({3: (0.5, 0.7), 4: (0.9, 0.3)}, "loss"))
     text = SEARCH.replace("trials: 3", "trials: 1\noptimise: loss\nseeds: [3, 4]")
-    queue = queue_in(sweep_in(tmp_path, text, "--training.epochs=2"), tmp_path / "out")
-    assert work(queue, tmp_path / "out") == 1
-    assert trained == [(3, "s3"), (4, "s4")]
-    assert reports == [(0.5, 1, 10.0), (0.5, 2, 20.0), (0.9, 3, 30.0), (0.3, 4, 40.0)]
-    (told,) = queue.status()
-    assert told.value == pytest.approx(0.4) and [result["loss"] for result in told.results.values()] == [0.5, 0.3]
+    sweep, out = sweep_in(tmp_path, text), tmp_path / "out"
+    assert work(sweep, out) == 1
+    units = units_in(sweep, out)
+    study = open_study(units)
+    assert study is not None
+    (trial,) = study.study.trials
+    assert trial.intermediate_values == {1: 0.5, 2: 0.5, 3: 0.9, 4: 0.3} and trial.value == pytest.approx(0.4)
+    (told,) = units.status()
+    assert told.value == trial.value and [result["loss"] for result in told.trainings.values()] == [0.5, 0.3]
+    assert (told.epochs, told.seconds) == (4, 40.0)
 
 
 def test_a_point_that_is_ended_early_keeps_its_best_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(*_: Any, reporter: Reporter, **__: Any) -> None:
-        for epoch, accuracy in ((1, 0.6), (2, 0.4)):
-            reporter.epoch({"epoch": epoch, "seconds": 1.0, "validation": {"accuracy": accuracy}})
-
-    monkeypatch.setattr("srnn.training.loop.train", train)
-    monkeypatch.setattr(Claim, "report", lambda _, value, epoch, seconds: epoch == 2)
-    queue = queue_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 1")), tmp_path / "out")
-    assert work(queue, tmp_path / "out") == 1
-    assert states_of(queue) == ["pruned"] and queue.status()[0].value == 0.6
+    monkeypatch.setattr("srnn.training.loop.train", faked({0: (0.6, 0.4, 0.7)}, "accuracy"))
+    monkeypatch.setattr(Study, "should_prune", lambda study, one: one.epochs == 2)
+    sweep, out = sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 1")), tmp_path / "out"
+    assert work(sweep, out) == 1
+    units = units_in(sweep, out)
+    assert states_of(units) == ["pruned"] and units.status()[0].value == 0.6
+    assert work(sweep, out) == 0
 
 
 def test_a_point_that_fails_at_its_second_seed_keeps_what_its_first_gave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(*_: Any, seed: int, **__: Any) -> dict[str, Any]:
-        if seed == 4:
-            raise SrnnError("Training diverged.")
-        return {"accuracy": 0.5, "seconds": 20.0, "parameters": 3, "firing_rate": {"mean": 0.1}}
-
-    monkeypatch.setattr("srnn.training.loop.train", train)
+    monkeypatch.setattr("srnn.training.loop.train", faked({3: (0.5,), 4: (0.2,)}, "accuracy", fails=(4,)))
     text = SEARCH.replace("trials: 3", "trials: 1\nseeds: [3, 4]")
-    queue = queue_in(sweep_in(tmp_path, text), tmp_path / "out")
-    assert work(queue, tmp_path / "out") == 1
-    (told,) = queue.status()
-    assert (told.state, told.error, list(told.results)) == ("failed", "Training diverged.", ["3"])
-    assert told.results["3"]["firing_rate"] == 0.1 and told.results["3"]["run"] == "runs/p0000/s3"
+    sweep, out = sweep_in(tmp_path, text), tmp_path / "out"
+    assert work(sweep, out) == 1
+    (told,) = units_in(sweep, out).status()
+    assert (told.state, told.error) == ("failed", "Training diverged.")
+    assert told.trainings[3]["accuracy"] == 0.5 and told.trainings[3]["run"] == "runs/p0000/s3"
+    assert told.trainings[4] == {"best_so_far": 0.2, "epochs": 1, "seconds": 10.0}
 
 
-def test_who_waits_for_a_run_that_another_trains_learns_that_its_unit_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was taken for dead, and so was the one that still trains."""
-    tries, said = list[int](), list[str]()
-
-    def train(*_: Any, seed: int, **__: Any) -> None:
-        tries.append(seed)
-        assert len(tries) < 3
-        raise FolderInUse("runs/p0000/s0 is in use.")
-
-    def check(_: Claim) -> None:
-        if len(tries) == 2:
-            raise Lost
-
-    monkeypatch.setattr("srnn.training.loop.train", train)
-    monkeypatch.setattr(worker, "POLL", 0.0)
-    monkeypatch.setattr(Claim, "check", check)
-    monkeypatch.setattr(Queue, "finished", lambda _: True)
-    queue = queue_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 1")), tmp_path / "out")
-    assert work(queue, tmp_path / "out", say=said.append) == 0
-    assert tries == [0, 0] and "another worker has it now" in said[-1]
+@pytest.mark.slow
+def test_a_search_prunes(tmp_path: Path) -> None:
+    text = SEARCH.replace("trials: 3", "trials: 6\noptimise: loss\nseeds: [0, 1]").replace("12", "30")
+    text += "  network.hidden: [[4], [3, 3]]\npruner: {name: median, startup: 2, warmup: 1}\n"
+    sweep, out = sweep_in(tmp_path, text, "--training.epochs=3"), tmp_path / "out"
+    assert work(sweep, out) == 6
+    units = units_in(sweep, out)
+    assert set(states_of(units)) == {"done", "pruned"}
+    found = [status.settings for status in units.status()]
+    assert all(10 <= s["training.batch_size"] <= 30 and s["network.hidden"] in ([4], [3, 3]) for s in found)
+    assert len({s["training.optimizer.lr"] for s in found}) == 6
+    study = open_study(units)
+    assert study is not None
+    states = {"done": "COMPLETE", "pruned": "PRUNED"}
+    assert [trial.state.name for trial in study.study.trials] == [states[state] for state in states_of(units)]
+    assert [trial.value for trial in study.study.trials] == [status.value for status in units.status()]

@@ -1,51 +1,75 @@
-"""What a sweep's storage keeps: a file that grew is taken up, another one is refused; what was cut or left behind is mended."""
+"""What a sweep's folder and its storage keep: a file that grew is taken up, another one is refused; damage is mended."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.files import append_line
-from srnn.studies.storage import open_storage
-from srnn.studies.worker import work
+from srnn.studies import load_sweep
+from srnn.studies.study import Study, open_study
+from srnn.studies.units import Units
+from srnn.studies.worker import Worker
 from srnn.training.recipes import dump_recipe
 from srnn.training.runs import Run
-from support.sweeps import SWEEP, queue_in, states_of, sweep_in
+from support.sweeps import SWEEP, close, states_of, sweep_in, units_in, work
 from support.tiny import TinyTask, tiny_recipe
 
-optuna = pytest.importorskip("optuna")
+SEARCH = """
+recipe: tiny.yaml
+sampler: {name: tpe, seed: 7}
+trials: 3
+parameters: {training.optimizer.lr: "loguniform(1e-3, 3e-1)", network.hidden: [[4], [3, 3]]}
+"""
+SMALL = "--training.epochs=1"
 
 
 def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    queue_in(sweep_in(tmp_path), out).fill()
-    grown = queue_in(
-        sweep_in(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]") + "  - c: {network.surrogate: slayer}\n"), out
-    )
-    grown.fill()
-    assert len(states_of(grown)) == len(grown.study.trials) == 9
+    units_in(sweep_in(tmp_path), out)
+    grown = SWEEP.replace("[0, 1]", "[0, 1, 2]") + "  - c: {network.surrogate: slayer}\n"
+    assert len(states_of(units_in(sweep_in(tmp_path, grown), out))) == 9
     for text, message in (
-        (SWEEP, "points and seeds may be added, not removed"),
-        (SWEEP + "optimise: loss\n", "direction|a different sweep|optimise differs"),
-        (SWEEP.replace("linear", "slayer"), "different settings|not removed"),
-        (SWEEP + "set: {training.epochs: 9}\n", "its base differs"),
+        (SWEEP, "has the unit .*, but the file does not; points and seeds may be added, not removed"),
+        (grown + "optimise: loss\n", "a different sweep .its optimise differs"),
+        (grown.replace("linear", "slayer"), "its unit b/s0 differs"),
+        (grown + "set: {training.epochs: 9}\n", "its base differs"),
     ):
-        with pytest.raises((SrnnError, ValueError), match=message):
-            queue_in(sweep_in(tmp_path, text), out)
+        with pytest.raises(SrnnError, match=message):
+            units_in(sweep_in(tmp_path, text), out)
+
+
+def test_a_search_may_get_more_trials(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    units_in(sweep_in(tmp_path, SEARCH), out)
+    assert len(units_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 5")), out).all) == 5
+    for text, message in (
+        (SEARCH, "has the unit p0003"),
+        (SEARCH.replace("trials: 3", "trials: 5").replace("1e-3", "1e-4"), "its parameters differs"),
+    ):
+        with pytest.raises(SrnnError, match=message):
+            units_in(sweep_in(tmp_path, text), out)
+
+
+def test_a_point_that_is_wrong_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(SrnnError, match=r"sweep, c: .*lif_"):
+        units_in(sweep_in(tmp_path, SWEEP + "  - c: {network.neuron: lif_}\n"), out)
+    assert not out.exists()
 
 
 def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(tmp_path: Path) -> None:
-    sweep, out = sweep_in(tmp_path), tmp_path / "out"
+    sweep, out = sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "out"
 
-    def edit(_: str) -> None:
+    def edit() -> None:
         (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
 
-    assert work(queue_in(sweep, out), out, task=TinyTask(), say=edit) == 4
+    assert work(sweep, out, tick=edit) == 4
     hidden = {tuple(Run.open(folder).recipe.network.hidden) for folder in (out / "runs").glob("*/s*")}
     assert hidden == {tuple(tiny_recipe().network.hidden)}
 
@@ -55,76 +79,57 @@ def test_a_recipe_that_a_variant_names_stays_as_it_was(tmp_path: Path) -> None:
     out, one = tmp_path / "out", SWEEP + "  - own: {recipe: own.yaml}\n"
     for name in ("own", "new"):
         (tmp_path / f"{name}.yaml").write_text(dump_recipe(tiny_recipe()))
-    queue_in(sweep_in(tmp_path), out).fill()
+    units_in(sweep_in(tmp_path), out)
     for text in (one, one + "  - new: {recipe: new.yaml}\n", one + "  - new: {recipe: new.yaml}\n"):
-        queue_in(sweep_in(tmp_path, text), out).fill()
+        units_in(sweep_in(tmp_path, text), out)
     (tmp_path / "own.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
-    with pytest.raises(SrnnError, match=r"different sweep 'sweep' \(its recipe own\.yaml differs\)"):
-        queue_in(sweep_in(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
+    with pytest.raises(SrnnError, match=r"a different sweep \(its recipe own\.yaml differs\)"):
+        units_in(sweep_in(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
 
 
 def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
-    old = queue_in(sweep_in(tmp_path), tmp_path / "out")
-    grown = queue_in(sweep_in(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]")), tmp_path / "out")
-    grown.fill()
-    while (claim := old.claim()) is not None:
-        assert claim.end("done", 0.5, results={})
-    assert old.finished() and not grown.finished()
-    assert states_of(grown) == ["done"] * 4 + ["waiting"] * 2
+    out, grown = tmp_path / "out", []
+    sweep, text = sweep_in(tmp_path, SWEEP, SMALL), SWEEP.replace("[0, 1]", "[0, 1, 2]")
+
+    def grow() -> None:
+        if not grown:
+            grown.append(units_in(sweep_in(tmp_path, text, SMALL), out))
+
+    assert work(sweep, out, tick=grow) == 4
+    assert states_of(grown[0]) == ["done"] * 4 + ["waiting"] * 2
 
 
-def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_sick(tmp_path: Path) -> None:
-    out, sick = tmp_path / "out", ["layers.0 is silent (4 of 4 neurons emitted nothing)"]
-    queue = queue_in(sweep_in(tmp_path), out)
-    queue.fill()
-    result = {
-        "accuracy": 0.5,
-        "loss": 1.0,
-        "firing_rate": 0.0,
-        "parameters": 9,
-        "restores": 2,
-        "sick": sick,
-        "run": "runs/a/s0",
-    }
-    claim = queue.claim()
-    assert claim is not None and claim.end("done", 0.5, results={"0": result})
-    assert queue_in(sweep_in(tmp_path), out).status()[0].results == {"0": result}
+def test_what_is_told_of_a_unit_is_its_best_so_far_and_at_the_end_its_result(tmp_path: Path) -> None:
+    sweep, out, told = sweep_in(tmp_path, "recipe: tiny.yaml\n", "--training.epochs=2"), tmp_path / "out", {}
+    units = units_in(sweep, out)
+
+    def look() -> None:
+        (status,) = units.status()
+        told[status.epochs] = status
+
+    assert Worker(units, task=TinyTask(), tick=look).work() == 1
+    records = [json.loads(line) for line in (out / "runs/base/s0/metrics.jsonl").read_text().splitlines()]
+    best = [record["validation"]["accuracy"] for record in records]
+    assert (told[0].state, told[0].value, told[0].seconds) == ("running", None, 0)
+    assert (told[1].state, told[1].value, told[1].seconds) == ("running", best[0], records[0]["seconds"])
+    assert told[1].worker.endswith(f":{os.getpid()}")
+    assert (told[2].state, told[2].value, told[2].ended) == ("done", max(best), True)
 
 
-def test_what_is_told_of_a_unit_is_its_last_report_and_at_the_end_its_result(tmp_path: Path) -> None:
-    queue = queue_in(sweep_in(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out")
-    claim = queue.claim()
-    assert claim is not None
-    for epoch, value in ((1, 0.1), (2, 0.3)):
-        claim.report(value, epoch, 10.0 * epoch)
-    (told,) = queue.status()
-    assert (told.state, told.value, told.epochs, told.seconds, told.ended) == ("running", 0.3, 2, 20.0, False)
-    assert told.worker.endswith(f":{os.getpid()}")
-    claim.end("done", 0.25, results={})
-    (told,) = queue.status()
-    assert (told.state, told.value, told.ended) == ("done", 0.25, True)
-
-
-def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    queue_in(sweep_in(tmp_path), out).fill()
-    with open(out / "journal.log", "ab") as file:
-        file.write(b'{"op_code": 5, "worker_id"')
-    queue = queue_in(sweep_in(tmp_path), out)
-    assert states_of(queue) == ["waiting"] * 4
-    assert queue.claim() is not None
-    for content in ("never a journal\n", "{}\n", "[1]\n", "no line", '{"op_code": 99}\n{}\n'):
-        (out / "journal.log").write_text(content)
-        with pytest.raises(SrnnError, match="is not a sweep journal"):
-            open_storage(None, out)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SrnnError, match="Cannot write"):
-        open_storage(None, tmp_path / "file" / "out")
+def test_of_losses_the_smallest_is_the_best_so_far(tmp_path: Path) -> None:
+    sweep, run = sweep_in(tmp_path, "recipe: tiny.yaml\noptimise: loss\n"), tmp_path / "out" / "runs" / "base" / "s0"
+    run.mkdir(parents=True)
+    records = [{"epoch": n, "seconds": 2.0 * n, "validation": {"loss": loss}} for n, loss in ((1, 0.5), (2, 0.7))]
+    lines = [json.dumps(record) for record in (*records, {"event": "skipped"})]
+    (run / "metrics.jsonl").write_text("\n".join([*lines, '{"epoch": 3, "se']))  # and one that is being written
+    (status,) = Units(sweep, tmp_path / "out").status()
+    assert status.trainings == {0: {"best_so_far": 0.5, "epochs": 2, "seconds": 4.0}}
+    assert (status.state, status.value, status.epochs, status.seconds) == ("waiting", 0.5, 2, 4.0)
 
 
 @pytest.mark.slow
 def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Over those that lie in the folder, which may have been copied there without the journal."""
+    """Over those that lie in the folder, which may have been copied there without the runs."""
     sweep_in(tmp_path)
     out = tmp_path / "out"
     words = ["sweep", str(tmp_path / "sweep.yaml"), "--report", "--out", str(out)]
@@ -135,46 +140,138 @@ def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err.count("Nothing of the sweep 'sweep' has been trained in") == 2
 
 
+# ---- optuna's storage ----
+
+
+def opened(units: Units) -> Study:
+    study = open_study(units)
+    assert study is not None
+    return study
+
+
+def trials(study: Study) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(trial.user_attrs["unit"], trial.state.name, trial.params) for trial in study.study.trials]
+
+
+def test_a_grid_needs_no_study_unless_it_prunes_or_a_storage_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    sweep, out = sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "out"
+    assert open_study(units_in(sweep, out)) is None
+    address = f"sqlite:///{tmp_path}/study.db"
+    assert work(sweep, out, address) == 4
+    study = open_study(units_in(sweep, out), address)
+    assert study is not None and [state for _, state, _ in trials(study)] == ["COMPLETE"] * 4
+    assert study.study.best_trial.user_attrs["unit"] in [unit.name for unit in sweep.units()]
+    close(study)
+    pruned = units_in(sweep_in(tmp_path, SWEEP + "pruner: median\n", SMALL), tmp_path / "pruned")
+    assert open_study(pruned) is not None
+
+
+def test_a_search_whose_storage_is_lost_goes_on(tmp_path: Path) -> None:
+    """With the settings that were chosen; only its sampler has forgotten what came of them."""
+    pytest.importorskip("optuna")
+    sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
+    units = units_in(sweep, out)
+    chosen = [opened(units).begin(one) for one in units.status()[:2]]
+    units.note(units.all[1], settings=chosen[1])
+    (out / "study" / "journal.log").unlink()
+    assert opened(units).begin(units.status()[1]) == chosen[1]
+    assert work(sweep, out) == 3
+    assert units.status()[1].settings == chosen[1]
+    (out / "study" / "journal.log").unlink()
+    assert work(sweep, out) == 0 and states_of(units) == ["done"] * 3
+
+
+def test_a_result_that_was_not_told_is_told_by_the_next_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own was killed between the two."""
+    pytest.importorskip("optuna")
+    sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(Study, "end", lambda *_: None)
+        assert work(sweep, out) == 3
+    units = units_in(sweep, out)
+    assert [state for _, state, _ in trials(opened(units))] == ["COMPLETE"] * 3
+    assert [trial.value for trial in opened(units).study.trials] == [one.value for one in units.status()]
+
+
+def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
+
+    def diverging(*_: Any, **__: Any) -> None:
+        raise SrnnError("Training diverged.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("srnn.training.loop.train", diverging)
+        assert work(sweep, out) == 3
+    units = units_in(sweep, out)
+    before = trials(opened(units))
+    assert [state for _, state, _ in before] == ["RUNNING"] * 3 and states_of(units) == ["failed"] * 3
+    units.retry_failed()
+    assert work(sweep, out) == 3
+    assert trials(opened(units)) == [(name, "COMPLETE", params) for name, _, params in before]
+
+
+def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
+    units = units_in(sweep, out)
+    opened(units)
+    journal = out / "study" / "journal.log"
+    with open(journal, "ab") as file:
+        file.write(b'{"op_code": 5, "worker_id"')  # by a machine that lost its power
+    assert work(sweep, out) == 3
+    assert [state for _, state, _ in trials(opened(units))] == ["COMPLETE"] * 3
+    for content in ("never a journal\n{}\n", "{}\n", "[1]\n", '{"op_code": 99}\n{}\n'):
+        journal.write_text(content)
+        with pytest.raises(SrnnError, match=r"journal\.log is damaged, or no journal .*delete it"):
+            opened(units)
+        assert journal.read_text() == content
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SrnnError, match="Cannot write"):
+        units_in(sweep, tmp_path / "file" / "out")
+
+
+def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    units = units_in(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out")
+    study, journal = opened(units), tmp_path / "out" / "study" / "journal.log"
+    before, write = journal.read_bytes(), os.write
+
+    def narrow(handle: int, content: bytes) -> int:
+        if b"op_code" not in content:
+            return write(handle, content)
+        write(handle, content[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", narrow)
+        with pytest.raises(SrnnError, match="No space left"):
+            study.begin(units.status()[0])
+    assert journal.read_bytes() == before
+    assert opened(units).begin(units.status()[0])
+
+
+def test_sweeps_of_one_name_share_a_database(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    address = f"sqlite:///{tmp_path}/study.db"
+    for number in (1, 2):
+        text = SEARCH.replace("trials: 3", "trials: 1").replace("3e-1", f"{number}e-1")
+        assert work(sweep_in(tmp_path, text, SMALL), tmp_path / f"out{number}", address) == 1
+    study = open_study(units_in(load_sweep(str(tmp_path / "sweep.yaml")), tmp_path / "out2"), address)
+    assert study is not None and len(study.study.trials) == 1
+    close(study)
+
+
 def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+
     def without_it(url: str, **_: object) -> None:
         raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
 
     monkeypatch.setattr("sqlalchemy.engine.create_engine", without_it)
+    units = units_in(sweep_in(tmp_path), tmp_path / "out")
     with pytest.raises(SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"):
-        open_storage("postgresql://me@host/db", tmp_path)
-
-
-def test_where_links_need_a_privilege_the_journal_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows."""
-
-    def refused(*_: object) -> None:
-        raise OSError(22, "A required privilege is not held by the client")
-
-    monkeypatch.setattr(os, "symlink", refused)
-    monkeypatch.setattr("srnn.studies.storage.os", SimpleNamespace(name="nt"), raising=False)
-    queue = queue_in(sweep_in(tmp_path), tmp_path / "out")
-    queue.fill()
-    assert states_of(queue) == ["waiting"] * 4
-
-
-def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("srnn.studies.storage.LOCK_GRACE", 3)
-    out = Path("out")  # relative, as on a command line
-    queue = queue_in(sweep_in(tmp_path), out)
-    os.symlink(str((out / "journal.log").absolute()), out / "journal.log.lock")
-    queue.fill()
-    assert states_of(queue) == ["waiting"] * 4
-
-
-def test_who_lost_the_lock_while_it_was_suspended_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its unit counted as failed."""
-    queue = queue_in(sweep_in(tmp_path), tmp_path / "out")
-
-    def suspended(path: Path, line: str) -> None:
-        append_line(path, line)
-        (tmp_path / "out" / "journal.log.lock").unlink()  # by another worker, which has released it since
-
-    monkeypatch.setattr("srnn.studies.storage.append_line", suspended)
-    queue.fill()
-    assert states_of(queue) == ["waiting"] * 4
+        open_study(units, "postgresql://me@host/db")

@@ -1,14 +1,17 @@
-"""A sweep of a tiny recipe, in a folder, and its queue of trainings."""
+"""A sweep of a tiny recipe, in a folder, and its units."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from srnn.data.tasks import Task
 from srnn.studies import Sweep, load_sweep
-from srnn.studies.queue import Queue
-from srnn.studies.storage import open_storage
+from srnn.studies.study import Study, open_study
+from srnn.studies.units import Units
+from srnn.studies.worker import Worker
 from srnn.training.recipes import dump_recipe
-from support.tiny import tiny_recipe
+from support.tiny import TinyTask, tiny_recipe
 
 SWEEP = """
 recipe: tiny.yaml
@@ -33,9 +36,24 @@ def sweep_in(folder: Path, text: str = SWEEP, *overrides: str) -> Sweep:
     return load_sweep(str(folder / "sweep.yaml"))
 
 
-def queue_in(sweep: Sweep, out: Path, patience: float = 60.0) -> Queue:
-    return Queue(sweep, open_storage(None, out), patience)
+def units_in(sweep: Sweep, out: Path) -> Units:
+    """The units of a sweep that has begun."""
+    units = Units(sweep, out)
+    units.begin()
+    return units
 
 
-def states_of(queue: Queue) -> list[str]:
-    return [status.state for status in queue.status()]
+def work(sweep: Sweep, out: Path, address: str | None = None, task: Task | None = None, **options: Any) -> int:
+    """One worker, from its beginning to its end: how many units it has trained."""
+    units = units_in(sweep, out)
+    return Worker(units, open_study(units, address), task=task or TinyTask(), **options).work()
+
+
+def close(study: Study) -> None:
+    """Close a study in a database."""
+    study.storage.remove_session()
+    study.storage._backend.engine.dispose()
+
+
+def states_of(units: Units) -> list[str]:
+    return [status.state for status in units.status()]

@@ -4,32 +4,24 @@
   srnn sweep digits-surrogates --dry-run  what one would do
   srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
 
-More workers may join from any machine, at any time, with the same file and either the same folder (--out, on a shared disk) or
-the same database (--storage postgresql://USER@HOST/NAME). What a dead worker was training is resumed by another, from its last
-checkpoint.
+More workers may join at any time, from any machine that shares the sweep's folder: give the same command. What a dead
+worker was training is resumed by another, from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import signal
-import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, check_whole
-from .options import again
 from .show import show_names, tell
 
 if TYPE_CHECKING:
-    from ..studies.queue import Queue
     from ..studies.schema import Sweep
+    from ..studies.units import Units
 
 SHARED = ("--data-dir", "--json")
 
@@ -37,16 +29,23 @@ SHARED = ("--data-dir", "--json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE", help="a sweep file, the name of a shipped sweep, or 'list'")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
-    parser.add_argument("--storage", metavar="URL", help="a database instead of the file journal.log in --out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the sweep's folder (default: runs/sweep-NAME)")
     parser.add_argument(
-        "--patience", type=float, default=60.0, metavar="S",
-        help="seconds without a sign of life after which a worker elsewhere counts as dead (default: 60)",
-    )  # fmt: skip
+        "--launcher",
+        choices=("local", "slurm"),
+        help="submit the workers as jobs and return: to SLURM, or to the background of this machine (submitit)",
+    )
+    parser.add_argument(
+        "--job",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what a job of --launcher gets, by submitit's names: timeout_min=600 cpus_per_task=4 slurm_partition=long",
+    )
+    parser.add_argument("--storage", metavar="URL", help="a database for what optuna keeps, instead of a file in --out")
     parser.add_argument("--retry-failed", action="store_true", help="retry the trainings that failed")
     parser.add_argument("--dry-run", action="store_true", help="check the file and list what would be trained")
     parser.add_argument("--report", action="store_true", help="only write the results so far")
-    parser.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,111 +54,104 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sweep == "list":
         return _list({name: load_sweep(name) for name in shipped_sweeps()}, arguments)
     check_whole("--workers", arguments.workers, 1, 1024)
-    if not 1 <= arguments.patience < float("inf"):
-        raise SrnnError(f"--patience must be at least 1 second, not {arguments.patience:g}.")
+    options = _job_options(arguments)
     sweep = load_sweep(arguments.sweep)
-    if not arguments.as_worker:
-        sweep.check()
     if arguments.dry_run:
+        sweep.check()
         return _dry_run(sweep, arguments)
 
-    from ..studies.queue import Queue
-    from ..studies.results import write_results
-    from ..studies.storage import open_storage
-    from ..studies.worker import work
+    from ..studies.units import Units
 
-    out = arguments.out or Path("runs") / f"sweep-{sweep.name}"
-    where = "in that --storage" if arguments.storage else f"in {out}"
-    nothing = SrnnError(f"Nothing of the sweep '{sweep.name}' has been trained {where}: there are no results to write.")
-    if arguments.report and not arguments.storage and not out.is_dir():
-        raise nothing
-    queue = Queue(sweep, open_storage(arguments.storage, out), arguments.patience)
-    if arguments.as_worker:
-        _when_ended(_interrupt())
-        work(queue, out, data_dir=arguments.data_dir, say=lambda text: print(text, file=sys.stderr, flush=True))
-        return 0
-    code = 0
-    if not arguments.report:
-        queue.fill(arguments.retry_failed)
-        code = _work_here(queue, arguments, out)
-    status = queue.status()
-    if arguments.report and all(unit.state == "waiting" for unit in status):
-        raise nothing  # results that lie there are from elsewhere
-    content = write_results(sweep, status, out)
-    counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
-    tell(arguments, content, lambda: print(f"{sweep.title}: {counts}; {out}/results.md"))
-    return code or (1 if content["units"].get("failed") else 0)
+    units = Units(sweep, arguments.out or Path("runs") / f"sweep-{sweep.name}")
+    if arguments.report:
+        units.check()
+        if all(one.state == "waiting" for one in units.status()):  # results that lie there are from elsewhere
+            raise SrnnError(
+                f"Nothing of the sweep '{sweep.name}' has been trained in {units.out}: there are no results to write."
+            )
+        return _write_results(units, arguments, if_new=False)
+    units.begin()
+    if arguments.retry_failed:
+        units.retry_failed()
+    if arguments.launcher:
+        return _submit(units, options, arguments)
+    code = _work(units, arguments)
+    return code if code == 130 else _write_results(units, arguments, if_new=True) or code
 
 
-def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
-    """Start the workers, show the sweep until they have ended. The exit code: 0, 1 when all died, 130 when interrupted."""
+def _work(units: Units, arguments: argparse.Namespace) -> int:
+    """Train what is left. The exit code: 0, 1 when a worker has died and left something, 130 when interrupted."""
+    from ..studies.launching import interrupted_by_signals, run_processes
+    from ..studies.study import open_study
     from ..studies.watch import Watch
+    from ..studies.worker import Worker
 
-    logs = out / "workers"
-    logs.mkdir(parents=True, exist_ok=True)
-    # If this process is ended from outside, it ends the workers too; they would continue by themselves.
-    _when_ended(lambda number, _: sys.exit(128 + number))
-    watch = Watch(queue, arguments.json)
-    workers: list[subprocess.Popen[bytes]] = []
+    study, watch = open_study(units, arguments.storage), Watch(units, quiet=arguments.json)
+    logs, codes = units.out / "workers", []
     try:
-        for number in range(arguments.workers):
-            workers.append(_start_worker(arguments, out, logs / f"{platform.node()}-{os.getpid()}-{number}.log"))
-        while any(worker.poll() is None for worker in workers):
-            watch.update()
-            with suppress(subprocess.TimeoutExpired):
-                next(worker for worker in workers if worker.poll() is None).wait(2.0)
+        with interrupted_by_signals():
+            if arguments.workers == 1:
+                Worker(units, study, data_dir=arguments.data_dir, tick=watch.tick).work()
+            else:
+                codes = run_processes(_worker(units, arguments), arguments.workers, logs, watch.tick)
     except KeyboardInterrupt:
-        # The terminal has interrupted the workers too: they give back what they were training.
-        for worker in workers:
-            worker.wait()
-        done = sum(unit.ended for unit in queue.status())
-        print(f"srnn: stopped; the same command continues ({done} of {len(queue.units)} are done)", file=sys.stderr)
+        done = sum(one.ended for one in units.status())
+        print(f"srnn: stopped; the same command continues ({done} of {len(units.all)} are done)", file=sys.stderr)
         return 130
     finally:
-        for worker in workers:
-            if worker.poll() is None:
-                worker.terminate()
-        for worker in workers:  # each gives back what it was training
-            worker.wait()
         watch.stop()
-    died = [worker for worker in workers if worker.returncode != 0]
+
+    died = [code for code in codes if code not in (0, 1)]  # 1: of the trainings that it saw, one failed
     if died:
-        codes = ", ".join(str(worker.returncode) for worker in died)
-        what = "nothing is lost" if queue.finished() else "the same command continues"
+        what = "the same command continues" if units.left() else "nothing is lost"
+        numbers = ", ".join(map(str, died))
         print(
-            f"srnn: {len(died)} of {len(workers)} workers died (exit code {codes}; see {logs}); {what}", file=sys.stderr
+            f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); {what}",
+            file=sys.stderr,
         )
-    return 0 if queue.finished() else 1
+    return 1 if units.left() else 0
 
 
-def _when_ended(handle: Callable[[int, Any], Any]) -> None:
-    """Call ``handle`` when a scheduler or a closed terminal ends this process. Only once: workers are told by these and by us."""
-    both = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
-    numbers = [number for number in both if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+def _submit(units: Units, options: dict[str, Any], arguments: argparse.Namespace) -> int:
+    from ..studies.launching import submit
 
-    def once(number: int, frame: Any) -> None:
-        for one in numbers:
-            signal.signal(one, signal.SIG_IGN)
-        handle(number, frame)
+    logs = units.out / "workers"
+    submitted = submit(_worker(units, arguments), arguments.workers, arguments.launcher, logs, options)
+    jobs = [job.job_id for job in submitted]
 
-    for number in numbers:
-        signal.signal(number, once)
+    def show() -> None:
+        print(f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}")
+        print(f"how far they are: srnn sweep {arguments.sweep} --out {units.out} --report")
 
-
-def _interrupt() -> Callable[[int, Any], Any]:
-    """What Ctrl-C does, even if it is ignored, as in a script's background job."""
-    handler = signal.getsignal(signal.SIGINT)
-    return handler if callable(handler) else signal.default_int_handler
+    return tell(arguments, {"jobs": jobs, "logs": str(logs)}, show)
 
 
-def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:
-    words = again(arguments, ("workers", "retry_failed", "json"), as_worker=True, out=out)
-    command = [sys.executable, *arguments.program, *words]
-    environment = dict(os.environ)
-    # Workers share the cores: threads that outnumber them would only wait for each other.
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.workers)))
-    with open(log, "wb") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+def _worker(units: Units, arguments: argparse.Namespace) -> list[str]:
+    """The command of one more worker. The program that was started may define neurons or tasks of its own."""
+    words = [sys.executable, *arguments.program, "sweep", arguments.sweep, "--out", str(units.out)]
+    for option, value in (("--storage", arguments.storage), ("--data-dir", arguments.data_dir)):
+        words += [] if value is None else [option, str(value)]
+    return words
+
+
+def _write_results(units: Units, arguments: argparse.Namespace, *, if_new: bool) -> int:
+    from ..studies.results import write_results
+
+    content = write_results(units.sweep, units.status(), units.out, if_new=if_new)
+    counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
+    tell(arguments, content, lambda: print(f"{units.sweep.title}: {counts}; {units.out}/results.md"))
+    return 1 if content["units"].get("failed") else 0
+
+
+def _job_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """KEY=VALUE as submitit takes them, numbers as numbers."""
+    options: dict[str, Any] = {}
+    for word in arguments.job:
+        key, equals, value = word.partition("=")
+        if not key or not equals or not arguments.launcher:
+            raise SrnnError(f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.")
+        options[key] = int(value) if value.isdecimal() else value
+    return options
 
 
 def _list(sweeps: dict[str, Sweep], arguments: argparse.Namespace) -> int:

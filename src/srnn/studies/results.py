@@ -20,36 +20,31 @@ from ..files import locks, read_object, reading, write_atomically
 from ..measure.analysis import recipe_spikes
 from ..text import code, counted, json_text, markdown, markdown_table, spreadsheet
 from .plots import draw
-from .queue import UnitStatus, minutes
 from .schema import Sweep, shipped_sweeps, short_names
 from .summary import machine, spread
+from .units import METRICS, UnitStatus, minutes
 
-METRICS = (
-    "accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds",
-    "restores", "sick",
-)  # fmt: skip
-"""What a sweep keeps of a training's result; restores and sick only where training had to go back, or its best epoch is sick."""
 _SPREAD = ("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate")
 _LOST = ("failed", "pruned")
 """States of a training that was begun and has no result."""
 
 
-@locks("out", wait=60)  # several 'srnn sweep' may end at the same time
-def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict[str, Any]:
+@locks("out", wait=600)  # many workers may end at the same time
+def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path, *, if_new: bool = False) -> dict[str, Any]:
     """Write the results of all units that have ended so far into ``out``; return the content of results.json.
 
-    status: from ``Queue.status``. SrnnError when the folder cannot be written.
+    status: from ``Units.status``. if_new: leave the files alone if another worker has just written the same.
+    SrnnError when the folder cannot be written.
     """
-    rows = _rows(status)
+    rows = [row for one in status for row in _rows(one)]
     points = _points(sweep, rows)
-    counts = dict(Counter(unit.state for unit in status))
     content = {
         "name": sweep.name,
         "title": sweep.title,
         "split": "validation (which also chose each training's epoch)",
         "optimise": sweep.optimise,
         "maximise": sweep.maximise,
-        "units": counts,
+        "units": dict(Counter(one.state for one in status)),
         "budget_minutes": sweep.budget_minutes,
         "minutes": minutes(status),
         "best": points[0]["point"] if points else None,
@@ -57,13 +52,69 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
         "trainings": rows,
         "recipe": sweep.recipe_for({}).to_dict(),
     }
+    text = f"{json_text(content)}\n"
+    written = out / "results.json"
+    if if_new and written.is_file() and written.read_text() == text:
+        return content
     pictures = draw(sweep, points) if points else {}
+    page = _page(content, sweep, list(pictures), _machine(rows, out))
+
     write_atomically(out / "results.csv", _csv(sweep, rows).encode())
-    write_atomically(out / "results.json", (json_text(content) + "\n").encode())
-    write_atomically(out / "results.md", _page(content, sweep, list(pictures), _machine(rows, out)).encode())
+    write_atomically(out / "results.md", page.encode())
     for name, picture in pictures.items():
         write_atomically(out / name, picture)
+    write_atomically(written, text.encode())  # last: with it the results are complete
     return content
+
+
+def _rows(one: UnitStatus) -> list[dict[str, Any]]:
+    """A row for each training of a unit; also for those that were not begun, so that nothing is missing unnoticed."""
+    rows = []
+    for seed, training in one.trainings.items():
+        done = "run" in training
+        row = {
+            "point": one.unit.point,
+            "settings": one.settings,
+            "seed": seed,
+            "state": "done" if done else one.state,
+            **training,
+            "worker": one.worker,
+            "error": None if done else one.error,
+        }
+        if "sick" in training:
+            row["sick"] = "; ".join(training["sick"])
+        rows.append(row)
+    return rows
+
+
+def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points with at least one finished training, best mean first; those that lost a training after those that did not."""
+    by_point: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_point.setdefault(row["point"], []).append(row)
+
+    points = []
+    for name, own in by_point.items():
+        done = [row for row in own if row["state"] == "done"]
+        if not done:
+            continue
+        measured = [metric for metric in (*_SPREAD, "seconds") if all(row.get(metric) is not None for row in done)]
+        points.append(
+            {
+                "point": name,
+                "variant": name.partition(",")[0] if sweep.variants else None,
+                "settings": done[0]["settings"],
+                "spiking": recipe_spikes(sweep.recipe_for(done[0]["settings"])),
+                "seeds": [row["seed"] for row in done],
+                "lost": [row["seed"] for row in own if row["state"] in _LOST],
+                "mended": [row["seed"] for row in done if row.get("restores")],
+                "sick": [row["seed"] for row in done if row.get("sick")],
+                "parameters": done[0]["parameters"],
+                **{metric: spread([row[metric] for row in done]) for metric in measured},
+            }
+        )
+    sign = -1 if sweep.maximise else 1
+    return sorted(points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"]))
 
 
 def setting_names(sweep: Sweep) -> list[str]:
@@ -72,93 +123,137 @@ def setting_names(sweep: Sweep) -> list[str]:
     return list(dict.fromkeys([*names, *sweep.parameters]))
 
 
-def _rows(status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
-    """One row per training; a unit without results also gets one row per seed, so that nothing is missing unnoticed."""
-    rows = []
-    for unit in status:
-        done = list(unit.results.values())
-        # What the unit took besides its finished trainings went into the first unfinished one; the others were not begun.
-        begun = {
-            **({"best_so_far": unit.value} if unit.value is not None else {}),
-            "epochs": unit.epochs - sum(int(result.get("epochs", 0)) for result in done),
-            **({"seconds": unit.seconds - sum(result.get("seconds", 0.0) for result in done)} if unit.seconds else {}),
-        }
-        for seed in unit.unit.seeds:
-            result = unit.results.get(str(seed))
-            if result is not None:
-                numbers = {name: result[name] for name in (*METRICS, "run") if name in result}
-                numbers |= {"sick": "; ".join(result["sick"])} if "sick" in result else {}
-            else:
-                numbers, begun = begun, {}
-            rows.append({
-                "point": unit.unit.point,
-                "settings": unit.settings,
-                "seed": seed,
-                "state": "done" if result is not None else unit.state,
-                **numbers,
-                "worker": unit.worker,
-                "error": unit.error if result is None else None,
-            })  # fmt: skip
-    return rows
-
-
-def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points with at least one finished training, best mean first; those that lost a training after those that did not."""
-    grouped: dict[str, list[dict[str, Any]]] = {}
-    lost: dict[str, list[int]] = {}
-    for row in rows:
-        if row["state"] == "done":
-            grouped.setdefault(row["point"], []).append(row)
-        elif row["state"] in _LOST:
-            lost.setdefault(row["point"], []).append(row["seed"])
-    points = [
-        {
-            "point": name,
-            "variant": name.partition(",")[0] if sweep.variants else None,
-            "settings": done[0]["settings"],
-            "spiking": recipe_spikes(sweep.recipe_for(done[0]["settings"])),
-            "seeds": [row["seed"] for row in done],
-            "lost": lost.get(name, []),
-            "mended": [row["seed"] for row in done if row.get("restores")],
-            "sick": [row["seed"] for row in done if row.get("sick")],
-            "parameters": done[0]["parameters"],
-            **{
-                metric: spread([row[metric] for row in done])
-                for metric in (*_SPREAD, "seconds")
-                if all(row.get(metric) is not None for row in done)
-            },
-        }
-        for name, done in grouped.items()
-    ]
-    sign = -1 if sweep.maximise else 1
-    return sorted(points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"]))
-
-
 def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
-    settings = setting_names(sweep)
     metrics = [name for name in METRICS if any(name in row for row in rows)]
-    columns = ["point", *settings, "seed", "state", *metrics, "best_so_far", "run", "worker", "error"]
+    columns = ["point", *setting_names(sweep), "seed", "state", *metrics, "best_so_far", "run", "worker", "error"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writerow({column: spreadsheet(column) for column in columns})
     for row in rows:
-        own = {
+        cells = {
             key: value if isinstance(value, (str, int, float)) else json.dumps(value)
             for key, value in row["settings"].items()
         }
-        told = {**own, **{key: value for key, value in row.items() if value is not None}}
-        writer.writerow({key: spreadsheet(value) for key, value in told.items()})
+        cells |= {key: value for key, value in row.items() if value is not None}
+        writer.writerow({key: spreadsheet(value) for key, value in cells.items()})
     return buffer.getvalue()
 
 
 def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
-    """Where the first finished training that lies here was trained; "" where all were trained elsewhere."""
+    """Where the first finished training was trained; "" if its folder is not here."""
     for row in rows:
         path = out / "runs" / row["point"] / f"s{row['seed']}" / "environment.json"
         if row["state"] == "done" and path.is_file():
             with reading(path, "a run's environment"):
                 return machine(read_object(path, "a run's environment"))
     return ""
+
+
+# ---- the page ----
+
+
+def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], machine: str) -> str:
+    points, rows, budget = content["points"], content["trainings"], content["budget_minutes"]
+    states = Counter(row["state"] for row in rows)
+    others_too = ", or the one that a point names" if "recipe" in setting_names(sweep) else ""
+    lines = [f"# {markdown(sweep.title)}", ""]
+    if sweep.note:
+        lines += [markdown(sweep.note), ""]
+    lines += [
+        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on the validation split, "
+        "which also chose each",
+        "training's epoch. No number here is from the test split.",
+    ]
+    if _several_seeds(points):
+        lines += [
+            "Worst: the worst seed. Mended: trainings that went back to a checkpoint. Sick: trainings whose best epoch has",
+            "silent or saturated layers, or exploded gradients.",
+        ]
+    lines += ["", *_points_table(points, sweep), ""]
+
+    if any(states[state] for state in _LOST):
+        lines += ["Trainings without a result:", "", *_lost_table(rows, sweep), ""]
+    others = [f"{count} {state}" for state, count in states.items() if state not in ("done", *_LOST)]
+    if others:
+        lines += [f"Not finished: {', '.join(others)}.", ""]
+
+    lines += [f"![{Path(name).stem}]({name})" for name in pictures]
+    lines += [""] if pictures else []
+    if any("firing_rate" in point for point in points) and not all(point["spiking"] for point in points):
+        lines += ["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""]
+
+    file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"
+    limit = "" if budget is None else f" (budget: {budget:g})"
+    lines += [
+        f"Made by {code(f'srnn sweep {file}')}: {counted(states['done'], 'finished training')},",
+        f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in [results.csv](results.csv), all",
+        "numbers are in [results.json](results.json).",
+    ]
+    lines += [markdown(machine)] if machine else []
+    return "\n".join([*lines, ""])
+
+
+def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
+    searched = _searched(sweep)
+    metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
+    several = _several_seeds(points)
+    head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics)]
+    head += ["worst", "mended", "sick"] if several else []
+    head += ["parameters", "minutes", "seeds"]
+
+    def row(point: dict[str, Any]) -> list[str]:
+        cells = [code(point["point"]), *(_setting(point["settings"].get(key)) for key in searched)]
+        for metric in metrics:
+            measured = point.get(metric, {"mean": None, "std": None})
+            cells.append(_number(measured["mean"], metric, measured["std"]))
+        if several:
+            worst = point[sweep.optimise]["min" if sweep.maximise else "max"]
+            cells += [_number(worst, sweep.optimise), str(len(point["mended"])), str(len(point["sick"]))]
+        lost = f" ({len(point['lost'])} lost)" if point["lost"] else ""
+        seeds = ", ".join(map(str, point["seeds"])) + lost
+        return [*cells, f"{point['parameters']:,}", _minutes(point.get("seconds", {}).get("mean")), seeds]
+
+    order = list(sweep.variants)
+    listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points
+    return markdown_table(head, map(row, listed))
+
+
+def _lost_table(rows: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
+    searched, metric = _searched(sweep), sweep.optimise
+    head = [
+        "point",
+        *searched.values(),
+        "seed",
+        "state",
+        f"best {metric.replace('_', ' ')}",
+        "epochs",
+        "minutes",
+        "why",
+    ]
+    lost = [
+        [
+            code(row["point"]),
+            *(_setting(row["settings"].get(key)) for key in searched),
+            str(row["seed"]),
+            row["state"],
+            _number(row.get("best_so_far"), metric),
+            str(row.get("epochs", 0)),
+            _minutes(row.get("seconds")),
+            markdown(row["error"] or ""),
+        ]
+        for row in rows
+        if row["state"] in _LOST
+    ]
+    return markdown_table(head, lost)
+
+
+def _searched(sweep: Sweep) -> dict[str, str]:
+    """The settings of a search's points, which their names do not say: a column for each."""
+    return short_names(sweep.parameters) if sweep.is_search else {}
+
+
+def _several_seeds(points: Sequence[dict[str, Any]]) -> bool:
+    return any(len(point["seeds"]) > 1 for point in points)
 
 
 def _setting(value: Any) -> str:
@@ -177,83 +272,3 @@ def _number(value: float | None, metric: str, std: float | None = None) -> str:
 
 def _minutes(seconds: float | None) -> str:
     return "n/a" if seconds is None else f"{seconds / 60:.1f}"
-
-
-def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], machine: str) -> str:
-    points, rows, budget = content["points"], content["trainings"], content["budget_minutes"]
-
-    def cell(point: dict[str, Any], metric: str) -> str:
-        measured = point.get(metric)
-        return _number(None, metric) if measured is None else _number(measured["mean"], metric, measured["std"])
-
-    def chosen(settings: Mapping[str, Any]) -> list[str]:
-        """The settings of a search's point, which its name does not say."""
-        return [_setting(settings.get(key)) for key in searched]
-
-    def health(point: dict[str, Any]) -> list[str]:
-        worst = point[sweep.optimise]["min" if sweep.maximise else "max"]
-        return [_number(worst, sweep.optimise), *(str(len(point[what])) for what in ("mended", "sick"))]
-
-    searched = short_names(sweep.parameters) if sweep.is_search else {}
-    metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
-    others_too = ", or the one that a point names" if "recipe" in setting_names(sweep) else ""
-    several = any(len(point["seeds"]) > 1 for point in points)
-    head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics),
-            *(("worst", "mended", "sick") if several else ()), "parameters", "minutes", "seeds"]  # fmt: skip
-    order = list(sweep.variants)
-    listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points
-    table = []
-    for point in listed:
-        seeds = ", ".join(map(str, point["seeds"])) + (f" ({len(point['lost'])} lost)" if point["lost"] else "")
-        table.append([
-            code(point["point"]), *chosen(point["settings"]), *(cell(point, m) for m in metrics),
-            *(health(point) if several else ()),
-            f"{point['parameters']:,}", _minutes(point["seconds"]["mean"] if "seconds" in point else None), seeds,
-        ])  # fmt: skip
-    lost = [
-        [
-            code(row["point"]), *chosen(row["settings"]), str(row["seed"]), row["state"],
-            _number(row.get("best_so_far"), sweep.optimise), str(row.get("epochs", 0)), _minutes(row.get("seconds")),
-            markdown(row["error"] or ""),
-        ]
-        for row in rows
-        if row["state"] in _LOST
-    ]  # fmt: skip
-    lost_head = ["point", *searched.values(), "seed", "state", f"best {sweep.optimise.replace('_', ' ')}", "epochs",
-                 "minutes", "why"]  # fmt: skip
-    others = Counter(row["state"] for row in rows if row["state"] not in ("done", *_LOST))
-    analog = "firing_rate" in metrics and not all(point["spiking"] for point in points)
-    done = sum(row["state"] == "done" for row in rows)
-    finished = counted(done, "finished training")
-    file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"
-    limit = "" if budget is None else f" (budget: {budget:g})"
-    lines = [
-        f"# {markdown(sweep.title)}",
-        "",
-        *([markdown(sweep.note), ""] if sweep.note else []),
-        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on the validation split, "
-        "which also chose each",
-        "training's epoch. No number here is from the test split.",
-        *(
-            [
-                "Worst: the worst seed. Mended: trainings that went back to a checkpoint. Sick: trainings whose best epoch has",
-                "silent or saturated layers, or exploded gradients.",
-            ]
-            if several
-            else []
-        ),
-        "",
-        *markdown_table(head, table),
-        "",
-        *(["Trainings without a result:", "", *markdown_table(lost_head, lost), ""] if lost else []),
-        *([f"Not finished: {', '.join(f'{count} {state}' for state, count in others.items())}.", ""] if others else []),
-        *(f"![{Path(name).stem}]({name})" for name in pictures),
-        *([""] if pictures else []),
-        *(["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""] if analog else []),
-        f"Made by {code(f'srnn sweep {file}')}: {finished},",
-        f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in [results.csv](results.csv), all",
-        "numbers are in [results.json](results.json).",
-        *([markdown(machine)] if machine else []),
-        "",
-    ]
-    return "\n".join(lines)

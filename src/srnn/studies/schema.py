@@ -37,9 +37,9 @@ from ..training.recipes.schema import Metric
 
 _HERE = Path(__file__).parent / "files"
 _KEYS = (
-    "title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "budget_minutes", "pruner",
-    "optimise",
-)  # fmt: skip
+    *("title", "note", "recipe", "set", "seeds", "variants", "parameters"),
+    *("sampler", "trials", "budget_minutes", "pruner", "optimise"),
+)
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
 """Max bytes of a point's name, which is also the name of a folder."""
@@ -215,9 +215,12 @@ class Sweep:
         """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not
         included, except for the recipes that points name, each as "recipe NAME"."""
         plain: dict[str, Any] = {
-            "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
-            "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,
-        }  # fmt: skip
+            "base": self.recipe_for({}).to_dict(),
+            "sampler": self.sampler.name,
+            "sampler_seed": self.sampler.seed,
+            "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup],
+            "optimise": self.optimise,
+        }
         if self.is_search:
             plain["parameters"] = {key: str(values) for key, values in self.parameters.items()}
             plain["seeds"] = list(self.seeds)
@@ -243,69 +246,67 @@ def load_sweep(name: str) -> Sweep:
 
 def parse_sweep(content: Any, path: Path) -> Sweep:
     """Make a sweep from the content of its YAML file. SrnnError for a wrong key or value."""
-
-    def require(condition: bool, key: str, rule: str) -> None:
-        if not condition:
-            raise SrnnError(f"{path}: '{key}' must be {rule}, not {brief(content.get(key))}.")
-
     if not isinstance(content, Mapping):
         raise SrnnError(f"{path}: a sweep must be a mapping with the keys {', '.join(_KEYS)}.")
     for key in content:
         if key not in _KEYS:
             raise SrnnError(f"{path}: unknown key '{key}'.{nearest(key, _KEYS)}")
+
+    def require(condition: bool, key: str, rule: str) -> None:
+        if not condition:
+            raise SrnnError(f"{path}: '{key}' must be {rule}, not {brief(content.get(key))}.")
+
+    seeds, common = content.get("seeds", [0]), content.get("set") or {}
+    variants, parameters = content.get("variants") or [], content.get("parameters") or {}
+    trials, budget = content.get("trials"), content.get("budget_minutes")
+    optimise, metrics = content.get("optimise", "accuracy"), get_args(Metric)
     require(isinstance(content.get("recipe"), str), "recipe", "the name or file of a recipe")
-    seeds = content.get("seeds", [0])
-    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
-    require(whole and 0 < len(seeds) == len(set(seeds)), "seeds", "a list of distinct integers, at least 0")
-    common = content.get("set") or {}
+    require(_are_seeds(seeds), "seeds", "a list of distinct integers, at least 0")
     require(isinstance(common, Mapping), "set", "a mapping of recipe keys to values")
+    require(isinstance(variants, list), "variants", "a list with one entry - name: {key: value} for each variant")
+    require(isinstance(parameters, Mapping), "parameters", "a mapping of recipe keys to lists or ranges")
+    limited = is_number(budget) and 0 < budget < math.inf
+    require(budget is None or limited, "budget_minutes", "a positive number of minutes")
+    require(optimise in metrics, "optimise", f"a metric of the validation split ({', '.join(metrics)})")
 
-    variants: dict[str, Mapping[str, Any]] = {}
-    listed = content.get("variants") or []
-    require(isinstance(listed, list), "variants", "a list with one entry - name: {key: value} for each variant")
-    for entry in listed:
-        single = isinstance(entry, Mapping) and len(entry) == 1
-        name, settings = next(iter(entry.items())) if single else (None, None)
-        settings = {} if settings is None else settings
-        require(isinstance(name, str) and isinstance(settings, Mapping), "variants", "a list of - name: {key: value}")
-        if re.fullmatch(r"(?!\.+$)[\w.+-]+", str(name)) is None or name in variants:
-            raise SrnnError(f"{path}: the variant '{name}' needs a unique name of letters, digits and . _ + -.")
-        variants[str(name)] = dict(settings)
+    sampler = _options(Sampler, content.get("sampler"), ("grid", "random", "tpe"), f"{path}: sampler")
+    if sampler.name == "grid":
+        require(trials is None, "trials", "left out of a grid, which has its own number of points")
+    else:
+        counted = type(trials) is int and trials > 0
+        require(counted, "trials", f"a number of points for the sampler '{sampler.name}'")
+        require(bool(parameters), "parameters", "what the sampler searches")
+        require(not variants, "variants", "left out of a search; make them a parameter, or use the sampler 'grid'")
 
-    parameters: dict[str, list[Any] | Range] = {}
-    axes = content.get("parameters") or {}
-    require(isinstance(axes, Mapping), "parameters", "a mapping of recipe keys to lists or ranges")
-    for key, values in axes.items():
-        parameters[str(key)] = _axis(values, f"{path}: parameters.{key}")
-        if given := next((name for name, settings in variants.items() if key in settings), None):
+    sweep = Sweep(
+        name=path.stem,
+        title=str(content.get("title", path.stem)),
+        recipe=content["recipe"],
+        folder=path.parent,
+        common=dict(common),
+        seeds=tuple(seeds),
+        variants=_variants(variants, path),
+        parameters={str(key): _axis(values, f"{path}: parameters.{key}") for key, values in parameters.items()},
+        sampler=sampler,
+        trials=trials,
+        budget_minutes=budget,
+        pruner=_options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner"),
+        optimise=optimise,
+        note=str(content.get("note", "")),
+    )
+    _check_points(sweep, path)
+    return sweep
+
+
+def _check_points(sweep: Sweep, path: Path) -> None:
+    """SrnnError for points that a file cannot have, though each of its keys is right."""
+    for key, values in sweep.parameters.items():
+        if given := next((name for name, settings in sweep.variants.items() if key in settings), None):
             raise SrnnError(
                 f"{path}: '{key}' is set by the variant '{given}' and among the parameters; name it in one place."
             )
-
-    sampler = _options(Sampler, content.get("sampler"), ("grid", "random", "tpe"), f"{path}: sampler")
-    pruner = _options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner")
-    optimise, trials = content.get("optimise", "accuracy"), content.get("trials")
-    budget = content.get("budget_minutes")
-    limited = is_number(budget) and 0 < budget < math.inf
-    require(budget is None or limited, "budget_minutes", "a positive number of minutes")
-    metrics = get_args(Metric)
-    require(optimise in metrics, "optimise", f"a metric of the validation split ({', '.join(metrics)})")
-    sweep = Sweep(
-        name=path.stem, title=str(content.get("title", path.stem)), recipe=content["recipe"], folder=path.parent,
-        common=dict(common), seeds=tuple(seeds), variants=variants, parameters=parameters, sampler=sampler,
-        trials=trials, budget_minutes=budget, pruner=pruner, optimise=optimise, note=str(content.get("note", "")),
-    )  # fmt: skip
-    if sweep.is_search:
-        require(type(trials) is int and trials > 0, "trials", f"a number of points for the sampler '{sampler.name}'")
-        require(bool(parameters), "parameters", "what the sampler searches")
-        require(not variants, "variants", "left out of a search; make them a parameter, or use the sampler 'grid'")
-    else:
-        require(trials is None, "trials", "left out of a grid, which has its own number of points")
-        for key, values in parameters.items():
-            if isinstance(values, Range):
-                raise SrnnError(
-                    f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe)."
-                )
+        if isinstance(values, Range) and not sweep.is_search:
+            raise SrnnError(f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe).")
     most = LIMITS["sweep"].items
     if sweep.size > most:  # before the points are made
         raise SrnnError(
@@ -313,7 +314,25 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
         )
     if not sweep.is_search:
         sweep.points()  # names are unique
-    return sweep
+
+
+def _variants(listed: list[Any], path: Path) -> dict[str, dict[str, Any]]:
+    variants: dict[str, dict[str, Any]] = {}
+    for entry in listed:
+        single = isinstance(entry, Mapping) and len(entry) == 1
+        name, settings = next(iter(entry.items())) if single else (None, None)
+        settings = {} if settings is None else settings
+        if not isinstance(name, str) or not isinstance(settings, Mapping):
+            raise SrnnError(f"{path}: 'variants' must be a list of - name: {{key: value}}, not {brief(listed)}.")
+        if re.fullmatch(r"(?!\.+$)[\w.+-]+", name) is None or name in variants:
+            raise SrnnError(f"{path}: the variant '{name}' needs a unique name of letters, digits and . _ + -.")
+        variants[name] = dict(settings)
+    return variants
+
+
+def _are_seeds(value: Any) -> bool:
+    whole = isinstance(value, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in value)
+    return whole and 0 < len(value) == len(set(value))
 
 
 def short_names(keys: Mapping[str, Any]) -> dict[str, str]:

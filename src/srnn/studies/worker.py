@@ -1,8 +1,4 @@
-"""One worker of a sweep: take a unit, train it, report its results, until nothing is left.
-
-A unit's run is the folder ``OUT/runs/POINT/sSEED`` and is always trained with ``resume``: a worker that takes over a dead
-worker's unit resumes from its last checkpoint, to the same bits. Without a shared folder the training starts from scratch.
-"""
+"""One worker of a sweep: take a unit that nobody trains, train it, go on until nothing is left."""
 
 from __future__ import annotations
 
@@ -15,128 +11,100 @@ from ..data.tasks import Task
 from ..errors import SrnnError, lacks_memory
 from ..files import FolderInUse
 from ..progress import Reporter
-from ..training.runs import Run
-from .queue import Claim, Lost, Queue
-from .results import METRICS
+from .schema import Unit
+from .study import Study
+from .units import Units
 
 POLL = 2.0
-"""Seconds between two looks while another worker has what this one waits for."""
+"""Seconds between two looks while other workers have all that is left."""
 
 
 class _Pruned(Exception):
-    """The unit does worse than the others did at the same epoch. Carries its best value so far."""
+    """The unit does worse than others did at the same epoch."""
 
 
-def work(
-    queue: Queue,
-    out: Path,
-    *,
-    data_dir: Path | None = None,
-    task: Task | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> int:
-    """Work on units until the whole sweep is done, here or elsewhere. Returns how many units this worker has finished.
+class Worker(Reporter):
+    """A worker, which follows its trainings as their reporter.
 
     Args:
-        out: the sweep's folder; shared by the workers if they are to resume each other's runs.
+        study: from ``open_study``.
         task: the task itself, if a recipe cannot name it.
-        say: called with one line for each thing that happens.
-
-    A unit whose training ends with an SrnnError, or lacks memory, counts as failed, and the worker continues with the next. A
-    worker that is interrupted gives its unit back.
+        tick: called often, at least after every batch.
     """
-    done = 0
-    while True:
-        claim = queue.claim()
-        if claim is None:
-            if queue.finished():
-                return done
-            time.sleep(POLL)
-            continue
-        say(f"{claim.unit.name}: begun")
-        with claim:
-            done += _do(claim, out, data_dir, task, say)
 
+    _unit: Unit
+    """That it trains now."""
 
-def _do(claim: Claim, out: Path, data_dir: Path | None, task: Task | None, say: Callable[[str], None]) -> bool:
-    """Train a unit's seeds. False when the unit was lost to another worker."""
-    from ..training.loop import train
+    def __init__(
+        self,
+        units: Units,
+        study: Study | None = None,
+        *,
+        data_dir: Path | None = None,
+        task: Task | None = None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.units, self.study, self.data_dir, self.task, self.tick = units, study, data_dir, task, tick
 
-    name, metric = claim.unit.name, claim.queue.sweep.optimise
-    results: dict[str, dict[str, Any]] = {}
-    try:
-        recipe = claim.queue.sweep.recipe_for(claim.settings())
-        for index, seed in enumerate(claim.unit.seeds):
-            folder = out / "runs" / claim.unit.point / f"s{seed}"
-            seconds = sum(float(result["seconds"]) for result in results.values())
-            follower = _Follower(claim, folder, index * recipe.training.epochs, seconds)
-            while True:
-                try:
-                    result = train(
-                        recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower,
-                        examples=False,
-                    )  # fmt: skip
-                    break
-                except FolderInUse as error:  # a worker that was taken for dead is still running; it will find that out
-                    say(f"{name}: {error}")
-                    claim.check()
-                    time.sleep(POLL)
-            rate = result["firing_rate"]
-            results[str(seed)] = {
-                **{name: result[name] for name in METRICS if name in result},
-                "firing_rate": rate["mean"] if rate else None,
-                "run": folder.relative_to(out).as_posix(),
-            }
-        value = sum(result[metric] for result in results.values()) / len(results)
-        kept = claim.end("done", value, results=results)
-        say(f"{name}: {metric} {value:.4f}" if kept else f"{name}: another worker has it")
-        return kept
-    except _Pruned as pruned:
-        (best,) = pruned.args
-        say(f"{name}: pruned, {metric} {best:.4f}")
-        return claim.end("pruned", best, results=results)
-    except Lost:
-        say(f"{name}: another worker has it now, because this one was silent for too long")
-        return False
-    except Exception as error:
-        if not isinstance(error, SrnnError) and not lacks_memory(error):
+    def work(self) -> int:
+        """Work until the whole sweep has ended, here or elsewhere. Returns how many units this worker has trained.
+
+        A unit whose training ends with an SrnnError, or lacks memory, counts as failed, and the next one is begun.
+        """
+        trained = 0
+        while left := self.units.left():
+            waiting = [one.unit for one in left if one.state == "waiting"]
+            if any(self._take(unit) for unit in waiting):  # the first that can be had
+                trained += 1
+            else:
+                time.sleep(POLL)
+            self.tick()
+        return trained
+
+    def _take(self, unit: Unit) -> bool:
+        """Train a unit; False if it is another worker's by now."""
+        try:
+            with self.units.hold(unit) as ours:
+                if ours:
+                    self._train(unit)
+                return ours
+        except FolderInUse:
+            return False
+
+    def _train(self, unit: Unit) -> None:
+        from ..training.loop import train
+
+        settings = self.units.of(unit).settings
+        if self.study is not None:
+            settings = self.study.begin(self.units.of(unit))
+            self.units.note(unit, settings=settings)
+        self._unit = unit
+        try:
+            recipe = self.units.sweep.recipe_for(settings)
+            for seed in unit.seeds:
+                run = self.units.run(unit, seed)
+                if not (run / "result.json").is_file():
+                    options: dict[str, Any] = {"data_dir": self.data_dir, "task": self.task, "examples": False}
+                    train(recipe, run, seed=seed, resume=True, reporter=self, **options)
+        except _Pruned:
+            self.units.note(unit, ended="pruned")
+        except FolderInUse:  # somebody trains one of a search's seeds by hand
             raise
-        reason = str(error) if isinstance(error, SrnnError) else "there is not enough memory for it"
-        say(f"{name}: failed: {reason}")
-        return claim.end("failed", error=reason, results=results)
-    except KeyboardInterrupt:
-        claim.release()
-        raise
+        except Exception as error:
+            if not isinstance(error, SrnnError) and not lacks_memory(error):
+                raise
+            reason = str(error) if isinstance(error, SrnnError) else "there is not enough memory for it"
+            self.units.note(unit, ended="failed", error=reason)
+        if self.study is not None:
+            self.study.end(self.units.of(unit))
 
-
-class _Follower(Reporter):
-    """Reports a training's epochs to the storage, and ends the training when it is pruned or no longer ours."""
-
-    def __init__(self, claim: Claim, folder: Path, first_epoch: int, first_seconds: float) -> None:
-        self.claim, self.folder = claim, folder
-        self.first_epoch, self.first_seconds = first_epoch, first_seconds
-        self.best: float | None = None
-        self._reported = 0
-
-    def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
-        """Report the epochs of an earlier worker again, so that a pruner can compare them."""
-        for record in Run.open(self.folder).epochs():  # training has just cut them to its last checkpoint
-            self._report(record)
+    def phase(self, text: str) -> None:
+        self.tick()
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
-        self.claim.check()
+        self.tick()
 
     def epoch(self, record: dict[str, Any]) -> None:
-        if self._report(record):
-            raise _Pruned(self.best)
-
-    def _report(self, record: dict[str, Any]) -> bool:
-        """Report the best value so far; True when the unit should be pruned."""
-        sweep, epoch = self.claim.queue.sweep, int(record["epoch"])
-        if epoch <= self._reported:
-            return False
-        value = float(record["validation"][sweep.optimise])
-        if self.best is None or (value > self.best) == sweep.maximise:
-            self.best = value
-        self._reported = epoch
-        return self.claim.report(self.best, self.first_epoch + epoch, self.first_seconds + float(record["seconds"]))
+        self.tick()
+        if self.study is not None and self.study.should_prune(self.units.of(self._unit)):
+            raise _Pruned

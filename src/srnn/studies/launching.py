@@ -1,0 +1,112 @@
+"""Starting several workers: as processes that are waited for, or as jobs that submitit hands to a scheduler.
+
+A worker is the command ``srnn sweep FILE`` itself, so that it does not matter who starts how many, or when.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError, need
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+HOURS = 24
+"""That a job may take unless it is told otherwise; submitit's own limit is five minutes."""
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Within the block a scheduler or a closed terminal (SIGTERM, SIGHUP) does what Ctrl-C does: KeyboardInterrupt.
+
+    Only the first signal counts, as those who end a group of processes may tell each of them more than once.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]  # as under nohup
+
+    def interrupt(*_: object) -> None:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in heard:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def run_processes(command: Sequence[str], count: int, logs: Path, tick: Callable[[], None]) -> list[int]:
+    """Run a command in ``count`` processes and wait for them; returns their exit codes. If this one ends, they end.
+
+    logs: a folder for what they print. tick: called all the while.
+    """
+    # Workers share the cores: threads that outnumber them would only wait for each other.
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    logs.mkdir(parents=True, exist_ok=True)
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(count):
+            with open(logs / f"{platform.node()}-{os.getpid()}-{number}.log", "wb") as log:
+                workers.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+        while running := [worker for worker in workers if worker.poll() is None]:
+            tick()
+            with suppress(subprocess.TimeoutExpired):
+                running[0].wait(2.0)
+    finally:
+        for worker in workers:
+            worker.terminate()  # nothing happens to one that has ended
+        for worker in workers:
+            worker.wait()
+    return [worker.returncode for worker in workers]
+
+
+class WorkerJob:
+    """A worker as a job: submitit keeps this object, and calls it where the job runs."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = list(command)
+
+    def __call__(self) -> int:
+        worker = subprocess.Popen(self.command)
+        try:
+            return worker.wait()
+        finally:  # also when submitit ends the job because its time is almost over
+            worker.terminate()
+            worker.wait()
+
+    def checkpoint(self) -> DelayedSubmission:
+        """What a job whose time is over goes on with, in a new one."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def submit(command: Sequence[str], count: int, launcher: str, folder: Path, options: Mapping[str, Any]) -> list[Any]:
+    """Submit ``count`` jobs that each run a command; returns submitit's jobs.
+
+    launcher: submitit's name of a scheduler: slurm, or local for processes in the background. folder: for submitit's
+    files, and for what the jobs print. options: what a job gets, by submitit's names. SrnnError when it cannot be done.
+    """
+    submitit = need("submitit", "--launcher", "sweep")
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=launcher)
+        executor.update_parameters(**{"name": "srnn-sweep", "timeout_min": 60 * HOURS, **options})
+        with executor.batch():
+            jobs = [executor.submit(WorkerJob(command)) for _ in range(count)]
+        return jobs
+    except Exception as error:  # a scheduler that is not there, an option that it does not know
+        raise SrnnError(f"--launcher {launcher}: {error}") from error

@@ -1,0 +1,200 @@
+"""Optuna's part in a sweep: its sampler chooses what a search tries, its pruner ends poor trainings, its storage keeps both.
+
+A trial of the study is a unit. If the storage is lost, the results are still in the run folders, and so are the settings
+that were chosen: a search goes on with those, but its sampler has forgotten what came of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError, need
+from ..files import append_line, changing, locked, reading
+from ..text import json_text
+from ..training.seeds import derive_seed
+from .schema import Sweep
+from .units import Units, UnitStatus
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+def open_study(units: Units, address: str | None = None) -> Study | None:
+    """The study of a sweep; None if it needs none, as it is no search, has no pruner, and no storage is named.
+
+    address: of a database, such as postgresql://user@host/name; None: the file study/journal.log in the sweep's folder.
+    SrnnError: optuna or the database's driver is not installed, or the storage cannot be used.
+    """
+    sweep = units.sweep
+    if not sweep.is_search and sweep.pruner.name == "none" and address is None:
+        return None
+    with locked(units.out, wait=60):  # a database's tables are created by one worker
+        storage = _open_journal(units.out / "study") if address is None else _open_database(address)
+        with reading("The storage", f"that of the sweep '{sweep.name}'"):
+            study = Study(sweep, storage)
+            study.catch_up(units.status())
+    return study
+
+
+class Study:
+    """Optuna's study of a sweep."""
+
+    def __init__(self, sweep: Sweep, storage: Any) -> None:
+        optuna = import_optuna()
+        self.sweep, self.storage = sweep, storage
+        self.states = optuna.trial.TrialState
+        self.study = optuna.create_study(
+            study_name=_name(sweep),
+            storage=storage,
+            load_if_exists=True,
+            direction="maximize" if sweep.maximise else "minimize",
+            pruner=_pruner(sweep),
+        )
+
+    def catch_up(self, status: Sequence[UnitStatus]) -> None:
+        """Tell the study of results whose workers died before they could."""
+        begun = self._open_trials()
+        for one in status:
+            if one.state == "done" and one.unit.name in begun:
+                self.end(one)
+
+    def begin(self, one: UnitStatus) -> dict[str, Any]:
+        """Begin a unit, or go on with it. Returns its settings, which in a search the sampler chooses."""
+        from optuna.trial import Trial
+
+        if one.unit.name not in self._open_trials():
+            params = self._encoded(one.settings) if self.sweep.is_search else {}
+            self.study.enqueue_trial(params, user_attrs={"unit": one.unit.name, "settings": one.settings})
+        known = self._open_trials()[one.unit.name]
+        if known.state == self.states.WAITING:
+            self.storage.set_trial_state_values(known._trial_id, self.states.RUNNING)
+        self.study.sampler = _sampler(self.sweep, one.unit.point)
+        self._trial = Trial(self.study, known._trial_id)
+        self._told = max(known.intermediate_values, default=0)
+        return self._choose() if self.sweep.is_search else one.settings
+
+    def should_prune(self, one: UnitStatus) -> bool:
+        """Tell the study how far the unit is that was begun last; whether to end it here."""
+        if one.value is not None and one.epochs > self._told:
+            self._trial.report(one.value, one.epochs)
+            self._told = one.epochs
+        return self._trial.should_prune()
+
+    def end(self, one: UnitStatus) -> None:
+        """Tell the study what came of a unit. The trial of one that failed stays open: it may be tried again."""
+        if one.state == "failed":
+            return
+        number = self._open_trials()[one.unit.name].number
+        if one.state == "done":
+            self.study.tell(number, one.value, skip_if_finished=True)
+        else:
+            self.study.tell(number, state=self.states.PRUNED)  # with the last value that was reported
+
+    def _open_trials(self) -> dict[str, FrozenTrial]:
+        """Trials that have not ended, by unit."""
+        states = (self.states.WAITING, self.states.RUNNING)
+        trials = self.study.get_trials(deepcopy=False, states=states)
+        return {trial.user_attrs.get("unit", ""): trial for trial in trials}
+
+    def _choose(self) -> dict[str, Any]:
+        """Let the sampler choose every parameter, unless it has done so. A list's values are JSON, as optuna has no lists."""
+        settings: dict[str, Any] = {}
+        for key, values in self.sweep.parameters.items():
+            if isinstance(values, list):
+                chosen = self._trial.suggest_categorical(key, [json.dumps(value) for value in values])
+                settings[key] = json.loads(str(chosen))
+            elif values.kind == "integer":
+                settings[key] = self._trial.suggest_int(key, int(values.low), int(values.high))
+            else:
+                log = values.kind == "loguniform"
+                settings[key] = self._trial.suggest_float(key, values.low, values.high, log=log)
+        return settings
+
+    def _encoded(self, settings: dict[str, Any]) -> dict[str, Any]:
+        lists = {key for key, values in self.sweep.parameters.items() if isinstance(values, list)}
+        return {key: json.dumps(value) if key in lists else value for key, value in settings.items()}
+
+
+def import_optuna() -> Any:
+    """Import optuna with its logging silenced. SrnnError when it is not installed."""
+    optuna = need("optuna", "A search", "sweep")
+    optuna.logging.set_verbosity(logging.WARNING)
+    return optuna
+
+
+def _name(sweep: Sweep) -> str:
+    """The study's name: a database may have studies of other sweeps whose file has the same name."""
+    fixed = {key: value for key, value in sweep.identity().items() if not key.startswith("recipe ")}
+    return f"{sweep.name}-{hashlib.sha256(json_text(fixed).encode()).hexdigest()[:8]}"
+
+
+def _sampler(sweep: Sweep, point: str) -> Any:
+    """A sampler for one point, seeded by its number, so that two workers never draw the same point from one seed."""
+    from optuna.samplers import RandomSampler, TPESampler
+
+    if not sweep.is_search:
+        return RandomSampler()
+    seed = derive_seed(sweep.sampler.seed, "sampler", int(point.removeprefix("p"))) % 2**32
+    return TPESampler(seed=seed) if sweep.sampler.name == "tpe" else RandomSampler(seed=seed)
+
+
+def _pruner(sweep: Sweep) -> Any:
+    from optuna.pruners import MedianPruner, NopPruner
+
+    if sweep.pruner.name == "none":
+        return NopPruner()
+    return MedianPruner(n_startup_trials=sweep.pruner.startup, n_warmup_steps=sweep.pruner.warmup)
+
+
+def _open_journal(folder: Path) -> Any:
+    """Optuna's storage in a file to which all workers append."""
+    import_optuna()
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    path = folder / "journal.log"
+
+    class Journal(JournalFileBackend):
+        """Under the folder's lock, which does not outlive its process; an unfinished line, after a power cut, is dropped."""
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            with locked(folder, wait=600), changing(path):
+                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+                append_line(path, "\n".join(json.dumps(log) for log in logs))
+
+    with changing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(str(path))
+    try:
+        return JournalStorage(journal)
+    except Exception as error:  # whatever optuna makes of lines that are not its own
+        raise SrnnError(f"{path} is damaged, or no journal ({error}); delete it: no result depends on it.") from error
+
+
+def _open_database(address: str) -> Any:
+    """Optuna's storage in a database."""
+    optuna = import_optuna()
+    # A plain database name selects today's driver, not the one that was the default ten years ago.
+    if address.startswith(("postgresql://", "postgres://")):
+        address = f"postgresql+psycopg://{address.partition('://')[2]}"
+    try:
+        return optuna.storages.get_storage(address)
+    except ImportError as error:
+        raise SrnnError(
+            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install it; for PostgreSQL: "
+            'pip install "srnn[postgres]".'
+        ) from error
+    except Exception as error:  # whatever the database's driver raises: SQLAlchemy's errors, ValueError for an address
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SrnnError(f"The storage {_shown(address)} cannot be used: {_shown(reason)}") from error
+
+
+def _shown(text: str) -> str:
+    """An address, or a message about it, without its password, which may contain an @: a port is sought after that."""
+    return re.sub("'[^']*@", "'***@", re.sub("(://[^:/]*):.*@", r"\1:***@", text, flags=re.DOTALL))

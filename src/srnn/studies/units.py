@@ -1,0 +1,216 @@
+"""The units of a sweep, as its folder knows them. The run folders are the state; no service has to stay alive.
+
+    sweep.json               what must stay the same while the sweep goes on
+    runs/POINT/sSEED         a training, as ``srnn train`` writes it
+    units/POINT/sSEED.json   notes on a unit: who trained it last, and why it has no result
+
+Whoever trains a unit holds the lock of its folder, which the system frees when that process ends, however it ends. So a
+unit with all its results is done, one whose lock is held is running, and any other waits for the next worker, who resumes
+what an earlier one may have begun, to the same bits. In a search a unit has several seeds, and its folder is runs/POINT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+from ..files import FolderInUse, locked, read_json_lines, read_object, reading, whole_file
+from ..text import json_text
+from .schema import Sweep, Unit
+
+METRICS = (
+    *("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate"),
+    *("parameters", "best_epoch", "epochs", "seconds", "restores", "sick"),
+)
+"""What a sweep keeps of a training's result; restores and sick only where it went back, or its best epoch is sick."""
+MAX_DEATHS = 3
+"""Workers that may die in a unit, without one more epoch, before it counts as failed: it may be what kills them."""
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """How far a unit is."""
+
+    unit: Unit
+    state: str
+    """waiting, running, done, pruned or failed."""
+    settings: dict[str, Any]
+    """Settings of the point; in a search those that the sampler chose."""
+    trainings: dict[int, dict[str, Any]]
+    """By seed: a result's ``METRICS`` and its run's folder; of an unfinished one best_so_far, epochs and seconds."""
+    value: float | None = None
+    """Of the optimised metric: the mean of the results, or the best so far of the training that was begun last."""
+    worker: str = ""
+    """Host and process that train it, or did so last."""
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "pruned", "failed")
+
+    @property
+    def epochs(self) -> int:
+        return sum(training.get("epochs", 0) for training in self.trainings.values())
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, without pauses."""
+        return sum(training.get("seconds", 0.0) for training in self.trainings.values())
+
+
+class Units:
+    """The units of a sweep in its folder."""
+
+    def __init__(self, sweep: Sweep, out: Path) -> None:
+        self.sweep, self.out = sweep, out
+        self.all = sweep.units()
+        self._final: dict[str, UnitStatus] = {}
+        """Of what is done or pruned, which is read once."""
+        self._ours = ""
+        """The unit that this process trains, which its own lock does not keep out."""
+
+    def begin(self) -> None:
+        """Begin the sweep, or go on with it. SrnnError: a new point is wrong, or the folder has another sweep."""
+        if not self.check():
+            self.sweep.check()
+            _write(self.out / "sweep.json", self._must_stay())
+
+    def check(self) -> bool:
+        """Whether the sweep has begun as it is in its file. SrnnError: the folder has another one.
+
+        Points, seeds, trials and minutes may be added to a sweep that has begun; nothing else may change.
+        """
+        path, ours = self.out / "sweep.json", self._must_stay()
+        theirs = read_object(path, "a sweep's state") if path.is_file() else {}
+        for key, value in theirs.items():
+            if key not in ours:
+                raise SrnnError(
+                    f"The sweep in {self.out} has the {key}, but the file does not; points and seeds may be added, "
+                    "not removed. Choose another --out."
+                )
+            if ours[key] != value:
+                raise SrnnError(f"{self.out} contains a different sweep (its {key} differs); choose another --out.")
+        return theirs == ours
+
+    def _must_stay(self) -> dict[str, Any]:
+        units = {f"unit {unit.name}": dict(unit.settings) for unit in self.all}
+        return json.loads(json_text(self.sweep.identity() | units))
+
+    def status(self) -> list[UnitStatus]:
+        """Every unit, in the sweep's order."""
+        return [self.of(unit) for unit in self.all]
+
+    def left(self) -> list[UnitStatus]:
+        """Units that run or wait, except for those that wait once the trainings have used up the sweep's budget."""
+        status, budget = self.status(), self.sweep.budget_minutes
+        spent = budget is not None and minutes(status) >= budget
+        return [one for one in status if one.state == "running" or (one.state == "waiting" and not spent)]
+
+    def retry_failed(self) -> None:
+        """Let units that failed wait again."""
+        for one in self.status():
+            if one.state == "failed":
+                self.note(one.unit, ended=None, error=None, begun=0)
+
+    def run(self, unit: Unit, seed: int) -> Path:
+        """The folder of a training."""
+        return self.out / "runs" / unit.point / f"s{seed}"
+
+    def of(self, unit: Unit) -> UnitStatus:
+        """A unit's status. SrnnError, which names the file, for one that is damaged."""
+        if unit.name in self._final:
+            return self._final[unit.name]
+        notes = self._notes(unit)
+        trainings = {seed: self._training(self.run(unit, seed)) for seed in unit.seeds}
+        results = [training[self.sweep.optimise] for training in trainings.values() if "run" in training]
+        begun = [training["best_so_far"] for training in trainings.values() if "best_so_far" in training]
+        if len(results) == len(unit.seeds):
+            state, value = "done", statistics.fmean(results)
+        else:
+            state, value = notes.get("ended") or self._whether_running(unit), begun[-1] if begun else None
+        settings = notes.get("settings", {}) if self.sweep.is_search else dict(unit.settings)
+        worker, error = notes.get("worker", ""), notes.get("error")
+        status = UnitStatus(unit, state, settings, trainings, value, worker, error if state == "failed" else None)
+        if state in ("done", "pruned"):
+            self._final[unit.name] = status
+        return status
+
+    def note(self, unit: Unit, **notes: Any) -> None:
+        """Add notes on a unit that is held: settings, ended (pruned or failed), error."""
+        _write(self.out / "units" / f"{unit.name}.json", self._notes(unit) | notes)
+
+    @contextmanager
+    def hold(self, unit: Unit) -> Iterator[bool]:
+        """Hold a unit for the block. FolderInUse: another worker does. False: it has ended."""
+        with locked(self.out / "runs" / unit.name):
+            if self.of(unit).ended or not self._may_begin(unit):
+                yield False
+                return
+            self._ours = unit.name
+            try:
+                yield True
+            finally:
+                self._ours = ""
+                self.note(unit, begun=0)
+
+    def _may_begin(self, unit: Unit) -> bool:
+        """Count one more worker that begins a unit. False: too many have not come back, and it is noted as failed."""
+        notes, epochs = self._notes(unit), self.of(unit).epochs
+        deaths = notes.get("begun", 0) if notes.get("epochs") == epochs else 0
+        if deaths >= MAX_DEATHS:
+            self.note(unit, ended="failed", error=f"its worker died {deaths} times; --retry-failed tries again")
+            return False
+        self.note(unit, worker=f"{platform.node()}:{os.getpid()}", begun=deaths + 1, epochs=epochs)
+        return True
+
+    def _whether_running(self, unit: Unit) -> str:
+        folder = self.out / "runs" / unit.name
+        try:
+            if unit.name != self._ours and folder.is_dir():
+                with locked(folder):
+                    return "waiting"
+        except FolderInUse:
+            return "running"
+        return "running" if unit.name == self._ours else "waiting"
+
+    def _notes(self, unit: Unit) -> dict[str, Any]:
+        path = self.out / "units" / f"{unit.name}.json"
+        return read_object(path, "notes on a sweep's unit") if path.is_file() else {}
+
+    def _training(self, folder: Path) -> dict[str, Any]:
+        """A training's result, or how far it is."""
+        result, metrics, optimise = folder / "result.json", folder / "metrics.jsonl", self.sweep.optimise
+        if result.is_file():
+            with reading(result, "a run's result"):
+                found = read_object(result)
+                rate = found["firing_rate"]
+                numbers = {name: found[name] for name in METRICS if name in found}
+                run = folder.relative_to(self.out).as_posix()
+                return numbers | {"firing_rate": rate["mean"] if rate else None, "run": run}
+        if not metrics.is_file():
+            return {"epochs": 0}
+        with reading(metrics, "a run's metrics"):
+            epochs = [record for record in read_json_lines(metrics) if "epoch" in record]
+            values = [float(record["validation"][optimise]) for record in epochs]
+            if not values:
+                return {"epochs": 0}
+            best = max(values) if self.sweep.maximise else min(values)
+            return {"best_so_far": best, "epochs": len(epochs), "seconds": float(epochs[-1]["seconds"])}
+
+
+def minutes(status: Sequence[UnitStatus]) -> float:
+    """Minutes of training of all units so far."""
+    return sum(one.seconds for one in status) / 60
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with whole_file(path, parents=True) as file:
+        file.write(f"{json_text(content, indent=2)}\n".encode())
