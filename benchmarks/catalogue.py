@@ -52,8 +52,6 @@ _ENTRIES = (
     _ours("srnn", "srnn", "fast backend; binary inputs packed beforehand, as data sets keep them",
           kinds=LIVE, stream="library"),
     _ours("srnn-bits", "srnn, recompute", "recomputes membranes in the backward pass", recompute=True),
-    _ours("srnn-bf16", "srnn, bf16 backward", "products of the way back of bfloat16 numbers, as torch's matmul precision "
-          "\"medium\" allows; gradients differ", kinds=("speed",), precision="medium"),
     _ours("srnn-dense", "srnn, dense input", "binary inputs passed as dense floats, which the network packs",
           input="dense", binary_only=True),
     _ours("srnn-convert", "srnn, packing timed", "as srnn, with the packing of dense inputs on the clock",

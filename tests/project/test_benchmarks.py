@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import authors, bf16, to_accuracy, unchanged, versions
+from benchmarks import authors, to_accuracy, unchanged, versions
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -69,28 +69,6 @@ def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     assert unchanged.main(["compare", str(before), str(after)]) == 1
     assert '+  "epoch": 2' in capsys.readouterr().out
-
-
-@pytest.mark.skipif(bf16.bf16_pairs() is None, reason="this processor has neither AVX512-BF16 nor AMX")
-@pytest.mark.parametrize(
-    ("parts", "heading"),
-    [
-        pytest.param(["products", "layer", "gradients"], "## Exactness", id="exactness"),
-        pytest.param(["steps"], "## A training step", id="steps", marks=pytest.mark.slow),
-        pytest.param(["training"], "| digits | mean |", id="training", marks=pytest.mark.slow),
-    ],
-)
-def test_bfloat16_products_are_measured(parts: list[str], heading: str, tmp_path: Path) -> None:
-    options = ["--quick", "--nets", "ecg", "--seeds", "0", "--out", str(tmp_path)]
-    assert bf16.main(["--what", *parts, *options]) == 0
-    found = json.loads((tmp_path / "bf16.json").read_text())
-    assert all(found[part] for part in parts) and heading in (tmp_path / "README.md").read_text()
-
-
-def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, capsys, tmp_path: Path) -> None:
-    monkeypatch.setattr(bf16, "bf16_pairs", lambda: None)
-    assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
-    assert "neither AVX512-BF16 nor AMX" in capsys.readouterr().err
 
 
 THEIR_NETWORK = """

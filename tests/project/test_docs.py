@@ -36,7 +36,6 @@ def name(page: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.filterwarnings("ignore:torch.set_float32_matmul_precision:RuntimeWarning")  # said without AVX512-BF16
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page) and not is_tutorial(page)], ids=name)
 def test_a_page_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

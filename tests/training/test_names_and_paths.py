@@ -161,18 +161,18 @@ def test_a_run_that_is_called_as_a_network_is_tuned_and_used(
 def test_recipes_sweeps_and_technologies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = "task: {name: digits}\nnote: mine\n"
-    for name in (NAME, "ecg-surrogates", "horowitz-45nm"):
+    for name in (NAME, "digits-surrogates", "horowitz-45nm"):
         (tmp_path / name).write_text(recipe)
     said = "for the file that is called the same, write ./"
     with pytest.warns(RuntimeWarning, match=f"digits is taken for the recipe of that name; {said}digits"):
         assert load_recipe(NAME).note != "mine"
     assert load_recipe(f"./{NAME}").note == "mine"
     with pytest.warns(
-        RuntimeWarning, match=f"ecg-surrogates is taken for the sweep of that name; {said}ecg-surrogates"
+        RuntimeWarning, match=f"digits-surrogates is taken for the sweep of that name; {said}digits-surrogates"
     ):
-        assert load_sweep("ecg-surrogates").size > 1
-    with pytest.raises(SrnnError, match="ecg-surrogates: unknown key 'task'"):
-        load_sweep("./ecg-surrogates")
+        assert load_sweep("digits-surrogates").size > 1
+    with pytest.raises(SrnnError, match="digits-surrogates: unknown key 'task'"):
+        load_sweep("./digits-surrogates")
     with pytest.warns(RuntimeWarning, match="is taken for the technology of that name"):
         assert load_technology("horowitz-45nm").word_bits == 32
     with pytest.raises(SrnnError, match="horowitz-45nm"):

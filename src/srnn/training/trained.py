@@ -27,6 +27,7 @@ from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import convert
 from ..nn.baselines import Network
+from ..nn.delays import LEARNED
 from ..nn.fixedpoint.integer import InputFormat
 from ..nn.loss_config import DecisionRule
 from ..nn.losses import Loss
@@ -213,7 +214,7 @@ class Trained:
             version = one_line(str(model.get("version")), 50)
             raise SrnnError(f"{path} has version {version} of the model's format; this srnn reads {VERSION}.")
         with reading(source, "a model"):
-            recipe = build(Recipe, model["recipe"], source)
+            recipe = build(Recipe, _without_removed(model["recipe"]), source)
             task = DescribedTask.restored(model["task"], source)
             seed, steps = model["seed"], convert(int | None, model["steps"], "steps")
             if type(seed) is not int or not 0 <= seed < 2**63 or (steps is not None and not 1 <= steps < 2**31):
@@ -245,3 +246,28 @@ class Trained:
             network.eval(), task, recipe, seed, folder or path,
             steps=steps, inputs_as=inputs_as, state_ranges=ranges, policy=policy, spotting=spotting, about=about,
         )  # fmt: skip
+
+
+def _without_removed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of a model's file without what only version 0.1 could do, none of which matters to who uses the network.
+
+    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes nothing.
+    """
+    network, training = dict(recipe["network"]), dict(recipe["training"])
+    delays = network.get("delays")
+
+    if isinstance(delays, list):
+        network["delays"] = [_drawn(one) for one in delays]
+    elif isinstance(delays, dict):
+        network["delays"] = _drawn(delays)
+
+    if training.get("rule") in ("rtrl", "es-d-rtrl"):
+        training["rule"] = "d-rtrl"  # whose settings are the same
+    if training.get("feedback") == "learned":
+        training["feedback"] = "random"
+
+    return {**recipe, "network": network, "training": training}
+
+
+def _drawn(delays: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in delays.items() if key not in LEARNED}

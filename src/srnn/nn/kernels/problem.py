@@ -134,7 +134,7 @@ def without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def matmul_precision() -> str:
-    """How exact products of float32 numbers have to be, as set by ``torch.set_float32_matmul_precision``.
+    """How exact a GPU's products of float32 numbers have to be, as set by ``torch.set_float32_matmul_precision``.
 
     "highest" if torch's newer settings, one for each of its own backends, are in use: torch then does not say.
     """

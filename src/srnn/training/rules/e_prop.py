@@ -26,7 +26,7 @@ from torch import Tensor
 from ...errors import require
 from .chunks import ChunkLearner
 from .learner import OnlineRule
-from .local import LocalLayer, draw_weights
+from .local import LocalLayer
 
 Feedback = Literal["symmetric", "random"]
 
@@ -50,6 +50,11 @@ class EProp(OnlineRule):
             return None
         generator = torch.Generator().manual_seed(self.seed)
         outputs = len(layers[-1].weight_in)
-        return [
-            draw_weights(layer.weight_in.new_empty(outputs, len(layer.weight_in)), generator) for layer in layers[:-1]
-        ]
+        return [_drawn(outputs, layer, generator) for layer in layers[:-1]]
+
+
+def _drawn(outputs: int, layer: LocalLayer, generator: torch.Generator) -> Tensor:
+    """Random weights (outputs, H) for a layer of H neurons, of its weights' type and on their device."""
+    weights = torch.empty(outputs, len(layer.weight_in), dtype=torch.float64)
+    torch.nn.init.xavier_uniform_(weights, generator=generator)
+    return weights.to(layer.weight_in)

@@ -83,10 +83,3 @@ class LocalLayer:
         pairs = [(c, g) for c, g in zip(coefficients, by_coefficient, strict=True) if c.requires_grad]
         if pairs:
             torch.autograd.backward([c for c, _ in pairs], [g for _, g in pairs])
-
-
-def draw_weights(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random weights (Xavier) with the shape, type and device of others."""
-    weight = torch.empty(like.shape, dtype=torch.float64)
-    torch.nn.init.xavier_uniform_(weight, generator=generator)
-    return weight.to(like.detach())

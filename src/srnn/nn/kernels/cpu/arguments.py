@@ -118,8 +118,7 @@ class Adjoint(NamedTuple):
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
     back_own: Array
-    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s. Like the next ones, they are
-    pairs of bfloat16 numbers (``weights.packed``) where products may be so coarse."""
+    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s."""
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
     g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty if there are none
 
@@ -149,9 +148,8 @@ class BackwardScratch(NamedTuple):
     projected: Array
     active: Array
     arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s; with delays a ring, see ``_bring_back``
-    g_currents: Array  # (CHUNK, BLOCK, W), as are the next two
-    factors: Array  # what weights in ``Adjoint`` are multiplied by: g_currents itself, or its pairs (W / 2 in a row)
-    recomputed: Array  # currents, if they are not kept
+    g_currents: Array  # (CHUNK, BLOCK, W)
+    recomputed: Array  # (CHUNK, BLOCK, W): currents, if they are not kept
     columns: Array  # bits of a chunk by channel (see ``_add_events``): CHUNK * BLOCK of them each, in uint64
     square: Array  # 64 uint64
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import tiles
 from .arguments import (
     BLOCK,
     CHUNK,
@@ -42,7 +41,7 @@ from .arguments import (
 )
 from .forward import PREFETCH_STEPS, drive_gradient, emit, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
-from .products import multiply, numbers_in, round_factors, row_of_factors
+from .products import multiply
 from .rows import called, inlined, lanes_of, pasted
 from .simd import add_vectors
 from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
@@ -199,7 +198,7 @@ def make_backward(
         bias, weights, projection, coefficients, delayed, depth, delays, arrived, sent, known, early,
         words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
         emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_bias, g_coefficients,
-        variables, s, projected, active, arriving, g_currents, factors, recomputed, columns, square,
+        variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
@@ -212,13 +211,10 @@ def make_backward(
             Gradients(emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_bias, g_coefficients)
         )
         tape = flat(Tape(variables, s))
-        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, factors, recomputed, columns, square))
+        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
         lanes, pitch = lanes_of(bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
         brought = depth * pitch if delayed else 0  # where in ``arriving`` a product goes
-        each, factor_width = numbers_in(scratch.factors), row_of_factors(scratch.factors, width)
-        factor_pitch, factor_count = BLOCK * factor_width, (size + each - 1) // each
-        tiles.begin(scratch.factors)
 
         fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
@@ -246,12 +242,10 @@ def make_backward(
                             step, step_adjoint, psi, spiking, rectified, chunk, part, k, sizes, parameters, lines, saved,
                             adjoint, gradients, tape, scratch,
                         )  # fmt: skip
-                        if recurrent or wants_x:
-                            round_factors(scratch.g_currents, k, width, scratch.factors)
                         if recurrent:
                             multiply(
-                                scratch.arriving, brought, width, width, scratch.factors, k * factor_pitch, factor_width,
-                                rows, factor_count, adjoint.back_own, width, 1, 0, 0,
+                                scratch.arriving, brought, width, width, scratch.g_currents, k * pitch, width,
+                                rows, size, adjoint.back_own, width, 1, 0, 0,
                             )  # fmt: skip
                         if delayed:
                             _bring_back(
@@ -261,8 +255,8 @@ def make_backward(
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(
                             gradients.g_x, (block * steps + t) * channels, steps * channels, channels,
-                            scratch.factors, (t - start) * factor_pitch, factor_width, rows, factor_count,
-                            adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, factor_pitch,
+                            scratch.g_currents, (t - start) * pitch, width, rows, size,
+                            adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, pitch,
                         )  # fmt: skip
                 add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
@@ -276,7 +270,6 @@ def make_backward(
                         g_s, at = gradients.g_early, (block + r) * width + h
                         store(g_s, at, load(g_s, at) + load(scratch.arriving, r * width + h))
 
-        tiles.end(scratch.factors)
         if fresh:  # no sequence has a step
             clear(gradients.g_weights, 0, (channels + size if recurrent else channels) * width)
 

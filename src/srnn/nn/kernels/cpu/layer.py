@@ -39,10 +39,10 @@ from .arguments import (
     Sizes,
     Tape,
 )
-from .compiler import backward_loop, cannot_compile, coarse_pairs, forward_loop
+from .compiler import backward_loop, cannot_compile, forward_loop
 from .padding import Padding, checked_lengths
 from .rows import LIST_OVERRUN
-from .weights import factors, packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
+from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 SHARDS = 16
 """Each shard of the batch sums its own weight gradients; there are at most this many, whatever the number of threads, so that the
@@ -73,8 +73,6 @@ class _Layer:
     """The output, if it is spikes; filled by the forward loop."""
     delays: Array | None
     """(H,) int64: how many steps late its own spikes reach it; None: there are no such delays."""
-    pairs: np.dtype[Any] | None
-    """For products on the way back, if they are of bfloat16 numbers: see ``coarse_pairs``."""
     watched: tuple[Tensor, ...]
     """The tensors of which the arrays above are views: torch refuses the way back if one of them was changed in place."""
 
@@ -145,7 +143,6 @@ class _Layer:
         projected, active, _ = self.forward_scratch()
         block, sizes = (BLOCK, self.sizes.width), self.sizes
         channels = max(sizes.size, sizes.channels if sizes.input_kind == InputKind.SPIKES else 0)
-        g_currents = self.padding.empty(CHUNK, *block)
         tape = Tape(
             variables=tuple(self.padding.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
             s=self.padding.empty(0 if self.spiking else CHUNK + 1, *block),
@@ -154,8 +151,7 @@ class _Layer:
             projected=projected,
             active=active,
             arriving=self.padding.empty(self.depth + self.delayed, *block),
-            g_currents=g_currents,
-            factors=g_currents if self.pairs is None else factors(CHUNK * BLOCK, sizes.width, self.pairs),
+            g_currents=self.padding.empty(CHUNK, *block),
             recomputed=self.padding.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
             square=np.empty(64, np.uint64),
@@ -163,7 +159,7 @@ class _Layer:
 
     def spare(self, scratch: type[tuple[Any, ...]]) -> list[Any]:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
-        sizes, lines = self.sizes, (self.delayed, self.depth, self.pairs)
+        sizes, lines = self.sizes, (self.delayed, self.depth)
         return _spare(scratch, type(self.neuron), self.padding, sizes.channels, sizes.input_kind, sizes.span, *lines)
 
 
@@ -252,12 +248,11 @@ class _Run(torch.autograd.Function):
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
-        nothing = np.empty(0, layer.pairs or layer.padding.dtype)
         adjoint = Adjoint(
             surrogate=layer.surrogate.parameters if layer.spiking else (),
             s_initial=s_initial,
-            back_own=packed(weight_rec.detach().numpy(), layer.pairs) if weight_rec is not None else nothing,
-            back_in=packed(weight_in.detach().numpy(), layer.pairs) if wants_x else nothing,
+            back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
+            back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
             g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
@@ -348,7 +343,6 @@ def _run(p: LayerProblem) -> LayerResult:
         words=words,
         watched=tuple(watched),
         delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
-        pairs=coarse_pairs(p.weight_in.dtype, len(p.weight_in)) if p.wants_gradients else None,
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
