@@ -330,7 +330,7 @@ def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
         pass
     with whole_file(tmp_path / "file") as file:
         file.write(b"content")
-    left = tmp_path / ".file-0123456789ab.tmp"
+    left = tmp_path / ".file-0123456789ab.srnn-tmp"
     left.touch()
     remove_leftovers(tmp_path)
     assert left.exists()  # nobody can tell whether it is being written

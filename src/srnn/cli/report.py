@@ -35,8 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.page import check_page, report_content, write_page
 
     model = arguments.model
+    named = arguments.out is not None
     out = arguments.out or (model / "report.html" if model.is_dir() else model.with_suffix(".html"))
-    check_page(out)
+    check_page(out, named=named)
     baselines = None
     if arguments.baselines is not None:
         baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         data_dir=arguments.data_dir,
         options=AnalysisOptions(early_exit=not arguments.no_exit),
     )
-    write_page(content, out)
+    write_page(content, out, named=named)
 
     def show() -> None:
         from .show_energy import show_energy

@@ -153,12 +153,15 @@ def _interrupt() -> Callable[[int, Any], Any]:
 
 
 def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:
+    from ..files import write_atomically
+
     words = again(arguments, ("workers", "retry_failed", "json"), as_worker=True, out=out)
     command = [sys.executable, *arguments.program, *words]
     environment = dict(os.environ)
     # Workers share the cores: threads that outnumber them would only wait for each other.
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.workers)))
-    with open(log, "wb") as file:
+    write_atomically(log, b"")  # whatever has its name is replaced
+    with open(log, "ab") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
 

@@ -22,10 +22,23 @@ from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits, check_memory
 from .locking import FolderInUse, check_folder, check_writable, locked, locks
-from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
+from .reading import (
+    check_file,
+    check_files,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    read_metadata,
+    read_object,
+    read_text,
+    reading,
+)
 from .writing import (
     append_line,
     changing,
+    check_name,
+    cut_lines,
     files_in,
     new_folder_beside,
     only_writer,
@@ -37,8 +50,35 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "changing", "check_folder", "check_memory",
-    "check_writable", "files_in", "locked", "locks", "new_folder_beside", "only_writer", "parse_json", "read_bytes",
-    "read_json", "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers",
-    "whole_file", "whole_folder", "write_atomically", "write_json",
-]  # fmt: skip
+    "CLASSES",
+    "LIMITS",
+    "FolderInUse",
+    "FormatLimits",
+    "append_line",
+    "changing",
+    "check_file",
+    "check_files",
+    "check_folder",
+    "check_memory",
+    "check_name",
+    "check_writable",
+    "cut_lines",
+    "files_in",
+    "locked",
+    "locks",
+    "new_folder_beside",
+    "only_writer",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_json_lines",
+    "read_metadata",
+    "read_object",
+    "read_text",
+    "reading",
+    "remove_leftovers",
+    "whole_file",
+    "whole_folder",
+    "write_atomically",
+    "write_json",
+]

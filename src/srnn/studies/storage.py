@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError, need
-from ..files import append_line
+from ..files import append_line, cut_lines
 
 _BEGINNING = b'{"op_code":'
 LOCK_GRACE = 5
@@ -44,6 +44,8 @@ def open_storage(address: str | None, out: Path) -> Any:
             posix = os.name == "posix"  # Windows lets few make links
             kind = journal.JournalFileSymlinkLock if posix else journal.JournalFileOpenLock
             lock = kind(str(path), grace_period=LOCK_GRACE)
+            with _holding(lock, path):
+                cut_lines(path)
             backend = Journal(str(path), lock)
             _mend(path, lock)
             storage = journal.JournalStorage(backend)
