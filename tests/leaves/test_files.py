@@ -33,7 +33,7 @@ from srnn.files import (
     whole_folder,
     write_atomically,
 )
-from srnn.files.writing import temporary_beside
+from srnn.files.unfinished import temporary_beside
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 DEPTH = LIMITS["json"].depth

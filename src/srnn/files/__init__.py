@@ -4,6 +4,7 @@
     locking.py        one writer per folder
     reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
     writing.py        files that appear under their name only when complete
+    unfinished.py     what is being written, and what killed writers leave
     yaml_reading.py   YAML
     conversion.py     a file's values, converted to the types of a configuration
     unpacking.py      zlib, gzip and tar in parts, within bounds
@@ -34,15 +35,13 @@ from .reading import (
     read_text,
     reading,
 )
+from .unfinished import files_in, new_folder_beside, remove_leftovers
 from .writing import (
     append_line,
     changing,
     check_name,
     cut_lines,
-    files_in,
-    new_folder_beside,
     only_writer,
-    remove_leftovers,
     whole_file,
     whole_folder,
     write_atomically,

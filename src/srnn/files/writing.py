@@ -9,34 +9,22 @@
 Whether the user named a path, or the program chose a name in a folder (a run's, a cache), makes a difference. Of the
 user's (``named``), a link is followed, and a pipe or a device is written to. Under a name that the program chose, a link
 is replaced and not followed, and a pipe or a device is refused.
-
-What is being written lies beside its place, as ``.NAME-RANDOM.srnn-tmp``, so that several processes that write the same file
-cannot mix their bytes. It stays locked meanwhile. What a killed writer leaves is not locked, and goes with the next write in
-the folder. Nothing else is ever removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import SrnnError
 from ..text import json_text
-from .locking import NAME as LOCK
-from .locking import is_at, try_lock
 from .reading import is_special
-
-_OURS = re.compile(r"\..*-[0-9a-f]{12}\.srnn-tmp")
-"""Names of what is being written, or was when its writer was killed. No other program has such names."""
-
-_RANDOM = len("-0123456789ab.srnn-tmp")
+from .unfinished import has_other_writer, new_file_beside, new_folder_beside, opened
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None, named: bool = False) -> None:
@@ -72,7 +60,7 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None, named
         if parents:
             target.parent.mkdir(parents=True, exist_ok=True)
 
-        temporary, file = _new_file(target, 0o666 if mode is None else mode)
+        temporary, file = new_file_beside(target, 0o666 if mode is None else mode)
         try:
             with file:
                 if mode is None and target.is_file() and not target.is_symlink():
@@ -114,25 +102,6 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def new_folder_beside(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` for unfinished files; removed at the end, or by the next writer if this one is killed."""
-    remove_leftovers(target.parent)
-    with contextlib.ExitStack() as stack:
-        while True:
-            temporary = temporary_beside(target)
-            temporary.mkdir()
-            if os.name != "posix":
-                break
-            with contextlib.suppress(FileNotFoundError):  # taken for a leftover, as in _new_file
-                handle = os.open(temporary, os.O_RDONLY)
-                stack.callback(os.close, handle)
-                if try_lock(handle) is not False and is_at(handle, temporary):
-                    break
-        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-        yield temporary
-
-
-@contextlib.contextmanager
 def only_writer(path: Path) -> Iterator[None]:
     """For a block that writes ``path``, which the user named, at its end: SrnnError at its beginning if another process is in
     such a block.
@@ -144,10 +113,8 @@ def only_writer(path: Path) -> Iterator[None]:
             target = _target(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             own = held.enter_context(new_folder_beside(target))
-            for item in target.parent.iterdir():
-                same = _OURS.fullmatch(item.name) and item.name[:-_RANDOM] == own.name[:-_RANDOM]
-                if same and item != own and item.is_dir() and _is_written(item):
-                    raise SrnnError(f"{path} is being written by another process; wait for it, or choose another name.")
+            if has_other_writer(own):
+                raise SrnnError(f"{path} is being written by another process; wait for it, or choose another name.")
         yield
 
 
@@ -165,7 +132,7 @@ def append_line(path: Path, line: str) -> None:
 
     with changing(path):
         check_name(path)
-        with _opened(path, flags) as handle:
+        with opened(path, flags) as handle:
             before = os.fstat(handle).st_size
             try:
                 written = os.write(handle, content)
@@ -210,57 +177,6 @@ def check_name(path: Path) -> None:
         raise SrnnError(f"Cannot write {path}: it is a pipe or a device, not a file; remove it.")
 
 
-def temporary_beside(target: Path) -> Path:
-    """A name in the same folder that no other writer uses; it begins with ``target``'s, to show what it is for."""
-    name = os.fsencode(target.name)[:100].decode(sys.getfilesystemencoding(), errors="ignore")
-    return target.with_name(f".{name}-{os.urandom(6).hex()}.srnn-tmp")
-
-
-def files_in(folder: Path) -> list[str]:
-    """Names in a folder, without locks and unfinished files; none if there is no such folder."""
-    items = folder.iterdir() if folder.is_dir() else ()
-    return [item.name for item in items if item.name != LOCK and not _OURS.fullmatch(item.name)]
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the leftovers of killed writers from a folder; files being written stay."""
-    with contextlib.suppress(OSError):
-        for item in list(os.scandir(folder)):
-            if _OURS.fullmatch(item.name):
-                _remove_unless_written(Path(item.path), item.is_dir(follow_symlinks=False))
-
-
-def _remove_unless_written(path: Path, is_folder: bool) -> None:
-    with contextlib.suppress(OSError):
-        if os.name != "posix":  # Windows removes no open file; whether a folder is in use it cannot tell
-            os.unlink(path)
-            return
-        flags = (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0)
-        with _opened(path, flags) as handle:
-            if try_lock(handle) and is_at(handle, path):
-                shutil.rmtree(path) if is_folder else os.unlink(path)
-
-
-def _is_written(folder: Path) -> bool:
-    with contextlib.suppress(OSError), _opened(folder, os.O_RDONLY) as handle:
-        return try_lock(handle) is False
-    return False
-
-
-def _new_file(target: Path, mode: int) -> tuple[Path, BinaryIO]:
-    def create(name: str, flags: int) -> int:
-        return os.open(name, flags, mode)
-
-    remove_leftovers(target.parent)
-    while True:
-        temporary = temporary_beside(target)
-        file = open(temporary, "x+b", opener=create)  # noqa: SIM115 - the caller closes it
-        # Before it was locked, another process may have taken it for a leftover. Windows removes no open file.
-        if os.name != "posix" or (try_lock(file.fileno()) is not False and is_at(file.fileno(), temporary)):
-            return temporary, file
-        file.close()
-
-
 def _target(path: Path) -> Path:
     """Where a path that the user named leads: a link stays a link, and its target is replaced."""
     try:
@@ -285,15 +201,5 @@ def _cannot_write(path: Path, error: OSError | ValueError) -> SrnnError:
 def _sync(path: Path) -> None:
     """Put a file's bytes, or a folder's names, on disk, if the system can."""
     if os.name == "posix":
-        with _opened(path, os.O_RDONLY) as handle:
+        with opened(path, os.O_RDONLY) as handle:
             os.fsync(handle)
-
-
-@contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    """A descriptor of a file or folder, closed when the block ends."""
-    handle = os.open(path, flags, 0o666)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
