@@ -35,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.page import check_page, report_content, write_page
 
     out = arguments.out or _page_of(arguments.model)
-    check_page(out)
+    named = arguments.out is not None
+    check_page(out, named=named)
     baselines = None
     if arguments.baselines is not None:
         baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         data_dir=arguments.data_dir,
         options=AnalysisOptions(early_exit=not arguments.no_exit),
     )
-    write_page(content, out)
+    write_page(content, out, named=named)
 
     def show() -> None:
         from .show_energy import show_energy

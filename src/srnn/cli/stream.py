@@ -111,7 +111,7 @@ def _stream(arguments: argparse.Namespace) -> int:
             walked = _walk(arguments, session, source, view.show)
     timing, count, interrupted = walked
     if arguments.state is not None and isinstance(session, Session):
-        write_atomically(arguments.state, session.save())
+        write_atomically(arguments.state, session.save(), named=True)
     summary = {
         "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
         "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,

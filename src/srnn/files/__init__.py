@@ -4,6 +4,7 @@
     locking.py        one writer per folder
     reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
     writing.py        files that appear under their name only when complete
+    unfinished.py     what is being written, and what killed writers leave
     yaml_reading.py   YAML
     conversion.py     a file's values, converted to the types of a configuration
     unpacking.py      zlib, gzip and tar in parts, within bounds
@@ -22,14 +23,25 @@ from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits, check_memory
 from .locking import FolderInUse, check_folder, check_writable, locked, locks
-from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
+from .reading import (
+    check_file,
+    check_files,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    read_metadata,
+    read_object,
+    read_text,
+    reading,
+)
+from .unfinished import files_in, new_folder_beside, remove_leftovers
 from .writing import (
     append_line,
     changing,
-    files_in,
-    new_folder_beside,
+    check_name,
+    cut_lines,
     only_writer,
-    remove_leftovers,
     whole_file,
     whole_folder,
     write_atomically,
@@ -37,8 +49,35 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "changing", "check_folder", "check_memory",
-    "check_writable", "files_in", "locked", "locks", "new_folder_beside", "only_writer", "parse_json", "read_bytes",
-    "read_json", "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers",
-    "whole_file", "whole_folder", "write_atomically", "write_json",
-]  # fmt: skip
+    "CLASSES",
+    "LIMITS",
+    "FolderInUse",
+    "FormatLimits",
+    "append_line",
+    "changing",
+    "check_file",
+    "check_files",
+    "check_folder",
+    "check_memory",
+    "check_name",
+    "check_writable",
+    "cut_lines",
+    "files_in",
+    "locked",
+    "locks",
+    "new_folder_beside",
+    "only_writer",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_json_lines",
+    "read_metadata",
+    "read_object",
+    "read_text",
+    "reading",
+    "remove_leftovers",
+    "whole_file",
+    "whole_folder",
+    "write_atomically",
+    "write_json",
+]

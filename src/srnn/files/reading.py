@@ -29,6 +29,24 @@ def reading(source: Path | str, what: str) -> Iterator[None]:
         raise SrnnError(f"{source} cannot be read as {what} ({_reason(error)}).") from error
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe, a device or a socket: whoever opens it may wait for ever."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def check_files(folder: Path) -> None:
+    """SrnnError for a pipe or a device in a folder, if there is one, whose files have their names from the program."""
+    with contextlib.suppress(OSError):  # what cannot be listed is looked at when it is opened
+        for path in sorted(folder.iterdir()):
+            check_file(path)
+
+
+def check_file(path: Path) -> None:
+    """SrnnError for a pipe or a device under a name that the program chose."""
+    if is_special(path):
+        raise SrnnError(f"{path} is a pipe or a device, not a file; remove it.")
+
+
 def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
     """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or larger than its format may be."""
     try:
@@ -78,18 +96,29 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
 
 
 def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
-    """The values of a file with one JSON value per line. SrnnError, which names the line.
+    """The values of a file with one JSON value per line. SrnnError, which names the line; also for a file that is too large.
 
     Empty lines are skipped, and so is an incomplete last line, left by a writer that is still at work or was killed.
     """
-    lines = read_bytes(path, what, LIMITS["json"]).split(b"\n")
     values = []
-    for number, line in enumerate(lines, 1):
-        try:
-            values += [parse_json(line, f"{path}, line {number},", what)] if line.strip() else []
-        except SrnnError:
-            if number < len(lines):  # the last line has no line break: it may be incomplete
-                raise
+    left = LIMITS["json"].bytes
+    try:
+        with open(path, "rb") as file:
+            number = 0
+            while line := file.readline(left + 1):
+                number += 1
+                left -= len(line)
+                if left < 0:
+                    raise SrnnError(f"{path} is too large for {what}: at most {LIMITS['json'].bytes} bytes are read.")
+                if not line.strip():
+                    continue
+                try:
+                    values.append(parse_json(line, f"{path}, line {number},", what))
+                except SrnnError:
+                    if line.endswith(b"\n"):  # else it is the last one, and may be incomplete
+                        raise
+    except OSError as error:
+        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
     return values
 
 

@@ -151,8 +151,8 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     return Watch.of(value) if hint is Watch else convert(hint, value, name)
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically. SrnnError when the folder cannot be written."""
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False) -> None:
+    """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for ``whole_file``."""
     text = json.dumps({"format": FORMAT, **info})
     # Copies: a file has a place for each name, even if layers share a tensor.
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -165,7 +165,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str
     digest = hashlib.sha256(head + _ZEROS)
     for part in tail:
         digest.update(part)
-    with whole_file(path) as file:
+    with whole_file(path, named=named) as file:
         for part in (head, _ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), *tail):
             file.write(part)
 

@@ -136,7 +136,7 @@ class Trained:
         fitted = replace(self, task=self.task.described(path))
         if self.file is not None:
             with suppress(SrnnError):  # if the folder cannot be written, the data are read again next time
-                fitted.save(self.file)
+                fitted.save(self.file, named=False)
         return fitted
 
     def state_format(self, width: int) -> StateFormat | None:
@@ -178,8 +178,11 @@ class Trained:
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
 
-    def save(self, path: Path | str) -> Path:
-        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back."""
+    def save(self, path: Path | str, *, named: bool = True) -> Path:
+        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back.
+
+        named: the user named the file, so that a link is followed; else it is replaced.
+        """
         self.check_recipe()
         try:
             json.dumps(dict(self.about))
@@ -188,7 +191,7 @@ class Trained:
                 f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
         info = {**checkpoints.made_of(self.network), "model": self.header()}
-        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info)
+        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info, named=named)
         return Path(path)
 
     @classmethod

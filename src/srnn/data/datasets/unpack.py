@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import SrnnError
-from ...files import LIMITS, new_folder_beside, read_json, reading, remove_leftovers, whole_file
+from ...files import LIMITS, check_file, new_folder_beside, read_json, reading, whole_file
 from ...files.unpacking import Allowance, Member, file_parts, gunzip, tar_members
 from ...files.zips import open_zip
 
@@ -134,8 +134,9 @@ class Note:
 
     @staticmethod
     def read(folder: Path, name: str) -> Note | None:
-        """The note of an archive; None if there is none, or it cannot be read."""
+        """The note of an archive; None if there is none, or it cannot be read. SrnnError for a pipe under its name."""
         path = _note_path(folder, name)
+        check_file(path)
         try:
             with reading(path, "a note of what was unpacked"):
                 content = read_json(path)
@@ -212,7 +213,6 @@ def _write_all(members: Iterator[Member], size: int, archive: Path, folder: Path
     root = folder.resolve()
     if size > (free := shutil.disk_usage(root).free):
         raise SrnnError(f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} are free.")
-    remove_leftovers(root)
     with new_folder_beside(root / "unpacking") as staging:
         names = []
         for member in members:

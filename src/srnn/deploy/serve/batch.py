@@ -6,7 +6,6 @@ several, but gets one decision.
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -16,6 +15,7 @@ from ...data.datasets.audio import decode_wav
 from ...data.recordings import at_rate
 from ...errors import SrnnError, naming
 from ...files import reading
+from ...files.arrays import parse_npy
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows
@@ -57,8 +57,7 @@ def _read_json(body: bytes, decoder: Decoder, limits: Limits) -> list[Array]:
 
 def _read_npy(body: bytes, decoder: Decoder, limits: Limits) -> list[Array]:
     channels = decoder.signal.channels
-    with reading("The body", "a .npy array"):
-        array = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
+    array = parse_npy(body, "The body")
 
     if array.dtype.kind not in "fiub":
         raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
