@@ -23,10 +23,12 @@ from srnn.data.datasets.cache import cached
 from srnn.data.datasets.catalogue import DataFile
 from srnn.data.datasets.fetch import download
 from srnn.data.datasets.unpack import unpack_archives
+from srnn.studies.study import open_study
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.commands import fails
 from support.runs import make_run
+from support.sweeps import BASE, sweep_of, units_in
 from support.tiny import TinyTask, tiny_recipe
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
@@ -315,23 +317,29 @@ def test_an_unfinished_download_replaces_a_link_and_refuses_a_pipe(tmp_path: Pat
 
 def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    from srnn.studies.storage import open_storage
+    sweep = sweep_of(
+        tmp_path,
+        BASE + "sampler: {name: random, seed: 7}\ntrials: 2\nparameters: {training.batch_size: [16, 32]}\n",
+    )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # optuna says that journals are experimental
-        open_storage(None, tmp_path / "first").create_new_study([])
+        assert open_study(units_in(sweep, tmp_path / "first")) is not None
         victim = tmp_path / "victim"
-        victim.write_bytes((tmp_path / "first" / "journal.log").read_bytes())
+        victim.write_bytes((tmp_path / "first" / "study" / "journal.log").read_bytes())
         before = victim.read_bytes()
-        (tmp_path / "second").mkdir()
-        journal = tmp_path / "second" / "journal.log"
+        assert before
+
+        folder = tmp_path / "second" / "study"
+        folder.mkdir(parents=True)
+        journal = folder / "journal.log"
         journal.symlink_to(victim)
-        storage = open_storage(None, tmp_path / "second")
-        assert len(storage.get_all_studies()) == 1
-        storage.create_new_study([], study_name="another")
-        assert victim.read_bytes() == before and not journal.is_symlink() and journal.stat().st_size > len(before)
+        assert open_study(units_in(sweep, tmp_path / "second")) is not None
+        assert victim.read_bytes() == before and not journal.is_symlink()
+        assert journal.read_bytes().startswith(before)
+
         if hasattr(os, "mkfifo"):
             journal.unlink()
             os.mkfifo(journal)
             with pytest.raises(SrnnError, match="it is a pipe or a device"):
-                open_storage(None, tmp_path / "second")
+                open_study(units_in(sweep, tmp_path / "second"))
