@@ -10,7 +10,7 @@
     zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
     pickled.py        pickles as data; nothing in them is run
-    hdf5.py           HDF5, read in a separate process: hdf5_reader.py
+    hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records
 
 The modules from yaml_reading.py on are imported by name, because most commands need none of them.

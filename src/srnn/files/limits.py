@@ -40,7 +40,6 @@ LIMITS: Mapping[str, FormatLimits] = {
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
     "npy": FormatLimits(bytes=TiB, items=2**20),
     "npz": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, items=10_000),
-    "hdf5": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, depth=16, items=10_000),
     "checkpoint": FormatLimits(bytes=64 * GiB),
     "state": FormatLimits(bytes=64 * MiB),
     "tensors": FormatLimits(bytes=16 * MiB, depth=64, items=20_000),  # the header of either
