@@ -92,7 +92,7 @@ def nir_seeds() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("pth", read_pth, pth_seeds, (mend_zip,), ("zipfile",),
+    Target("pth", read_pth, pth_seeds, (mend_zip,), ("torch._weights_only_unpickler",),
            words=("cos\nsystem\n", "ctorch._utils\n_rebuild_tensor_v2\n", "data.pkl", "constants.pkl", "code/", "version",
                   "__main__", "torch.nn.modules.linear", "R.", "FloatStorage", "byteorder")),
     Target("weights-npz", read_npz, npz_seeds, (mend_zip,), ("zipfile", "numpy.lib._format_impl", "numpy.lib._npyio_impl")),

@@ -29,6 +29,7 @@ ALLOWED = {
     ("data/datasets/spiking_audio.py", "h5py.File"),  # writes a file of its own
     ("files/hdf5.py", "h5py.File"),  # the one reader, which follows no link
     ("files/yaml_reading.py", "yaml.load"),  # by a loader that is derived from the safe one
+    ("paper/compat/weights.py", "torch.load"),  # with weights_only
     ("nn/equations.py", "exec"),  # text that is made here, of a record of arithmetic
 }
 
@@ -53,6 +54,12 @@ def test_numpy_never_unpickles() -> None:
     for where, call in loads:
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         assert options.get("allow_pickle", "False") == "False", where
+
+
+def test_torch_loads_weights_only() -> None:
+    loads = [call for _, name, call in _calls() if name == "torch.load"]
+    for call in loads:
+        assert {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}["weights_only"] == "True"
 
 
 def test_no_shell_is_started() -> None:

@@ -9,7 +9,6 @@
     unpacking.py      zlib, gzip and tar in parts, within bounds
     zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
-    pickled.py        pickles as data; nothing in them is run
     hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records
 

@@ -43,7 +43,6 @@ LIMITS: Mapping[str, FormatLimits] = {
     "checkpoint": FormatLimits(bytes=64 * GiB),
     "state": FormatLimits(bytes=64 * MiB),
     "tensors": FormatLimits(bytes=16 * MiB, depth=64, items=20_000),  # the header of either
-    "weights": FormatLimits(bytes=256 * MiB, unpacked=256 * MiB, depth=16, items=100_000),
     "archive": FormatLimits(bytes=TiB, unpacked=GiB, ratio=200, depth=32, items=500_000),
     "idx": FormatLimits(bytes=GiB, unpacked=256 * MiB, ratio=50, items=100_000),
     "audio": FormatLimits(bytes=4 * GiB, unpacked=GiB, ratio=100, items=10_000),
