@@ -1,4 +1,4 @@
-"""Archives byte by byte, so that they can lie: what zipfile and tarfile would not write."""
+"""Zip archives byte by byte, so that they can lie: what zipfile would not write."""
 
 from __future__ import annotations
 
@@ -50,26 +50,3 @@ def zip_archive(*entries: Entry, comment: bytes = b"", copies: int = 1) -> bytes
     count, length = len(entries) * copies, len(directory) * copies
     end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count % 2**16, count % 2**16, length, len(body), len(comment))
     return body + directory * copies + end + comment
-
-
-def tar_header(name: str | bytes, size: int | bytes = 0, kind: bytes = b"0", magic: bytes = b"ustar\x0000") -> bytes:
-    """One header block, its checksum right. ``size``: a number, or the field's bytes."""
-    raw = name.encode() if isinstance(name, str) else name
-    field = b"%011o\0" % size if isinstance(size, int) else size
-    block = raw.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + field.ljust(12, b"\0") + b"%011o\0" % 0
-    block = (block + b" " * 8 + kind + bytes(100) + magic).ljust(512, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
-
-
-def tar_member(name: str | bytes, content: bytes = b"abc", kind: bytes = b"0") -> bytes:
-    """A member: its header, and its content filled up to blocks of 512 bytes."""
-    return tar_header(name, len(content), kind) + content + bytes(-len(content) % 512)
-
-
-def pax_record(key: str, value: str) -> bytes:
-    """A line of a POSIX extended header."""
-    rest = f" {key}={value}\n".encode()
-    length = len(rest) + 1
-    while len(str(length)) + len(rest) != length:
-        length += 1
-    return str(length).encode() + rest

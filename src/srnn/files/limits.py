@@ -43,8 +43,6 @@ LIMITS: Mapping[str, FormatLimits] = {
     "checkpoint": FormatLimits(bytes=64 * GiB),
     "state": FormatLimits(bytes=64 * MiB),
     "tensors": FormatLimits(bytes=16 * MiB, depth=64, items=20_000),  # the header of either
-    "archive": FormatLimits(bytes=TiB, unpacked=GiB, ratio=200, depth=32, items=500_000),
-    "idx": FormatLimits(bytes=GiB, unpacked=256 * MiB, ratio=50, items=100_000),
     "audio": FormatLimits(bytes=4 * GiB, unpacked=GiB, ratio=100, items=10_000),
     "table": FormatLimits(bytes=256 * MiB, items=2_000_000),
     "wfdb": FormatLimits(bytes=4 * GiB, items=1000),
