@@ -6,8 +6,6 @@
     writing.py        files that appear under their name only when complete
     yaml_reading.py   YAML
     conversion.py     a file's values, converted to the types of a configuration
-    unpacking.py      zlib in parts, within bounds
-    zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
     hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records

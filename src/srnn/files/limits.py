@@ -38,15 +38,12 @@ LIMITS: Mapping[str, FormatLimits] = {
     "sweep": FormatLimits(bytes=512 * KiB, items=100_000),
     "toml": FormatLimits(bytes=64 * KiB),
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
-    "npy": FormatLimits(bytes=TiB, items=2**20),
-    "npz": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, items=10_000),
     "checkpoint": FormatLimits(bytes=64 * GiB),
     "state": FormatLimits(bytes=64 * MiB),
     "tensors": FormatLimits(bytes=16 * MiB, depth=64, items=20_000),  # the header of either
     "audio": FormatLimits(bytes=4 * GiB, unpacked=GiB, ratio=100, items=10_000),
     "table": FormatLimits(bytes=256 * MiB, items=2_000_000),
     "wfdb": FormatLimits(bytes=4 * GiB, items=1000),
-    "mat": FormatLimits(bytes=GiB, unpacked=GiB, ratio=200, items=10_000),
 }
 """By format."""
 

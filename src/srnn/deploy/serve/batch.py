@@ -15,7 +15,7 @@ import numpy as np
 from ...data.datasets.audio import decode_wav
 from ...data.recordings import at_rate
 from ...errors import SrnnError, lacks_memory, naming
-from ...files import FormatLimits, reading
+from ...files import reading
 from ...files.arrays import parse_npy
 from ..streaming import Decisions, Decoder
 from .limits import Limits
@@ -68,10 +68,10 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
         _check_count(len(inputs), limits)
         return [read_rows(rows, channels) for rows in inputs]
     if kind == "application/x-npy":
-        array = parse_npy(body, "The body", limits=FormatLimits(limits.body_bytes, items=0))
+        array = parse_npy(body, "The body")
         if array.dtype.kind not in "fiub":
             raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
-        if array.ndim != 3 or array.shape[2] != channels:  # empty arrays have been refused
+        if array.ndim != 3 or array.shape[2] != channels or not array.size:
             raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
         _check_count(len(array), limits)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
