@@ -34,7 +34,7 @@ CLASSES = 10_000
 """Maximal number of classes of a task. A label is a number in a file, and lists and tables are as long as the largest label."""
 
 LIMITS: Mapping[str, FormatLimits] = {
-    "yaml": FormatLimits(bytes=512 * KiB, unpacked=2 * MiB, depth=32, items=20_000),
+    "yaml": FormatLimits(bytes=512 * KiB),
     "sweep": FormatLimits(bytes=512 * KiB, items=100_000),
     "toml": FormatLimits(bytes=64 * KiB),
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
