@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.data import recordings
+from srnn.data import tables
 from srnn.data.datasets import audio, files
 from srnn.data.datasets.audio import FASTEST, ODDEST, decode, read_audio, resampled
 from srnn.data.datasets.base import check_padding
@@ -185,7 +185,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(raw: bytes, little_memory
 
 
 def test_a_line_at_its_limit_is_read() -> None:
-    line = b"1".rjust(recordings._LINE_AT_MOST - 2) + b"\n"
+    line = b"1".rjust(tables._LINE_AT_MOST - 2) + b"\n"
     assert [block.tolist() for block in open_source("-", 1, None, 4, stdin=io.BytesIO(line)).blocks] == [[[1.0]]]
 
 
