@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.files import LIMITS
+from srnn.files import TEXT
 from srnn.files.yaml_reading import parse_yaml, read_yaml
 
 
@@ -105,7 +105,7 @@ def test_no_code_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_file_at_its_limit_is_read_and_one_beyond_it_is_not(tmp_path: Path) -> None:
-    path, most = tmp_path / "a.yaml", LIMITS["yaml"].bytes
+    path, most = tmp_path / "a.yaml", TEXT
     path.write_text("#" * (most - 2) + "\n1")
     assert read_yaml(path) == 1
     path.write_text("#" * (most - 1) + "\n1")

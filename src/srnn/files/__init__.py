@@ -1,8 +1,8 @@
-"""Safe reading and writing of files: one guarded reader per format, and atomic writing.
+"""Reading and writing of files: thin readers over libraries in their safe modes, and atomic writing.
 
-    limits.py         the limits of each format (the table of docs/security.md)
+    limits.py         bounds that are one comparison each
     locking.py        one writer per folder
-    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
+    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a library into one SrnnError
     writing.py        files that appear under their name only when complete
     yaml_reading.py   YAML
     conversion.py     a file's values, converted to the types of a configuration
@@ -12,12 +12,12 @@
 
 The modules from yaml_reading.py on are imported by name, because most commands need none of them.
 
-Untrusted files are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
+A leaf: it knows nothing of networks, data sets or recipes.
 """
 
 from __future__ import annotations
 
-from .limits import CLASSES, LIMITS, FormatLimits, check_memory
+from .limits import CLASSES, TEXT, check_memory
 from .locking import FolderInUse, check_folder, check_writable, locked, locks
 from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
 from .writing import (
@@ -34,7 +34,7 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "changing", "check_folder", "check_memory",
+    "CLASSES", "TEXT", "FolderInUse", "append_line", "changing", "check_folder", "check_memory",
     "check_writable", "files_in", "locked", "locks", "new_folder_beside", "only_writer", "parse_json", "read_bytes",
     "read_json", "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers",
     "whole_file", "whole_folder", "write_atomically", "write_json",

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
-from .limits import LIMITS
+from .limits import TEXT
 from .reading import read_text, reading
 
 _LARGEST_INTEGER = 2**64
-_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+_STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: Path, what: str = "YAML") -> Any:
     """The YAML of a file. SrnnError, which names the file, and the line where that is known: unreadable, too large, not YAML."""
-    return parse_yaml(read_text(path, what, LIMITS["yaml"]), path)
+    return parse_yaml(read_text(path, what, TEXT), path)
 
 
 def parse_yaml(text: str, source: Path | str) -> Any:
@@ -63,7 +63,7 @@ def _loader() -> Any:
             node = super().compose_mapping_node(anchor)
             seen = set()
             for key, _ in node.value:
-                if key.tag not in (_TEXT, _MERGE):
+                if key.tag not in (_STRING, _MERGE):
                     raise mistake(f"the key {key.value!r:.80} is not text; quote it", key)
                 if key.value in seen:
                     raise mistake(f"the key {key.value!r:.80} occurs twice", key)

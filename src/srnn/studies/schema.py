@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import SrnnError, is_number, naming, nearest
-from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..text import brief
 from ..training.recipes import Recipe
@@ -41,6 +40,8 @@ _KEYS = (
 )  # fmt: skip
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
+MOST_TRAININGS = 100_000
+"""Of a sweep: its points times its seeds."""
 """Max bytes of a point's name, which is also the name of a folder."""
 
 
@@ -305,10 +306,9 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
                 raise SrnnError(
                     f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe)."
                 )
-    most = LIMITS["sweep"].items
-    if sweep.size > most:  # before the points are made
+    if sweep.size > MOST_TRAININGS:  # before the points are made
         raise SrnnError(
-            f"{path}: a sweep may have at most {most:,} trainings, not {sweep.size:,}; remove points or seeds."
+            f"{path}: a sweep may have at most {MOST_TRAININGS:,} trainings, not {sweep.size:,}; remove points or seeds."
         )
     if not sweep.is_search:
         sweep.points()  # names are unique

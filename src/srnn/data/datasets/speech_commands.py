@@ -22,7 +22,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from ...errors import SrnnError, check_choice
-from ...files import LIMITS, read_bytes, read_object, reading
+from ...files import read_bytes, read_object, reading
 from ...text import counted
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
@@ -167,9 +167,7 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     for other, file in _LISTS.items():
         path = folder / file
         if path.is_file():
-            listed[other] = set(
-                read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
-            )
+            listed[other] = set(read_bytes(path, "a list of recordings").decode("utf-8", "replace").split())
             missing = sorted(listed[other] - present)
             if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
                 raise SrnnError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import SrnnError
-from ...files import LIMITS, files_in, read_json, read_text, reading
+from ...files import files_in, read_json, read_text, reading
 from . import soli, timit
 from .audio import read_audio
 from .base import resolve_data_dir
@@ -112,7 +112,7 @@ def begins_well(path: Path) -> bool:
 def checksums(path: Path) -> dict[str, str]:
     """File name -> checksum, from a file of lines "SHA256 NAME"; empty if it cannot be read."""
     try:
-        lines = read_text(path, "checksums", LIMITS["table"]).splitlines()
+        lines = read_text(path, "checksums").splitlines()
     except SrnnError:
         return {}
     pairs = [line.split(maxsplit=1) for line in lines]
