@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .corpora import HERE, kept
-from .examining import Finding, Kind
+from .examining import Finding
 from .target import Target
 
 INPUT_SECONDS = 10
@@ -112,29 +112,18 @@ def _keep_end(target: Target, findings: Path, said: str) -> bool:
         described = path.with_name(f"{path.name}.json")
         if path.suffix or described.exists():
             continue
-        if path.name.startswith("slow-unit") or (path.name.startswith("timeout") and not _lasts(target, path)):
-            path.unlink()  # the machine was busy
+        if path.name.startswith(("slow-unit", "timeout", "oom")):  # no finding
+            path.unlink()
             new = True
             continue
-        kind: Kind = {"timeout": "time", "oom": "memory"}.get(path.name.partition("-")[0], "crash")  # type: ignore[assignment]
         error = next((line for line in said.splitlines() if "ERROR: libFuzzer" in line), said[-300:])
-        found = Finding(target.name, kind, " ".join(error.partition("ERROR: ")[2].split()) or " ".join(error.split()))
+        found = Finding(
+            target.name, "crash", " ".join(error.partition("ERROR: ")[2].split()) or " ".join(error.split())
+        )
         content = {**asdict(found), "signature": f"{found.signature} ({path.name})"}
         described.write_text(json.dumps(content), encoding="utf-8")
         new = True
     return new
-
-
-def _lasts(target: Target, path: Path) -> bool:
-    """Whether an input that took long is a finding when it is read once more, without instrumentation."""
-    command = [sys.executable, "-m", "fuzz", target.name, "--replay", path]
-    try:
-        return (
-            subprocess.run(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, timeout=120, check=False).returncode
-            != 0
-        )
-    except subprocess.TimeoutExpired:
-        return True
 
 
 def _escaped(word: str) -> str:

@@ -16,7 +16,7 @@ from srnn.data.datasets.shd import find_file
 from srnn.data.encoders.cochlea import Cochlea, clip_key
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.files.hdf5 import open_hdf5
+from srnn.files.hdf5 import lists, open_hdf5
 from srnn.measure import style
 
 from .evidence import Evidence
@@ -110,8 +110,8 @@ def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     """The first "seven" of SHD's training file. SrnnError if the file is not there."""
     path = find_file("shd", "train", evidence.data_dir)
     with open_hdf5(path, "recordings in HDF5") as file:
-        index = int(np.flatnonzero(file["labels"].read() == 7)[0])
-        (times,), (units,) = (file[f"spikes/{name}"].lists(index, index + 1) for name in ("times", "units"))
+        index = int(np.flatnonzero(file["labels"][:] == 7)[0])
+        (times,), (units,) = (lists(file[f"spikes/{name}"], index, index + 1) for name in ("times", "units"))
         return times.astype(np.float64), units.astype(np.int64), f"SHD training file, clip {index}, label 7"
 
 

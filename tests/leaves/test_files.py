@@ -16,8 +16,6 @@ import pytest
 import srnn
 from srnn import SrnnError
 from srnn.files import (
-    LIMITS,
-    FormatLimits,
     append_line,
     check_files,
     cut_lines,
@@ -36,7 +34,6 @@ from srnn.files import (
 from srnn.files.unfinished import temporary_beside
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-DEPTH = LIMITS["json"].depth
 
 
 @pytest.mark.parametrize(
@@ -59,28 +56,19 @@ def test_what_is_no_json_is_one_line(text: str | bytes) -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_json_as_deep_as_the_limit_is_read_and_one_level_more_is_not() -> None:
-    text = "[" * DEPTH + "]" * DEPTH
-    assert parse_json(text, "f") is not None
-    with pytest.raises(SrnnError, match="nested"):
-        parse_json(f"[{text}]", "f")
-    wide = "[" + "[1]," * 1000 + "[2]]"  # many, but not deep
-    assert len(parse_json(wide, "f")) == 1001
-
-
 def test_a_file_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
-    path, limits = tmp_path / "f", FormatLimits(bytes=5)
+    path = tmp_path / "f"
     path.write_bytes(b"12345")
-    assert read_bytes(path, "a note", limits) == b"12345"
+    assert read_bytes(path, "a note", 5) == b"12345"
     path.write_bytes(b"123456")
     with pytest.raises(SrnnError, match="too large for a note: at most 5 bytes"):
-        read_bytes(path, "a note", limits)
+        read_bytes(path, "a note", 5)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
 def test_a_device_without_an_end_is_too_large() -> None:
     with pytest.raises(SrnnError, match="too large"):
-        read_bytes(Path("/dev/zero"), "a note", FormatLimits(bytes=1000))
+        read_bytes(Path("/dev/zero"), "a note", 1000)
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
@@ -111,7 +99,7 @@ def test_a_last_line_that_is_not_whole_is_left_out_where_a_writer_may_be_at_work
 
 
 def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LIMITS, "json", FormatLimits(bytes=20, depth=9, items=5))  # type: ignore[arg-type]
+    monkeypatch.setattr("srnn.files.reading.JSON", 20)
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a": 1}\n' * 2 + b"\n\n")
     assert read_json_lines(path) == [{"a": 1}] * 2
@@ -121,14 +109,6 @@ def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             read_json_lines(path)
     with pytest.raises(SrnnError, match="Cannot read"):
         read_json_lines(tmp_path / "missing")
-
-
-def test_json_of_as_many_values_as_the_limit_is_read_and_one_more_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LIMITS, "json", FormatLimits(bytes=100, depth=9, items=5))  # type: ignore[arg-type]
-    assert parse_json('[1, {"a": 2, "b": 3}]', "f") == [1, {"a": 2, "b": 3}]
-    for text in ('[1, {"a": 2, "b": 3}, 4]', "[[],[],[]]", "[" * 5 + "]" * 5):
-        with pytest.raises(SrnnError, match="more than 5 values"):
-            parse_json(text, "f")
 
 
 @pytest.mark.parametrize(

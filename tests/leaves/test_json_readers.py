@@ -16,7 +16,7 @@ from srnn import SrnnError
 from srnn.data.datasets.soli import read_names
 from srnn.data.datasets.speech_commands import read_segments
 from srnn.data.datasets.unpack import Note
-from srnn.files import LIMITS
+from srnn.files import TEXT
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.measure.energy.prices import load_technology
 from srnn.measure.page.content import training
@@ -215,7 +215,7 @@ def test_a_technology_of_nonsense_is_one_line(
 
 
 def test_a_technology_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
-    path, most = tmp_path / "mine.toml", LIMITS["toml"].bytes
+    path, most = tmp_path / "mine.toml", TEXT
     text = 'base = "horowitz-45nm"\nword_bits = 1048576\n#'
     path.write_text(text + "x" * (most - len(text)))
     assert load_technology(path).word_bits == 2**20

@@ -28,7 +28,7 @@ from ..text import counted
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
-from .recordings import check_finite, clip_start, fit_length
+from .samples import check_finite, clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import BLOCK, LONGEST_CALIBRATION
 

@@ -1,27 +1,24 @@
-"""Safe reading and writing of files: one guarded reader per format, and atomic writing.
+"""Reading and writing of files: thin readers over libraries in their safe modes, and atomic writing.
 
-    limits.py         the limits of each format (the table of docs/security.md)
+    limits.py         bounds that are one comparison each
     locking.py        one writer per folder
-    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
+    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a library into one SrnnError
     writing.py        files that appear under their name only when complete
     unfinished.py     what is being written, and what killed writers leave
     yaml_reading.py   YAML
     conversion.py     a file's values, converted to the types of a configuration
-    unpacking.py      zlib, gzip and tar in parts, within bounds
-    zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
-    pickled.py        pickles as data; nothing in them is run
-    hdf5.py           HDF5, read in a separate process: hdf5_reader.py
+    hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records
 
 The modules from yaml_reading.py on are imported by name, because most commands need none of them.
 
-Untrusted files are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
+A leaf: it knows nothing of networks, data sets or recipes.
 """
 
 from __future__ import annotations
 
-from .limits import CLASSES, LIMITS, FormatLimits, check_memory
+from .limits import CLASSES, TEXT, check_memory
 from .locking import FolderInUse, check_folder, check_writable, locked, locks
 from .reading import (
     check_file,
@@ -50,9 +47,8 @@ from .writing import (
 
 __all__ = [
     "CLASSES",
-    "LIMITS",
+    "TEXT",
     "FolderInUse",
-    "FormatLimits",
     "append_line",
     "changing",
     "check_file",

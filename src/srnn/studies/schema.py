@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import SrnnError, is_number, naming, nearest
-from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..registry import is_name
 from ..text import brief
@@ -42,6 +41,8 @@ _KEYS = (
 )
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
+MOST_TRAININGS = 100_000
+"""Of a sweep: its points times its seeds."""
 """Max bytes of a point's name, which is also the name of a folder."""
 
 
@@ -307,10 +308,9 @@ def _check_points(sweep: Sweep, path: Path) -> None:
             )
         if isinstance(values, Range) and not sweep.is_search:
             raise SrnnError(f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe).")
-    most = LIMITS["sweep"].items
-    if sweep.size > most:  # before the points are made
+    if sweep.size > MOST_TRAININGS:  # before the points are made
         raise SrnnError(
-            f"{path}: a sweep may have at most {most:,} trainings, not {sweep.size:,}; remove points or seeds."
+            f"{path}: a sweep may have at most {MOST_TRAININGS:,} trainings, not {sweep.size:,}; remove points or seeds."
         )
     if not sweep.is_search:
         sweep.points()  # names are unique

@@ -24,7 +24,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from ..errors import SrnnError
-from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whole_file
+from ..files import parse_json, read_bytes, read_metadata, reading, whole_file
 from ..files.conversion import build, convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays
@@ -174,7 +174,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint. SrnnError if it is missing, damaged, or not a checkpoint of this library."""
     if not path.is_file():
         raise SrnnError(f"Cannot read the checkpoint {path}: there is no such file.")
-    content = read_bytes(path, "a checkpoint", LIMITS["checkpoint"])
+    content = read_bytes(path, "a checkpoint")
     header_end = 8 + int.from_bytes(content[:8], "little")
     match = _DIGEST.search(content, 8, min(header_end, len(content)))
     if match is None:

@@ -32,7 +32,6 @@ import torch
 from .._version import __version__
 from ..errors import SrnnError
 from ..files import (
-    LIMITS,
     append_line,
     changing,
     check_files,
@@ -164,7 +163,7 @@ class Run:
             raise SrnnError(
                 f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to below 2^63."
             )
-        return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
+        return cls(path, parse_recipe(read_text(recipe, "a recipe"), source=str(recipe)), seed)
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import check_file, whole_file
-from ...files.arrays import open_npz
+from ...files.arrays import map_npz
 
 Arrays = dict[str, npt.NDArray[Any]]
 Found = TypeVar("Found")
@@ -75,8 +75,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 def read_arrays(path: Path) -> Arrays | None:
     """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged in any byte."""
     try:
-        with open_npz(path, "a cache") as arrays:
-            return {name: arrays.mapped(name) for name in arrays}
+        return map_npz(path, "a cache")
     except SrnnError:
         return None
 

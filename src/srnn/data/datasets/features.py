@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
-from ..recordings import fit_length
+from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio

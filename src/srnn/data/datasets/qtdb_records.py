@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import LIMITS, read_bytes
+from ...files import read_bytes
 from ...files import wfdb_records as _wfdb
 from ..signals import CrossingPath
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -254,7 +254,7 @@ def _windows(
 def _check_file(path: Path, checksum: str | None) -> None:
     if not path.exists():
         raise SrnnError(f"{path} is missing: {SOURCE.format(folder=path.parent)}.")
-    content = read_bytes(path, "a file of a WFDB record", LIMITS["wfdb"])
+    content = read_bytes(path, "a file of a WFDB record")
     if not content:
         raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.")
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:

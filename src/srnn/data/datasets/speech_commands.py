@@ -24,7 +24,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from ...errors import SrnnError, check_choice
-from ...files import LIMITS, read_bytes, read_object, reading
+from ...files import read_bytes, read_object, reading
 from ...text import counted
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
@@ -179,7 +179,7 @@ def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> 
     path = folder / _LISTS[split]
     if not path.is_file():
         return {name for name in present if which_set(name) == split}
-    listed = set(read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split())
+    listed = set(read_bytes(path, "a list of recordings").decode("utf-8", "replace").split())
     missing = sorted(listed - present)
     if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
         raise SrnnError(

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice
-from ...files import LIMITS, read_bytes, reading
+from ...files import read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -200,7 +200,7 @@ def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.
     """A function from samples to the ``number`` of the phone spoken there; -1 outside all. SrnnError if the file is corrupt."""
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
-        lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()
+        lines = read_bytes(path, "a list of phones").decode("ascii").splitlines()
     for index, line in enumerate(lines, 1):
         parts = line.split()
         if not parts:

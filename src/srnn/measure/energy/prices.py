@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import SrnnError, naming, nearest
-from ...files import LIMITS, read_text, reading
+from ...files import TEXT, read_text, reading
 from ...registry import is_name
 from ...text import brief
 from .counting import LayerCounts
@@ -156,7 +156,7 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
     with reading(path, "a technology in TOML"):
-        tables = tomllib.loads(read_text(path, "a technology", LIMITS["toml"]))
+        tables = tomllib.loads(read_text(path, "a technology", TEXT))
     settings: dict[str, Any] = {}
     for key, value in tables.items():
         known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from ...errors import SrnnError, naming, nearest
-from ...files import LIMITS, read_text
+from ...files import TEXT, read_text
 from ...files.conversion import convert, takes_null
 from ...files.yaml_reading import parse_yaml
 from ...registry import is_name
@@ -97,7 +97,7 @@ def recipe_content(name: str | Path) -> dict[str, Any]:
     elif not os.path.isfile(path):
         others = nearest(name, shipped_recipes(), "srnn recipes")
         raise SrnnError(f"There is no recipe '{name}', and no file or folder of data.{others}")
-    return _read(read_text(path, "a recipe", LIMITS["yaml"]), name)
+    return _read(read_text(path, "a recipe", TEXT), name)
 
 
 def make_recipe(
