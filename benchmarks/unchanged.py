@@ -99,19 +99,10 @@ def described(path: Path) -> str:
         from safetensors.numpy import load_file
 
         return digests(load_file(path))
-    if path.suffix == ".nir":
-        import h5py
-
-        found: dict[str, Any] = {}
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda name, node: found.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
-            )
-        return digests(found)
     if path.suffix == ".onnx":
         import onnx
 
-        return onnx.printer.to_text(onnx.load(path))
+        return onnx.printer.to_text(onnx.load_model_from_string(path.read_bytes()))
     data = path.read_bytes()
     try:
         return data.decode()

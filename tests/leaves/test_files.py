@@ -99,7 +99,7 @@ def test_a_last_line_that_is_not_whole_is_left_out_where_a_writer_may_be_at_work
 
 
 def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srnn.files.reading.JSON", 20)
+    monkeypatch.setattr(sys.modules["srnn.files.reading"], "JSON", 20)
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a": 1}\n' * 2 + b"\n\n")
     assert read_json_lines(path) == [{"a": 1}] * 2
