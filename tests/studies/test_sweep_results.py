@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from srnn import SrnnError
 from srnn.studies import Sweep
 from srnn.studies.plots import draw
 from srnn.studies.results import write_results
@@ -158,3 +159,25 @@ def test_how_long_a_sweep_will_take_is_known_once_something_has_ended(
     now = 130.0
     status[1] = units[0][1]
     assert watch._left(status) == 60.0
+
+
+def test_a_look_that_fails_ends_no_training_and_lines_are_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, clock = sweep_of(tmp_path, BASE + "seeds: [0, 1]\n"), [100.0]
+    monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: clock[0])
+    status, looks = [_unfinished(one, "waiting", epochs=0) for one in _status(sweep)], []
+
+    def look() -> list[UnitStatus]:
+        looks.append(clock[0])
+        if clock[0] == 103:
+            raise SrnnError("It cannot be read.")
+        return status
+
+    watch = Watch(SimpleNamespace(sweep=sweep, status=look))  # type: ignore[arg-type]
+    for clock[0] in (101, 102, 103, 104, 105):
+        watch.tick()
+        status[0] = _status(sweep)[0]
+    watch.stop()
+    assert looks == [100, 101, 103, 105, 105]
+    assert capsys.readouterr().err == "1/2  base/s0  done  accuracy 0.5000  3 s\n"

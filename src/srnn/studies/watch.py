@@ -1,4 +1,4 @@
-"""The display of a sweep: a table that is refreshed from its folder, or one plain line for each unit that ends."""
+"""The display of a sweep: a table that is refreshed, or one plain line for each unit that ends."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SrnnError
 from ..terminal import open_console
 from .schema import Sweep
 from .units import Units, UnitStatus, minutes
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 _BEST = 10
 """Points that the table shows."""
 _EVERY = 2.0
-"""Seconds between two looks at the folder."""
+"""Seconds between two looks at the folder; more where a look takes long, as trainings wait for it."""
 
 
 class Watch:
@@ -29,7 +31,7 @@ class Watch:
         self.units, self.quiet, self._live = units, quiet, None
         self._ended = set() if quiet else {one.unit.name for one in units.status() if one.ended}
         self._ended_before, self._began = len(self._ended), time.monotonic()
-        self._looked = self._began - _EVERY
+        self._next = self._began
         if not quiet and sys.stderr.isatty():
             from rich.live import Live
 
@@ -38,9 +40,13 @@ class Watch:
 
     def tick(self) -> None:
         """Look at the folder, if it is time."""
-        if not self.quiet and time.monotonic() - self._looked >= _EVERY:
+        begun = time.monotonic()
+        if self.quiet or begun < self._next:
+            return
+        with suppress(SrnnError):  # of other trainings' files; this one goes on
             self._look()
-            self._looked = time.monotonic()
+        now = time.monotonic()
+        self._next = now + max(_EVERY, 30 * (now - begun))
 
     def stop(self) -> None:
         """Show how the sweep has ended, and leave it on the screen."""
