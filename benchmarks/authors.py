@@ -43,14 +43,14 @@ class Program(NamedTuple):
 
 
 PROGRAMS = {
-    "resonate/ecg-brf": Program(
+    "paper/recipes/resonate/ecg-brf.yaml": Program(
         "ecg", {
             "input_size": 4, "hidden_size": 36, "output_size": 6, "adaptive_omega_a": 3.0, "adaptive_omega_b": 5.0,
             "adaptive_b_offset_a": 0.1, "adaptive_b_offset_b": 1.0, "out_adaptive_tau_mem_mean": 20.0,
             "out_adaptive_tau_mem_std": 1.0, "sub_seq_length": 0, "output_bias": False,
         }, None, 16, 61, 400,
     ),
-    "resonate/smnist-brf": Program(
+    "paper/recipes/resonate/smnist-brf.yaml": Program(
         "smnist", {
             "input_size": 1, "hidden_size": 256, "output_size": 10, "adaptive_omega_a": 15.0, "adaptive_omega_b": 50.0,
             "adaptive_b_offset_a": 0.1, "adaptive_b_offset_b": 1.0, "out_adaptive_tau_mem_mean": 20.0,
@@ -58,7 +58,7 @@ PROGRAMS = {
         }, 1.0, 256, 256, 300,
     ),
 }  # fmt: skip
-"""By the name of our recipe of the same network and settings."""
+"""By our recipe of the same network and settings."""
 
 
 def train_theirs(recipe: str, checkout: Path | None, seed: int, data: Path | None, clock: Reporter) -> None:

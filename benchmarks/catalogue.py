@@ -52,8 +52,6 @@ _ENTRIES = (
     _ours("srnn", "srnn", "fast backend; binary inputs packed beforehand, as data sets keep them",
           kinds=LIVE, stream="library"),
     _ours("srnn-bits", "srnn, recompute", "recomputes membranes in the backward pass", recompute=True),
-    _ours("srnn-bf16", "srnn, bf16 backward", "products of the way back of bfloat16 numbers, as torch's matmul precision "
-          "\"medium\" allows; gradients differ", kinds=("speed",), precision="medium"),
     _ours("srnn-dense", "srnn, dense input", "binary inputs passed as dense floats, which the network packs",
           input="dense", binary_only=True),
     _ours("srnn-convert", "srnn, packing timed", "as srnn, with the packing of dense inputs on the clock",
@@ -69,9 +67,6 @@ _ENTRIES = (
     Entry("srnn-delays-long", "srnn, long recurrent delays", "ours", kinds=("speed",),
           options={"backend": "fast", "delays": {"recurrent": "uniform(0, 150)"}},
           differs="each neuron's spikes arrive 0 to 150 steps later; thresholds set for the same firing rates"),
-    Entry("srnn-learned", "srnn, learned recurrent delays", "ours", kinds=("speed",),
-          options={"backend": "fast", "delays": {"recurrent": "uniform(0, 20)", "learned": True}},
-          differs="delays of 0 to 20 steps, while they are trained: at the start, when each spike is spread over 21 steps"),
     _ours("srnn-module", "srnn, module per step", "streaming by calling the network with one step at a time",
           kinds=("latency",), stream="module"),
     _ours("reference", "srnn reference", f"plain torch through the neuron's own step; {SAME}",

@@ -60,8 +60,8 @@ class Subject:
 
 def open_subject(text: str) -> Subject:
     """RUN, MODEL or NAME=WEIGHTS, each perhaps with ":test"."""
+    from paper.compat.published import definition, load_published
     from srnn.data.tasks import create_task
-    from srnn.paper.compat.published import definition, load_published
     from srnn.training.runs import open_trained
 
     given, test, _ = text.partition(":test")
@@ -176,7 +176,7 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
         found.setdefault("lstm", {})[format] = {key: lstm_sizes[key] for key in ("flash_bytes", "ram_bytes")}
     found["theory"] = theory(network, x, seed)
     found["agreement"] = agreement(
-        subject, device, whole, every[:compared], None if batch.lengths is None else batch.lengths[:compared],
+        subject.trained, device, whole, every[:compared], None if batch.lengths is None else batch.lengths[:compared],
         {"float32": make_plan(device, "network"), "int8": make_plan(whole, "network")}, folder, COMPILERS, PLAIN,
     )  # fmt: skip
     there = folder / "lstm"

@@ -12,8 +12,7 @@ import torch
 
 if TYPE_CHECKING:
     from srnn.deploy.export.c.plan import Plan
-
-    from .device import Subject
+    from srnn.training.trained import Trained
 
 CHUNK = 10
 """Sequences at once: every state of every step is kept."""
@@ -49,7 +48,7 @@ def first_state(network: Any, device: Any, batch: int) -> Any:
 
 @torch.no_grad()
 def agreement(
-    subject: Subject,
+    trained: Trained,
     device: Any,
     whole: Any,
     x: np.ndarray,
@@ -63,8 +62,8 @@ def agreement(
     from srnn.deploy.export.onnx import advance, start, state_arrays, to_model
     from srnn.nn.fixedpoint.device import run_float32
 
-    reference, programs = as_reference(subject.trained.network), {}
-    session = start(to_model(subject.trained.network, "sequence"))
+    reference, programs = as_reference(trained.network), {}
+    session = start(to_model(trained.network, "sequence"))
     for format in plans:
         for compiler in compilers:
             programs[format, compiler] = target = folder / format / f"whole-{compiler}"
@@ -88,7 +87,7 @@ def agreement(
 
         def decided(scores: Any, own: Any = own, valid: np.ndarray = valid) -> np.ndarray:
             """Class of every sequence, or of every valid step, one after the other."""
-            found = subject.trained.loss.scores(torch.from_numpy(np.array(scores, np.float32)), own).argmax(-1).numpy()
+            found = trained.loss.scores(torch.from_numpy(np.array(scores, np.float32)), own).argmax(-1).numpy()
             return found[valid] if found.ndim == 2 else found
 
         state = first_state(reference, device, len(part))

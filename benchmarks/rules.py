@@ -29,7 +29,7 @@ from .machine import describe
 from .plots import COLOURS, MARKERS
 from .worker import reset_peak, status_bytes
 
-RULES = ("bptt", "tbptt", "e-prop", "d-rtrl", "es-d-rtrl")
+RULES = ("bptt", "tbptt", "e-prop", "d-rtrl")
 STEPS = (100, 1_000, 10_000, 100_000, 1_000_000)
 INPUTS, OUTPUTS, BATCH = 32, 4, 1
 

@@ -30,7 +30,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "64 BRF": {"hidden": [64], "neuron": "brf", "gain_in": 100.0},
     "32 + 32 ALIF": {"hidden": [32, 32], "neuron": "alif"},
 }
-RULES = {"e-prop": {}, "e-prop, random": {"feedback": "random"}, "d-rtrl": {}, "es-d-rtrl": {}}
+RULES = {"e-prop": {}, "e-prop, random": {"feedback": "random"}, "d-rtrl": {}}
 MEASURES = ("cosine", "signs", "size", "rate")
 
 

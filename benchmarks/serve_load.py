@@ -39,12 +39,13 @@ from srnn.deploy.serve.server import spare_collections
 from srnn.files import write_json
 
 from .machine import describe
-from .serve_attackers import KEY, frame
 
 BEGIN = 1.0
 """Seconds that are told apart: all streams send their first blocks within one block's time, which takes more than later ones."""
 BLOCKS = 64
 """Different blocks that a client sends, again and again."""
+KEY = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+"""The headers that open a WebSocket."""
 
 
 class Stream(asyncio.Protocol):
@@ -144,6 +145,18 @@ def signal(channels: int, form: str, rate: float, samples: int) -> tuple[str, np
     )
 
 
+def frame(opcode: int, data: bytes) -> bytes:
+    """A masked frame, with a mask of zeros."""
+    size = len(data)
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 65536:
+        length = bytes([0xFE]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([0xFF]) + size.to_bytes(8, "big")
+    return bytes([0x80 | opcode]) + length + bytes(4) + data
+
+
 async def load(
     port: int, token: str, name: str, streams: int, seconds: float, block: int, pids: list[int]
 ) -> dict[str, Any]:
@@ -196,15 +209,13 @@ async def load(
     }  # fmt: skip
 
 
-def start_server(
-    run: str, options: list[str], token: str, before: tuple[str, ...] = (), errors: Any = None
-) -> tuple[subprocess.Popen[str], int]:
-    """``srnn serve`` of a run, as "model", and its port. ``before``: what the command line begins with; ``errors``: its log."""
-    words = [*before, sys.executable, "-m", "srnn", "serve", f"model={run}", "--json", *options]
+def start_server(run: str, options: list[str], token: str) -> tuple[subprocess.Popen[str], int]:
+    """``srnn serve`` of a run, as "model", and its port."""
+    words = [sys.executable, "-m", "srnn", "serve", f"model={run}", "--json", *options]
     if "signal" in options:
         words += ["--mean", "0,0", "--std", "0.5,0.5"]  # in mV: a calibration would hold back the first seconds
     server = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=errors, text=True,
+        words, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"SRNN_TOKEN": token, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert server.stdout is not None

@@ -180,7 +180,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="the data sets (default: SRNN_DATA)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE")
     options = parser.parse_args(words)
-    out = options.out or ROOT / "results" / f"to-accuracy-{options.recipe.removeprefix('paper/').replace('/', '-')}"
+    named = options.recipe.removeprefix("paper/").removeprefix("recipes/").removesuffix(".yaml").replace("/", "-")
+    out = options.out or ROOT / "results" / f"to-accuracy-{named}"
     path, same = out / "to-accuracy.json", {"recipe": options.recipe, "goal": options.goal, "threads": options.threads}
     earlier = json.loads(path.read_text()) if path.is_file() else {}
     if any(earlier.get(name) != value for name, value in same.items()):

@@ -4,8 +4,8 @@
     python -m benchmarks.versions ../before --out results/speed-of-a-change
 
 Times training steps, forward passes, a step of a stream, compilation from nothing, importing, and ``srnn --help``; of another
-surrogate or kind of input, or with coarser products in this checkout, training steps alone. Each ratio is this
-checkout's time divided by the mean of the other's two measurements beside it: above 1, the change is slower.
+surrogate or kind of input, training steps alone. Each ratio is this checkout's time divided by the mean of the other's two
+measurements beside it: above 1, the change is slower.
 """
 
 from __future__ import annotations
@@ -58,9 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="what binary inputs come as: packed, as a data set keeps them (default), or as tensors of 0 and 1"
     )  # fmt: skip
     parser.add_argument(
-        "--precision", choices=["high", "medium"], help="torch's matmul precision, of this checkout only"
-    )
-    parser.add_argument(
         "--quick", action="store_true", help="small networks and one round, to try everything; the numbers mean nothing"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "results/versions", metavar="FOLDER")
@@ -78,13 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "threads": options.threads,
         "surrogate": options.surrogate,
         "input": options.input,
-        "precision": options.precision,
         "records": [],
     }
     both = {"surrogate": options.surrogate, "input": options.input}
-    steps_alone = options.precision is not None or both != {"surrogate": None, "input": "spikes"}
-    here = entry("this", ROOT / "src", **both, precision=options.precision or "highest")
-    there = entry("other", other, **both)
+    steps_alone = both != {"surrogate": None, "input": "spikes"}
+    here, there = entry("this", ROOT / "src", **both), entry("other", other, **both)
     with tempfile.TemporaryDirectory() as folder:
         field = Field({OWN: sys.executable}, {}, Path(folder), threads=options.threads)
         for name in options.nets:
@@ -155,8 +150,6 @@ def page(results: dict[str, Any]) -> str:
         where += f", {results['surrogate']} surrogate"
     if results["input"] == "dense":
         where += ", spikes given as tensors of 0 and 1"
-    if results["precision"]:
-        where += f", this one with matmul precision {results['precision']}"
     lines = [
         f"# This checkout beside `{results['compared_with']}`", "",
         f"{where}, alternated; each ratio is this checkout's time divided by the mean of the other's two measurements beside "

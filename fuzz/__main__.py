@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fuzz
 
+from .corpora import add_findings, kept, prune, replace_corpus
 from .examining import examine, workplace
 from .fuzzing import fuzz as fuzz_target
 from .fuzzing import minimised
@@ -20,7 +21,7 @@ from .target import Target
 from .targets import TARGETS
 
 KEPT_BYTES, KEPT_FILES = 16 * 1024, 20
-"""Of a target's corpus, which are added to the seeds."""
+"""Of a target's corpus, beside the seeds."""
 
 
 def main() -> int:
@@ -35,10 +36,11 @@ def main() -> int:
     does.add_argument(
         "--replay", type=Path, nargs="*", metavar="FILE", help="read these, or all that are kept, once more"
     )
-    does.add_argument("--seeds", action="store_true", help="write the corpora's seeds anew")
     does.add_argument(
-        "--keep", action="store_true", help="add what was found in the folder WORK to the corpora, minimised"
+        "--keep", action="store_true", help="make the corpora anew, with what was found in the folder WORK, minimised"
     )
+    does.add_argument("--add", type=Path, nargs="+", metavar="FILE", help="keep these as findings of the target")
+    does.add_argument("--prune", action="store_true", help="drop what belongs to targets that are no longer there")
     does.add_argument("--report", type=Path, metavar="OUT", help="write what came of WORK into this folder")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.targets if name not in (*TARGETS, "all")]
@@ -51,11 +53,17 @@ def main() -> int:
         if arguments.work is None:
             parser.error("--report needs the folder --work that was fuzzed in")
         return write_report(arguments.work, arguments.report)
+    if arguments.prune:
+        prune(TARGETS)
+        return 0
     if not arguments.targets:
         parser.error("name a target, or all")
     chosen = list(TARGETS.values()) if "all" in arguments.targets else [TARGETS[name] for name in arguments.targets]
-    if arguments.seeds:
-        return sum(write_seeds(target) for target in chosen)
+    if arguments.add is not None:
+        if len(chosen) != 1:
+            parser.error("--add needs one target")
+        add_findings(chosen[0].name, arguments.add)
+        return 0
     if arguments.replay is not None:
         return replay(chosen, [path.absolute() for path in arguments.replay])
     if importlib.util.find_spec("atheris") is None:
@@ -88,36 +96,28 @@ def replay(targets: list[Target], files: list[Path]) -> int:
     with workplace() as folder:
         for target in targets:
             prepare(target, folder)
-            for path in files or target.kept():
-                finding = examine(target, path.read_bytes(), folder)
+            named = {str(path): path.read_bytes() for path in files}
+            for name, data in (named or kept(target.name)).items():
+                finding = examine(target, data, folder)
                 if finding is not None:
                     found += 1
-                    print(f"{path}: {finding.signature}\n  {finding.what}", flush=True)
+                    print(f"{name}: {finding.signature}\n  {finding.what}", flush=True)
     return 1 if found else 0
 
 
-def write_seeds(target: Target) -> int:
-    target.corpus.mkdir(parents=True, exist_ok=True)
-    for path in target.corpus.glob("seed-*"):
-        path.unlink()
-    for name, data in target.seeds().items():
-        (target.corpus / f"seed-{name}").write_bytes(data)
-    return 0
-
-
 def keep(target: Target, work: Path) -> int:
-    """Seeds stay; the rest of the corpus is chosen anew: of inputs of all sizes, the smallest first."""
+    """The corpus is chosen anew: of inputs of all sizes, the smallest first; not the seeds, which targets make."""
     found, total = minimised(target, work), 0
+    chosen: dict[str, bytes] = {}
     if not found:
         print(f"{target.name}: nothing was merged, see {work / target.name / 'merge.txt'}", file=sys.stderr)
         return 1
-    seeds = {path.read_bytes() for path in target.corpus.glob("seed-*")}
-    for path in set(target.corpus.iterdir()) - set(target.corpus.glob("seed-*")):
-        path.unlink()
+    seeds = set(target.seeds().values())
     for data in found[:: -(-len(found) // KEPT_FILES)]:
         total += len(data)
         if total <= KEPT_BYTES and data not in seeds:
-            (target.corpus / hashlib.sha1(data).hexdigest()[:12]).write_bytes(data)
+            chosen[hashlib.sha1(data).hexdigest()[:12]] = data
+    replace_corpus(target.name, chosen)
     return 0
 
 

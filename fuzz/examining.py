@@ -1,8 +1,8 @@
 """What a finding is, for every target alike.
 
 A reader may take an input, or refuse it with an SrnnError: one line of at most ``MESSAGE`` characters that a terminal shows.
-Anything else is a finding: another exception, more than ``SECONDS`` of the processor's time, more than ``MEMORY`` bytes at once,
-and what ``guard.py`` forbids. (A crash or an endless loop in C ends the process: ``fuzzing.py`` sees that.)
+Anything else is a finding: another exception, and what ``guard.py`` forbids. How long it takes, and how much memory, is no part
+of it. (A crash in C ends the process: ``fuzzing.py`` sees that.)
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +23,11 @@ from srnn.errors import SrnnError
 from .guard import watched
 from .target import Target
 
-SECONDS = 2.0
-MEMORY = 256 * 2**20
 MESSAGE = 2048
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Unicode categories and characters that a terminal obeys instead of showing them."""
-Kind = Literal["exception", "message", "time", "memory", "forbidden", "crash"]
+Kind = Literal["exception", "message", "forbidden", "crash"]
 
 
 @dataclass(frozen=True)
@@ -66,22 +63,17 @@ def workplace() -> Iterator[Path]:
             tempfile.tempdir = before
 
 
-def examine(target: Target, data: bytes, folder: Path, seconds: float = SECONDS) -> Finding | None:
+def examine(target: Target, data: bytes, folder: Path) -> Finding | None:
     """What reading the input, or a mended variant of it, leads to; None if all is well. Leaves the folder empty."""
     for variant in target.variants(data):
-        found = _examine_one(target, variant, folder, seconds)
+        found = _examine_one(target, variant, folder)
         if found is not None:
             return found
     return None
 
 
-def _examine_one(target: Target, data: bytes, folder: Path, seconds: float) -> Finding | None:
+def _examine_one(target: Target, data: bytes, folder: Path) -> Finding | None:
     error: BaseException | None = None
-    peak_before, resident = _peak(), _resident()
-    if peak_before - resident > MEMORY // 4:
-        _forget_peak()
-        peak_before = _peak()
-    begun = time.process_time()
     with watched(folder, target.allowed) as forbidden:
         try:
             target.read(data, folder)
@@ -92,7 +84,6 @@ def _examine_one(target: Target, data: bytes, folder: Path, seconds: float) -> F
                 error = fault
         except BaseException as raised:  # KeyboardInterrupt and SystemExit too: a reader raises SrnnError only
             error = raised
-    spent, peak = time.process_time() - begun, _peak()
     empty(folder)
     if forbidden:
         return Finding(target.name, "forbidden", forbidden[0], _where(error))
@@ -100,10 +91,6 @@ def _examine_one(target: Target, data: bytes, folder: Path, seconds: float) -> F
         return Finding(target.name, "message", str(error), _where(error.__cause__))
     if error is not None:
         return Finding(target.name, "exception", _line(error), _where(error))
-    if peak > peak_before and peak - resident > MEMORY:
-        return Finding(target.name, "memory", f"more than {MEMORY >> 20} MiB: {(peak - resident) >> 20}")
-    if spent > seconds:
-        return Finding(target.name, "time", f"more than {seconds:g} s: {spent:.1f}")
     return None
 
 
@@ -145,27 +132,3 @@ def empty(folder: Path) -> None:
             shutil.rmtree(entry.path)
         else:
             os.unlink(entry.path)
-
-
-# ---- memory: Linux keeps the greatest size since it was last told to forget it; elsewhere nothing is measured ----------------
-
-
-def _resident() -> int:
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except OSError:
-        return 0
-
-
-def _peak() -> int:
-    try:
-        with open("/proc/self/status", "rb") as file:
-            return int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024
-    except (OSError, IndexError):
-        return 0
-
-
-def _forget_peak() -> None:
-    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
-        file.write("5")

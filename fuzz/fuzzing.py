@@ -12,8 +12,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .examining import Finding, Kind
-from .target import HERE, Target
+from .corpora import HERE, kept
+from .examining import Finding
+from .target import Target
 
 INPUT_SECONDS = 10
 """Of the clock, after which libFuzzer ends the process."""
@@ -69,7 +70,7 @@ def fuzz(target: Target, seconds: float, work: Path) -> Outcome:
 
 
 def minimised(target: Target, work: Path) -> list[bytes]:
-    """Of the corpora, the kept one first, as few inputs as reach what all of them reach; the smallest first."""
+    """Of what is kept and what was found, the first first, as few inputs as reach what all of them reach; the smallest first."""
     place, merged = work / target.name, work / target.name / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     for folder in (merged, place / "tmp", place / "findings"):
@@ -84,7 +85,7 @@ def _run(target: Target, place: Path, seconds: float, log: Path, *first: str | P
     limits = [f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={RESIDENT_MB}", f"-max_len={target.largest}"]
     said = ["-print_final_stats=1", f"-artifact_prefix={findings}/", f"-max_total_time={int(seconds)}"]
     words = [f"-dict={place / 'words.dict'}"] if target.words and not first else []
-    folders = [folder for folder in (place / "corpus", target.corpus, target.crashes) if folder.is_dir()]
+    folders = [folder for folder in (place / "corpus", _unpacked(target, place / "kept")) if folder.is_dir()]
     command = [sys.executable, "-m", "fuzz.instrument", target.name, findings, *limits, *said, *words, *first, *folders]
     paths = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH", ""))))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -95,6 +96,15 @@ def _run(target: Target, place: Path, seconds: float, log: Path, *first: str | P
         ).returncode
 
 
+def _unpacked(target: Target, folder: Path) -> Path:
+    """A folder of the target's seeds and of the inputs that are kept for it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, data in {**target.seeds(), **kept(target.name)}.items():
+        (folder / name.replace("/", "-")).write_bytes(data)
+    return folder
+
+
 def _keep_end(target: Target, findings: Path, said: str) -> bool:
     """Describe the input that ended the process, which libFuzzer kept; False if there is none."""
     new = False
@@ -102,29 +112,18 @@ def _keep_end(target: Target, findings: Path, said: str) -> bool:
         described = path.with_name(f"{path.name}.json")
         if path.suffix or described.exists():
             continue
-        if path.name.startswith("slow-unit") or (path.name.startswith("timeout") and not _lasts(target, path)):
-            path.unlink()  # the machine was busy
+        if path.name.startswith(("slow-unit", "timeout", "oom")):  # no finding
+            path.unlink()
             new = True
             continue
-        kind: Kind = {"timeout": "time", "oom": "memory"}.get(path.name.partition("-")[0], "crash")  # type: ignore[assignment]
         error = next((line for line in said.splitlines() if "ERROR: libFuzzer" in line), said[-300:])
-        found = Finding(target.name, kind, " ".join(error.partition("ERROR: ")[2].split()) or " ".join(error.split()))
+        found = Finding(
+            target.name, "crash", " ".join(error.partition("ERROR: ")[2].split()) or " ".join(error.split())
+        )
         content = {**asdict(found), "signature": f"{found.signature} ({path.name})"}
         described.write_text(json.dumps(content), encoding="utf-8")
         new = True
     return new
-
-
-def _lasts(target: Target, path: Path) -> bool:
-    """Whether an input that took long is a finding when it is read once more, without instrumentation."""
-    command = [sys.executable, "-m", "fuzz", target.name, "--replay", path]
-    try:
-        return (
-            subprocess.run(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, timeout=120, check=False).returncode
-            != 0
-        )
-    except subprocess.TimeoutExpired:
-        return True
 
 
 def _escaped(word: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .examining import SECONDS, Finding, empty, examine, workplace
+from .examining import Finding, empty, examine, workplace
 from .target import Target
 from .targets import TARGETS
 
@@ -26,7 +26,7 @@ READERS = (
     "srnn.measure.analysis.policy",
     "srnn.training.checkpoints",
     "srnn.compiling",
-    "srnn.paper",
+    "paper",
     "srnn.data.datasets",
     "srnn.measure.energy",
     "srnn.errors",
@@ -42,8 +42,6 @@ READERS = (
     "srnn.data.tasks",
 )  # fmt: skip
 """Not the kernels and neurons: Numba compiles their bytecode."""
-SLOWER = 4
-"""How much more time instrumented code may take."""
 
 
 def main(name: str, findings: Path, options: list[str]) -> None:
@@ -57,7 +55,7 @@ def main(name: str, findings: Path, options: list[str]) -> None:
             atheris.instrument_func(function)
 
         def one_input(data: bytes) -> None:
-            found = examine(target, data, folder, SECONDS * SLOWER)
+            found = examine(target, data, folder)
             if found is not None and found.signature not in known:
                 known.add(found.signature)
                 keep(found, data, findings)

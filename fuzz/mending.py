@@ -62,13 +62,6 @@ def packed(data: bytes) -> bytes:
     return gzip.compress(data, 1, mtime=0)
 
 
-def mend_mat(data: bytes) -> bytes:
-    """All variables of a .mat file in one compressed one."""
-    order = ">" if data[126:128] == b"MI" else "<"
-    content = zlib.compress(data[128:], 1)
-    return data[:128] + struct.pack(order + "II", 15, len(content)) + content
-
-
 def mend_tensors(data: bytes) -> bytes:
     """The length of a safetensors header."""
     text = data[8:].decode("latin-1")

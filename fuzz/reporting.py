@@ -8,28 +8,28 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .corpora import read_descriptions
 from .examining import examine, workplace
 from .instrument import prepare
-from .target import HERE, Target
+from .target import Target
 from .targets import TARGETS
 
 
 def write_report(work: Path, out: Path) -> int:
-    """fuzz.md and fuzz.json in ``out``, from a folder that targets were fuzzed in, and from what crashes/findings.json says."""
+    """fuzz.md and fuzz.json in ``out``, from a folder that targets were fuzzed in, and from what findings.json says."""
     with workplace() as folder:
         rows = [
             _row(target, work.absolute() / name, folder)
             for name, target in TARGETS.items()
             if (work / name / "outcomes.jsonl").is_file()
         ]
-    repaired = json.loads((HERE / "crashes" / "findings.json").read_text(encoding="utf-8"))
     content = {
         "command": "python -m fuzz all --seconds N --work W; python -m fuzz all --report results/fuzz --work W",
         "atheris": metadata.version("atheris"), "python": platform.python_version(), "cpu": platform.machine(),
         "hours": sum(row["seconds"] for row in rows) / 3600,
         "processor_hours": sum(row["processor_seconds"] for row in rows) / 3600,
         "executions": sum(row["executions"] for row in rows),
-        "targets": rows, "repaired": repaired,
+        "targets": rows, "repaired": read_descriptions(),
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / "fuzz.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -81,7 +81,7 @@ def _page(content: dict[str, Any]) -> str:
         "",
         "## Found and repaired",
         "",
-        "Each input is kept in `fuzz/crashes/`, and read again by `tests/project/test_fuzz_corpus.py`.",
+        "Each input is kept in `fuzz/corpora.zip`, and read again by `tests/project/test_fuzz_corpus.py`.",
         "",
     ]
     lines += [f"- **{item['target']}**, {item['kind']}: {item['what']}" for item in content["repaired"]]

@@ -1,4 +1,4 @@
-"""What a fuzz target is, and where its files lie."""
+"""What a fuzz target is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
 Mend = Callable[[bytes], bytes]
 
 
@@ -29,18 +28,6 @@ class Target:
     """What this reader may do beside reading: "processes", "other files" (read only)."""
     largest: int = 4096
     """Bytes of an input that fuzzing makes."""
-
-    @property
-    def corpus(self) -> Path:
-        return HERE / "corpus" / self.name
-
-    @property
-    def crashes(self) -> Path:
-        return HERE / "crashes" / self.name
-
-    def kept(self) -> list[Path]:
-        """The inputs in the repository: the corpus, and what was a finding once."""
-        return [path for folder in (self.corpus, self.crashes) if folder.is_dir() for path in sorted(folder.iterdir())]
 
     def variants(self, data: bytes) -> list[bytes]:
         """The input, and what the mends make of it."""

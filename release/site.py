@@ -66,7 +66,7 @@ def site_uri(place: str) -> str | None:
     top, _, rest = place.partition("/")
     if top == "docs" and rest:
         return rest
-    if top != "results" or place.startswith("results/ecg/run"):
+    if top != "results":
         return None
     pages = [
         place,

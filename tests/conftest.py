@@ -1,7 +1,7 @@
 """Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it.
 
-And the servers that the tests of ``srnn serve`` share, within a file, the places of those of ``srnn reproduce``, a browser, and a
-database.
+And the servers that the tests of ``srnn serve`` share, within a file, the places of the tests of the paper's figures, a
+browser, and a database.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ Options: ``backend`` ("fast": the compiled one, an error where it cannot run, ne
 ``convert``  binary inputs come dense, and packing them is part of what is timed
 ``dense``    dense inputs stay dense
 
-``precision``: torch's ``float32_matmul_precision``; "medium" only where the processor multiplies bfloat16 numbers.
-
 ``neuron``: "alif", or another one's name, which reads the same weights with thresholds at which its layers fire at the problem's
 rates; ``delays``: as ``SRNN`` takes them, with such thresholds too.
 
@@ -53,14 +51,6 @@ def fast_backend() -> str:
     return "cpu"
 
 
-def multiplies_bf16() -> bool:
-    compiler = import_module("srnn.nn.kernels.cpu.compiler")
-    asked = getattr(compiler, "bf16_pairs", None) or getattr(
-        compiler, "multiplies_bf16", None
-    )  # as older checkouts have it
-    return asked is not None and asked() not in (None, False)
-
-
 class Ours(TorchContestant):
     packages = ("torch", "numba", "numpy")
 
@@ -75,9 +65,6 @@ class Ours(TorchContestant):
         return spikes_class().from_dense(torch.from_numpy(self.problem.x))
 
     def build(self) -> None:
-        torch.set_float32_matmul_precision(self.options.get("precision", "highest"))
-        if self.options.get("precision") == "medium" and not multiplies_bf16():
-            raise Unsupported("this processor, or this checkout, has no products of bfloat16 numbers")
         given: dict[str, Any] = {"backend": "reference" if self.options["backend"] == "reference" else fast_backend()}
         if self.options.get("recompute"):
             if "recompute" not in inspect.signature(SRNN.__init__).parameters:

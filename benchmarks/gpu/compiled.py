@@ -166,7 +166,7 @@ def exceeded(launch: Launch, target: str, measured: dict[str, Any]) -> list[str]
 
 def example(
     neuron: str = "alif", size: int = 128, surrogate: str = "multi_gaussian", *, recurrent: bool = True, padded: bool = False,
-    delays: bool = False, learned: bool = False, output: str = "emission", dtype: torch.dtype = torch.float32,
+    delays: bool = False, output: str = "emission", dtype: torch.dtype = torch.float32,
 ) -> LayerProblem:  # fmt: skip
     """A layer in training, of which nothing but shapes counts."""
     problem = LayerProblem.smallest(as_neuron(neuron), as_surrogate(surrogate), dtype, trained=True)
@@ -179,8 +179,7 @@ def example(
         state=tuple(torch.zeros(1, size, dtype=dtype) for _ in problem.state), output=output,  # type: ignore[arg-type]
         lengths=torch.ones(1, dtype=torch.int64) if padded else None,
         delays=torch.zeros(size, dtype=torch.int64) if delays else None,
-        kernel=torch.zeros(1, size, dtype=dtype, requires_grad=True) if learned else None,
-        arriving=torch.zeros(1, 1, size, dtype=dtype) if delays or learned else None,
+        arriving=torch.zeros(1, 1, size, dtype=dtype) if delays else None,
     )  # fmt: skip
 
 
@@ -188,7 +187,7 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
     """(what, target, layer) of all that is compiled."""
     if quick:
         some = {f"{neuron}, H 128": example(neuron) for neuron in NEURONS}
-        some |= {"alif, H 256, persistent": example(size=256), "alif, H 128, learned delays": example(learned=True)}
+        some["alif, H 256, persistent"] = example(size=256)
         return [(what, "sm_90", layer) for what, layer in some.items()]
     kinds = {f"{neuron}, H {size}": example(neuron, size) for neuron in NEURONS for size in (64, 128, 400)}
     kinds["alif, H 256"] = example(size=256)
@@ -197,8 +196,6 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
         "alif, H 128, padded": example(padded=True),
         "alif, H 128, delays": example(delays=True),
         "alif, H 400, padded, delays": example(size=400, padded=True, delays=True),
-        "alif, H 128, learned delays": example(learned=True),
-        "alif, H 400, padded, learned delays": example(size=400, padded=True, learned=True),
         "alif, H 256, persistent": example(size=256),
         "alif, H 400, persistent": example(size=400),
         "alif, H 400, padded, delays, persistent": example(size=400, padded=True, delays=True),

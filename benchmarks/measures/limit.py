@@ -59,25 +59,6 @@ def least(call: Callable[[], Any]) -> float:
     return best
 
 
-def products_loop() -> Callable[..., Any]:
-    """Compiled: (out, left, packed, width, stride, depth, times), a block of rows times a matrix, so many times."""
-    import numba
-
-    from srnn.nn.kernels.cpu.arguments import BLOCK
-    from srnn.nn.kernels.cpu.products import multiply
-    from srnn.nn.kernels.cpu.rows import OPTIONS
-    from srnn.nn.kernels.cpu.tiles import begin, end
-
-    @numba.njit(nogil=True, **OPTIONS)
-    def products(out, left, packed, width, stride, depth, times):
-        begin(left)
-        for _ in range(times):
-            multiply(out, 0, width, width, left, 0, stride, BLOCK, depth, packed, width, 1, 0, 0)
-        end(left)
-
-    return products
-
-
 def rates(net: Net, threads: int) -> dict[str, float]:
     """Of one core: multiply-adds, additions and neuron-steps a second. Of all: bytes a second, of a copy between large arrays."""
     import numba
@@ -86,6 +67,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     from srnn.nn.kernels.cpu import compiler, rows, weights
     from srnn.nn.kernels.cpu.arguments import BLOCK
     from srnn.nn.kernels.cpu.memory import load_each, store_each
+    from srnn.nn.kernels.cpu.products import multiply
     from srnn.nn.neurons import ALIF
     from srnn.nn.surrogates import MultiGaussian
 
@@ -97,7 +79,12 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         return torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32)).clone().numpy()
 
     compiled = numba.njit(nogil=True, **rows.OPTIONS)
-    products, add_active_rows = products_loop(), rows.add_active_rows
+    add_active_rows = rows.add_active_rows
+
+    @compiled
+    def products(out, left, packed, width, depth, times):
+        for _ in range(times):
+            multiply(out, 0, width, width, left, 0, width, BLOCK, depth, packed, width, 1, 0, 0)
 
     @compiled
     def additions(total, matrix, width, active, count, times):
@@ -128,7 +115,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         floats(BLOCK, width),
         weights.packed(floats(size, width).reshape(size, width)),
     )
-    seconds = least(lambda: products(*call_products, width, width, size, times))
+    seconds = least(lambda: products(*call_products, width, size, times))
     found["macs"] = times * BLOCK * width * size / seconds
     active = rng.integers(0, 64, 32)  # rows that fit the second cache, as a chunk's gradients do
     row_sums = (floats(width), floats(64, width), width, active, len(active))

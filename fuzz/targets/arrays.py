@@ -1,37 +1,17 @@
-"""Arrays in files: MATLAB, IDX, .npy, .npz, and tables that name them."""
+"""Arrays in files: IDX, .npy, .npz, and tables that name them."""
 
 from __future__ import annotations
 
-import io
 import struct
 from pathlib import Path
 
 import numpy as np
 
-from ..mending import mend_mat, mend_npy, mend_zip, packed
+from ..mending import mend_npy, mend_zip, packed
 from ..target import Target, write
 from .shared import CUT, each, npy, npz, parts
 
 NUMPY = ("numpy.lib._format_impl", "numpy.lib._npyio_impl", "zipfile")
-
-
-def read_mat(data: bytes, folder: Path) -> object:
-    from srnn.data.datasets.matfile import read_mat
-
-    return read_mat(write(folder, "a.mat", data), ("x", "y"))
-
-
-def mat_seeds() -> dict[str, bytes]:
-    import scipy.io
-
-    def saved(packed: bool) -> bytes:
-        file = io.BytesIO()
-        scipy.io.savemat(
-            file, {"x": np.arange(6.0).reshape(2, 3), "y": np.array([[1, 2]], np.int32)}, do_compression=packed
-        )
-        return b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:]  # without the date
-
-    return {"plain": saved(False), "packed": saved(True)}
 
 
 def read_idx(data: bytes, folder: Path) -> None:
@@ -100,7 +80,6 @@ def table_seeds() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("matfile", read_mat, mat_seeds, (mend_mat,)),
     Target("idx", read_idx, idx_seeds, words=("\x00\x00\x08\x03", "\x00\x00\x08\x01", "\xff\xff\xff\xff")),
     Target("npy", read_npy, lambda: {"floats": npy(np.arange(8.0).reshape(4, 2))}, (mend_npy,), NUMPY,
            words=("'descr': ", "'fortran_order': True", "'shape': (", "'|O'", "'<f8'", "'<c16'", "1099511627776, 0")),

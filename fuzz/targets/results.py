@@ -1,4 +1,4 @@
-"""What lies in a folder of results: summaries, sweeps, curves, lists of test splits and of published networks."""
+"""What lies in a folder of results: summaries, sweeps, curves, and a list of published networks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from ..target import Target, write
 from .shared import CUT, each, parts, recipe
 
-FILES = ("summary.json", "results.json", "curves.json", "test-splits.json", "published.json")
+FILES = ("summary.json", "results.json", "curves.json", "published.json")
 
 
 def read_results(data: bytes, folder: Path) -> None:
-    from srnn.paper.curves import read_curves
-    from srnn.paper.evidence import gather, read_sweep
-    from srnn.paper.make import MAKERS
+    from paper.curves import read_curves
+    from paper.evidence import gather, read_sweep
+    from paper.make import MAKERS
 
     results = folder / "results" / "one"
     results.mkdir(parents=True)
@@ -36,24 +36,17 @@ def results_seeds() -> dict[str, bytes]:
     measured = {"accuracy": spread, "firing_rate": spread}
     summary = {**described, **measured, "command": "srnn train digits --seed SEED", "seeds": [0, 1]}
     point = {"point": "a", "variant": "a", "settings": {"network.surrogate": "linear"}, "seeds": [0, 1], "parameters": 9,
-             "loss": spread, **measured}  # fmt: skip
+             "spiking": True, "loss": spread, **measured}  # fmt: skip
     training = {"point": "a", "seed": 0, "state": "done", "run": "runs/a", "error": None}
     sweep = {**described, "name": "s", "points": [point], "trainings": [training]}
     curves = {"split": "train", "points": {"a": [{"seed": 0, "accuracy": [0.5], "loss": [1], "firing_rate": [0.1]}]}}
-    tested = {
-        "trained": "srnn train digits --seed 0",
-        "task": "digits",
-        "split": "test",
-        "accuracy": 0.5,
-        "parameters": 9,
-    }
     published = {"published": "ecg", "command": "c", "task": "ecg", "split": "test", "data": "d", "comparable": True,
                  "seeds": [0], "accuracy": [0.8]}  # fmt: skip
-    contents = (summary, sweep, curves, [tested], [published])
+    contents = (summary, sweep, curves, [published])
     return {"all": CUT.join(json.dumps(content).encode() for content in contents)}
 
 
 TARGETS = (
     Target("results", read_results, results_seeds, largest=8192,
-           words=("null", "1e999", "NaN", "[[[[", '"a":{', "seeds", "points", "values", "network.", "--seed ", "\n%%%\n")),
+           words=("null", "1e999", "NaN", "[[[[", '"a":{', "seeds", "points", "values", "network.", "\n%%%\n")),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from .shared import each, network, npz
 
 
 def read_pth(data: bytes, folder: Path) -> object:
-    from srnn.paper.compat.weights import read_weights
+    from paper.compat.weights import read_weights
 
     return read_weights(write(folder, "a.pth", data))
 
@@ -34,8 +34,8 @@ def pth_seeds() -> dict[str, bytes]:
 
 
 def read_npz(data: bytes, folder: Path) -> None:
-    from srnn.paper.compat.recordings import Golden
-    from srnn.paper.compat.weights import read_weights
+    from paper.compat.recordings import Golden
+    from paper.compat.weights import read_weights
 
     path = write(folder, "a.npz", data)
 
@@ -53,7 +53,7 @@ def npz_seeds() -> dict[str, bytes]:
 
 
 def read_nir(data: bytes, folder: Path) -> object:
-    """The input is JSON, {path in the file: text or numbers}: HDF5's own bytes are another target's."""
+    """The input is JSON, {path in the file: text or numbers}; HDF5's own bytes are h5py's affair."""
     import h5py
 
     from srnn.deploy.export.nir import load
@@ -92,11 +92,11 @@ def nir_seeds() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("pth", read_pth, pth_seeds, (mend_zip,), ("zipfile",),
+    Target("pth", read_pth, pth_seeds, (mend_zip,), ("torch._weights_only_unpickler",),
            words=("cos\nsystem\n", "ctorch._utils\n_rebuild_tensor_v2\n", "data.pkl", "constants.pkl", "code/", "version",
                   "__main__", "torch.nn.modules.linear", "R.", "FloatStorage", "byteorder")),
     Target("weights-npz", read_npz, npz_seeds, (mend_zip,), ("zipfile", "numpy.lib._format_impl", "numpy.lib._npyio_impl")),
-    Target("nir", read_nir, nir_seeds, parsers=("nir",), allowed=frozenset(("processes",)), largest=8192,
+    Target("nir", read_nir, nir_seeds, parsers=("nir",), largest=8192,
            words=("complex", "node/nodes/", "LIF", "IF", "CubaLIF", "Conv2d", "Flatten", "1e999", "NaN", "[[[",
                   "node/edges")),
 )  # fmt: skip

@@ -174,25 +174,26 @@ def train(
     try:
         with data_folder(place):
             train_run(
-                recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), overrides), Path(out), seed=seed,
+                recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), Path(out), seed=seed,
                 data_dir=place, resume=resume, task=task, reporter=shown or reporter, logger=logger, examples=examples,
             )  # fmt: skip
     finally:
         if shown is not None:
             shown.stop()
-    return load(out)
+    return load(Path(out))
 
 
 def load(source: Path | str) -> Model:
-    """The model in a file (``model.safetensors``) or in a run folder, or the pretrained network of that name ("ecg").
+    """The pretrained network of that name ("ecg"), or the model in a file (``model.safetensors``) or in a run folder.
 
-    A file or folder of that name takes precedence; ``srnn models`` lists the networks. Raises SrnnError for anything else.
+    ``srnn models`` lists the networks. A file or folder that is called like one of them is loaded by "./ecg", or by a ``Path``.
+    Raises SrnnError for anything else.
 
     Reading runs no code from the file and needs no data set.
     """
     from .training.runs import open_trained
 
-    return Model.of(open_trained(Path(source)))
+    return Model.of(open_trained(source))
 
 
 def from_network(

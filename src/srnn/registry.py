@@ -1,9 +1,15 @@
-"""Objects from what a user writes: a name, or a mapping with a name and fields. For a wrong name, the nearest is suggested."""
+"""Objects from what a user writes: a name, or a mapping with a name and fields. For a wrong name, the nearest is suggested.
+
+Also decided here: whether what may be a name or a path is a name (``is_name``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import SrnnError, nearest
@@ -43,6 +49,34 @@ def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
             "or, if you have defined the class again, build the network again."
         )
     return name
+
+
+def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
+    """Whether ``given`` is one of the ``known`` names, rather than the path of a file or folder.
+
+    A bare name, ``digits``, is the known one, even where a file or folder is called the same; a RuntimeWarning then says so. With
+    a folder before it, ``./digits``, it is a path, and so is a ``Path`` where something is. what: what has the known names, for
+    the warning ("pretrained network", "recipe").
+    """
+    if str(given) not in known:
+        return False
+    if not os.path.lexists(given):
+        return True
+    if isinstance(given, Path):
+        return False
+    there = "folder" if os.path.isdir(given) else "file"
+    warnings.warn(
+        f"{given} is taken for the {what} of that name; for the {there} that is called the same, write .{os.sep}{given}.",
+        RuntimeWarning,
+        stacklevel=1,  # always from here, so that Python shows it once, whoever asks how often
+    )
+    return True
+
+
+def as_text(path: str | Path | None, known: Collection[str]) -> str:
+    """A path as a text that ``is_name`` does not take for one of the ``known`` names; a text stays as it was given."""
+    text = str(path)
+    return os.path.join(os.curdir, text) if isinstance(path, Path) and text in known else text
 
 
 OWN = "Your own have a name once their class is defined: import its module first."

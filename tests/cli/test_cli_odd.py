@@ -12,7 +12,7 @@ from srnn.cli.main import COMMANDS, build_parser, main, parse
 from srnn.training.recipes import recipe_keys
 
 ODD = ("", "\x00", "\x1b[31m", "\udcff", "x" * 5000, "-1", "1e999", "nan", "9" * 5000, "[/red]", "--", "{")
-LISTING = ("data", "models", "published", "recipes")
+LISTING = ("data", "models", "recipes")
 """Without an action they list what there is, whatever their other options say."""
 
 

@@ -231,7 +231,7 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["nowhere.csv"], "nowhere.csv was not found"),
         (["empty.csv"], "is empty (0 bytes)"),
         (["names.csv"], "holds no samples"),
-        (["two.csv"], "two.csv, line 1, has 2 channels; this network reads 1"),
+        (["two.csv"], "two.csv has 2 channels; this network reads 1"),
         (["text.csv"], "line 2: 'b' is not a row of numbers"),
         (["nan.csv"], "sample 1 is not finite in channel 0 (counted from 0): nan"),
         (["x.mp3"], "files ending in .mp3 are not read"),

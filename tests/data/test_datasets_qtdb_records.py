@@ -9,12 +9,14 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import srnn
 from srnn.cli.main import main
 from srnn.data.augment_config import AugmentConfig
 from srnn.data.batches import Batch, Sequences
@@ -25,24 +27,34 @@ from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
 from srnn.data.datasets.qtdb_records import (
     MARGIN,
     PAPER_LABEL_LAG,
+    RECORDS,
     read_record,
-    record_names,
-    split_records,
 )
 from srnn.data.datasets.verifying import state
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.errors import SrnnError
+from srnn.training.evaluation import evaluate
 from support.layouts import hide_beside
 from support.waves import beats
 
-RECORDS = ECGTask("records")
+TASK = ECGTask("records")
 
 
-def test_records_are_split_by_place_in_the_alphabet() -> None:
-    names = [f"sel{i:03d}" for i in range(28)]
-    parts = split_records(random.Random(0).sample(names, 28))
-    assert sorted(name for part in parts.values() for name in part) == names
-    assert parts["validation"] == names[1::5] and parts["test"] == names[3::5]
+def test_all_records_are_split_by_name() -> None:
+    """For ever: networks are trained and chosen on the first two, and measured on the third."""
+    assert [*RECORDS] == [*SPLITS] and [len(RECORDS[split]) for split in SPLITS] == [58, 19, 28]
+    names = [name for split in SPLITS for name in RECORDS[split]]
+    assert len({*names}) == len(names) == 105
+    for split in SPLITS:
+        assert list(RECORDS[split]) == sorted(RECORDS[split])
+    digest = {split: hashlib.sha256(" ".join(RECORDS[split]).encode()).hexdigest()[:16] for split in SPLITS}
+    assert digest == {"train": "65f0d94e4e8a44aa", "validation": "987b2f09aecf7a9e", "test": "593f52e12836d1c7"}
+
+
+def test_no_record_of_the_papers_test_file_chooses_anything() -> None:
+    papers = {name for split in SPLITS for name in RECORDS[split] if name >= "sele0129"}
+    assert papers - {*RECORDS["test"]} == {"sele0129"} and not papers & {*RECORDS["validation"]}
+    assert len(papers & {*RECORDS["test"]}) == 20
 
 
 @pytest.mark.parametrize(
@@ -67,7 +79,7 @@ def test_bad_options_are_refused(options: dict) -> None:
 
 def test_a_flat_lead_has_no_spikes() -> None:
     signal = np.stack([np.ones(50), np.sin(np.arange(50))], axis=1)
-    spikes = RECORDS.signal().whole(signal)
+    spikes = TASK.signal().whole(signal)
     assert not spikes[:, :2].any() and spikes[:, 2:].any()
 
 
@@ -82,8 +94,10 @@ def wfdb() -> Iterator[object]:
 
 
 @pytest.fixture
-def small(wfdb: object, tmp_path: Path) -> Path:
-    """A data folder with five records of 12 s."""
+def small(wfdb: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with five records of 12 s, in place of the real ones: three for training, one each for the other splits."""
+    split = {"train": ("sel1", "sel3", "sel5"), "validation": ("sel2",), "test": ("sel4",)}
+    monkeypatch.setattr("srnn.data.datasets.qtdb_records.RECORDS", split)
     folder = tmp_path / "data" / "qtdb" / "records"
     folder.mkdir(parents=True)
     for i, name in enumerate(("sel1", "sel2", "sel3", "sel4", "sel5")):
@@ -162,9 +176,9 @@ def test_a_window_beyond_the_record_is_padded(small: Path) -> None:
 
 @pytest.mark.parametrize("place", ["qtdb", "qtdb/1.0.0", "qtdb/qt-database-1.0.0"])
 def test_records_may_lie_where_physionets_archive_and_mirror_have_them(place: str, small: Path, tmp_path: Path) -> None:
-    expected = RECORDS.load("test", small)
+    expected = TASK.load("test", small)
     shutil.copytree(small / "qtdb" / "records", tmp_path / "other" / place)
-    np.testing.assert_array_equal(RECORDS.load("test", tmp_path / "other").x, expected.x)
+    np.testing.assert_array_equal(TASK.load("test", tmp_path / "other").x, expected.x)
     assert state(CATALOGUE["qtdb"], tmp_path / "other") == "there"
 
 
@@ -176,12 +190,18 @@ def test_records_are_prepared_for_the_task_that_reads_them(small: Path, capsys: 
     assert re.findall(r"^ecg (\w+): \d+ sequences of 1301 steps", capsys.readouterr().out, re.M) == [*SPLITS]
 
 
-def test_what_macos_hides_beside_files_is_no_record(small: Path) -> None:
-    """It would also move all others to another place in the alphabet, by which they are split."""
+def test_records_of_other_names_are_in_no_split(small: Path, wfdb: object) -> None:
+    """Nor what macOS hides beside files."""
     folder = small / "qtdb" / "records"
-    names = record_names(folder)
+    expected = {split: TASK.load(split, small) for split in SPLITS}  # type: ignore[arg-type]
     hide_beside(folder)
-    assert record_names(folder) == names
+    for number, name in enumerate(("sel0", "sel25", "sele9999", "mine")):
+        write_record(wfdb, folder, name, number)
+    for split, before in expected.items():
+        after = TASK.load(split, small)  # type: ignore[arg-type]
+        assert before.groups is not None and after.groups is not None
+        assert after.groups.tolist() == before.groups.tolist()
+        np.testing.assert_array_equal(after.x, before.x)
 
 
 def expect_one_line(small: Path, *words: str, name: str = "sel2") -> None:
@@ -197,7 +217,7 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     (tmp_path / "empty" / "qtdb").mkdir(parents=True)
     for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(SrnnError, match="not found") as error:
-            RECORDS.load("train", folder)
+            TASK.load("train", folder)
         for word in ("'srnn data fetch qtdb'", "physionet.org/content/qtdb/1.0.0/", "--data-dir", "SRNN_DATA"):
             assert word in str(error.value)
     for suffix in ("q1c", "dat", "hea"):
@@ -211,17 +231,48 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     read_record(small / "qtdb" / "records", "sel2")
 
 
-def test_too_few_records_for_a_split(small: Path) -> None:
-    for name in ("sel3", "sel4", "sel5"):
-        (small / "qtdb" / "records" / f"{name}.hea").unlink()
-    with pytest.raises(SrnnError, match="too few records for a test split"):
-        RECORDS.load("test", small)
+def test_a_split_without_all_of_its_records_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is measured on a part of it would not be comparable. The other splits stay as they are."""
+    folder = small / "qtdb" / "records"
+    for name in ("sel3", "sel4"):
+        (folder / f"{name}.hea").unlink()
+    for split, missing in (("train", "1 of the 3"), ("test", "1 of the 1")):
+        name = "sel3" if split == "train" else "sel4"
+        says = f"records lacks {missing} records of the {split} split, such as {name}; get the data with 'srnn data fetch qtdb'"
+        with pytest.raises(SrnnError, match=says) as error:
+            TASK.load(split, small)  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
+    assert TASK.load("validation", small).groups is not None
+    assert main(["evaluate", "ecg-records", "--split", "test", "--data-dir", str(small)]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"srnn: {folder} lacks 1 of the 1 records of the test split, such as sel4"
+    )
+
+
+def test_a_network_of_the_former_split_is_said_to_be_one(small: Path) -> None:
+    """The pretrained ones were trained on records that are for validation now."""
+    says = "split the data of task 'ecg' otherwise: training may have seen some of what is now the validation split"
+    for command in (["evaluate", "ecg-records"], ["evaluate", "ecg-records", "--full", "--json"]):
+        with pytest.warns(RuntimeWarning, match=says):
+            assert main([*command, "--data-dir", str(small)]) == 0
+    assert main(["evaluate", "ecg-records", "--split", "train", "--data-dir", str(small)]) == 0
+
+
+def test_a_network_of_this_split_is_not(small: Path) -> None:
+    old = srnn.load("ecg-records")
+    with pytest.warns(RuntimeWarning, match=r"ecg-records was trained by srnn 0.1.0, which split"):
+        evaluate(old, "test", data_dir=small)
+    for version in ("0.2.0", "0.2", "0.10.1", "1.0"):
+        evaluate(replace(old, about={"srnn": version}), "test", data_dir=small)
+    evaluate(replace(old, about={}), data_dir=small)  # while it is trained
+    assert old.task.split_since == "0.2" and old.task.reading(small).split_since is None  # of data of one's own
+    assert srnn.load("ecg").task.split_since is None
 
 
 def test_without_wfdb_the_extra_is_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wfdb", None)
     with pytest.raises(SrnnError, match=r'pip install "srnn\[ecg\]"'):
-        RECORDS.load("train", small)
+        TASK.load("train", small)
 
 
 def test_records_of_another_kind_are_refused(small: Path, wfdb: object) -> None:
@@ -268,7 +319,7 @@ def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str
             if suffix == "dat":  # the header's checksum sees to that
                 np.testing.assert_array_equal(record.signal, good.signal)
             elif suffix == "hea":  # up to its gain and offset, which normalising takes away
-                np.testing.assert_array_equal(RECORDS.signal().whole(record.signal).shape, (3000, 4))
+                np.testing.assert_array_equal(TASK.signal().whole(record.signal).shape, (3000, 4))
             assert record.labels.shape == good.labels.shape and record.labels.max() < len(CLASS_NAMES)
     if suffix != "hea":  # a header may end in comments, or in a lead's name
         assert all(content in refused for content in spoilt[:25])
@@ -280,33 +331,27 @@ def test_checksums_beside_the_records_are_compared(name: str, small: Path) -> No
     files = sorted(folder.glob("sel*.*"))
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
     (folder / name).write_text("\n".join(lines), encoding="utf-8")
-    RECORDS.load("validation", small)
+    TASK.load("validation", small)
     path = folder / "sel2.q1c"
     raw = bytearray(path.read_bytes())
     for at in range(0, len(raw), 7):
         raw[at] ^= 1
         path.write_bytes(raw)
         with pytest.raises(SrnnError, match="SHA256SUMS"):
-            RECORDS.load("validation", small)
+            TASK.load("validation", small)
         raw[at] ^= 1
     path.write_bytes(raw)
     (folder / name).write_text(f"{lines[0][:9]}  {path.name}", encoding="utf-8")  # of a damaged sum nothing follows
     with pytest.raises(SrnnError, match="SHA256SUMS"):
-        RECORDS.load("validation", small)
+        TASK.load("validation", small)
     (folder / name).write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
     path.write_bytes(raw)
-    RECORDS.load("validation", small)
+    TASK.load("validation", small)
 
 
-def test_records_that_are_listed_but_missing_are_told(small: Path) -> None:
-    """Before training, because the split goes by a record's place among those there are."""
-    folder = small / "qtdb" / "records"
+def test_where_the_data_are_from(small: Path) -> None:
     title = CATALOGUE["qtdb"].title
-    assert RECORDS.origin(small) == f"{title} ({folder})"  # without checksums nothing is known
-    lines = [f"{'0' * 64}  {name}" for n in range(1, 8) for name in (f"sel{n}.hea", f"sel{n}.dat")]
-    (folder / "SHA256SUMS").write_text("\n".join(["0  ANNOTATORS", *lines]), encoding="utf-8")
-    told = "; 2 of 7 records are missing, which changes the split (srnn data verify qtdb)"
-    assert RECORDS.origin(small).endswith(told)
+    assert TASK.origin(small) == f"{title} ({small / 'qtdb' / 'records'})"
     assert ECGTask().origin(small) == f"{title}, as the paper's authors encoded them ({small})"
 
 
@@ -334,11 +379,9 @@ def test_labels_of_real_records_are_those_of_the_papers_file(data_dir: Path, wfd
 
 
 def test_real_records_split_whole_and_encode_like_the_paper(data_dir: Path, wfdb: object) -> None:
-    splits = {name: RECORDS.load(name, data_dir) for name in ("train", "validation", "test")}  # type: ignore[arg-type]
-    groups = {name: set(split.groups) for name, split in splits.items() if split.groups is not None}
-    assert sorted(set.union(*groups.values())) == record_names(data_dir / "qtdb" / "records")
-    assert sum(map(len, groups.values())) == 28
-    for split in splits.values():
+    splits = {name: TASK.load(name, data_dir) for name in ("train", "validation")}  # type: ignore[arg-type]
+    for name, split in splits.items():
+        assert split.groups is not None and tuple(dict.fromkeys(split.groups.tolist())) == RECORDS[name]  # type: ignore[index]
         assert set(np.unique(split.x)) == {0, 1} and set(np.unique(split.y)) == {-1, 0, 1, 2, 3, 4, 5}
         assert 0.05 < split.x.mean() < 0.09  # .077 in the paper's file
 
@@ -357,7 +400,7 @@ def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_d
     ours, theirs = [], []
     for name in ("sel100", "sel103", "sel31", "sel808", "sele0104", "sele0111"):
         record = read_record(data_dir / "qtdb" / "records", name)
-        spikes = RECORDS.signal().whole(record.signal)
+        spikes = TASK.signal().whole(record.signal)
         start = int(np.flatnonzero(record.labels >= 0)[0]) - MARGIN
         for j, window in enumerate(x[number == IN_THE_PAPERS_FILE[name]][:-1]):
             ours.append(spikes[start + 1000 * j : start + 1000 * j + 1300])

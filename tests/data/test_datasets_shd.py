@@ -313,21 +313,6 @@ def test_a_cut_file_is_one_line_or_whole(folder: Path) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_damage_inside_never_gives_a_traceback(folder: Path) -> None:
-    path = folder / "shd" / "shd_test.h5"
-    content = bytearray(path.read_bytes())
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        damaged = content.copy()
-        place = int(rng.integers(0, len(content) - 64))
-        damaged[place : place + 64] = rng.bytes(64)
-        path.write_bytes(damaged)
-        try:
-            SHDTask().load("test", folder)
-        except SrnnError as error:
-            assert "\n" not in str(error)
-
-
 def test_missing_and_packed_files_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"shd_train\.h5 was not found.*srnn data fetch shd"):
         SHDTask().load("train", tmp_path)

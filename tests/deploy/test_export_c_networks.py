@@ -1,6 +1,6 @@
 """Trained networks in C, under both compilers' warnings and sanitizers: spikes of the reference, int8 of its integer model.
 
-The published networks on the authors' recordings, and this project's own ECG network (results/ecg/run) on whole sequences.
+The published networks on the authors' recordings, and this project's pretrained ECG network on whole sequences.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from support.runs import make_run
 from support.signals import two_leads
 
 if TYPE_CHECKING:
-    from srnn.paper.compat.recordings import Golden
+    from paper.compat.recordings import Golden
 
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 TASKS = ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")]
-OURS = Path(__file__).parents[2] / "results" / "ecg" / "run"
 
 
 def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> tuple[Plan, Any]:
@@ -49,8 +48,8 @@ def published(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
     """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T, inputs))."""
-    from srnn.paper.compat import PUBLISHED, load_published
-    from srnn.paper.compat.recordings import Golden
+    from paper.compat import PUBLISHED, load_published
+    from paper.compat.recordings import Golden
 
     weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not golden.is_file():
@@ -69,10 +68,10 @@ def test_the_authors_recordings(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
     """Every recorded spike of the published networks, from the float32 C with sanitizers."""
-    from srnn.paper.compat.replay import _initial_state
+    from paper.compat.replay import initial_state
 
     net, recording, recorded, spikes, x = published(task, golden_dir, checkpoint_dir)
-    initial = _initial_state(net, recording, recorded, len(x))
+    initial = initial_state(net, recording, recorded, len(x))
     plan, _ = exported(net, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     for b in range(len(x)):
@@ -120,12 +119,9 @@ def test_our_ecg_network_on_whole_sequences(
 ) -> None:
     """Spikes of the reference in float32, every one; scores of both formats those of their models, to the bit."""
     from srnn.data.batches import Sequences
-    from srnn.training.runs import Run
+    from srnn.training.runs import open_trained
 
-    if not (OURS / "model.safetensors").is_file():
-        pytest.skip(f"no trained network at {OURS}")
-    shutil.copytree(OURS, tmp_path / "run")
-    trained = Run.open(tmp_path / "run").trained()
+    trained = open_trained(Path("ecg"))
     net, task = trained.spiking("exported"), trained.task
     if source == "synthetic":
         x = crossings(1301)

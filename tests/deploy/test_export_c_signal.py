@@ -233,12 +233,12 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
     its own spikes, to the bit.
     """
     wfdb = pytest.importorskip("wfdb")
-    from srnn.data.datasets.qtdb_records import record_names, records_folder
+    from srnn.data.datasets.qtdb_records import RECORDS, records_folder
     from srnn.training.runs import Run
 
     try:
         folder = records_folder(data_dir)
-        raw = wfdb.rdrecord(str(folder / record_names(folder)[1]), physical=False)
+        raw = wfdb.rdrecord(str(folder / RECORDS["validation"][0]), physical=False)
     except SrnnError as error:
         pytest.skip(f"no records: {error}")
     signal = raw.d_signal.astype(float)

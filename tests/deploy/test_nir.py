@@ -271,13 +271,15 @@ def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_published_network(tmp_path: Path, checkpoint_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Imported, it goes out like any run, and comes back to the same bits."""
-    from srnn.paper.compat import load_published
+    from paper.commands import main as main_of_paper
+    from paper.compat import load_published
 
     weights, file = checkpoint_dir / "ecg.npz", tmp_path / "net.nir"
     if not weights.is_file():
         pytest.skip(f"no {weights}")
     run = tmp_path / "run"
-    command("import published", capsys, "ecg", "--weights", weights, "--out", run)
+    assert main_of_paper(["import", "ecg", "--weights", str(weights), "--out", str(run)]) == 0
+    capsys.readouterr()
     told = json.loads(command("export nir", capsys, run, "--out", file, "--json"))
     assert told["dt"] == 0.004 and not told["exact"]
     assert same_parameters(load_published("ecg", weights).network, exchange.load(file).network)

@@ -262,9 +262,9 @@ def test_what_equations_may_not_use_is_an_error() -> None:
 @pytest.mark.parametrize("task", ["ecg", "shd", "gsc", "smnist", "timit"])
 def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, checkpoint_dir: Path) -> None:
     """The authors' recordings, step by step where the network is online: every spike of every layer."""
-    from srnn.paper.compat import PUBLISHED, load_published
-    from srnn.paper.compat.recordings import Golden
-    from srnn.paper.compat.replay import _initial_state
+    from paper.compat import PUBLISHED, load_published
+    from paper.compat.recordings import Golden
+    from paper.compat.replay import initial_state
 
     weights, path = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not path.is_file():
@@ -283,7 +283,7 @@ def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, check
     sub_steps, batch, _ = next(iter(recorded.values())).shape
     steps = sub_steps // net.substeps
     x = golden.input(recording.input, net.inputs, steps, np.dtype(np.float32))
-    initial = _initial_state(net, recording, golden, batch)
+    initial = initial_state(net, recording, golden, batch)
     with torch.no_grad():
         expected = net.run(torch.from_numpy(x), initial).output.numpy()
     online = not any(isinstance(layer, BidirectionalLayer) for layer in net.layers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
@@ -26,8 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from srnn import Stream
 from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
-from srnn.deploy.serve.messages import Start, read_rows, read_samples, read_start, read_text
-from srnn.deploy.serve.server import make_server
+from srnn.deploy.serve.messages import Start, read_rows, read_samples, read_start
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from srnn.training.recipes.schema import Recipe, TaskConfig
@@ -53,12 +51,6 @@ def test_streams_equal_the_decoder(service: Service, models: dict[str, Decoder],
     assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(range(800))
     assert np.allclose(np.sum(told(heard, "probabilities"), axis=1), 1, atol=1e-5)
     assert heard[-1] == {"type": "end", "samples": 800, "steps": 800} and told(heard, "final")[-1] is True
-
-
-def test_the_loop_tells_of_connections_on_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That which uvicorn takes there has no add_reader."""
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert make_server({}).config.get_loop_factory() is asyncio.SelectorEventLoop
 
 
 def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None:
@@ -102,7 +94,7 @@ def test_a_trace_does_not_copy_the_state_at_every_step(service: Service, monkeyp
     """It took some 20 ms for 64 steps, while all other streams waited."""
     client, copies, state = service.stream("ecg", trace=True), [], Stream.state
     monkeypatch.setattr(Stream, "state", property(lambda stream: copies.append(1) or state.fget(stream)))
-    monkeypatch.setattr("srnn.deploy.serve.stream.TURN_SECONDS", math.inf)  # however slow this machine: turns of 64
+    monkeypatch.setattr("srnn.deploy.serve.turns.SECONDS", math.inf)  # however slow this machine: turns of 64
     client.push(LEADS[:200])
     assert sum(len(one["spikes"]) for one in client.finish() if one["type"] == "trace") == 197
     assert 0 < len(copies) <= 4  # one a turn
@@ -285,10 +277,3 @@ def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
 def test_what_a_start_leaves_open_may_be_null() -> None:
     """As the page sends it, before it has a state."""
     assert read_start({"type": "start", "state": None, "state_every": None}) == Start()
-
-
-def test_a_text_at_its_limit_of_lists_and_objects_is_read() -> None:
-    text = '{"type": "samples", "samples": [[1], {}]}'
-    assert read_text(text, 5)["samples"] == [[1], {}] and read_text(text, 4)["type"] == "samples"
-    with pytest.raises(SrnnError, match="at most 3 rows"):
-        read_text(text, 3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
+from websockets.exceptions import InvalidStatus  # noqa: E402
 
 from srnn.cli import serve  # noqa: E402
 from srnn.cli.main import parse  # noqa: E402
-from srnn.deploy.serve.accepting import bind, listen  # noqa: E402
-from srnn.deploy.serve.access import KNOWN, Access, is_loopback  # noqa: E402
+from srnn.deploy.serve.access import Access, is_loopback  # noqa: E402
+from srnn.deploy.serve.listening import bind, listen, raise_descriptors  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
@@ -77,18 +77,20 @@ def test_with_the_token(guarded: Service) -> None:
         assert json.loads(stream.recv())["type"] == "ready"
 
 
-def test_who_has_presented_no_token_is_known_to_nobody() -> None:
-    """Nor is anybody where none is asked for."""
+def test_of_several_tokens_the_first_counts() -> None:
+    passed: list[str] = []
 
-    async def app(*_: Any) -> None:
+    async def app(scope: Any, *_: Any) -> None:
+        passed.append(scope["type"])
+
+    async def nothing(*_: Any) -> None:
         pass
 
-    for token, known in ((None, False), (TOKEN, True)):
-        headers = [(b"host", b"localhost"), (b"authorization", f"bearer  {TOKEN}".encode())]
-        headers.append((b"authorization", b"Bearer wrong"))  # the first of each counts
-        scope: dict[str, Any] = {"type": "http", "headers": headers}
-        asyncio.run(Access(app, token)(scope, app, app))  # type: ignore[arg-type]
-        assert scope[KNOWN] == known
+    right, wrong = (b"authorization", f"bearer  {TOKEN}".encode()), (b"authorization", b"Bearer wrong")
+    for headers in ([right, wrong], [wrong, right]):
+        scope: dict[str, Any] = {"type": "http", "headers": [(b"host", b"localhost"), *headers]}
+        asyncio.run(Access(app, TOKEN)(scope, nothing, nothing))  # type: ignore[arg-type]
+    assert passed == ["http"]
 
 
 def test_a_proxy_on_this_machine_passes_on_the_name_that_it_has(guarded: Service) -> None:
@@ -123,31 +125,15 @@ def test_what_is_exposed_needs_a_good_token() -> None:
     ]  # fmt: skip
 
 
-def test_refusals_leave_nothing_in_the_log(guarded: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """Anyone could fill it."""
-    logger = logging.getLogger("uvicorn.error")
-    logger.addHandler(caplog.handler)
-    try:
-        for path, status in (
-            (f"ecg/stream?token={TOKEN}x", 401),
-            (f"nothing/stream?token={TOKEN}", 404),
-            ("ecg/stream", 401),
-        ):
-            with pytest.raises(InvalidStatus) as caught:
-                websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
-            assert caught.value.response.status_code == status and b"detail" in caught.value.response.body
-        with socket.create_connection(("127.0.0.1", guarded.port), 10) as raw:
-            raw.sendall(b"\x00\x01 nonsense\r\n\r\n")
-            raw.recv(1000)
-        stream = guarded.open("ecg")
-        stream.send(b"\xff\xff", text=True)
-        with pytest.raises(ConnectionClosed) as closed:
-            stream.recv(timeout=20)
-        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007
-        assert guarded.ask("/v1/models")[0] == 200  # it has dealt with all of them
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert [record.getMessage() for record in caplog.records] == []
+def test_refusals_say_why(guarded: Service) -> None:
+    for path, status in (
+        (f"ecg/stream?token={TOKEN}x", 401),
+        (f"nothing/stream?token={TOKEN}", 404),
+        ("ecg/stream", 401),
+    ):
+        with pytest.raises(InvalidStatus) as caught:
+            websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
+        assert caught.value.response.status_code == status and b"detail" in caught.value.response.body
 
 
 def test_options_go_to_the_models_that_can_have_them(
@@ -234,3 +220,28 @@ def test_what_is_loaded_is_left_out_of_garbage_collections() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [(20000, 20000, []), (1024, 4096, [(2256, 4096)]), (1024, 2000, [(2000, 2000)]), (1024, -1, [(2256, -1)]), (-1, -1, [])],
+)  # fmt: skip
+def test_descriptors_are_raised_as_far_as_they_may_be(
+    soft: int, hard: int, raised: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, both: found.append(both))
+    raise_descriptors(2000)
+    assert found == raised
+
+
+def test_a_system_may_refuse_descriptors_or_know_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    for refused in (ValueError("not allowed"), OverflowError("too many")):
+        monkeypatch.setattr(resource, "setrlimit", lambda *_: (_ for _ in ()).throw(refused))  # noqa: B023
+        raise_descriptors(10**30)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    raise_descriptors(2000)

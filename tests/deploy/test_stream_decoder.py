@@ -18,8 +18,6 @@ from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.files import LIMITS
-from srnn.files.limits import FormatLimits
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.losses import Loss
 from srnn.training.runs import Run
@@ -298,14 +296,6 @@ def test_bad_blocks_change_nothing() -> None:
         with pytest.raises(SrnnError):
             session.push(block)  # type: ignore[arg-type]
     assert session.save() == before and session.samples == 5
-
-
-def test_a_state_beyond_its_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = pack({"u": np.zeros(3)}, {})
-    monkeypatch.setitem(LIMITS, "state", FormatLimits(bytes=len(state)))
-    unpack(state)
-    with pytest.raises(SrnnError, match=f"too large: at most {len(state)} bytes"):
-        unpack(state + b"0")
 
 
 def test_damaged_states_are_refused_and_change_nothing() -> None:

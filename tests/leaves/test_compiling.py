@@ -294,7 +294,7 @@ def test_a_folder_is_kept_within_bounds(kept: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_a_killed_writer_left_is_never_read_and_removed_by_the_next(kept: Path) -> None:
-    left = kept.with_name(f".{kept.name}-0123456789ab.tmp")
+    left = kept.with_name(f".{kept.name}-0123456789ab.srnn-tmp")
     left.write_bytes(kept.read_bytes()[:1000])
     assert compiles(loop()) == 0 and left.exists()
     assert loop(5)(1) == 6 and not left.exists()

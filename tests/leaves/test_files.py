@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -15,9 +16,9 @@ import pytest
 import srnn
 from srnn import SrnnError
 from srnn.files import (
-    LIMITS,
-    FormatLimits,
     append_line,
+    check_files,
+    cut_lines,
     files_in,
     only_writer,
     parse_json,
@@ -30,9 +31,9 @@ from srnn.files import (
     whole_folder,
     write_atomically,
 )
-from srnn.files.writing import temporary_beside
+from srnn.files.unfinished import temporary_beside
 
-DEPTH = LIMITS["json"].depth
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 
 
 @pytest.mark.parametrize(
@@ -55,28 +56,19 @@ def test_what_is_no_json_is_one_line(text: str | bytes) -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_json_as_deep_as_the_limit_is_read_and_one_level_more_is_not() -> None:
-    text = "[" * DEPTH + "]" * DEPTH
-    assert parse_json(text, "f") is not None
-    with pytest.raises(SrnnError, match="nested"):
-        parse_json(f"[{text}]", "f")
-    wide = "[" + "[1]," * 1000 + "[2]]"  # many, but not deep
-    assert len(parse_json(wide, "f")) == 1001
-
-
 def test_a_file_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
-    path, limits = tmp_path / "f", FormatLimits(bytes=5)
+    path = tmp_path / "f"
     path.write_bytes(b"12345")
-    assert read_bytes(path, "a note", limits) == b"12345"
+    assert read_bytes(path, "a note", 5) == b"12345"
     path.write_bytes(b"123456")
     with pytest.raises(SrnnError, match="too large for a note: at most 5 bytes"):
-        read_bytes(path, "a note", limits)
+        read_bytes(path, "a note", 5)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
 def test_a_device_without_an_end_is_too_large() -> None:
     with pytest.raises(SrnnError, match="too large"):
-        read_bytes(Path("/dev/zero"), "a note", FormatLimits(bytes=1000))
+        read_bytes(Path("/dev/zero"), "a note", 1000)
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
@@ -106,12 +98,17 @@ def test_a_last_line_that_is_not_whole_is_left_out_where_a_writer_may_be_at_work
             read_json_lines(path)
 
 
-def test_json_of_as_many_values_as_the_limit_is_read_and_one_more_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LIMITS, "json", FormatLimits(bytes=100, depth=9, items=5))  # type: ignore[arg-type]
-    assert parse_json('[1, {"a": 2, "b": 3}]', "f") == [1, {"a": 2, "b": 3}]
-    for text in ('[1, {"a": 2, "b": 3}, 4]', "[[],[],[]]", "[" * 5 + "]" * 5):
-        with pytest.raises(SrnnError, match="more than 5 values"):
-            parse_json(text, "f")
+def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srnn.files.reading.JSON", 20)
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"a": 1}\n' * 2 + b"\n\n")
+    assert read_json_lines(path) == [{"a": 1}] * 2
+    for content in (b'{"a": 1}\n' * 2 + b"\n\n\n", b"[" + b" " * 20 + b"]"):
+        path.write_bytes(content)
+        with pytest.raises(SrnnError, match="too large for JSON lines: at most 20 bytes"):
+            read_json_lines(path)
+    with pytest.raises(SrnnError, match="Cannot read"):
+        read_json_lines(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(
@@ -132,11 +129,12 @@ def test_whatever_a_parser_raises_names_the_file(error: Exception) -> None:
 def test_writing_keeps_permissions_links_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A link that the user named: its target is replaced, and it stays a link."""
     path, link = tmp_path / "file", tmp_path / "link"
     write_atomically(path, b"first")
     path.chmod(0o640)
     link.symlink_to(path)
-    write_atomically(link, b"second")
+    write_atomically(link, b"second", named=True)
     assert link.is_symlink() and path.read_bytes() == b"second"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
@@ -191,23 +189,83 @@ def test_a_file_has_at_most_the_permissions_it_is_given_and_a_folder_only_where_
     assert [path.name for path in (tmp_path / "inner").iterdir()] == ["file"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_what_is_no_ordinary_file_is_written_to_and_stays(tmp_path: Path) -> None:
+@pipes
+def test_what_is_no_ordinary_file_is_written_to_and_stays_if_the_user_named_it(tmp_path: Path) -> None:
     """A pipe of the test's own: with a mistake in the code root would replace the machine's /dev/null by a file."""
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_atomically(tmp_path / "pipe", b"content")
-    assert os.read(reader, 100) == b"content" and (tmp_path / "pipe").is_fifo()
+    for name in ("pipe", "link"):
+        write_atomically(tmp_path / name, b"content", named=True)
+        assert os.read(reader, 100) == b"content" and (tmp_path / "pipe").is_fifo()
     os.close(reader)
+    for named in (True, False):
+        with pytest.raises(SrnnError, match=f"Cannot write {tmp_path}: it is a folder"):
+            write_atomically(tmp_path, b"content", named=named)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
+@pytest.mark.parametrize("redirected", [True, False], ids=["a file", "a pipe"])
+def test_standard_output_may_be_named(redirected: bool, tmp_path: Path) -> None:
+    code = "from srnn.files.writing import *; write_json(Path('/dev/stdout'), {'a': 1}, named=True)"
+    with (tmp_path / "out").open("w+") as file:
+        done = subprocess.run([sys.executable, "-c", code], stdout=file if redirected else subprocess.PIPE, check=True)
+    written = (tmp_path / "out").read_text() if redirected else done.stdout.decode()
+    assert json.loads(written) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pipes
+def test_a_pipe_or_a_device_under_a_name_that_the_program_chose_is_refused(tmp_path: Path) -> None:
+    """Whoever opened it waited for ever for the other end."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SrnnError, match=f"Cannot write {pipe}: it is a pipe or a device, not a file"):
+        write_atomically(pipe, b"content")
+    with pytest.raises(SrnnError, match="it is a pipe or a device"):
+        append_line(pipe, "content")
+    with pytest.raises(SrnnError, match="it is a pipe or a device"):
+        cut_lines(pipe)
+    with pytest.raises(SrnnError, match=f"{pipe} is a pipe or a device"):
+        check_files(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_link_under_a_name_that_the_program_chose_is_replaced(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    for leads_to in ("victim", "nowhere"):
+        victim.write_bytes(b"1\n2\n3\n")
+        for number, write in enumerate((lambda path: write_atomically(path, b"new"), lambda path: cut_lines(path, 4))):
+            link = tmp_path / f"{leads_to}-{number}"
+            link.symlink_to(leads_to)
+            write(link)
+            assert not link.is_symlink() and victim.read_bytes() == b"1\n2\n3\n"
+            append_line(link, "4")
+            assert victim.read_bytes() == b"1\n2\n3\n"
+    assert [(tmp_path / f"{name}-1").read_bytes() for name in ("victim", "nowhere")] == [b"1\n2\n4\n", b"4\n"]
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "link").symlink_to("victim")
     with pytest.raises(SrnnError, match="Cannot write"):
-        write_atomically(tmp_path, b"content")
+        append_line(tmp_path / "link", "4")
+    assert victim.read_bytes() == b"1\n2\n3\n"
+
+
+def test_lines_are_cut_or_left_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    cut_lines(path, 5)
+    assert not path.exists()
+    path.write_bytes(b"1\n2\n3\n")
+    for size, left in ((None, b"1\n2\n3\n"), (6, b"1\n2\n3\n"), (4, b"1\n2\n"), (0, b"")):
+        cut_lines(path, size)
+        assert path.read_bytes() == left
 
 
 def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
     left = temporary_beside(tmp_path / "metrics.jsonl")
     assert left != temporary_beside(tmp_path / "metrics.jsonl")
     assert len(temporary_beside(tmp_path / ("x" * 255)).name) < 130  # a name that there may be
-    keep = {"metrics.jsonl", ".a-abc.tmp", ".a-0123456789ab.tmp.zip", "a-0123456789ab.tmp", ".a-0123456789AB.tmp"}
+    keep = {"metrics.jsonl", ".notes-0123456789ab.tmp", ".a-0123456789ab.srnn-tmp.zip", "a-0123456789ab.srnn-tmp"}
+    keep |= {".a-0123456789AB.srnn-tmp", ".a-abc.srnn-tmp"}
     for name in (*keep, left.name, ".lock"):
         (tmp_path / name).write_bytes(b"x")
     folder, named = temporary_beside(tmp_path / "out"), temporary_beside(tmp_path / "link")
@@ -251,7 +309,7 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> None:
-    out, killed = tmp_path / "out", tmp_path / ".out-0123456789ab.tmp"
+    out, killed = tmp_path / "out", tmp_path / ".out-0123456789ab.srnn-tmp"
     killed.mkdir()
     with only_writer(out):
         assert not killed.exists()
@@ -267,7 +325,7 @@ def test_a_folder_that_is_taken_for_a_leftover_is_made_anew(tmp_path: Path, monk
     real, taken = os.open, list[str]()
 
     def late(path: Any, *arguments: Any, **options: Any) -> int:
-        if not taken and str(path).endswith(".tmp"):
+        if not taken and str(path).endswith(".srnn-tmp"):
             taken.append(str(path))
             os.rmdir(path)
         return real(path, *arguments, **options)

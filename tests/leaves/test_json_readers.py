@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
+from paper.curves import read_curves
+from paper.evidence import gather, read_sweep
 from srnn import SrnnError
 from srnn.data.datasets.soli import read_names
 from srnn.data.datasets.speech_commands import read_segments
 from srnn.data.datasets.unpack import Note
-from srnn.files import LIMITS
+from srnn.files import TEXT
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.measure.energy.prices import load_technology
 from srnn.measure.page.content import training
-from srnn.paper.curves import read_curves
-from srnn.paper.evidence import gather, read_sweep
-from srnn.paper.records import read_published, read_tested
 from srnn.studies.summary import read_run, summarise
 from srnn.training.loop import train
 from srnn.training.runs import Run
@@ -46,7 +45,6 @@ POLICY = {"loss": "ce_mean", "confidence": 0.9, "margin": 0.1, "patience": 2, "e
           "chosen_on": "validation", "allowed_loss": 0.01}  # fmt: skip
 HALVES = {"train": ["0_1_2", "1_2_3"], "eval": ["0_0_0"]}
 PHONES = {"labels": {"a/b.flac": [["SIL", 0, 3], ["AH", 3, 2]]}}
-TESTED = [{"trained": "srnn train x --seed 0", "task": "ecg", "split": "test", "accuracy": 0.5, "parameters": 3}]
 PUBLISHED = [{"published": "ecg", "command": "c", "task": "ecg", "split": "test", "data": "d", "comparable": True, "seeds": [0],
               "accuracy": [0.5]}]  # fmt: skip
 CURVES = {"split": "train", "points": {"a": [{"seed": 0, "accuracy": [0.5], "loss": [1.0], "firing_rate": [0.1]}]}}
@@ -61,7 +59,6 @@ READERS: dict[str, tuple[str, Any, Callable[[Path], Any]]] = {
     "policy": ("exit-policy.json", POLICY, ExitPolicy.load),
     "soli": ("file_half.json", HALVES, lambda path: read_names(path.parent, "train")),
     "phones": ("phones.json", PHONES, read_segments),
-    "tested": ("test-splits.json", TESTED, lambda path: gather(path.parent)),
     "published": ("published.json", PUBLISHED, lambda path: gather(path.parent)),
     "curves": ("curves.json", CURVES, reading_curves),
     "summary": ("mine/summary.json", None, lambda path: gather(path.parent.parent)),
@@ -115,7 +112,7 @@ def test_a_broken_file_is_one_line(name: str, tmp_path: Path) -> None:
     assert reads_or_says(read, path)
     for text in BROKEN:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        assert not reads_or_says(read, path) or (text, name) in (("[]", "tested"), ("[]", "published")), text
+        assert not reads_or_says(read, path) or (text, name) == ("[]", "published"), text
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name not in ("summary", "sweep")])
@@ -218,19 +215,10 @@ def test_a_technology_of_nonsense_is_one_line(
 
 
 def test_a_technology_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
-    path, most = tmp_path / "mine.toml", LIMITS["toml"].bytes
+    path, most = tmp_path / "mine.toml", TEXT
     text = 'base = "horowitz-45nm"\nword_bits = 1048576\n#'
     path.write_text(text + "x" * (most - len(text)))
     assert load_technology(path).word_bits == 2**20
     path.write_text(text + "x" * (most - len(text) + 1))
     with pytest.raises(SrnnError, match="too large"):
         load_technology(path)
-
-
-def test_lists_of_results_name_what_is_wrong(tmp_path: Path) -> None:
-    for read, name in ((read_tested, "test-splits.json"), (read_published, "published.json")):
-        assert read(tmp_path) == []
-        for content in ("[3]", '[{"task": "ecg"}]'):
-            (tmp_path / name).write_text(content)
-            with pytest.raises(SrnnError, match=name):
-                read(tmp_path)

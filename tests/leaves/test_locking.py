@@ -29,7 +29,7 @@ from srnn.files import (
     whole_file,
     whole_folder,
 )
-from srnn.files.writing import temporary_beside
+from srnn.files.unfinished import temporary_beside
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
@@ -279,7 +279,7 @@ def test_what_another_takes_for_a_leftover_is_begun_anew(
             return lock(handle) if removed else False
         return lock(handle)
 
-    monkeypatch.setattr("srnn.files.writing.try_lock", late)
+    monkeypatch.setattr("srnn.files.unfinished.try_lock", late)
     if kind == "file":
         with whole_file(tmp_path / "out") as file:
             file.write(b"1")
@@ -330,7 +330,7 @@ def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
         pass
     with whole_file(tmp_path / "file") as file:
         file.write(b"content")
-    left = tmp_path / ".file-0123456789ab.tmp"
+    left = tmp_path / ".file-0123456789ab.srnn-tmp"
     left.touch()
     remove_leftovers(tmp_path)
     assert left.exists()  # nobody can tell whether it is being written

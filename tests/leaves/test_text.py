@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
+from paper.table import Table
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.errors import check_positive, check_whole
 from srnn.measure.energy.page import markdown as energy_page
 from srnn.measure.page.document import page
 from srnn.nn.neurons import Init
-from srnn.paper.table import Table
 from srnn.studies import load_sweep
 from srnn.studies.results import write_results
 from srnn.studies.units import UnitStatus

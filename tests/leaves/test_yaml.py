@@ -1,4 +1,4 @@
-"""YAML: text, numbers, lists and mappings; anything else is one line, before it takes memory or time."""
+"""YAML: text, numbers, lists and mappings; anything else is one line."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.files import LIMITS
+from srnn.files import TEXT
 from srnn.files.yaml_reading import parse_yaml, read_yaml
-
-YAML = LIMITS["yaml"]
-DEPTH, ITEMS, TEXT = YAML.depth, YAML.items, YAML.unpacked
-LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
-)
-MERGED = "a: &a {x: 1}\n" + "".join(
-    f"{name}: &{name} {{<<: [{', '.join([f'*{below}'] * 10)}]}}\n"
-    for below, name in zip("abcdefg", "bcdefgh", strict=True)
-)
 
 
 @pytest.mark.parametrize(
@@ -27,22 +17,13 @@ MERGED = "a: &a {x: 1}\n" + "".join(
     [
         ("!!python/object/apply:os.system [ls]", "line 1.*tag"),
         ("a: !!python/name:os.system", "line 1.*tag"),
-        ("a: 1\nb: !!binary aGk=", "line 2.*tag"),
-        ("!!set {a}", "tag"),
-        ("!!omap [a: 1]", "tag"),
-        ("!!pairs [a: 1]", "tag"),
         ("a: !mine 1", "tag"),
         ("a: =", "tag"),
-        ("!!int x", "line 1.*invalid literal"),
-        ("!!int", "line 1"),
-        ("!!float x", "line 1.*convert"),
-        ("!!bool x", "line 1"),
+        ("!!int x", "invalid literal"),
         ("!!map [1]", "expected a mapping"),
-        ("!!str [1]", "expected a scalar"),
-        ("a: " + "9" * 5000, "line 1.*at most 100 characters"),
-        ("a: 0x" + "f" * 5000, "at most 100 characters"),
+        ("a: " + "9" * 5000, "limit"),
+        ("a: 0x" + "f" * 5000, "line 1.*too large"),
         ("a: " + "9" * 25, "too large"),
-        ("1" + ":1" * 2000, "at most 100 characters"),
         ("&a [*a]", "line 1.*alias"),
         ("&a {b: *a}", "alias"),
         ("a: &a {<<: *a}", "alias"),
@@ -57,7 +38,6 @@ MERGED = "a: &a {x: 1}\n" + "".join(
         ("a: 1\nb: 2\na: 3", "line 3.*'a' occurs twice"),
         ('{a: 1, "a": 2}', "twice"),
         ("{<<: {a: 1}, <<: {b: 1}}", "twice"),
-        ('"\\ud800"', "surrogate"),
         ('"\\U00110000"', "chr"),
         ("\x00", "unacceptable"),
         ("\x1b[31m", "unacceptable"),
@@ -66,12 +46,9 @@ MERGED = "a: &a {x: 1}\n" + "".join(
         ("a\n--- b", "line 2"),
         ("%YAML 9.9\n--- a", "version"),
         ("*" + "a" * 3000, "undefined alias"),
-        (LAUGHS, f"more than {ITEMS:,} values"),
-        (MERGED, f"more than {ITEMS:,} values"),
-        ("[" * 100_000, "nested more than 32 levels"),
-        ("- " * 100_000, "nested more than 32 levels"),
-        ("? " * 100_000, "nested more than 32 levels"),
-        ("{a: " * 5_000, "nested more than 32 levels"),
+        ("[" * 10_000, "nested too deeply"),
+        ("- " * 10_000, "nested too deeply"),
+        ("{a: " * 5_000, "nested too deeply"),
     ],
 )
 def test_what_is_not_plain_data_is_one_short_line(text: str, expected: str) -> None:
@@ -119,57 +96,18 @@ def test_integers_of_64_bits_are_read(number: str) -> None:
     assert parse_yaml(number, "f") == int(number)
 
 
-def test_at_each_limit_a_file_is_read_and_one_beyond_it_is_not(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text("a: " + "[" * (DEPTH - 2) + "1" + "]" * (DEPTH - 2))  # the mapping and the number are levels too
-    assert read_yaml(path)
-    path.write_text("a: " + "[" * (DEPTH - 1) + "1" + "]" * (DEPTH - 1))
-    with pytest.raises(SrnnError, match="nested"):
-        read_yaml(path)
-    path.write_text("#" * (YAML.bytes - 2) + "\n1")
+def test_no_code_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("!!python/object/apply:os.system ['touch owned']", "!!python/object/new:os.system ['touch owned']"):
+        with pytest.raises(SrnnError, match="tag"):
+            parse_yaml(text, "f")
+    assert not Path("owned").exists()
+
+
+def test_a_file_at_its_limit_is_read_and_one_beyond_it_is_not(tmp_path: Path) -> None:
+    path, most = tmp_path / "a.yaml", TEXT
+    path.write_text("#" * (most - 2) + "\n1")
     assert read_yaml(path) == 1
-    path.write_text("#" * (YAML.bytes - 1) + "\n1")
+    path.write_text("#" * (most - 1) + "\n1")
     with pytest.raises(SrnnError, match="too large"):
         read_yaml(path)
-    with pytest.raises(SrnnError, match="too large"):
-        parse_yaml("#" + "é" * (YAML.bytes // 2), "f")
-
-
-def test_values_and_text_are_counted_with_what_aliases_stand_for() -> None:
-    # in all 1 mapping, its keys a, b; 10 + 1 values of a; then for each alias itself and those 11
-    aliases = (ITEMS - 1 - 2 - 11 - 1) // 12
-    rest = ITEMS - 1 - 2 - 11 - 1 - aliases * 12
-    text = "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: [{}]"
-    items = ["*a"] * aliases + ["1"] * rest
-    assert len(parse_yaml(text.format(",".join(items)), "f")["b"]) == aliases + rest
-    with pytest.raises(SrnnError, match="values"):
-        parse_yaml(text.format(",".join([*items, "1"])), "f")
-    word = "x" * 2**18
-    parse_yaml(f"[&a {word}, {', '.join(['*a'] * (TEXT // 2**18 - 1))}]", "f")
-    with pytest.raises(SrnnError, match="characters"):
-        parse_yaml(f"[&a {word}, {', '.join(['*a'] * (TEXT // 2**18 - 1))}, y]", "f")
-
-
-def test_many_keys_and_long_numbers_take_linear_time() -> None:
-    """As the count of steps of the interpreter would say: four times the keys may not take sixteen times the work."""
-    compared = []
-
-    class Key(str):
-        def __eq__(self, other: object) -> bool:
-            compared.append(1)
-            return str.__eq__(self, other)
-
-        __hash__ = str.__hash__
-
-    from srnn.files import yaml_reading
-
-    loader = yaml_reading._loader()
-    keys = [f"k{number}: 1\n" for number in range(2000)]
-
-    class Counting(loader):  # type: ignore[misc, valid-type]
-        def construct_scalar(self, node: object) -> object:
-            return Key(super().construct_scalar(node))
-
-    made = Counting("".join(keys))
-    assert len(made.get_single_data()) == len(keys)
-    assert len(compared) < 20 * len(keys)

@@ -78,15 +78,6 @@ def test_delays_longer_than_the_sequence() -> None:
     check(make(longest=9, steps=4, batch=3, size=6, padded=True))
 
 
-@pytest.mark.parametrize("columns", [16, 64])
-@pytest.mark.parametrize("padded", [False, True])
-def test_delays_that_are_being_learned(padded: bool, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A spike arrives in parts, over fewer and over more steps than there are; one block of neurons, and several."""
-    blocks_of(monkeypatch, columns)
-    for longest, output in ((0, "emission"), (2, "membrane"), (9, "emission")):
-        check(make(longest=longest, spread=True, output=output, padded=padded, batch=3, steps=5, size=18))
-
-
 def test_the_sizes_of_a_real_layer() -> None:
     check(make(batch=2, steps=3, size=130, inputs=20, binary=True), binary=True)
 
@@ -94,9 +85,8 @@ def test_the_sizes_of_a_real_layer() -> None:
 @pytest.mark.parametrize("steps", [1, 0])
 def test_short_sequences(steps: int) -> None:
     check(make(batch=2, steps=steps, size=4))
-    for spread in (False, True):
-        check(make(batch=0, steps=steps, size=4, longest=2, spread=spread))
-        check(make(batch=2, steps=steps, size=4, longest=2, spread=spread))
+    check(make(batch=0, steps=steps, size=4, longest=2))
+    check(make(batch=2, steps=steps, size=4, longest=2))
     check(replace(make(batch=2, steps=2, size=4), lengths=torch.zeros(2, dtype=torch.int64)))
 
 
@@ -139,18 +129,16 @@ def test_numbers_that_do_not_lie_side_by_side() -> None:
     def apart(tensor: torch.Tensor) -> torch.Tensor:
         return torch.stack([tensor, tensor * 0 + 1], -1)[..., 0]
 
-    for spread in (False, True):
-        p = make(padded=True, longest=3, spread=spread, **SMALL)
-        p = replace(
-            p, x=apart(p.x), weight_in=apart(p.weight_in), weight_rec=apart(p.weight_rec), bias=apart(p.bias),  # type: ignore[arg-type]
-            coefficients=tuple(map(apart, p.coefficients)), state=tuple(map(apart, p.state)),
-            lengths=apart(p.lengths), arriving=apart(p.arriving),  # type: ignore[arg-type]
-            delays=None if p.delays is None else apart(p.delays), kernel=None if p.kernel is None else apart(p.kernel),
-        )  # fmt: skip
-        with torch.no_grad():
-            expected, got = (run_layer(on_device(p, DEVICE), backend) for backend in ("reference", "gpu"))
-        for one, other in zip((expected.output, *expected.state), (got.output, *got.state), strict=True):
-            assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
+    p = make(padded=True, longest=3, **SMALL)
+    p = replace(
+        p, x=apart(p.x), weight_in=apart(p.weight_in), weight_rec=apart(p.weight_rec), bias=apart(p.bias),  # type: ignore[arg-type]
+        coefficients=tuple(map(apart, p.coefficients)), state=tuple(map(apart, p.state)),
+        lengths=apart(p.lengths), arriving=apart(p.arriving), delays=apart(p.delays),  # type: ignore[arg-type]
+    )  # fmt: skip
+    with torch.no_grad():
+        expected, got = (run_layer(on_device(p, DEVICE), backend) for backend in ("reference", "gpu"))
+    for one, other in zip((expected.output, *expected.state), (got.output, *got.state), strict=True):
+        assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
 def test_within_a_checkpoint() -> None:
@@ -196,10 +184,9 @@ def test_without_gradients_nothing_is_kept() -> None:
         assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_a_network_with_all_that_layers_have(learned: bool) -> None:
+def test_a_network_with_all_that_layers_have() -> None:
     """Two layers with batch norm and delays, a readout, lengths and packed spikes; every gradient, and a second call."""
-    delays = {"recurrent": 2.25, "input": 1, "learned": learned, "sigma": 1.5}
+    delays = {"recurrent": 2.25, "input": 1}
     nets = [
         SRNN(70, [19, 6], 3, backend=backend, norm="batch", delays=delays,
              generator=torch.Generator().manual_seed(3)).double().to(DEVICE)
@@ -338,5 +325,4 @@ def test_random_layers(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         seed, neuron=one_of(*NEURONS), surrogate=one_of(*SURROGATES), batch=one_of(1, 2, 17), steps=one_of(1, 3, 8),
         inputs=one_of(1, 9, 65), size=one_of(1, 3, 16, 33, 50), recurrent=one_of(True, True, False), bias=one_of(True, False),
         binary=binary, padded=one_of(True, False), output=one_of("emission", "membrane"), longest=one_of(None, None, 0, 1, 12),
-        spread=one_of(True, False),
     ), binary)  # fmt: skip

@@ -35,11 +35,6 @@ MUTATIONS = {
     "forward: delays are one step short": ("emitted + at + around - delay * SIZE", "emitted + at + around - (delay - 1) * SIZE"),
     "forward: spikes without a delay are lost": ("tl.where(delay > 0, earlier, shown)", "earlier"),
     "forward: the last neuron's weights are skipped": ("(rows < SIZE) & (own < SIZE))", "(rows < SIZE) & (own < SIZE - 1))"),
-    "forward: the first step's spikes never arrive": ("tl.minimum(depth, t + 1)", "tl.minimum(depth, t)"),
-    "learned delays: the last tap is lost": ("while k < count:", "while k + 1 < count:"),
-    "learned delays: the first tap weighs as the second": ("here * tl.load(kernel + own,", "here * tl.load(kernel + SIZE + own,"),
-    "learned delays: each tap is one step late": ("at + k * toward", "at + (k - 1) * toward"),
-    "backward: taps read beyond the last step": ("tl.minimum(depth, steps - t)", "tl.minimum(depth, steps - t + 1)"),
     "backward: the last step reads gradients of a step after it": ("after, t + 1 < steps, row", "after, t < steps, row"),
     "backward: states are those after the step": ("(states, at - SIZE + around, inside)", "(states, at + around, inside)"),
     "backward: delays are one step short": ("around + delay * SIZE", "around + (delay - 1) * SIZE"),
@@ -61,7 +56,7 @@ other, are changes of barriers: those are for a GPU."""
 def mutation_problems() -> list[LayerProblem]:
     shape = {"batch": 17, "steps": 4, "size": 20}
     return [
-        make(padded=True, longest=2, **shape), make(padded=True, longest=2, spread=True, **shape),
+        make(padded=True, longest=2, **shape),
         make(output="membrane", **shape), make(neuron="relu", padded=True, **shape),
         cast(make(batch=4, steps=12, size=24), torch.float32),
     ]  # fmt: skip

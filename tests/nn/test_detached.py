@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.nn.derivatives import adjoint, jacobian
+from srnn.nn.derivatives import adjoint
 from srnn.nn.equations import arguments_of
 from srnn.nn.neurons import NEURONS, as_neuron
 from srnn.nn.neurons.forms import detached_model, in_form
+from support.derivatives import jacobian
 from support.kernels import assert_same, differentiate, make
 
 SPIKING = [name for name, model in NEURONS.items() if model.emission == "spike"]

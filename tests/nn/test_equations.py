@@ -24,13 +24,14 @@ from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import make_plan
 from srnn.nn import arithmetic
 from srnn.nn.arithmetic import absolute, exp, positive_part
-from srnn.nn.derivatives import adjoint, jacobian, jacobian_record
+from srnn.nn.derivatives import adjoint, jacobian_record
 from srnn.nn.equations import Algebra, Record, arguments_of, equations, function, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.forms import rounded_model
 from support.compiled import build, compilers
+from support.derivatives import jacobian
 
 MODELS = [
     *NEURONS.values(),

@@ -333,9 +333,9 @@ def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constant
 def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path) -> None:
     """Int8 within half a point of float32, on the training file's validation part: the network knows it, but neither arithmetic
     does. (The authors' test file may not be at hand.)"""
+    from paper.compat import load_published
     from srnn.data.batches import Sequences
     from srnn.data.tasks import create_task
-    from srnn.paper.compat import load_published
     from srnn.training.compression.evaluation import evaluate_int8
     from srnn.training.evaluation import evaluate_sequences
 

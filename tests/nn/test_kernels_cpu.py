@@ -357,6 +357,22 @@ def test_the_first_call_of_a_process_may_be_within_an_activation_checkpoint(neur
     assert all(map(torch.equal, *found))
 
 
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_torchs_precision_of_products_changes_no_bit(precision: str) -> None:
+    problem, before, found = (
+        cast(make(size=24, batch=9, padded=True), torch.float32),
+        torch.get_float32_matmul_precision(),
+        [],
+    )
+    try:
+        for asked in ("highest", precision):
+            torch.set_float32_matmul_precision(asked)
+            found.append(differentiate(problem, "cpu"))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
 def test_importing_the_library_imports_no_compiler() -> None:
     code = "import sys, srnn; srnn.SRNN; sys.exit('numba' in sys.modules or 'triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -365,7 +381,6 @@ def test_importing_the_library_imports_no_compiler() -> None:
 @pytest.mark.parametrize(("has", "bits"), [("avx512f", 512), ("avx", 256), ("neon", 128)])
 def test_the_width_of_registers_is_that_of_the_processor(has: str, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: {has: True})
-    monkeypatch.setattr("srnn.nn.kernels.cpu.compiler.bf16_pairs", lambda: None)  # it would keep what it found
     monkeypatch.setattr("numba.config.CPU_NAME", None)
     assert info()["register_bits"] == bits
 

@@ -136,6 +136,16 @@ def test_gpus_whose_driver_is_too_old_are_none(monkeypatch: pytest.MonkeyPatch) 
     assert gpu.info()["gpus"] == "none"
 
 
+def test_torchs_newer_settings_leave_products_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside ``torch.backends.cuda.matmul.fp32_precision`` torch refuses to say what the older setting is."""
+
+    def refuse() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    assert plans.Products.of(torch.float32) == plans.Products(torch.bfloat16, 3, 2)
+
+
 @pytest.mark.parametrize(
     ("size", "kilobytes", "columns"),
     [(1, 227, 16), (36, 227, 64), (64, 99, 64), (128, 227, 128), (128, 99, 64), (256, 227, 64), (400, 227, 64), (400, 163, 32),

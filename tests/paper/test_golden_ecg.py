@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import srnn
-from srnn.paper.compat import load_published
+from paper.compat import load_published
 from support.kernels import CPU_BACKENDS
 
 # Published parameter -> ours. The two biases of a layer have the same gradient as our one.

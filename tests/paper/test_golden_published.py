@@ -7,16 +7,17 @@ the published layout and a golden file that plain numpy made from the descriptio
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from paper.commands import NETWORKS, main
+from paper.compat import PUBLISHED, load_published, verify
 from srnn import SrnnError
-from srnn.cli.main import main
 from srnn.nn.network import Layer
-from srnn.paper.compat import PUBLISHED, load_published, verify
 from srnn.training.runs import Run
 from support.kernels import CPU_BACKENDS
 from support.restated import Arrays, restate
@@ -139,7 +140,7 @@ def _run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
 
 
 def _words(task: str, weights: Path, golden: Path) -> list[object]:
-    return ["published", "verify", "--task", task, "--weights", weights, "--golden", golden]
+    return ["verify", "--task", task, "--weights", weights, "--golden", golden]
 
 
 @pytest.mark.parametrize("task", ["gsc", "psmnist"])
@@ -225,7 +226,7 @@ def test_bad_golden_files_are_one_line_and_exit_code_2(
 
     def refused(what: str) -> None:
         code, out, err = _run(capsys, *words)
-        assert (code, out) == (2, "") and err.startswith("srnn: ") and err.count("\n") == 1, what
+        assert (code, out) == (2, "") and err.startswith("paper: ") and err.count("\n") == 1, what
 
     refused("there is none")
     for what, arrays in _broken(_arrays(golden)).items():
@@ -253,18 +254,26 @@ def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.Capt
     weights, golden = files("psmnist")
     right = _words("psmnist", weights, golden)
     for words, hint in (
-        (["published", "verify"], "--task"),
-        (right[:4], "--weights"),
-        (right[:6], "--golden"),
+        (["verify"], "--task"),
+        (right[:3], "--weights"),
+        (right[:5], "--golden"),
         ([*right, "--backend", "tpu"], "tpu"),
         ([*right, "--dtype", "float16"], "float16"),
         (_words("psmnst", weights, golden), "Did you mean 'psmnist'"),
         (_words("psmnist", tmp_path / "w.npz", golden), "no weights file"),
-        (["published", "list", "--task", "shd"], "--task"),
-        (["published", "verfy"], "verify"),
+        ([*right, "--goldn", "g"], "Did you mean '--golden'"),
+        ([*right, "--task.options.window=8"], "takes no recipe settings"),
+        (["import", "ecg"], "--weights"),
+        (["import", "ecg", "--weights", tmp_path / "w.npz", "--out", tmp_path / "run"], "no weights file"),
+        (["import", "ecg", "--weights", weights, "--out", tmp_path / "run", "--task.options.rul=3"], "'rul'"),
+        (["verfy"], "verify"),
+        (_words("\x00", weights, golden), "zero byte"),
+        (_words("\x1b[31m", weights, golden), "There is no published network"),
+        (["reproduce", "table1", "--format=--"], "is not a value"),
     ):
         code, out, err = _run(capsys, *words)
         assert (code, out) == (2, "") and err.count("\n") == 1 and hint in err, words
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("task", sorted(PUBLISHED))
@@ -273,7 +282,7 @@ def test_an_imported_run_is_the_published_network(
 ) -> None:
     weights, _ = files(task)
     run = tmp_path / "run"
-    code, out, _ = _run(capsys, "import", "published", task, "--weights", weights, "--out", str(run), "--json")
+    code, out, _ = _run(capsys, "import", task, "--weights", weights, "--out", str(run), "--json")
     published, imported = load_published(task, weights), Run.open(run)
     assert code == 0 and json.loads(out)["silent_units"] == {k: list(v) for k, v in published.silent_units.items()}
     ours, theirs = imported.trained(), published.trained
@@ -285,10 +294,10 @@ def test_an_imported_run_is_the_published_network(
     assert imported.trained().untrained() is None  # and so no time constants before training are told
 
 
-def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ["ecg", "shd", "shd-90.7", "ssc", "gsc", "smnist", "psmnist", "timit"]
-    code, out, _ = _run(capsys, "published", "list")
-    assert code == 0 and [line.split()[0] for line in out.splitlines()] == names
-    code, out, _ = _run(capsys, "published", "--json")
-    listed = json.loads(out)
-    assert code == 0 and list(listed) == names and listed["shd-90.7"]["task"] == "shd"
+def test_help_names_every_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(NETWORKS) == set(PUBLISHED)
+    for words in ([], ["--help"], ["import", "--help"], ["verify", "--help"], ["reproduce", "--help"]):
+        with suppress(SystemExit):
+            main(words)
+        said = capsys.readouterr().out
+        assert "python -m paper" in said and ("shd-90.7" in said) == (words[:1] in (["import"], ["verify"]))

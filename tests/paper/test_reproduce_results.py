@@ -1,4 +1,4 @@
-"""srnn reproduce from a results folder alone: test splits, published weights, kept runs, evaluations and curves."""
+"""python -m paper reproduce from a results folder alone: published weights, kept runs, evaluations and curves."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
+from paper.costs import method_of
+from paper.curves import write_curves
+from paper.evidence import gather, read_sweep
 from srnn.errors import SrnnError
 from srnn.measure.analysis import recipe_spikes
-from srnn.paper import gather, write_curves
-from srnn.paper.costs import method_of
-from srnn.paper.evidence import read_sweep
-from srnn.paper.records import command_words
 from srnn.studies import load_sweep
 from srnn.studies.results import write_results
-from srnn.studies.summary import spread
 from srnn.studies.units import UnitStatus
 from srnn.training.recipes import load_recipe
 from support.reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
@@ -24,15 +22,8 @@ from support.runs import ECG, few_sequences, make_run
 
 pytestmark = pytest.mark.usefixtures("no_data")
 RELU = {"network.neuron": {"name": "relu"}}
-TESTED = {
-    "trained": "srnn train paper/ecg-code --seed 0",
-    "task": "ecg",
-    "split": "test",
-    "accuracy": 0.9,
-    "parameters": 1746,
-}
 PUBLISHED = {
-    "published": "smnist", "command": "srnn import published smnist", "task": "smnist", "split": "test",
+    "published": "smnist", "command": "python -m paper import smnist", "task": "smnist", "split": "test",
     "data": "10,000 images", "comparable": True, "seeds": [0, 1], "accuracy": [0.98, 0.982],
 }  # fmt: skip
 
@@ -51,19 +42,6 @@ class TestNoSpikes:
     )  # fmt: skip
     def test_kinds(self, recipe: str, name: str, spikes: bool) -> None:
         assert method_of(load_recipe(recipe).network) == name and recipe_spikes(load_recipe(recipe)) == spikes
-
-    @pytest.mark.parametrize(
-        ("settings", "spikes"),
-        [
-            ({}, True), (RELU, False), ({"network.neuron": "relu"}, False), ({"network.neuron": ["alif", "relu"]}, False),
-            ({"network.neuron": ["alif", {"name": "lif"}]}, True),
-            ({"baseline": "relu"}, False), ({"baseline": "lif"}, True), ({"baseline": "gru"}, False),
-            ({"recipe": "paper/ecg-relu"}, False), ({"recipe": "paper/ecg-lif"}, True),
-        ],
-    )  # fmt: skip
-    def test_points_of_a_sweep(self, settings: dict[str, Any], spikes: bool, tmp_path: Path) -> None:
-        (point,) = read_sweep(write_sweep(tmp_path / "sweep", {"one": settings})).points
-        assert point["spiking"] == spikes and ("firing_rate" in point) == spikes
 
     def test_points_whose_recipes_lie_elsewhere(self, tmp_path: Path) -> None:
         """The sweep knows what each point is: a recipe beside its file, another baseline than the other points'."""
@@ -102,55 +80,6 @@ class TestNoSpikes:
         assert panels["h"].numbers["ecg-neurons: alif"]["firing_rate"]["mean"] > 0
 
 
-class TestTestSplits:
-    def test_words_of_commands(self) -> None:
-        assert command_words("srnn train a --baseline lstm --seed 3") == (
-            ("srnn", "train", "a", "--baseline", "lstm"),
-            3,
-        )
-        assert command_words("srnn train a --seed=3 --data-dir D")[1] == 3
-        assert command_words("srnn train a --seed SEED --data-dir DATA") == (("srnn", "train", "a"), None)
-        assert (
-            command_words("srnn train a --training.epochs=3")[0] == command_words("srnn train a --training.epochs 3")[0]
-        )
-
-    def test_they_stand_in_the_tables(self, results: Path, tmp_path: Path) -> None:
-        write_summary(results / "mine", command="srnn train paper/ecg-code --seed SEED --data-dir DATA")
-        write_list(
-            results,
-            "test-splits.json",
-            [{**TESTED, "trained": f"srnn train paper/ecg-code --seed {i}"} for i in range(2)],
-        )
-        row = next(row for row in table("table1", results, tmp_path).to_dict()["rows"] if row["method"] == "mine")
-        assert row["on"] == "validation, 3 seeds"  # of one seed nothing is known
-        tested = [
-            {**TESTED, "trained": f"srnn train paper/ecg-code --seed {i}", "accuracy": 0.8 + i / 10} for i in range(3)
-        ]
-        write_list(results, "test-splits.json", tested)
-        row = next(row for row in table("table1", results, tmp_path).to_dict()["rows"] if row["method"] == "mine")
-        assert row["on"] == "test, 3 seeds" and row["accuracy"] == pytest.approx(90)
-
-    @pytest.mark.parametrize(
-        "changes", [{"split": "validation"}, {"parameters": 3}, {"task": "gsc"}, {"trained": "srnn train ecg --seed 0"}]
-    )
-    def test_only_of_the_same_training(self, results: Path, changes: dict[str, Any]) -> None:
-        write_summary(
-            results / "mine", command="srnn train paper/ecg-code --seed SEED", seeds=[0], accuracy=spread([0.8])
-        )
-        write_list(results, "test-splits.json", [TESTED])
-        assert gather(results).entries[0].measured()[1] == "test"
-        write_list(results, "test-splits.json", [{**TESTED, **changes}])
-        assert gather(results).entries[0].measured()[1] == "validation"
-
-    @pytest.mark.parametrize("name", ["test-splits.json", "published.json"])
-    @pytest.mark.parametrize("content", [{}, 3, [3], [{}], [{**TESTED, **PUBLISHED, "accuracy": "x"}],
-                                         [{**TESTED, **PUBLISHED, "trained": "srnn train", "accuracy": []}]])  # fmt: skip
-    def test_damaged_lists(self, results: Path, name: str, content: Any) -> None:
-        write_list(results, name, content)
-        with pytest.raises(SrnnError, match=name):
-            gather(results)
-
-
 class TestPublishedWeights:
     def test_a_column_of_table_1(self, results: Path, tmp_path: Path) -> None:
         assert "weights" not in table("table1", results, tmp_path).titles
@@ -160,7 +89,15 @@ class TestPublishedWeights:
         found = {row["task"]: row["weights"] for row in made.to_dict()["texts"] if row["weights"]}
         assert found == {"S-MNIST": "98.10 ± 0.14 (test)", "GSC": "90.00 (test) *"}
         notes = [note for note in made.notes if "run here" in note]
-        assert "seeds 0, 1" in notes[0] and "srnn import published smnist" in notes[0] and notes[1].startswith("* ")
+        assert "seeds 0, 1" in notes[0] and "python -m paper import smnist" in notes[0] and notes[1].startswith("* ")
+
+    @pytest.mark.parametrize(
+        "content", [{}, 3, [3], [{}], [{**PUBLISHED, "accuracy": "x"}], [{**PUBLISHED, "accuracy": []}]]
+    )
+    def test_a_damaged_list(self, results: Path, content: Any) -> None:
+        write_list(results, "published.json", content)
+        with pytest.raises(SrnnError, match=r"published\.json"):
+            gather(results)
 
 
 class TestKeptRuns:

@@ -1,4 +1,4 @@
-"""The house: docs/architecture.md says which wing may see which, and no file does otherwise."""
+"""The house: docs/architecture.md says which wing may see which, and no file does otherwise; nor do the folders beside it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 LEAVES = "leaves"
+BESIDE = "Beside `src/`"
+"""Begins the page's table of the folders that are not in the package."""
 
 
 @cache
 def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name."""
+    return _modules(SOURCE, "srnn")
+
+
+@cache
+def all_modules() -> dict[str, Path]:
+    """Also those of the folders beside it."""
+    return modules() | {name: path for folder in beside() for name, path in _modules(ROOT, folder).items()}
+
+
+def _modules(root: Path, package: str) -> dict[str, Path]:
     found = {}
-    for path in (SOURCE / "srnn").rglob("*.py"):
-        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    for path in (root / package).rglob("*.py"):
+        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         found[name] = path
     return found
 
@@ -31,33 +43,50 @@ def tree(path: Path) -> ast.Module:
 
 @cache
 def imports(name: str) -> tuple[tuple[str, str, int], ...]:
-    """(module, name taken from it, line) of every import within the package: at the top, in functions, for types only."""
+    """(module, name taken from it, line) of every import of this repository's: at the top, in functions, for types only."""
     return tuple(_imports(name))
 
 
 def _imports(name: str) -> Iterator[tuple[str, str, int]]:
-    path = modules()[name]
+    path, ours = all_modules()[name], {"srnn", *beside()}
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "", node.lineno) for alias in node.names if alias.name.startswith("srnn"))
+            yield from ((alias.name, "", node.lineno) for alias in node.names if alias.name.split(".")[0] in ours)
         if not isinstance(node, ast.ImportFrom):
             continue
         parts = package.split(".")
         before = parts[: len(parts) - node.level + 1] if node.level else []
         target = ".".join([*before, *([node.module] if node.module else [])])
-        if target.split(".")[0] == "srnn":
+        if target.split(".")[0] in ours:
             for alias in node.names:
                 inner = f"{target}.{alias.name}"
-                yield (inner if inner in modules() else target), alias.name, node.lineno
+                yield (inner if inner in all_modules() else target), alias.name, node.lineno
+
+
+def _rows(text: str) -> list[tuple[str, str]]:
+    """(what, what it sees) of each row of the page's tables."""
+    return re.findall(r"^\| (.+?) \| .+ \| (.+?) \|$", text, re.M)
+
+
+@cache
+def page() -> tuple[str, str]:
+    """What the page says of the package, and of what is beside it."""
+    inside, _, outside = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition(BESIDE)
+    return inside, outside
+
+
+@cache
+def beside() -> dict[str, set[str]]:
+    """Folder beside the package -> the packages that it may import."""
+    sees = {re.findall(r"`(\w+)/`", folder)[0]: text for folder, text in _rows(page()[1]) if folder.endswith("/`")}
+    return {folder: {"srnn", *re.findall(r"`(\w+)/`", text)} for folder, text in sees.items()}
 
 
 @cache
 def table() -> dict[str, set[str]]:
     """Wing -> the wings that it may import, from the page's table; the leaves together are one wing."""
-    rows = re.findall(
-        r"^\| (.+?) \| .+ \| (.+?) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M
-    )
+    rows = _rows(page()[0])
     found: dict[str, set[str]] = {LEAVES: set()}
     for wing, sees in rows:
         names = re.findall(r"`(\w+)/?(?:\.py)?`", wing)
@@ -87,17 +116,29 @@ def test_every_wing_sees_only_what_the_table_allows() -> None:
             continue
         for target, _, line in imports(name):
             allowed = {wing(name), LEAVES} | table().get(wing(name), set())
-            if target == "srnn" or wing(target) not in allowed:
+            if target.split(".")[0] != "srnn" or target == "srnn" or wing(target) not in allowed:
                 wrong.append(f"{modules()[name].relative_to(ROOT)}:{line} imports {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_folders_beside_the_package_see_only_what_the_table_allows() -> None:
+    """The package itself sees none of them: that is tested above."""
+    assert beside() == {"paper": {"srnn"}, "benchmarks": {"srnn", "paper"}}
+    wrong = []
+    for folder, allowed in beside().items():
+        for name in _modules(ROOT, folder):
+            for target, _, line in imports(name):
+                if target.split(".")[0] not in {folder, *allowed}:
+                    wrong.append(f"{all_modules()[name].relative_to(ROOT)}:{line} imports {target}")
     assert not wrong, "\n".join(wrong)
 
 
 def test_no_file_takes_a_private_name_of_another() -> None:
     wrong = []
-    for name in modules():
+    for name, path in all_modules().items():
         for target, taken, line in imports(name):
             if taken.startswith("_") and not taken.startswith("__") and taken != "_version":
-                wrong.append(f"{modules()[name].relative_to(ROOT)}:{line} takes {taken} of {target}")
+                wrong.append(f"{path.relative_to(ROOT)}:{line} takes {taken} of {target}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -113,7 +154,7 @@ def test_no_object_is_given_another_class() -> None:
 
 def test_no_module_imports_one_that_imports_it() -> None:
     """However long the way around, and wherever the imports stand."""
-    sees = {name: {target for target, _, _ in imports(name) if target != name} for name in modules()}
+    sees = {name: {target for target, _, _ in imports(name) if target != name} for name in all_modules()}
     # What nobody imports, or what imports nothing, is on no circle: taken away until nothing changes, only circles are left.
     while True:
         used = {target for targets in sees.values() for target in targets}
@@ -177,14 +218,13 @@ def questions(module: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def test_no_file_outside_data_asks_which_task_there_is() -> None:
-    """A task answers for itself. Only the paper's tables and figures are of its tasks, by name."""
+    """A task answers for itself."""
     classes = task_classes()
     assert {"Task", "ECGTask", "AudioTask", "PermutedMNISTTask"} <= classes
     wrong = [
         f"{path.relative_to(ROOT)}:{line} asks for {what}"
         for name, path in modules().items() if not name.startswith("srnn.data")
         for line, what in questions(tree(path), classes)
-        if not (what == "task.name" and name.startswith("srnn.paper"))
     ]  # fmt: skip
     assert not wrong, "\n".join(wrong)
 

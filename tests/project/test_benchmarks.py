@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import authors, bf16, ternary, to_accuracy, unchanged, versions
+from benchmarks import authors, to_accuracy, unchanged, versions
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -71,35 +71,6 @@ def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
     assert '+  "epoch": 2' in capsys.readouterr().out
 
 
-@pytest.mark.skipif(bf16.bf16_pairs() is None, reason="this processor has neither AVX512-BF16 nor AMX")
-@pytest.mark.parametrize(
-    ("parts", "heading"),
-    [
-        pytest.param(["products", "layer", "gradients"], "## Exactness", id="exactness"),
-        pytest.param(["steps"], "## A training step", id="steps", marks=pytest.mark.slow),
-        pytest.param(["training"], "| digits | mean |", id="training", marks=pytest.mark.slow),
-    ],
-)
-def test_bfloat16_products_are_measured(parts: list[str], heading: str, tmp_path: Path) -> None:
-    options = ["--quick", "--nets", "ecg", "--seeds", "0", "--out", str(tmp_path)]
-    assert bf16.main(["--what", *parts, *options]) == 0
-    found = json.loads((tmp_path / "bf16.json").read_text())
-    assert all(found[part] for part in parts) and heading in (tmp_path / "README.md").read_text()
-
-
-def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, capsys, tmp_path: Path) -> None:
-    monkeypatch.setattr(bf16, "bf16_pairs", lambda: None)
-    assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
-    assert "neither AVX512-BF16 nor AMX" in capsys.readouterr().err
-
-
-def test_planes_of_ternary_input_are_measured(tmp_path: Path) -> None:
-    assert ternary.main(["--quick", "--nets", "gsc", "--out", str(tmp_path)]) == 0
-    records = json.loads((tmp_path / "ternary.json").read_text())["records"]
-    assert len(records) == 3 and all(record["same_output"] and record["ratio"] > 0 for record in records)
-    assert "| GSC | 8 x 20, 120-300-300-12 | 10% |" in (tmp_path / "ternary.md").read_text()
-
-
 THEIR_NETWORK = """
 import torch
 
@@ -138,7 +109,9 @@ def test_a_program_of_the_authors_is_timed_beside_ours(tmp_path: Path, monkeypat
     assert record["way"] == "authors" and record["reached"] and record["batches"] == 20
     assert "authors: the program with which the recipe was published" in (out / "README.md").read_text()
     assert "snn" not in sys.modules and str(tmp_path) not in sys.path
-    with pytest.raises(SrnnError, match=r"program of the authors' for resonate/ecg-brf, .*, not for ecg"):
+    with pytest.raises(
+        SrnnError, match=r"program of the authors' for paper/recipes/resonate/ecg-brf\.yaml, .*, not for ecg"
+    ):
         to_accuracy.main(["ecg", *words[1:]])
 
 

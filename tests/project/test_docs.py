@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from paper.commands import main as main_of_paper
 from srnn.cli.main import main
 from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.training.pretrained import pretrained_names
@@ -35,14 +36,13 @@ def name(page: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.filterwarnings("ignore:torch.set_float32_matmul_precision:RuntimeWarning")  # said without AVX512-BF16
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page) and not is_tutorial(page)], ids=name)
 def test_a_page_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In one folder, as a reader would paste it: Python blocks share their names, and lines that start with "$ srnn" end with
-    exit code 0; the README's as processes, which take some seconds each to start, all others in this one. Those that need data
-    are left out without it, and the skip says so."""
+    """In one folder, as a reader would paste it: Python blocks share their names, and lines that start with "$ srnn" or with
+    "$ python -m paper" end with exit code 0; the README's as processes, which take some seconds each to start, all others in
+    this one. Those that need data are left out without it, and the skip says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     namespace: dict[str, object] = {"__name__": "__main__"}
@@ -63,7 +63,9 @@ def test_a_page_runs_from_top_to_bottom(
             else:
                 with warnings.catch_warnings():
                     warnings.simplefilter("default")
-                    code, said = main(arguments[1:]), capsys.readouterr().err
+                    ours = arguments[0] == "srnn"
+                    code = main(arguments[1:]) if ours else main_of_paper(arguments[3:])
+                    said = capsys.readouterr().err
             assert code == 0, f"{line}\n{said[-2000:]}"
     if without_data:
         pytest.skip(f"SRNN_DATA is not set: not run: {'; '.join(without_data)}")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from fuzz import examining, mending
+from fuzz import corpora, mending
+from fuzz.corpora import ARCHIVE, kept, read_descriptions, read_inputs, write_inputs
 from fuzz.examining import Finding, empty, examine, workplace
-from fuzz.target import HERE, Target
+from fuzz.target import Target
 from fuzz.targets import TARGETS
 
 from srnn.errors import SrnnError, nearest
@@ -40,23 +41,38 @@ def test_seeds_are_read_and_no_kept_input_is_a_finding(target: Target, folder: P
     for data in seeds.values():
         target.read(data, folder)  # raises nothing
         empty(folder)
-    assert {path.name for path in target.corpus.glob("seed-*")} == {f"seed-{name}" for name in seeds}
-    for path in target.kept():
-        assert examine(target, path.read_bytes(), folder) is None, path
+    for name, data in kept(target.name).items():
+        assert examine(target, data, folder) is None, name
 
 
 def test_every_crash_is_described() -> None:
-    described = json.loads((HERE / "crashes" / "findings.json").read_text(encoding="utf-8"))
-    files = {f"{path.parent.name}/{path.name}" for path in (HERE / "crashes").glob("*/*")}
-    assert {f"{item['target']}/{item['input']}" for item in described} == files
+    described = read_descriptions()
+    inputs = {name for name in read_inputs() if name.startswith("crashes/")}
+    assert {f"crashes/{item['target']}/{item['input']}" for item in described} == inputs
     assert all(item["kind"] and item["what"] for item in described)
 
 
 def test_corpora_stay_small() -> None:
-    assert (
-        sum(path.stat().st_size for path in HERE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        < 2**20
-    )
+    assert ARCHIVE.stat().st_size < 2**20
+
+
+def test_the_archive_is_changed_by_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same inputs are the same bytes; a finding is added by its name; what belongs to no target is dropped."""
+    before, inputs, descriptions = ARCHIVE.read_bytes(), read_inputs(), read_descriptions()
+    monkeypatch.setattr(corpora, "ARCHIVE", tmp_path / "corpora.zip")
+    monkeypatch.setattr(corpora, "FINDINGS", tmp_path / "findings.json")
+    write_inputs(dict(reversed(inputs.items())))
+    assert corpora.ARCHIVE.read_bytes() == before
+
+    (tmp_path / "odd").write_bytes(b"x")
+    corpora.add_findings("zip", [tmp_path / "odd"])
+    assert kept("zip")["crashes/zip/odd"] == b"x" and len(read_inputs()) == len(inputs) + 1
+    corpora.replace_corpus("zip", {"new": b"y"})
+    assert [name for name in kept("zip") if "corpus" in name] == ["corpus/zip/new"]
+
+    corpora.FINDINGS.write_text(json.dumps(descriptions))
+    corpora.prune(["zip"])
+    assert read_inputs() == kept("zip") and {item["target"] for item in read_descriptions()} == {"zip"}
 
 
 # ---- what a finding is ----
@@ -100,28 +116,6 @@ def test_any_error_can_be_shown(message: str, folder: Path) -> None:
 
 def test_a_long_name_is_not_compared_at_length() -> None:
     assert nearest("x" * 10**7, ["a" * 100]) == f" There are: {'a' * 100}."
-
-
-def test_time_and_memory_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "MEMORY", 2**25)
-    assert found(lambda data, folder: b"x" * 2**24, folder) is None
-    if examining._peak():  # elsewhere than on Linux memory is not measured
-        finding = None
-        for more in (
-            2**26,
-            2**27,
-            2**28,
-        ):  # a system may reclaim memory of this process meanwhile, below the peak that it had
-            beyond = (
-                more + examining._peak() - examining._resident()
-            )  # not every kernel forgets the peak of earlier tests
-            finding = finding or found(lambda data, folder, beyond=beyond: b"x" * beyond, folder)
-        assert finding is not None and finding.kind == "memory"
-    clock = iter([0.0, 2.1, 3.0, 5.0])
-    monkeypatch.setattr(examining.time, "process_time", lambda: next(clock))
-    finding = found(lambda data, folder: None, folder)
-    assert finding is not None and finding.kind == "time"
-    assert found(lambda data, folder: None, folder) is None
 
 
 class _Elsewhere:
@@ -185,10 +179,10 @@ def test_mended_containers_fit(tmp_path: Path) -> None:
     seed = TARGETS["checkpoint"].seeds()["tiny"]
     (tmp_path / "a").write_bytes(mending.mend_checkpoint(seed.replace(b"epoch", b"longer-epoch", 1)))
     assert read_checkpoint(tmp_path / "a").info["longer-epoch"] == 1
-    for name in ("matfile", "tar", "npy"):
+    for name in ("tar", "npy"):
         target = TARGETS[name]
         for seed in target.seeds().values():
-            assert len(target.variants(seed)) == 1 + (name == "matfile"), name
+            assert len(target.variants(seed)) == 1, name
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,41 +1,52 @@
-"""What results/ says of itself: a command that it prints trains what it is said to have trained, and its tables are today's."""
+"""What results/ says of itself: a command that it prints trains what it is said to have trained, and its table is its files'."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from release import results_table
 
 from srnn.cli.main import parse
 from srnn.files.yaml_reading import parse_yaml
-from srnn.paper import Table, reproduce
-from srnn.paper.matching import differences
-from srnn.paper.records import command_words, read_tested
 from srnn.training.recipes import Recipe, load_recipe, parse_recipe
 from support.pages import ROOT
 
 RESULTS = ROOT / "results"
-SUMMARIES = sorted(path.parent for path in RESULTS.glob("*/summary.json"))
+ROWS = [RESULTS / name for name in results_table.ROWS]
+SUMMARIES = sorted(path.parent for row in ROWS for path in row.rglob("summary.json"))
+"""Rows, and what they are compared with."""
 DEFAULTS_THAT_CAME_LATER = ("start", "mend")
 """Of the section training: a recipe of before them was trained without, and does not say so by leaving them out."""
 
-pytestmark = pytest.mark.skipif(not SUMMARIES, reason="results/ is not here")
+pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="results/ is not here")
 
 
 def summary(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
+def readings(row: Path) -> list[dict[str, Any]]:
+    return results_table.read(row / "test.json") or []
+
+
+def trained(test: dict[str, Any]) -> tuple[str, int]:
+    """(command, seed) of what was tested."""
+    command, _, seed = test["trained"].rpartition(" --seed ")
+    return command, int(seed)
+
+
 def recipe_of(command: str) -> Recipe:
-    """What 'srnn train' would train, given these words."""
+    """What 'srnn train' would train, given these words; its note aside."""
     arguments = parse(shlex.split(command.replace("SEED", "0"))[1:])
-    return load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+    return replace(load_recipe(arguments.recipe, arguments.overrides, arguments.baseline), note="")
 
 
-@pytest.mark.parametrize("folder", SUMMARIES, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", SUMMARIES, ids=lambda folder: folder.relative_to(RESULTS).as_posix())
 def test_the_command_of_a_result_trains_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     told = summary(folder)
@@ -43,45 +54,45 @@ def test_the_command_of_a_result_trains_it(folder: Path, monkeypatch: pytest.Mon
     assert parse_yaml(text, folder.name) == told["recipe"]
     spiking = told["recipe"]["network"].get("model", "srnn") == "srnn"
     assert {*DEFAULTS_THAT_CAME_LATER[not spiking :]} <= {*told["recipe"]["training"]}, "a default would take its place"
-    differ = differences(recipe_of(told["command"]), parse_recipe(text, source=folder.name))
-    assert not differ, f"a recipe has changed since: let the command name results/{folder.name}/recipe.yaml"
-    page = " ".join((folder / "summary.md").read_text(encoding="utf-8").split())
-    assert f"Made by `{told['command']}` for each seed" in page
+    kept = replace(parse_recipe(text, source=folder.name), note="")
+    assert recipe_of(told["command"]) == kept, (
+        "a recipe has changed since: let the command name the folder's recipe.yaml"
+    )
+    if (folder / "summary.md").is_file():
+        page = " ".join((folder / "summary.md").read_text(encoding="utf-8").split())
+        assert f"Made by `{told['command']}` for each seed" in page
 
 
-def test_the_command_of_a_test_split_trains_what_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_command_of_a_test_split_trains_what_was_tested(row: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe that has changed since would be tested by its name, and have other weights."""
     monkeypatch.chdir(ROOT)
-    tested = json.loads((RESULTS / "test-splits.json").read_text(encoding="utf-8"))
-    assert len(tested) > 100
-    for command, parameters in {(one["trained"].rpartition(" --seed ")[0], one["parameters"]) for one in tested}:
+    for command, parameters in {(trained(one)[0], one["parameters"]) for one in readings(row) if "trained" in one}:
         recipe = recipe_of(command)
         network = recipe.build_network(recipe.create_task(), seed=0)
         assert sum(one.numel() for one in network.parameters() if one.requires_grad) == parameters, command
 
 
 def test_a_summary_has_all_its_tests_or_none() -> None:
-    """Where the test split was read for some seeds of a result, it was for all; a command that was reworded on one side alone
-    would leave a result without its tests."""
-    tests = read_tested(RESULTS)
-    for folder in SUMMARIES:
-        told = summary(folder)
-        mine = {test.seed for test in tests if test.recipe == command_words(told["command"])[0]}
-        assert mine in (set(), {*told["seeds"]}), folder.name
-    commands = {command_words(summary(folder)["command"])[0] for folder in SUMMARIES}
-    named = {  # of each speaker left out once there is no summary: of its recipe
-        test.recipe[:3] if "--task.options.test_speaker" in test.recipe else test.recipe
-        for test in tests
-        if test.recipe[2].startswith("results/")
-    }
-    assert named <= commands, named - commands
+    """Where we read the test split for some seeds of a result, we did for all; and each reading is of something in its folder."""
+    for row in ROWS:
+        tests = [(*trained(one), "read_by" in one) for one in readings(row) if "trained" in one]
+        summaries = [summary(folder) for folder in SUMMARIES if folder.is_relative_to(row)]
+        for told in summaries:
+            command = results_table.bare(told["command"])
+            mine = {seed for name, seed, by_others in tests if name == command and not by_others}
+            assert mine in (set(), {*told["seeds"]}), row.name
+        if (row / "summary.json").is_file():
+            assert {name for name, *_ in tests} <= {results_table.bare(told["command"]) for told in summaries}
 
 
-def test_the_tables_are_those_of_todays_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
-    for name, table in reproduce(["table1", "table2", "tableS1", "tableS2"], tmp_path, RESULTS).items():
-        kept = (RESULTS / "paper" / f"{name}.md").read_text(encoding="utf-8")
-        assert isinstance(table, Table) and table.markdown() == kept, (
-            "make them again: srnn reproduce all --out results/paper --format png"
-        )
+def test_the_table_is_that_of_its_files() -> None:
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert results_table.replaced(page) == page, "write it again: python release/results_table.py"
+
+
+def test_a_folder_is_named_on_the_page_and_has_no_plots() -> None:
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for folder in ROWS:
+        assert f"]({folder.name}/" in page
+        assert not {path.suffix for path in folder.rglob("*")} & {".svg", ".png", ".jsonl", ".csv"}, folder.name

@@ -12,10 +12,14 @@ import pytest
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.studies import load_sweep, shipped_sweeps
+from support.pages import ROOT
 from support.sweeps import BASE, sweep_of
 
+SWEEPS = [*shipped_sweeps(), *map(str, sorted((ROOT / "paper" / "sweeps").glob("*.yaml")))]
+"""Those of the package by name, and those in paper/ as files."""
 
-@pytest.mark.parametrize("name", shipped_sweeps())
+
+@pytest.mark.parametrize("name", SWEEPS, ids=lambda name: name.removeprefix(f"{ROOT}/"))
 def test_shipped_sweeps_are_sound(name: str) -> None:
     sweep = load_sweep(name)
     sweep.check()
@@ -241,20 +245,20 @@ def test_every_point_is_checked_before_anything_is_trained(text: str, message: s
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(SrnnError, match="Did you mean 'ecg-surrogates'"):
-        load_sweep("ecg-surrogate")
+    with pytest.raises(SrnnError, match="Did you mean 'digits-surrogates'"):
+        load_sweep("digits-surrogate")
 
 
 def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["ecg-surrogates"]["trainings"] == 20
+    assert json.loads(capsys.readouterr().out)["digits-surrogates"]["trainings"] == 12
     assert main(["sweep", "list"]) == 0
-    assert "ecg-h-s" in capsys.readouterr().out
+    assert "learning-digits" in capsys.readouterr().out
     assert main(["sweep", "digits-surrogates", "--dry-run"]) == 0
     assert "multi-gaussian/s0" in capsys.readouterr().out
-    assert main(["sweep", "ecg-delays", "--dry-run"]) == main(["sweep", "ecg-srnn-search", "--dry-run"]) == 0
+    assert main(["sweep", "learning-digits", "--dry-run"]) == main(["sweep", "ecg-srnn-search", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "drawn/s141  the recipe as it is" in said and "  chosen by the sampler" in said
+    assert "bptt/s31  the recipe as it is" in said and "  chosen by the sampler" in said
     path = tmp_path / "mine.yaml"
     path.write_text(BASE)
     for words in (

@@ -31,10 +31,9 @@ def make(
     seed: int = 0, *, neuron: str = "alif", surrogate: str = "multi_gaussian", batch: int = 5, steps: int = 40,
     inputs: int = 3, size: int = 20, recurrent: bool = True, bias: bool = True, binary: bool = False,
     padded: bool = False, output: str = "emission", recompute: bool = False, longest: int | None = None,
-    spread: bool = False, dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype = torch.float64,
 ) -> LayerProblem:  # fmt: skip
-    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes. ``longest``: of its delays;
-    ``spread``: each spike arrives in random parts, up to then."""
+    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes. ``longest``: of its delays."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -46,13 +45,11 @@ def make(
     for name in model.coefficients:
         low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs a line only if it may be unstable
         coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
-    delays = arriving = kernel = None
+    delays = arriving = None
     if longest is not None and recurrent and model.emission == "spike":
         delays = torch.randint(0, longest + 1, (size,), generator=generator)
         depth = depth_of(delays)
         arriving = 0.3 * normal(batch, depth, size) * reached(delays, depth)
-        if spread:
-            delays, kernel = None, normal(depth, size) / depth**0.5
     problem = LayerProblem(
         neuron=model,
         surrogate=as_surrogate(surrogate),
@@ -66,7 +63,6 @@ def make(
         output=output,  # type: ignore[arg-type]
         recompute=recompute,
         delays=delays,
-        kernel=kernel,
         arriving=arriving,
     )
     return cast(problem, dtype)
@@ -89,14 +85,13 @@ def _moved(problem: LayerProblem, where: torch.dtype | str) -> LayerProblem:
     return replace(
         p, x=to(p.x), weight_in=to(p.weight_in), bias=to(p.bias), weight_rec=to(p.weight_rec),
         coefficients=tuple(to(c) for c in p.coefficients), state=tuple(to(s) for s in p.state), arriving=to(p.arriving),
-        kernel=to(p.kernel),
     )  # fmt: skip
 
 
 def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> dict[str, torch.Tensor]:
     """Run and differentiate a random functional of output and final state; values and gradients by name."""
     leaves = {"weight_in": problem.weight_in, "bias": problem.bias, "weight_rec": problem.weight_rec}
-    leaves |= {"arriving": problem.arriving, "kernel": problem.kernel}
+    leaves |= {"arriving": problem.arriving}
     leaves |= dict(zip(problem.neuron.coefficients, problem.coefficients, strict=True))
     names = [f"initial {name}" for name in problem.neuron.State._fields]
     leaves |= dict(zip(names, problem.state, strict=True))
@@ -109,7 +104,6 @@ def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> 
         weight_in=leaves["weight_in"], bias=leaves.get("bias"), weight_rec=leaves.get("weight_rec"),
         coefficients=tuple(leaves[name] for name in problem.neuron.coefficients),
         state=tuple(leaves[name] for name in names), arriving=leaves.get("arriving"),
-        kernel=leaves.get("kernel"),
     )  # fmt: skip
     result = run_layer(run, backend)
     generator = torch.Generator().manual_seed(1)
@@ -141,7 +135,7 @@ SHAPES = {
     "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": SIZES, "recurrent": st.booleans(),
     "bias": st.booleans(), "binary": st.booleans(), "padded": st.booleans(),
     "output": st.sampled_from(["emission", "membrane"]), "recompute": st.booleans(),
-    "longest": st.sampled_from([None, None, 0, 1, 7, 80]), "spread": st.booleans(),
+    "longest": st.sampled_from([None, None, 0, 1, 7, 80]),
 }  # fmt: skip
 RANDOM = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

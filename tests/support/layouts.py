@@ -12,9 +12,12 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from srnn.data.datasets.qtdb_records import RECORDS
 from support.sounds import sphere, tone, write_wav
 
 MINI = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", "_silence_", "_unknown_")
+_MINI_SPEAKERS = {"0cb74144": 1037, "1acc97de": 1041, "1b4c9b89": 1043, "0c40e715": 1024, "0487ba9b": 1181}
+"""And as many pieces of silence: three for training, one each for validation and testing."""
 _V1 = (
     "bed bird cat dog down eight five four go happy house left marvin nine no off on one right seven sheila six stop "
     "three tree two up wow yes zero"
@@ -48,7 +51,7 @@ def write_qtdb(root: Path) -> None:
 
 
 def write_qtdb_records(root: Path) -> None:
-    """Five raw records of PhysioNet's layout, two leads at 250 Hz, each with four annotated beats; needs wfdb."""
+    """Raw records for training and validation, in PhysioNet's layout: two leads at 250 Hz, four annotated beats; needs wfdb."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies, when it is loaded and when it writes
         _write_qtdb_records(root)
@@ -61,13 +64,11 @@ def _write_qtdb_records(root: Path) -> None:
     folder.mkdir(parents=True)
     marks = [(0, "("), (10, "p"), (20, ")"), (35, "("), (45, "N"), (55, ")"), (100, "t"), (120, ")")]
     where = np.array([start + at for start in (300, 500, 700, 900) for at, _ in marks])
-    for number in range(1, 6):
+    for number, name in enumerate((*RECORDS["train"], *RECORDS["validation"])):
         signal = np.random.default_rng(number).normal(size=(2000, 2)).cumsum(0) * 0.02
-        wfdb.wrsamp(
-            f"sel{number}", 250, ["mV", "mV"], ["one", "two"], signal, fmt=["212", "212"], write_dir=str(folder)
-        )
-        wfdb.wrann(f"sel{number}", "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder))
-        (folder / f"sel{number}.qc").replace(folder / f"sel{number}.q1c")  # wfdb writes no names with a digit
+        wfdb.wrsamp(name, 250, ["mV", "mV"], ["one", "two"], signal, fmt=["212", "212"], write_dir=str(folder))
+        wfdb.wrann(name, "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder))
+        (folder / f"{name}.qc").replace(folder / f"{name}.q1c")  # wfdb writes no names with a digit
 
 
 def write_shd(root: Path) -> None:
@@ -138,16 +139,16 @@ def write_speech_commands(root: Path) -> None:
 
 
 def write_speech_commands_mini(root: Path) -> None:
-    """A clip a class of each of five speakers, and phones for some of them."""
+    """A clip a class of each of five speakers, three of them for training, and phones for some of them."""
     folder, labels = root / "speech_commands_mini", {}
     for index, word in enumerate(MINI):
-        for speaker in range(5):
-            name = f"{'bed_' if word == '_unknown_' else ''}0000000{speaker}_nohash_0.wav"
+        for number, (speaker, silence) in enumerate(_MINI_SPEAKERS.items()):
+            name = f"{'bed_' if word == '_unknown_' else ''}{speaker}_nohash_0.wav"
             if word == "_silence_":
-                name = f"noise_{speaker}.wav"
+                name = f"{silence}.wav"
             else:
                 labels[f"{word}/{name}"] = [["SIL", 0, 30], ["AA", 30, 40], ["SIL", 70, 29]]
-            write_wav(folder / word / name, tone(0.9, hz=200 + 50 * index, seed=speaker))
+            write_wav(folder / word / name, tone(0.9, hz=200 + 50 * index, seed=number))
     (folder / "phones.json").write_text(json.dumps({"labels": labels}))
 
 

@@ -14,13 +14,13 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return [
         (language, code)
         for language, code in _BLOCK.findall(page.read_text(encoding="utf-8"))
-        if language == "python" or (language == "console" and "$ srnn" in code)
+        if language == "python" or (language == "console" and commands(code))
     ]
 
 
 def commands(code: str) -> list[str]:
-    """The lines of a console block that start with "$ srnn", without the "$"."""
-    return re.findall(r"^\$ (srnn .*)$", code.replace("\\\n", " "), re.MULTILINE)
+    """The lines of a console block that start with "$ srnn" or "$ python -m paper", without the "$"."""
+    return re.findall(r"^\$ ((?:srnn|python -m paper) .*)$", code.replace("\\\n", " "), re.MULTILINE)
 
 
 def program(page: Path) -> str:

@@ -1,4 +1,4 @@
-"""Summaries, sweeps and evaluations as our commands write them, for the tests of srnn reproduce."""
+"""Summaries, sweeps and evaluations as our commands write them, for the tests of the paper's tables and figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from srnn.paper import MAKERS, Panel, Sheet, Table, gather, reproduce
+from paper.evidence import gather
+from paper.make import MAKERS, reproduce
+from paper.sheet import Panel, Sheet
+from paper.table import Table
 from srnn.studies.summary import spread
 from srnn.training.recipes import Recipe, load_recipe
 
@@ -40,6 +43,7 @@ def write_sweep(folder: Path, points: dict[str, dict[str, Any]], **changes: Any)
         "points": [
             {
                 "point": name, "variant": None, "settings": given, "parameters": 100 * i, "seeds": [0, 1],
+                "spiking": "relu" not in json.dumps(given),
                 "accuracy": spread([0.5 + i / 100, 0.6]), "loss": spread([1.0, 2.0]), "firing_rate": spread([0.1, 0.1 + i / 100]),
             }
             for i, (name, given) in enumerate(points.items(), 1)

@@ -9,18 +9,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from srnn.deploy.serve.guard import SLICE
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.serve.server import make_server
 from srnn.deploy.streaming import Decoder
 
-QUICK = Limits(start_seconds=1.0, send_seconds=1.0, idle_seconds=5.0)
 TOKEN = "a-token-that-nobody-guesses"
 PIXELS = np.random.default_rng(0).random((64, 1)).astype(np.float32)
 LEADS = np.random.default_rng(1).standard_normal((800, 2)).cumsum(0).astype(np.float32)
@@ -108,7 +105,7 @@ def expected(decoder: Decoder, samples: np.ndarray) -> list[int]:
 
 @contextmanager
 def serving(
-    models: dict[str, Decoder], token: str | None = None, limits: Limits = QUICK, port: int = 0, **options: Any
+    models: dict[str, Decoder], token: str | None = None, limits: Limits | None = None, port: int = 0, **options: Any
 ) -> Iterator[Service]:
     server = make_server(models, port=port, token=token, limits=limits, **options)
     thread = threading.Thread(target=server.run)
@@ -123,34 +120,3 @@ def serving(
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
-
-
-class Clock:
-    """A loop whose time is a test's: what would be called later waits in a list."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Any] = []
-
-    def call_later(self, seconds: float, call: Any, *arguments: Any) -> Any:
-        handle = SimpleNamespace(seconds=seconds, call=lambda: call(*arguments))
-        handle.cancel = lambda: self.waiting.remove(handle) if handle in self.waiting else None
-        self.waiting.append(handle)
-        return handle
-
-    def call_soon(self, call: Any) -> Any:
-        return self.call_later(0, call)
-
-
-def receive_at_once(client: Any, said: list[Any]) -> None:
-    """Give a connection without a socket three slices and a byte, and let its loop run out; ``said`` is also told when reading
-    pauses and goes on."""
-    client._rest, client.loop = bytearray(), Clock()
-    client.transport = SimpleNamespace(
-        pause_reading=lambda: said.append("pause"), resume_reading=lambda: said.append("resume"),
-        is_closing=lambda: False, get_protocol=lambda: client,
-    )  # fmt: skip
-    client.data_received(b"x" * SLICE)
-    client.data_received(b"y" * 2 * SLICE)
-    client.data_received(b"z")  # which had been read already
-    while client.loop.waiting:
-        client.loop.waiting.pop().call()

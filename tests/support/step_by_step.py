@@ -1,7 +1,6 @@
 """Learning rules step by step, each as its text says: what the same rules chunk by chunk have to equal.
 
-    Traces         one number per sequence, synapse and state variable: (V + 1) B H (I + H) of them
-    FactorTraces   one per sequence and presynaptic neuron, and one per state variable: B (I + H) + (V + 1) B H
+Traces are one number per sequence, synapse and state variable: (V + 1) B H (I + H) of them.
 
 Errors go down through the layers within one step; or (e-prop, random) by one matrix for each hidden layer.
 """
@@ -16,9 +15,9 @@ from torch import Tensor
 from srnn import SRNN
 from srnn.nn.network import Dropout
 from srnn.training.rules.e_prop import EProp
-from srnn.training.rules.es_d_rtrl import ESDRTRL
 from srnn.training.rules.learner import OnlineRule, local_layers
-from srnn.training.rules.local import Derivatives, LocalLayer
+from srnn.training.rules.local import LocalLayer
+from support.derivatives import Derivatives
 
 State = tuple[Tensor, ...]
 
@@ -36,7 +35,7 @@ def step(layer: LocalLayer, x: Tensor, state: State) -> tuple[State, Derivatives
     if layer.weight_rec is not None:
         current = current + state[-1] @ layer.weight_rec.t()
     *variables, v = layer.neuron.step(*state, current, *layer.coefficients)
-    return (*variables, layer.neuron.emit(v)), layer.derivatives(state, current)
+    return (*variables, layer.neuron.emit(v)), Derivatives.of(layer, state, current)
 
 
 class Traces:
@@ -53,18 +52,15 @@ class Traces:
         rows, zeros = len(local.neuron.State._fields), local.weight_in.new_zeros
         self.own = zeros(rows, batch, size, 1 + len(local.neuron.coefficients))
         """By bias and coefficients, the rows being (*variables, s)."""
-        self.synapses = self._synapses(rows, batch, size)
+        self.synapses = zeros(rows, batch, size, self.width)
         self.filtered = [torch.zeros_like(part[0]) for part in (self.synapses, self.own)] if filtered else None
         self.by_synapse, self.by_own = zeros(size, self.width), zeros(size, self.own.shape[-1])
         """The gradients so far."""
 
-    def _synapses(self, rows: int, batch: int, size: int) -> Tensor:
-        return self.own.new_zeros(rows, batch, size, self.width)
-
     def advance(self, derivatives: Derivatives, presynaptic: Tensor, decay: Tensor | float = 0.0) -> None:
         """One step on. ``presynaptic`` (B, I or I + H) is what arrived in it; ``decay`` that of the filter, if there is one."""
         derivatives = derivatives.with_own_weight(self.local.weight_rec)
-        self._advance_synapses(derivatives, presynaptic)
+        self.synapses = derivatives.push(self.synapses, derivatives.by_current[:, :, :, None] * presynaptic[:, None, :])
         direct = torch.cat([derivatives.by_current[:, None], derivatives.by_coefficient], 1).movedim(1, -1)
         self.own = derivatives.push(self.own, direct)
         if self.filtered is not None:
@@ -72,48 +68,17 @@ class Traces:
             now = (self.synapses[row], self.own[row])
             self.filtered = [decay * before + part for before, part in zip(self.filtered, now, strict=True)]
 
-    def _advance_synapses(self, derivatives: Derivatives, presynaptic: Tensor) -> None:
-        direct = derivatives.by_current[:, :, :, None] * presynaptic[:, None, :]
-        self.synapses = derivatives.push(self.synapses, direct)
-
     def learn(self, signal: Tensor) -> None:
         """Add to the gradients: ``signal`` (B, H) is the derivative of the loss by the layer's output in the last step."""
         row = self.local.output_row()
         synapses, own = self.filtered or (self.synapses[row], self.own[row])
-        self._learn_synapses(signal, synapses)
-        self.by_own += torch.einsum("bh,bhp->hp", signal, own)
-
-    def _learn_synapses(self, signal: Tensor, synapses: Tensor) -> None:
         self.by_synapse += torch.einsum("bh,bhp->hp", signal, synapses)
+        self.by_own += torch.einsum("bh,bhp->hp", signal, own)
 
     def give(self) -> None:
         """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces stay."""
         self.local.give(self.by_synapse, self.by_own[:, 0], self.by_own[:, 1:].t())
         self.by_synapse, self.by_own = torch.zeros_like(self.by_synapse), torch.zeros_like(self.by_own)
-
-
-class FactorTraces(Traces):
-    """``Traces`` whose synapses' part is a product: a trace of what arrived, times one of how the neuron responds.
-
-    Both decay by ``smoothing`` a step: eps_x = a eps_x + x, eps_f = a D eps_f + (1 - a) d. An approximation, whose memory grows
-    with the number of neurons and not of synapses (Wang et al. 2024's pp_prop; D-RTRL is its exact counterpart).
-    """
-
-    def __init__(self, local: LocalLayer, batch: int, smoothing: float) -> None:
-        self.smoothing = smoothing
-        super().__init__(local, batch)
-        self.arrived = self.own.new_zeros(batch, self.width)
-
-    def _synapses(self, rows: int, batch: int, size: int) -> Tensor:
-        return self.own.new_zeros(rows, batch, size, 1)
-
-    def _advance_synapses(self, derivatives: Derivatives, presynaptic: Tensor) -> None:
-        direct = (1.0 - self.smoothing) * derivatives.by_current[:, :, :, None]
-        self.synapses = derivatives.push(self.smoothing * self.synapses, direct)
-        self.arrived = self.smoothing * self.arrived + presynaptic
-
-    def _learn_synapses(self, signal: Tensor, synapses: Tensor) -> None:
-        self.by_synapse += (signal * synapses[:, :, 0]).t() @ self.arrived
 
 
 def output_by_current(layer: LocalLayer, derivatives: Derivatives) -> Tensor:
@@ -124,18 +89,14 @@ def output_by_current(layer: LocalLayer, derivatives: Derivatives) -> Tensor:
 
 
 class StepByStep:
-    """A network, run step by step without a graph, and D-RTRL, ES-D-RTRL or e-prop, which follows it: used as ``Learner``."""
+    """A network, run step by step without a graph, and D-RTRL or e-prop, which follows it: used as ``Learner``."""
 
     def __init__(self, network: SRNN, rule: OnlineRule, batch: int, dropout: Dropout | None = None) -> None:
         self.layers = local_layers(network, dropout)
         self.state: list[State] = [tuple(part) for part in network.initial_state(batch)]
-        if isinstance(rule, ESDRTRL):
-            self.traces: list[Traces] = [FactorTraces(layer, batch, rule.smoothing) for layer in self.layers]
-        else:
-            filtered = [isinstance(rule, EProp)] * (len(self.layers) - 1) + [False]
-            self.traces = [Traces(layer, batch, filtered=own) for layer, own in zip(self.layers, filtered, strict=True)]
+        filtered = [isinstance(rule, EProp)] * (len(self.layers) - 1) + [False]
+        self.traces = [Traces(layer, batch, filtered=own) for layer, own in zip(self.layers, filtered, strict=True)]
         self.feedback = rule.weights(self.layers) if isinstance(rule, EProp) else None
-        self.mirrors = rule.mirrors if isinstance(rule, EProp) else None
         self.derivatives: list[Derivatives] = []
 
     @torch.no_grad()
@@ -169,10 +130,9 @@ class StepByStep:
             pairs = reversed(list(zip(below, self.feedback, strict=True)))
             return [error, *(layer.passed(at_readout @ weights) for layer, weights in pairs)]
         signals, above = [error], self.layers[1:]
-        weights = [layer.weight_in for layer in above] if self.mirrors is None else self.mirrors
         for number in reversed(range(len(above))):
             at_current = signals[-1] * output_by_current(above[number], self.derivatives[number + 1])
-            signals.append(below[number].passed(at_current @ weights[number]))
+            signals.append(below[number].passed(at_current @ above[number].weight_in))
         return signals
 
     def give(self) -> None:

@@ -17,7 +17,7 @@ def files_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``srnn.files`` locks and writes with is as there."""
     import fcntl
 
-    from srnn.files import locking, writing
+    from srnn.files import locking, unfinished, writing
 
     opened, as_text = set[int](), set[int]()
 
@@ -59,7 +59,7 @@ def files_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError(errno.EACCES, "Permission denied") from None
 
     theirs = {"name": "nt", "O_BINARY": O_BINARY, "open": open_, "write": write, "unlink": unlink, "replace": replace}
-    for module in (locking, writing):
+    for module in (locking, unfinished, writing):
         monkeypatch.setattr(module, "os", SimpleNamespace(**{**vars(os), **theirs}))
     monkeypatch.setattr(locking, "fcntl", None)
     monkeypatch.setattr(locking, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=lock), raising=False)

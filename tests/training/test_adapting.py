@@ -191,7 +191,7 @@ def test_gradients_that_are_not_finite_change_nothing(tiny: Trained, number: int
         ({"lr": 0.0}, "lr must be a number above 0"), ({"lr": 1e300}, "at most 1,000,000, not 1e"),
         ({"bound": -1.0}, "bound"), ({"feedback": "x"}, "feedback"),
         ({"lr": "fast"}, "lr"), ({"window": 4.5}, "window"), ({"train": "hidden"}, "train cannot be 'hidden'"),
-        ({"rule": "rtrl"}, "rule cannot be 'rtrl'"), ({"optimizer": "adamw"}, "optimizer"),
+        ({"rule": "tbptt"}, "rule cannot be 'tbptt'"), ({"optimizer": "adamw"}, "optimizer"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit(options: Any, said: str) -> None:

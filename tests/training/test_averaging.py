@@ -125,7 +125,7 @@ def test_an_average_that_begins_again_is_what_is_trained_then() -> None:
 def test_all_parts_with_a_history_take_their_turn() -> None:
     """Masks come after what changes the weights, or their average."""
     parts = Mock()
-    histories = Histories(parts.compression, parts.average, parts.running_mean, parts.feedback)
+    histories = Histories(parts.compression, parts.average, parts.running_mean)
     histories.after_step(3)
     mask = call.compression.after_step
     assert parts.mock_calls == [call.average.update(3), mask(parts.average.network), call.running_mean.update()]

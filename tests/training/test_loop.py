@@ -259,12 +259,12 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     [
         (lambda: ClassicalRNN(3, [4], 2, "lstm", norm="layer"), {"norms.0.weight", "norms.0.bias"}),
         (
-            lambda: SRNN(3, [4], 2, "lif", encoder="learned_ternary", delays={"recurrent": 3, "learned": True}),
-            {"encoder.log_threshold", "layers.0.delay_rec", "layers.0.params.tau_mem", "readout.params.tau_mem"},
+            lambda: SRNN(3, [4], 2, "lif", encoder="learned_ternary"),
+            {"encoder.log_threshold", "layers.0.params.tau_mem", "readout.params.tau_mem"},
         ),
     ],
 )
-def test_norms_thresholds_delays_and_time_constants_do_not_decay(build: Any, lasting: set[str]) -> None:
+def test_norms_thresholds_and_time_constants_do_not_decay(build: Any, lasting: set[str]) -> None:
     network = build()
     optimizer = build_optimizer(network, OptimizerConfig("adamw", weight_decay=0.1), {})
     decayed = {id(one) for group in optimizer.param_groups if group["weight_decay"] for one in group["params"]}

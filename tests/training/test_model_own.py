@@ -26,11 +26,31 @@ from srnn.training.rules.learner import Learner
 from support.tiny import TinyTask, tiny_recipe
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_model_that_only_version_0_1_could_train_is_read(listed: bool, tmp_path: Path, monkeypatch) -> None:
+    """It could learn delays, which its models hold as whole steps, and had rules and feedback that are gone."""
+    net = srnn.SRNN(3, [5], 2, delays={"recurrent": "uniform(0, 9)"})
+    model = srnn.from_network(net, "ab")
+    described = model.recipe.to_dict()
+    delays = {"recurrent": "uniform(0, 9)", "learned": True, "sigma": 5.0}
+    described["network"]["delays"] = [delays] if listed else delays
+    described["training"] |= {"rule": "es-d-rtrl"} if listed else {"rule": "e-prop", "feedback": "learned"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.recipe), "to_dict", lambda _: described)
+        path = model.save(tmp_path / "m.safetensors")
+
+    again = srnn.load(path)
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    assert np.array_equal(again.predict(x).scores, model.predict(x).scores)
+    assert again.recipe.training.rule == ("d-rtrl" if listed else "e-prop")
+
+
 def test_networks_of_ones_own(tmp_path: Path) -> None:
     net = srnn.SRNN(
         4, [5, 4], 3, neuron=[srnn.ALIF(beta=0.7), "lif"], readout="spike_count", recurrent=[True, False],
         bidirectional=True, merge="concat", encoder={"name": "learned_ternary", "per_channel": True}, substeps=2,
-        delays=[{"recurrent": "uniform(0, 9)", "learned": True}, {"input": "normal(0, 4)"}],
+        delays=[{"recurrent": "uniform(0, 9)"}, {"input": "normal(0, 4)"}],
     )  # fmt: skip
     model = srnn.from_network(net, "abc", loss="ce_spike_count", about={"licence": "CC0"})
     again = srnn.load(model.save(tmp_path / "m.safetensors"))
@@ -156,7 +176,7 @@ def test_a_path_of_ones_own_is_kept_only_where_its_task_makes_it_again(
 
 
 def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:
-    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)", "learned": True})
+    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)"})
     x = np.random.default_rng(0).random((30, 3))
     model = srnn.from_network(net, "ab")
     before, scores = {name: value.clone() for name, value in net.state_dict().items()}, model.predict(x).scores

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from argparse import Namespace
 from dataclasses import fields, replace
 from pathlib import Path
@@ -88,20 +87,13 @@ def test_the_page_shows_the_cards() -> None:
     assert page.partition(releasing.BEGIN)[2].partition(releasing.END)[0].strip() == releasing.table().strip()
 
 
-def test_a_name_is_a_model_and_what_lies_there_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_name_is_a_model() -> None:
     assert srnn.load(SMALL).name == SMALL
     with pytest.raises(SrnnError) as error:
         srnn.load("no-such-network")
     assert "\n" not in str(error.value) and all(name in str(error.value) for name in NAMES)
     with pytest.raises(SrnnError, match="There is no pretrained network"):
         srnn.example("../ecg-large")
-    shutil.copy(FOLDER / "speech-commands-mini.safetensors", tmp_path / SMALL)
-    assert srnn.load(SMALL).task.name == "gsc"
-    (tmp_path / SMALL).unlink()
-    (tmp_path / SMALL).mkdir()
-    with pytest.raises(SrnnError, match="is not a run"):
-        srnn.load(SMALL)
 
 
 def test_commands_take_names(

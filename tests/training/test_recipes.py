@@ -24,10 +24,18 @@ from srnn.training.recipes.baselines import as_baseline
 from srnn.training.recipes.network import network_config
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from support.layouts import WRITERS
+from support.pages import ROOT
 from support.sounds import tone, write_wav
 
+RECIPES = [*shipped_recipes(), *map(str, sorted((ROOT / "paper" / "recipes").rglob("*.yaml")))]
+"""Those of the package by name, and those in paper/ as files."""
 
-@pytest.mark.parametrize("name", shipped_recipes())
+
+def short(name: str) -> str:
+    return name.removeprefix(f"{ROOT}/")
+
+
+@pytest.mark.parametrize("name", RECIPES, ids=short)
 def test_shipped_recipe_loads_builds_and_reads_back(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.note
@@ -77,9 +85,10 @@ def one_of_each_task() -> list[Any]:
     """All shipped recipes; the slow tests have those of whose task there is another one before them."""
     tasks: set[str] = set()
     names: list[Any] = []
-    for name in shipped_recipes():
+    for name in RECIPES:
         task = load_recipe(name).task.name
-        names.append(pytest.param(name, marks=pytest.mark.slow) if task in tasks else name)
+        marks = [pytest.mark.slow] if task in tasks else []
+        names.append(pytest.param(name, marks=marks, id=short(name)))
         tasks.add(task)
     return names
 
@@ -185,7 +194,7 @@ def test_override_refines_a_neuron_given_by_name() -> None:
 
 
 def test_override_refines_the_neuron_that_a_readout_has_by_itself() -> None:
-    """srnn merge says so of networks whose readouts differ, and the neuron was None."""
+    """The neuron was None until the recipe named one."""
     for words, name in (([], "integrator"), (["--network.readout", "alif"], "alif")):
         network = parse_recipe("task: {name: digits}", [*words, "--network.readout.neuron.trained", "[]"]).network
         assert network.readout == {"name": name, "neuron": {"name": name, "trained": []}}

@@ -290,7 +290,7 @@ def test_a_start_that_was_killed_before_its_recipe_starts_again(tmp_path: Path) 
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     (run / "environment.json").write_text("{")
-    (run / ".recipe.yaml-0123456789ab.tmp").write_text("half")
+    (run / ".recipe.yaml-0123456789ab.srnn-tmp").write_text("half")
     assert train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
 
 

@@ -13,10 +13,10 @@ from benchmarks import learning_stream, rules, rules_agreement
 def test_points_of_all_rules_and_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "in_its_own_process", rules.measure)
     out = ["--neurons=4", "--window=20", f"--out={tmp_path}"]
-    assert rules.main(["--rules", "bptt", "tbptt", "es-d-rtrl", "--steps", "30", "50", "--limit=30", *out]) == 0
+    assert rules.main(["--rules", "bptt", "tbptt", "e-prop", "--steps", "30", "50", "--limit=30", *out]) == 0
     written = json.loads((tmp_path / "rules.json").read_text())
     assert [(point["rule"], point["done"]) for point in written["points"]] == [
-        (rule, steps) for rule in ("bptt", "tbptt", "es-d-rtrl") for steps in (30, 50)
+        (rule, steps) for rule in ("bptt", "tbptt", "e-prop") for steps in (30, 50)
     ]
     assert all(point["seconds_per_step"] > 0 for point in written["points"])
     assert "</svg>" in (tmp_path / "rules.svg").read_text()

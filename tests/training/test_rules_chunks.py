@@ -12,17 +12,12 @@ from srnn.nn.network import Dropout
 from srnn.training.rules.chunks import ChunkLearner
 from srnn.training.rules.d_rtrl import DRTRL
 from srnn.training.rules.e_prop import EProp
-from srnn.training.rules.es_d_rtrl import ESDRTRL
 from srnn.training.rules.learner import Learner, OnlineRule, follow, local_layers, run_window
-from srnn.training.rules.rtrl import RTRL
+from support.rtrl import RTRL
 from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, problem, taken
 from support.step_by_step import StepByStep
 
-MIRRORS = [torch.linspace(-1, 1, rows * size, dtype=torch.float64).view(rows, size) for rows, size in ((3, 4), (2, 3))]
-RULES = {
-    "d-rtrl": DRTRL(), "e-prop": EProp(), "e-prop, random": EProp("random", 4), "e-prop, learned": EProp(mirrors=MIRRORS),
-    "es-d-rtrl": ESDRTRL(0.6),
-}  # fmt: skip
+RULES = {"d-rtrl": DRTRL(), "e-prop": EProp(), "e-prop, random": EProp("random", 4)}
 LENGTHS = torch.tensor([26, 15, 13, 18])
 
 
@@ -56,12 +51,6 @@ def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
     rule = RULES[name]
     for network in (make([4, 3]), make([4, 3], "adlif")):
         assert_equal(chunks_of(network, sizes, lengths, rule), by_rule(network, rule, lengths, StepByStep), 1e-9)
-
-
-def test_es_d_rtrl_takes_a_chunk_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srnn.training.rules.es_d_rtrl._BLOCK", 5)
-    network, rule = make([4, 3]), RULES["es-d-rtrl"]
-    assert_equal(chunks_of(network, [26], LENGTHS, rule), by_rule(network, rule, LENGTHS, StepByStep), 1e-9)
 
 
 @pytest.mark.parametrize("name", RULES)

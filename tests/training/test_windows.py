@@ -17,19 +17,21 @@ from srnn.nn.loss_config import LossName
 from srnn.nn.losses import Loss, LossConfig
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
-from srnn.training.rules import create_rule, follow, run_window
+from srnn.training.rules import DRTRL, EProp, OnlineRule, follow, run_window
 from srnn.training.runs import Run
 from srnn.training.windows import Trainee, Window
+from support.rtrl import RTRL
 from support.rules import assert_equal, distance, make, problem, taken
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 LENGTHS = torch.tensor([26, 15, 13, 18])
 SIZE = 10
+RULES = [RTRL(), DRTRL(), EProp()]
 
 
-def learnt(network, name: str, loss: Loss, batch: Batch, size: int | None):
+def learnt(network, rule: OnlineRule | None, loss: Loss, batch: Batch, size: int | None):
     """The gradients of all windows of a batch, added up, each loss times what it is a mean over; and the weights' sum."""
-    trainee = Trainee(network, create_rule(name))
+    trainee = Trainee(network, rule)
     past, outputs, weight = trainee.begin(network.initial_state(len(batch.y))), [], 0
     for window in Window.cut(batch, size):
         output, ran = trainee(window.x, window.lengths, past, None, window.last)
@@ -57,7 +59,7 @@ def test_windows_follow_one_another_to_the_end_and_an_ended_sequence_has_no_step
 @pytest.mark.parametrize("scoring", ["ce_sum_softmax", "ce_mean", "ce_last"])
 def test_tbptt_is_the_published_loop_by_hand(scoring: LossName) -> None:
     network, (x, y) = make([5, 4]), problem()
-    gradients, _ = learnt(network, "tbptt", Loss(LossConfig(scoring), False), Batch(x, y[:, 0], None), SIZE)
+    gradients, _ = learnt(network, None, Loss(LossConfig(scoring), False), Batch(x, y[:, 0], None), SIZE)
     state, so_far, steps = network.initial_state(len(x)), torch.zeros(4, 2, dtype=x.dtype), 0
     for begin in range(0, x.shape[1], SIZE):
         for t in range(begin, min(begin + SIZE, x.shape[1])):
@@ -69,14 +71,14 @@ def test_tbptt_is_the_published_loop_by_hand(scoring: LossName) -> None:
         F.cross_entropy(so_far / steps if scoring == "ce_mean" else so_far, y[:, 0], reduction="sum").backward()
         so_far, state = so_far.detach(), tuple(type(part)(*(v.detach() for v in part)) for part in state)
     assert_equal(gradients, taken(network), 1e-9)
-    whole, _ = learnt(network, "bptt", Loss(LossConfig(scoring), False), Batch(x, y[:, 0], None), None)
+    whole, _ = learnt(network, None, Loss(LossConfig(scoring), False), Batch(x, y[:, 0], None), None)
     assert distance(gradients, whole) > 0.01
 
 
-@pytest.mark.parametrize("rule", ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 @pytest.mark.parametrize("name", ["nll", "ce_steps"])
 def test_rules_that_go_forwards_do_not_care_where_sequences_of_losses_of_single_steps_are_cut(
-    rule: str, name: LossName
+    rule: OnlineRule, name: LossName
 ) -> None:
     network, (x, y) = make([4, 3]), problem()
     loss, y = Loss(LossConfig(name, start=12), name == "nll"), (y if name == "nll" else y[:, 0])
@@ -104,12 +106,12 @@ def test_windows_before_the_first_step_that_counts_have_no_target_and_ended_sequ
     assert [window.score(loss, outputs[:, : window.end]).weight for window in Window.cut(whole, 4)] == [0, 6, 12]
 
 
-@pytest.mark.parametrize("rule", ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"])
-def test_long_windows_are_learnt_in_chunks(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+def test_long_windows_are_learnt_in_chunks(rule: OnlineRule, monkeypatch: pytest.MonkeyPatch) -> None:
     network, (x, y) = make([4, 3]), problem()
 
     def gradients() -> tuple[dict[str, Tensor], Tensor]:
-        learner = follow(network, create_rule(rule), network.initial_state(4))  # type: ignore[arg-type]
+        learner = follow(network, rule, network.initial_state(4))
         result = run_window(learner, Spikes.from_dense(x > 0), LENGTHS)
         F.cross_entropy(result.output.sum(1), y[:, 0]).backward()
         return taken(network), result.layers[0].output
@@ -123,7 +125,7 @@ def test_long_windows_are_learnt_in_chunks(rule: str, monkeypatch: pytest.Monkey
 
 def test_weights_may_change_between_windows() -> None:
     network, (x, _) = make([4]), problem()
-    learner = follow(network, create_rule("d-rtrl"), network.initial_state(4))  # type: ignore[arg-type]
+    learner = follow(network, DRTRL(), network.initial_state(4))
     run_window(learner, x[:, :10], last=False).output.sum().backward()
     state = learner.state[0], network.readout.initial_state(4)
     with torch.no_grad():

@@ -24,21 +24,21 @@ _OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=Path, default=Path("comparison.html"), metavar="FILE", help="the page (default: comparison.html)"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: comparison.html)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import AnalysisOptions
     from ..measure.page import check_page, comparison_content, write_page
 
-    check_page(arguments.out)
+    named = arguments.out is not None
+    out = arguments.out or Path("comparison.html")
+    check_page(out, named=named)
     options = AnalysisOptions(early_exit=not arguments.no_exit)
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
-    write_page(content, arguments.out)
+    write_page(content, out, named=named)
 
-    return tell(arguments, content, lambda: _show(content, arguments.out))
+    return tell(arguments, content, lambda: _show(content, out))
 
 
 def _show(content: dict[str, Any], page: Path) -> None:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,16 +171,18 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
     from ..data.datasets.catalogue import folder_of
+    from ..data.datasets.listed import unpack_listed
     from ..data.datasets.unpack import unpack_archives
     from ..data.tasks import create_task
 
     data_set: DataSet = arguments.data_set
     folder = folder_of(data_set, arguments.data_dir)
     unpacked: list[Path] = []
-    if data_set.unpack:
-        unpacked = unpack_archives(
-            folder, data_set.strip, arguments.force, lambda path: _check_archive(arguments, path)
-        )
+    check = partial(_check_archive, arguments)
+    if data_set.listed:
+        unpacked = unpack_listed(data_set, folder, arguments.force, check)
+    elif data_set.unpack:
+        unpacked = unpack_archives(folder, data_set.strip, arguments.force, check)
     for path in unpacked if not arguments.json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):

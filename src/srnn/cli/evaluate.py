@@ -245,9 +245,10 @@ def _own_run(arguments: argparse.Namespace, trained: Trained) -> Run | None:
     from ..files import check_writable
     from ..training.runs import Run
 
-    if not arguments.model.is_dir() or arguments.data is not None:
+    folder = trained.folder
+    if folder is None or not folder.is_dir() or arguments.data is not None:
         return None
-    run = Run.open(arguments.model)
+    run = Run.open(folder)
     if trained.seed != run.seed:
         return None
     check_writable(run.path)

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     nir.save(graph, arguments.out)
     content = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
     if arguments.report is not None:
-        write_json(arguments.report, content)
+        write_json(arguments.report, content, named=True)
 
     def show() -> None:
         print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")

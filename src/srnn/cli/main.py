@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import SrnnError, lacks_memory, nearest
 from ..terminal import printable_output
@@ -24,20 +24,17 @@ COMMANDS = {
     "energy": "estimate the energy of networks, by the paper's rules and by stricter ones",
     "report": "write a page about a run, one HTML file: curves, samples step by step, confusion, energy",
     "compare": "write a page that shows several runs of one task side by side, one HTML file",
-    "reproduce": "make the paper's tables and figures from results and runs, next to the published numbers",
     "summarise": "summarise several seeds of one recipe as one result: mean, spread, curves",
     "sweep": "run many trainings from one file: grids, ablations, searches",
     "export": "write a trained network as C, ONNX or NIR",
-    "import": "make a run from a network of another library, or of the paper's authors",
+    "import": "make a run from a network of another library",
     "prune": "prune a trained network, and measure the cost",
     "quantise": "measure a trained network in int8, or fine-tune it for int8",
-    "merge": "merge several trainings of a recipe into one network: an ensemble",
     "adapt": "let a trained network keep learning from labelled recordings, one at a time",
     "stream": "run a live signal through a trained network",
     "serve": "serve trained networks: streams, batches, and a live page",
     "models": "list the pretrained networks, or show the card of one",
     "recipes": "list the shipped recipes, or show one with all its settings",
-    "published": "list the published networks, or replay a recording of one",
     "data": "list, fetch, verify and prepare data sets",
     "encode": "turn sound files into spike trains",
     "info": "show versions, backends, threads and devices of this machine",
@@ -47,7 +44,7 @@ COMMANDS = {
 AGAIN = ("-m", "srnn")
 """Arguments with which Python starts the command line in another process."""
 
-LISTING = ("data", "published", "recipes")
+LISTING = ("data", "recipes")
 """Commands that list what there is if no action is given."""
 
 
@@ -91,10 +88,14 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return others, settings
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
+Build = Callable[[Sequence[str]], argparse.ArgumentParser]
+"""Makes the parser for these words."""
+
+
+def parse(words: Sequence[str], build: Build = build_parser) -> argparse.Namespace:
     """Arguments of the command line. SrnnError for a mistake, with the nearest valid option."""
     try:
-        return _parse(words)
+        return _parse(words, build)
     except SrnnError as error:
         file = next((word for word in words if word.startswith("-") and word != "-" and os.path.lexists(word)), None)
         if file is None:
@@ -102,7 +103,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise SrnnError(f"{error} If you mean the file {file}, write ./{file}.") from error
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
+def _parse(words: Sequence[str], build: Build) -> argparse.Namespace:
     for word in words:
         if "\0" in word:  # no file can have such a name, and open() would raise an error of its own
             raise SrnnError(f"The argument {word!r} contains a zero byte.")
@@ -112,7 +113,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     command, *more = others or [""]
     if command in LISTING and (not more or more[0].startswith("-")) and not {"-h", "--help"} & {*more}:
         others.insert(1, "list")
-    parser = build_parser(others)
+    parser = build(others)
     arguments, unknown = parser.parse_known_args(others)
     if unknown:
         candidates = list(getattr(arguments, "parser", parser)._option_string_actions)
@@ -127,24 +128,34 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         raise SrnnError(f"Unknown argument '{unknown[0]}'.{nearest(unknown[0].partition('=')[0], candidates)}")
     if settings:
         if not hasattr(arguments, "overrides"):
-            raise SrnnError(f"'srnn {arguments.command}' takes no recipe settings such as {settings[0]}.")
+            raise SrnnError(f"'{parser.prog} {arguments.command}' takes no recipe settings such as {settings[0]}.")
         arguments.overrides = [*arguments.overrides, *settings]  # a setting that is given in full takes precedence
     return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 for a check that failed, 2 for a user's mistake, 130 when interrupted."""
+    """Run a command; returns the exit code, see ``ending``."""
+    if argv is None:
+        return ending(lambda: _run(sys.argv[1:], _program()))
+    return ending(lambda: _run(argv))
+
+
+def ending(run: Callable[[], int], name: str = "srnn") -> int:
+    """Run what a program does; returns its exit code: 0, 1 for a check that failed, 2 for a user's mistake, 130 when interrupted.
+
+    name: the program's, with which its messages begin.
+    """
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
     # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with printable_output():
         try:
-            return _run(sys.argv[1:], _program()) if argv is None else _run(argv)
+            return _flushed(run)
         except SrnnError as error:
-            print(f"srnn: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("srnn: stopped", file=sys.stderr)
+            print(f"{name}: stopped", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader of our output has closed it, as with | head
             _discard_output()
@@ -152,12 +163,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (MemoryError, RuntimeError) as error:
             if not lacks_memory(error):
                 raise
-            print("srnn: there is not enough memory for this", file=sys.stderr)
+            print(f"{name}: there is not enough memory for this", file=sys.stderr)
             return 2
         except OSError as error:  # from the machine: the name is too long, the disk is full or gone
-            print(f"srnn: {one_line(str(error))}", file=sys.stderr)
+            print(f"{name}: {one_line(str(error))}", file=sys.stderr)
             _discard_output()
             return 2
+
+
+def _flushed(run: Callable[[], int]) -> int:
+    try:
+        return run()
+    finally:  # also after --help, which raises SystemExit once it has printed
+        sys.stdout.flush()
 
 
 def _program() -> Sequence[str]:
@@ -173,25 +191,27 @@ def _program() -> Sequence[str]:
 
 
 def _run(words: Sequence[str], program: Sequence[str] = AGAIN) -> int:
-    try:
-        arguments = parse(words)
-        arguments.program = program
-        if arguments.version:
-            from .._version import __version__
+    arguments = parse(words)
+    arguments.program = program
+    if arguments.version:
+        from .._version import __version__
 
-            print(f"srnn {__version__}")
-            return 0
-        if arguments.command is None:
-            build_parser().print_help()
-            return 0
-        if getattr(arguments, "data_dir", None) is None:
-            return arguments.run(arguments)
-        from ..data.datasets.base import data_folder  # imported here because it needs numpy
+        print(f"srnn {__version__}")
+        return 0
+    if arguments.command is None:
+        build_parser().print_help()
+        return 0
+    return carry_out(arguments)
 
-        with data_folder(arguments.data_dir):
-            return arguments.run(arguments)
-    finally:  # also after --help, which raises SystemExit once it has printed
-        sys.stdout.flush()
+
+def carry_out(arguments: argparse.Namespace) -> int:
+    """Run the command that the arguments name, with the data in the folder that they name; returns its exit code."""
+    if getattr(arguments, "data_dir", None) is None:
+        return arguments.run(arguments)
+    from ..data.datasets.base import data_folder  # imported here because it needs numpy
+
+    with data_folder(arguments.data_dir):
+        return arguments.run(arguments)
 
 
 def _discard_output() -> None:

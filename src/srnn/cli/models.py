@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise SrnnError(
                 f"The example is an .npy file; give --example a name that ends in .npy, not {arguments.example}."
             )
-        with whole_file(arguments.example) as file:
+        with whole_file(arguments.example, named=True) as file:
             file.write(example(arguments.name).read_bytes())
     return tell(arguments, asdict(card), lambda: show_card(arguments.name, card))
 

@@ -71,6 +71,12 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _model(text: str) -> str:
+    """A model's name, or the text of its path, which keeps the folder that tells it from a name (``registry.is_name``)."""
+    path = str(_path(text))
+    return path if os.path.dirname(path) or path == text else os.path.join(os.curdir, path)
+
+
 def seed(text: str) -> int:
     if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or int(text) >= 2**63:
         raise SrnnError(f"--seed must be an integer from 0 to below 2^63, not {text!r}.")
@@ -85,7 +91,7 @@ def channels(text: str) -> list[int]:
 
 
 _MODEL = {
-    "metavar": "MODEL", "type": _path,
+    "metavar": "MODEL", "type": _model,
     "help": "a run folder written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
 }  # fmt: skip
 _SHARED: Mapping[str, dict[str, Any]] = {

@@ -34,14 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import AnalysisOptions
     from ..measure.page import check_page, report_content, write_page
 
-    model = arguments.model
-    out = arguments.out or (model / "report.html" if model.is_dir() else model.with_suffix(".html"))
-    check_page(out)
+    out = arguments.out or _page_of(arguments.model)
+    named = arguments.out is not None
+    check_page(out, named=named)
     baselines = None
     if arguments.baselines is not None:
         baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
     content = report_content(
-        model,
+        arguments.model,
         arguments.split,
         samples=arguments.samples,
         baselines=baselines,
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         data_dir=arguments.data_dir,
         options=AnalysisOptions(early_exit=not arguments.no_exit),
     )
-    write_page(content, out)
+    write_page(content, out, named=named)
 
     def show() -> None:
         from .show_energy import show_energy
@@ -60,3 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"page: {out}")
 
     return tell(arguments, content, show)
+
+
+def _page_of(model: str) -> Path:
+    """In a run's folder; the page of a model's file is beside it, and that of a pretrained network in the working folder."""
+    from ..training.pretrained import find_model
+
+    place = find_model(model)
+    return place / "report.html" if place.is_dir() else Path(model).with_suffix(".html")

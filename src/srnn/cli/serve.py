@@ -37,7 +37,6 @@ _LIMITS = {
     "message_bytes": ("--max-message", "B", "bytes per message"),
     "body_bytes": ("--max-body", "B", "bytes per batch"),
     "sequences": ("--max-sequences", "N", "sequences per batch"),
-    "waiting_bytes": ("--max-waiting", "B", "bytes of all batches together"),
     "idle_seconds": ("--idle", "S", "seconds until a silent stream ends"),
 }
 """The option of a limit, by its name in ``Limits``."""
@@ -69,27 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for field, (option, metavar, what) in _LIMITS.items():
         default = getattr(Limits, field)
         parser.add_argument(
-            option, dest=field, type=type(default), default=default, metavar=metavar, help=f"{what} (default: {default:.0f})"
-        )  # fmt: skip
-    parser.add_argument(
-        "--max-per-address", dest="address_connections", type=int, metavar="N",
-        help="connections per address (default: half of all; from this machine itself, all)",
-    )  # fmt: skip
+            option,
+            dest=field,
+            type=type(default),
+            default=default,
+            metavar=metavar,
+            help=f"{what} (default: {default:.0f})",
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..deploy.serve.accepting import bind, fit_descriptors, listen
+    from ..deploy.serve.listening import bind, listen, raise_descriptors
     from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()
     if not 0 <= arguments.port < 65536:
         raise SrnnError(f"--port must be from 0 to 65535, not {arguments.port}.")
-    limits = Limits(**{field: getattr(arguments, field) for field in (*_LIMITS, "address_connections")})
-    if limits.body_bytes > limits.waiting_bytes:
-        raise SrnnError(
-            f"--max-body {limits.body_bytes} is more than all bodies together may have: raise --max-waiting."
-        )
-    limits, fewer = fit_descriptors(limits)
+    limits = Limits(**{field: getattr(arguments, field) for field in _LIMITS})
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
     # A port in use is reported before models are loaded; connections are accepted after that.
@@ -97,8 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         port = bound.getsockname()[1]
         models, examples, notes = load_models(arguments)
         recordings = [load_recording(path, models) for path in arguments.recording] + examples
-        notes += [fewer] if fewer else []
         server = make_server(models, host=arguments.host, port=port, token=token, limits=limits, recordings=recordings)
+        raise_descriptors(int(limits.streams))
         listen(bound)
         _say(arguments, list(models), port, token, notes)
         spare_collections()
@@ -115,7 +110,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     from ..training.examples import kept_examples
     from ..training.runs import open_trained
 
-    folders: dict[str, Path] = {}
+    folders: dict[str, str] = {}
     for words in arguments.models:
         name, given, folder = words.rpartition("=")
         name = name if given else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
@@ -123,7 +118,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
             raise SrnnError(f"A model's name may have only letters, digits and - _ ., not {name!r}: give NAME=RUN.")
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
-        folders[name] = Path(folder)
+        folders[name] = folder
     networks = {name: open_trained(folder) for name, folder in folders.items()}
     own = dict.fromkeys(networks, arguments)
     left_out: dict[str, list[str]] = {}
@@ -140,7 +135,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     for name, trained in networks.items():
         if models[name].signal.form != trained.task.live().form:
             continue  # examples have the form that it reads by default
-        for path in kept_examples(trained.folder or folders[name]):
+        for path in kept_examples(trained.folder or Path(folders[name])):
             try:
                 examples.append(replace(load_recording(path, {name: models[name]}), name=path.stem, kept=True))
             except SrnnError as error:  # nobody asked for it

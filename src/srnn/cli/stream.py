@@ -97,11 +97,11 @@ def _stream(arguments: argparse.Namespace) -> int:
     if arguments.words:
         session = Spotter(decoder)
     arguments.report = arguments.report or ("end" if arguments.words else "change")
-    from ..files import LIMITS, read_bytes, write_atomically
+    from ..files import read_bytes, write_atomically
 
     if arguments.state is not None and isinstance(session, Session) and arguments.state.exists():
         with naming(f"--state: {arguments.state}"):
-            session.restore(read_bytes(arguments.state, "a stream's state", LIMITS["state"]))
+            session.restore(read_bytes(arguments.state, "a stream's state"))
     samples, steps = session.samples, session.steps  # of earlier calls
     if arguments.json or not sys.stdout.isatty():
         line = _json_line if arguments.json else decision_line
@@ -111,7 +111,7 @@ def _stream(arguments: argparse.Namespace) -> int:
             walked = _walk(arguments, session, source, view.show)
     timing, count, interrupted = walked
     if arguments.state is not None and isinstance(session, Session):
-        write_atomically(arguments.state, session.save())
+        write_atomically(arguments.state, session.save(), named=True)
     summary = {
         "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
         "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,

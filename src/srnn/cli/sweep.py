@@ -1,7 +1,7 @@
 """Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots next to the runs.
 
   srnn sweep list                         the shipped sweeps
-  srnn sweep ecg-surrogates --dry-run     what one would do
+  srnn sweep digits-surrogates --dry-run  what one would do
   srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
 
 More workers may join at any time, from any machine that shares the sweep's folder: give the same command.

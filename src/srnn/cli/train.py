@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError, check_whole
+from ..registry import as_text
 from .options import again, data_dir_again
 
 if TYPE_CHECKING:
@@ -129,16 +130,18 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
     """Commands that use the run, as words after "srnn"; the last reads the test split."""
-    data = data_dir_again(arguments)
+    from ..training.pretrained import pretrained_names
+
+    data, run = data_dir_again(arguments), as_text(out, pretrained_names())
     commands = [
-        ["evaluate", str(out), "--full", *data],
-        ["report", str(out), *data],
-        ["predict", str(out), "FILE"],
+        ["evaluate", run, "--full", *data],
+        ["report", run, *data],
+        ["predict", run, "FILE"],
     ]
     if recipe.network.model == "srnn" and not recipe.network.bidirectional:
         with suppress(SrnnError):  # sound whose clips are scaled as a whole cannot be streamed
             recipe.create_task().live()
-            commands.append(["stream", str(out), "FILE"])
-        commands.append(["export", "c", str(out), "--out", f"{out}-c"])
-    commands.append(["evaluate", str(out), "--split", "test", *data])
+            commands.append(["stream", run, "FILE"])
+        commands.append(["export", "c", run, "--out", f"{out}-c"])
+    commands.append(["evaluate", run, "--split", "test", *data])
     return commands

@@ -28,7 +28,7 @@ from ..text import counted
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
-from .recordings import check_finite, clip_start, fit_length
+from .samples import check_finite, clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import BLOCK, LONGEST_CALIBRATION
 
@@ -69,6 +69,14 @@ class Task(ABC):
     def background_class(self) -> int | None:
         """The class for signals with nothing to recognise; None: there is none."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
+
+    @property
+    def split_since(self) -> str | None:
+        """The version of srnn since which the data are split as they are now; None: they always were.
+
+        A network of an earlier version may have been trained on what is now held out.
+        """
+        return None
 
     def lag(self, form: PathForm = "signal") -> int:
         """Steps by which labels come later than what they name, so that a network has seen what follows it: for the signal, or
@@ -307,6 +315,11 @@ class DescribedTask(Task):
         if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
             return 0
         return self._original().lag(form)
+
+    @property
+    def split_since(self) -> str | None:
+        own = known_tasks().get(self.name, Task).split_since is not Task.split_since
+        return self._original().split_since if own and self.data is None else None
 
     def _original(self, data_dir: Path | None = None) -> Task:
         with data_folder(data_dir):

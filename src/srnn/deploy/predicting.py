@@ -23,7 +23,8 @@ import torch
 
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
-from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
+from ..data.recordings import SENSOR_SUFFIXES, read_signal
+from ..data.samples import check_finite
 from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory

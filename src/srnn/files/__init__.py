@@ -1,35 +1,44 @@
-"""Safe reading and writing of files: one guarded reader per format, and atomic writing.
+"""Reading and writing of files: thin readers over libraries in their safe modes, and atomic writing.
 
-    limits.py         the limits of each format (the table of docs/security.md)
+    limits.py         bounds that are one comparison each
     locking.py        one writer per folder
-    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
+    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a library into one SrnnError
     writing.py        files that appear under their name only when complete
+    unfinished.py     what is being written, and what killed writers leave
     yaml_reading.py   YAML
     conversion.py     a file's values, converted to the types of a configuration
-    unpacking.py      zlib, gzip and tar in parts, within bounds
-    zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
-    pickled.py        pickles as data; nothing in them is run
-    hdf5.py           HDF5, read in a separate process: hdf5_reader.py
+    hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records
 
 The modules from yaml_reading.py on are imported by name, because most commands need none of them.
 
-Untrusted files are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
+A leaf: it knows nothing of networks, data sets or recipes.
 """
 
 from __future__ import annotations
 
-from .limits import CLASSES, LIMITS, FormatLimits, check_memory
+from .limits import CLASSES, TEXT, check_memory
 from .locking import FolderInUse, check_folder, check_writable, locked, locks
-from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
+from .reading import (
+    check_file,
+    check_files,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    read_metadata,
+    read_object,
+    read_text,
+    reading,
+)
+from .unfinished import files_in, new_folder_beside, remove_leftovers
 from .writing import (
     append_line,
     changing,
-    files_in,
-    new_folder_beside,
+    check_name,
+    cut_lines,
     only_writer,
-    remove_leftovers,
     whole_file,
     whole_folder,
     write_atomically,
@@ -37,8 +46,34 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "changing", "check_folder", "check_memory",
-    "check_writable", "files_in", "locked", "locks", "new_folder_beside", "only_writer", "parse_json", "read_bytes",
-    "read_json", "read_json_lines", "read_metadata", "read_object", "read_text", "reading", "remove_leftovers",
-    "whole_file", "whole_folder", "write_atomically", "write_json",
-]  # fmt: skip
+    "CLASSES",
+    "TEXT",
+    "FolderInUse",
+    "append_line",
+    "changing",
+    "check_file",
+    "check_files",
+    "check_folder",
+    "check_memory",
+    "check_name",
+    "check_writable",
+    "cut_lines",
+    "files_in",
+    "locked",
+    "locks",
+    "new_folder_beside",
+    "only_writer",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_json_lines",
+    "read_metadata",
+    "read_object",
+    "read_text",
+    "reading",
+    "remove_leftovers",
+    "whole_file",
+    "whole_folder",
+    "write_atomically",
+    "write_json",
+]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
-from .limits import LIMITS, FormatLimits
+from .limits import JSON, LARGEST
 
 
 @contextlib.contextmanager
@@ -29,44 +29,56 @@ def reading(source: Path | str, what: str) -> Iterator[None]:
         raise SrnnError(f"{source} cannot be read as {what} ({_reason(error)}).") from error
 
 
-def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
-    """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or larger than its format may be."""
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe, a device or a socket: whoever opens it may wait for ever."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def check_files(folder: Path) -> None:
+    """SrnnError for a pipe or a device in a folder, if there is one, whose files have their names from the program."""
+    with contextlib.suppress(OSError):  # what cannot be listed is looked at when it is opened
+        for path in sorted(folder.iterdir()):
+            check_file(path)
+
+
+def check_file(path: Path) -> None:
+    """SrnnError for a pipe or a device under a name that the program chose."""
+    if is_special(path):
+        raise SrnnError(f"{path} is a pipe or a device, not a file; remove it.")
+
+
+def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
+    """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or has more than ``most`` bytes."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            content = b"" if size > limits.bytes else file.read(size + 1)  # takes only that much memory
+            content = b"" if size > most else file.read(size + 1)  # takes only that much memory
             if len(content) > size:  # it has no size (a pipe, a device), or grew
-                content += file.read(limits.bytes + 1 - len(content))
+                content += file.read(most + 1 - len(content))
     except OSError as error:
         raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, MemoryError) as error:  # a name with a zero byte; more memory than the machine has
         raise SrnnError(f"Cannot read {path} as {what} ({_reason(error)}).") from error
-    if max(size, len(content)) > limits.bytes:
-        raise SrnnError(f"{path} is too large for {what}: at most {limits.bytes} bytes are read.")
+    if max(size, len(content)) > most:
+        raise SrnnError(f"{path} is too large for {what}: at most {most} bytes are read.")
     return content
 
 
-def read_text(path: Path, what: str, limits: FormatLimits) -> str:
+def read_text(path: Path, what: str, most: int = LARGEST) -> str:
     """A file's UTF-8 text. SrnnError as for ``read_bytes``, and for bytes that are not text."""
     with reading(path, what):
-        return read_bytes(path, what, limits).decode("utf-8-sig")
+        return read_bytes(path, what, most).decode("utf-8-sig")
 
 
 def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
-    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid JSON, or JSON nested too deeply."""
-    maximum = LIMITS["json"].items
+    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid JSON."""
     with reading(source, what):
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        if sum(map(text.count, "[{,")) >= maximum:  # each value but the first follows one of these
-            raise ValueError(f"it contains more than {maximum:,} values")
-        value = json.loads(text)
-        _check_depth(value)
-        return value
+        return json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
 
 
 def read_json(path: Path, what: str = "JSON") -> Any:
     """The JSON of a file. SrnnError: missing, unreadable, too large, or not JSON."""
-    return parse_json(read_bytes(path, what, LIMITS["json"]), path, what)
+    return parse_json(read_bytes(path, what, JSON), path, what)
 
 
 def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
@@ -78,47 +90,40 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
 
 
 def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
-    """The values of a file with one JSON value per line. SrnnError, which names the line.
+    """The values of a file with one JSON value per line. SrnnError, which names the line; also for a file that is too large.
 
     Empty lines are skipped, and so is an incomplete last line, left by a writer that is still at work or was killed.
     """
-    lines = read_bytes(path, what, LIMITS["json"]).split(b"\n")
     values = []
-    for number, line in enumerate(lines, 1):
-        try:
-            values += [parse_json(line, f"{path}, line {number},", what)] if line.strip() else []
-        except SrnnError:
-            if number < len(lines):  # the last line has no line break: it may be incomplete
-                raise
+    left = JSON
+    try:
+        with open(path, "rb") as file:
+            number = 0
+            while line := file.readline(left + 1):
+                number += 1
+                left -= len(line)
+                if left < 0:
+                    raise SrnnError(f"{path} is too large for {what}: at most {JSON} bytes are read.")
+                if not line.strip():
+                    continue
+                try:
+                    values.append(parse_json(line, f"{path}, line {number},", what))
+                except SrnnError:
+                    if line.endswith(b"\n"):  # else it is the last one, and may be incomplete
+                        raise
+    except OSError as error:
+        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
     return values
 
 
 def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, str]:
-    """The texts that a safetensors file keeps beside its tensors, before the safetensors library reads it. SrnnError: its header
-    is damaged, or beyond its limits."""
-    limits = LIMITS["tensors"]
+    """The texts that a safetensors file keeps beside its tensors. SrnnError: its header is damaged."""
     end = 8 + int.from_bytes(content[:8], "little")
     with reading(source, what):
-        if not 8 < end <= min(len(content), 8 + limits.bytes):
-            raise ValueError(f"its header is cut off, or longer than {limits.bytes} bytes")
+        if not 8 < end <= len(content):
+            raise ValueError("its header is cut off")
         header = parse_json(content[8:end], source, what)
-        if isinstance(header, dict) and len(header) - 1 > limits.items:
-            raise ValueError(f"it contains more than {limits.items} tensors")
         return {str(name): str(text) for name, text in header["__metadata__"].items()}
-
-
-def _check_depth(value: Any) -> None:
-    """ValueError for lists and objects nested so deeply that walking through them would exhaust the stack."""
-    maximum, depth, level = LIMITS["json"].depth, 0, [value]
-    while level := [
-        item
-        for outer in level
-        for item in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-        if isinstance(item, (dict, list))
-    ]:
-        depth += 1
-        if depth >= maximum:
-            raise ValueError(f"it is nested more than {maximum} levels deep")
 
 
 def _reason(error: BaseException) -> str:

@@ -2,10 +2,7 @@
 
 Within a step a layer sees the layer below in the same step and itself one step earlier. With a delay of d >= 0 steps it sees
 x[t - d] of an input channel, s[t - 1 - d] of one of its own neurons. A constant recurrent delay of k - 1 is the skip recurrence
-s[t - k] (ASRC-SNN, arXiv 2505.11455); a delay of its own for each neuron, drawn once or learned, is DelRec's (arXiv 2509.24852).
-
-Learned delays are real numbers, which only training sees (``network/learned_delays.py``): in evaluation mode, and wherever a
-network is used, they are rounded, and the network is one with fixed delays.
+s[t - k] (ASRC-SNN, arXiv 2505.11455). Delays are drawn once and are not trained.
 
 What is under way is state, like the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
 from each of N presynaptic neurons. A neuron with delay d has no entries beyond d (recurrent) or d - 1 (input).
@@ -23,38 +20,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import threads
 from ..data.spikes import Spikes
-from ..errors import SrnnError, check_flag, require
+from ..errors import SrnnError
 from ..registry import check_settings
 from .neurons.base import Init
 
 LONGEST = 4095
 """The longest delay, in steps: far beyond any in use, but too short for a state to take all memory."""
 
+LEARNED = ("learned", "sigma")
+"""Settings of version 0.1, which could train delays; a file that says that it did not is read."""
+
 
 @dataclass(frozen=True)
 class Delays:
     """The distributions of a hidden layer's delays, in (its own) steps; None: it has none there.
 
-    A drawn value is rounded to whole steps, and a negative one loses its sign: "normal(0, 12)" is DelRec's half-normal.
+    A drawn value is rounded to whole steps, and a negative one loses its sign: "normal(0, 12)" is half-normal.
     """
 
     recurrent: Init | None = None
     input: Init | None = None
-    learned: bool = False
-    """Whether they are trained; they then start at the drawn values, which are not rounded."""
-    sigma: float = 10.0
-    """For learned delays: by how many steps the triangle is wider at the start than the narrowest one."""
 
     def __post_init__(self) -> None:
         for name in ("recurrent", "input"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Init.parse(getattr(self, name)))
-        check_flag("network.delays.learned", self.learned)
-        number = isinstance(self.sigma, (int, float)) and not isinstance(self.sigma, bool)  # as JSON holds it
-        within = number and 0 <= self.sigma <= LONGEST
-        require(within, "network.delays.sigma", f"from 0 to {LONGEST:,} steps", self.sigma)
 
     @classmethod
     def parse(cls, spec: Delays | Mapping[str, Any] | None) -> Delays:
@@ -63,11 +54,11 @@ class Delays:
             return spec
         if not isinstance(spec, Mapping | None):
             raise SrnnError(f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not {spec!r}.")
-        check_settings("Delays have", spec or {}, [item.name for item in fields(cls)])
-        settings = {key: value for key, value in (spec or {}).items() if value is not None}
-        if settings and not settings.keys() & {"recurrent", "input"}:
+        settings = {key: value for key, value in (spec or {}).items() if key not in LEARNED}
+        check_settings("Delays have", settings, [item.name for item in fields(cls)])
+        if (spec or {}).get("learned"):
             raise SrnnError(
-                "Learned delays start from drawn ones: give the distribution of the recurrent delays, or of those of the input."
+                "Delays can no longer be learned, only drawn: train a network whose delays have no 'learned' and no 'sigma'."
             )
         return cls(**settings)
 
@@ -78,22 +69,14 @@ class Delays:
 
     def describe(self) -> dict[str, Any]:
         """The mapping that ``parse`` reads back; empty for a layer without delays."""
-        described: dict[str, Any] = {key: str(how) for key, how in self.drawn.items()}
-        return described | ({"learned": True, "sigma": self.sigma} if described and self.learned else {})
+        return {key: str(how) for key, how in self.drawn.items()}
 
 
-def draw(how: Init, count: int, generator: torch.Generator | None = None, learned: bool = False) -> Tensor:
-    """Delays in steps, (count,) int64; ``learned``: floats, not rounded. SrnnError where one is beyond LONGEST."""
+def draw(how: Init, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Delays in steps, (count,) int64. SrnnError where one is beyond LONGEST."""
     values = how.sample(count, generator=generator, dtype=torch.float64).abs()
     check_delays(values, str(how))
-    return values.to(torch.get_default_dtype()) if learned else rounded(values)
-
-
-def rounded(delays: Tensor) -> Tensor:
-    """Delays, also learned ones, in whole steps, (N,) int64. A learned delay is the trained number without its sign."""
-    if not delays.is_floating_point():
-        return delays
-    return delays.detach().abs().round().clamp(max=LONGEST).to(torch.int64)
+    return values.round().to(torch.int64)
 
 
 def check_delays(delays: Tensor, what: str) -> None:
@@ -194,35 +177,6 @@ def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor |
     if carrier is not None:
         carrier, after = _Carried.apply(carrier, delays, after, index)
     return Spikes(words, channels, carrier), after
-
-
-class Spread(torch.autograd.Function):
-    """x (B, T, N), kernel (D + 1, N) -> (B, T + D, N): the sum over k of x, k steps later, times kernel[k]. Step by step, because
-    autograd would keep D + 1 copies of x."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.save_for_backward(x, kernel)
-        (batch, steps, channels), depth = x.shape, len(kernel) - 1
-        arrivals = x.new_zeros(batch, steps + depth, channels)
-        for k, part in enumerate(kernel):
-            arrivals[:, k : k + steps].addcmul_(x, part)
-        return arrivals
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
-        x, kernel = ctx.saved_tensors
-        g_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        if g_x is not None:
-            for k, part in enumerate(kernel):
-                g_x.addcmul_(gradients[0][:, k : k + x.shape[1]], part)
-        return g_x, kernel_gradient(x, gradients[0], len(kernel))
-
-
-def kernel_gradient(x: Tensor, arrived: Tensor, depth: int) -> Tensor:
-    """The kernel's gradient (depth, N), from x (B, T, N) and the gradient of what arrived, (B, T + depth - 1, N)."""
-    with threads.only_this_one():  # sums to the same bits, whatever the number of threads
-        return torch.stack([(x * arrived[:, k : k + x.shape[1]]).sum((0, 1)) for k in range(depth)])
 
 
 @functools.cache

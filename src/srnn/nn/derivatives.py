@@ -41,12 +41,6 @@ def adjoint_record(model: Any) -> Record:
 
 
 @functools.cache
-def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
-    """``jacobian_record`` as a function, called with the arguments of ``step``."""
-    return function(f"{model.name}_jacobian", jacobian_record(model))
-
-
-@functools.cache
 def jacobian_record(model: Any) -> Record:
     """The partial derivatives of ``step`` as a record of its arguments.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, need
+from ..files import write_atomically
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -58,7 +59,9 @@ def run_processes(command: Sequence[str], count: int, logs: Path, tick: Callable
     workers: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(count):
-            with open(logs / f"{platform.node()}-{os.getpid()}-{number}.log", "wb") as log:
+            path = logs / f"{platform.node()}-{os.getpid()}-{number}.log"
+            write_atomically(path, b"")  # whatever has its name is replaced
+            with open(path, "ab") as log:
                 workers.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
         while running := [worker for worker in workers if worker.poll() is None]:
             tick()

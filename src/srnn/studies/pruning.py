@@ -14,11 +14,13 @@ from ..files import locks, write_json
 from ..nn.network import freeze
 from ..nn.network.state_format import StateFormat
 from ..progress import Reporter
+from ..registry import as_text
 from ..training.compression.evaluation import int8_of
 from ..training.compression.masks import Scope, check_share, magnitude_masks, weight_matrices
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..training.examples import kept_examples
 from ..training.loop import train
+from ..training.pretrained import pretrained_names
 from ..training.recipes import Recipe
 from ..training.recipes.schema import PruneConfig
 from ..training.runs import Run, open_trained
@@ -46,7 +48,7 @@ class TuningOptions:
     """Bits of an int8 state; None: as many as the run was trained for."""
 
 
-def _open(folder: Path, options: TuningOptions, hold_out: bool = True) -> Trained:
+def _open(folder: Path | str, options: TuningOptions, hold_out: bool = True) -> Trained:
     """The network of a run, whose task reads the data to use. SrnnError unless it can be pruned and quantised.
 
     ``hold_out``: if ``options.data`` name no splits, some are held out for validation and testing.
@@ -69,7 +71,7 @@ def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, repor
     return _open(out, options)
 
 
-def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, note: str) -> Recipe:
+def tuning_recipe(recipe: Recipe, folder: Path | str | None, options: TuningOptions, note: str) -> Recipe:
     """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a note that says why. Batch norm is
     folded into the weights, so that the weights that are pruned or rounded are those that a device has."""
     if options.epochs < 1:
@@ -81,7 +83,7 @@ def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, n
         )
     optimizer = replace(recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor)
     training = replace(
-        recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
+        recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=as_text(folder, pretrained_names()),
         prune=replace(recipe.training.prune, begin=0.0, end=0.0),
     )  # fmt: skip
     data = "" if options.data is None else f" Fine-tuned on {options.data}."
@@ -92,7 +94,7 @@ def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, n
 
 @locks("out")
 def prune_run(
-    folder: Path,
+    folder: Path | str,
     out: Path,
     shares: Sequence[float],
     *,
@@ -105,7 +107,7 @@ def prune_run(
     """Prune a run's network to each of the ``shares`` in turn, each time fine-tuning from the previous one.
 
     Args:
-        folder: the run; it is not changed.
+        folder: the run, or the name of a pretrained network; it is not changed.
         out: folder for the new runs, one for each fraction, and for curve.json, curve.md and curve.svg.
         shares: fractions of all weights (or of each hidden layer's neurons) to prune, each at least 0 and below 1.
         what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead": neurons that never spike on
@@ -177,7 +179,7 @@ def share_name(point: dict[str, Any]) -> str:
     return f"{100 * point['pruned']:.4g} % pruned" if point["pruned"] else "whole"
 
 
-def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
+def measure_run(folder: Path | str, options: TuningOptions | None = None) -> dict[str, Any]:
     """The point of an unchanged run: accuracy in float32 and int8, sizes, operations. Data without splits are used whole."""
     options = options or TuningOptions()
     return _point(_open(folder, options, hold_out=False), options)
@@ -185,7 +187,11 @@ def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str,
 
 @locks("out")
 def quantise_run(
-    folder: Path, out: Path, options: TuningOptions | None = None, reporter: Reporter | None = None, command: str = ""
+    folder: Path | str,
+    out: Path,
+    options: TuningOptions | None = None,
+    reporter: Reporter | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then holds exactly such weights.
 
@@ -215,7 +221,7 @@ def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trai
     sequences, network = Sequences(now.task, "train", options.data_dir), now.spiking("pruned")
     removed = dead_neurons(network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)
-    training = replace(recipe.training, start_from=str(now.folder))
+    training = replace(recipe.training, start_from=as_text(now.folder, pretrained_names()))
     recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not fine-tuned.".strip())
     smaller: Any = recipe.build_network(now.task, now.seed)
     remove_neurons(network, smaller, removed)

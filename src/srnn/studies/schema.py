@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import SrnnError, is_number, naming, nearest
-from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
+from ..registry import is_name
 from ..text import brief
-from ..training.recipes import Recipe
+from ..training.recipes import Recipe, shipped_recipes
 from ..training.recipes.reading import make_recipe, recipe_content
 from ..training.recipes.schema import Metric
 
@@ -41,6 +41,8 @@ _KEYS = (
 )
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
+MOST_TRAININGS = 100_000
+"""Of a sweep: its points times its seeds."""
 """Max bytes of a point's name, which is also the name of a folder."""
 
 
@@ -168,7 +170,7 @@ class Sweep:
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
         if name not in self._read:
             beside = self.folder / name
-            source = str(beside) if beside.is_file() else name
+            source = str(beside) if beside.is_file() and name not in shipped_recipes() else name
             self._read[name] = source, recipe_content(source)
         source, content = self._read[name]
         return make_recipe(content, source, overrides, baseline)
@@ -237,7 +239,7 @@ def shipped_sweeps() -> list[str]:
 
 def load_sweep(name: str) -> Sweep:
     """Load a sweep by its name in the package or by its file's path. SrnnError, which names file and key."""
-    path = _HERE / f"{name}.yaml" if name in shipped_sweeps() else Path(name)
+    path = _HERE / f"{name}.yaml" if is_name(name, shipped_sweeps(), "sweep") else Path(name)
     if not path.is_file():
         raise SrnnError(f"There is no sweep '{name}', and no file.{nearest(name, shipped_sweeps(), 'srnn sweep list')}")
     return parse_sweep(read_yaml(path, "a sweep"), path)
@@ -306,10 +308,9 @@ def _check_points(sweep: Sweep, path: Path) -> None:
             )
         if isinstance(values, Range) and not sweep.is_search:
             raise SrnnError(f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe).")
-    most = LIMITS["sweep"].items
-    if sweep.size > most:  # before the points are made
+    if sweep.size > MOST_TRAININGS:  # before the points are made
         raise SrnnError(
-            f"{path}: a sweep may have at most {most:,} trainings, not {sweep.size:,}; remove points or seeds."
+            f"{path}: a sweep may have at most {MOST_TRAININGS:,} trainings, not {sweep.size:,}; remove points or seeds."
         )
     if not sweep.is_search:
         sweep.points()  # names are unique

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, need
-from ..files import append_line, changing, locked, reading
+from ..files import append_line, changing, cut_lines, locked, reading
 from ..text import json_text
 from ..training.seeds import derive_seed
 from .schema import Sweep
@@ -171,11 +170,13 @@ def _open_journal(folder: Path) -> Any:
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             with locked(folder, wait=600), changing(path):
                 # What a machine that lost its power left of a line would spoil the next one.
-                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+                cut_lines(path, path.read_bytes().rfind(b"\n") + 1)
                 append_line(path, "\n".join(json.dumps(log) for log in logs))
 
     with changing(path):
         folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, wait=600):
+            cut_lines(path)
         journal = Journal(str(path))
     try:
         return JournalStorage(journal)

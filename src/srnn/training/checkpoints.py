@@ -24,10 +24,10 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from ..errors import SrnnError
-from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whole_file
+from ..files import parse_json, read_bytes, read_metadata, reading, whole_file
 from ..files.conversion import build, convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
-from ..nn.delays import check_delays, rounded
+from ..nn.delays import check_delays
 from ..nn.losses import Scored
 from ..nn.network import Layer, layers_by_name
 from ..nn.network.state_format import StateFormat
@@ -151,8 +151,8 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     return Watch.of(value) if hint is Watch else convert(hint, value, name)
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically. SrnnError when the folder cannot be written."""
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False) -> None:
+    """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for ``whole_file``."""
     text = json.dumps({"format": FORMAT, **info})
     # Copies: a file has a place for each name, even if layers share a tensor.
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -165,7 +165,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str
     digest = hashlib.sha256(head + _ZEROS)
     for part in tail:
         digest.update(part)
-    with whole_file(path) as file:
+    with whole_file(path, named=named) as file:
         for part in (head, _ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), *tail):
             file.write(part)
 
@@ -174,7 +174,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint. SrnnError if it is missing, damaged, or not a checkpoint of this library."""
     if not path.is_file():
         raise SrnnError(f"Cannot read the checkpoint {path}: there is no such file.")
-    content = read_bytes(path, "a checkpoint", LIMITS["checkpoint"])
+    content = read_bytes(path, "a checkpoint")
     header_end = 8 + int.from_bytes(content[:8], "little")
     match = _DIGEST.search(content, 8, min(header_end, len(content)))
     if match is None:
@@ -245,9 +245,8 @@ def network_tensors(network: Network) -> dict[str, Tensor]:
 
 
 def model_tensors(network: Network) -> dict[str, Tensor]:
-    """``network_tensors`` for a network to be used: learned delays as whole steps, and with the format of its states."""
-    tensors = network_tensors(network) | StateFormat.of_network(network).tensors()
-    return tensors | {name: rounded(tensor) for name, tensor in tensors.items() if name.endswith(_DELAYS)}
+    """``network_tensors`` for a network to be used: with the format of its states."""
+    return network_tensors(network) | StateFormat.of_network(network).tensors()
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
@@ -272,8 +271,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         a, b = stored.get(name), expected.get(name)
         fits = (
             a is not None and b is not None and a.shape == b.shape
-            and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point())
-                 or (name.endswith(_DELAYS) and a.dtype == torch.int64))  # whole delays may be learned further
+            and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point()))
         )  # fmt: skip
         if not fits:
             raise SrnnError(
@@ -281,9 +279,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
             )
     for name, tensor in stored.items():
         if name.endswith(_DELAYS):
-            check_delays(
-                tensor.abs() if tensor.is_floating_point() else tensor, f"The checkpoint {checkpoint.path}, '{name}'"
-            )
+            check_delays(tensor, f"The checkpoint {checkpoint.path}, '{name}'")
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in stored.items()})
 
 

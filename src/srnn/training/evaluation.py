@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,6 +139,7 @@ class Tally:
 
     def evaluation(self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None) -> Evaluation:
         """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which they were added."""
+        warn_of_former_split(self.trained, split)
         network, task = self.trained.network, self.trained.task
         right, total = int(self.confusion.trace()), int(self.confusion.sum())
         accuracy = {"accuracy": right / max(total, 1)}
@@ -162,6 +165,24 @@ class Tally:
         }
         counts = np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
         return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion, counts, groups)
+
+
+def warn_of_former_split(trained: Trained, split: SplitName) -> None:
+    """A RuntimeWarning if the network may have been trained on what its task now holds out, because it was made by a version of
+    srnn that split the data otherwise."""
+    made, since = str(trained.about.get("srnn", "")), trained.task.split_since
+    if split == "train" or not made or since is None or _release(made) >= _release(since):
+        return
+    warnings.warn(
+        f"{trained.name} was trained by srnn {made}, which split the data of task '{trained.task.name}' otherwise: training may "
+        f"have seen some of what is now the {split} split.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d{1,9}", version)[:2]))
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:

@@ -49,7 +49,7 @@ def kept_examples(run: Path) -> list[Path]:
     paths = sorted((run / FOLDER).glob("[0-9]*.npy")) if run.is_dir() else []
     if run.parent == PRETRAINED:
         paths = [run.with_suffix(".npy")]
-    return [path for path in paths if path.stat().st_size <= BYTES][:EXAMPLES]
+    return [path for path in paths if path.is_file() and path.stat().st_size <= BYTES][:EXAMPLES]
 
 
 def _signal(task: Task, sequences: Sequences, index: int) -> npt.NDArray[Any] | None:

@@ -15,7 +15,6 @@ from ..nn.baselines import Network
 from ..nn.network.state_format import StateFormat
 from .checkpoints import Checkpoint
 from .compression.in_training import Compression
-from .rules.feedback import LearnedFeedback
 from .rules.fptt import RunningMean
 
 
@@ -71,7 +70,6 @@ class Histories:
     compression: Compression
     average: Average
     running_mean: RunningMean
-    feedback: LearnedFeedback
 
     def after_step(self, step: int) -> None:
         """Take up the weights after a step of the optimiser, in batch number ``step`` (from 1)."""
@@ -91,10 +89,10 @@ class Histories:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors of all parts for the last checkpoint."""
-        parts = (self.compression, self.average, self.running_mean, self.feedback)
+        parts = (self.compression, self.average, self.running_mean)
         return {name: tensor for part in parts for name, tensor in part.tensors().items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a last checkpoint. SrnnError if it does not fit."""
-        for part in (self.compression, self.average, self.running_mean, self.feedback):
+        for part in (self.compression, self.average, self.running_mean):
             part.load(checkpoint)

@@ -24,7 +24,6 @@ from ..errors import SrnnError, check_whole
 from ..files import locks, reading
 from ..nn.baselines import Network
 from ..nn.losses import rate_penalty
-from ..nn.network import narrow_delays
 from ..progress import Reporter
 from . import checkpoints
 from .batches import differ, size_of_inputs
@@ -96,13 +95,10 @@ def train(
     train_set, validation_set, loss = ready.train_set, ready.validation_set, ready.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
-    rule = create_rule(config.rule, config.feedback, seed, ready.feedback.weights)
-    trainee = Trainee(network, rule, ready.feedback.weights)
+    trainee = Trainee(network, create_rule(config.rule, config.feedback, seed))
     module, wrapped_optimizer = fabric.setup(trainee, optimizer)
     compression = ready.compression()
-    histories = Histories(
-        compression, Average(network, config.average), RunningMean(network, config.fptt), ready.feedback
-    )
+    histories = Histories(compression, Average(network, config.average), RunningMean(network, config.fptt))
     averaged = replace(trained, network=histories.average.network)
     reporter.header(ready.description)
     generator = torch.Generator(fabric.device)
@@ -143,7 +139,6 @@ def train(
             order = epoch_order(seed, state.epoch, len(train_set))
             diverged, sick, urgent, lr, norm, samples_per_s = "", {}, {}, 0.0, 0.0, 0.0
             waits = config.start == "drawn" and state.epoch < max(1, WAITS * config.epochs)
-            narrow_delays(network, state.epoch / config.epochs)
             if state.step == 0:
                 state.watch.begin_epoch()
                 compression.begin_epoch(state.epoch)
@@ -194,7 +189,6 @@ def train(
                     norm = gradients.clip(fabric, module, wrapped_optimizer, norms, state.watch.recent)
                     state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
                     if math.isfinite(value) and math.isfinite(norm):
-                        ready.feedback.follow()
                         wrapped_optimizer.step()
                         histories.after_step(steps_done + 1)
                     elif math.isfinite(value) and state.skipped < config.max_skipped:

@@ -40,8 +40,8 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig, lr_scale: dict[
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         scale = next((value for pattern, value in lr_scale.items() if fnmatchcase(name, pattern)), 1.0)
-        # Time constants, thresholds, delays and the scale of a norm must not decay towards 0.
-        own = (".params.", ".norm.", ".norms.", ".delay_")
+        # Time constants, thresholds and the scale of a norm must not decay towards 0.
+        own = (".params.", ".norm.", ".norms.")
         decays = not any(part in f".{name}" for part in own) and not name.startswith("encoder.")
         weight_decay = config.weight_decay if decays else 0.0
         groups.setdefault((scale, weight_decay), []).append(parameter)

@@ -27,7 +27,6 @@ from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
 from .rules import local_layers
-from .rules.feedback import LearnedFeedback
 from .starting import LayerStart, measured_start
 from .trained import Trained
 
@@ -47,8 +46,6 @@ class Prepared:
     """What is minimised: the recipe's loss, with the weights of classes. Validation has none."""
     origin: str
     """Where the data come from, for people."""
-    feedback: LearnedFeedback
-    """Learned weights that carry errors down, also in the optimiser; empty unless the recipe asks for them."""
 
     @property
     def network(self) -> Network:
@@ -182,14 +179,12 @@ def prepare(
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:
-        start_from(network, Path(config.start_from), train_set, torch.device(device))
+        start_from(network, config.start_from, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
-    learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
-    feedback = LearnedFeedback(learns, optimizer, seed)
     batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed)
     validation_set = Sequences(task, "validation", data_dir, device)
     origin = task.origin(data_dir)
-    return Prepared(trained, optimizer, train_set, validation_set, batches, loss, origin, feedback)
+    return Prepared(trained, optimizer, train_set, validation_set, batches, loss, origin)
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:

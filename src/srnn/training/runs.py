@@ -32,11 +32,12 @@ import torch
 from .._version import __version__
 from ..errors import SrnnError
 from ..files import (
-    LIMITS,
     append_line,
     changing,
+    check_files,
     check_folder,
     check_writable,
+    cut_lines,
     files_in,
     locked,
     read_json,
@@ -88,6 +89,11 @@ class Run:
         if not resume and files_in(path):
             advice = "" if resume is None else "continue it with --resume, or "
             raise SrnnError(f"The output folder {path} is not empty; {advice}choose another --out.")
+        for folder in (path, path / "checkpoints"):
+            check_files(folder)
+        for folder in (path / "checkpoints", path / "examples"):
+            if folder.is_symlink():  # what is written there would be elsewhere
+                raise SrnnError(f"{folder} is a link; move the folder itself there.")
         check_writable(path)
 
     @classmethod
@@ -112,7 +118,7 @@ class Run:
         trained.check_recipe()
         with locked(path):
             run = cls.start(path, trained.recipe, trained.seed, about)
-            replace(trained, about={**trained.about, **about}).save(run.best)
+            replace(trained, about={**trained.about, **about}).save(run.best, named=False)
         return run
 
     @classmethod
@@ -120,7 +126,7 @@ class Run:
         """The run of this recipe and seed in the folder, to be continued; a new run if training never got that far."""
         cls.check(path, resume=True)
         if not (path / "recipe.yaml").is_file():
-            if set(files_in(path)) - {"environment.json", "checkpoints"}:
+            if not _has_only_begun(path):
                 raise SrnnError(
                     f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another --out."
                 )
@@ -148,6 +154,8 @@ class Run:
         path = Path(path)
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
+        for folder in (path, path / "checkpoints"):
+            check_files(folder)
         recipe, about = path / "recipe.yaml", path / "environment.json"
         content = read_json(about, "a run's environment")
         seed = content.get("seed") if isinstance(content, dict) else None
@@ -155,7 +163,7 @@ class Run:
             raise SrnnError(
                 f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to below 2^63."
             )
-        return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
+        return cls(path, parse_recipe(read_text(recipe, "a recipe"), source=str(recipe)), seed)
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
@@ -201,10 +209,8 @@ class Run:
         return self.metrics.stat().st_size if self.metrics.exists() else 0
 
     def truncate_metrics(self, size: int) -> None:
-        """Drop the lines written after a checkpoint."""
-        with changing(self.metrics):
-            if self.metrics_size() > size:
-                os.truncate(self.metrics, size)
+        """Drop the lines written after a checkpoint, before more are written."""
+        cut_lines(self.metrics, size)
 
 
 def _check_version(path: Path) -> None:
@@ -269,6 +275,17 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return outcome.stdout.strip() or None
+
+
+def _has_only_begun(path: Path) -> bool:
+    """Whether a folder holds nothing but what is left of a run that was stopped before it had a recipe."""
+    if set(files_in(path)) - {"environment.json", "checkpoints"}:
+        return False
+    try:
+        about = read_json(path / "environment.json")
+    except SrnnError:  # none, or torn
+        return True
+    return isinstance(about, dict) and "seed" in about  # else it is another program's
 
 
 def _clear(path: Path) -> None:

@@ -27,6 +27,7 @@ from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import convert
 from ..nn.baselines import Network
+from ..nn.delays import LEARNED
 from ..nn.fixedpoint.integer import InputFormat
 from ..nn.loss_config import DecisionRule
 from ..nn.losses import Loss
@@ -107,6 +108,7 @@ class Trained:
 
     def untrained(self) -> Network | None:
         """The network as it was drawn before training; None if it was trained elsewhere, or began as another network."""
+        # Version 0.1 could merge several networks into one; its files say so in "merged".
         if {"imported", "merged"} & self.about.keys() or self.recipe.training.start_from is not None:
             return None
         return self.recipe.build_network(self.task, self.seed)
@@ -134,7 +136,7 @@ class Trained:
         fitted = replace(self, task=self.task.described(path))
         if self.file is not None:
             with suppress(SrnnError):  # if the folder cannot be written, the data are read again next time
-                fitted.save(self.file)
+                fitted.save(self.file, named=False)
         return fitted
 
     def state_format(self, width: int) -> StateFormat | None:
@@ -176,8 +178,11 @@ class Trained:
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
 
-    def save(self, path: Path | str) -> Path:
-        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back."""
+    def save(self, path: Path | str, *, named: bool = True) -> Path:
+        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back.
+
+        named: the user named the file, so that a link is followed; else it is replaced.
+        """
         self.check_recipe()
         try:
             json.dumps(dict(self.about))
@@ -186,7 +191,7 @@ class Trained:
                 f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
         info = {**checkpoints.made_of(self.network), "model": self.header()}
-        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info)
+        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info, named=named)
         return Path(path)
 
     @classmethod
@@ -212,7 +217,7 @@ class Trained:
             version = one_line(str(model.get("version")), 50)
             raise SrnnError(f"{path} has version {version} of the model's format; this srnn reads {VERSION}.")
         with reading(source, "a model"):
-            recipe = build(Recipe, model["recipe"], source)
+            recipe = build(Recipe, _without_removed(model["recipe"]), source)
             task = DescribedTask.restored(model["task"], source)
             seed, steps = model["seed"], convert(int | None, model["steps"], "steps")
             if type(seed) is not int or not 0 <= seed < 2**63 or (steps is not None and not 1 <= steps < 2**31):
@@ -244,3 +249,28 @@ class Trained:
             network.eval(), task, recipe, seed, folder or path,
             steps=steps, inputs_as=inputs_as, state_ranges=ranges, policy=policy, spotting=spotting, about=about,
         )  # fmt: skip
+
+
+def _without_removed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of a model's file without what only version 0.1 could do, none of which matters to who uses the network.
+
+    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes nothing.
+    """
+    network, training = dict(recipe["network"]), dict(recipe["training"])
+    delays = network.get("delays")
+
+    if isinstance(delays, list):
+        network["delays"] = [_drawn(one) for one in delays]
+    elif isinstance(delays, dict):
+        network["delays"] = _drawn(delays)
+
+    if training.get("rule") in ("rtrl", "es-d-rtrl"):
+        training["rule"] = "d-rtrl"  # whose settings are the same
+    if training.get("feedback") == "learned":
+        training["feedback"] = "random"
+
+    return {**recipe, "network": network, "training": training}
+
+
+def _drawn(delays: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in delays.items() if key not in LEARNED}

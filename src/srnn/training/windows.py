@@ -104,12 +104,11 @@ class Trainee(nn.Module):
     Args:
         network: what is trained.
         rule: the rule by which it learns; None: backpropagation through time.
-        feedback: parameters that learn with the network and are not part of it (``rules.feedback``).
     """
 
-    def __init__(self, network: Network, rule: OnlineRule | None, feedback: Sequence[nn.Parameter] = ()) -> None:
+    def __init__(self, network: Network, rule: OnlineRule | None) -> None:
         super().__init__()
-        self.network, self.rule, self.feedback = network, rule, nn.ParameterList(feedback)
+        self.network, self.rule = network, rule
 
     def begin(self, state: tuple[Any, ...], dropout: Dropout | None = None) -> Any:
         """The past of a batch's first window, from the network's state."""

@@ -188,11 +188,16 @@ def load_file(
             4 * len(rows) * steps * channels, f"{source}: its {split} split",
             "give fewer or shorter sequences, or write a task that reads them in parts",
         )  # fmt: skip
-        values, block = np.empty((len(rows), steps, channels), np.float32), max(_BLOCK // max(steps * channels, 1), 1)
-        for start in range(0, len(rows), block):
-            some_rows = rows[start : start + block]
-            part = x[some_rows] if numbers is None else numbers(x[some_rows])
-            values[start : start + block] = _float32(str(source), part, some_rows)
+        values = np.empty((len(rows), steps, channels), np.float32)
+        block, done = max(_BLOCK // max(steps * channels, 1), 1), 0
+        for start in range(0, count, block):  # of the file: HDF5 reads consecutive rows at once, but others one by one
+            some_rows = rows[(rows >= start) & (rows < start + block)]
+            if not len(some_rows):
+                continue
+            part = x[start : start + block][some_rows - start]
+            part = part if numbers is None else numbers(part)
+            values[done : done + len(part)] = _float32(str(source), part, some_rows)
+            done += len(part)
     lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
     if lengths is not None and lengths.min() >= 1:
         for row, length in zip(values, lengths, strict=True):

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, naming, need
-from ...files import LIMITS, read_bytes, reading
+from ...files import read_bytes, reading
 
-_LIMITS = LIMITS["audio"]
+MOST_SAMPLES = 2**28
+"""Samples that a recording may become by decoding, resampling or padding, if it has not that many bytes itself."""
 FASTEST = 768_000
 """Largest sampling rate (Hz) that can be resampled."""
 ODDEST = 2**17
@@ -59,7 +60,7 @@ def read_channels(path: Path) -> tuple[Samples, int]:
             raise ValueError("it is not a regular file")
         if there.st_size == 0:
             raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.")
-    content = read_bytes(path, "sound", _LIMITS)
+    content = read_bytes(path, "sound")
     with naming(path):
         samples, own_rate = decode(content)
     if len(samples) == 0:
@@ -91,7 +92,7 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
 
     Rates may be fractions with denominators up to 1000. ``padding``: what is assumed before and after: "constant", silence;
     "line", a line through the first and last sample; "mean", the mean of all. SrnnError for rates above 768,000, whose filter
-    would be as long, and where the result would exceed LIMITS["audio"].
+    would be as long, and where the result would exceed MOST_SAMPLES.
     """
     from scipy.signal import resample_poly
 
@@ -126,11 +127,8 @@ def decode_wav(content: bytes) -> tuple[Samples, int]:
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise SrnnError("this is not a WAV file.")
     form: tuple[int, int, int, int] | None = None
-    position, chunks = 12, 0
+    position = 12
     while position + 8 <= len(content):
-        chunks += 1
-        if chunks > _LIMITS.items:
-            raise SrnnError(f"the WAV file has more than {_LIMITS.items} chunks.")
         name, size = content[position : position + 4], struct.unpack_from("<I", content, position + 4)[0]
         start, position = position + 8, position + 8 + size + size % 2  # chunks begin at even offsets
         if name == b"fmt ":
@@ -232,7 +230,7 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
 
 
 def check_samples(count: int, size: int, what: str) -> None:
-    """SrnnError where ``size`` bytes would expand to more samples (of four bytes) than LIMITS["audio"] allow."""
-    maximum = max(_LIMITS.unpacked, _LIMITS.ratio * size) // 4
+    """SrnnError where ``size`` bytes would expand to more than MOST_SAMPLES, and to more than 25 samples a byte."""
+    maximum = max(MOST_SAMPLES, 25 * size)
     if count > maximum:
         raise SrnnError(f"{what}, which would become {count} samples; at most {maximum} are allowed.")

@@ -99,8 +99,8 @@ class Split:
         wanted = " or ".join(map(str, shapes.values()))
         require(y.shape in shapes.values(), f"labels must be int64 {wanted}, not {y.dtype} {y.shape}")
         top = "" if classes is None else f" to {classes - 1}"
-        require(y.min() >= UNLABELLED and (classes is None or y.max() < classes),
-                f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}")  # fmt: skip
+        in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
+        require(in_range, f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}")
         if lengths is not None:
             found = f"{lengths.dtype} {lengths.shape}"
             require(lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}")

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import whole_file
-from ...files.arrays import open_npz
+from ...files import check_file, whole_file
+from ...files.arrays import map_npz
 
 Arrays = dict[str, npt.NDArray[Any]]
 Found = TypeVar("Found")
@@ -44,8 +44,11 @@ def cached(
         build: computes the arrays; only called when the cache does not contain them.
         use: takes the arrays, read-only memory maps (``build``'s own where the folder cannot be written: read-only, disk full),
             and checks what it relies on: if it raises anything for cached arrays, they are recomputed.
+
+    SrnnError if a pipe or a device has the file's name.
     """
     path = folder / f"{name}-{_key(options, sources)}.npz"
+    check_file(path)
     arrays = read_arrays(path)
     if arrays is not None:
         with contextlib.suppress(Exception):  # the file is complete, but not ours
@@ -72,8 +75,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 def read_arrays(path: Path) -> Arrays | None:
     """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged in any byte."""
     try:
-        with open_npz(path, "a cache") as arrays:
-            return {name: arrays.mapped(name) for name in arrays}
+        return map_npz(path, "a cache")
     except SrnnError:
         return None
 

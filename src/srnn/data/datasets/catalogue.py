@@ -84,6 +84,8 @@ class DataSet:
     """Whether its files are archives, which ``prepare`` unpacks."""
     strip: int = 0
     """Leading folders to take off the names in its archives."""
+    listed: str = ""
+    """A file beside this one that lists the names of its files, where these are not all in its archive (``listed.py``)."""
     sums: DataFile | None = None
     """A file of SHA-256 sums, which lists the files (PhysioNet's way); it is fetched first."""
     sums_pattern: str = ""
@@ -110,6 +112,7 @@ class DataSet:
 _ZENKE = "https://zenkelab.org/datasets/"
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _SPEECH = "http://download.tensorflow.org/data/"
+_COMMANDS_TEST = DataFile("speech_commands_test_set_v0.02.tar.gz", _SPEECH + "speech_commands_test_set_v0.02.tar.gz")
 _HEIDELBERG = (
     "Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets for the systematic evaluation of spiking "
     "neural networks. IEEE Trans. Neural Networks and Learning Systems 33 (2022) 2744-2757"
@@ -195,7 +198,9 @@ _DATA_SETS = (
         unpack=True,
         files=(
             DataFile(
-                "speech_commands_v0.01.tar.gz", _SPEECH + "speech_commands_v0.01.tar.gz", bytes=1_489_096_277,
+                "speech_commands_v0.01.tar.gz",
+                _SPEECH + "speech_commands_v0.01.tar.gz",
+                bytes=1_489_096_277,
                 checksum="sha256:743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
             ),
         ),
@@ -214,7 +219,9 @@ _DATA_SETS = (
         unpack=True,
         files=(
             DataFile(
-                "speech_commands_v0.02.tar.gz", _SPEECH + "speech_commands_v0.02.tar.gz", bytes=2_428_923_189,
+                "speech_commands_v0.02.tar.gz",
+                _SPEECH + "speech_commands_v0.02.tar.gz",
+                bytes=2_428_923_189,
                 checksum="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
             ),
         ),
@@ -231,15 +238,32 @@ _DATA_SETS = (
         size="4,890 recordings of ten words, silence and unknown words",
         homepage="https://arxiv.org/abs/1804.03209",
         unpack=True,
-        files=(
-            DataFile("speech_commands_test_set_v0.02.tar.gz", _SPEECH + "speech_commands_test_set_v0.02.tar.gz"),
-        ),
+        files=(_COMMANDS_TEST,),
         uses=(
-            Use("gsc", {"test_set": "official"}, needs="speech_commands_v0.02/yes",
-                how="srnn data prepare speech-commands-v2 --data-dir {data}"),
+            Use(
+                "gsc",
+                {"test_set": "official"},
+                needs="speech_commands_v0.02/yes",
+                how="srnn data prepare speech-commands-v2 --data-dir {data}",
+            ),
         ),
         recordings="[!.]*/[!.]*.wav",
         count=4890,
+    ),
+    DataSet(
+        name="speech-commands-mini",
+        title="Speech Commands mini: half of the speakers of the official test set, version 0.02",
+        folder="speech_commands_mini",
+        licence="CC BY 4.0",
+        citation=_WARDEN,
+        size="2,754 recordings of ten words, silence and unknown words by 130 speakers",
+        homepage="https://arxiv.org/abs/1804.03209",
+        unpack=True,
+        listed="speech_commands_mini.txt",
+        files=(_COMMANDS_TEST,),
+        uses=(Use("gsc", {"source": "mini"}),),
+        recordings="[!.]*/[!.]*.[fw]*",  # .wav, as in the archive, or .flac
+        count=2754,
     ),
     DataSet(
         name="fsdd",
@@ -253,14 +277,18 @@ _DATA_SETS = (
         strip=1,
         files=(
             # GitHub packs this archive when asked, so it has no lasting checksum.
-            DataFile("fsdd.zip",
-                     "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"),
+            DataFile(
+                "fsdd.zip", "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"
+            ),
         ),
         uses=(
             Use("spoken-digits"),
-            Use("spoken-digits-spikes", needs="fsdd/cochlea.h5",
+            Use(
+                "spoken-digits-spikes",
+                needs="fsdd/cochlea.h5",
                 how="srnn encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
-                "--out {data}/fsdd/cochlea.h5"),
+                "--out {data}/fsdd/cochlea.h5",
+            ),
         ),
         recordings="recordings/[!.]*.wav",
         count=3000,
@@ -292,8 +320,9 @@ _DATA_SETS = (
         sign="file_half.json",
         homepage="https://github.com/simonwsw/deep-soli",
         files=(
-            DataFile("file_half.json",
-                     "https://raw.githubusercontent.com/simonwsw/deep-soli/master/config/file_half.json"),
+            DataFile(
+                "file_half.json", "https://raw.githubusercontent.com/simonwsw/deep-soli/master/config/file_half.json"
+            ),
         ),
         how_to_get="ask its authors (github.com/simonwsw/deep-soli leads to them) and put the files "
         "GESTURE_SUBJECT_INSTANCE.h5 into {folder}",
@@ -312,7 +341,7 @@ _DATA_SETS = (
         "TRAIN and TEST into {folder}",
         uses=(Use("timit"),),
     ),
-)  # fmt: skip
+)
 
 CATALOGUE: Mapping[str, DataSet] = MappingProxyType({data_set.name: data_set for data_set in _DATA_SETS})
 

@@ -12,15 +12,18 @@ from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath, PathForm
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_fraction, resolve_data_dir
-from .catalogue import CATALOGUE, folder_of
+from .catalogue import CATALOGUE
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
-from .qtdb_records import PAPER_LABEL_LAG, load_records, missing_records
+from .qtdb_records import PAPER_LABEL_LAG, SPLIT_SINCE, load_records
 
 HORIZON = 5.0
 """Seconds of the running scale."""
 CHANGES = 12
 """How many mean changes from one smoothed sample to the next make a lead's standard deviation: the median over the training
 records (5 % of leads have less than 8, 5 % more than 23)."""
+_OF_BOTH = ("source", "label_lag")
+_OF_FILES = ("validation_fraction", "validation_blocks")
+"""The options that both sources have, and those that only the paper's files have; the others are for records."""
 
 
 @register
@@ -68,11 +71,14 @@ class ECGTask(Task):
             check_whole(name, getattr(self, name), minimum)
         if self.label_lag > STEPS:
             raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
-        held_out, both = ("validation_fraction", "validation_blocks"), ("source", "label_lag")
         for option in fields(self):
-            idle = option.name in held_out if self.source == "records" else option.name not in held_out + both
+            idle = option.name not in _OF_BOTH and (option.name in _OF_FILES) == (self.source == "records")
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
+
+    @property
+    def split_since(self) -> str | None:
+        return SPLIT_SINCE if self.source == "records" else None
 
     def lag(self, form: PathForm = "signal") -> int:
         in_files = PAPER_LABEL_LAG if self.source == "paper_split" and form == "signal" else 0
@@ -85,16 +91,19 @@ class ECGTask(Task):
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)
         return CrossingPath(
-            crossing, LEADS, SAMPLE_RATE, self.smoothing, noun="leads of ECG", as_trained=self.source == "records",
+            crossing,
+            LEADS,
+            SAMPLE_RATE,
+            self.smoothing,
+            noun="leads of ECG",
+            as_trained=self.source == "records",
             horizon=HORIZON if running else None,
-        )  # fmt: skip
+        )
 
     def origin(self, data_dir: Path | None = None) -> str:
-        qtdb = CATALOGUE["qtdb"]  # which lists no uses: `srnn data prepare` has nothing to compute for it
-        if self.source == "paper_split":
-            return f"{qtdb.title}, as the paper's authors encoded them ({resolve_data_dir(data_dir)})"
-        missing = missing_records(data_dir)
-        return f"{qtdb.title} ({folder_of(qtdb, data_dir)})" + (missing and f"; {missing} (srnn data verify qtdb)")
+        if self.source == "records":
+            return super().origin(data_dir)
+        return f"{CATALOGUE['qtdb'].title}, as the paper's authors encoded them ({resolve_data_dir(data_dir)})"
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""

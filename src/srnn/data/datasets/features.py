@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
-from ..recordings import fit_length
+from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
@@ -158,9 +158,13 @@ def load_features(
 
 
 def load_clips(
-    split: SplitName, clips: Callable[[SplitName], Sequence[Item]], folder: Path, path: SpeechPath, classes: Sequence[str],
+    split: SplitName,
+    clips: Callable[[SplitName], Sequence[Item]],
+    folder: Path,
+    path: SpeechPath,
+    classes: Sequence[str],
     length: int | None = None,
-) -> Split:  # fmt: skip
+) -> Split:
     """``split_of`` the clips of one split, one class each. Arguments and errors as for ``load_features``; ``classes``: names."""
     chosen, x = clips(split), load_features(split, clips, folder, path, length)
     number = {name: index for index, name in enumerate(classes)}
@@ -196,12 +200,10 @@ def stored_frames(
 
     def use(arrays: Arrays) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
         frames, lengths = arrays["frames"], np.array(arrays["lengths"])
-        fits = (
-            (frames.dtype, lengths.dtype, lengths.shape) == (np.float16, np.int64, frames.shape[:1])
-            and (frames.ndim, *frames.shape[::2]) == (3, len(clips), encoder.front.channels)
-            and lengths.min() > 0 and lengths.max() <= frames.shape[1] and np.isfinite(frames).all()
-        )  # fmt: skip
-        if not fits:
+        kinds = (frames.dtype, lengths.dtype, lengths.shape) == (np.float16, np.int64, frames.shape[:1])
+        sizes = (frames.ndim, *frames.shape[::2]) == (3, len(clips), encoder.front.channels)
+        whole = kinds and sizes and 0 < lengths.min() <= lengths.max() <= frames.shape[1]
+        if not (whole and np.isfinite(frames).all()):
             raise SrnnError("These are not frames of these clips.")
         return frames, lengths
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
-from ...files import locked
+from ...files import check_name, locked
 from .catalogue import DataFile, DataSet, FileReport, folder_of
 from .verifying import check, find_sums, read_sums, usable
 
@@ -95,6 +95,9 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        check_name(part)
+        if part.is_symlink():  # what it leads to is not ours to write
+            part.unlink()
         kept, fruitless = _size(part), 0
         while True:
             try:

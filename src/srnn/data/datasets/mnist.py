@@ -8,6 +8,7 @@ Pixels are divided by 255. Images stay bytes; a batch's windows are made when it
 
 from __future__ import annotations
 
+import gzip
 import math
 import struct
 from dataclasses import dataclass
@@ -18,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
-from ...files import LIMITS, reading
-from ...files.unpacking import Allowance, file_parts, gunzip
+from ...files import reading
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -135,10 +135,9 @@ def find_file(name: str, data_dir: Path | None = None) -> Path:
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     """The array of an IDX file of bytes, gzip-compressed or not. SrnnError if it is corrupt."""
-    limits = LIMITS["idx"]
-    with reading(path, "an IDX file; download it again"), path.open("rb") as file:
-        allowance = Allowance(path.stat().st_size, limits)
-        content = b"".join(gunzip(file, allowance, limits) if path.suffix == ".gz" else file_parts(file))
+    opened = gzip.open if path.suffix == ".gz" else open
+    with reading(path, "an IDX file; download it again"), opened(path, "rb") as file:
+        content = file.read()
     first_word = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files.hdf5 import Hdf5, open_hdf5
+from ...files.hdf5 import Hdf5, list_type, lists, open_hdf5
 from ..encoders import EventBinning
 from ..signals import CochleaPath
 from ..tasks import Kind, Task, register
@@ -192,10 +192,11 @@ def _events(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """(step, channel) of the events of each recording. SrnnError also if hardly any of all events are within the steps."""
     times, units = file["spikes/times"], file["spikes/units"]
-    if times.dtype.kind != "f" or units.dtype.kind not in "iu":
-        raise SrnnError(f"{path}: times should be floats and units integers, not {times.dtype} and {units.dtype}.")
+    of_times, of_units = list_type(times), list_type(units)
+    if of_times is None or of_times.kind != "f" or of_units is None or of_units.kind not in "iu":
+        raise SrnnError(f"{path}: times should be floats and units integers, not {of_times} and {of_units}.")
     count, kept, last, end = 0, 0, 0.0, np.float64(binning.steps * binning.bin_ms / 1000)
-    for index, (time, unit) in enumerate(zip(times.lists(), units.lists(), strict=True)):
+    for index, (time, unit) in enumerate(zip(lists(times), lists(units), strict=True)):
         try:
             yield binning(time, unit)
         except SrnnError as error:
@@ -214,10 +215,11 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
         if name not in file:
             raise SrnnError(f"{path} has no '{name}': it does not have the layout of SHD and SSC.")
     labels = file["labels"]
-    for events in (file["spikes/times"], file["spikes/units"]):
-        if labels.ndim == 1 and (events.shape != labels.shape or not events.is_lists):
+    for name in ("spikes/times", "spikes/units"):
+        events = file[name]
+        if labels.ndim == 1 and (events.shape != labels.shape or list_type(events) is None):
             raise SrnnError(
-                f"{path} has {labels.shape[0]} labels, but '{events.name}' has the shape {events.shape} of {events.dtype}."
+                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape {events.shape} of {events.dtype}."
             )
     return _whole_numbers(file, "labels", path)
 
@@ -226,4 +228,4 @@ def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
     values = file[name]
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise SrnnError(f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}.")
-    return values.read().astype(np.int64)
+    return values[:].astype(np.int64)

@@ -169,8 +169,8 @@ def read_recording(path: Path, receivers: Sequence[int]) -> tuple[npt.NDArray[np
     """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or its gesture is not that of its name."""
     gesture, _, _ = _numbers(path.stem)
     with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
-        images = [file[f"ch{receiver}"].read() for receiver in receivers]
-        labels = file["label"].read().reshape(-1)
+        images = [file[f"ch{receiver}"][()] for receiver in receivers]
+        labels = file["label"][()].reshape(-1)
     for receiver, image in zip(receivers, images, strict=True):
         if image.ndim != 2 or image.shape[1] != PIXELS or len(image) == 0 or image.dtype.kind != "f":
             raise SrnnError(f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} {image.shape}.")

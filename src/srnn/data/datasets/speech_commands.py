@@ -3,15 +3,17 @@
     <data_dir>/speech_commands_v0.02/{word}/{speaker}_nohash_{n}.wav, validation_list.txt, testing_list.txt,
                                      _background_noise_/*.wav                        (and the same for ..._v0.01)
     <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
-    <data_dir>/speech_commands_mini/{word}/*.flac, with _silence_ and _unknown_, phones.json
+    <data_dir>/speech_commands_mini/{word}/*, with _silence_ and _unknown_, phones.json             (.wav or .flac)
 
 docs/tasks/gsc.md tells who is in which split. What the official recipe draws by chance (the unknown words and the pieces of
 noise of 12 classes) and who is held out of mini is decided here by the fixed order of ``splitting.place``, or spread evenly.
+
+speech_commands_mini.txt lists the recordings of mini, by which ``srnn data prepare`` takes them from the official test set. A
+prepared folder is read as it is: a speaker's split does not depend on who else is there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -22,14 +24,14 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from ...errors import SrnnError, check_choice
-from ...files import LIMITS, read_bytes, read_object, reading
+from ...files import read_bytes, read_object, reading
 from ...text import counted
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .features import AudioTask, FramesTask, load_clips, load_features, split_of
 from .files import Item
-from .splitting import Shares, place, split_by_group
+from .splitting import place
 
 RATE = 16000
 SILENCE, UNKNOWN = BACKGROUND, "_unknown_"
@@ -51,7 +53,10 @@ TestSet = Literal["lists", "official"]
 
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
-_MINI_SHARES = Shares(0.15, 0.2)
+_GET_MINI = "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare speech-commands-mini'"
+_MINI_CUTS = {"speakers": ("3b", "5a8"), "silence": ("38", "562")}
+"""Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing, and then for validation. Of
+those listed these are 26 and 20 of 130, and 42 and 31 of 209."""
 _LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
 _EXTRA = 0.1  # recordings of silence, and of unknown words, as a fraction of those of the ten words
@@ -95,12 +100,6 @@ class SpeechCommandsTask(AudioTask):
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return KEYWORDS if self.classes == 12 else WORDS[self.version]
 
-    def origin(self, data_dir: Path | None = None) -> str:
-        if self.source != "mini":
-            return super().origin(data_dir)
-        folder = resolve_data_dir(data_dir) / _MINI
-        return f"Speech Commands mini: half of the speakers of the official test set, version 0.02 ({folder})"
-
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
 
@@ -139,53 +138,57 @@ def which_set(name: str) -> SplitName:
     """The split of a recording by the hash of its speaker, as the official lists were made (10 % validation, 10 % test)."""
     speaker = re.sub(r"_nohash_.*$", "", Path(name).name)
     largest = 2**27 - 1
-    percentage = (int(hashlib.sha1(speaker.encode(errors="surrogatepass")).hexdigest(), 16) % (largest + 1)) * (
-        100.0 / largest
-    )
-    return "validation" if percentage < 10 else "test" if percentage < 20 else "train"
+    percentage = (int(place(speaker), 16) % (largest + 1)) * (100.0 / largest)
+    if percentage < 10:
+        return "validation"
+    return "test" if percentage < 20 else "train"
 
 
 def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     """The recordings of a split, as word/file.wav, sorted."""
-    if not folder.is_dir():
-        name = f"speech-commands-v{version}"
-        raise not_found(
-            f"{folder.name} was", folder.parent, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
-        )
-    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
-    if missing:
-        raise SrnnError(
-            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it with "
-            f"'srnn data prepare speech-commands-v{version}'."
-        )
-    present = {
-        path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav")
-    }
-    if not present:
-        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
-    listed: dict[SplitName, set[str]] = {}
-    for other, file in _LISTS.items():
-        path = folder / file
-        if path.is_file():
-            listed[other] = set(
-                read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
-            )
-            missing = sorted(listed[other] - present)
-            if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
-                raise SrnnError(
-                    f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({file} lists it)."
-                )
-            if missing:
-                raise SrnnError(
-                    f"{folder} lacks {counted(len(missing), 'recording')} that {file} lists, such as {missing[0]}."
-                )
-        else:
-            listed[other] = {name for name in present if which_set(name) == other}
+    present = _present(folder, version)
+    listed = {other: _listed(folder, other, present, version) for other in _LISTS}
     if both := listed["validation"] & listed["test"]:
         raise SrnnError(f"{folder}: {min(both)} is in both the validation list and the test list.")
     if split != "train":
         return sorted(listed[split])
     return sorted(present - listed["validation"] - listed["test"])
+
+
+def _present(folder: Path, version: int) -> set[str]:
+    """All recordings of words. SrnnError, with how to get them, where some words are missing."""
+    name = f"speech-commands-v{version}"
+    if not folder.is_dir():
+        how = f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
+        raise not_found(f"{folder.name} was", folder.parent, how)
+    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
+    if missing:
+        raise SrnnError(
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it with "
+            f"'srnn data prepare {name}'."
+        )
+    paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
+    present = {path.relative_to(folder).as_posix() for path in paths}
+    if not present:
+        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
+    return present
+
+
+def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> set[str]:
+    """The recordings that the official list holds out for a split; without the list, those that its rule would."""
+    path = folder / _LISTS[split]
+    if not path.is_file():
+        return {name for name in present if which_set(name) == split}
+    listed = set(read_bytes(path, "a list of recordings").decode("utf-8", "replace").split())
+    missing = sorted(listed - present)
+    if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
+        raise SrnnError(
+            f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} lists it)."
+        )
+    if missing:
+        recordings = counted(len(missing), "recording")
+        raise SrnnError(f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}.")
+    return listed
 
 
 def _word(name: str) -> str:
@@ -235,14 +238,25 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
 
 def _mini(split: SplitName, root: Path) -> list[Item]:
     """The recordings of one split of mini: divided by speaker; pieces of silence, which have none, one by one."""
-    clips = _keyword_folders(root / _MINI, _OF_THE_TEST_SET)
-    of: dict[str, SplitName] = {}
-    for part in ([c for c in clips if c.label == SILENCE], [c for c in clips if c.label != SILENCE]):
-        for clip in part:
-            if clip.label != SILENCE and speaker_of(clip.name) is None:
-                raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
-        of.update(split_by_group([clip.group for clip in part], _MINI_SHARES))
-    return [clip for clip in clips if of[clip.group] == split]
+    clips = [clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split]
+    if not clips:
+        raise SrnnError(f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.")
+    return clips
+
+
+def _mini_split(clip: Item) -> SplitName:
+    speaker = speaker_of(clip.name)
+    if clip.label == SILENCE:
+        at, cuts = place(f"{SILENCE}/{clip.path.stem}.flac"), _MINI_CUTS["silence"]
+    elif speaker is not None:
+        at, cuts = place(speaker), _MINI_CUTS["speakers"]
+    else:
+        raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
+
+    tested, validated = cuts
+    if at < tested:
+        return "test"
+    return "validation" if at < validated else "train"
 
 
 # ---- phones ----------------------------------------------------------------------------------------------------------

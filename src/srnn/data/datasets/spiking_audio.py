@@ -272,7 +272,7 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
     """An HDF5 file that is written atomically, renamed when complete and removed otherwise, and where it is written to."""
     if out.is_dir():
         raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
-    with whole_file(out, parents=True) as whole:
+    with whole_file(out, parents=True, named=True) as whole:
         disk = _Disk(whole)
         try:
             # The file is locked by us, which HDF5's own lock would take for another writer.

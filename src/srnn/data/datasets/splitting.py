@@ -60,8 +60,9 @@ class Shares(NamedTuple):
         test, validation = last - first, max(1, round(self.validation * count))
         if test >= count - validation or (self.fold is not None and test == 0):
             return None
-        ranks = ((index - first) % count for index in range(count))
-        return ["test" if r < test else "validation" if r < test + validation else "train" for r in ranks]
+        sizes: dict[SplitName, int] = {"test": test, "validation": validation, "train": count - test - validation}
+        in_turn: list[SplitName] = [name for name, size in sizes.items() for _ in range(size)]
+        return [in_turn[(index - first) % count] for index in range(count)]
 
     @property
     def tested(self) -> str:
@@ -141,10 +142,9 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
     names = sorted(set(groups), key=lambda name: (place(name), name))
     splits = shares.split(len(names))
     if splits is None or len(names) < (shares.fold or (1, 1))[1]:
-        least = 3 if shares.test else 2
-        needed = f"at least {least} are needed, or smaller fractions" if shares.fold is None else (
-            f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
-        )  # fmt: skip
+        needed = f"at least {3 if shares.test else 2} are needed, or smaller fractions"
+        if shares.fold is not None:
+            needed = f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
         raise SrnnError(
             f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold out {shares}; {needed}."
         )

@@ -64,24 +64,30 @@ class _Recordings(Task):
         if not paths:
             how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
             raise not_found("Spoken digits (fsdd/recordings) were", root, how)
-        held = self.validation_speaker or SPEAKERS[(SPEAKERS.index(self.test_speaker) + 1) % len(SPEAKERS)]
         clips: dict[SplitName, list[Item]] = {"train": [], "validation": [], "test": []}
         for path in paths:
             match = _NAME.fullmatch(path.stem)
             if match is None:
                 raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
             digit, speaker, index = match[1], match[2], int(match[3])
-            if self.splitting == "official":
-                split = "test" if index < 5 else "validation" if index < 10 else "train"
-            else:
-                split = "test" if speaker == self.test_speaker else "validation" if speaker == held else "train"
-            clips[split].append(Item(path, path.name, digit, speaker))
+            clips[self._split_of(speaker, index)].append(Item(path, path.name, digit, speaker))
         for split, chosen in clips.items():
             if not chosen:
                 raise SrnnError(
                     f"{folder} contains no recordings for the {split} split (splitting '{self.splitting}')."
                 )
         return clips
+
+    def _split_of(self, speaker: str, index: int) -> SplitName:
+        if self.splitting == "official":
+            tested, validated = index < 5, index < 10
+        else:
+            following = SPEAKERS[(SPEAKERS.index(self.test_speaker) + 1) % len(SPEAKERS)]
+            tested = speaker == self.test_speaker
+            validated = speaker == (self.validation_speaker or following)
+        if tested:
+            return "test"
+        return "validation" if validated else "train"
 
 
 @register
@@ -120,7 +126,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
             raise SrnnError(f"{path} was not found; make it from the recordings, which takes minutes: {how}")
         x, _, _ = read_recordings(path, self.binning, self.outputs)
         with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
-            names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
+            names = [name.decode() for name in file["extra/meta_info/file"][:].tolist()]
         place = {name: index for index, name in enumerate(names)}
         missing = [clip.path.name for clip in clips if clip.path.name not in place]
         if missing:

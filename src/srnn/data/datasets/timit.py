@@ -10,7 +10,7 @@ Kaldi's recipe s5 (development set, folding).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice
-from ...files import LIMITS, read_bytes, reading
+from ...files import read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -50,12 +50,33 @@ _ALL_PHONES = (
 )
 _PHONES = _ALL_PHONES.split()
 _TO_48 = {
-    "ax-h": "ax", "axr": "er", "bcl": "vcl", "dcl": "vcl", "gcl": "vcl", "kcl": "cl", "pcl": "cl", "tcl": "cl", "em": "m",
-    "eng": "ng", "h#": "sil", "pau": "sil", "hv": "hh", "nx": "n", "ux": "uw",
-}  # fmt: skip
+    "ax-h": "ax",
+    "axr": "er",
+    "bcl": "vcl",
+    "dcl": "vcl",
+    "gcl": "vcl",
+    "kcl": "cl",
+    "pcl": "cl",
+    "tcl": "cl",
+    "em": "m",
+    "eng": "ng",
+    "h#": "sil",
+    "pau": "sil",
+    "hv": "hh",
+    "nx": "n",
+    "ux": "uw",
+}
 _TO_39 = {
-    "ao": "aa", "ax": "ah", "cl": "sil", "vcl": "sil", "epi": "sil", "el": "l", "en": "n", "ix": "ih", "zh": "sh",
-}  # fmt: skip
+    "ao": "aa",
+    "ax": "ah",
+    "cl": "sil",
+    "vcl": "sil",
+    "epi": "sil",
+    "el": "l",
+    "en": "n",
+    "ix": "ih",
+    "zh": "sh",
+}
 
 
 def folding(classes: int) -> dict[str, str | None]:
@@ -179,7 +200,7 @@ def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.
     """A function from samples to the ``number`` of the phone spoken there; -1 outside all. SrnnError if the file is corrupt."""
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
-        lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()
+        lines = read_bytes(path, "a list of phones").decode("ascii").splitlines()
     for index, line in enumerate(lines, 1):
         parts = line.split()
         if not parts:
@@ -218,12 +239,11 @@ def _child(folder: Path, name: str) -> Path | None:
 
 def list_speakers(folder: Path, part: str) -> dict[str, Path]:
     """Speaker -> folder, of TRAIN or TEST. SrnnError where there are none."""
-    dialects: Iterable[Path] = sorted((_child(folder, part) or folder).iterdir())
-    speakers = {
-        path.name.lower(): path
-        for dialect in dialects if dialect.is_dir() and dialect.name.lower().startswith("dr")
-        for path in sorted(dialect.iterdir()) if path.is_dir() and not path.name.startswith(".")
-    }  # fmt: skip
+    speakers: dict[str, Path] = {}
+    for dialect in sorted((_child(folder, part) or folder).iterdir()):
+        if dialect.is_dir() and dialect.name.lower().startswith("dr"):
+            paths = (path for path in sorted(dialect.iterdir()) if path.is_dir() and not path.name.startswith("."))
+            speakers.update((path.name.lower(), path) for path in paths)
     if not speakers:
         raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")
     return speakers

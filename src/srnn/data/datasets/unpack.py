@@ -1,73 +1,50 @@
-"""Unpacking archives safely: nothing outside the target folder, no links, nothing half-written under its final name."""
+"""Unpacking archives: whole or not at all, and nothing outside the target folder. Links are left out."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import json
 import os
-import re
 import shutil
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 from ...errors import SrnnError
-from ...files import LIMITS, new_folder_beside, read_json, reading, remove_leftovers, whole_file
-from ...files.unpacking import Allowance, Member, file_parts, gunzip, tar_members
-from ...files.zips import open_zip
+from ...files import check_file, new_folder_beside, read_json, reading, whole_file
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
-_LIMITS = LIMITS["archive"]
-_WHAT = "an archive"
-_NAME_AT_MOST = 1000  # characters of a name in an archive; each part of it may have 255 bytes, as in file systems
-_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
-"""Names that Windows keeps for devices, even before a dot. No function of pathlib or os.path knows them in every Python."""
+_TARS = (".tar", ".tar.gz", ".tgz")
+_ARCHIVES = (".zip", *_TARS, ".gz")
+_PART = 2**20
 
 
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
-    """Unpack a .zip, .tar, .tar.gz, .tgz or a single .gz into a folder; returns the files.
+    """Unpack a .zip, .tar, .tar.gz, .tgz or a single .gz into a folder; returns the files, sorted.
 
     Existing files of the same name are replaced. ``strip``: leading folders to take off the names in it.
 
-    SrnnError for a damaged archive, one beyond LIMITS["archive"], one with names that lead out of the folder or that not every
-    system allows, or a full disk. Nothing of it is then left.
+    SrnnError for a damaged archive, one with names that lead out of the folder, or a full disk. Nothing of it is then left.
     """
-    one = archive.name.endswith(".gz") and not archive.name.endswith(".tar.gz")
-    with _open(archive) as (members, size):
-        return _write_all(members, size, archive, folder, 0 if one else strip)
-
-
-@contextlib.contextmanager
-def _open(archive: Path, name: str = "") -> Iterator[tuple[Iterator[Member], int]]:
-    """An archive's files, and how many bytes they have (0: not known). SrnnError for anything wrong with it or the disk."""
-    name = name or archive.name
-    with reading(archive, _WHAT), contextlib.ExitStack() as opened:
-        try:
-            packed = archive.stat().st_size
-            if packed == 0:
+    with _refused(archive):
+        folder.mkdir(parents=True, exist_ok=True)
+        root = folder.resolve()
+        with new_folder_beside(root / "unpacking") as staging:
+            _extract(archive, staging)
+            found = [path.relative_to(staging) for path in sorted(_plain_files(staging))]
+            if not archive.name.endswith((".zip", *_TARS)):  # a single file is in no folder
+                strip = 0
+            names = {name: Path(*name.parts[strip:]) for name in found if len(name.parts) > strip}
+            if not names:
                 raise SrnnError(f"{archive} is empty; fetch it again.")
-            if name.endswith(".zip"):
-                zipped = opened.enter_context(open_zip(archive, _WHAT, _LIMITS))
-                files = [file for file in zipped.members if zipped.is_file(file)]
-                yield (
-                    (Member(file, zipped.parts(file)) for file in files),
-                    sum(zipped.members[f].file_size for f in files),
-                )
-                return
-            file = opened.enter_context(archive.open("rb"))
-            allowance = Allowance(packed, _LIMITS)
-            if name.endswith((".tar.gz", ".tgz")):
-                yield tar_members(gunzip(file, allowance, _LIMITS), _LIMITS), 0
-            elif name.endswith(".tar"):
-                yield tar_members(file_parts(file), _LIMITS), 0
-            elif name.endswith(".gz"):
-                yield iter([Member(name.removesuffix(".gz"), gunzip(file, allowance, _LIMITS))]), 0
-            else:
-                raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.")
-        except OSError as error:
-            raise _not_written(archive, error) from error
+            for name, stripped in names.items():
+                _move(staging / name, root / stripped, root)
+        return [root / name for name in names.values()]
 
 
 def read_through(archive: Path, name: str = "") -> None:
@@ -75,14 +52,76 @@ def read_through(archive: Path, name: str = "") -> None:
 
     ``name`` gives its kind where the file still has another name.
     """
-    any_member = False
-    with _open(archive, name) as (members, _):
-        for member in members:
-            any_member = True
-            for _ in member.parts:
-                pass
-    if not any_member:
+    name = name or archive.name
+    with _refused(archive):
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(archive) as opened:
+                damaged, members = opened.testzip(), opened.namelist()
+            if damaged is not None:
+                raise ValueError(f"'{damaged[:80]}' in it is damaged")
+        elif name.endswith(_TARS):
+            with tarfile.open(archive) as opened:
+                members = opened.getnames()
+                _read_to_end(opened.fileobj)
+        else:
+            members = [name]
+            with gzip.open(archive) as file:
+                _read_to_end(file)
+    if not members:
         raise SrnnError(f"{archive} is empty; fetch it again.")
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Everything in an archive, into an empty folder."""
+    name = archive.name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened:
+            size = sum(member.file_size for member in opened.infolist())
+            if size > (free := shutil.disk_usage(folder).free):
+                raise SrnnError(
+                    f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} are free."
+                )
+            opened.extractall(folder)
+    elif name.endswith(_TARS):
+        with tarfile.open(archive) as opened:
+            opened.extractall(folder, filter="data")
+            _read_to_end(opened.fileobj)
+    elif name.endswith(".gz"):
+        with gzip.open(archive) as source, (folder / name.removesuffix(".gz")).open("xb") as target:
+            shutil.copyfileobj(source, target, _PART)
+    else:
+        raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.")
+
+
+def _read_to_end(file: Any) -> None:
+    """Where gzip keeps its checksum."""
+    while file.read(_PART):
+        pass
+
+
+def _plain_files(folder: Path) -> Iterator[Path]:
+    for inside, _, names in os.walk(folder):
+        paths = [Path(inside, name) for name in names]
+        yield from (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _move(file: Path, place: Path, root: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
+        raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
+    os.replace(file, place)
+
+
+@contextlib.contextmanager
+def _refused(archive: Path) -> Iterator[None]:
+    """SrnnError, one line, for anything wrong with an archive or the disk."""
+    with reading(archive, "an archive"):
+        try:
+            if archive.stat().st_size == 0:
+                raise SrnnError(f"{archive} is empty; fetch it again.")
+            yield
+        except OSError as error:
+            raise _not_written(archive, error) from error
 
 
 def unpack_archives(
@@ -134,8 +173,9 @@ class Note:
 
     @staticmethod
     def read(folder: Path, name: str) -> Note | None:
-        """The note of an archive; None if there is none, or it cannot be read."""
+        """The note of an archive; None if there is none, or it cannot be read. SrnnError for a pipe under its name."""
         path = _note_path(folder, name)
+        check_file(path)
         try:
             with reading(path, "a note of what was unpacked"):
                 content = read_json(path)
@@ -177,7 +217,7 @@ def _measure(path: Path) -> tuple[int, int]:
     """Size and CRC-32."""
     size = crc = 0
     with path.open("rb") as file:
-        for part in file_parts(file):
+        while part := file.read(_PART):
             size, crc = size + len(part), zlib.crc32(part, crc)
     return size, crc
 
@@ -186,53 +226,3 @@ def _not_written(archive: Path, error: OSError) -> SrnnError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SrnnError(f"The disk is full: {archive} could not be unpacked; free some space.")
     return SrnnError(f"{archive} could not be unpacked: {error}.")
-
-
-def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[str]:
-    """The parts of a name in an archive. SrnnError for one that leads out, that not every system allows, or that is ours."""
-    pure = PurePosixPath(name.replace("\\", "/"))
-    parts = [part for part in pure.parts if part != "."]
-    if pure.is_absolute() or ".." in parts or not parts or ":" in parts[0]:
-        raise SrnnError(f"{archive} contains the name {name[:200]!r}, which leads out of the folder; do not trust it.")
-    odd = (
-        len(name) > _NAME_AT_MOST
-        or len(parts) > _LIMITS.depth
-        or any(ord(character) < 32 or ord(character) == 127 for character in name)
-    )
-    if windows:
-        odd |= any(_DEVICE.match(part) or ":" in part or part[-1] in " ." for part in parts)
-    if odd or ".cache" in parts or any(len(os.fsencode(part)) > 255 for part in parts):
-        raise SrnnError(f"{archive} contains the name {name[:200]!r}, which no data set's file has; do not trust it.")
-    return parts
-
-
-def _write_all(members: Iterator[Member], size: int, archive: Path, folder: Path, strip: int) -> list[Path]:
-    """Unpack into a temporary folder, and move the files to their places when all are there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    root = folder.resolve()
-    if size > (free := shutil.disk_usage(root).free):
-        raise SrnnError(f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} are free.")
-    remove_leftovers(root)
-    with new_folder_beside(root / "unpacking") as staging:
-        names = []
-        for member in members:
-            parts = _place(member.name, archive)
-            if len(parts) <= strip:
-                continue
-            names.append(Path(*parts[strip:]))
-            (staging / names[-1]).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                target = (staging / names[-1]).open("xb")
-            except FileExistsError:  # on case-insensitive systems, also under another name
-                raise SrnnError(f"{archive} contains the name {member.name[:200]!r} twice; do not trust it.") from None
-            with target:
-                target.writelines(member.parts)
-        if not names:
-            raise SrnnError(f"{archive} is empty; fetch it again.")
-        for name in names:
-            place = root / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
-                raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
-            os.replace(staging / name, place)
-        return [root / name for name in names]

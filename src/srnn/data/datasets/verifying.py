@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import SrnnError
-from ...files import LIMITS, files_in, read_json, read_text, reading
-from ...files.unpacking import Allowance, file_parts, gunzip
+from ...files import files_in, read_json, read_text, reading
 from . import soli, timit
 from .audio import read_audio
 from .base import resolve_data_dir
@@ -112,7 +112,7 @@ def begins_well(path: Path) -> bool:
 def checksums(path: Path) -> dict[str, str]:
     """File name -> checksum, from a file of lines "SHA256 NAME"; empty if it cannot be read."""
     try:
-        lines = read_text(path, "checksums", LIMITS["table"]).splitlines()
+        lines = read_text(path, "checksums").splitlines()
     except SrnnError:
         return {}
     pairs = [line.split(maxsplit=1) for line in lines]
@@ -204,11 +204,11 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
 def digest(path: Path, like: str, packed: bool = False) -> str:
     """The checksum, of the kind (md5, sha256) with which ``like`` begins, of the file, or of its content if ``packed`` (gzip)."""
     kind = like.partition(":")[0]
-    checksum = hashlib.new(kind, usedforsecurity=False)
-    with reading(path, "a compressed file" if packed else "a file"), path.open("rb") as file:
-        limits = LIMITS["archive"]
-        for part in gunzip(file, Allowance(path.stat().st_size, limits), limits) if packed else file_parts(file):
-            checksum.update(part)
+    with (
+        reading(path, "a compressed file" if packed else "a file"),
+        (gzip.open if packed else open)(path, "rb") as file,
+    ):
+        checksum = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
     return f"{kind}:{checksum.hexdigest()}"
 
 

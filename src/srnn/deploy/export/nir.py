@@ -154,7 +154,7 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__
         raise SrnnError(f"Cannot write {path}: {reason}.") from error
-    write_atomically(Path(path), content.getvalue())
+    write_atomically(Path(path), content.getvalue(), named=True)
 
 
 def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:

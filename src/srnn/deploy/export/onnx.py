@@ -106,7 +106,7 @@ def save(model: ModelProto, path: Path | str) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")
-    write_atomically(path, model.SerializeToString())
+    write_atomically(path, model.SerializeToString(), named=True)
 
 
 def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:

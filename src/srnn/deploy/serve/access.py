@@ -23,8 +23,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
 """Minimal number of characters in a token."""
-KNOWN = "srnn.known"
-"""Key in a scope: whether its client has presented the token."""
 
 
 def is_loopback(host: str) -> bool:
@@ -49,7 +47,6 @@ class Access:
             return await self._app(scope, receive, send)
         problem = self.problem(scope)
         if problem is None:
-            scope[KNOWN] = self._token is not None
             return await self._app(scope, receive, send)
         from starlette.responses import Response
 

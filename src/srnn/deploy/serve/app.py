@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,13 +15,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
-from ...errors import SrnnError
+from ...errors import SrnnError, naming
 from ..streaming import Decoder
 from .access import Access
-from .aside import Aside
-from .bodies import Bodies, in_pieces, unless_gone
+from .batch import classify, read_body
+from .bodies import receive_body, unless_gone
 from .limits import Limits
-from .messages import Array, describe
+from .messages import Array, describe, finite_json
 from .stream import StreamConnection
 
 PAGE_POLICY = (
@@ -28,6 +29,10 @@ PAGE_POLICY = (
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The page loads nothing from elsewhere, and communicates only with this server."""
+
+BODIES = 4
+"""Bodies that are computed at a time; others wait."""
+
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 
@@ -45,34 +50,37 @@ class Recording:
 
 
 def create_app(
-    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits, token: str | None, recordings: Sequence[Recording]
+    models: Mapping[str, Decoder],
+    *,
+    limits: Limits,
+    token: str | None,
+    recordings: Sequence[Recording],
 ) -> FastAPI:
-    """The service for some models, by name; ``aside`` computes bodies with the same models, in other processes.
+    """The service for some models, by name.
 
     ``token``: what clients must present; None: nothing is needed, and the server listens on loopback only.
     """
     # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
-    key = b"" if token is None else hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
-    bodies = Bodies(limits)
-    counts = {"streams": 0, "streams_total": 0, "refused": 0}
-    page = files("srnn.deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
 
     @app.exception_handler(SrnnError)
     async def mistake(_: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, 422)
+        return JSONResponse({"detail": str(error)}, 422, HEADERS)
+
+    _add_page(app, recordings)
+    _add_models(app, models, limits)
+    _add_streams(app, models, limits, b"" if token is None else _signing_key(token))
+    app.add_middleware(Access, token=token)
+    return app
+
+
+def _add_page(app: FastAPI, recordings: Sequence[Recording]) -> None:
+    """The live page, and what it can play."""
+    page = files("srnn.deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
 
     @app.get("/")
     async def live_page() -> Response:
         return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": PAGE_POLICY})
-
-    @app.get("/v1/models")
-    async def list_models() -> Response:
-        return JSONResponse({"models": [describe(name, decoder) for name, decoder in models.items()]}, headers=HEADERS)
-
-    @app.get("/v1/status")
-    async def status() -> Response:
-        return JSONResponse({**counts, "limit": int(limits.streams)}, headers=HEADERS)
 
     @app.get("/v1/recordings")
     async def list_recordings() -> Response:
@@ -86,20 +94,51 @@ def create_app(
         one = next((one for i, one in enumerate(recordings) if str(i) == number), None)
         if one is None:
             raise HTTPException(404, "There is no such recording.")
-        data = np.ascontiguousarray(one.samples, "<f4").reshape(-1).view("u1").data
-        return in_pieces(data, 200, "application/octet-stream", HEADERS)
+        data = np.ascontiguousarray(one.samples, "<f4").tobytes()
+        return Response(data, headers=HEADERS, media_type="application/octet-stream")
+
+
+def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> None:
+    """The list of models, and their answers to whole sequences."""
+    computing = asyncio.Semaphore(BODIES)
+
+    @app.get("/v1/models")
+    async def list_models() -> Response:
+        shown = [describe(name, decoder) for name, decoder in models.items()]
+        return JSONResponse({"models": shown}, headers=HEADERS)
 
     @app.post("/v1/models/{name}/classify")
     async def classify_batch(name: str, request: Request) -> Response:
         if name not in models:
             raise HTTPException(404, "There is no such model.")
-        kind = request.headers.get("content-type", "")
         try:
-            async with bodies.read(request) as body:
-                status, content = await unless_gone(request, aside.answer(name, kind, body))
-                return in_pieces(content, status, "application/json", HEADERS)
+            body = await receive_body(request, int(limits.body_bytes))
+            kind = request.headers.get("content-type", "")
+            content = await unless_gone(request, answer(name, kind, body))
         except ClientDisconnect:
             return Response()  # to nobody
+        except asyncio.CancelledError:  # by uvicorn, which would log a traceback
+            raise HTTPException(503, "The server is stopping.") from None
+        return Response(content, headers=HEADERS, media_type="application/json")
+
+    async def answer(name: str, kind: str, body: bytes) -> str:
+        """The JSON for a body."""
+        results = []
+        async with computing:
+            sequences = await asyncio.to_thread(read_body, body, kind, models[name], limits)
+            for number, sequence in enumerate(sequences):
+                with naming(f"Sequence {number}"), np.errstate(all="ignore"):
+                    results.append(await classify(models[name], sequence))
+        return finite_json({"model": name, "results": results})
+
+
+def _add_streams(app: FastAPI, models: Mapping[str, Decoder], limits: Limits, key: bytes) -> None:
+    """The streams, and how many there are."""
+    counts = {"streams": 0, "streams_total": 0, "refused": 0}
+
+    @app.get("/v1/status")
+    async def status() -> Response:
+        return JSONResponse({**counts, "limit": int(limits.streams)}, headers=HEADERS)
 
     @app.websocket("/v1/models/{name}/stream")
     async def stream(socket: WebSocket, name: str) -> None:
@@ -118,8 +157,10 @@ def create_app(
                 finally:
                     counts["streams"] -= 1
 
-    app.add_middleware(Access, token=token)
-    return app
+
+def _signing_key(token: str) -> bytes:
+    """What states are signed with; who knows it cannot tell the token."""
+    return hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
 
 
 async def _deny(socket: WebSocket, status: int, message: str) -> None:

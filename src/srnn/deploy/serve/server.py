@@ -1,22 +1,22 @@
-"""uvicorn, with the limits of ``Limits`` and without a log line for each request."""
+"""uvicorn with the limits of ``Limits``, and without a log line for each request."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import SrnnError, need
 from ..streaming import Decoder
-from .accepting import SPARE_CONNECTIONS, Acceptor, bind, listen
 from .access import LEAST_TOKEN, is_loopback
 from .limits import Limits
-from .places import Places
+
+SPARE_CONNECTIONS = 64
+"""Connections besides the streams: for the page and for batches."""
 
 GRACE = 2
-"""Seconds in which connections have to end when the server stops."""
+"""Seconds in which requests have to end when the server stops."""
+
 LARGEST_HEAD = 16 * 1024
 """Max bytes of a request before its body."""
 
@@ -38,59 +38,46 @@ def check_installed() -> None:
 
 
 def make_server(
-    models: Mapping[str, Decoder], *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None,
-    limits: Limits | None = None, recordings: Sequence[Any] = (),
-) -> Any:  # fmt: skip
+    models: Mapping[str, Decoder],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    token: str | None = None,
+    limits: Limits | None = None,
+    recordings: Sequence[Any] = (),
+) -> Any:
     """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra ``serve`` is missing."""
     check_installed()
     import uvicorn
 
     from .app import create_app
-    from .aside import Aside
-    from .guard import GuardedHTTP, GuardedWebSocket, guarded
 
     check_exposure(host, token)
     limits = limits or Limits()
-    places = Places(int(limits.streams) + SPARE_CONNECTIONS, limits.address_connections)
-    aside = Aside(models, limits)
-    app = create_app(models, aside, limits=limits, token=token, recordings=recordings)
-    # The loop: uvicorn's choice for Windows has no readers, by which the Acceptor learns of connections.
+    app = create_app(models, limits=limits, token=token, recordings=recordings)
+
     config = uvicorn.Config(
-        app, host=host, port=port, http=guarded(GuardedHTTP, limits, places), ws=guarded(GuardedWebSocket, limits, places),
-        lifespan="off", loop="asyncio:SelectorEventLoop", log_level="error", access_log=False, server_header=False,
-        proxy_headers=False, ws_max_size=int(limits.message_bytes),
+        app,
+        host=host,
+        port=port,
+        http="h11",
+        ws="websockets-sansio",
+        loop="asyncio",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=int(limits.streams) + SPARE_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+        ws_max_size=int(limits.message_bytes),
         ws_per_message_deflate=False,  # so that no small message becomes a large one
-        h11_max_incomplete_event_size=LARGEST_HEAD, timeout_graceful_shutdown=GRACE,
-    )  # fmt: skip
-
-    class Server(uvicorn.Server):
-        """Accepts connections itself, and computes bodies in other processes."""
-
-        def handle_exit(self, sig: int, frame: Any) -> None:
-            # No signal makes it stop at once: it is already stopping, and streams cut short would be errors in its log.
-            super().handle_exit(sig, frame)
-            self.force_exit = False
-
-        async def startup(self, sockets: Any = None) -> None:
-            await self.lifespan.startup()
-            listening = sockets or [listen(bind(host, port))]
-            aside.start()
-            make = functools.partial(
-                config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            self.servers = [Acceptor(one, make, places) for one in listening]  # type: ignore[misc]
-            self.started = True
-
-        async def shutdown(self, sockets: Any = None) -> None:
-            # Release connections that have not ended by then: tasks that uvicorn has to cancel are errors in its log.
-            last = asyncio.get_running_loop().call_later(GRACE / 2, places.clear)
-            try:
-                await super().shutdown(sockets)
-            finally:
-                last.cancel()
-                aside.close()
-
-    return Server(config)
+        # A pong comes after all that its client has sent, which may take a while to compute; a client
+        # that has gone is silent, and ``idle_seconds`` ends its stream.
+        ws_ping_timeout=None,
+    )
+    return uvicorn.Server(config)
 
 
 def spare_collections() -> None:

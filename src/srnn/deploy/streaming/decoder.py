@@ -112,7 +112,7 @@ class Decoder:
 
         SrnnError for a network that cannot be streamed (it says why).
         """
-        trained = open_trained(Path(model)) if isinstance(model, (str, Path)) else model
+        trained = open_trained(model) if isinstance(model, (str, Path)) else model
         trained.spiking("streamed")
         task = trained.task
         signal = task.live(form).calibrated(scale=scale, calibration=calibration, gain=gain)

@@ -21,7 +21,7 @@ import torch
 from safetensors import numpy as tensors
 
 from ...errors import SrnnError
-from ...files import LIMITS, parse_json, read_metadata, reading
+from ...files import parse_json, read_metadata, reading
 from ...nn.network import SRNN
 
 VERSION = 1
@@ -38,8 +38,6 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: b
 
 def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """The arrays and the object that ``pack`` was given. SrnnError for any other bytes."""
-    if len(data) > LIMITS["state"].bytes:
-        raise SrnnError(f"This state is too large: at most {LIMITS['state'].bytes} bytes are read.")
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
         raise SrnnError("This is not the state of a stream.")
     if data[:16] != _HEAD:

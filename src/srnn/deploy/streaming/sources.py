@@ -1,7 +1,6 @@
 """Where a live signal comes from: a file, standard input or a microphone. Each gives blocks of samples, checked on the way.
 
-a file     as ``data/recordings.py`` reads it, resampled where it states a rate other than the wanted one; the rows of a table
-           without a column of time are passed on as they are read
+a file     as ``data/recordings.py`` reads it, resampled where it states a rate other than the wanted one
 -          standard input: rows as in a .csv, or raw little-endian float32 or int16, channels side by side
 microphone needs the extra ``mic`` (sounddevice, and with it the library PortAudio)
 """
@@ -19,7 +18,9 @@ from typing import IO, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...data.recordings import TABLE_SUFFIXES, Rows, check_finite, read_signal, table_blocks
+from ...data.recordings import read_signal
+from ...data.samples import check_finite
+from ...data.tables import Rows, lines_of
 from ...errors import SrnnError, need
 
 Array = npt.NDArray[Any]
@@ -69,14 +70,9 @@ def open_source(
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
             size = 1 if at_once and not stream.seekable() else block
-            return Source(name, _piped(Rows(stream, name, channels, size), rate))
+            return Source(name, _piped(Rows(lines_of(stream, name), name, channels, size), rate))
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
-    path = Path(source)
-    if path.suffix.lower() in TABLE_SUFFIXES and chosen is None:
-        rows = table_blocks(path, channels, block)
-        if rows is not None:
-            return Source(source, rows)
-    x = read_signal(path, channels, rate, chosen, numbers)
+    x = read_signal(Path(source), channels, rate, chosen, numbers)
     return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
 
 
@@ -84,11 +80,11 @@ def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:
     """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate than the wanted one."""
     times: list[float] = []
     for block in rows:
-        if rate is not None and rows.unit is not None and len(times) < TIMED:
+        if rate is not None and rows.layout.unit is not None and len(times) < TIMED:
             times += block[:, 0].tolist()
             if len(times) >= TIMED:
-                _check_pace(rows.unit * float(np.median(np.diff(times))), rate)
-        yield block[:, rows.leading :]
+                _check_pace(rows.layout.unit * float(np.median(np.diff(times))), rate)
+        yield block[:, rows.layout.leading :]
 
 
 def _check_pace(every: float, rate: float) -> None:

@@ -129,7 +129,7 @@ class ExitPolicy:
 
     def save(self, path: Path | str) -> None:
         """Write the policy as JSON, atomically."""
-        write_json(Path(path), self.to_dict())
+        write_json(Path(path), self.to_dict(), named=True)
 
 
 class Deciding:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import SrnnError, naming, nearest
-from ...files import LIMITS, read_text, reading
+from ...files import TEXT, read_text, reading
+from ...registry import is_name
 from ...text import brief
 from .counting import LayerCounts
 
@@ -149,13 +150,13 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
 def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The settings of the file, on top of those of its base."""
     shipped = FOLDER / f"{spec}.toml"
-    path = shipped if str(spec) in technologies() else Path(spec)
+    path = shipped if is_name(spec, technologies(), "technology") else Path(spec)
     if not path.is_file():
         raise SrnnError(f"There is no technology '{spec}', and no such file.{nearest(str(spec), technologies())}")
     if path.resolve() in seen:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
     with reading(path, "a technology in TOML"):
-        tables = tomllib.loads(read_text(path, "a technology", LIMITS["toml"]))
+        tables = tomllib.loads(read_text(path, "a technology", TEXT))
     settings: dict[str, Any] = {}
     for key, value in tables.items():
         known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]

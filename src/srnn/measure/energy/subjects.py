@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import SrnnError
+from ...registry import is_name
 from ...training.recipes import as_baseline, load_recipe
 from .activity import Activity, evaluate_activity, measure_input
 from .counting import describe_network, graded, rates_of, spiking
@@ -135,16 +136,16 @@ def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) ->
     recipe (seed 0)."""
     from ...training.pretrained import pretrained_names
 
-    named = rates is None and str(item) in pretrained_names()
+    named = rates is None and is_name(item, pretrained_names(), "pretrained network")
     if named or Path(item).is_dir() or Path(item).suffix == ".safetensors":
         from ...training.runs import open_trained
 
-        return open_trained(Path(item), data)
+        return open_trained(item, data)
     if data is not None:
         raise SrnnError(
             f"--data is for trained networks, and {item} is a recipe, whose task has its own data; leave --data out."
         )
-    recipe = load_recipe(str(item), [], None)
+    recipe = load_recipe(item, [], None)
     task = recipe.create_task()
     # Imported here because it needs torch, for which a wrong name need not wait.
     from ...training.trained import Trained

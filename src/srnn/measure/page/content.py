@@ -10,6 +10,7 @@ from ...data.batches import Sequences
 from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...files import read_object
+from ...registry import is_name
 from ...text import plain
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
@@ -47,25 +48,25 @@ def report_content(
     """
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
-    folder = Path(folder)
     trained = open_trained(folder, data)
     task = trained.task
     default = ["lstm"] if trained.recipe.network.model == "srnn" else []
     names = default if baselines is None else list(baselines)
-    untrained = [name for name in names if name in BASELINES]
+    untrained = [name for name in names if is_name(name, BASELINES, "baseline")]
     others = [name for name in names if name not in BASELINES]
     for name in others:
         if not Path(name).is_dir():
             raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
     analysis = analyse(trained, split, data_dir=data_dir, initial=trained.untrained(), options=options)
     energy = compare_energy([folder, *others], untrained, split=split, data=data, data_dir=data_dir)
-    shown = [*short_names([folder, *map(Path, others)]), *untrained]
+    shown = [*short_names([Path(folder), *map(Path, others)]), *untrained]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
         report["name"] = row["name"] = name
     history: dict[str, Any] = {"epochs": [], "events": [], "best_epoch": None, "result": trained.about.get("result")}
     environment: dict[str, Any] = {"seed": trained.seed}
-    if folder.is_dir():  # a run; a model's file has no history
-        history, environment = training(Run.open(folder)), read_object(folder / "environment.json")
+    place = trained.folder
+    if place is not None and place.is_dir():  # a run; a model's file has no history
+        history, environment = training(Run.open(place)), read_object(place / "environment.json")
     policy = analysis.exit.policy if analysis.exit is not None and analysis.exit.policy.confidence is not None else None
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
-from ...files import check_writable, whole_file
+from ...files import check_name, check_writable, whole_file
 from ...text import one_line
 
 SCRIPTS = {
@@ -41,19 +41,24 @@ def to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, allow_nan=False, separators=(",", ":"))
 
 
-def check_page(path: Path | str) -> None:
-    """SrnnError if the path is a folder, or is in a folder that cannot be written; to be called before anything is measured
-    for the page."""
-    if Path(path).is_dir():
-        raise SrnnError(f"{path} is a folder; name a file with --out.")
-    check_writable(Path(path).parent)
+def check_page(path: Path | str, *, named: bool = True) -> None:
+    """SrnnError if no page can be written there; to be called before anything is measured for it.
 
-
-def write_page(content: dict[str, Any], path: Path | str) -> None:
-    """Write the page atomically. SrnnError when it cannot be written."""
+    named: the user named the path, so that a link is followed; else it is replaced.
+    """
     path = Path(path)
-    check_page(path)
-    with whole_file(path, parents=True) as file:
+    if path.is_dir():
+        raise SrnnError(f"{path} is a folder; name a file with --out.")
+    if not named:
+        check_name(path)
+    check_writable(path.parent)
+
+
+def write_page(content: dict[str, Any], path: Path | str, *, named: bool = True) -> None:
+    """Write the page atomically. SrnnError when it cannot be written. ``named``: as for ``check_page``."""
+    path = Path(path)
+    check_page(path, named=named)
+    with whole_file(path, parents=True, named=named) as file:
         file.write(page(content).encode())
 
 

@@ -51,9 +51,6 @@ class LayerProblem:
     delays: Tensor | None = None
     """Additional steps until what each neuron emits arrives at the layer itself, (H,) int64 (``nn/delays.py``); None: a layer
     without such delays."""
-    kernel: Tensor | None = None
-    """In place of ``delays``, (depth, H): entry k is how much of what each neuron emits arrives after k additional steps. For
-    delays that are being learned, which spread over several steps."""
     arriving: Tensor | None = None
     """With delays, what is under way at the start: (B, depth, H), entry k arrives at step k; nothing beyond a neuron's delay."""
     lengths: Tensor | None = None
@@ -70,7 +67,7 @@ class LayerProblem:
     def tensors(self) -> list[Tensor | Spikes]:
         """All tensors here that may be differentiated."""
         parts = (self.weight_in, self.x, *self.coefficients, *self.state)
-        return [*parts, *(p for p in (self.arriving, self.kernel, self.bias, self.weight_rec) if p is not None)]
+        return [*parts, *(p for p in (self.arriving, self.bias, self.weight_rec) if p is not None)]
 
     @property
     def wants_gradients(self) -> bool:
@@ -137,7 +134,7 @@ def without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def matmul_precision() -> str:
-    """How exact products of float32 numbers have to be, as set by ``torch.set_float32_matmul_precision``.
+    """How exact a GPU's products of float32 numbers have to be, as set by ``torch.set_float32_matmul_precision``.
 
     "highest" if torch's newer settings, one for each of its own backends, are in use: torch then does not say.
     """

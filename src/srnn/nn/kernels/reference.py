@@ -94,7 +94,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
 
     *variables, s = p.state
     arriving = p.arriving
-    sent = p.kernel
+    sent = None
     if p.delays is not None and arriving is not None:
         sent = taps(p.delays, arriving.shape[1], arriving)
     emitted, traces = [], {name: [] for name in p.record}

@@ -3,7 +3,7 @@
 from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
 from .frozen import FrozenLayer, FrozenNetwork, freeze
-from .layer import Layer, layers_by_name, narrow_delays
+from .layer import Layer, layers_by_name
 from .norm import BatchNorm, Norm, has_norm
 from .readout import Readout
 from .srnn import SRNN, Result, copied
@@ -23,5 +23,4 @@ __all__ = [
     "freeze",
     "has_norm",
     "layers_by_name",
-    "narrow_delays",
 ]

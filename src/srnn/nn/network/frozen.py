@@ -52,7 +52,6 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "int8": _ON_A_DEVICE | {"analog", "division"},
         "Compression": _ON_A_DEVICE,  # each point of a curve is measured in C, too
         "Pruning of neurons": frozenset(("bidirectional", "delays")),
-        "Merging": frozenset(("encoder", "rounded")),
         "A model": frozenset(("dtype",)),
     }
 )

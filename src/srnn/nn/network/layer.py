@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole, is_number, require
 from .. import kernels
-from ..delays import Delays, delayed_input, depth_of, draw, reached, rounded, state_type, taps
+from ..delays import Delays, delayed_input, depth_of, draw, reached, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output, uncast
 from ..neurons import Neuron, as_neuron
 from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
-from .learned_delays import ROUNDED_FROM, fitted, reach, spread_input, triangle
 from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 
@@ -59,8 +58,7 @@ class Layer(nn.Module):
         weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``; if the
         layer has batch norm of the current from below, that norm's in ``norm`` (``norm.py``).
         All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
-        With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once; learned ones
-        are parameters, which are spread over steps in training mode, by ``sigma``, and otherwise rounded (``delay_steps``).
+        With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once.
 
     Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T, size), final state, traces.
     The layer keeps nothing between calls.
@@ -116,13 +114,7 @@ class Layer(nn.Module):
         self.delay_rec: Tensor | None
         self.delay_in: Tensor | None
         for name, how, count in (("delay_rec", self.delays.recurrent, size), ("delay_in", self.delays.input, inputs)):
-            drawn = None if how is None else draw(how, count, generator, self.delays.learned)
-            if drawn is not None and self.delays.learned:
-                self.register_parameter(name, nn.Parameter(drawn))
-            else:
-                self.register_buffer(name, drawn)
-        self.sigma: float | None = self.delays.sigma
-        """The spread of learned delays, in steps: training lets it shrink, and finally rounds them (``narrow_delays``)."""
+            self.register_buffer(name, None if how is None else draw(how, count, generator))
         self.kept: KeptState | None = None
         """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
         self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
@@ -138,8 +130,7 @@ class Layer(nn.Module):
         what is under way: ``arriving`` (depth, size) from the layer itself, ``incoming`` (steps, inputs) from its input."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.neuron.State._fields, (self.size,))
         for name, delays in self.delay_steps.items():
-            learned = self._learned(name)
-            depth = depth_of(delays) if learned is None else reach(learned, self.sigma)
+            depth = depth_of(delays)
             shapes[name] = (depth, self.size) if name == "arriving" else (depth - 1, self.inputs)
         return shapes
 
@@ -147,17 +138,7 @@ class Layer(nn.Module):
     def delay_steps(self) -> dict[str, Tensor]:
         """The delays, (size,) and (inputs,) int64, by the state they need: "arriving" and "incoming"; empty if there are none."""
         named = {"arriving": self.delay_rec, "incoming": self.delay_in}
-        return {name: rounded(delays) for name, delays in named.items() if delays is not None}
-
-    def _learned(self, name: str) -> Tensor | None:
-        """The learned delays of what is "arriving" or "incoming", in training mode; else None."""
-        delays = {"arriving": self.delay_rec, "incoming": self.delay_in}.get(name)
-        return delays if self.training and delays is not None and delays.is_floating_point() else None
-
-    def _kernel(self, name: str) -> Tensor | None:
-        """How these spread it over steps."""
-        delays = self._learned(name)
-        return None if delays is None else triangle(delays, self.sigma)
+        return {name: delays for name, delays in named.items() if delays is not None}
 
     def as_state(self, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """A state of this layer from its tensors by name, in the order of ``state_shapes``."""
@@ -182,9 +163,7 @@ class Layer(nn.Module):
             depth, senders = self.state_shapes[name]
             state[name] = torch.zeros(batch, depth, senders, **like)
             if name == "arriving" and "s" in initial:
-                kernel = self._kernel(name)
-                sent = taps(delays, depth, self.weight_in) if kernel is None else kernel.detach()
-                state[name] = sent * state["s"][:, None]
+                state[name] = taps(delays, depth, self.weight_in) * state["s"][:, None]
         return self.as_state(state)
 
     def weights(self) -> tuple[Tensor, Tensor | None]:
@@ -230,24 +209,16 @@ class Layer(nn.Module):
         with uncast(self.weight_in.device):
             state = self.initial_state(x.shape[0]) if state is None else state
             shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
-            for name, part in zip(shapes, state, strict=False):
-                if isinstance(part, Tensor) and part.ndim == 3 and self._learned(name) is not None:
-                    shapes[name] = (shapes[name][0], part.shape[1], shapes[name][2])
             found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in state]
             if found != list(shapes.values()):
                 raise SrnnError(f"The state does not fit this layer: expected {shapes}, got {found}.")
             values = dict(zip(shapes, state, strict=True))
-            steps, kernel = self.delay_steps, self._kernel("incoming")
-            if kernel is not None:
-                incoming, kernel = fitted(values["incoming"], kernel, 1)
-                x, values["incoming"] = spread_input(x, kernel, incoming, lengths)
-            elif "incoming" in steps:
+            steps = self.delay_steps
+            if "incoming" in steps:
                 x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
-            arriving, kernel, own = values.get("arriving"), self._kernel("arriving"), steps.get("arriving")
-            if kernel is not None:
-                arriving, kernel = fitted(values["arriving"], kernel)
-            elif own is not None:
-                arriving = values["arriving"] * reached(own, values["arriving"].shape[1])
+            arriving = None
+            if "arriving" in steps:
+                arriving = values["arriving"] * reached(steps["arriving"], values["arriving"].shape[1])
             neuron, coefficients = self.dynamics()
             weight_in, weight_rec = self.weights()
             weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
@@ -262,8 +233,7 @@ class Layer(nn.Module):
                 weight_rec=weight_rec,
                 coefficients=coefficients,
                 state=tuple(values[name] for name in self.neuron.State._fields),
-                delays=own if kernel is None else None,
-                kernel=kernel,
+                delays=steps.get("arriving"),
                 arriving=arriving,
                 lengths=lengths,
                 output=self.output,
@@ -280,8 +250,7 @@ class Layer(nn.Module):
 
     def extra_repr(self) -> str:
         kind = "recurrent" if self.recurrent else "feed-forward"
-        learned = "learned from" if self.delays.learned else "delayed by"
-        kind += "".join(f", {name} {learned} {how}" for name, how in self.delays.drawn.items())
+        kind += "".join(f", {name} delayed by {how}" for name, how in self.delays.drawn.items())
         count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
         return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, {self.surrogate.name}, output={self.output}"
 
@@ -289,10 +258,3 @@ class Layer(nn.Module):
 def layers_by_name(module: nn.Module) -> dict[str, Layer]:
     """All layers of neurons in a network or a part of it, in order; a bidirectional layer counts as two."""
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, Layer)}
-
-
-def narrow_delays(network: nn.Module, done: float) -> None:
-    """Set sigma of all learned delays after the fraction ``done`` of a training: 0.95 to the power of 100 done, times the initial
-    sigma (DelRec's schedule); for the last fifth delays are rounded."""
-    for layer in layers_by_name(network).values():
-        layer.sigma = layer.delays.sigma * 0.95 ** (100 * done) if done < ROUNDED_FROM else None

@@ -30,7 +30,7 @@ from .neurons import least_used, remove_neurons
 from .quantisation import ordinary, train_as_int8
 
 
-def start_from(network: Network, folder: Path, train_set: Sequences, device: torch.device) -> None:
+def start_from(network: Network, folder: str, train_set: Sequences, device: torch.device) -> None:
     """Put the best network of the run ``folder`` into ``network``.
 
     If its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
@@ -46,7 +46,7 @@ def start_from(network: Network, folder: Path, train_set: Sequences, device: tor
             removed = least_used(source.to(device), train_set, dropped, trained.seed)
             remove_neurons(source.cpu(), cast(SRNN, network), removed)
             return
-    load_network(network, Checkpoint(folder, model_tensors(source), {"architecture": architecture(source)}))
+    load_network(network, Checkpoint(Path(folder), model_tensors(source), {"architecture": architecture(source)}))
 
 
 class Compression:

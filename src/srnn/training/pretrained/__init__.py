@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...errors import SrnnError, nearest
 from ...files.yaml_reading import read_yaml
+from ...registry import is_name
 from ..recipes.reading import build
 
 FOLDER = Path(__file__).parent
@@ -90,16 +91,15 @@ def pretrained_names() -> list[str]:
 
 
 def find_model(path: Path | str) -> Path:
-    """The path of a model or run: itself if it exists, else the file of the pretrained network of that name.
+    """The file of the pretrained network of that name, else the path of a run or model that is there (``registry.is_name``).
 
     SrnnError, which lists the names, for anything else.
     """
-    path = Path(path)
-    if path.exists():
-        return path
     names = pretrained_names()
-    if str(path) in names:
+    if is_name(path, names, "pretrained network"):
         return FOLDER / f"{path}.safetensors"
+    if Path(path).exists():
+        return Path(path)
     raise SrnnError(
         f"{path} was not found: name a run folder, a model's file, or a pretrained network ({', '.join(names)})."
     )

@@ -45,9 +45,8 @@ class NetworkConfig:
     late: bool = False
     """Bidirectional layers: the backward direction runs one step late, as in the published TIMIT network."""
     delays: dict[str, Any] | list[dict[str, Any]] | None = None
-    """Additional steps until spikes arrive, {recurrent: ..., input: ..., learned: false, sigma: 10}: distributions from which the
-    delay of each presynaptic neuron (or input channel) is drawn once; one for all hidden layers, or a list with one per layer
-    ({}: none there). learned: delays are trained from there, see ``nn/delays.py``."""
+    """Additional steps until spikes arrive, {recurrent: ..., input: ...}: distributions from which the delay of each presynaptic
+    neuron (or input channel) is drawn once; one for all hidden layers, or a list with one per layer ({}: none there)."""
     substeps: int = 1
     """Steps of the hidden layers for each step of the input, which is held constant."""
     encoder: str | dict[str, Any] | None = None
@@ -77,9 +76,10 @@ class NetworkConfig:
         weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
         require(weights <= MOST_WEIGHTS, "network.hidden", f"sizes with at most {MOST_WEIGHTS:,} weights", self.hidden)
         require_count("network.substeps", self.substeps, 10_000)
+        known = {"recurrent", "input", "learned", "sigma"}  # the last two are refused where delays are drawn
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
-            require(delays.keys() <= {"recurrent", "input", "learned", "sigma"}, "network.delays",
-                    "{recurrent: ..., input: ..., learned: ..., sigma: ...}, or a list of these", self.delays)  # fmt: skip
+            what = "{recurrent: ..., input: ...}, or a list of these"
+            require(delays.keys() <= known, "network.delays", what, self.delays)
         require(self.model == "srnn" or self.norm in ("none", "layer"), "network.norm",
                  f"none or layer with network.model '{self.model}'", self.norm)  # fmt: skip
         require(0 < self.gain_in < float("inf"), "network.gain_in", "positive", self.gain_in)

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from ...errors import SrnnError, naming, nearest
-from ...files import LIMITS, read_text
+from ...files import TEXT, read_text
 from ...files.conversion import convert, takes_null
 from ...files.yaml_reading import parse_yaml
+from ...registry import is_name
 from ...text import brief
 from .baselines import as_baseline
 from .network import NetworkConfig
@@ -67,7 +68,7 @@ def _own_recipe(path: str) -> dict[str, Any]:
     }
 
 
-def load_recipe(name: str, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
+def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
     """The named recipe with overrides. SrnnError names file and key.
 
     Args:
@@ -75,16 +76,17 @@ def load_recipe(name: str, overrides: Overrides = (), baseline: str | None = Non
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
-    return make_recipe(recipe_content(name), name, overrides, baseline)
+    return make_recipe(recipe_content(name), str(name), overrides, baseline)
 
 
-def recipe_content(name: str) -> dict[str, Any]:
+def recipe_content(name: str | Path) -> dict[str, Any]:
     """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited.
 
     SrnnError if there is neither.
     """
-    path = Path(name)
-    if name in shipped_recipes():
+    path, shipped = Path(name), is_name(name, shipped_recipes(), "recipe")
+    name = str(name)
+    if shipped:
         path = _HERE / f"{name}.yaml"
     elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
@@ -95,7 +97,7 @@ def recipe_content(name: str) -> dict[str, Any]:
     elif not os.path.isfile(path):
         others = nearest(name, shipped_recipes(), "srnn recipes")
         raise SrnnError(f"There is no recipe '{name}', and no file or folder of data.{others}")
-    return _read(read_text(path, "a recipe", LIMITS["yaml"]), name)
+    return _read(read_text(path, "a recipe", TEXT), name)
 
 
 def make_recipe(

@@ -54,8 +54,8 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), to
-    delays, or to the scale of a norm."""
+    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), or to
+    the scale of a norm."""
 
     def __post_init__(self) -> None:
         for key, value in (("lr", self.lr), ("eps", self.eps)):
@@ -170,7 +170,7 @@ class TrainingConfig:
     The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    rule: Literal["bptt", "tbptt", "rtrl", "d-rtrl", "e-prop", "es-d-rtrl"] = "bptt"
+    rule: Literal["bptt", "tbptt", "d-rtrl", "e-prop"] = "bptt"
     """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of them, or a rule that runs
     forwards in time (``srnn.training.rules``)."""
     window: int | None = None
@@ -179,9 +179,8 @@ class TrainingConfig:
     update: Literal["window", "sequence"] = "window"
     """Whether the optimiser takes a step after each window, or one after a batch's last window, with the gradients of all."""
     fptt: FPTTConfig = field(default_factory=FPTTConfig)
-    feedback: Literal["symmetric", "random", "learned"] = "symmetric"
-    """rule: e-prop only. How errors reach hidden layers: through the weights above them, through fixed random weights, or through
-    separate weights that learn with those above and need weight decay to resemble them."""
+    feedback: Literal["symmetric", "random"] = "symmetric"
+    """rule: e-prop only. How errors reach hidden layers: through the weights above them, or through fixed random weights."""
     dropout: float = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"

@@ -107,28 +107,14 @@ class ChunkTraces:
             before.append(first)
         by_current, own, start = chunk.back(signal, none)
         factors = [*start, *before]
-        self.learn_synapses(chunk, signal, by_current, factors)
+        self.by_synapse += by_current.flatten(0, 1).t() @ chunk.presynaptic.flatten(0, 1)
+        for factor, of_synapses in zip(factors, self.synapses, strict=False):
+            self.by_synapse += torch.einsum("bh,bhw->hw", factor, of_synapses)
         self.by_own += own.sum(0)
         for factor, of_own in zip(factors, self.own, strict=False):
             self.by_own += torch.einsum("bh,bhp->hp", factor, of_own)
         if not last:
             self._move(chunk, kept, none)
-
-    def learn_synapses(self, chunk: Chunk, signal: Tensor, by_current: Tensor, factors: Sequence[Tensor]) -> None:
-        """Add the gradients of weights, from what the signal asks of the chunk's currents and of the traces before it."""
-        self.by_synapse += by_current.flatten(0, 1).t() @ chunk.presynaptic.flatten(0, 1)
-        for factor, synapses in zip(factors, self.synapses, strict=False):
-            self.by_synapse += torch.einsum("bh,bhw->hw", factor, synapses)
-
-    def move_synapses(self, chunk: Chunk, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> None:
-        """Move the synapses' traces to the chunk's end; each has what it asks of the chunk's currents and the traces before."""
-        moved, presynaptic = [], chunk.presynaptic
-        for by_current, factors in asked:
-            trace = by_current.transpose(1, 2) @ presynaptic
-            for factor, old in zip(factors, self.synapses, strict=False):
-                trace += factor[:, :, None] * old
-            moved.append(trace)
-        self.synapses = moved
 
     def _move(self, chunk: Chunk, kept: Tensor | None, none: tuple[Tensor, ...]) -> None:
         """Move the traces to the chunk's end."""
@@ -141,16 +127,18 @@ class ChunkTraces:
             products = kept.flip(1).cumprod(1).flip(1)
             later = torch.cat([products[:, 1:], torch.ones_like(products[:, :1])], 1)
             asked.append((later[:, :, None].expand_as(silence).contiguous(), none, products[:, :1].expand_as(none[0])))
-        of_currents, own = [], []
+        presynaptic, moved, moved_own = chunk.presynaptic, [], []
         for signal, seed, through in asked:
             by_current, of_own, start = chunk.back(signal, seed)
             factors = [*start] if through is None else [*start, through]
             for factor, old in zip(factors, self.own, strict=False):
                 of_own = of_own + factor[:, :, None] * old
-            of_currents.append((by_current, factors))
-            own.append(of_own)
-        self.move_synapses(chunk, of_currents)
-        self.own = own
+            of_synapses = by_current.transpose(1, 2) @ presynaptic
+            for factor, old in zip(factors, self.synapses, strict=False):
+                of_synapses += factor[:, :, None] * old
+            moved.append(of_synapses)
+            moved_own.append(of_own)
+        self.synapses, self.own = moved, moved_own
 
     def give(self) -> None:
         """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces stay."""
@@ -170,25 +158,22 @@ def _filter_back(signal: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ChunkLearner:
-    """A network that runs chunk by chunk without a graph, and D-RTRL, ES-D-RTRL or e-prop, which follows it.
+    """A network that runs chunk by chunk without a graph, and D-RTRL or e-prop, which follows it.
 
     Args:
         layers: the network's layers, the readout last.
         state: the state from which it starts.
         filtered: whether hidden layers' traces are filtered as the readout remembers (e-prop).
         feedback: weights (outputs, H) from the outputs to each hidden layer; None: errors go down from layer to layer.
-        mirrors: the weights by which they do, one matrix for each layer above the first; None: the layers' own.
-        traces: makes the traces of a layer.
     """
 
     def __init__(
         self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]], *, filtered: bool = False,
-        feedback: Sequence[Tensor] | None = None, mirrors: Sequence[Tensor] | None = None,
-        traces: Callable[[LocalLayer], ChunkTraces] = ChunkTraces,
+        feedback: Sequence[Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.layers, self.state = layers, [tuple(part) for part in state]
-        self.filtered, self.feedback, self.mirrors = filtered, feedback, mirrors
-        self.traces = [traces(layer) for layer in layers]
+        self.filtered, self.feedback = filtered, feedback
+        self.traces = [ChunkTraces(layer) for layer in layers]
         self.first = 0
         """The lowest layer that learns; those below only run."""
 
@@ -227,8 +212,7 @@ class ChunkLearner:
             if self.feedback is not None:
                 signals.append(self.layers[number].passed(at_current @ self.feedback[number]))
                 continue
-            weights = self.layers[number + 1].weight_in if self.mirrors is None else self.mirrors[number]
-            signals.append(self.layers[number].passed(at_current @ weights))
+            signals.append(self.layers[number].passed(at_current @ self.layers[number + 1].weight_in))
             if number > self.first:
                 at_current = signals[-1] * self.layers[number].slope(chunks[number].states, chunks[number].currents)
         learning = zip(self.traces[self.first :], chunks[self.first :], reversed(signals), strict=True)

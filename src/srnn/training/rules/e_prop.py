@@ -10,7 +10,6 @@ a spike does through recurrent weights, and the memory of hidden layers above th
 Feedback
     symmetric   the transposed weights of the layers above
     random      fixed random weights from the outputs to each hidden layer
-    learned     separate weights that learn together with those of the layers above (feedback.py)
 
 Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian includes it.
 """
@@ -24,10 +23,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError, require
+from ...errors import require
 from .chunks import ChunkLearner
 from .learner import OnlineRule
-from .local import LocalLayer, draw_weights
+from .local import LocalLayer
 
 Feedback = Literal["symmetric", "random"]
 
@@ -38,17 +37,12 @@ class EProp(OnlineRule):
 
     feedback: Feedback = "symmetric"
     seed: int = 0
-    mirrors: Sequence[Tensor] | None = None
-    """Feedback in place of the input weights of each layer above the first, of their shapes. This rule does not change it."""
 
     def __post_init__(self) -> None:
         require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)
 
     def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
-        shapes = [tuple(layer.weight_in.shape) for layer in layers[1:]]
-        if self.mirrors is not None and (given := [tuple(mirror.shape) for mirror in self.mirrors]) != shapes:
-            raise SrnnError(f"The feedback weights of this network must have the shapes {shapes}, not {given}.")
-        return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers), mirrors=self.mirrors)
+        return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers))
 
     def weights(self, layers: Sequence[LocalLayer]) -> list[Tensor] | None:
         """Feedback weights (outputs, H) for each hidden layer; None: the transposed weights of the layers above."""
@@ -56,6 +50,11 @@ class EProp(OnlineRule):
             return None
         generator = torch.Generator().manual_seed(self.seed)
         outputs = len(layers[-1].weight_in)
-        return [
-            draw_weights(layer.weight_in.new_empty(outputs, len(layer.weight_in)), generator) for layer in layers[:-1]
-        ]
+        return [_drawn(outputs, layer, generator) for layer in layers[:-1]]
+
+
+def _drawn(outputs: int, layer: LocalLayer, generator: torch.Generator) -> Tensor:
+    """Random weights (outputs, H) for a layer of H neurons, of its weights' type and on their device."""
+    weights = torch.empty(outputs, len(layer.weight_in), dtype=torch.float64)
+    torch.nn.init.xavier_uniform_(weights, generator=generator)
+    return weights.to(layer.weight_in)

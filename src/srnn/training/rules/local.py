@@ -1,52 +1,14 @@
-"""One layer, one step, without autograd: what the step does, and its derivatives."""
+"""One layer as it runs without autograd, and the derivatives of its steps that learning needs."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from ...nn.derivatives import adjoint, jacobian
+from ...nn.derivatives import adjoint
 from ...nn.kernels import walks
 from ...nn.network.layer import Layer
-
-
-@dataclass(frozen=True)
-class Derivatives:
-    """The derivatives of one step of a layer: V state variables and then the emission, which is a result of its own.
-
-    ``by_state``, ``by_current`` and ``by_coefficient`` are derivatives of (*new variables, drive v), the last row being v's;
-    ``emission`` stands for the derivative of the emission by v: the surrogate's psi(v) for a spiking neuron.
-    """
-
-    by_state: Tensor
-    """(V + 1, V + 1, B, H): by (*variables, s) of the previous step; by s as the neuron's own reset and adaptation see it."""
-    by_current: Tensor
-    """(V + 1, B, H)."""
-    by_coefficient: Tensor
-    """(V + 1, C, B, H)."""
-    emission: Tensor
-    """(B, H)."""
-
-    def with_own_weight(self, weight_rec: Tensor | None) -> Self:
-        """The derivatives if a neuron's recurrent weight to itself, on the diagonal of (H, H), counts as part of the neuron."""
-        if weight_rec is None:
-            return self
-        by_state = self.by_state.clone()
-        by_state[:, -1] += self.by_current * weight_rec.diagonal()
-        return replace(self, by_state=by_state)
-
-    def push(self, sensitivity: Tensor, direct: Tensor) -> Tensor:
-        """The sensitivity (V + 1, B, H, P) of (*variables, s) to P parameters, one step on.
-
-        ``direct`` (V + 1, B, H, P): how the parameters act within this step itself.
-        """
-        pushed = torch.einsum("kmbh,mbhp->kbhp", self.by_state, sensitivity) + direct
-        pushed[-1] *= self.emission[:, :, None]
-        return pushed
 
 
 class LocalLayer:
@@ -68,7 +30,6 @@ class LocalLayer:
             )
         self.passes = passes
         self.layer, self.neuron = layer, layer.dynamics()[0]
-        self.jacobian = jacobian(type(self.neuron))
         self.refresh()
 
     def refresh(self) -> None:
@@ -78,20 +39,6 @@ class LocalLayer:
         self.weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach()
         self.bias = None if layer.bias is None else layer.bias.detach()
         self.coefficients = tuple(value.detach() for value in layer.params.coefficients())
-
-    def derivatives(self, state: tuple[Tensor, ...], current: Tensor, *, coefficients: bool = True) -> Derivatives:
-        """Derivatives of steps from (*variables, s) with a current, of any shape (..., H); ``coefficients``: by these, too."""
-        count, jacobian = len(state), self.jacobian(*state, current, *self.coefficients)
-        width = count + 1 + len(self.coefficients)
-        partials = [
-            part.expand_as(current) if isinstance(part, Tensor) else torch.full_like(current, float(part))
-            for place, part in enumerate(jacobian)
-            if coefficients or place % width <= count
-        ]
-        rows = torch.stack(partials).view(count, -1, *current.shape).to(current.dtype)
-        v = self.neuron.step(*state, current, *self.coefficients)[-1]
-        emission = walks.emission_slope(self.neuron, self.layer.surrogate, v)
-        return Derivatives(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
 
     def passed(self, output: Tensor) -> Tensor:
         """What the layers above receive of an output (B, H) or (B, T, H), or what the output receives of their errors."""
@@ -136,10 +83,3 @@ class LocalLayer:
         pairs = [(c, g) for c, g in zip(coefficients, by_coefficient, strict=True) if c.requires_grad]
         if pairs:
             torch.autograd.backward([c for c, _ in pairs], [g for _, g in pairs])
-
-
-def draw_weights(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random weights (Xavier) with the shape, type and device of others."""
-    weight = torch.empty(like.shape, dtype=torch.float64)
-    torch.nn.init.xavier_uniform_(weight, generator=generator)
-    return weight.to(like.detach())

@@ -2,7 +2,7 @@
 
     simd.py      vectors that behave like numbers
     memory.py    how they are loaded and stored, and bits for spikes
-    rows.py, products.py, tiles.py   sums of weight rows, lists of spikes, matrix products
+    rows.py, products.py   sums of weight rows, lists of spikes, matrix products
     arguments.py   what the loops are given, in groups, and how every array is laid out
     forward.py, backward.py   the two time loops, generic over neurons and surrogates
     weight_gradients.py   the part of the way back that adds to weights

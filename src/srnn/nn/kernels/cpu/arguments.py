@@ -79,20 +79,17 @@ class Parameters(NamedTuple):
 class Lines(NamedTuple):
     """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays all arrive one step later.
 
-    The forward loop brings each spike to the step at which it arrives, where currents and weight gradients find it. With a
-    kernel each is spread over ``depth`` steps: what arrives is then numbers, and all of them are in ``early``.
+    The forward loop brings each spike to the step at which it arrives, where currents and weight gradients find it.
     """
 
     delayed: bool
-    spread: bool  # whether by a kernel
     depth: int  # the longest delay plus 1: how many first steps spikes from before the sequence may reach
-    delays: Array  # (H,) int64; like the next two if ``delayed`` and not ``spread``: a spike of step t arrives at t + 1 + delay
+    delays: Array  # (H,) int64; like the next two if ``delayed``: a spike of step t arrives at t + 1 + delay
     arrived: Array  # (B, T, ceil(H / 64)) uint64: spikes as in ``Saved.words``, at the step they arrive; 0 at first
     sent: Array  # (B, depth, W): what arrives after the last step, entry k another k steps later; 0 at first
-    known: int  # the number of steps in ``early``: up to the last at which anything arrives; with a kernel T + depth
+    known: int  # the number of steps in ``early``: up to the last at which anything arrives
     early: Array
-    """(B, known, W): what arrives at the first steps from before the sequence (without delays the initial s); or see above."""
-    kernel: Array  # (depth, W), or empty
+    """(B, known, W): what arrives at the first steps from before the sequence (without delays the initial s)."""
 
 
 class Saved(NamedTuple):
@@ -121,8 +118,7 @@ class Adjoint(NamedTuple):
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
     back_own: Array
-    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s. Like the next ones, they are
-    pairs of bfloat16 numbers (``weights.packed``) where products may be so coarse."""
+    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s."""
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
     g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty if there are none
 
@@ -137,7 +133,6 @@ class Gradients(NamedTuple):
     g_weights: Array
     """(I + H, W), or (I, W): the sum over sequences and steps is written. Rows as in ``weights``, always with the input's."""
     g_early: Array  # (B, depth, W): is added to if ``wants_early``; without delays the last of ``g_state``
-    g_kernel: Array  # (depth, W), or empty: the sum is added
     g_bias: Array  # (W,): the sum is added
     g_coefficients: Arrays  # (W,) each: the sums are added
 
@@ -153,9 +148,8 @@ class BackwardScratch(NamedTuple):
     projected: Array
     active: Array
     arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s; with delays a ring, see ``_bring_back``
-    g_currents: Array  # (CHUNK, BLOCK, W), as are the next two
-    factors: Array  # what weights in ``Adjoint`` are multiplied by: g_currents itself, or its pairs (W / 2 in a row)
-    recomputed: Array  # currents, if they are not kept
+    g_currents: Array  # (CHUNK, BLOCK, W)
+    recomputed: Array  # (CHUNK, BLOCK, W): currents, if they are not kept
     columns: Array  # bits of a chunk by channel (see ``_add_events``): CHUNK * BLOCK of them each, in uint64
     square: Array  # 64 uint64
 

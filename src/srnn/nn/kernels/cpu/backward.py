@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import tiles
 from .arguments import (
     BLOCK,
     CHUNK,
@@ -42,7 +41,7 @@ from .arguments import (
 )
 from .forward import PREFETCH_STEPS, drive_gradient, emit, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
-from .products import multiply, numbers_in, round_factors, row_of_factors
+from .products import multiply
 from .rows import called, inlined, lanes_of, pasted
 from .simd import add_vectors
 from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
@@ -150,42 +149,11 @@ def _step_back(
 
 
 @called
-def _gather(t, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving):
-    """``_bring_back`` of spikes that were spread by a kernel, and the kernel's gradient, for one sequence.
-
-    Step t itself is finished, and its place in the ring becomes that of step t - depth.
-    """
-    width, depth, count = sizes.width, lines.depth, (sizes.size + 63) // 64
-    brought, done = (depth * BLOCK + r) * width, (t % depth * BLOCK + r) * width
-    clear(arriving, done, done + width)
-    for k in range(depth):
-        back = t - 1 - k
-        if 0 <= back < sizes.lengths[row]:
-            slot = (back % depth * BLOCK + r) * width
-            for h in range(0, width, lanes_of(arriving)):
-                g, at = load(arriving, brought + h), k * width + h
-                store(arriving, slot + h, load(arriving, slot + h) + g * load(lines.kernel, at))
-                s = load_spikes(words, (row * sizes.steps + back) * count, h, g)
-                store(g_kernel, at, load(g_kernel, at) + s * g)
-    if wants_early and t < depth:
-        for h in range(0, width, lanes_of(arriving)):
-            early = (row * depth + t) * width + h
-            store(g_early, early, load(g_early, early) + load(arriving, brought + h))
-
-
-@called
-def _bring_out(chunk, sizes, words, lines, g_sent, wants_early, g_early, g_kernel, arriving):
+def _bring_out(chunk, sizes, lines, g_sent, arriving):
     """Before the way back: take the gradients of spikes under way after the last step to the steps at which they were emitted."""
     width = sizes.width
     for r in range(chunk.rows):
         row = chunk.block + r
-        if lines.spread:
-            for k in range(lines.depth - 1, -1, -1):
-                for h in range(0, width, lanes_of(arriving)):
-                    g = load(g_sent, (row * lines.depth + k) * width + h)
-                    store(arriving, (lines.depth * BLOCK + r) * width + h, g)
-                _gather(sizes.lengths[row] + k, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving)
-            continue
         for k in range(lines.depth):
             for j in range(sizes.size):
                 t = sizes.lengths[row] + k - 1 - lines.delays[j]
@@ -195,7 +163,7 @@ def _bring_out(chunk, sizes, words, lines, g_sent, wants_early, g_early, g_kerne
 
 
 @called
-def _bring_back(t, chunk, sizes, words, lines, wants_early, g_early, g_kernel, arriving):
+def _bring_back(t, chunk, sizes, lines, wants_early, g_early, arriving):
     """Take what the recurrent weights bring back from step t to the steps at which the spikes that arrived then were emitted.
 
     ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place in the ring
@@ -206,9 +174,6 @@ def _bring_back(t, chunk, sizes, words, lines, wants_early, g_early, g_kernel, a
     for r in range(chunk.rows):
         row, brought = chunk.block + r, (depth * BLOCK + r) * width
         if t >= sizes.lengths[row]:
-            continue
-        if lines.spread:
-            _gather(t, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving)
             continue
         slot = t % depth
         for j in range(sizes.size):
@@ -230,32 +195,26 @@ def make_backward(
 
     def backward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, spread, depth, delays, arrived, sent, known, early,
-        kernel,
+        bias, weights, projection, coefficients, delayed, depth, delays, arrived, sent, known, early,
         words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
-        emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_kernel, g_bias, g_coefficients,
-        variables, s, projected, active, arriving, g_currents, factors, recomputed, columns, square,
+        emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_bias, g_coefficients,
+        variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, spread, depth, delays, arrived, sent, known, early, kernel))
+        lines = flat(Lines(delayed, depth, delays, arrived, sent, known, early))
         saved = flat(Saved(words, currents, checkpoints))
         adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in, g_sent))
         gradients = flat(
-            Gradients(
-                emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_kernel, g_bias, g_coefficients
-            )
+            Gradients(emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_bias, g_coefficients)
         )
         tape = flat(Tape(variables, s))
-        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, factors, recomputed, columns, square))
+        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
         lanes, pitch = lanes_of(bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
         brought = depth * pitch if delayed else 0  # where in ``arriving`` a product goes
-        each, factor_width = numbers_in(scratch.factors), row_of_factors(scratch.factors, width)
-        factor_pitch, factor_count = BLOCK * factor_width, (size + each - 1) // each
-        tiles.begin(scratch.factors)
 
         fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
@@ -268,10 +227,7 @@ def make_backward(
                 for k in range(CHUNK):
                     clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
             if delayed and len(g_sent) > 0:
-                _bring_out(
-                    Chunk(block, rows, 0, 0), sizes, saved.words, lines, adjoint.g_sent, wants_early,
-                    gradients.g_early, gradients.g_kernel, scratch.arriving,
-                )  # fmt: skip
+                _bring_out(Chunk(block, rows, 0, 0), sizes, lines, adjoint.g_sent, scratch.arriving)
             for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
                 chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
                 clear(scratch.g_currents, (chunk.stop - start) * pitch, CHUNK * pitch)
@@ -286,24 +242,21 @@ def make_backward(
                             step, step_adjoint, psi, spiking, rectified, chunk, part, k, sizes, parameters, lines, saved,
                             adjoint, gradients, tape, scratch,
                         )  # fmt: skip
-                        if recurrent or wants_x:
-                            round_factors(scratch.g_currents, k, width, scratch.factors)
                         if recurrent:
                             multiply(
-                                scratch.arriving, brought, width, width, scratch.factors, k * factor_pitch, factor_width,
-                                rows, factor_count, adjoint.back_own, width, 1, 0, 0,
+                                scratch.arriving, brought, width, width, scratch.g_currents, k * pitch, width,
+                                rows, size, adjoint.back_own, width, 1, 0, 0,
                             )  # fmt: skip
                         if delayed:
                             _bring_back(
-                                start + k, chunk, sizes, saved.words, lines, wants_early,
-                                gradients.g_early, gradients.g_kernel, scratch.arriving,
-                            )  # fmt: skip
+                                start + k, chunk, sizes, lines, wants_early, gradients.g_early, scratch.arriving
+                            )
                 if wants_x:
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(
                             gradients.g_x, (block * steps + t) * channels, steps * channels, channels,
-                            scratch.factors, (t - start) * factor_pitch, factor_width, rows, factor_count,
-                            adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, factor_pitch,
+                            scratch.g_currents, (t - start) * pitch, width, rows, size,
+                            adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, pitch,
                         )  # fmt: skip
                 add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
@@ -317,7 +270,6 @@ def make_backward(
                         g_s, at = gradients.g_early, (block + r) * width + h
                         store(g_s, at, load(g_s, at) + load(scratch.arriving, r * width + h))
 
-        tiles.end(scratch.factors)
         if fresh:  # no sequence has a step
             clear(gradients.g_weights, 0, (channels + size if recurrent else channels) * width)
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
@@ -22,21 +20,16 @@ from ...derivatives import adjoint
 from ...equations import equations, function
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate, derivative_record
-from ..problem import CannotCompile, matmul_precision
-from . import tiles
+from ..problem import CannotCompile
 from .backward import make_backward
 from .forward import make_forward
 from .rows import OPTIONS, SOURCE_DIGEST
-from .simd import PAIRS, TILES
-
-SMALLEST_TILED = 64
-"""From this many neurons on, tiles are faster than float32: for fewer they are mostly empty."""
 
 
 @functools.cache
 def compile_loop(loop: Callable[..., Any]) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a neuron and of a surrogate that
-    it calls are those of their records. ``pack_pairs`` compiles only for processors with such numbers (``bf16_pairs``)."""
+    it calls are those of their records."""
     return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
 
 
@@ -95,46 +88,6 @@ def backward_loop(
     return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, neuron.emission))
 
 
-@functools.cache
-def bf16_pairs() -> np.dtype[Any] | None:
-    """The dtype of bfloat16 numbers in products of the processor that is compiled for: TILES if it has AMX and the system lets
-    programs use it, PAIRS if it has AVX512-BF16 alone, else None. Where there is AMX, vectors of bfloat16 numbers are slower than
-    float32's."""
-    import numba
-    from numba.core.codegen import get_host_cpu_features
-
-    named, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES  # type: ignore[attr-defined]
-    if features is None:
-        features = "" if named else get_host_cpu_features()
-    has = set(features.split(","))
-    if "+avx512bf16" not in has:
-        return None
-    if {"+amx-tile", "+amx-bf16"} <= has:
-        return TILES if tiles.permitted() else None
-    return PAIRS
-
-
-@functools.cache  # so it is said once
-def _warn_without_bf16() -> None:
-    warnings.warn(
-        'torch.set_float32_matmul_precision("medium") changes nothing on this processor, which has no fast products of bfloat16 '
-        "numbers (AMX, or AVX512-BF16 without it): products stay in float32.",
-        RuntimeWarning,
-        stacklevel=5,
-    )
-
-
-def coarse_pairs(dtype: torch.dtype, size: int) -> np.dtype[Any] | None:
-    """``bf16_pairs`` if products on the way back through a layer of ``size`` neurons are to be of bfloat16 numbers, with float32
-    sums: if torch's precision of float32 products is "medium". Else None. Warns once if the processor cannot."""
-    if dtype != torch.float32 or matmul_precision() != "medium":
-        return None
-    pairs = bf16_pairs()
-    if pairs is None:
-        _warn_without_bf16()
-    return None if pairs == TILES and size < SMALLEST_TILED else pairs
-
-
 def info() -> dict[str, Any]:
     """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
     import llvmlite.binding as llvm
@@ -147,7 +100,6 @@ def info() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
         **features,  # LLVM does not tell them of a processor that NUMBA_CPU_NAME names
-        "bfloat16 products": {None: "no", PAIRS: "where asked for", TILES: "where asked for, by AMX"}[bf16_pairs()],
         "numba": numba.__version__,
         "cache": folder_in_use(),
     }

@@ -53,14 +53,9 @@ def project(projected, x, at, channels, steps, projection, width):
 def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed):
     """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
 
-    What comes from before the sequence, or is spread over steps, need not be 0 or 1: other values are added to
-    total[at : at + W] at once.
+    What comes from before the sequence need not be 0 or 1: other values are added to total[at : at + W] at once.
     """
     width, count = sizes.width, (sizes.size + 63) // 64
-    if lines.spread:
-        first = (row * lines.known + t) * width
-        add_weighted_rows(total, at, lines.early, first, 1, sizes.size, weights, own * width, width, width)
-        return listed
     for w in range(count):
         word = lines.arrived[(row * sizes.steps + t) * count + w] if lines.delayed else np.uint64(0)
         if t < lines.known:
@@ -78,23 +73,17 @@ def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
 
 @called
 def send(row, t, sizes, words, lines, active):
-    """Bring the spikes of step t to the steps at which they arrive, or spread each over several steps by the kernel."""
+    """Bring the spikes of step t to the steps at which they arrive."""
     width, count = sizes.width, (sizes.size + 63) // 64
     listed = list_spikes(words, (row * sizes.steps + t) * count, count, 0, active, 0)
-    if not lines.spread:
-        for i in range(listed):
-            j = active[i]
-            arrives = t + 1 + lines.delays[j]
-            after = arrives - sizes.lengths[row]
-            if after < 0:
-                lines.arrived[(row * sizes.steps + arrives) * count + (j >> 6)] |= np.uint64(1) << np.uint64(j & 63)
-            else:
-                lines.sent[(row * lines.depth + after) * width + j] = 1.0
-        return
-    for k in range(lines.depth):
-        first = (row * lines.known + t + 1 + k) * width
-        for i in range(listed):
-            lines.early[first + active[i]] += lines.kernel[k * width + active[i]]
+    for i in range(listed):
+        j = active[i]
+        arrives = t + 1 + lines.delays[j]
+        after = arrives - sizes.lengths[row]
+        if after < 0:
+            lines.arrived[(row * sizes.steps + arrives) * count + (j >> 6)] |= np.uint64(1) << np.uint64(j & 63)
+        else:
+            lines.sent[(row * lines.depth + after) * width + j] = 1.0
 
 
 @inlined
@@ -158,15 +147,14 @@ def make_forward(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
 
     def forward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, spread, depth, delays, arrived, sent, known, early,
-        kernel,
+        bias, weights, projection, coefficients, delayed, depth, delays, arrived, sent, known, early,
         words, currents, checkpoints, state, emitted, out, projected, active, total,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, spread, depth, delays, arrived, sent, known, early, kernel))
+        lines = flat(Lines(delayed, depth, delays, arrived, sent, known, early))
         saved = flat(Saved(words, currents, checkpoints))
         outputs = flat(Outputs(state, emitted, out))
         scratch = flat(ForwardScratch(projected, active, total))

@@ -39,10 +39,10 @@ from .arguments import (
     Sizes,
     Tape,
 )
-from .compiler import backward_loop, cannot_compile, coarse_pairs, forward_loop
+from .compiler import backward_loop, cannot_compile, forward_loop
 from .padding import Padding, checked_lengths
 from .rows import LIST_OVERRUN
-from .weights import factors, packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
+from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 SHARDS = 16
 """Each shard of the batch sums its own weight gradients; there are at most this many, whatever the number of threads, so that the
@@ -73,10 +73,6 @@ class _Layer:
     """The output, if it is spikes; filled by the forward loop."""
     delays: Array | None
     """(H,) int64: how many steps late its own spikes reach it; None: there are no such delays."""
-    spread: int
-    """Over how many steps each spike arrives while delays are being learned; 0: there is no kernel."""
-    pairs: np.dtype[Any] | None
-    """For products on the way back, if they are of bfloat16 numbers: see ``coarse_pairs``."""
     watched: tuple[Tensor, ...]
     """The tensors of which the arrays above are views: torch refuses the way back if one of them was changed in place."""
 
@@ -101,38 +97,26 @@ class _Layer:
 
     @property
     def delayed(self) -> bool:
-        return self.delays is not None or self.spread > 0
+        return self.delays is not None
 
     @property
     def depth(self) -> int:
-        return self.spread or (1 if self.delays is None else int(self.delays.max()) + 1)
+        return 1 if self.delays is None else int(self.delays.max()) + 1
 
-    def lines(self, s_initial: Array, early: Tensor | None, kernel: Tensor | None) -> Lines:
+    def lines(self, s_initial: Array, early: Tensor | None) -> Lines:
         """early: with delays, what arrives from before the sequence, (B, depth, H)."""
-        nothing = _NO_DELAYS, _NO_WORDS, self.padding.empty(0)
-        if early is None:
-            return Lines(False, False, 1, *nothing, 1, s_initial, self.padding.empty(0))
+        if early is None or self.delays is None:
+            return Lines(False, 1, _NO_DELAYS, _NO_WORDS, self.padding.empty(0), 1, s_initial)
         steps = (early != 0).any(2).any(0).nonzero()
         known = 1 + int(steps.max()) if len(steps) else 0
         first = self.padding.rows(early[:, :known], self.batch * known)
-        if self.delays is None:  # but a kernel
-            whole, width = self.sizes.steps + self.depth, self.sizes.width
-            arriving = self.padding.zeros(self.batch, whole, width)
-            arriving.reshape(self.batch, whole, width)[:, :known] = first.reshape(self.batch, known, width)
-            return Lines(True, True, self.depth, *nothing, whole, arriving, self.padding.rows(kernel, self.depth))
         arrived = buffers.zeros(self.words.size, np.uint64)
         sent = self.padding.zeros(self.batch, self.depth, self.sizes.width)
-        return Lines(True, False, self.depth, self.delays, arrived, sent, known, first, self.padding.empty(0))
+        return Lines(True, self.depth, self.delays, arrived, sent, known, first)
 
     def sent(self, lines: Lines) -> Tensor | None:
-        """With delays, what is under way after the last steps, (B, depth, H): with a kernel all of it, else what spikes sent."""
-        if not self.delayed:
-            return None
-        if not self.spread:
-            return self.padding.tensor(lines.sent, self.batch, self.depth)
-        arriving = lines.early.reshape(self.batch, lines.known, self.sizes.width)
-        after = (self.sizes.lengths[:, None] + np.arange(self.depth))[:, :, None]
-        return torch.from_numpy(np.take_along_axis(arriving, after, 1)[:, :, : self.sizes.size])
+        """With delays, what spikes have sent that is under way after the last steps, (B, depth, H)."""
+        return self.padding.tensor(lines.sent, self.batch, self.depth) if self.delayed else None
 
     def parameters(
         self, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None, coefficients: Arrays
@@ -159,7 +143,6 @@ class _Layer:
         projected, active, _ = self.forward_scratch()
         block, sizes = (BLOCK, self.sizes.width), self.sizes
         channels = max(sizes.size, sizes.channels if sizes.input_kind == InputKind.SPIKES else 0)
-        g_currents = self.padding.empty(CHUNK, *block)
         tape = Tape(
             variables=tuple(self.padding.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
             s=self.padding.empty(0 if self.spiking else CHUNK + 1, *block),
@@ -168,8 +151,7 @@ class _Layer:
             projected=projected,
             active=active,
             arriving=self.padding.empty(self.depth + self.delayed, *block),
-            g_currents=g_currents,
-            factors=g_currents if self.pairs is None else factors(CHUNK * BLOCK, sizes.width, self.pairs),
+            g_currents=self.padding.empty(CHUNK, *block),
             recomputed=self.padding.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
             square=np.empty(64, np.uint64),
@@ -177,7 +159,7 @@ class _Layer:
 
     def spare(self, scratch: type[tuple[Any, ...]]) -> list[Any]:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
-        sizes, lines = self.sizes, (self.delayed, self.depth, self.pairs)
+        sizes, lines = self.sizes, (self.delayed, self.depth)
         return _spare(scratch, type(self.neuron), self.padding, sizes.channels, sizes.input_kind, sizes.span, *lines)
 
 
@@ -196,10 +178,10 @@ def _flat(tensor: Tensor) -> Array:
 
 
 class _Run(torch.autograd.Function):
-    """(layer, x, weight_in, bias, weight_rec, early, kernel, *coefficients, *state) -> (emitted, sent, *final state).
+    """(layer, x, weight_in, bias, weight_rec, early, *coefficients, *state) -> (emitted, sent, *final state).
 
-    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what of its own spikes (with a
-    kernel: of everything) is still under way after it; without, both are None.
+    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what of its own spikes is still
+    under way after it; without, both are None.
     x is the dense input, or the carrier of a binary one, or None. Where the layer emits spikes they are in ``layer.words``
     and the first result is only their carrier.
     """
@@ -207,7 +189,7 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, layer: _Layer, x: Tensor | None, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None,
-        early: Tensor | None, kernel: Tensor | None, *tensors: Tensor,
+        early: Tensor | None, *tensors: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.padding.empty(0)
         dense = x if sizes.input_kind != InputKind.SPIKES else None
@@ -216,7 +198,7 @@ class _Run(torch.autograd.Function):
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
-        lines = layer.lines(s_initial, early, kernel)
+        lines = layer.lines(s_initial, early)
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
         saved = Saved(
@@ -266,12 +248,11 @@ class _Run(torch.autograd.Function):
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
-        nothing = np.empty(0, layer.pairs or layer.padding.dtype)
         adjoint = Adjoint(
             surrogate=layer.surrogate.parameters if layer.spiking else (),
             s_initial=s_initial,
-            back_own=packed(weight_rec.detach().numpy(), layer.pairs) if weight_rec is not None else nothing,
-            back_in=packed(weight_in.detach().numpy(), layer.pairs) if wants_x else nothing,
+            back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
+            back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
             g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
@@ -281,8 +262,7 @@ class _Run(torch.autograd.Function):
             return make(len(shards), rows, sizes.width).reshape(len(shards), rows, sizes.width)
 
         g_weights = sums(layer.padding.empty, sizes.channels + sizes.recurrent * sizes.size)
-        counts = 1, len(parameters.coefficients), layer.spread
-        g_bias, g_coefficients, g_kernel = (sums(layer.padding.zeros, count) for count in counts)
+        g_bias, g_coefficients = (sums(layer.padding.zeros, count) for count in (1, len(parameters.coefficients)))
         whole = Gradients(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
@@ -294,7 +274,6 @@ class _Run(torch.autograd.Function):
             g_early=layer.padding.zeros(layer.batch, layer.depth if wants_early else 0, sizes.width)
             if layer.delayed
             else g_state[-1],
-            g_kernel=g_kernel,
             g_bias=g_bias,
             g_coefficients=(),
         )
@@ -303,9 +282,10 @@ class _Run(torch.autograd.Function):
 
         def work(i: int, scratch: tuple[Any, ...]) -> None:
             own = whole._replace(
-                g_weights=g_weights[i].reshape(-1), g_kernel=g_kernel[i].reshape(-1), g_bias=g_bias[i].reshape(-1),
+                g_weights=g_weights[i].reshape(-1),
+                g_bias=g_bias[i].reshape(-1),
                 g_coefficients=tuple(g_coefficients[i]),
-            )  # fmt: skip
+            )
             loop(*shards[i], *groups, *own, *scratch)
 
         threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))
@@ -318,7 +298,6 @@ class _Run(torch.autograd.Function):
             layer.padding.tensor(g_bias.sum(0)) if bias is not None else None,
             torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
             layer.padding.tensor(whole.g_early, layer.batch, layer.depth) if wants_early else None,
-            layer.padding.tensor(g_kernel.sum(0), -1) if layer.spread else None,
             *layer.padding.tensor(g_coefficients.sum(0), -1),
             *(layer.padding.tensor(rows, -1) for rows in whole.g_state),
         )
@@ -364,12 +343,10 @@ def _run(p: LayerProblem) -> LayerResult:
         words=words,
         watched=tuple(watched),
         delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
-        spread=0 if p.kernel is None else len(p.kernel),
-        pairs=coarse_pairs(p.weight_in.dtype, len(p.weight_in)) if p.wants_gradients else None,
     )
-    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, p.kernel, *p.coefficients, *p.state)
+    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
-    if p.arriving is not None and p.kernel is None and (p.arriving.requires_grad or bool(p.arriving.any())):
+    if p.arriving is not None and (p.arriving.requires_grad or bool(p.arriving.any())):
         sent = sent + later(p.arriving, p.lengths, steps)
     if spiking and p.output == "emission":
         emitted = Spikes(emitted_words, sizes.size, emitted)

@@ -17,15 +17,22 @@ from numba.extending import overload, register_jitable
 
 from ....compiling import part
 from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at, vector_of
-from .simd import INDEX, Code, Operand, Vector, add_vectors, broadcast, constant, instruction, ir, multiply_add
+from .simd import INDEX, Code, Operand, Vector, add_vectors, broadcast, constant, fma, instruction, ir
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
 
 SOURCES = (
-    "arguments.py", "backward.py", "forward.py", "memory.py", "products.py", "rows.py", "simd.py", "tiles.py",
-    "weight_gradients.py", "weights.py",
-)  # fmt: skip
+    "arguments.py",
+    "backward.py",
+    "forward.py",
+    "memory.py",
+    "products.py",
+    "rows.py",
+    "simd.py",
+    "weight_gradients.py",
+    "weights.py",
+)
 """The files whose functions are compiled into others."""
 
 SOURCE_DIGEST = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)).hexdigest()
@@ -100,7 +107,7 @@ def add_outers(
 
     The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many vectors as ``row`` has (a panel of
     which only the type matters), one row after the other from rows[start]. The product's rows follow one another in the panel;
-    there are len(panel) / len(row) of them. Of pairs of numbers each k counts twice: see ``multiply_add``.
+    there are len(panel) / len(row) of them.
     """
     builder, across, vector = code.builder, row.of.count, row.of.dtype
     sums, first_row, at, factors = code.parts(panel), pointer(code, rows, start.value), index.value, []
@@ -111,26 +118,10 @@ def add_outers(
         vectors = [load_at(builder, first_row, vector, k * across + i) for i in range(across)]
         for number, address in enumerate(factors):
             scalar = builder.load(builder.gep(address, [ir.Constant(INDEX, k)], inbounds=True))
-            factor = broadcast(builder, scalar, ir.VectorType(scalar.type, vector.lanes))
+            factor = broadcast(builder, scalar, vector.llvm)
             for i, value in enumerate(vectors, number * across):
-                sums[i] = multiply_add(builder, factor, value, sums[i])
+                sums[i] = fma(builder, factor, value, sums[i])
     return code.tuple_of(panel.of, sums)
-
-
-def store_block_at(
-    code: Code, array: Operand, start: Any, stride: Any, rows: Any, count: Any, values: Any, across: int, vector: Vector
-) -> None:
-    """The instructions of ``store_block`` for ``values``, of which ``across`` make a row."""
-    builder = code.builder
-    for i, value in enumerate(values):
-        number, part = divmod(i, across)
-        wanted = builder.icmp_signed("<", ir.Constant(INDEX, number), rows)
-        offset = ir.Constant(INDEX, part * vector.lanes)
-        lanes = builder.select(wanted, builder.sub(count, offset), ir.Constant(INDEX, 0))
-        address = pointer(code, array, builder.add(start, offset), exists=False)
-        store_first_at(builder, value, address, lanes, vector)
-        if part == across - 1:
-            start = builder.add(start, stride)
 
 
 @instruction(types.void)
@@ -141,8 +132,16 @@ def store_block(
 
     ``row``: any panel of the width of one row; only its type matters.
     """
-    values, across, vector = code.parts(panel), row.of.count, panel.of.dtype
-    store_block_at(code, array, index.value, stride.value, rows.value, count.value, values, across, vector)
+    builder, start, across, vector = code.builder, index.value, row.of.count, panel.of.dtype
+    for i, value in enumerate(code.parts(panel)):
+        number, part = divmod(i, across)
+        wanted = builder.icmp_signed("<", ir.Constant(INDEX, number), rows.value)
+        offset = ir.Constant(INDEX, part * vector.lanes)
+        lanes = builder.select(wanted, builder.sub(count.value, offset), ir.Constant(INDEX, 0))
+        address = pointer(code, array, builder.add(start, offset), exists=False)
+        store_first_at(builder, value, address, lanes, vector)
+        if part == across - 1:
+            start = builder.add(start, stride.value)
 
 
 @instruction(types.void)

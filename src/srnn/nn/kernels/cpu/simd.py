@@ -15,7 +15,6 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -139,27 +138,6 @@ def overloaded(name: str, vector: ir.VectorType) -> str:
 
 def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return call(builder, overloaded("llvm.fma", a.type), a.type, a, b, c)
-
-
-PAIR, TILED = types.uint32, types.int32
-"""Elements of arrays of bfloat16 numbers: each holds two, the first in its lower half. TILED ones are for the products of
-``tiles.py``; they have a type of their own because compiled code is found again by the types of its arguments."""
-
-PAIRS, TILES = np.dtype(np.uint32), np.dtype(np.int32)
-"""The same as dtypes of arrays."""
-
-
-def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c. Where a holds pairs (as 32-bit integers), b does, too, and both products of a pair are added."""
-    if not isinstance(a.type.element, ir.IntType):
-        return fma(builder, a, b, c)
-    name = "llvm.x86.avx512bf16.dpbf16ps.512"  # LLVM 16 gave its arguments a type of their own, and still takes these
-    return call(builder, name, c.type, c, a, builder.bitcast(b, a.type))
-
-
-def rounded(builder: Any, a: Any) -> Any:
-    """16 float32 numbers, rounded to bfloat16, as 16-bit integers."""
-    return call(builder, "llvm.x86.avx512bf16.cvtneps2bf16.512", ir.VectorType(ir.IntType(16), a.type.count), a)
 
 
 def _as_vector(code: Code, operand: Operand, vector: Vector) -> Any:

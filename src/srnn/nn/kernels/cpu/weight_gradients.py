@@ -142,7 +142,7 @@ def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch)
 def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, scratch):
     """A chunk's part of the gradients of the recurrent weights. s: what neurons that do not spike emitted, from the tape."""
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
-    if spiking and not lines.spread:
+    if spiking:
         arrived, delay = (lines.arrived, 0) if lines.delayed else (words, 1)
         _add_events(g_weights, own, arrived, sizes.size, delay, fresh, chunk, sizes, scratch)
     elif fresh:
@@ -150,7 +150,7 @@ def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, sc
     for r in range(chunk.rows):
         valid = valid_steps(chunk, sizes, r)
         early = min(valid, lines.known - chunk.start)
-        if spiking and early > 0:  # from before the sequence, or spread over steps
+        if spiking and early > 0:  # from before the sequence
             at = ((chunk.block + r) * lines.known + chunk.start) * width
             for j in range(sizes.size):
                 add_weighted_rows(

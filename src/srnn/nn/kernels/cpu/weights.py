@@ -17,13 +17,9 @@ from .... import threads
 from . import buffers
 from .arguments import Array
 from .compiler import compile_loop
-from .memory import flat, load_first, load_first_at, pointer, store, vector_of
-from .products import row_of_factors
+from .memory import flat, load_first_at, pointer, vector_of
 from .rows import lanes_of, store_block, zero_panel, zero_vectors
-from .simd import INDEX, TILES, Code, Operand, instruction, rounded
-from .tiles import whole_tiles
-
-Dtype = np.dtype[Any]
+from .simd import INDEX, Code, Operand, instruction
 
 PRESYNAPTIC = 256
 """For how many presynaptic neurons a thread adds up weight gradients over the shards before it takes the next ones."""
@@ -71,29 +67,6 @@ def turn_square(code: Code, square: Operand) -> Any:
     return code.tuple_of(square.of, rows)
 
 
-@instruction(lambda low, high: low)
-def _pairs(code: Code, low: Operand, high: Operand) -> Any:
-    """Two vectors of float32 numbers, rounded to bfloat16: pairs, as a vector of their bits."""
-    builder, wide = code.builder, ir.VectorType(ir.IntType(32), low.of.lanes)
-    first, second = (builder.zext(rounded(builder, vector.value), wide) for vector in (low, high))
-    both = builder.or_(first, builder.shl(second, ir.Constant(wide, [16] * low.of.lanes)))
-    return builder.bitcast(both, low.of.llvm)
-
-
-def pack_pairs(out, matrix, depth, columns, width, half, across):
-    """A matrix (depth, columns), packed for ``multiply`` as bfloat16 numbers. out: the bits of pairs from two rows each, ``half``
-    by width of them, 0 beyond the matrix; cut into panels of ``across`` columns, the last of which may be narrower."""
-    out, matrix, lanes = flat(out), flat(matrix), lanes_of(out)
-    for panel in range(0, width, across):
-        pitch = min(across, width - panel)
-        for k in range(half):
-            upper = 2 * k * columns
-            for c in range(panel, panel + pitch, lanes):
-                low = load_first(matrix, upper + c, columns - c if 2 * k < depth else 0)
-                high = load_first(matrix, upper + columns + c, columns - c if 2 * k + 1 < depth else 0)
-                store(out, panel * half + k * pitch + c - panel, _pairs(low, high))
-
-
 def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, columns):
     """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m further + r stride + c]."""
     out, matrices, lanes = flat(out), flat(matrices), lanes_of(out)
@@ -126,11 +99,9 @@ def presynaptic_major(*matrices: Array) -> Array:
     return rows
 
 
-def packed(matrix: Array, pairs: Dtype | None = None) -> Array:
+def packed(matrix: Array) -> Array:
     """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole vectors, cut into panels of
-    two vectors (a last one may have one). Or as ``pairs`` of bfloat16 numbers (PAIRS or TILES), of two rows in one element."""
-    if pairs is not None:
-        return _packed_pairs(matrix, pairs)
+    two vectors (a last one may have one)."""
     depth, columns = matrix.shape
     panel = 2 * lanes_of(matrix)
     whole, width = columns - columns % panel, padded_width(columns, matrix)
@@ -140,22 +111,6 @@ def packed(matrix: Array, pairs: Dtype | None = None) -> Array:
     last[:, : columns - whole] = matrix[:, whole:]
     last[:, columns - whole :] = 0
     return result
-
-
-def _packed_pairs(matrix: Array, pairs: Dtype) -> Array:
-    """For TILES in panels of one vector, with as many rows as whole tiles have."""
-    depth, columns = matrix.shape
-    width, lanes, half = padded_width(columns, matrix), lanes_of(matrix), (depth + 1) // 2
-    half, across = (whole_tiles(half), lanes) if pairs == TILES else (half, 2 * lanes)
-    result = buffers.empty(half * width, matrix.dtype)
-    numbers = np.ascontiguousarray(matrix).reshape(-1)
-    compile_loop(pack_pairs)(result, numbers, depth, columns, width, half, across)
-    return result.view(pairs)
-
-
-def factors(rows: int, width: int, pairs: Dtype) -> Array:
-    """Room for ``rows`` rows of ``width`` numbers as pairs; what only fills up a row is 0, and stays so."""
-    return buffers.zeros(rows * row_of_factors(np.empty(0, pairs), width), pairs)
 
 
 def packed_transposed(matrix: Array) -> Array:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ....data.spikes import Spikes
 from ....errors import SrnnError
-from ...delays import Spread, kernel_gradient, later, reached
+from ...delays import later, reached
 from ...derivatives import adjoint_record
 from ...equations import Record, Writer, equations, function, record
 from ...neurons import Neuron
@@ -89,7 +89,6 @@ class Loop:
         self.batch, self.steps = p.x.shape[:2]
         self.products, self.device = plans.Products.of(p.weight_in.dtype), device
         self.grid = (-(-self.batch // plan.rows), plan.blocks(size))
-        self.depth = 0 if p.kernel is None else len(p.kernel)
         several = p.weight_rec is not None and self.grid[1] > 1
         self.persistent = several and plans.persistent()
         self.steps_a_launch = 1 if several and not self.persistent else max(1, self.steps)
@@ -129,12 +128,11 @@ class Loop:
 
 
 class _Run(torch.autograd.Function):
-    """(loop, keep, lengths, delays, kernel, current, weight_rec, *coefficients, *state) -> (emission, membrane or None, *final
-    state)."""
+    """(loop, keep, lengths, delays, current, weight_rec, *coefficients, *state) -> (emission, membrane or None, *final state)."""
 
     @staticmethod
     def forward(
-        ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None, kernel: Tensor | None,
+        ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None,
         current: Tensor, weight_rec: Tensor | None, *tensors: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         neuron, like = loop.neuron, {"dtype": current.dtype, "device": current.device}
@@ -143,24 +141,19 @@ class _Run(torch.autograd.Function):
         state = tuple(tensor.clone() for tensor in initial)
         spiking = neuron.emission == "spike"
         emitted = torch.empty_like(current, dtype=torch.int8 if spiking else None)
-        sent = emitted
-        if delays is not None or kernel is not None:
-            sent = torch.empty_like(emitted if kernel is None else current)
+        sent = emitted if delays is None else torch.empty_like(emitted)
         count = len(initial) - 1 if keep else int(loop.output == "membrane")
         states = tuple(torch.empty(current.shape, **like) for _ in range(count))
         current = current.clone() if keep else current
         products = loop.products
         weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
         loop.launch(
-            loops.forward, loop.firsts, step_of(type(neuron)), current, weights, delays, kernel, loop.depth,
-            tuple(coefficients), state, lengths, emitted, sent, states, KEEP=keep,
-            PIECES=1 if spiking and kernel is None else products.forward,
+            loops.forward, loop.firsts, step_of(type(neuron)), current, weights, delays, tuple(coefficients), state,
+            lengths, emitted, sent, states, KEEP=keep, PIECES=1 if spiking else products.forward,
         )  # fmt: skip
         ctx.loop = loop
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(
-            lengths, delays, kernel, weight_rec, current, emitted, sent, *coefficients, *initial, *states
-        )
+        ctx.save_for_backward(lengths, delays, weight_rec, current, emitted, sent, *coefficients, *initial, *states)
         membrane = None
         if loop.output == "membrane":
             membrane = states[0] if lengths is None else states[0] * valid_steps(lengths, loop.steps, loop.device)
@@ -172,7 +165,7 @@ class _Run(torch.autograd.Function):
             raise SrnnError("The gpu backend has no second derivatives; use backend='reference'.")
         loop: Loop = ctx.loop
         neuron, products = loop.neuron, loop.products
-        lengths, delays, kernel, weight_rec, current, emitted, sent, *tensors = ctx.saved_tensors
+        lengths, delays, weight_rec, current, emitted, sent, *tensors = ctx.saved_tensors
         n, m = len(neuron.coefficients), len(neuron.State._fields)
         coefficients, initial, states = tensors[:n], tensors[n : n + m], tensors[n + m :]
         g_emitted, g_membrane = (None if gradient is None else gradient.contiguous() for gradient in gradients[:2])
@@ -181,39 +174,32 @@ class _Run(torch.autograd.Function):
             for value, gradient in zip(initial, gradients[2:], strict=True)
         )
         g_current = torch.empty_like(current)
-        g_sent = None if delays is None and kernel is None else torch.empty_like(current)
-        wanted = tuple(ctx.needs_input_grad[7 : 7 + n])
+        g_sent = None if delays is None else torch.empty_like(current)
+        wanted = tuple(ctx.needs_input_grad[6 : 6 + n])
         sums = tuple(current.new_zeros(loop.grid[0], current.shape[2]) for _ in coefficients)
         weights = None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
         model = type(neuron)
         loop.launch(
             loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(loop.surrogate),
-            current, weights, delays, kernel, loop.depth, tuple(coefficients), tuple(initial),
+            current, weights, delays, tuple(coefficients), tuple(initial),
             lengths, emitted, tuple(states), g_emitted, g_membrane, g_current, g_sent, g_state, sums,
             WANTED=wanted, PIECES=products.backward,
         )  # fmt: skip
-        g_kernel = g_weight = None
-        if kernel is not None and g_sent is not None and ctx.needs_input_grad[4]:
-            g_kernel = kernel_gradient(
-                emitted.to(current.dtype), F.pad(g_sent, (0, 0, 0, len(kernel) - 1)), len(kernel)
-            )
-        if weight_rec is not None and ctx.needs_input_grad[6]:
+        g_weight = None
+        if weight_rec is not None and ctx.needs_input_grad[5]:
             arrived = F.pad(sent, (0, 0, 1, 0))[:, : loop.steps].to(current.dtype)
             g_weight = g_current.flatten(0, 1).t() @ arrived.flatten(0, 1)
         g_coefficients = (total.sum(0) if asked else None for total, asked in zip(sums, wanted, strict=True))
-        return None, None, None, None, g_kernel, g_current, g_weight, *g_coefficients, *g_state
+        return None, None, None, None, g_current, g_weight, *g_coefficients, *g_state
 
 
-def _under_way(
-    emission: Tensor, depth: int, delays: Tensor | None, kernel: Tensor | None, lengths: Tensor | None
-) -> Tensor:
+def _under_way(emission: Tensor, depth: int, delays: Tensor, lengths: Tensor | None) -> Tensor:
     """What was emitted within the sequences and has not arrived by their last steps: (B, depth, H)."""
     batch, steps, size = emission.shape
     step = torch.arange(depth, device=emission.device)[:, None] + (steps if lengths is None else lengths[:, None, None])
-    if delays is not None:
-        step = step + (depth - 1 - delays)
+    step = step + (depth - 1 - delays)
     sent = F.pad(emission, (0, 0, depth, 0)).gather(1, step.expand(batch, depth, size).clamp(max=steps + depth - 1))
-    return sent * reached(delays, depth) if delays is not None else Spread.apply(sent, kernel)[:, depth - 1 :]
+    return sent * reached(delays, depth)
 
 
 def _run(problem: LayerProblem) -> LayerResult:
@@ -226,12 +212,12 @@ def _run(problem: LayerProblem) -> LayerResult:
         early = p.state[-1][:, None] if p.arriving is None else p.arriving
         early = F.linear(early[:, :steps], p.weight_rec)
         current = current + F.pad(early, (0, 0, 0, steps - early.shape[1]))
-    delays, kernel = (None if value is None else value.contiguous() for value in (p.delays, p.kernel))
-    tensors = (lengths, delays, kernel, current.contiguous(), p.weight_rec, *p.coefficients, *p.state)
+    delays = None if p.delays is None else p.delays.contiguous()
+    tensors = (lengths, delays, current.contiguous(), p.weight_rec, *p.coefficients, *p.state)
     emission, membrane, *state = _Run.apply(Loop(p, device), p.wants_gradients, *tensors)
     arriving = None
-    if p.arriving is not None:
-        arriving = _under_way(emission, p.arriving.shape[1], p.delays, p.kernel, lengths)
+    if p.arriving is not None and p.delays is not None:
+        arriving = _under_way(emission, p.arriving.shape[1], p.delays, lengths)
         arriving = arriving + later(p.arriving, lengths, steps)
     emitted = emission if p.output == "emission" else membrane
     return LayerResult(emitted, p.neuron.State._make(state), arriving=arriving)
@@ -250,7 +236,6 @@ def _smallest(problem: LayerProblem) -> LayerProblem:
         weight_rec=like(p.weight_rec, size, size), coefficients=tuple(like(each, size) for each in p.coefficients),
         state=tuple(like(each, 1, size) for each in p.state),
         arriving=None if p.arriving is None else like(p.arriving, 1, *p.arriving.shape[1:]),
-        kernel=None if p.kernel is None else like(p.kernel, *p.kernel.shape),
         lengths=None if p.lengths is None else p.lengths.new_ones(1),
     )  # fmt: skip
 
@@ -268,10 +253,10 @@ def precompile(problem: LayerProblem) -> None:
     chosen.
     """
     p = problem
-    asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, p.kernel, *p.coefficients)]
+    asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, *p.coefficients)]
     outcome = _tried(
         type(p.neuron), p.surrogate, p.weight_in.dtype, p.weight_in.device, len(p.weight_in), p.output, p.wants_gradients,
-        p.weight_rec is None, p.delays is None, p.kernel is None, p.lengths is None, plans.Products.of(p.weight_in.dtype),
+        p.weight_rec is None, p.delays is None, p.lengths is None, plans.Products.of(p.weight_in.dtype),
         plans.persistent(), *asked,
     )  # fmt: skip
     if not outcome:

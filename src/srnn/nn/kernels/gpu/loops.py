@@ -108,22 +108,6 @@ def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.
 
 
 @triton.jit
-def spread(here, source, at, toward, kernel, own, count, inside, SIZE: tl.constexpr):
-    """The sum of ``count`` steps' values in ``source`` (B, T, H), each times its row of ``kernel`` (count or more, H).
-
-    The first step's are ``here``; each next step's lie ``toward`` numbers further from ``at``, offsets of (ROWS, COLUMNS).
-    """
-    there = own < SIZE
-    total = here * tl.load(kernel + own, mask=there, other=0.0)
-    k = 1
-    while k < count:
-        value = tl.load(source + at + k * toward, mask=inside, other=0).to(here.dtype)
-        total += value * tl.load(kernel + k * SIZE + own, mask=there, other=0.0)
-        k += 1
-    return total
-
-
-@triton.jit
 def meet(arrived, times):
     """Wait until all programs of the same sequences have been here ``times`` times; what each stored is then visible to all."""
     if arrived is not None:
@@ -134,17 +118,16 @@ def meet(arrived, times):
     tl.debug_barrier()
 
 
-@triton.jit(do_not_specialize=("depth", "batch", "steps", "first", "last"))
+@triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
 def forward(
-    STEP: tl.constexpr, current, weights, delays, kernel, depth, coefficients, state, lengths, emitted, sent, states,
+    STEP: tl.constexpr, current, weights, delays, coefficients, state, lengths, emitted, sent, states,
     arrived, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """current (B, T, H): from the input, and from what was under way at the start; replaced by the whole current if KEEP.
 
-    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays (H,), or kernel (depth,
-    H) of delays that are being learned, or neither.
+    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays: (H,), or None.
     coefficients: (H,) each. state: (B, H) each, that before step ``first``, replaced by the one at the end. lengths (B,) or None.
     emitted (B, T, H): int8 for spikes. sent (B, T, H): what of these arrives one step later; without delays ``emitted`` itself.
     The steps before ``first`` of both are read. states: the first variables, (B, T, H) each. arrived: zeros (blocks of
@@ -182,10 +165,7 @@ def forward(
             after = where_each(valid, after, state_now)
             shown = tl.where(valid, s, 0.0)
         tl.store(emitted + at + around, shown.to(emitted.dtype.element_ty), mask=inside)
-        if kernel is not None:
-            parts = spread(shown, emitted, at + around, -SIZE, kernel, own, tl.minimum(depth, t + 1), inside, SIZE)
-            tl.store(sent + at + around, parts, mask=inside)
-        elif delays is not None:
+        if delays is not None:
             earlier = tl.load(emitted + at + around - delay * SIZE, mask=inside & (delay > 0) & (t >= delay), other=0)
             shown = shown.to(emitted.dtype.element_ty)
             tl.store(sent + at + around, tl.where(delay > 0, earlier, shown), mask=inside)
@@ -200,10 +180,10 @@ def forward(
     store_each(state, place, state_now, inside)
 
 
-@triton.jit(do_not_specialize=("depth", "batch", "steps", "first", "last"))
+@triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
 def backward(
     STEP: tl.constexpr, ADJOINT: tl.constexpr, PSI: tl.constexpr,
-    current, weights, delays, kernel, depth, coefficients, initial, lengths, emitted, states,
+    current, weights, delays, coefficients, initial, lengths, emitted, states,
     g_emitted, g_membrane, g_current, g_sent, g_state, g_coefficients,
     arrived, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
@@ -240,12 +220,7 @@ def backward(
             g_now = add_product(
                 g_now, g_current, after, t + 1 < steps, row, batch, steps, from_own, SIZE, DEPTH, PIECES, PRECISION
             )
-            if kernel is not None:
-                tl.store(g_sent + at + around, g_now, mask=inside)
-                g_now = spread(
-                    g_now, g_sent, at + around, SIZE, kernel, own, tl.minimum(depth, steps - t), inside, SIZE
-                )
-            elif delays is not None:
+            if delays is not None:
                 tl.store(g_sent + at + around, g_now, mask=inside)
                 there = inside & (delay > 0) & (t + delay < steps)
                 g_now = tl.where(delay > 0, tl.load(g_sent + at + around + delay * SIZE, mask=there, other=0.0), g_now)

@@ -1,0 +1,58 @@
+"""Data sets that are a part of an archive: a list beside this file names their files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import SrnnError
+from ...files import changing, new_folder_beside
+from .catalogue import DataSet
+from .unpack import unpack
+
+
+def listed_names(data_set: DataSet) -> list[str]:
+    """The names of a data set's files under its folder, without their suffixes."""
+    return (Path(__file__).parent / data_set.listed).read_text(encoding="utf-8").split()
+
+
+def unpack_listed(
+    data_set: DataSet, folder: Path, force: bool = False, check: Callable[[Path], None] | None = None
+) -> list[Path]:
+    """Unpack the listed files of a data set's archive into its folder, unless all are there; the archive, if this was done.
+
+    Without the archive the folder is left as it is. ``check`` is called before the archive is unpacked, and raises SrnnError for
+    one that must not be. SrnnError also for an archive that is damaged, or lacks a listed file; nothing of it is then left.
+    """
+    (file,) = data_set.files
+    archive, names = folder / file.name, listed_names(data_set)
+    if not archive.is_file() or not (force or _missing(names, folder)):
+        return []
+    if check is not None:
+        check(archive)
+
+    with new_folder_beside(folder / "unpacking") as whole:
+        unpack(archive, whole, data_set.strip)
+        if missing := _missing(names, whole):
+            raise SrnnError(
+                f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, such as {missing[0]}; "
+                "fetch it again."
+            )
+        with changing(folder):
+            present = _files(whole)
+            for name in names:
+                place = folder / present[name].relative_to(whole)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(present[name], place)
+    return [archive]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files in the folders of a folder, by their names without suffixes."""
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.glob("*/*")}
+
+
+def _missing(names: list[str], folder: Path) -> list[str]:
+    present = _files(folder)
+    return [name for name in names if name not in present]

@@ -1,0 +1,47 @@
+"""Samples of a signal: as many channels as are wanted, all of them finite, cut or padded to a length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SrnnError
+from ..text import counted
+from .datasets.audio import check_samples
+
+Array = npt.NDArray[Any]
+
+
+def check_channels(name: str, count: int, channels: int, samples: int | None = None) -> None:
+    """SrnnError unless the numbers are equal. samples: the array's number of samples, if known: it may be transposed."""
+    if count != channels:
+        fix = ": choose a file's channels with --channels of srnn predict or srnn stream" if count > channels else ""
+        if count > channels == samples:
+            fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
+        raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
+
+
+def check_finite(name: str, x: Array, start: int) -> Array:
+    """The samples, the first being number ``start``. SrnnError, which names the first that is not finite."""
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        where = f"in channel {column} (counted from 0)"
+        raise SrnnError(f"{name}: sample {start + row} is not finite {where}: {x[row, column]}.")
+    return x
+
+
+def clip_start(samples: int, length: int) -> int:
+    """At which of so many samples ``fit_length`` begins; below 0: with as many of silence before them."""
+    excess = samples - length
+    return excess // 2 if excess > 0 else -(-excess // 2)
+
+
+def fit_length(samples: Array, length: int) -> Array:
+    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
+    check_samples(length, samples.nbytes, f"a clip has {len(samples)} samples")
+    start = clip_start(len(samples), length)
+    if len(samples) > length:
+        return samples[start : start + length]
+    return np.pad(samples, (-start, length - len(samples) + start))

@@ -1,0 +1,345 @@
+"""Folders that someone else has prepared: links that lead elsewhere, pipes, files that look like ours.
+
+Under a name that the program chose, a link is replaced and not followed, and a pipe is refused in one line; nobody else's file is
+deleted. What the user named is written as named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn import SrnnError, compiling
+from srnn.cli.main import main
+from srnn.data.datasets.cache import cached
+from srnn.data.datasets.catalogue import DataFile
+from srnn.data.datasets.fetch import download
+from srnn.data.datasets.unpack import unpack_archives
+from srnn.studies.study import open_study
+from srnn.training.loop import train
+from srnn.training.runs import Run
+from support.commands import fails
+from support.runs import make_run
+from support.sweeps import BASE, sweep_of, units_in
+from support.tiny import TinyTask, tiny_recipe
+
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+NOTES = ".notes-0123456789ab.tmp"
+"""Another program's file; it looks as our unfinished ones once did."""
+SECRET = b'{"epoch": 1}\n{"of": "someone else"}\n'
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file that a link leads to."""
+    path = tmp_path / "victim"
+    path.write_bytes(SECRET)
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- report ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("tiny") / "run")
+
+
+@pytest.fixture
+def own(tiny: Path, tmp_path: Path) -> Path:
+    """A run of one's own."""
+    return Path(shutil.copytree(tiny, tmp_path / "run"))
+
+
+def test_a_report_replaces_a_link(own: Path, victim: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It overwrote what the link led to."""
+    (own / "report.html").symlink_to(victim)
+    (own / NOTES).write_bytes(SECRET)
+    assert main(["report", str(own), "--no-exit", "--samples", "1", "--json"]) == 0
+    assert victim.read_bytes() == (own / NOTES).read_bytes() == SECRET
+    assert not (own / "report.html").is_symlink() and b"<html" in (own / "report.html").read_bytes()
+
+
+def test_a_report_goes_where_the_user_s_own_link_leads(own: Path, victim: Path) -> None:
+    link = own.parent / "mine.html"
+    link.symlink_to(victim)
+    assert main(["report", str(own), "--no-exit", "--samples", "1", "--json", "--out", str(link)]) == 0
+    assert link.is_symlink() and b"<html" in victim.read_bytes()
+
+
+@pipes
+@pytest.mark.parametrize("name", ["report.html", "environment.json", "result.json", "exit-policy.json"])
+def test_a_run_with_a_pipe_is_refused(own: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command waited for its other end for ever."""
+    (own / name).unlink(missing_ok=True)
+    os.mkfifo(own / name)
+    assert "is a pipe or a device, not a file; remove it." in fails(capsys, "report", own)
+
+
+@pipes
+def test_a_page_beside_a_model_s_file_is_no_pipe(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own.parent / "page").mkdir()
+    os.mkfifo(own.parent / "page" / "model.html")
+    shutil.copy(own / "model.safetensors", own.parent / "page" / "model.safetensors")
+    said = fails(capsys, "report", own.parent / "page" / "model.safetensors")
+    assert "model.html: it is a pipe or a device" in said
+
+
+def test_a_comparison_replaces_a_link(
+    own: Path, victim: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own.parent)
+    Path("comparison.html").symlink_to(victim)
+    shutil.copytree("run", "other")
+    assert main(["compare", "run", "other", "--no-exit", "--json"]) == 0
+    assert victim.read_bytes() == SECRET and not Path("comparison.html").is_symlink()
+
+
+# ---- train --resume --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after its first of two epochs, so to say, and beside it what it becomes."""
+    folder = tmp_path_factory.mktemp("begun")
+    train(tiny_recipe("--training.epochs=1"), folder / "run", task=TinyTask())
+    shutil.copytree(folder / "run", folder / "whole")
+    resume(folder / "whole")
+    return folder
+
+
+def resume(folder: Path) -> dict[str, Any]:
+    recipe = folder / "recipe.yaml"
+    text = recipe.read_text().replace("epochs: 1\n", "epochs: 2\n")
+    recipe.unlink()
+    recipe.write_text(text)
+    return train(tiny_recipe("--training.epochs=2"), folder, task=TinyTask(), resume=True)
+
+
+def without_times(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in row.items() if key not in ("seconds", "samples_per_s")}
+        for row in Run.open(folder).epochs()
+    ]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "model.safetensors", "checkpoints/last.safetensors"])
+def test_a_resumed_training_replaces_links(name: str, begun: Path, tmp_path: Path) -> None:
+    """It truncated what a link behind metrics.jsonl led to, and appended to it."""
+    run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
+    victim = tmp_path / "victim"
+    shutil.move(run / name, victim)
+    before = victim.read_bytes()
+    (run / name).symlink_to(victim)
+    for folder in (run, run / "checkpoints"):
+        (folder / NOTES).write_bytes(SECRET)
+    resume(run)
+    assert victim.read_bytes() == before and not (run / name).is_symlink()
+    assert (run / NOTES).read_bytes() == (run / "checkpoints" / NOTES).read_bytes() == SECRET
+    assert without_times(run) == without_times(begun / "whole")
+    for same in ("model.safetensors", "checkpoints/last.safetensors"):
+        if same != name:
+            ours, theirs = (folder / same for folder in (run, begun / "whole"))
+            assert ours.stat().st_size == theirs.stat().st_size
+
+
+def test_a_link_behind_metrics_may_lead_nowhere(begun: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").symlink_to(tmp_path / "nowhere")
+    resume(run)
+    assert not (tmp_path / "nowhere").exists() and [row["epoch"] for row in Run.open(run).epochs()] == [2]
+
+
+@pipes
+@pytest.mark.parametrize("name", ["metrics.jsonl", "environment.json", "result.json", "checkpoints/last.safetensors"])
+def test_a_training_with_a_pipe_is_refused(name: str, begun: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(SrnnError, match=f"{name} is a pipe or a device, not a file; remove it."):
+        resume(run)
+
+
+def test_a_linked_folder_of_checkpoints_is_refused(begun: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
+    shutil.move(run / "checkpoints", tmp_path / "elsewhere")
+    (run / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    with pytest.raises(SrnnError, match="checkpoints is a link; move the folder itself there"):
+        resume(run)
+    assert contents(tmp_path / "elsewhere") == before
+
+
+def test_another_program_s_environment_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    """A run that was stopped before it had a recipe begins anew; its environment.json went first."""
+    theirs = tmp_path / "environment.json"
+    theirs.write_text('{"api": "https://example.org"}')
+    with pytest.raises(SrnnError, match="holds no run to resume"):
+        train(tiny_recipe("--training.epochs=1"), tmp_path, task=TinyTask(), resume=True)
+    assert contents(tmp_path) == {"environment.json": b'{"api": "https://example.org"}'}
+
+
+# ---- exports ---------------------------------------------------------------------------------------------------------
+
+
+def test_exports_delete_nothing_beside_them(own: Path, victim: Path) -> None:
+    pytest.importorskip("onnx")
+    place = own.parent / "exports"
+    place.mkdir()
+    for name in (NOTES, ".c-0123456789ab.tmp", ".net.onnx-0123456789ab.tmp"):
+        (place / name).write_bytes(SECRET)
+    before = contents(place)
+    assert main(["export", "c", str(own), "--out", str(place / "c"), "--json"]) == 0
+    assert main(["export", "onnx", str(own), "--out", str(place / "net.onnx"), "--json"]) == 0
+    after = contents(place)
+    assert {name: after[name] for name in before} == before and (place / "net.onnx").is_file()
+
+
+@pipes
+def test_an_export_goes_into_the_user_s_own_pipe(own: Path) -> None:
+    pytest.importorskip("nir")
+    pipe, read = own.parent / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    words = ["export", "nir", str(own), "--out", str(own.parent / "n.nir"), "--dt", "0.001", "--report", str(pipe)]
+    assert main([*words, "--json"]) == 0
+    reader.join(20)
+    assert json.loads(read[0])["out"].endswith("n.nir") and pipe.is_fifo()
+
+
+# ---- caches ----------------------------------------------------------------------------------------------------------
+
+
+def use_cache(folder: Path) -> float:
+    source = folder / "source"
+    source.touch()
+    os.utime(source, (1e9, 1e9))
+    arrays = lambda: {"x": np.arange(5.0)}  # noqa: E731
+    return float(cached(folder / ".cache", "a", {"v": 1}, [source], arrays, lambda found: found["x"].sum()))
+
+
+def test_a_cache_replaces_a_link(tmp_path: Path, victim: Path) -> None:
+    assert use_cache(tmp_path) == 10
+    (kept,) = (tmp_path / ".cache").iterdir()
+    whole = kept.read_bytes()
+    kept.unlink()
+    kept.symlink_to(victim)
+    (kept.parent / NOTES).write_bytes(SECRET)
+    assert use_cache(tmp_path) == 10
+    assert victim.read_bytes() == (kept.parent / NOTES).read_bytes() == SECRET
+    assert not kept.is_symlink() and len(kept.read_bytes()) == len(whole)
+
+
+@pipes
+def test_a_cache_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    assert use_cache(tmp_path) == 10
+    (kept,) = (tmp_path / ".cache").iterdir()
+    kept.unlink()
+    os.mkfifo(kept)
+    with pytest.raises(SrnnError, match="is a pipe or a device, not a file; remove it"):
+        use_cache(tmp_path)
+
+
+def _add(a: float, b: float) -> float:
+    return a + b
+
+
+@pipes
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_cache_of_compiled_loops_replaces_a_link_and_does_without_a_pipe(
+    kind: str, tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    monkeypatch.setattr(compiling, "_told", lambda value: "the same")
+    assert compiling.compiled(_add)(3.0, 4.0) == 7
+    (kept,) = (tmp_path / "numba" / "srnn").iterdir()
+    kept.unlink()
+    compiling._say.cache_clear()
+    if kind == "link":
+        kept.symlink_to(victim)
+        assert compiling.compiled(_add)(3.0, 4.0) == 7
+        assert victim.read_bytes() == SECRET and not kept.is_symlink()
+    else:
+        os.mkfifo(kept)
+        with pytest.warns(RuntimeWarning, match="is not kept"):
+            assert compiling.compiled(_add)(3.0, 4.0) == 7
+        assert kept.is_fifo()
+
+
+@pipes
+def test_a_note_of_what_was_unpacked_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("one.txt", "1")
+    (tmp_path / NOTES).write_bytes(SECRET)
+    assert len(unpack_archives(tmp_path)) == 1
+    assert (tmp_path / NOTES).read_bytes() == SECRET
+    (note,) = (tmp_path / ".cache").iterdir()
+    note.unlink()
+    os.mkfifo(note)
+    with pytest.raises(SrnnError, match="is a pipe or a device, not a file; remove it"):
+        unpack_archives(tmp_path)
+
+
+@pipes
+def test_an_unfinished_download_replaces_a_link_and_refuses_a_pipe(tmp_path: Path, victim: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"12345")
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "data.part").symlink_to(victim)
+    file = DataFile("data", "", bytes=5)
+    download(source.as_uri(), place / "data", file)
+    assert (place / "data").read_bytes() == b"12345" and victim.read_bytes() == SECRET
+    (place / "data").unlink()
+    os.mkfifo(place / "data.part")
+    with pytest.raises(SrnnError, match=r"data\.part: it is a pipe or a device"):
+        download(source.as_uri(), place / "data", file)
+
+
+# ---- sweeps ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    sweep = sweep_of(
+        tmp_path,
+        BASE + "sampler: {name: random, seed: 7}\ntrials: 2\nparameters: {training.batch_size: [16, 32]}\n",
+    )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # optuna says that journals are experimental
+        assert open_study(units_in(sweep, tmp_path / "first")) is not None
+        victim = tmp_path / "victim"
+        victim.write_bytes((tmp_path / "first" / "study" / "journal.log").read_bytes())
+        before = victim.read_bytes()
+        assert before
+
+        folder = tmp_path / "second" / "study"
+        folder.mkdir(parents=True)
+        journal = folder / "journal.log"
+        journal.symlink_to(victim)
+        assert open_study(units_in(sweep, tmp_path / "second")) is not None
+        assert victim.read_bytes() == before and not journal.is_symlink()
+        assert journal.read_bytes().startswith(before)
+
+        if hasattr(os, "mkfifo"):
+            journal.unlink()
+            os.mkfifo(journal)
+            with pytest.raises(SrnnError, match="it is a pipe or a device"):
+                open_study(units_in(sweep, tmp_path / "second"))
