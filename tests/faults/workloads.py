@@ -114,6 +114,12 @@ def _with_sweep(folder: Path) -> None:
     (folder / "s.yaml").write_text("recipe: tiny.yaml\nset: {training.epochs: 1}\nseeds: [0, 1]\n")
 
 
+def _with_search(folder: Path) -> None:
+    _with_recipe(folder)
+    search = "sampler: random\ntrials: 2\nparameters: {training.optimizer.lr: 'uniform(0.01, 0.1)'}\n"
+    (folder / "s.yaml").write_text(f"recipe: tiny.yaml\nset: {{training.epochs: 1}}\n{search}")
+
+
 def _swept(folder: Path) -> Any:
     rows = json.loads((folder / "sweep" / "results.json").read_text())["trainings"]
     return [{key: row.get(key) for key in ("point", "seed", "state", "accuracy", "loss")} for row in rows]
@@ -200,6 +206,7 @@ WORKLOADS = {
     for workload in (
         Workload("train", _train, _trained, _with_recipe),
         Workload("sweep", _sweep, _swept, _with_sweep, lambda f: _sweep(f, "--retry-failed")),
+        Workload("search", _sweep, _swept, _with_search, lambda f: _sweep(f, "--retry-failed")),
         Workload("summarise", lambda f: _command("summarise", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
                  _files("sum"), _with_run),
         Workload("energy --out", lambda f: _command("energy", f / "run", "--out", f / "energy", "--json"), _files("energy"),

@@ -33,7 +33,7 @@ def test_some_faults_of_a_data_cache_and_an_archive() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workload", ["train", "sweep", "summarise", "export c", "stream --state"])
+@pytest.mark.parametrize("workload", ["train", "sweep", "search", "summarise", "export c", "stream --state"])
 def test_some_faults_of_each_kind(workload: str) -> None:
     found = injected("--workloads", workload, "--most", "3")
     assert found["bad"] == [] and found["faults"] >= 12

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from srnn import SrnnError
 from srnn.studies import Sweep
 from srnn.studies.plots import draw
 from srnn.studies.results import write_results
 from srnn.studies.units import UnitStatus
-from srnn.studies.watch import Watch, line, table
+from srnn.studies.watch import Watch
 from support.sweeps import BASE, sweep_of
 
 
@@ -133,28 +135,42 @@ def test_plots_of_every_kind(tmp_path: Path) -> None:
     assert write_results(ablation, [], tmp_path / "none")["points"] == []
 
 
-def test_what_a_person_sees(tmp_path: Path) -> None:
+def test_what_a_person_sees_in_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    sweep = sweep_of(tmp_path, BASE + "title: Mine\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n")
-    done, running = _status(sweep)[0], _status(sweep, "running")[1]
-    console = Console(width=100, record=True, file=open(tmp_path / "log", "w"))  # noqa: SIM115
-    console.print(table(sweep, [done, running], 120.0))
-    console.file.close()
+    text = BASE + "title: '[red]Mine'\nbudget_minutes: 5\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n"
+    sweep = sweep_of(tmp_path, text)
+    status = [_unfinished(one, "waiting", epochs=0) for one in _status(sweep)]
+    with open(tmp_path / "shown", "w") as file:
+        console = Console(width=100, record=True, file=file, force_terminal=True)
+        monkeypatch.setattr("srnn.studies.watch.open_console", lambda **_: console)
+        monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True, write=file.write, flush=file.flush))
+        watch = Watch(SimpleNamespace(sweep=sweep, status=lambda: status, all=sweep.units()))  # type: ignore[arg-type]
+        status[:] = [_status(sweep)[0], _unfinished(status[1], "running", best_so_far=0.5, epochs=7, seconds=90.0)]
+        watch.stop()
     shown = console.export_text()
-    assert "Mine: 1 done, 1 running, about 2 min left" in shown and "b/s0" in shown and "0.5000" in shown
-    assert line(sweep, done, 1, 2) == "1/2  a/s0  done  accuracy 0.5000  3 s"
+    assert "1/2  a/s0  done  accuracy 0.5000  3 s" in shown
+    assert "b/s0  running  accuracy 0.5000  90 s  epoch 7  host:1" in shown
+    assert "[red]Mine, 2 of 5 minutes used" in shown and "50%" in shown
 
 
-def test_how_long_a_sweep_will_take_is_known_once_something_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_look_that_fails_ends_no_training_and_lines_are_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep, now = sweep_of(tmp_path, BASE + "seeds: [0, 1, 2, 3]\n"), 100.0
-    monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: now)
-    units = [_status(sweep, state) for state in ("done", "waiting")]
-    status = [units[0][0], *units[1][1:]]
-    watch = Watch(SimpleNamespace(sweep=sweep, status=lambda: status))  # type: ignore[arg-type]
-    assert watch._left(status) is None  # and not a moment later, on a clock that has not moved
-    now = 130.0
-    status[1] = units[0][1]
-    assert watch._left(status) == 60.0
+    sweep, clock = sweep_of(tmp_path, BASE + "seeds: [0, 1]\n"), [100.0]
+    monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: clock[0])
+    status, looks = [_unfinished(one, "waiting", epochs=0) for one in _status(sweep)], []
+
+    def look() -> list[UnitStatus]:
+        looks.append(clock[0])
+        if clock[0] == 103:
+            raise SrnnError("It cannot be read.")
+        return status
+
+    watch = Watch(SimpleNamespace(sweep=sweep, status=look))  # type: ignore[arg-type]
+    for clock[0] in (101, 102, 103, 104, 105):
+        watch.tick()
+        status[0] = _status(sweep)[0]
+    watch.stop()
+    assert looks == [100, 101, 103, 105, 105]
+    assert capsys.readouterr().err == "1/2  base/s0  done  accuracy 0.5000  3 s\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,18 @@ def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.M
     units = units_in(sweep_in(tmp_path), tmp_path / "out")
     with pytest.raises(SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"):
         open_study(units, "postgresql://me@host/db")
+
+
+def test_without_optuna_a_grid_is_trained_and_a_search_says_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert work(sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "grid") == 4
+    with pytest.raises(SrnnError, match=r'This sweep needs optuna: pip install "srnn\[sweep\]"'):
+        work(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "search")
+
+
+def test_a_sweep_of_the_version_before_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.log").touch()
+    with pytest.raises(SrnnError, match=r"is one of srnn 0\.1"):
+        units_in(sweep_in(tmp_path), tmp_path)

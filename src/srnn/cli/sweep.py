@@ -4,8 +4,8 @@
   srnn sweep digits-surrogates --dry-run  what one would do
   srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
 
-More workers may join at any time, from any machine that shares the sweep's folder: give the same command. What a dead
-worker was training is resumed by another, from its last checkpoint.
+More workers may join at any time, from any machine that shares the sweep's folder: give the same command.
+What a dead worker was training is resumed by another, from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _work(units: Units, arguments: argparse.Namespace) -> int:
-    """Train what is left. The exit code: 0, 1 when a worker has died and left something, 130 when interrupted."""
+    """Train what is left. The exit code: 0, 1 when something is left all the same, 130 when interrupted."""
     from ..studies.launching import interrupted_by_signals, run_processes
     from ..studies.study import open_study
     from ..studies.watch import Watch
@@ -101,15 +101,17 @@ def _work(units: Units, arguments: argparse.Namespace) -> int:
     finally:
         watch.stop()
 
-    died = [code for code in codes if code not in (0, 1)]  # 1: of the trainings that it saw, one failed
+    failed, left = any(one.state == "failed" for one in units.status()), units.left()
+    usual = (0, 1) if failed and not left else (0,)
+    died = [code for code in codes if code not in usual]
     if died:
-        what = "the same command continues" if units.left() else "nothing is lost"
+        what = "the same command continues" if left else "nothing is lost"
         numbers = ", ".join(map(str, died))
         print(
             f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); {what}",
             file=sys.stderr,
         )
-    return 1 if units.left() else 0
+    return 1 if left else 0
 
 
 def _submit(units: Units, options: dict[str, Any], arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""Starting several workers: as processes that are waited for, or as jobs that submitit hands to a scheduler.
+"""Starting several workers: as processes that are waited for, or as jobs of a scheduler.
 
-A worker is the command ``srnn sweep FILE`` itself, so that it does not matter who starts how many, or when.
+A worker is the command ``srnn sweep FILE`` itself: it does not matter who starts how many, or when.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ HOURS = 24
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Within the block a scheduler or a closed terminal (SIGTERM, SIGHUP) does what Ctrl-C does: KeyboardInterrupt.
+    """In the block SIGTERM and SIGHUP, from a scheduler or a closed terminal, do what Ctrl-C does.
 
-    Only the first signal counts, as those who end a group of processes may tell each of them more than once.
+    Only the first signal counts: whoever ends a group of processes may tell each of them twice.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
@@ -50,13 +50,11 @@ def interrupted_by_signals() -> Iterator[None]:
 
 
 def run_processes(command: Sequence[str], count: int, logs: Path, tick: Callable[[], None]) -> list[int]:
-    """Run a command in ``count`` processes and wait for them; returns their exit codes. If this one ends, they end.
+    """Run a command in ``count`` processes; returns their exit codes. If this one ends, they end.
 
     logs: a folder for what they print. tick: called all the while.
     """
-    # Workers share the cores: threads that outnumber them would only wait for each other.
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    environment = _environment(count)
     logs.mkdir(parents=True, exist_ok=True)
     workers: list[subprocess.Popen[bytes]] = []
     try:
@@ -77,14 +75,23 @@ def run_processes(command: Sequence[str], count: int, logs: Path, tick: Callable
     return [worker.returncode for worker in workers]
 
 
-class WorkerJob:
-    """A worker as a job: submitit keeps this object, and calls it where the job runs."""
+def _environment(count: int) -> dict[str, str]:
+    """For workers that share a machine: threads that outnumber its cores only wait for each other."""
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), **os.environ}
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self.command = list(command)
+
+class WorkerJob:
+    """A worker as a job: submitit keeps this object, and calls it where the job runs.
+
+    sharing: how many share the machine, if that is known.
+    """
+
+    def __init__(self, command: Sequence[str], sharing: int = 1) -> None:
+        self.command, self.sharing = list(command), sharing
 
     def __call__(self) -> int:
-        worker = subprocess.Popen(self.command)
+        environment = _environment(self.sharing) if self.sharing > 1 else None
+        worker = subprocess.Popen(self.command, env=environment)
         try:
             return worker.wait()
         finally:  # also when submitit ends the job because its time is almost over
@@ -98,18 +105,29 @@ class WorkerJob:
         return DelayedSubmission(self)
 
 
-def submit(command: Sequence[str], count: int, launcher: str, folder: Path, options: Mapping[str, Any]) -> list[Any]:
+def submit(
+    command: Sequence[str],
+    count: int,
+    launcher: str,
+    folder: Path,
+    options: Mapping[str, Any],
+) -> list[Any]:
     """Submit ``count`` jobs that each run a command; returns submitit's jobs.
 
-    launcher: submitit's name of a scheduler: slurm, or local for processes in the background. folder: for submitit's
-    files, and for what the jobs print. options: what a job gets, by submitit's names. SrnnError when it cannot be done.
+    Args:
+        launcher: slurm, or local for processes in the background.
+        folder: for submitit's files, and for what the jobs print.
+        options: what a job gets, by submitit's names.
+
+    SrnnError when it cannot be done.
     """
     submitit = need("submitit", "--launcher", "sweep")
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=launcher)
         executor.update_parameters(**{"name": "srnn-sweep", "timeout_min": 60 * HOURS, **options})
         with executor.batch():
-            jobs = [executor.submit(WorkerJob(command)) for _ in range(count)]
+            sharing = count if launcher == "local" else 1
+            jobs = [executor.submit(WorkerJob(command, sharing)) for _ in range(count)]
         return jobs
     except Exception as error:  # a scheduler that is not there, an option that it does not know
         raise SrnnError(f"--launcher {launcher}: {error}") from error

@@ -1,7 +1,7 @@
-"""Optuna's part in a sweep: its sampler chooses what a search tries, its pruner ends poor trainings, its storage keeps both.
+"""Optuna's part in a sweep: it chooses what a search tries, ends poor trainings, and keeps both.
 
-A trial of the study is a unit. If the storage is lost, the results are still in the run folders, and so are the settings
-that were chosen: a search goes on with those, but its sampler has forgotten what came of them.
+A trial of optuna's study is a unit. Its storage may be lost: results and chosen settings are in the
+sweep's folder, and a search goes on with them; only its sampler has forgotten what came of them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 def open_study(units: Units, address: str | None = None) -> Study | None:
-    """The study of a sweep; None if it needs none, as it is no search, has no pruner, and no storage is named.
+    """The study of a sweep; None if it needs none: it is no search, prunes nothing, names no storage.
 
-    address: of a database, such as postgresql://user@host/name; None: the file study/journal.log in the sweep's folder.
-    SrnnError: optuna or the database's driver is not installed, or the storage cannot be used.
+    address: of a database, such as postgresql://user@host/name; None: study/journal.log in the
+    sweep's folder. SrnnError: optuna or a driver is not installed, or the storage cannot be used.
     """
     sweep = units.sweep
     if not sweep.is_search and sweep.pruner.name == "none" and address is None:
         return None
-    with locked(units.out, wait=60):  # a database's tables are created by one worker
+    with locked(units.out, wait=600):  # a database's tables are created by one worker
         storage = _open_journal(units.out / "study") if address is None else _open_database(address)
         with reading("The storage", f"that of the sweep '{sweep.name}'"):
             study = Study(sweep, storage)
@@ -65,12 +65,13 @@ class Study:
                 self.end(one)
 
     def begin(self, one: UnitStatus) -> dict[str, Any]:
-        """Begin a unit, or go on with it. Returns its settings, which in a search the sampler chooses."""
+        """Begin a unit, or go on with it; returns its settings. A search's sampler chooses them."""
         from optuna.trial import Trial
 
         if one.unit.name not in self._open_trials():
             params = self._encoded(one.settings) if self.sweep.is_search else {}
-            self.study.enqueue_trial(params, user_attrs={"unit": one.unit.name, "settings": one.settings})
+            about = {"unit": one.unit.name, "settings": one.settings}
+            self.study.enqueue_trial(params, user_attrs=about)
         known = self._open_trials()[one.unit.name]
         if known.state == self.states.WAITING:
             self.storage.set_trial_state_values(known._trial_id, self.states.RUNNING)
@@ -80,21 +81,21 @@ class Study:
         return self._choose() if self.sweep.is_search else one.settings
 
     def should_prune(self, one: UnitStatus) -> bool:
-        """Tell the study how far the unit is that was begun last; whether to end it here."""
+        """Tell the study how far the unit is that was begun last. Whether to end it here."""
         if one.value is not None and one.epochs > self._told:
             self._trial.report(one.value, one.epochs)
             self._told = one.epochs
         return self._trial.should_prune()
 
     def end(self, one: UnitStatus) -> None:
-        """Tell the study what came of a unit. The trial of one that failed stays open: it may be tried again."""
-        if one.state == "failed":
+        """Tell the study what came of a unit."""
+        if one.state == "failed":  # its trial stays open, as it may be tried again
             return
         number = self._open_trials()[one.unit.name].number
         if one.state == "done":
             self.study.tell(number, one.value, skip_if_finished=True)
         else:
-            self.study.tell(number, state=self.states.PRUNED)  # with the last value that was reported
+            self.study.tell(number, state=self.states.PRUNED)  # its value is the last reported
 
     def _open_trials(self) -> dict[str, FrozenTrial]:
         """Trials that have not ended, by unit."""
@@ -103,12 +104,12 @@ class Study:
         return {trial.user_attrs.get("unit", ""): trial for trial in trials}
 
     def _choose(self) -> dict[str, Any]:
-        """Let the sampler choose every parameter, unless it has done so. A list's values are JSON, as optuna has no lists."""
+        """Let the sampler choose every parameter, unless it has done so before."""
         settings: dict[str, Any] = {}
         for key, values in self.sweep.parameters.items():
             if isinstance(values, list):
-                chosen = self._trial.suggest_categorical(key, [json.dumps(value) for value in values])
-                settings[key] = json.loads(str(chosen))
+                texts = [json.dumps(value) for value in values]  # optuna has no lists
+                settings[key] = json.loads(str(self._trial.suggest_categorical(key, texts)))
             elif values.kind == "integer":
                 settings[key] = self._trial.suggest_int(key, int(values.low), int(values.high))
             else:
@@ -117,25 +118,29 @@ class Study:
         return settings
 
     def _encoded(self, settings: dict[str, Any]) -> dict[str, Any]:
-        lists = {key for key, values in self.sweep.parameters.items() if isinstance(values, list)}
-        return {key: json.dumps(value) if key in lists else value for key, value in settings.items()}
+        """Settings that were chosen before, as optuna has them."""
+        return {
+            key: json.dumps(value) if isinstance(self.sweep.parameters[key], list) else value
+            for key, value in settings.items()
+        }
 
 
 def import_optuna() -> Any:
     """Import optuna with its logging silenced. SrnnError when it is not installed."""
-    optuna = need("optuna", "A search", "sweep")
+    optuna = need("optuna", "This sweep", "sweep")
     optuna.logging.set_verbosity(logging.WARNING)
     return optuna
 
 
 def _name(sweep: Sweep) -> str:
-    """The study's name: a database may have studies of other sweeps whose file has the same name."""
-    fixed = {key: value for key, value in sweep.identity().items() if not key.startswith("recipe ")}
+    """The study's name, as a database may have studies of other sweeps whose file has this name."""
+    identity = sweep.identity().items()
+    fixed = {key: value for key, value in identity if not key.startswith("recipe ")}
     return f"{sweep.name}-{hashlib.sha256(json_text(fixed).encode()).hexdigest()[:8]}"
 
 
 def _sampler(sweep: Sweep, point: str) -> Any:
-    """A sampler for one point, seeded by its number, so that two workers never draw the same point from one seed."""
+    """A sampler for one point, seeded by its number, so that no two workers draw the same point."""
     from optuna.samplers import RandomSampler, TPESampler
 
     if not sweep.is_search:
@@ -160,10 +165,11 @@ def _open_journal(folder: Path) -> Any:
     path = folder / "journal.log"
 
     class Journal(JournalFileBackend):
-        """Under the folder's lock, which does not outlive its process; an unfinished line, after a power cut, is dropped."""
+        """Written under the folder's lock, which does not outlive its process."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             with locked(folder, wait=600), changing(path):
+                # What a machine that lost its power left of a line would spoil the next one.
                 cut_lines(path, path.read_bytes().rfind(b"\n") + 1)
                 append_line(path, "\n".join(json.dumps(log) for log in logs))
 
@@ -188,14 +194,14 @@ def _open_database(address: str) -> Any:
         return optuna.storages.get_storage(address)
     except ImportError as error:
         raise SrnnError(
-            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install it; for PostgreSQL: "
-            'pip install "srnn[postgres]".'
+            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install it; "
+            'for PostgreSQL: pip install "srnn[postgres]".'
         ) from error
-    except Exception as error:  # whatever the database's driver raises: SQLAlchemy's errors, ValueError for an address
+    except Exception as error:  # SQLAlchemy's and the driver's errors, ValueError for an address
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SrnnError(f"The storage {_shown(address)} cannot be used: {_shown(reason)}") from error
 
 
 def _shown(text: str) -> str:
-    """An address, or a message about it, without its password, which may contain an @: a port is sought after that."""
+    """An address, or a message about it, without its password, even one with an @ in it."""
     return re.sub("'[^']*@", "'***@", re.sub("(://[^:/]*):.*@", r"\1:***@", text, flags=re.DOTALL))

@@ -1,12 +1,14 @@
-"""The units of a sweep, as its folder knows them. The run folders are the state; no service has to stay alive.
+"""The units of a sweep, as its folder knows them: the run folders are the state.
 
     sweep.json               what must stay the same while the sweep goes on
     runs/POINT/sSEED         a training, as ``srnn train`` writes it
     units/POINT/sSEED.json   notes on a unit: who trained it last, and why it has no result
 
-Whoever trains a unit holds the lock of its folder, which the system frees when that process ends, however it ends. So a
-unit with all its results is done, one whose lock is held is running, and any other waits for the next worker, who resumes
-what an earlier one may have begun, to the same bits. In a search a unit has several seeds, and its folder is runs/POINT.
+Whoever trains a unit holds the lock of its folder, which the system frees when that process ends,
+however it ends. So a unit with all its results is done, one whose lock is held is running, and any
+other waits for the next worker, who resumes what an earlier one has begun, to the same bits.
+
+In a search a unit has several seeds; its folder is runs/POINT, and its notes are units/POINT.json.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ METRICS = (
     *("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate"),
     *("parameters", "best_epoch", "epochs", "seconds", "restores", "sick"),
 )
-"""What a sweep keeps of a training's result; restores and sick only where it went back, or its best epoch is sick."""
+"""What a sweep keeps of a result; restores and sick only of trainings that went back, or are sick."""
 MAX_DEATHS = 3
-"""Workers that may die in a unit, without one more epoch, before it counts as failed: it may be what kills them."""
+"""Workers that may die in a unit before it counts as failed, as it may be what kills them; an epoch
+that one of them has finished begins the count anew."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class UnitStatus:
     settings: dict[str, Any]
     """Settings of the point; in a search those that the sampler chose."""
     trainings: dict[int, dict[str, Any]]
-    """By seed: a result's ``METRICS`` and its run's folder; of an unfinished one best_so_far, epochs and seconds."""
+    """By seed: a result's ``METRICS`` and the folder of its run; else best_so_far, epochs, seconds."""
     value: float | None = None
-    """Of the optimised metric: the mean of the results, or the best so far of the training that was begun last."""
+    """The mean of the results' optimised metric, or the best so far of the seed that was begun last."""
     worker: str = ""
     """Host and process that train it, or did so last."""
     error: str | None = None
@@ -78,23 +81,29 @@ class Units:
         """The unit that this process trains, which its own lock does not keep out."""
 
     def begin(self) -> None:
-        """Begin the sweep, or go on with it. SrnnError: a new point is wrong, or the folder has another sweep."""
+        """Begin the sweep, or go on with it.
+
+        SrnnError: a new point is wrong, or the folder has another sweep.
+        """
         if not self.check():
             self.sweep.check()
             _write(self.out / "sweep.json", self._must_stay())
 
     def check(self) -> bool:
-        """Whether the sweep has begun as it is in its file. SrnnError: the folder has another one.
+        """Whether the folder's sweep is that of the file. SrnnError if it is another one.
 
-        Points, seeds, trials and minutes may be added to a sweep that has begun; nothing else may change.
+        Once a sweep has begun, its file may get more points, seeds, trials and minutes; the folder's
+        sweep is then not yet that of the file. Nothing else may change.
         """
+        if (self.out / "journal.log").exists():
+            raise SrnnError(f"The sweep in {self.out} is one of srnn 0.1; choose another --out.")
         path, ours = self.out / "sweep.json", self._must_stay()
         theirs = read_object(path, "a sweep's state") if path.is_file() else {}
         for key, value in theirs.items():
             if key not in ours:
                 raise SrnnError(
-                    f"The sweep in {self.out} has the {key}, but the file does not; points and seeds may be added, "
-                    "not removed. Choose another --out."
+                    f"The sweep in {self.out} has the {key}, but the file does not; points and "
+                    "seeds may be added, not removed. Choose another --out."
                 )
             if ours[key] != value:
                 raise SrnnError(f"{self.out} contains a different sweep (its {key} differs); choose another --out.")
@@ -109,10 +118,11 @@ class Units:
         return [self.of(unit) for unit in self.all]
 
     def left(self) -> list[UnitStatus]:
-        """Units that run or wait, except for those that wait once the trainings have used up the sweep's budget."""
+        """Units that run, and those that wait, unless the trainings have used up the budget."""
         status, budget = self.status(), self.sweep.budget_minutes
         spent = budget is not None and minutes(status) >= budget
-        return [one for one in status if one.state == "running" or (one.state == "waiting" and not spent)]
+        states = ("running",) if spent else ("running", "waiting")
+        return [one for one in status if one.state in states]
 
     def retry_failed(self) -> None:
         """Let units that failed wait again."""
@@ -130,15 +140,26 @@ class Units:
             return self._final[unit.name]
         notes = self._notes(unit)
         trainings = {seed: self._training(self.run(unit, seed)) for seed in unit.seeds}
-        results = [training[self.sweep.optimise] for training in trainings.values() if "run" in training]
-        begun = [training["best_so_far"] for training in trainings.values() if "best_so_far" in training]
-        if len(results) == len(unit.seeds):
-            state, value = "done", statistics.fmean(results)
+        numbers = list(trainings.values())
+        begun = [training["best_so_far"] for training in numbers if "best_so_far" in training]
+        value = begun[-1] if begun else None
+        if all("run" in training for training in numbers):
+            state = "done"
+            value = statistics.fmean(training[self.sweep.optimise] for training in numbers)
+        elif notes.get("ended"):
+            state = notes["ended"]
         else:
-            state, value = notes.get("ended") or self._whether_running(unit), begun[-1] if begun else None
-        settings = notes.get("settings", {}) if self.sweep.is_search else dict(unit.settings)
-        worker, error = notes.get("worker", ""), notes.get("error")
-        status = UnitStatus(unit, state, settings, trainings, value, worker, error if state == "failed" else None)
+            state = "running" if self._is_held(unit) else "waiting"
+
+        status = UnitStatus(
+            unit=unit,
+            state=state,
+            settings=notes.get("settings", {}) if self.sweep.is_search else dict(unit.settings),
+            trainings=trainings,
+            value=value,
+            worker=notes.get("worker", ""),
+            error=notes.get("error") if state == "failed" else None,
+        )
         if state in ("done", "pruned"):
             self._final[unit.name] = status
         return status
@@ -162,24 +183,26 @@ class Units:
                 self.note(unit, begun=0)
 
     def _may_begin(self, unit: Unit) -> bool:
-        """Count one more worker that begins a unit. False: too many have not come back, and it is noted as failed."""
+        """Count one more worker that begins a unit. False: too many died, and it has failed."""
         notes, epochs = self._notes(unit), self.of(unit).epochs
         deaths = notes.get("begun", 0) if notes.get("epochs") == epochs else 0
         if deaths >= MAX_DEATHS:
-            self.note(unit, ended="failed", error=f"its worker died {deaths} times; --retry-failed tries again")
+            error = f"its worker died {deaths} times; --retry-failed tries again"
+            self.note(unit, ended="failed", error=error)
             return False
-        self.note(unit, worker=f"{platform.node()}:{os.getpid()}", begun=deaths + 1, epochs=epochs)
+        worker = f"{platform.node()}:{os.getpid()}"
+        self.note(unit, worker=worker, begun=deaths + 1, epochs=epochs)
         return True
 
-    def _whether_running(self, unit: Unit) -> str:
+    def _is_held(self, unit: Unit) -> bool:
         folder = self.out / "runs" / unit.name
+        if unit.name == self._ours or not folder.is_dir():
+            return unit.name == self._ours
         try:
-            if unit.name != self._ours and folder.is_dir():
-                with locked(folder):
-                    return "waiting"
+            with locked(folder):
+                return False
         except FolderInUse:
-            return "running"
-        return "running" if unit.name == self._ours else "waiting"
+            return True
 
     def _notes(self, unit: Unit) -> dict[str, Any]:
         path = self.out / "units" / f"{unit.name}.json"
@@ -187,23 +210,32 @@ class Units:
 
     def _training(self, folder: Path) -> dict[str, Any]:
         """A training's result, or how far it is."""
-        result, metrics, optimise = folder / "result.json", folder / "metrics.jsonl", self.sweep.optimise
-        if result.is_file():
-            with reading(result, "a run's result"):
-                found = read_object(result)
-                rate = found["firing_rate"]
-                numbers = {name: found[name] for name in METRICS if name in found}
-                run = folder.relative_to(self.out).as_posix()
-                return numbers | {"firing_rate": rate["mean"] if rate else None, "run": run}
+        path = folder / "result.json"
+        if not path.is_file():
+            return self._unfinished(folder / "metrics.jsonl")
+        with reading(path, "a run's result"):
+            result = read_object(path)
+            names = [name for name in METRICS if name in result or name == self.sweep.optimise]
+            rate = result["firing_rate"]
+            return {
+                **{name: result[name] for name in names},
+                "firing_rate": rate["mean"] if rate else None,
+                "run": folder.relative_to(self.out).as_posix(),
+            }
+
+    def _unfinished(self, metrics: Path) -> dict[str, Any]:
         if not metrics.is_file():
             return {"epochs": 0}
         with reading(metrics, "a run's metrics"):
             epochs = [record for record in read_json_lines(metrics) if "epoch" in record]
-            values = [float(record["validation"][optimise]) for record in epochs]
-            if not values:
+            if not epochs:
                 return {"epochs": 0}
-            best = max(values) if self.sweep.maximise else min(values)
-            return {"best_so_far": best, "epochs": len(epochs), "seconds": float(epochs[-1]["seconds"])}
+            best = max if self.sweep.maximise else min
+            return {
+                "best_so_far": best(record["validation"][self.sweep.optimise] for record in epochs),
+                "epochs": len(epochs),
+                "seconds": epochs[-1]["seconds"],
+            }
 
 
 def minutes(status: Sequence[UnitStatus]) -> float:

@@ -44,12 +44,13 @@ class Worker(Reporter):
         task: Task | None = None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.units, self.study, self.data_dir, self.task, self.tick = units, study, data_dir, task, tick
+        self.units, self.study, self.tick = units, study, tick
+        self.data_dir, self.task = data_dir, task
 
     def work(self) -> int:
-        """Work until the whole sweep has ended, here or elsewhere. Returns how many units this worker has trained.
+        """Work until the whole sweep has ended, here or elsewhere. Returns how many units it trained.
 
-        A unit whose training ends with an SrnnError, or lacks memory, counts as failed, and the next one is begun.
+        A unit whose training ends with an SrnnError, or lacks memory, has failed; the next is begun.
         """
         trained = 0
         while left := self.units.left():
@@ -83,18 +84,28 @@ class Worker(Reporter):
             recipe = self.units.sweep.recipe_for(settings)
             for seed in unit.seeds:
                 run = self.units.run(unit, seed)
-                if not (run / "result.json").is_file():
-                    options: dict[str, Any] = {"data_dir": self.data_dir, "task": self.task, "examples": False}
-                    train(recipe, run, seed=seed, resume=True, reporter=self, **options)
+                if (run / "result.json").is_file():
+                    continue
+                train(
+                    recipe,
+                    run,
+                    seed=seed,
+                    resume=True,
+                    data_dir=self.data_dir,
+                    task=self.task,
+                    reporter=self,
+                    examples=False,
+                )
         except _Pruned:
             self.units.note(unit, ended="pruned")
         except FolderInUse:  # somebody trains one of a search's seeds by hand
             raise
         except Exception as error:
-            if not isinstance(error, SrnnError) and not lacks_memory(error):
+            if lacks_memory(error):
+                error = SrnnError("there is not enough memory for it")
+            if not isinstance(error, SrnnError):
                 raise
-            reason = str(error) if isinstance(error, SrnnError) else "there is not enough memory for it"
-            self.units.note(unit, ended="failed", error=reason)
+            self.units.note(unit, ended="failed", error=str(error))
         if self.study is not None:
             self.study.end(self.units.of(unit))
 
@@ -106,5 +117,6 @@ class Worker(Reporter):
 
     def epoch(self, record: dict[str, Any]) -> None:
         self.tick()
-        if self.study is not None and self.study.should_prune(self.units.of(self._unit)):
+        study = self.study
+        if study is not None and study.should_prune(self.units.of(self._unit)):
             raise _Pruned
