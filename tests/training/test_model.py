@@ -343,11 +343,6 @@ def test_odd_names_of_classes_and_files_are_names(tmp_path: Path, capsys: pytest
             for item in range(8):
                 np.save(data / name / f"{item}.npy", (name == label) + rng.random((4, 2), np.float32))
         recipe = load_recipe(str(data), few)
-        if number == 3:  # a recipe is text: that is said before the training
-            with pytest.raises(SrnnError, match="half a character"):
-                train(recipe, run)
-            (tmp_path / "plain").symlink_to(data)
-            recipe = load_recipe(str(tmp_path / "plain"), few)
         train(recipe, run)
         assert main(["evaluate", str(run), "--json"]) == 0
         assert main(["evaluate", str(run), "--json", "--data", str(data)]) == 0
