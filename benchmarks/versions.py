@@ -3,8 +3,8 @@
     git worktree add ../before COMMIT
     python -m benchmarks.versions ../before --out results/speed-of-a-change
 
-Times training steps, forward passes, a step of a stream, compilation from nothing, importing, and ``srnn --help``; of another
-surrogate or kind of input, training steps alone. Each ratio is this checkout's time divided by the mean of the other's two
+Times training steps, forward passes, a step of a stream, compilation from nothing, importing, a first prediction, and
+``srnn --help``; of another surrogate or kind of input, training steps alone. Each ratio is this checkout's time divided by the mean of the other's two
 measurements beside it: above 1, the change is slower.
 """
 
@@ -31,6 +31,7 @@ from .nets import NETS, quick
 
 PROCESSES = {
     "import srnn, one neuron": ["-c", "import srnn; srnn.ALIF()"],
+    "load and first prediction": ["-c", "import srnn; srnn.load('ecg').predict(srnn.example('ecg'))"],
     "srnn --help": ["-m", "srnn", "--help"],
     "srnn train --help": ["-m", "srnn", "train", "--help"],
 }
