@@ -73,6 +73,14 @@ def test_a_poor_training_is_ended_after_as_many_epochs_and_others_as_the_file_sa
         assert pruned(study, third, poor, 3) == expected
 
 
+def test_an_epoch_that_was_not_told_is_told_by_the_next_worker(tmp_path: Path) -> None:
+    """Its own was killed between the two."""
+    study, (first, *_) = searched(tmp_path, SEARCH)
+    for one in (first, replace(first, value=0.5, trainings={0: {"epochs": 4}})):
+        study.begin(one)
+    assert study.study.trials[0].intermediate_values == {4: 0.5}
+
+
 def faked(curves: dict[int, tuple[float, ...]], metric: str, fails: tuple[int, ...] = ()) -> Any:
     """A training that only writes what a sweep reads of one, by seed."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.studies import load_sweep
 from srnn.studies.study import Study, open_study
-from srnn.studies.units import Units
+from srnn.studies.units import Units, UnitStatus
 from srnn.studies.worker import Worker
 from srnn.training.recipes import dump_recipe
 from srnn.training.runs import Run
@@ -193,6 +195,27 @@ def test_a_result_that_was_not_told_is_told_by_the_next_worker(tmp_path: Path, m
     units = units_in(sweep, out)
     assert [state for _, state, _ in trials(opened(units))] == ["COMPLETE"] * 3
     assert [trial.value for trial in opened(units).study.trials] == [one.value for one in units.status()]
+
+
+def test_a_result_is_told_once_and_not_while_its_worker_is_about_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    sweep, out, end, told = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out", Study.end, []
+
+    def late(study: Study, one: UnitStatus) -> None:
+        code = "import sys; from pathlib import Path; from srnn.studies import load_sweep\n"
+        code += "from srnn.studies.study import open_study; from srnn.studies.units import Units\n"
+        code += "study = open_study(Units(load_sweep(sys.argv[1]), Path(sys.argv[2]))).study\n"
+        code += "print(*(trial.state.name for trial in study.trials))"
+        words = [sys.executable, "-c", code, str(tmp_path / "sweep.yaml"), str(out)]
+        told.append(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split())
+        end(study, one)
+        end(study, one)
+
+    monkeypatch.setattr(Study, "end", late)
+    assert work(replace(sweep, trials=1), out) == 1
+    assert told == [["RUNNING"]]
 
 
 def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(

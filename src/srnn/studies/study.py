@@ -10,12 +10,12 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, need
-from ..files import append_line, changing, cut_lines, locked, reading
+from ..files import FolderInUse, append_line, changing, cut_lines, locked, reading
 from ..text import json_text
 from ..training.seeds import derive_seed
 from .schema import Sweep
@@ -38,7 +38,7 @@ def open_study(units: Units, address: str | None = None) -> Study | None:
         storage = _open_journal(units.out / "study") if address is None else _open_database(address)
         with reading("The storage", f"that of the sweep '{sweep.name}'"):
             study = Study(sweep, storage)
-            study.catch_up(units.status())
+            study.catch_up(units)
     return study
 
 
@@ -57,12 +57,13 @@ class Study:
             pruner=_pruner(sweep),
         )
 
-    def catch_up(self, status: Sequence[UnitStatus]) -> None:
+    def catch_up(self, units: Units) -> None:
         """Tell the study of results whose workers died before they could."""
         begun = self._open_trials()
-        for one in status:
+        for one in units.status():
             if one.state == "done" and one.unit.name in begun:
-                self.end(one)
+                with suppress(FolderInUse), units.hold(one.unit):  # no worker is about to
+                    self.end(one)
 
     def begin(self, one: UnitStatus) -> dict[str, Any]:
         """Begin a unit, or go on with it; returns its settings. A search's sampler chooses them."""
@@ -78,24 +79,28 @@ class Study:
         self.study.sampler = _sampler(self.sweep, one.unit.point)
         self._trial = Trial(self.study, known._trial_id)
         self._told = max(known.intermediate_values, default=0)
+        self._tell(one)  # an epoch whose worker died before it could
         return self._choose() if self.sweep.is_search else one.settings
 
     def should_prune(self, one: UnitStatus) -> bool:
         """Tell the study how far the unit is that was begun last. Whether to end it here."""
-        if one.value is not None and one.epochs > self._told:
-            self._trial.report(one.value, one.epochs)
-            self._told = one.epochs
+        self._tell(one)
         return self._trial.should_prune()
 
     def end(self, one: UnitStatus) -> None:
-        """Tell the study what came of a unit."""
-        if one.state == "failed":  # its trial stays open, as it may be tried again
+        """Tell the study what came of a unit that is held, unless it has been told."""
+        trial = self._open_trials().get(one.unit.name)
+        if trial is None or one.state == "failed":  # that may be tried again: its trial stays open
             return
-        number = self._open_trials()[one.unit.name].number
         if one.state == "done":
-            self.study.tell(number, one.value, skip_if_finished=True)
+            self.study.tell(trial.number, one.value, skip_if_finished=True)
         else:
-            self.study.tell(number, state=self.states.PRUNED)  # its value is the last reported
+            self.study.tell(trial.number, state=self.states.PRUNED)  # with the last value reported
+
+    def _tell(self, one: UnitStatus) -> None:
+        if one.value is not None and one.epochs > self._told:
+            self._trial.report(one.value, one.epochs)
+            self._told = one.epochs
 
     def _open_trials(self) -> dict[str, FrozenTrial]:
         """Trials that have not ended, by unit."""
