@@ -4,8 +4,8 @@
     python -m benchmarks.versions ../before --out results/speed-of-a-change
 
 Times training steps, forward passes, a step of a stream, compilation from nothing, importing, a first prediction, and
-``srnn --help``; of another surrogate or kind of input, training steps alone. Each ratio is this checkout's time divided by the mean of the other's two
-measurements beside it: above 1, the change is slower.
+``srnn --help``; of another surrogate or kind of input, training steps alone. Each ratio is this checkout's time divided by
+the mean of the other's two measurements beside it: above 1, the change is slower.
 """
 
 from __future__ import annotations
