@@ -251,26 +251,32 @@ class Trained:
         )  # fmt: skip
 
 
-def _without_removed(recipe: dict[str, Any]) -> dict[str, Any]:
+def _without_removed(recipe: Any) -> Any:
     """The recipe of a model's file without what only version 0.1 could do, none of which matters to who uses the network.
 
     A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes nothing.
     """
-    network, training = dict(recipe["network"]), dict(recipe["training"])
-    delays = network.get("delays")
+    match recipe:
+        case {"network": dict() as network, "training": dict() as training}:
+            return {**recipe, "network": _drawn(network), "training": _renamed(training)}
+    return recipe  # as no version wrote it, which its reader says
 
-    if isinstance(delays, list):
-        network["delays"] = [_drawn(one) for one in delays]
-    elif isinstance(delays, dict):
-        network["delays"] = _drawn(delays)
 
+def _drawn(network: dict[str, Any]) -> dict[str, Any]:
+    def drawn(delays: Any) -> Any:
+        if isinstance(delays, list):
+            return [drawn(one) for one in delays]
+        if isinstance(delays, dict):
+            return {key: value for key, value in delays.items() if key not in LEARNED}
+        return delays
+
+    return {**network, "delays": drawn(network.get("delays"))}
+
+
+def _renamed(training: dict[str, Any]) -> dict[str, Any]:
+    renamed = dict(training)
     if training.get("rule") in ("rtrl", "es-d-rtrl"):
-        training["rule"] = "d-rtrl"  # whose settings are the same
+        renamed["rule"] = "d-rtrl"  # whose settings are the same
     if training.get("feedback") == "learned":
-        training["feedback"] = "random"
-
-    return {**recipe, "network": network, "training": training}
-
-
-def _drawn(delays: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in delays.items() if key not in LEARNED}
+        renamed["feedback"] = "random"
+    return renamed
