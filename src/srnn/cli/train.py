@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError, check_whole
-from ..registry import as_text
 from .options import again, data_dir_again
 
 if TYPE_CHECKING:
@@ -130,6 +129,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
     """Commands that use the run, as words after "srnn"; the last reads the test split."""
+    from ..registry import as_text  # not at the top: help must not wait for it
     from ..training.pretrained import pretrained_names
 
     data, run = data_dir_again(arguments), as_text(out, pretrained_names())
