@@ -41,9 +41,9 @@ _KEYS = (
 )
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
+"""Max bytes of a point's name, which is also the name of a folder."""
 MOST_TRAININGS = 100_000
 """Of a sweep: its points times its seeds."""
-"""Max bytes of a point's name, which is also the name of a folder."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._version import minor_version
 from ..data.batches import Batch, Sequences
 from ..data.datasets import SplitName
 from ..errors import SrnnError
@@ -171,7 +171,7 @@ def warn_of_former_split(trained: Trained, split: SplitName) -> None:
     """A RuntimeWarning if the network may have been trained on what its task now holds out, because it was made by a version of
     srnn that split the data otherwise."""
     made, since = str(trained.about.get("srnn", "")), trained.task.split_since
-    if split == "train" or not made or since is None or _release(made) >= _release(since):
+    if split == "train" or not made or since is None or minor_version(made) >= minor_version(since):
         return
     warnings.warn(
         f"{trained.name} was trained by srnn {made}, which split the data of task '{trained.task.name}' otherwise: training may "
@@ -179,10 +179,6 @@ def warn_of_former_split(trained: Trained, split: SplitName) -> None:
         RuntimeWarning,
         stacklevel=2,
     )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d{1,9}", version)[:2]))
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:

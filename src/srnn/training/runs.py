@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from .._version import __version__
+from .._version import __version__, minor_version
 from ..errors import SrnnError
 from ..files import (
     append_line,
@@ -217,16 +217,12 @@ def _check_version(path: Path) -> None:
     """Raise SrnnError if another minor version began this training: going on to the same bits is promised within one only."""
     versions = read_object(path / "environment.json", "a run's environment").get("versions")
     begun = versions.get("srnn") if isinstance(versions, dict) else None
-    if not isinstance(begun, str) or _minor(begun) == _minor(__version__):
+    if not isinstance(begun, str) or minor_version(begun) == minor_version(__version__):
         return
     raise SrnnError(
         f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue (it does read their "
         "models); finish it with that version, or train anew in another --out."
     )
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
 
 
 def environment(seed: int) -> dict[str, Any]:
