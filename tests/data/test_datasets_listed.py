@@ -123,6 +123,17 @@ def test_an_archive_without_all_of_them_is_refused(tmp_path: Path) -> None:
     assert not recordings(folder)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows lets few make links")
+def test_nothing_is_unpacked_through_a_link(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / MINI.folder, tmp_path / "elsewhere"
+    pack(folder / MINI.files[0].name, [f"{name}.wav" for name in NAMES], b"RIFF")
+    elsewhere.mkdir()
+    (folder / "yes").symlink_to(elsewhere)
+    with pytest.raises(SrnnError, match=r"yes is a link that leads out of .*; remove it"):
+        unpack_listed(MINI, folder)
+    assert not list(elsewhere.iterdir())
+
+
 def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """From an archive with the official names, of a part of them, to the features of every split."""
     few = [name for word in KEYWORDS for name in [name for name in NAMES if name.startswith(f"{word}/")][::12]]

@@ -89,8 +89,7 @@ class Run:
         if not resume and files_in(path):
             advice = "" if resume is None else "continue it with --resume, or "
             raise SrnnError(f"The output folder {path} is not empty; {advice}choose another --out.")
-        for folder in (path, path / "checkpoints"):
-            check_files(folder)
+        _check_files(path)
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_symlink():  # what is written there would be elsewhere
                 raise SrnnError(f"{folder} is a link; move the folder itself there.")
@@ -154,8 +153,7 @@ class Run:
         path = Path(path)
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
-        for folder in (path, path / "checkpoints"):
-            check_files(folder)
+        _check_files(path)
         recipe, about = path / "recipe.yaml", path / "environment.json"
         content = read_json(about, "a run's environment")
         seed = content.get("seed") if isinstance(content, dict) else None
@@ -211,6 +209,12 @@ class Run:
     def truncate_metrics(self, size: int) -> None:
         """Drop the lines written after a checkpoint, before more are written."""
         cut_lines(self.metrics, size)
+
+
+def _check_files(path: Path) -> None:
+    """SrnnError for a pipe or a device under a name of a run's files."""
+    for folder in (path, path / "checkpoints"):
+        check_files(folder)
 
 
 def _check_version(path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import SrnnError
 from ...files import changing, new_folder_beside
 from .catalogue import DataSet
-from .unpack import unpack
+from .unpack import move_into, unpack
 
 
 def listed_names(data_set: DataSet) -> list[str]:
@@ -40,11 +39,9 @@ def unpack_listed(
                 "fetch it again."
             )
         with changing(folder):
-            present = _files(whole)
+            present, root = _files(whole), folder.resolve()
             for name in names:
-                place = folder / present[name].relative_to(whole)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(present[name], place)
+                move_into(root, present[name], present[name].relative_to(whole))
     return [archive]
 
 

@@ -43,7 +43,7 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
             if not names:
                 raise SrnnError(f"{archive} is empty; fetch it again.")
             for name, stripped in names.items():
-                _move(staging / name, root / stripped, root)
+                move_into(root, staging / name, stripped)
         return [root / name for name in names.values()]
 
 
@@ -105,7 +105,9 @@ def _plain_files(folder: Path) -> Iterator[Path]:
         yield from (path for path in paths if path.is_file() and not path.is_symlink())
 
 
-def _move(file: Path, place: Path, root: Path) -> None:
+def move_into(root: Path, file: Path, name: Path) -> None:
+    """Move an unpacked file to its name under the folder ``root``, a resolved path. SrnnError if a link leads out of it."""
+    place = root / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
         raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
