@@ -12,7 +12,7 @@ A baseline on the same task, splits and sizes, for comparison:
   srnn train digits --baseline lstm
 
 Several processes, on one machine or more, with the same result as one (docs/distributed.md):
-  srnn train paper/shd --devices 4
+  torchrun --nproc-per-node 4 -m srnn train paper/shd --out runs/shd
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrnnError, check_whole
+from ..errors import SrnnError
 from .options import again, data_dir_again
 
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ SHARED = ("recipe", "--baseline", "--seed", "--epochs", "--device", "--data-dir"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
-    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
-    parser.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
-    )
-    parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
+    parser.add_argument("--resume", action="store_true", help="resume the run in --out; start it if there is none")
     parser.add_argument(
         "--no-examples", action="store_true",
         help="keep no recordings in the run folder (otherwise three short ones of the validation split, for srnn serve)",
@@ -58,12 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.resume and arguments.out is None:
         raise SrnnError("--resume needs the run folder to resume: --out DIR.")
-    for option in ("devices", "nodes"):
-        check_whole(f"--{option}", getattr(arguments, option), 1, 1024)
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
     reporter = reporter_for(arguments.json)
     try:
-        if arguments.devices * arguments.nodes == 1 and "WORLD_SIZE" not in os.environ:
+        if "WORLD_SIZE" not in os.environ:
             reporter.phase("loading")  # PyTorch, which takes seconds
         return _train(arguments, recipe, reporter)
     finally:
@@ -71,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) -> int:
-    from ..training.distributed import is_first, launch, world_size
+    from ..training.distributed import is_first, world_size
     from ..training.runs import default_folder
 
     path = Path(arguments.recipe)
@@ -82,17 +76,8 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     words = ["train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed)]
     options = again(arguments, ("recipe", "out", "seed", "resume"))[1:]
     resumed = shlex.join(["srnn", *words, "--resume", *options])
-    several = arguments.devices * arguments.nodes
-    if world_size() > 1 and several not in (1, world_size()):
-        raise SrnnError(
-            f"--devices {arguments.devices} --nodes {arguments.nodes}, but torchrun started {world_size()} processes."
-        )
-    if (arguments.nodes > 1 or world_size() > 1) and arguments.out is None:
+    if world_size() > 1 and arguments.out is None:
         raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
-    if several > 1 and world_size() == 1:
-        advice = f"The run continues from its last checkpoint: {resumed}"
-        words += ["--resume"] * arguments.resume + options
-        return launch([sys.executable, *arguments.program, *words], arguments.devices, arguments.nodes, advice)
     from ..measure.analysis import recipe_spikes
     from ..training.loop import train
     from .show import show_result, tell
