@@ -250,7 +250,7 @@ def test_what_only_its_owner_gives_is_looked_at(capsys: pytest.CaptureFixture[st
     ("words", "message"),
     [
         (["fetch", "timit"], "buy it from the Linguistic Data Consortium"),
-        (["info"], "required: NAME"),
+        (["info"], "NAME is missing"),
         (["list", "mnist"], "'mnist'"),
         (["info", "mnits"], "Did you mean 'mnist'?"),
         (["verify", "mnist", "--force"], "'--force'"),
