@@ -107,7 +107,7 @@ def test_in_python_a_path_is_a_path(beside: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     ["evaluate MODEL --full --json", "predict MODEL x.npy --json", "stream MODEL x.npy",
-     "export c MODEL --out c --json", "quantise MODEL --json", "report MODEL --samples 0 --json --out r.html"],
+     "export c MODEL --out c --json", "compress MODEL --json", "report MODEL --samples 0 --json --out r.html"],
 )  # fmt: skip
 def test_commands(command: str, beside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They read the network that the name means, and write nothing into the folder that is called the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -143,6 +144,7 @@ def app_of(command: str, program: Program) -> App:
     app = App(
         name=f"{program.name} {command}",
         version_flags=(),
+        config=_check_integers,
         help_format="plaintext",
         help_formatter=_Help(inspect.getdoc(function) or ""),
         group_arguments=Group("arguments"),
@@ -151,6 +153,16 @@ def app_of(command: str, program: Program) -> App:
     )
     app.default(function)
     return app
+
+
+def _check_integers(app: App, commands: Sequence[str], arguments: Iterable[Argument]) -> None:
+    """Refuse numbers that cyclopts would make integers of: 1.5, 0x10."""
+    for argument in arguments:
+        if argument.parameter.converter is not None or _kind(argument.hint) != _KINDS[int]:
+            continue
+        for token in argument.tokens:
+            if not re.fullmatch(r"[+-]?\d+", token.value, re.ASCII):
+                raise mistakes.CoercionError(argument=argument, token=token, target_type=int)
 
 
 class _Help:
