@@ -105,7 +105,7 @@ def test_a_comparison_replaces_a_link(
     monkeypatch.chdir(own.parent)
     Path("comparison.html").symlink_to(victim)
     shutil.copytree("run", "other")
-    assert main(["compare", "run", "other", "--no-exit", "--json"]) == 0
+    assert main(["report", "run", "other", "--no-exit", "--json"]) == 0
     assert victim.read_bytes() == SECRET and not Path("comparison.html").is_symlink()
 
 

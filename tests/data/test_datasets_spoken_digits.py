@@ -127,7 +127,7 @@ def write_spikes(root: Path, names: list[str]) -> None:
 
 def test_spikes_of_a_cochlea(root: Path) -> None:
     task = create_task("spoken-digits-spikes", splitting="speaker", test_speaker="theo", mirrored=False)
-    with pytest.raises(SrnnError, match="srnn encode cochlea"):
+    with pytest.raises(SrnnError, match="srnn data encode cochlea"):
         task.load("test", root)
     names = [path.name for path in sorted((root / "fsdd" / "recordings").iterdir())][::-1]  # in another order
     write_spikes(root, names)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, Init, Neuron, Readout, SrnnError, from_network, load
 from srnn.cli import export_onnx
-from srnn.cli.main import parse
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
 from srnn.nn.arithmetic import absolute, exp, positive_part
@@ -33,6 +32,7 @@ pytest.importorskip("onnxruntime")
 
 from srnn.deploy.export import onnx as exported  # noqa: E402  (needs the extra)
 from srnn.deploy.export.model import to_onnx  # noqa: E402
+from support.commands import parse  # noqa: E402
 
 FORMS: tuple[exported.Form, ...] = ("step", "sequence")
 
@@ -344,8 +344,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    arguments = parse(["export", "onnx", *map(str, words)])
-    assert arguments.run(arguments) == 0
+    assert parse(["export", "onnx", *map(str, words)]).run() == 0
     return capsys.readouterr().out
 
 

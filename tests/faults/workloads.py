@@ -207,7 +207,7 @@ WORKLOADS = {
         Workload("train", _train, _trained, _with_recipe),
         Workload("sweep", _sweep, _swept, _with_sweep, lambda f: _sweep(f, "--retry-failed")),
         Workload("search", _sweep, _swept, _with_search, lambda f: _sweep(f, "--retry-failed")),
-        Workload("summarise", lambda f: _command("summarise", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
+        Workload("summarise", lambda f: _command("report", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
                  _files("sum"), _with_run),
         Workload("energy --out", lambda f: _command("energy", f / "run", "--out", f / "energy", "--json"), _files("energy"),
                  _with_run),

@@ -362,7 +362,7 @@ def test_numba_that_is_told_to_compile_nothing_is_not_used(
 
 
 def test_numba_may_be_under_way_in_another_thread() -> None:
-    """As in 'srnn encode cochlea', whose threads ask for it at once: what they found had no settings yet."""
+    """As in 'srnn data encode cochlea', whose threads ask for it at once: what they found had no settings yet."""
     program = """
 import sys, threading
 from srnn import compiling

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,9 +31,9 @@ RESULT_NAMES = {
 }
 
 
-def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object]) -> int:
-    """Print a command's result: with --json as one JSON object, else by calling ``show``. Returns the exit code, 0."""
-    if arguments.json:
+def tell(json: bool, result: Any, show: Callable[[], object]) -> int:
+    """Print a command's result: as one JSON object, or by calling ``show``. Returns the exit code, 0."""
+    if json:
         print(json_text(result))
     else:
         show()
