@@ -77,9 +77,9 @@ def need(package: str, what: str, extra: str) -> Any:
 
 
 def require(condition: bool, key: str, rule: str, value: object) -> None:
-    """Raise SrnnError, naming the key (a recipe's if it has a dot) and the rule, unless the condition holds."""
+    """Raise SrnnError, naming the key and the rule, unless the condition holds."""
     if not condition:
-        raise SrnnError(f"{'Recipe key ' if '.' in key else ''}'{key}' must be {rule}, not {brief(value)}.")
+        raise SrnnError(f"'{key}' must be {rule}, not {brief(value)}.")
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -193,12 +193,12 @@ def test_baselines_of_torchs_cells_are_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--training.prune.sparsity", "1"], "'training.prune.sparsity' must be in"),
-        (["--training.prune.end", "1"], "'training.prune.end' must be in"),
-        (["--training.prune.begin", "0.7"], "'training.prune.begin' must be between"),
-        (["--training.prune.scope", "neuron"], "'training.prune.scope': expected"),
-        (["--training.quantise", "int4"], "'training.quantise': expected"),
-        (["--training.prune", "0.9"], "'training.prune' is a section"),
+        (["--training.prune.sparsity", "1"], "'training.prune.sparsity' must be a number of at least 0 and below 1"),
+        (["--training.prune.end", "1"], "'training.prune.end' must be a number of at least 0 and below 1"),
+        (["--training.prune.begin", "0.7"], "'training.prune.begin' must be at most training.prune.end"),
+        (["--training.prune.scope", "neuron"], "'training.prune.scope' must be one of network, layer"),
+        (["--training.quantise", "int4"], "'training.quantise' must be one of none, int8"),
+        (["--training.prune", "0.9"], "'training.prune' must be a section"),
     ],
 )
 def test_mistakes_name_the_key(words: list[str], expected: str) -> None:

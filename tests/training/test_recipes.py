@@ -230,7 +230,7 @@ def test_settings_from_python_may_be_numpys() -> None:
     for other in (given_so, {**plain, "network.hidden": (np.int32(8), 4)}):
         assert load_recipe("digits", other) == recipe
         assert dump_recipe(load_recipe("digits", other)) == dump_recipe(recipe)
-    with pytest.raises(SrnnError, match=r"'training\.epochs': expected int, not 3\.5"):
+    with pytest.raises(SrnnError, match=r"'training\.epochs' must be an integer from 1 to .*, not 3\.5"):
         load_recipe("digits", {"training.epochs": np.float64(3.5)})
 
 
@@ -274,19 +274,28 @@ def test_scientific_notation_is_a_number_everywhere() -> None:
         (["--epochs", "5"], "Did you mean 'training.epochs'"),
         (["--training.optimizer.lrr", "5"], "Did you mean 'training.optimizer.lr'"),
         (["--netwrok.hidden", "[3]"], "Did you mean 'network'"),
-        (["--training.epochs", "many"], "'training.epochs': expected int, not many"),
-        (["--training.epochs", "2.5"], "'training.epochs': expected int, not 2.5"),
-        (["--training.epochs", "0"], "'training.epochs' must be at least 1, not 0"),
-        (["--training.optimizer.lr", "-1"], "'training.optimizer.lr' must be positive"),
-        (["--training.optimizer.lr", ".nan"], "'training.optimizer.lr' must be positive"),
-        (["--training.optimizer.lr", "1e300"], "'training.optimizer.lr' must be positive, at most 1,000,000, not 1e"),
-        (["--training.optimizer.weight_decay", "1e9"], "'training.optimizer.weight_decay' must be from 0 to 1,000,000"),
-        (["--training.lr_scale", "{'*': 1e9}"], "must be from 0 to 1,000,000"),
-        (["--training.optimizer.name", "sgd"], "'training.optimizer.name': expected"),
+        (["--training.epochs", "many"], "'training.epochs' must be an integer from 1 to 10,000,000, not 'many'"),
+        (["--training.epochs", "2.5"], "'training.epochs' must be an integer from 1 to 10,000,000, not 2.5"),
+        (["--training.epochs", "0"], "'training.epochs' must be an integer from 1 to 10,000,000, not 0"),
+        (["--training.optimizer.lr", "-1"], "'training.optimizer.lr' must be a number above 0 and"),
+        (["--training.optimizer.lr", ".nan"], "'training.optimizer.lr' must be a number above 0 and"),
+        (
+            ["--training.optimizer.lr", "1e300"],
+            "'training.optimizer.lr' must be a number above 0 and at most 1,000,000, not 1e",
+        ),
+        (
+            ["--training.optimizer.weight_decay", "1e9"],
+            "'training.optimizer.weight_decay' must be a number from 0 to 1,000,000",
+        ),
+        (["--training.lr_scale", "{'*': 1e9}"], "'training.lr_scale.*' must be a number from 0 to 1,000,000"),
+        (["--training.optimizer.name", "sgd"], "'training.optimizer.name' must be one of adam, adamw"),
         (["--network.hidden", "[]"], "'network.hidden' must be"),
-        (["--network.hidden", "[8, a]"], "'network.hidden': expected int, not a"),
+        (
+            ["--network.hidden", "[8, a]"],
+            "'network.hidden' must be a list of 1 to 64 values (each an integer from 1 to 16,384), not [8, 'a']",
+        ),
         (["--loss.rate.weight", "1"], "'loss.rate' has a weight"),
-        (["--training", "5"], "'training' is a section"),
+        (["--training", "5"], "'training' must be a section"),
         (["--training.epochs"], "needs a value"),
         (["epochs"], "is not a recipe setting"),
         ("training.epochs=3", "{'training.epochs': 5}, not 'training.epochs=3'"),
@@ -383,7 +392,7 @@ def test_any_yaml_gives_a_recipe_or_an_srnn_error(content: dict) -> None:
     "text", ["", "{}", "note: mine", "task:", "task: {}", "task: {options: {window: 2}}", "task: {name: }"]
 )
 def test_a_task_must_be_named(text: str) -> None:
-    with pytest.raises(SrnnError, match=r"mine\.yaml: the recipe does not say 'task\.name'.*'srnn data'"):
+    with pytest.raises(SrnnError, match=r"mine\.yaml: 'task\.name' must be given: name the task.*'srnn data'"):
         parse_recipe(text, source="mine.yaml")
     assert parse_recipe(text, {"task.name": "ecg"}).task.name == "ecg"
 

@@ -53,7 +53,7 @@ def test_a_recipe_can_neither_call_nor_make_anything(key: str, tmp_path: Path) -
 @pytest.mark.parametrize("key", ["task", "network", "training.optimizer", "loss.rate"])
 def test_a_section_is_not_chosen_by_a_class(key: str, tmp_path: Path) -> None:
     for call in calls(tmp_path / "written"):
-        with pytest.raises(SrnnError, match="unknown recipe key"):
+        with pytest.raises(SrnnError, match="unknown key"):
             load_recipe("digits", {key: call})
 
 

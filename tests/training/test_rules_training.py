@@ -104,9 +104,9 @@ def test_cells_of_torch_have_no_rule() -> None:
 
 @pytest.mark.parametrize("rule", ["rtrl", "es-d-rtrl"])
 def test_a_rule_of_version_0_1_is_refused_with_those_that_there_are(rule: str) -> None:
-    with pytest.raises(SrnnError, match=r"'training\.rule': expected one of 'bptt', 'tbptt', 'd-rtrl', 'e-prop', not"):
+    with pytest.raises(SrnnError, match=r"'training\.rule' must be one of bptt, tbptt, d-rtrl, e-prop, not"):
         tiny_recipe(f"--training.rule={rule}")
-    with pytest.raises(SrnnError, match=r"'training\.feedback': expected one of 'symmetric', 'random', not learned"):
+    with pytest.raises(SrnnError, match=r"'training\.feedback' must be one of symmetric, random, not 'learned'"):
         tiny_recipe("--training.rule=e-prop", "--training.feedback=learned")
 
 

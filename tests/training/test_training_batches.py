@@ -226,5 +226,5 @@ def test_a_training_with_mixed_sequences_goes_on_to_the_same_bits(
 
 
 def test_a_share_below_zero_is_refused() -> None:
-    with pytest.raises(SrnnError, match=r"training\.augment\.mix' must be at least 0"):
+    with pytest.raises(SrnnError, match=r"training\.augment\.mix' must be a number of at least 0"):
         AugmentConfig(mix=-0.1)

@@ -132,7 +132,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     from ..training.recipes.schema import Recipe, TaskConfig
 
     network = imported.network
-    kept = build(TaskConfig, imported.about["task"], "the file", "task.") if "task" in imported.about else None
+    kept = build(TaskConfig, imported.about["task"], "the file") if "task" in imported.about else None
     if task_name is None and kept is None:
         raise SrnnError("The file names no task; name one with --task NAME.")
     own = kept is not None and task_name in (None, kept.name)
@@ -152,7 +152,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
             f"{task.inputs} and {task.outputs}."
         )
     if loss_name is None and own and "loss" in imported.about:
-        loss = build(LossConfig, imported.about["loss"], "the file", "loss.")
+        loss = build(LossConfig, imported.about["loss"], "the file")
     else:
         of_sequence: LossName = "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
         loss = LossConfig(loss_name or ("nll" if task.kind == "per_step" else of_sequence))

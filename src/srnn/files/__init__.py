@@ -6,6 +6,7 @@
     writing.py        files that appear under their name only when complete
     unfinished.py     what is being written, and what killed writers leave
     yaml_reading.py   YAML
+    bounds.py         bounds of numbers and lists, as parts of a setting's type
     conversion.py     a file's values, converted to the types of a configuration
     arrays.py         NumPy's .npy and .npz
     hdf5.py           HDF5, without what is in other files

@@ -1,52 +1,131 @@
 """A file's values, converted to the types of a configuration: nothing is imported, instantiated or called.
 
-    convert(int, "5", "recipe key 'training.epochs'") -> 5
+    convert(int, "5", "training.epochs") -> 5
 
 A value may be written as text, as by quotes in YAML: "5" for a number, "[3, 4]" for a list. A list of one value needs no
-brackets. A key without a value (null) keeps its default, unless null is one of its values.
+brackets. A key without a value (null) keeps its default, unless null is one of its values. Bounds are a part of the
+types (``bounds.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..errors import SrnnError, is_number
+from ..errors import SrnnError, is_number, nearest
 from ..text import brief
+from .bounds import MOST, Between, ReadBy
 from .reading import reading
 from .yaml_reading import parse_yaml
 
-_LARGEST = 10**12
-"""No count in a recipe comes near it."""
+T = TypeVar("T")
+_NAMES: Mapping[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
+    Any: "a value",
+}
 
 
 class _Wrong(Exception):
-    """(what was expected, what was given)."""
+    """(key, what is valid, what was given)."""
+
+
+class Section:
+    """Base of a frozen dataclass whose fields' types say what is valid, wherever it is made.
+
+        @dataclass(frozen=True)
+        class RateConfig(Section, key="loss.rate"): ...
+
+    A value that is not valid is an SrnnError that names its key. Rules between fields belong in a ``__post_init__``
+    that calls this one first.
+    """
+
+    section: ClassVar[str] = ""
+    """The section's own key in its file."""
+
+    def __init_subclass__(cls, key: str = "") -> None:
+        cls.section = key
+
+    def __post_init__(self) -> None:
+        for name, hint in types_of(type(self)).items():
+            value = _checked(_match, hint, getattr(self, name), _join(self.section, name))
+            object.__setattr__(self, name, value)  # an integer for a number is a float from here on
+
+
+@functools.cache  # each call compiles every annotation
+def types_of(cls: Any) -> Mapping[str, Any]:
+    """The types of a dataclass's settings, by their names; what begins with _ is not one."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {item.name: hints[item.name] for item in fields(cls) if item.init and item.name[0] != "_"}
+
+
+def keys_of(cls: Any, section: str = "") -> list[str]:
+    """All dotted keys whose names are fixed, those of inner sections with them."""
+    keys: list[str] = []
+    for name, hint in types_of(cls).items():
+        key = _join(section, name)
+        keys += keys_of(hint, key) if is_dataclass(hint) else [key]
+    return keys
+
+
+def read_section(cls: type[T], content: Any, section: str = "", root: Any = None, **given: Any) -> T:
+    """A dataclass, and those inside it, from plain mappings. SrnnError, one line, for a wrong key, type or value.
+
+    Args:
+        cls: the dataclass. A field with ``metadata={"missing": words}`` must be given; the error then ends with them.
+        content: as a file's reader returns it.
+        section: the dotted key of the whole, where the class has none of its own (``Section``).
+        root: the outermost dataclass, whose keys are suggested for an unknown one; None: ``cls``.
+        given: values of fields that are not the file's.
+    """
+    section = getattr(cls, "section", section)
+    hints = {name: hint for name, hint in types_of(cls).items() if name not in given}
+    if not isinstance(content, Mapping):
+        raise SrnnError(f"{_quoted(section)} must be {_section_name(hints)}, not {brief(content)}.")
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        key = _join(section, str(name))
+        if name not in hints:
+            raise SrnnError(f"unknown key '{key}'.{_suggest(str(name), hints, section, root or cls)}")
+        hint = hints[name]
+        if value is None and not takes_null(hint):
+            continue
+        if is_dataclass(hint):
+            values[name] = read_section(hint, value, key, root or cls)  # type: ignore[arg-type]
+        else:
+            values[name] = convert(hint, value, key)
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name in hints.keys() - values.keys() and item.default is item.default_factory is MISSING:
+            key = _join(section, item.name)
+            if not is_dataclass(hints[item.name]):
+                raise SrnnError(f"'{key}' must be given{item.metadata.get('missing', '')}.")
+            values[item.name] = read_section(hints[item.name], {}, key, root or cls)
+    return cls(**values, **given)
 
 
 def convert(hint: Any, value: Any, key: str) -> Any:
-    """The value, converted to the type. SrnnError, which names the ``key`` ("recipe key 'training.epochs'"), if it does not fit.
+    """The value, converted to the type. SrnnError, which names the ``key`` ("training.epochs"), if it does not fit.
 
-    ``hint``: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions.
+    ``hint``: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions, each with
+    its bounds.
     """
-    try:
-        return _convert(hint, value)
-    except _Wrong as wrong:
-        expected, got = wrong.args
-        shown = got if isinstance(got, str) and len(got) <= 100 else "null" if got is None else brief(got)
-        raise SrnnError(f"{key}: expected {expected}, not {shown}.") from None
+    return _checked(_convert, hint, value, key)
 
 
 def build(cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], Any] = convert) -> Any:
     """A dataclass from the values of its fields; ``read`` converts one, as ``convert`` does. Use it within ``checking``."""
-    hints, known = get_type_hints(cls), {item.name for item in fields(cls) if item.init}
+    hints = types_of(cls)
     for name in values:
-        if name not in known:
+        if name not in hints:
             raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.")
     return cls(**{name: read(hints[name], value, name) for name, value in values.items()})
 
@@ -74,62 +153,143 @@ def takes_null(hint: Any) -> bool:
     return hint is Any or hint is NoneType or NoneType in get_args(hint)
 
 
-def _convert(hint: Any, value: Any) -> Any:
-    if not isinstance(value, str) or _fits_text(hint):
-        return _match(hint, value)
+def bare(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The type without its bounds, and these."""
+    return (hint.__origin__, hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
+
+
+def _checked(read: Callable[[Any, Any, str], Any], hint: Any, value: Any, key: str) -> Any:
     try:
-        return _match(hint, parse_yaml(value, "the value"))
+        return read(hint, value, key)
+    except _Wrong as wrong:
+        key, valid, given = wrong.args
+        shown = "null" if given is None else brief(given)
+        raise SrnnError(f"'{key}' must be {valid}, not {shown}.") from None
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    if not isinstance(value, str) or _fits_text(hint):
+        return _match(hint, value, key)
+    try:
+        return _match(hint, parse_yaml(value, "the value"), key)
     except (SrnnError, _Wrong):
-        raise _Wrong(_name(hint), value) from None
+        raise _Wrong(key, _name(hint), value) from None
 
 
-def _match(hint: Any, value: Any) -> Any:
+def _match(hint: Any, value: Any, key: str) -> Any:
+    """The value as the type has it; text stays text."""
+    plain, rules = bare(hint)
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's
+    if rules and isinstance(rules[0], ReadBy):
+        try:
+            return rules[0].read(value)
+        except ValueError as error:
+            raise _Wrong(key, str(error), value) from error
+    bounded = any(isinstance(rule, Between) for rule in rules)
+    if bounded and not all(rule.holds(value) for rule in rules):
+        raise _Wrong(key, _name(hint), value)
+    if isinstance(value, int) and not bounded and plain is not Any and abs(value) > MOST:
+        raise _Wrong(key, f"{_name(hint)} of at most {MOST:,}", value)
+    try:
+        made = _typed(plain, value, key)
+    except _Wrong as wrong:  # a mapping's wrong value has a key of its own; a list is shown whole
+        raise _Wrong(key, _name(hint), value) if wrong.args[0] == key else wrong from None
+    if not bounded and not all(rule.holds(made) for rule in rules):
+        raise _Wrong(key, _name(hint), value)
+    return made
+
+
+def _typed(hint: Any, value: Any, key: str) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
     if origin in (Union, UnionType):
-        for option in inner:  # the first that takes it
-            with contextlib.suppress(_Wrong):
-                return _match(option, value)
-        raise _Wrong(f"one of {', '.join(_name(option).removeprefix('one of ') for option in inner)}", value)
-    if origin is Literal:
-        if not any(value == option and type(value) is type(option) for option in inner):
-            raise _Wrong(_name(hint), value)
+        return _first(inner, value, key)
+    if origin is Literal and any(value == option and type(value) is type(option) for option in inner):
         return value
     if origin is list and isinstance(value, (list, tuple)):
-        return [_convert(inner[0], item) for item in value]
-    if origin is list and type(value) is inner[0]:  # --network.hidden 32
-        return [_match(inner[0], value)]
-    if origin is tuple and isinstance(value, (list, tuple)) and len(value) == len(inner):
-        return tuple(_convert(one, item) for one, item in zip(inner, value, strict=True))
-    if origin is dict and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _convert(inner[1], item) for key, item in value.items()}
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise _Wrong(f"{_name(hint)} of at most {_LARGEST:,}", value)
+        return [_convert(inner[0], item, key) for item in value]
+    if origin is list and type(value) is bare(inner[0])[0]:  # --network.hidden 32
+        return [_match(inner[0], value, key)]
+    if origin is tuple and isinstance(value, (list, tuple)):
+        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(value) == len(each):
+            return tuple(_convert(one, item, key) for one, item in zip(each, value, strict=True))
+    if origin is dict and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _convert(inner[1], item, _join(key, name)) for name, item in value.items()}
     if hint is float and type(value) is int:
         return float(value)
     if origin is None and type(value) is hint:
         return value
-    raise _Wrong(_name(hint), value)
+    raise _Wrong(key, "", value)
+
+
+def _first(options: tuple[Any, ...], value: Any, key: str) -> Any:
+    """The value by the first of the options that takes it; else the complaint that goes deepest into the value."""
+    wrong = _Wrong(key, "", value)
+    for option in options:
+        try:
+            return _match(option, value, key)
+        except _Wrong as other:
+            wrong = max(wrong, other, key=lambda each: len(each.args[0]))
+    raise wrong
 
 
 def _fits_text(hint: Any) -> bool:
     """Whether text is one of the type's values."""
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    return any(
-        option in (str, Any)
-        or (get_origin(option) is Literal and any(isinstance(one, str) for one in get_args(option)))
-        for option in options
-    )
+    plain, rules = bare(hint)
+    if rules and isinstance(rules[0], ReadBy):
+        return True
+    if get_origin(plain) in (Union, UnionType):
+        return any(map(_fits_text, get_args(plain)))
+    if get_origin(plain) is Literal:
+        return any(isinstance(one, str) for one in get_args(plain))
+    return plain in (str, Any)
 
 
 def _name(hint: Any) -> str:
-    if hint is NoneType:
-        return "null"
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(repr, get_args(hint)))}"
-    if get_origin(hint) is tuple:
-        return f"a list of {len(get_args(hint))} numbers"
-    if get_origin(hint) is dict:
-        return f"{{name: {'number' if get_args(hint)[1] is float else 'value'}}}"
-    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")
+    """What is valid, in words."""
+    plain, rules = bare(hint)
+    origin, inner = get_origin(plain), get_args(plain)
+    if plain in _NAMES:
+        name = _NAMES[plain]
+    elif is_dataclass(plain):
+        name = _section_name(types_of(plain))
+    elif origin is Literal:
+        name = f"one of {', '.join(map(str, inner))}"
+    elif origin in (Union, UnionType):
+        *most, last = map(_name, inner)
+        name = f"{', '.join(most)}, or {last}"
+    elif origin is tuple and inner[-1] is not ...:
+        name = f"a list of {len(inner)} (each {_name(inner[0])})"
+    elif origin in (list, tuple):
+        name = f"a list (each {_name(inner[0])})"
+    elif origin is dict:
+        name = f"{{name: {_name(inner[1])}}}"
+    else:
+        name = str(plain).replace("typing.", "")
+    for rule in rules:
+        name = rule.words(name)
+    return name
+
+
+def _section_name(names: Iterable[str]) -> str:
+    return f"a section with {', '.join(names)}"
+
+
+def _join(section: str, name: str) -> str:
+    return f"{section}.{name}" if section else name
+
+
+def _quoted(section: str) -> str:
+    return f"'{section}'" if section else "the content"
+
+
+def _suggest(name: str, names: Iterable[str], section: str, root: Any) -> str:
+    """The nearest name of the section; else a key of this (or a similar) name elsewhere under the root."""
+    here = nearest(name, names)
+    if "Did you mean" in here:
+        return f" Did you mean '{_join(section, here.split(chr(39))[1])}'?"
+    elsewhere = {full.rpartition(".")[2]: full for full in reversed(keys_of(root))}
+    there = nearest(name, elsewhere)
+    return f" Did you mean '{elsewhere[there.split(chr(39))[1]]}'?" if "Did you mean" in there else here

@@ -3,64 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
-from ..errors import SrnnError, is_number, require
+from ..errors import SrnnError
+from ..files.bounds import BelowOne, CountFrom0, Fraction, NotNegative
+from ..files.conversion import Section
 
 LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
 
 @dataclass(frozen=True)
-class RateConfig:
+class RateConfig(Section, key="loss.rate"):
     """Firing-rate regulariser on the hidden layers: weight x mean over neurons of the squared excess.
 
     A neuron's rate is its spikes per step over the batch. With ``target`` the excess is rate - target, with ``upper``
     it is max(0, rate - upper); both may be given.
     """
 
-    weight: float = 0.0
+    weight: NotNegative = 0.0
     """0 switches the regulariser off."""
-    target: float | None = None
+    target: Fraction | None = None
     """Rate that every neuron is pulled towards, in spikes per step."""
-    upper: float | None = None
+    upper: Fraction | None = None
     """Rate above which a neuron is penalised, spikes per step."""
 
     def __post_init__(self) -> None:
-        require(is_number(self.weight) and self.weight >= 0, "loss.rate.weight", "at least 0", self.weight)
-        for name in ("target", "upper"):
-            value = getattr(self, name)
-            fits = value is None or (is_number(value) and 0 <= value <= 1)
-            require(fits, f"loss.rate.{name}", "between 0 and 1", value)
+        super().__post_init__()
         if self.weight > 0 and self.target is None and self.upper is None:
-            raise SrnnError("Recipe key 'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them.")
+            raise SrnnError("'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them.")
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Section, key="loss"):
     """How the readout's output over time becomes class scores, and their loss. See ``srnn.nn.losses``."""
 
     name: LossName = "ce_mean"
     """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output; ce_steps: on the
     output of each step, with the label of the sequence, while the mean decides the class."""
-    start: int = 0
+    start: CountFrom0 = 0
     """First step that counts; earlier ones are left to settle."""
     reduction: Literal["sum", "mean"] = "mean"
     """nll and ce_steps: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
     unlabelled: Literal["mask", "as_class"] = "mask"
     """Steps without a label: left out of the loss, or counted as the class that the task names for them."""
-    label_smoothing: float = 0.0
+    label_smoothing: BelowOne = 0.0
     """The target's probability that is spread evenly over all classes (Szegedy et al. 2016, arXiv 1512.00567)."""
     rate: RateConfig = field(default_factory=RateConfig)
     """Firing-rate regulariser."""
-
-    def __post_init__(self) -> None:
-        require(self.name in get_args(LossName), "loss.name", f"one of {', '.join(get_args(LossName))}", self.name)
-        require(self.reduction in ("sum", "mean"), "loss.reduction", "sum or mean", self.reduction)
-        require(self.unlabelled in ("mask", "as_class"), "loss.unlabelled", "mask or as_class", self.unlabelled)
-        require(type(self.start) is int and self.start >= 0, "loss.start", "an integer of at least 0", self.start)
-        smooths = is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1
-        require(smooths, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
-        require(isinstance(self.rate, RateConfig), "loss.rate", "a RateConfig", self.rate)
 
     @property
     def scoring(self) -> LossName:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ...errors import SrnnError, require
+from ...files.bounds import Between, Items, Positive
+from ...files.conversion import Section
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
     from ...nn.network import SRNN
 
 
-def require_count(key: str, value: int, most: int) -> None:
-    """Check a quantity that costs memory or time in proportion: at least 1, and at most ``most``, more than training needs."""
-    require(1 <= value <= most, key, "at least 1" if value < 1 else f"at most {most:,}", value)
-
-
 MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
 """Layers in a network, neurons in a layer, and weights between all hidden neurons: 1 GiB in float32."""
 
+Initial = Literal["xavier", "orthogonal", "kaiming", "zero"]
+Sizes = Annotated[list[Annotated[int, Between(1, MOST_NEURONS)]], Items(1, MOST_LAYERS)]
+
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Section, key="network"):
     """The network: the arguments of ``srnn.SRNN``, or of a baseline; inputs and outputs are the task's."""
 
     model: Literal["srnn", "rnn", "gru", "lstm"] = "srnn"
     """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These use only
     hidden, recurrent (false: a dense ReLU layer), bidirectional (the directions are concatenated) and norm."""
-    hidden: list[int] = field(default_factory=lambda: [64])
+    hidden: Sizes = field(default_factory=lambda: [64])
     """Neurons in each hidden layer."""
     neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
     """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these per layer."""
@@ -47,7 +47,7 @@ class NetworkConfig:
     delays: dict[str, Any] | list[dict[str, Any]] | None = None
     """Additional steps until spikes arrive, {recurrent: ..., input: ...}: distributions from which the delay of each presynaptic
     neuron (or input channel) is drawn once; one for all hidden layers, or a list with one per layer ({}: none there)."""
-    substeps: int = 1
+    substeps: Annotated[int, Between(1, 10_000)] = 1
     """Steps of the hidden layers for each step of the input, which is held constant."""
     encoder: str | dict[str, Any] | None = None
     """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
@@ -56,11 +56,11 @@ class NetworkConfig:
     """none, batch, or a mapping {name: batch, gamma: 3, momentum: 0.1, detach: true}: batch norm of the current that the hidden
     layers receive from below; one for all, or a list. With torch's cells: none, or layer, which normalises each hidden layer's
     output over its units, step by step."""
-    init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
+    init_in: Initial = "xavier"
     """Initial feed-forward weights."""
-    init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
+    init_rec: Initial = "orthogonal"
     """Initial recurrent weights."""
-    gain_in: float = 1.0
+    gain_in: Positive = 1.0
     """Factor for the hidden layers' initial feed-forward weights."""
     bias: bool | list[bool] = True
     """Whether the hidden layers have biases; one answer for all, or a list."""
@@ -70,24 +70,20 @@ class NetworkConfig:
     """Whether currents are recomputed for the gradient instead of stored (slower, for long sequences)."""
 
     def __post_init__(self) -> None:
-        require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
-        require(len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_NEURONS, "network.hidden",
-                 f"at most {MOST_LAYERS} layers of at most {MOST_NEURONS:,} neurons", self.hidden)  # fmt: skip
+        super().__post_init__()
         weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
         require(weights <= MOST_WEIGHTS, "network.hidden", f"sizes with at most {MOST_WEIGHTS:,} weights", self.hidden)
-        require_count("network.substeps", self.substeps, 10_000)
         known = {"recurrent", "input", "learned", "sigma"}  # the last two are refused where delays are drawn
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
             what = "{recurrent: ..., input: ...}, or a list of these"
             require(delays.keys() <= known, "network.delays", what, self.delays)
-        require(self.model == "srnn" or self.norm in ("none", "layer"), "network.norm",
-                 f"none or layer with network.model '{self.model}'", self.norm)  # fmt: skip
-        require(0 < self.gain_in < float("inf"), "network.gain_in", "positive", self.gain_in)
+        fits = self.model == "srnn" or self.norm in ("none", "layer")
+        require(fits, "network.norm", f"none or layer with network.model '{self.model}'", self.norm)
         default = NetworkConfig() if self.model != "srnn" else self
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
                 raise SrnnError(
-                    f"Recipe key 'network.{name}' has no effect with network.model '{self.model}'; remove it, or let "
+                    f"'network.{name}' has no effect with network.model '{self.model}'; remove it, or let "
                     f"--baseline {self.model} do it."
                 )
 

@@ -3,24 +3,22 @@
     load_recipe("paper/ecg", ["--training.epochs", "5"])
 
 A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
-Names are checked here, so that an error suggests the nearest one; ``conversion.py`` checks values
-against the types of the dataclasses of ``schema.py``. A recipe is data: nothing in it is imported, called or opened as a file.
+``files/conversion.py`` checks keys and values against the types of ``schema.py``. A recipe is data: nothing in it is
+imported, called or opened as a file.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from ...errors import SrnnError, naming, nearest
 from ...files import TEXT, read_text
-from ...files.conversion import convert, takes_null
+from ...files.conversion import keys_of, read_section, types_of
 from ...files.yaml_reading import parse_yaml
 from ...registry import is_name
 from ...text import brief
@@ -33,8 +31,6 @@ _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
 Overrides = Sequence[str] | Mapping[str, Any]
 """See ``load_recipe``."""
 T = TypeVar("T")
-
-_types = functools.cache(get_type_hints)  # each call compiles every annotation
 
 
 def shipped_recipes() -> list[str]:
@@ -113,7 +109,7 @@ def make_recipe(
 def _read(text: str, source: str) -> dict[str, Any]:
     content = {} if (parsed := parse_yaml(text, source)) is None else parsed
     if not isinstance(content, dict):
-        sections = ", ".join(_sections(Recipe))
+        sections = ", ".join(types_of(Recipe))
         raise SrnnError(f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.")
     return content
 
@@ -130,34 +126,10 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=110)
 
 
-def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
-    """A configuration dataclass from plain mappings. SrnnError, one line, for a wrong key, type or value."""
-    if not isinstance(content, Mapping):
-        where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
-        raise SrnnError(f"{source}: {where} is a section with {', '.join(_sections(cls))}, not {brief(content)}.")
-    hints, sections = _types(cls), _sections(cls)
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in sections:
-            raise SrnnError(f"{source}: unknown recipe key '{prefix}{key}'.{_suggest(str(key), sections, prefix)}")
-        inner = sections[key]
-        if value is None and not takes_null(hints[key]):
-            continue
-        if inner is not None:
-            values[key] = build(inner, value, source, f"{prefix}{key}.")
-            continue
-        with naming(source):
-            values[key] = convert(hints[key], value, f"recipe key '{prefix}{key}'")
-    for item in fields(cls):  # type: ignore[arg-type]
-        if item.name not in values and item.default is item.default_factory is MISSING:
-            if sections[item.name] is None:
-                raise SrnnError(
-                    f"{source}: the recipe does not say '{prefix}{item.name}'; name the task, as in 'task: {{name: digits}}' "
-                    "or with --task.name ('srnn data' lists them)."
-                )
-            values[item.name] = build(sections[item.name], {}, source, f"{prefix}{item.name}.")
-    with naming(source):  # in a range check of the dataclass itself
-        return cls(**values)
+def build(cls: type[T], content: Any, source: str) -> T:
+    """A configuration dataclass from plain mappings. SrnnError, which names the source, for a wrong key, type or value."""
+    with naming(source):
+        return read_section(cls, content)
 
 
 def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
@@ -205,18 +177,9 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
         yield key, text if pattern else parse_yaml(text, f"The value of --{key}")
 
 
-def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
+def recipe_keys() -> list[str]:
     """All dotted keys of a recipe whose names are fixed."""
-    keys: list[str] = []
-    for name, section in _sections(cls).items():
-        keys += [prefix + name] if section is None else recipe_keys(section, f"{prefix}{name}.")
-    return keys
-
-
-def _sections(cls: Any) -> dict[str, Any]:
-    """Field names of a configuration dataclass, each with its inner dataclass, or None if the field is not one."""
-    hints = _types(cls)
-    return {item.name: hints[item.name] if is_dataclass(hints[item.name]) else None for item in fields(cls)}
+    return keys_of(Recipe)
 
 
 def _copy(value: Any) -> Any:
@@ -226,13 +189,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_copy(inner) for inner in value]
     return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _suggest(key: str, names: Mapping[str, Any], prefix: str) -> str:
-    """The nearest name at this depth; else a key of this (or a similar) name elsewhere in the recipe."""
-    here = nearest(key, names)
-    if "Did you mean" in here:
-        return f" Did you mean '{prefix}{here.split(chr(39))[1]}'?"
-    elsewhere = {full.rpartition(".")[2]: full for full in reversed(recipe_keys())}
-    there = nearest(key, elsewhere)
-    return f" Did you mean '{elsewhere[there.split(chr(39))[1]]}'?" if "Did you mean" in there else here

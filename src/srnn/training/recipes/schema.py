@@ -12,23 +12,38 @@ and ``--help`` answer at once.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ...data.augment_config import AugmentConfig
 from ...errors import SrnnError, require
+from ...files.bounds import (
+    AboveZeroToOne,
+    BelowOne,
+    Between,
+    Count,
+    CountFrom0,
+    Fraction,
+    NotNegative,
+    Positive,
+    WithinZeroAndOne,
+)
+from ...files.conversion import Section
 from ...nn.loss_config import LossConfig
-from .network import NetworkConfig, require_count
+from .network import NetworkConfig
 
 if TYPE_CHECKING:
     from ...data.tasks import Task
     from ...nn.baselines import Network
 
 
+_TASK_MISSING = ": name the task, as in 'task: {name: digits}' or with --task.name ('srnn data' lists them)"
+
+
 @dataclass(frozen=True)
-class TaskConfig:
+class TaskConfig(Section, key="task"):
     """The task and its options."""
 
-    name: str
+    name: str = field(metadata={"missing": _TASK_MISSING})
     """Name of the task: digits, ecg, ..."""
     options: dict[str, Any] = field(default_factory=dict)
     """The task's own options, for example its encoder's."""
@@ -43,30 +58,26 @@ SPIKING_ONLY = ("prune", "quantise", "state_bits", "start", "rule", "feedback", 
 LARGEST = 1_000_000
 """Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products in float32."""
 
+UpToLargest = Annotated[float, Between(0, LARGEST)]
+AboveZero = Annotated[float, Between(0, LARGEST, above=True)]
+
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Section, key="training.optimizer"):
     """An optimiser of torch's Adam family."""
 
     name: Literal["adam", "adamw", "adamax", "nadam", "radam"] = "adam"
-    lr: float = 1e-2
+    lr: AboveZero = 1e-2
     """Learning rate before schedule and ``lr_scale``."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: AboveZero = 1e-8
+    weight_decay: UpToLargest = 0.0
     """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), or to
     the scale of a norm."""
 
-    def __post_init__(self) -> None:
-        for key, value in (("lr", self.lr), ("eps", self.eps)):
-            require(0 < value <= LARGEST, f"training.optimizer.{key}", f"positive, at most {LARGEST:,}", value)
-        require(all(0 <= b < 1 for b in self.betas), "training.optimizer.betas", "two numbers in [0, 1)", self.betas)
-        require(0 <= self.weight_decay <= LARGEST, "training.optimizer.weight_decay", f"from 0 to {LARGEST:,}",
-                 self.weight_decay)  # fmt: skip
-
 
 @dataclass(frozen=True)
-class ScheduleConfig:
+class ScheduleConfig(Section, key="training.schedule"):
     """The learning rate over the training, as a factor; ``warmup`` is a fraction of the training for all of them.
 
     constant   1
@@ -77,53 +88,42 @@ class ScheduleConfig:
     """
 
     name: Literal["constant", "step", "linear", "cosine", "one_cycle"] = "constant"
-    every: int = 100
+    every: Count = 100
     """step: epochs between two decays."""
-    factor: float = 0.5
+    factor: Positive = 0.5
     """step: the factor of each decay."""
-    final: float = 0.0
+    final: NotNegative = 0.0
     """linear, cosine, one_cycle: the factor at the end."""
-    warmup: float = 0.0
+    warmup: BelowOne = 0.0
     """Fraction of the training over which the rate first rises linearly from 0."""
-
-    def __post_init__(self) -> None:
-        require(self.every >= 1, "training.schedule.every", "at least 1", self.every)
-        require(0 < self.factor < float("inf"), "training.schedule.factor", "positive", self.factor)
-        require(0 <= self.final < float("inf"), "training.schedule.final", "at least 0", self.final)
-        require(0 <= self.warmup < 1, "training.schedule.warmup", "in [0, 1)", self.warmup)
 
 
 @dataclass(frozen=True)
-class EarlyStoppingConfig:
+class EarlyStoppingConfig(Section, key="training.early_stopping"):
     """Which validation metric chooses the best checkpoint, and when to stop."""
 
     metric: Metric = "accuracy"
     """On the validation split; a tie in accuracy goes to the lower loss."""
-    patience: int | None = None
+    patience: Count | None = None
     """Stop after this many epochs without a better one; null: never stop early."""
-
-    def __post_init__(self) -> None:
-        require(self.patience is None or self.patience >= 1, "training.early_stopping.patience",
-                 "at least 1", self.patience)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class PruneConfig:
+class PruneConfig(Section, key="training.prune"):
     """Gradual pruning: the smallest weights are pruned at the start of each epoch; see ``share``."""
 
-    sparsity: float = 0.0
+    sparsity: BelowOne = 0.0
     """Fraction of all weights that is pruned at the end; 0: no pruning."""
     scope: Literal["network", "layer"] = "network"
     """Whether the fraction applies to all weights together, or to every matrix."""
-    begin: float = 0.1
+    begin: BelowOne = 0.1
     """When pruning begins, as a fraction of the training."""
-    end: float = 0.6
+    end: BelowOne = 0.6
     """When pruning ends; the rest of the training runs without the pruned weights."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.sparsity < 1, "training.prune.sparsity", "in [0, 1)", self.sparsity)
-        require(0 <= self.end < 1, "training.prune.end", "in [0, 1)", self.end)
-        require(0 <= self.begin <= self.end, "training.prune.begin", "between 0 and 'end'", self.begin)
+        super().__post_init__()
+        require(self.begin <= self.end, "training.prune.begin", "at most training.prune.end", self.begin)
 
     def last_epoch(self, epochs: int) -> int:
         """The epoch (from 0) at whose start pruning is complete; at the latest the last epoch."""
@@ -141,31 +141,26 @@ class PruneConfig:
 
 
 @dataclass(frozen=True)
-class FPTTConfig:
+class FPTTConfig(Section, key="training.fptt"):
     """Forward propagation through time: each window's update stays close to a running mean (``rules.fptt``). It works with any
     rule that has windows."""
 
-    alpha: float = 0.0
+    alpha: NotNegative = 0.0
     """Strength of the regulariser (published: 0.1 to 0.5); 0: no FPTT."""
-    beta: float = 0.5
+    beta: AboveZeroToOne = 0.5
     """Weight of the newest weights in the running mean."""
-    rho: float = 0.0
+    rho: Fraction = 0.0
     """How much of the correction by past gradients is left out."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.alpha < float("inf"), "training.fptt.alpha", "at least 0", self.alpha)
-        require(0 < self.beta <= 1, "training.fptt.beta", "above 0 and at most 1", self.beta)
-        require(0 <= self.rho <= 1, "training.fptt.rho", "in [0, 1]", self.rho)
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Section, key="training"):
     """One training run."""
 
-    epochs: int = 20
-    batch_size: int = 64
+    epochs: Annotated[int, Between(1, 10_000_000)] = 20
+    batch_size: Annotated[int, Between(1, 10_000_000)] = 64
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    lr_scale: dict[str, float] = field(default_factory=dict)
+    lr_scale: dict[str, UpToLargest] = field(default_factory=dict)
     """Multipliers of the learning rate by parameter name, patterns with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
     The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -173,7 +168,7 @@ class TrainingConfig:
     rule: Literal["bptt", "tbptt", "d-rtrl", "e-prop"] = "bptt"
     """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of them, or a rule that runs
     forwards in time (``srnn.training.rules``)."""
-    window: int | None = None
+    window: Count | None = None
     """All rules but bptt: steps after which a sequence's loss is learnt; state and traces are carried into the next window. null:
     whole sequences."""
     update: Literal["window", "sequence"] = "window"
@@ -181,19 +176,19 @@ class TrainingConfig:
     fptt: FPTTConfig = field(default_factory=FPTTConfig)
     feedback: Literal["symmetric", "random"] = "symmetric"
     """rule: e-prop only. How errors reach hidden layers: through the weights above them, or through fixed random weights."""
-    dropout: float = 0.0
+    dropout: BelowOne = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    class_weights: Literal["none", "balanced"] | dict[str, AboveZero] = "none"
     """How much a decision counts in the loss of training, by its true class. none: all alike; balanced: the more, the rarer its
     class is in the training split, so that all classes together count alike; {class: weight}: those not named have 1."""
-    average: float | None = None
+    average: WithinZeroAndOne | None = None
     """Decay, per step, of an exponential moving average of the weights, such as 0.995: the averaged network is validated, and
     becomes the model; null: the network itself."""
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
     """Gradients whose norm is larger are scaled down to it; null: no clipping."""
     clip: Literal["network", "layer"] = "network"
     """Whether all gradients are scaled by their joint norm, or each layer's gradients by their own."""
-    clip_quantile: float | None = None
+    clip_quantile: AboveZeroToOne | None = None
     """Also scale gradients down to this quantile of the last batches' norms (AutoClip); null: no."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     start: Literal["measured", "drawn"] = "measured"
@@ -207,11 +202,11 @@ class TrainingConfig:
     """int8: the network computes with weights rounded to int8, and the best checkpoint contains such weights."""
     state_bits: Literal[32, 16, 8] = 32
     """quantise: int8 only. 16 or 8: states, too, are rounded after every step, to that many bits over their range."""
-    checkpoint_every: int | None = None
+    checkpoint_every: Count | None = None
     """Also write the last checkpoint after every so many optimiser steps, for long epochs; null: only after each epoch."""
-    max_skipped: int = 10
+    max_skipped: CountFrom0 = 10
     """Batches per epoch that may be skipped because their gradient, but not their loss, overflowed."""
-    max_restores: int = 5
+    max_restores: CountFrom0 = 5
     """How often training may go back to the last checkpoint and halve the learning rate, after a loss that is not finite or more
     than ``max_skipped`` such batches."""
     mend: bool = True
@@ -221,36 +216,18 @@ class TrainingConfig:
     """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
     def __post_init__(self) -> None:
-        require_count("training.epochs", self.epochs, 10_000_000)
-        require_count("training.batch_size", self.batch_size, 10_000_000)
-        require(0 <= self.dropout < 1, "training.dropout", "in [0, 1)", self.dropout)
-        require(self.average is None or 0 < self.average < 1, "training.average", "between 0 and 1", self.average)
-        require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
-        require(self.clip_quantile is None or 0 < self.clip_quantile <= 1, "training.clip_quantile",
-                 "above 0 and at most 1", self.clip_quantile)  # fmt: skip
-        require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
-                 "at least 1", self.checkpoint_every)  # fmt: skip
-        require(self.window is None or self.window >= 1, "training.window", "at least 1", self.window)
-        require(self.window is None or self.rule != "bptt", "training.window", "null with the rule bptt", self.window)
-        require(self.window is not None or self.rule != "tbptt", "training.window",
-                 "a number of steps with the rule tbptt", self.window)  # fmt: skip
-        require(self.update == "window" or self.window is not None, "training.update",
-                 "window if training.window is null", self.update)  # fmt: skip
-        require(self.fptt.alpha == 0 or (self.window is not None and self.update == "window"), "training.fptt.alpha",
-                 "0 unless training.window is given and training.update is window", self.fptt.alpha)  # fmt: skip
-        require(self.feedback == "symmetric" or self.rule == "e-prop", "training.feedback",
-                 "symmetric unless training.rule is e-prop", self.feedback)  # fmt: skip
-        require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
-        require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
-        require(self.state_bits == 32 or self.quantise == "int8", "training.state_bits",
-                 "32 unless training.quantise is int8", self.state_bits)  # fmt: skip
-        if isinstance(self.class_weights, dict):
-            for name, weight in self.class_weights.items():
-                require(
-                    0 < weight <= LARGEST, f"training.class_weights.{name}", f"above 0, at most {LARGEST:,}", weight
-                )
-        for pattern, scale in self.lr_scale.items():
-            require(0 <= scale <= LARGEST, f"training.lr_scale.{pattern}", f"from 0 to {LARGEST:,}", scale)
+        super().__post_init__()
+        rule, window, windows = self.rule, self.window, self.update == "window"
+        require(window is None or rule != "bptt", "training.window", "null with the rule bptt", window)
+        given = window is not None
+        require(given or rule != "tbptt", "training.window", "a number of steps with the rule tbptt", window)
+        require(windows or given, "training.update", "window if training.window is null", self.update)
+        what = "0 unless training.window is given and training.update is window"
+        require(self.fptt.alpha == 0 or (given and windows), "training.fptt.alpha", what, self.fptt.alpha)
+        symmetric = self.feedback == "symmetric" or rule == "e-prop"
+        require(symmetric, "training.feedback", "symmetric unless training.rule is e-prop", self.feedback)
+        rounded = self.state_bits == 32 or self.quantise == "int8"
+        require(rounded, "training.state_bits", "32 unless training.quantise is int8", self.state_bits)
 
     @property
     def balances(self) -> bool:
@@ -264,7 +241,7 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Section):
     """Everything that determines a result, except seed and folders."""
 
     task: TaskConfig
@@ -275,6 +252,7 @@ class Recipe:
     """The recipe's source and its known results."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, used in (
             ("prune", self.training.prune.sparsity > 0),
             ("quantise", self.training.quantise != "none"),
@@ -282,11 +260,12 @@ class Recipe:
         ):
             if used and self.network.model != "srnn":
                 raise SrnnError(
-                    f"Recipe key 'training.{name}' has no effect with network.model '{self.network.model}': only spiking "
+                    f"'training.{name}' has no effect with network.model '{self.network.model}': only spiking "
                     "networks can be pruned or quantised, or learn forwards in time; remove it."
                 )
-        require(self.training.rule != "tbptt" or not self.network.bidirectional, "training.rule",
-                 "bptt for a bidirectional network, which needs whole sequences", self.training.rule)  # fmt: skip
+        whole = self.training.rule != "tbptt" or not self.network.bidirectional
+        what = "bptt for a bidirectional network, which needs whole sequences"
+        require(whole, "training.rule", what, self.training.rule)
         if self.training.online:
             rate, quantise, given = self.loss.rate.weight, self.training.quantise, f"with the rule {self.training.rule}"
             require(rate == 0, "loss.rate.weight", f"0 {given}", rate)

@@ -1,0 +1,96 @@
+"""What a setting's type says beyond ``int``, ``float`` or ``list``: the bounds of a number, the length of a list.
+
+    epochs: Annotated[int, Between(1, 10_000_000)] = 20
+    dropout: BelowOne = 0.0
+
+``conversion.py`` checks them and says them in errors, ``json_schema.py`` says them to editors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from ..errors import is_number
+
+
+@dataclass(frozen=True)
+class Between:
+    """A finite number from ``low`` to ``high``; ``above``, ``below``: without that end itself."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def holds(self, value: Any) -> bool:
+        if not is_number(value) or not math.isfinite(value):
+            return False
+        over = value > self.low if self.above else value >= self.low
+        return over and (value < self.high if self.below else value <= self.high)
+
+    def words(self, what: str) -> str:
+        """The rule in words; ``what``: "an integer" or "a number"."""
+        low = f"above {self.low:,}" if self.above else f"of at least {self.low:,}"
+        if self.high == math.inf:
+            return f"{what} {low}"
+        if not self.above and not self.below:
+            return f"{what} from {self.low:,} to {self.high:,}"
+        return f"{what} {low} and {'below' if self.below else 'at most'} {self.high:,}"
+
+    def schema(self) -> dict[str, Any]:
+        """The rule in a JSON schema."""
+        found = {"exclusiveMinimum" if self.above else "minimum": self.low}
+        if self.high != math.inf:
+            found["exclusiveMaximum" if self.below else "maximum"] = self.high
+        return found
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of at least ``least`` values and at most ``most``; ``distinct``: no two are the same."""
+
+    least: int = 1
+    most: int | None = None
+    distinct: bool = False
+
+    def holds(self, value: Any) -> bool:
+        long_enough = len(value) >= self.least and (self.most is None or len(value) <= self.most)
+        return long_enough and not (self.distinct and len(value) != len(set(value)))
+
+    def words(self, what: str) -> str:
+        """The rule in words; ``what``: "a list (each an integer)"."""
+        count = f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+        values = "distinct values" if self.distinct else "values"
+        return what.replace("a list", f"a list of {count} {values}", 1)
+
+    def schema(self) -> dict[str, Any]:
+        """The rule in a JSON schema."""
+        most = {} if self.most is None else {"maxItems": self.most}
+        distinct = {"uniqueItems": True} if self.distinct else {}
+        return {"minItems": self.least, **most, **distinct}
+
+
+@dataclass(frozen=True)
+class ReadBy:
+    """A value that a file writes in another form than the field holds.
+
+    ``read`` makes the one of the other. Its ValueError says what is valid: "a list of names".
+    """
+
+    read: Callable[[Any], Any]
+
+
+MOST = 10**12
+"""No count in a recipe comes near it."""
+
+Count = Annotated[int, Between(1, MOST)]
+CountFrom0 = Annotated[int, Between(0, MOST)]
+Positive = Annotated[float, Between(0, above=True)]
+NotNegative = Annotated[float, Between(0)]
+Fraction = Annotated[float, Between(0, 1)]
+BelowOne = Annotated[float, Between(0, 1, below=True)]
+AboveZeroToOne = Annotated[float, Between(0, 1, above=True)]
+WithinZeroAndOne = Annotated[float, Between(0, 1, above=True, below=True)]
