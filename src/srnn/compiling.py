@@ -7,9 +7,9 @@ process, and one warning says so.
 
 Why not Numba's own cache? Measured with Numba 0.68 and the loops written as modules:
 
-- Numba links a function into each of its callers and optimises it there again. The first training
-  step of a default network took 34 to 57 s to compile instead of 17 to 18. Later starts were as
-  fast as these, 0.8 s.
+- Numba links a function into each of its callers and optimises it there again. Compiling a default
+  network took 26 to 30 s of a core's time instead of 17 to 19, and each further neuron 6 to 9 s
+  instead of 4. Later starts took as long as here.
 - Nothing reveals damage: a file that is cut, and often one with a wrong bit, ends every start.
 - Processes that compile a function for two types at once share its index without a lock. It may
   then name the machine code for one type under the other.

@@ -165,7 +165,7 @@ def _kept(folder: Path) -> Any:
     from srnn.files.code_cache import _read
 
     kept = list((folder / "numba" / "srnn").iterdir())
-    return [path.name for path in kept], [_read(path.parent, path.stem) is not None for path in kept]
+    return [path.name for path in kept], [_read(path) is not None for path in kept]
 
 
 def _with_archive(folder: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from srnn import compiling
-from srnn.files import code_cache
 
 
 @pytest.fixture
@@ -15,5 +14,4 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where machine code is kept; nothing is there yet."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     compiling._say.cache_clear()
-    code_cache._why_not.cache_clear()
     return tmp_path / "cache" / "srnn"

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -83,23 +84,23 @@ def test_no_flipped_bit_and_no_cut_goes_unseen(kept: Path) -> None:
     for _ in range(60):
         place = generator.randrange(len(whole))
         kept.write_bytes(flip(whole, place))
-        assert code_cache._read(kept.parent, kept.stem) is None
+        assert code_cache._read(kept) is None
         kept.write_bytes(whole[:place])
-        assert code_cache._read(kept.parent, kept.stem) is None
+        assert code_cache._read(kept) is None
     kept.write_bytes(whole)
-    assert code_cache._read(kept.parent, kept.stem) == whole[32:]
+    assert code_cache._read(kept) == whole[32:]
 
 
 def test_a_file_under_anothers_name_is_damaged(kept: Path) -> None:
     """As a home of several machines might get it from a careless copy: code for another processor ends in SIGILL."""
     other = kept.with_name("add-" + "0" * 40 + ".compiled")
     kept.rename(other)
-    assert code_cache._read(other.parent, other.stem) is None
+    assert code_cache._read(other) is None
 
 
 def test_a_form_that_numba_cannot_take_back_is_compiled_anew(kept: Path) -> None:
     content = pickle.dumps(("not", "what", "Numba", "saved"))
-    kept.write_bytes(code_cache._digest(kept.stem, content) + content)
+    kept.write_bytes(code_cache._digest(kept, content) + content)
     assert compiles(loop()) == 1
 
 
@@ -112,7 +113,7 @@ def test_what_is_no_file_is_not_read(instead: str, kept: Path) -> None:
         os.mkfifo(kept)
     else:
         kept.symlink_to("nothing")
-    assert code_cache._read(kept.parent, kept.stem) is None
+    assert code_cache._read(kept) is None
 
 
 # ---- whom is trusted ---------------------------------------------------------------------------------------------------
@@ -148,40 +149,26 @@ def test_from_where_others_may_write_nothing_is_read(
     """
     monkeypatch.setattr(code_cache, "_alone", lambda group: False)
     content = pickle.dumps(Evil(tmp_path / "ran"))
-    kept.write_bytes(code_cache._digest(kept.stem, content) + content)
+    kept.write_bytes(code_cache._digest(kept, content) + content)
     assert compiles(loop()) == 1 and (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
 
-    kept.write_bytes(code_cache._digest(kept.stem, content) + content)
+    kept.write_bytes(code_cache._digest(kept, content) + content)
     places = {"folder": kept.parent, "above": kept.parent.parent}
     if how in OPEN:
         mode, place = OPEN[how]
         places[place].chmod(mode)
     else:
         _owned_by_another(places[how.split()[-1]], monkeypatch)
-    code_cache._why_not.cache_clear()  # as a new process has it
     with pytest.warns(RuntimeWarning, match="others may write to .*NUMBA_CACHE_DIR"):
         assert compiles(loop()) == 1
     assert not (tmp_path / "ran").exists() and code_cache.folder_in_use() is None
 
 
 @posix
-def test_a_folder_is_looked_at_before_it_is_read_and_once_per_process(
-    kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only those whom it trusts could have opened it since."""
-    looked: list[Path] = []
-    monkeypatch.setattr(code_cache, "_trusted", lambda folder: not looked.append(folder))
-    code_cache._why_not.cache_clear()
-    assert compiles(loop()) == 0 and loop(2)(1) == 3
-    assert looked == [kept.parent]
-
-
-@posix
 def test_a_folder_of_ones_own_below_one_for_all_is_trusted(kept: Path) -> None:
     """As /tmp is: nobody can put another folder in its place."""
     kept.parent.parent.chmod(0o1777)
-    code_cache._why_not.cache_clear()
     assert compiles(loop()) == 0
 
 
@@ -195,7 +182,6 @@ def test_links_on_the_way_are_followed_by_the_check(
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "open" / "link"))
     assert compiles(loop()) == 0
     (tmp_path / "open").chmod(0o777)  # somebody may let the link lead elsewhere
-    code_cache._why_not.cache_clear()
     with pytest.warns(RuntimeWarning, match="others may write"):
         assert compiles(loop()) == 1
 
@@ -266,6 +252,12 @@ def test_a_place_that_is_no_folder_is_said_once(where: str, tmp_path: Path, monk
     assert len(said) == 1 and code_cache.folder_in_use() is None
 
 
+def test_a_cache_that_is_removed_meanwhile_is_made_again(kept: Path) -> None:
+    shutil.rmtree(kept.parents[1])
+    assert loop(2)(1) == 3 and compiles(loop()) == 1
+    assert kept.is_file() and len(list(kept.parent.iterdir())) == 2
+
+
 def test_a_numba_that_saves_otherwise_is_said_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from numba.core.compiler import CompileResult
 
@@ -282,7 +274,7 @@ def test_many_writers_and_readers_see_whole_files_only(kept: Path) -> None:
             code_cache.write_atomically(kept, whole, mode=0o644)
 
     def read(_: int) -> bool:
-        return all(code_cache._read(kept.parent, kept.stem) == whole[32:] for _ in range(50))
+        return all(code_cache._read(kept) == whole[32:] for _ in range(50))
 
     with ThreadPoolExecutor(4) as pool:
         writers, readers = pool.map(write, range(2)), pool.map(read, range(2))

@@ -1,8 +1,11 @@
 """Machine code on disk: pieces with a name, in folders that only this user and root may write to.
 
-Whoever can write such a file runs code as this user. So its folder is checked, once per process and
-before anything is read from it. A file begins with a digest of the rest: it does not make the file
-safe, it reveals damage, and a damaged file counts as missing.
+Whoever can write such a file runs code as this user. So its folder is checked each time before a
+file is read: once per process would not do, because a folder in /tmp may be removed as old, and then
+made by anyone. All checks of a start together take 1 to 3 ms.
+
+A file begins with a digest of the rest, not to make it safe but to reveal damage: a damaged file
+counts as missing.
 
 The folder is ``srnn/__pycache__``, or, if that cannot be written, one in the user's cache. The
 environment variable NUMBA_CACHE_DIR names another place instead of both. The first of the two is
@@ -36,7 +39,7 @@ def pieces(name: str) -> Iterator[memoryview]:
     """What is kept under a name and is whole, from the preferred folder first."""
     for folder in _candidates():
         if not _why_not(folder):
-            content = _read(folder, name)
+            content = _read(folder / f"{name}{_SUFFIX}")
             if content is not None:
                 yield content
 
@@ -48,9 +51,9 @@ def keep(name: str, content: bytes) -> None:
         reason = _why_not(folder)
         if reason:
             continue
+        path = folder / f"{name}{_SUFFIX}"
         try:
-            path = folder / f"{name}{_SUFFIX}"
-            write_atomically(path, _digest(name, content) + content, mode=0o644)
+            write_atomically(path, _digest(path, content) + content, mode=0o644)
             _forget_oldest(folder)
             return
         except SrnnError as error:
@@ -66,9 +69,8 @@ def folder_in_use() -> str | None:
     return None
 
 
-def _read(folder: Path, name: str) -> memoryview | None:
-    """What a folder keeps under a name; None if there is nothing, or it is damaged."""
-    path = folder / f"{name}{_SUFFIX}"
+def _read(path: Path) -> memoryview | None:
+    """What a file keeps; None if there is none, or it is damaged."""
     try:
         if not path.is_file():  # a pipe would never end
             return None
@@ -76,15 +78,15 @@ def _read(folder: Path, name: str) -> memoryview | None:
     except (OSError, MemoryError):
         return None
     size = hashlib.sha256().digest_size
-    return content[size:] if content[:size] == _digest(name, content[size:]) else None
+    return content[size:] if content[:size] == _digest(path, content[size:]) else None
 
 
-def _digest(name: str, content: bytes | memoryview) -> bytes:
-    """The digest of a piece and its name, so that a file under another's name counts as damaged.
+def _digest(path: Path, content: bytes | memoryview) -> bytes:
+    """The digest of a file's name and content, so that one under another's name counts as damaged.
 
     A careless copy might give a machine another processor's code.
     """
-    digest = hashlib.sha256(name.encode())
+    digest = hashlib.sha256(path.name.encode())
     digest.update(content)
     return digest.digest()
 
@@ -116,7 +118,6 @@ def _candidates() -> Iterator[Path]:
         yield (Path(local) if local else Path.home() / ".cache") / "srnn" / "compiled"
 
 
-@functools.cache  # once per process: only those whom we trust could change the answer
 def _why_not(folder: Path) -> str:
     """Why a folder, which is made if missing, is not to be used; empty if it may be."""
     try:
