@@ -162,10 +162,10 @@ def _compile(folder: Path) -> int:
 
 
 def _kept(folder: Path) -> Any:
-    from srnn.compiling import _read
+    from srnn.files.code_cache import _read
 
-    names = [path.name for path in (folder / "numba" / "srnn").iterdir()]
-    return names, [_read(folder / "numba" / "srnn", name) is not None for name in names]
+    kept = list((folder / "numba" / "srnn").iterdir())
+    return [path.name for path in kept], [_read(path) is not None for path in kept]
 
 
 def _with_archive(folder: Path) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
-from ....compiling import compiled, folder_in_use
+from ....compiling import compiled
+from ....files.code_cache import folder_in_use
 from ...derivatives import adjoint
 from ...equations import equations, function
 from ...neurons.base import Neuron
@@ -94,12 +95,18 @@ def info() -> dict[str, Any]:
     import numba
 
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
-    has = llvm.get_host_cpu_features()
-    features = {} if named else {"register_bits": 512 if has.get("avx512f") else 256 if has.get("avx") else 128}
-    return {
+    told: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
-        **features,  # LLVM does not tell them of a processor that NUMBA_CPU_NAME names
-        "numba": numba.__version__,
-        "cache": folder_in_use(),
     }
+    if not named:  # LLVM does not tell the features of a processor that NUMBA_CPU_NAME names
+        told["register_bits"] = _register_bits(llvm.get_host_cpu_features())
+    return told | {"numba": numba.__version__, "cache": folder_in_use()}
+
+
+def _register_bits(features: Mapping[str, bool]) -> int:
+    """Bits of a vector register, from what LLVM says that a processor has."""
+    for name, bits in (("avx512f", 512), ("avx", 256)):
+        if features.get(name):
+            return bits
+    return 128
