@@ -152,7 +152,7 @@ def test_the_report_names_what_is_lost() -> None:
     assert "dynamic threshold" not in verdicts(make_net(neuron=ALIF(beta=0)))  # type: ignore[arg-type]
     assert verdicts(make_net(neuron="adlif"))["adaptation current"] == "lost"
     assert verdicts(make_net(neuron=AdLIF(a=0, b=0)))["neuron"] == "exact"  # type: ignore[arg-type]
-    assert verdicts(make_net(neuron="relu"))["ReLU emission"] == "lost"
+    assert verdicts(make_net(neuron="relu"))["emission 'relu'"] == "lost"
     _, report = exchange.to_graph(make_net(readout="alif"))
     assert report.entries[-1].what == "membrane of a spiking neuron" and report.entries[-1].verdict == "lost"
     plain = report.to_dict()

@@ -278,7 +278,7 @@ def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, check
     recorded = {
         name: golden.spikes(published, layer.size)
         for (name, layer), published in zip(singles.items(), recording.layers, strict=True)
-        if layer.neuron.emission == "spike"
+        if layer.neuron.emission.binary
     }
     sub_steps, batch, _ = next(iter(recorded.values())).shape
     steps = sub_steps // net.substeps

@@ -23,7 +23,7 @@ from ...neurons.base import Neuron
 from ...surrogates import Surrogate, derivative_record
 from ..problem import CannotCompile
 from .backward import make_backward
-from .forward import make_forward
+from .forward import EmissionLoops, make_forward
 from .rows import OPTIONS, SOURCE_DIGEST
 
 
@@ -70,14 +70,23 @@ def psi_of(surrogate: type[Surrogate]) -> Any:
 
 @register_jitable
 def _no_psi(v: Any) -> tuple[Any]:
-    """Stands for the surrogate of a neuron that does not spike."""
+    """Stands for the surrogate where the emission has no step."""
     return (v,)
+
+
+@functools.cache
+def emission_of(neuron: type[Neuron]) -> EmissionLoops:
+    """A neuron model's emission, for compiled functions."""
+    emission = neuron.emission
+    emit = register_jitable(function(f"{emission.name}_emission", emission.record))
+    slope = register_jitable(function(f"{emission.name}_slope", emission.slope))
+    return EmissionLoops(emit, slope, emission.binary)
 
 
 @functools.cache
 def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
     """The compiled loop that ``make(step, emission)`` returns, for a neuron model."""
-    return compile_loop(make(step_of(neuron), neuron.emission))
+    return compile_loop(make(step_of(neuron), emission_of(neuron)))
 
 
 @functools.cache
@@ -85,8 +94,8 @@ def backward_loop(
     neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
 ) -> Callable[..., Any]:
     """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
-    psi = psi_of(surrogate) if neuron.emission == "spike" else _no_psi
-    return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, neuron.emission))
+    psi = psi_of(surrogate) if neuron.emission.uses_surrogate else _no_psi
+    return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron)))
 
 
 def info() -> dict[str, Any]:
