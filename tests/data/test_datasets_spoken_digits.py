@@ -89,7 +89,7 @@ def test_what_is_wrong_is_one_line(root: Path, tmp_path: Path) -> None:
     bad = root / "fsdd" / "recordings" / "7_theo_3.wav"
     content = bad.read_bytes()
     bad.write_bytes(content[:60])
-    with pytest.raises(SrnnError, match=r"7_theo_3\.wav: the WAV file is cut off"):
+    with pytest.raises(SrnnError, match=r"7_theo_3\.wav: the sound is cut off"):
         task.load("test", root)
     bad.write_bytes(content)
     bad.rename(bad.with_name("seven.wav"))

@@ -31,6 +31,7 @@ from ..nn.loss_config import RateConfig
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout
 from ..nn.network.inputs import each_part
+from ..text import one_line
 from .recipes import Recipe
 from .runs import Run
 
@@ -91,7 +92,10 @@ class Team:
                 self.fabric.launch()
             except (RuntimeError, ValueError) as error:
                 address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-                raise SrnnError(f"The {self.size} processes cannot reach each other at {address}: {error}") from error
+                raise SrnnError(
+                    f"The {self.size} processes cannot reach each other at {address}: {one_line(str(error), 300)}; if torchrun "
+                    "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/distributed.md)."
+                ) from error
 
     def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
         """The run, which the first process starts or resumes; the others get one that writes nothing.
