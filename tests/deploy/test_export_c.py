@@ -384,7 +384,7 @@ def test_command_mistakes(published: Path, tmp_path: Path, capsys: pytest.Captur
     out = ["--out", str(tmp_path / "out")]
     words_for = ["export", "c", str(published), *out]
     cases = [
-        (["export"], "srnn export FORM"),
+        (["export"], "Say which: srnn export c, "),
         (["export", "c", *out], "MODEL"),
         (["export", "c", str(tmp_path / "nothing"), *out], "was not found"),
         ([*words_for, "--inputs", "3"], "int8"),

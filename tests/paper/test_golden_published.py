@@ -269,7 +269,7 @@ def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.Capt
         (["verfy"], "verify"),
         (_words("\x00", weights, golden), "zero byte"),
         (_words("\x1b[31m", weights, golden), "There is no published network"),
-        (["reproduce", "table1", "--format=--"], "is not a value"),
+        (["reproduce", "table1", "--format=--"], "no picture format '--'"),
     ):
         code, out, err = _run(capsys, *words)
         assert (code, out) == (2, "") and err.count("\n") == 1 and hint in err, words

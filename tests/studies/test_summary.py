@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
+from srnn.cli.main import main
 from srnn.studies.summary import _plot, machine, spread, summarise
 from srnn.training.loop import train
 from srnn.training.runs import Run
+from support.commands import fails
 from support.tiny import TinyTask, tiny_recipe
 
 
@@ -105,3 +107,27 @@ def test_where_a_run_was_trained() -> None:
     environment = {"cpu": "a CPU", "cores": 2, "versions": {"torch": "2.9", "srnn": "0.1.0"}, "git_commit": "abc-dirty"}
     assert machine(environment) == "a CPU, 2 cores, torch 2.9, commit abc-dirty."
     assert machine(environment | {"git_commit": None}) == "a CPU, 2 cores, torch 2.9, srnn 0.1.0."  # it was commit None
+
+
+def test_seeds_of_a_recipe_are_one_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(tmp_path / name) for name in "ab"]
+    for seed, run in enumerate(runs):
+        train(replace(tiny_recipe("--training.epochs=1"), note=run), Path(run), seed=seed, task=TinyTask())
+    out = tmp_path / "summary"
+    assert main(["report", *runs, "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (
+        told["seeds"] == [0, 1] and told["title"] == "digits" and told == json.loads((out / "summary.json").read_text())
+    )
+    named = ["--title", "Two seeds", "--command", "srnn train digits --seed SEED"]
+    assert main(["report", *runs, "--out", str(out), *named]) == 0
+    assert "Two seeds: " in capsys.readouterr().out and "Made by `srnn train digits" in (out / "summary.md").read_text()
+    assert main(["report", runs[0], "--out", str(out), "--title", "One", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["std"] is None
+    for words, said in (
+        ([], "name a folder for their summary, --out DIR"),
+        (["--out", out, "--split", "test"], "--split is for pages"),
+        (["--out", out, "--baselines", "lstm"], "--baselines is for the page of a single run"),
+        (["--out", tmp_path / "x.html", "--samples", "1"], "--samples is for the page of a single run"),
+    ):
+        assert said in fails(capsys, "report", *runs, *words)

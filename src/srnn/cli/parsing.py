@@ -78,7 +78,8 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
     if parts and {*rest} & {"--help", "-h"}:
         return _bound(list_commands, program, command)
     if not where:
-        raise SrnnError(f"Say which: {program.name} {command} {' or '.join(parts)}.")
+        called = ", ".join(f"{program.name} {command} {part}" for part in parts)
+        raise SrnnError(f"Say which: {called}.")
     app = app_of(command, program)
     others, settings = split_settings([_Dash(word) if word == "-" else word for word in rest])
     try:

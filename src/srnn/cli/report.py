@@ -67,17 +67,15 @@ def report(
 
       srnn report runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg
 
-    Of finished runs that differ only in their seed, or with --title or --command: mean and spread. summary.md, summary.json,
-    curves.svg and the recipe are written into a folder; if --out ends in .html, they are compared
-    on a page like other runs.
+    Of finished runs that differ only in their seed, or with --title or --command: mean and spread.
+    summary.md, summary.json, curves.svg and the recipe are written into a folder; if --out ends in
+    .html, the runs are compared on a page like others.
 
     Args:
         out: the page (default: RUN/report.html; of several: comparison.html), or the folder
-            (default: summary)
         samples: one run: sequences to watch step by step (default: 6)
         baselines: one run: what to compare the energy with: rnn, gru, lstm, bilstm, relu, lif,
-            feedforward, or run folders
-            (default: lstm)
+            feedforward, or run folders (default: lstm)
         title: seeds: one line that says what was trained (default: the task's name)
         command: seeds: the command that made each run, with SEED for the seed
     """
@@ -92,7 +90,11 @@ def report(
         _refuse(of_one, "the page of a single run")
     if summary:
         _refuse(of_pages, "pages; of runs that differ only in their seed there is one with --out FILE.html")
-        return _summarise(runs, out or Path("summary"), title, command, json)
+        if out is None:
+            raise SrnnError(
+                "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a page, --out FILE.html."
+            )
+        return _summarise(runs, out, title, command, json)
 
     from ..measure.analysis import AnalysisOptions
 
