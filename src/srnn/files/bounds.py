@@ -50,19 +50,19 @@ class Between:
 
 @dataclass(frozen=True)
 class Items:
-    """A list of at least ``least`` values and at most ``most``; ``distinct``: no two are the same."""
+    """A list of one value or more, at most ``most``; ``distinct``: no two are the same."""
 
-    least: int = 1
     most: int | None = None
     distinct: bool = False
 
     def holds(self, value: Any) -> bool:
-        long_enough = len(value) >= self.least and (self.most is None or len(value) <= self.most)
-        return long_enough and not (self.distinct and len(value) != len(set(value)))
+        if not value or (self.most is not None and len(value) > self.most):
+            return False
+        return not self.distinct or len(value) == len(set(value))
 
     def words(self, what: str) -> str:
         """The rule in words; ``what``: "a list (each an integer)"."""
-        count = f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+        count = "one or more" if self.most is None else f"1 to {self.most}"
         values = "distinct values" if self.distinct else "values"
         return what.replace("a list", f"a list of {count} {values}", 1)
 
@@ -70,7 +70,7 @@ class Items:
         """The rule in a JSON schema."""
         most = {} if self.most is None else {"maxItems": self.most}
         distinct = {"uniqueItems": True} if self.distinct else {}
-        return {"minItems": self.least, **most, **distinct}
+        return {"minItems": 1, **most, **distinct}
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _NAMES: Mapping[Any, str] = {
     bool: "true or false",
     str: "text",
     NoneType: "null",
-    Any: "a value",
+    Any: "value",
 }
 
 
@@ -90,7 +90,8 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
     section = getattr(cls, "section", section)
     hints = {name: hint for name, hint in types_of(cls).items() if name not in given}
     if not isinstance(content, Mapping):
-        raise SrnnError(f"{_quoted(section)} must be {_section_name(hints)}, not {brief(content)}.")
+        what = f"'{section}' must be a section with" if section else "the file must be a mapping with the keys"
+        raise SrnnError(f"{what} {', '.join(hints)}, not {brief(content)}.")
     values: dict[str, Any] = {}
     for name, value in content.items():
         key = _join(section, str(name))
@@ -254,7 +255,7 @@ def _name(hint: Any) -> str:
     if plain in _NAMES:
         name = _NAMES[plain]
     elif is_dataclass(plain):
-        name = _section_name(types_of(plain))
+        name = f"a section with {', '.join(types_of(plain))}"
     elif origin is Literal:
         name = f"one of {', '.join(map(str, inner))}"
     elif origin in (Union, UnionType):
@@ -265,7 +266,7 @@ def _name(hint: Any) -> str:
     elif origin in (list, tuple):
         name = f"a list (each {_name(inner[0])})"
     elif origin is dict:
-        name = f"{{name: {_name(inner[1])}}}"
+        name = f"a mapping {{name: {_name(inner[1])}}}"
     else:
         name = str(plain).replace("typing.", "")
     for rule in rules:
@@ -273,16 +274,8 @@ def _name(hint: Any) -> str:
     return name
 
 
-def _section_name(names: Iterable[str]) -> str:
-    return f"a section with {', '.join(names)}"
-
-
 def _join(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name
-
-
-def _quoted(section: str) -> str:
-    return f"'{section}'" if section else "the content"
 
 
 def _suggest(name: str, names: Iterable[str], section: str, root: Any) -> str:

@@ -18,7 +18,7 @@ MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
 """Layers in a network, neurons in a layer, and weights between all hidden neurons: 1 GiB in float32."""
 
 Initial = Literal["xavier", "orthogonal", "kaiming", "zero"]
-Sizes = Annotated[list[Annotated[int, Between(1, MOST_NEURONS)]], Items(1, MOST_LAYERS)]
+Sizes = Annotated[list[Annotated[int, Between(1, MOST_NEURONS)]], Items(MOST_LAYERS)]
 
 
 @dataclass(frozen=True)
