@@ -1,4 +1,4 @@
-"""The JSON schema of a dataclass whose types say what is valid: editors complete and check a YAML file by it.
+"""The JSON schema of a dataclass whose types say what is valid, for the editors of its YAML files.
 
 Types and bounds are those that ``conversion.py`` checks; descriptions are the texts below the fields.
 """
@@ -55,13 +55,12 @@ def json_schema(cls: Any, examples: Mapping[str, Sequence[str]], section: str = 
             default = item.default if item.default_factory is MISSING else item.default_factory()
             found["default"] = list(default) if isinstance(default, tuple) else default
         properties[item.name] = found
-    required = {"required": needed} if needed else {}
     return {
         "type": "object",
         "description": _prose(inspect.getdoc(cls) or ""),
         "properties": properties,
+        "required": needed,
         "additionalProperties": False,
-        **required,
     }
 
 
@@ -95,13 +94,17 @@ def _of_type(hint: Any) -> dict[str, Any]:
     if origin is dict:
         return {"type": "object", "additionalProperties": _of_type(inner[1]), **bounds}
     if origin is tuple:
-        return {"type": "array", "items": _of_type(inner[0]), "minItems": len(inner), "maxItems": len(inner)}
-    listed = {"type": "array", "items": _of_type(inner[0]), **bounds}
-    return _any_of([_of_type(inner[0]), listed]) if bare(inner[0])[0] in _TYPES else listed  # one needs no brackets
+        count = len(inner)
+        return {"type": "array", "items": _of_type(inner[0]), "minItems": count, "maxItems": count}
+    each = _of_type(inner[0])
+    listed = {"type": "array", "items": each, **bounds}
+    if bare(inner[0])[0] in _TYPES:  # a list of one needs no brackets
+        return _any_of([each, listed])
+    return listed
 
 
 def _any_of(options: Any) -> dict[str, Any]:
-    """A schema for values that fit one of the schemas; alternatives inside these are taken up one by one."""
+    """A schema for values that fit one of these; a schema that is itself a choice adds its parts."""
     single: list[dict[str, Any]] = []
     for option in options:
         for one in option.get("anyOf", [option]):

@@ -8,6 +8,12 @@ from .reading import dump_recipe, load_recipe, parse_recipe, recipe_keys, shippe
 from .schema import Recipe
 
 __all__ = [
-    "BASELINES", "Recipe", "as_baseline", "dump_recipe", "load_recipe", "parse_recipe", "recipe_keys",
+    "BASELINES",
+    "Recipe",
+    "as_baseline",
+    "dump_recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_keys",
     "shipped_recipes",
-]  # fmt: skip
+]

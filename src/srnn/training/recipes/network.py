@@ -113,17 +113,40 @@ class NetworkConfig(Section, key="network"):
                 from ...nn.baselines import ClassicalRNN
 
                 return ClassicalRNN(
-                    inputs, self.hidden, outputs, self.model, recurrent=self.recurrent,
-                    bidirectional=self.bidirectional, norm="layer" if self.norm == "layer" else "none", generator=generator,
-                )  # fmt: skip
+                    inputs,
+                    self.hidden,
+                    outputs,
+                    self.model,
+                    recurrent=self.recurrent,
+                    bidirectional=self.bidirectional,
+                    norm="layer" if self.norm == "layer" else "none",
+                    generator=generator,
+                )
             from ...nn.network import SRNN
 
             return SRNN(
-                inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
-                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late, delays=self.delays,
-                substeps=self.substeps, encoder=self.encoder, norm=self.norm, init_in=self.init_in, init_rec=self.init_rec,
-                gain_in=self.gain_in, bias=self.bias, backend=self.backend, recompute=self.recompute, generator=generator,
-            )  # fmt: skip
+                inputs,
+                self.hidden,
+                outputs,
+                self.neuron,
+                self.readout,
+                self.surrogate,
+                recurrent=self.recurrent,
+                bidirectional=self.bidirectional,
+                merge=self.merge,
+                late=self.late,
+                delays=self.delays,
+                substeps=self.substeps,
+                encoder=self.encoder,
+                norm=self.norm,
+                init_in=self.init_in,
+                init_rec=self.init_rec,
+                gain_in=self.gain_in,
+                bias=self.bias,
+                backend=self.backend,
+                recompute=self.recompute,
+                generator=generator,
+            )
         except SrnnError as error:
             raise SrnnError(f"Recipe section 'network': {error}") from error
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
