@@ -62,7 +62,7 @@ def test_ends_belong_to_it_or_not_as_its_type_says(hint: Any, ends: tuple[Any, .
         ({"size": 1, "sizes": [1, 2, 3, 4]}, "'sizes' must be a list of 1 to 3 values"),
         ({"size": 1, "weights": {"x": 0}}, "'weights.x' must be a number above 0, not 0."),
         ({"size": 1, "limit": -1}, "'limit' must be a number above 0, or null, not -1."),
-        (5, "the file must be a mapping with the keys size, inner, sizes, weights, limit, not 5."),
+        (5, "the outer must be a mapping with the keys size, inner, sizes, weights, limit, not 5."),
     ],
 )
 def test_a_mistake_in_a_file_is_one_line_with_its_key(content: Any, message: str) -> None:

@@ -96,7 +96,7 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
         keys = f"{', '.join(hints)}, not {brief(content)}."
         if section:
             raise SrnnError(f"'{section}' must be a section with {keys}")
-        raise SrnnError(f"the file must be a mapping with the keys {keys}")
+        raise SrnnError(f"the {cls.__name__.lower()} must be a mapping with the keys {keys}")
     values: dict[str, Any] = {}
     for name, value in content.items():
         key = _join(section, str(name))
