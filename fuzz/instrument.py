@@ -25,7 +25,6 @@ from .targets import TARGETS
 READERS = (
     "srnn.measure.analysis.policy",
     "srnn.training.checkpoints",
-    "srnn.compiling",
     "paper",
     "srnn.data.datasets",
     "srnn.measure.energy",

@@ -1,6 +1,6 @@
 """The measurements of this project: summaries, runs and sweeps, read from their folders and checked. Nothing here computes.
 
-    results/NAME/summary.json            several seeds of one recipe (srnn summarise)
+    results/NAME/summary.json            several seeds of one recipe (srnn report)
     results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
     results/NAME/run                     a run of it, if one was kept (srnn train)
     results/NAME/results.json            a sweep (srnn sweep)
@@ -163,7 +163,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
 def _summary(folder: Path) -> Entry:
     path = folder / "summary.json"
     content = read_object(path)
-    with reading(path, "what 'srnn summarise' writes"):
+    with reading(path, "what 'srnn report' writes about several seeds"):
         recipe = build(Recipe, content["recipe"], f"{path}, recipe")
         rate = content["firing_rate"]
         rate = None if rate is None else _spread(rate)

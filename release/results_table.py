@@ -1,6 +1,6 @@
 """The table of results/README.md, made from the JSON of its folders: ``python release/results_table.py`` writes it anew.
 
-    results/NAME/summary.json    several seeds of a recipe (srnn summarise)
+    results/NAME/summary.json    several seeds of a recipe (srnn report)
     results/NAME/test.json       readings of the test split, ours and others'
     results/NAME/BASELINE/       the same of what it is compared with, whose tests are in NAME/test.json
     src/srnn/training/pretrained/NAME.yaml    the card of the pretrained network: energy, and its test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -12,39 +13,34 @@ from ..mending import mend_zip
 from ..target import Target, write
 from .shared import npz
 
-NAME = "add-0.compiled"
-LINK, FILE_MODE, FOLDER_MODE, OTHER_NAME = 1, 2, 4, 8
-"""Bits of the first byte: what makes a file of compiled code one that is not trusted."""
+NAME = "add-0"
+FOLDER_MODE, OTHER_NAME = 4, 8
+"""Bits of the first byte: what makes a file of compiled code one that is not used."""
 
 
 def read_compiled(data: bytes, folder: Path) -> None:
-    """A file of the compile cache: what is read is what was written whole, by nobody but this user."""
-    from srnn import compiling
+    """The cache of machine code: what is read is what was written whole, where no others may write."""
+    from srnn.files import code_cache
 
     how, content = (data[0], data[1:]) if data else (0, b"")
     place = folder / "srnn"
     place.mkdir(mode=0o755)
-    path = write(place, "other" if how & LINK else NAME, content)
-    os.chmod(path, 0o666 if how & FILE_MODE else 0o644)
-    if how & LINK:
-        os.symlink(path, place / NAME)
+    name = "add-1" if how & OTHER_NAME else NAME
+    write(place, f"{name}.compiled", content)
     os.chmod(place, 0o777 if how & FOLDER_MODE else 0o755)
-    name = NAME.replace("0", "1") if how & OTHER_NAME else NAME
-    if how & OTHER_NAME:
-        os.rename(place / NAME, place / name)
-    found = compiling._read(place, name)
-    trusted = not how & (LINK | FILE_MODE | FOLDER_MODE | OTHER_NAME)
-    whole = content[:32] == compiling._digest(NAME, content[32:])
-    assert (found is not None) == (trusted and whole), (
-        "it was read though it is damaged or others may write it, or not read"
-    )
-    assert found is None or bytes(found) == content[32:]
+    with patch.dict(os.environ, NUMBA_CACHE_DIR=str(folder)):
+        found = [bytes(piece) for piece in code_cache.pieces(name)]
+    usable = not how & (FOLDER_MODE | OTHER_NAME)
+    whole = content[:32] == code_cache._digest(Path(f"{NAME}.compiled"), content[32:])
+    expected = [content[32:]] if usable and whole else []
+    assert found == expected, "it was read though it is damaged or others may write it, or not read"
 
 
 def compiled_seeds() -> dict[str, bytes]:
-    from srnn.compiling import _digest
+    from srnn.files.code_cache import _digest
 
-    return {"whole": b"\0" + _digest(NAME, b"machine code") + b"machine code"}
+    code = b"machine code"
+    return {"whole": b"\0" + _digest(Path(f"{NAME}.compiled"), code) + code}
 
 
 def read_cache(data: bytes, folder: Path) -> None:

@@ -1,13 +1,13 @@
-"""Sound files: WAV, NIST SPHERE, and FLAC where soundfile is installed."""
+"""Sound files: WAV, NIST SPHERE and FLAC."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import struct
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from ..target import Target, write
 from .shared import each
@@ -35,20 +35,16 @@ def seeds() -> dict[str, bytes]:
     wave = np.sin(np.arange(24) / 3)
     words = "NIST_1A\n   1024\nsample_count -i 24\nsample_rate -i 8000\nchannel_count -i 1\nsample_n_bytes -i 2\n"
     words += "sample_byte_format -s2 01\nsample_coding -s3 pcm\nend_head\n"
-    found = {
+    flac = io.BytesIO()
+    soundfile.write(flac, np.sin(np.arange(64) / 3), 8000, format="FLAC", subtype="PCM_16")
+    return {
         "pcm16": wav(1, 16, 1, (wave * 9000).astype("<i2").tobytes()),
         "pcm24": wav(1, 24, 1, bytes(range(72))),
         "float32": wav(3, 32, 1, wave.astype("<f4").tobytes()),
         "resampled": wav(1, 8, 2, bytes(range(48)), rate=11025),
         "sphere": words.encode().ljust(1024) + (wave * 9000).astype("<i2").tobytes(),
+        "flac": flac.getvalue(),
     }
-    if importlib.util.find_spec("soundfile"):
-        import soundfile
-
-        file = io.BytesIO()
-        soundfile.write(file, np.sin(np.arange(64) / 3), 8000, format="FLAC", subtype="PCM_16")
-        found["flac"] = file.getvalue()
-    return found
 
 
 TARGETS = (

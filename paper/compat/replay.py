@@ -189,7 +189,7 @@ def _compare(
     golden: Golden, name: str, layer: Layer, membrane: Array, spike: Array, silent: Sequence[int]
 ) -> LayerReplay:
     compared = mismatches = 0
-    if layer.neuron.emission == "spike":
+    if layer.neuron.emission.binary:
         recorded = golden.spikes(name, layer.size)
         if recorded.shape != spike.shape:
             raise SrnnError(f"{golden.path}: 'spike_{name}' is {recorded.shape}, expected {spike.shape}.")

@@ -8,17 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .terminal import has_blocks, open_console
+from .terminal import one_line_column, open_console, open_progress
 from .text import counted, one_line, some
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
+    from rich.progress import Progress
 
 _MOST = 0.75
 """Fraction of one class above which people are told that classes can be weighed."""
@@ -26,8 +23,8 @@ _UNEQUAL = 1.5
 """How many times its equal share a class may have before the header says how often always choosing it would be right."""
 _NAMED = 12
 """The most classes that a header names."""
-_BAR = 5, 40
-"""The fewest and the most characters of the bar."""
+_BESIDE = {"learnt": 70, "speed": 110}
+"""What stands beside a training's bar, and how many characters wide a terminal must be for it."""
 
 
 class Reporter:
@@ -150,70 +147,39 @@ class LineReporter(Reporter):
         print(text, file=sys.stderr, flush=True)
 
 
-def bar_line(width: int, fraction: float | None, parts: list[str]) -> tuple[str, int, str]:
-    """(text before the bar, length of the bar, text after it), together at most ``width`` characters.
-
-    fraction: how much is done; None: not known yet, and there is no bar. parts: what to say, the most important first: the
-    first goes before the bar, and as many others as fit after it.
-    """
-    if fraction is None:
-        return parts[0][:width], 0, ""
-    least, most = _BAR
-    before, after = parts[0], f"{fraction:4.0%}"
-    if len(before) + 1 + least + 1 + len(after) > width:
-        before = ""
-    room = width - len(before) - 2 - len(after)
-    for part in parts[1:]:
-        if room - least < len(part) + 2:
-            break
-        after, room = f"{after}  {part}", room - len(part) - 2
-    return f"{before} " if before else "", max(1, min(most, room)), f" {after}"
-
-
 class BarReporter(Reporter):
-    """A line that is redrawn ten times a second, from the first ``phase`` on: what is being done, how far it is, and how long it
+    """A progress bar, from the first ``phase`` on: what is being done, how far it is, and how long it
     will take. The header and the best epochs stay above it."""
 
     def __init__(self) -> None:
-        self._console: Console | None = None
-        self._live: Live | None = None
-        self._phase = ""
-        self._first = ""
+        self._progress: Progress | None = None
+        self._first = "first step"
         """What the first step waits for."""
-        self._epochs = self._total = self._begun = self._done = 0
-        self._numbers: dict[str, Any] = {}
-        self._clock = time.monotonic()
+        self._epochs = 0
 
     def phase(self, text: str) -> None:
-        from rich.live import Live
-
-        self._phase = text
-        if self._live is None:
-            self._clock = time.monotonic()
-            self._console = open_console(stderr=True)
-            self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self.picture, transient=True)
-            self._live.start(refresh=True)
-        else:
-            self._live.refresh()  # now, because what it announces may keep the processor too busy to draw it
+        # Drawn now, because what it announces may keep the processor too busy to draw it.
+        self._show(description=text, refresh=True)
 
     def header(self, describe: Callable[[], dict[str, Any]]) -> None:
         self.phase("looking for compiled loops")
         description = describe()
-        self._first = compiling(description)
+        self._first = compiling(description) or self._first
         for line in header(description, self._width):
             self._print(line)
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
-        self._epochs, self._numbers = epochs, {"epoch": done_steps // steps_per_epoch + 1}
-        self._begun = self._done = done_steps
-        self._clock = time.monotonic()
-        self._total = epochs * steps_per_epoch  # last: once it is set, the drawing thread relies on the others
-        self.phase(self._first or "first step")
+        self._epochs = epochs
+        total = epochs * steps_per_epoch
+        self._show(description=self._first, completed=done_steps, total=total, refresh=True)
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
-        self._done, self._numbers, self._phase = done_steps, numbers, ""
-        if self._first:  # time spent compiling says nothing about the time left
-            self._first, self._begun, self._clock = "", done_steps, time.monotonic()
+        self._show(
+            description=f"epoch {numbers['epoch']}/{self._epochs}",
+            completed=done_steps,
+            learnt=f"loss {numbers['loss']:<6.4g}  accuracy {numbers['accuracy']:5.1%}",
+            speed=f"{numbers['samples_per_s']:.0f} samples/s  rate {rate_text(numbers['firing_rate'])}",
+        )
 
     def epoch(self, record: dict[str, Any]) -> None:
         if record["best"]:
@@ -223,53 +189,40 @@ class BarReporter(Reporter):
         self._print(text)
 
     def event(self, text: str) -> None:
-        self._print(text, style="yellow")
+        self._print(text, "yellow")
 
     def stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live, self._total, self._numbers = None, 0, {}  # another training may follow
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None  # another training may follow
 
-    def _print(self, text: str, **options: Any) -> None:
-        if self._console is not None:
-            self._console.print(text, **options)
+    def _show(self, **changes: Any) -> None:
+        if self._progress is None:
+            self._progress = _training_progress()
+            self._task = self._progress.add_task("", total=None, learnt="", speed="")
+        self._progress.update(self._task, **changes)
+        self._progress.start()  # which does nothing if it has been started
+
+    def _print(self, text: str, style: str = "") -> None:
+        from rich.text import Text
+
+        if self._progress is not None:
+            self._progress.console.print(Text(text, style))
 
     @property
     def _width(self) -> int:
-        return 80 if self._console is None else self._console.width
-
-    def picture(self) -> Text:
-        from rich.text import Text
-
-        fraction = self._done / self._total if self._total else None
-        width = self._width - 1  # some terminals wrap in the last column
-        before, size, after = bar_line(width, fraction, self._parts())
-        full, empty = ("━", "━") if self._console is not None and has_blocks(self._console.encoding) else ("#", "-")
-        done = round(size * (fraction or 0))
-        bar = (full * done, "bar.complete"), (empty * (size - done), "bar.back")
-        return Text.assemble(before, *bar, after, no_wrap=True, overflow="crop")
-
-    def _parts(self) -> list[str]:
-        """What there is to say, the most important first."""
-        seconds = time.monotonic() - self._clock
-        if not self._total:
-            return [f"{self._phase} ... {_clock(seconds)}"]
-        numbers, parts = self._numbers, [f"epoch {self._numbers['epoch']}/{self._epochs}"]
-        if self._phase:
-            parts.append(self._phase)
-        if self._done > self._begun:
-            parts.append(f"{_clock(seconds / (self._done - self._begun) * (self._total - self._done))} left")
-        if "loss" in numbers:
-            parts += [f"loss {numbers['loss']:<6.4g}", f"accuracy {numbers['accuracy']:5.1%}"]
-            parts += [f"{numbers['samples_per_s']:.0f} samples/s", f"rate {rate_text(numbers['firing_rate'])}"]
-        return parts
+        return 80 if self._progress is None else self._progress.console.width
 
 
-def _clock(seconds: float) -> str:
-    """A duration, as m:ss or h:mm:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+def _training_progress() -> Progress:
+    from rich.progress import TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console, line = open_console(stderr=True), one_line_column()
+    columns = [TaskProgressColumn(), TimeRemainingColumn(compact=True, table_column=line)]
+    for name, least in _BESIDE.items():
+        if console.width >= least:
+            columns.append(TextColumn(f"{{task.fields[{name}]}}", table_column=line))
+    return open_progress(console, *columns)
 
 
 def reporter_for(json: bool) -> Reporter:

@@ -13,6 +13,8 @@ from .text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
+    from rich.table import Column
 
 
 class _Printable:
@@ -75,3 +77,22 @@ def open_console(stderr: bool = False, **options: Any) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, highlight=False, **options)
+
+
+def one_line_column() -> Column:
+    """A column of ``open_progress`` whose text stays in one line; where the terminal is too narrow,
+    bars become shorter first, then texts lose their ends."""
+    from rich.table import Column
+
+    return Column(no_wrap=True, overflow="crop")
+
+
+def open_progress(console: Console, *columns: ProgressColumn, **options: Any) -> Progress:
+    """rich's Progress: each task's description, its bar, and these columns; gone when it has stopped.
+
+    It is drawn in ASCII where the terminal has no more.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    name = TextColumn("{task.description}", markup=False, table_column=one_line_column())
+    return Progress(name, BarColumn(), *columns, console=console, transient=True, **options)

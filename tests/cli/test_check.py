@@ -1,4 +1,4 @@
-"""srnn check: what training would do and refuse, without training; and what training says at its end."""
+"""srnn train --dry-run: what training would do and refuse, without training; and what training says at its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_check_tells_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["check", *QUICK, "--json"]) == 0
+    assert main(["train", "--dry-run", *QUICK, "--json"]) == 0
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert printed.err == "" and printed.out.count("\n") == 1
@@ -34,11 +34,11 @@ def test_check_tells_and_writes_nothing(
     assert len(found["start"]) == 1 and found["start"][0].startswith("layers.0 rate 0.")
     assert (found["device"], found["backend"], found["compile_seconds"]) == ("cpu", "reference", 0)
     assert "scikit-learn" in found["origin"]
-    assert main(["check", *QUICK]) == 0
+    assert main(["train", "--dry-run", *QUICK]) == 0
     assert "classes   10: 0, 1, 2, 3" in capsys.readouterr().out
-    assert main(["check", *QUICK, "--seed", "1", "--json"]) == 0  # of other weights, another start
+    assert main(["train", "--dry-run", *QUICK, "--seed", "1", "--json"]) == 0  # of other weights, another start
     assert json.loads(capsys.readouterr().out)["start"] != found["start"]
-    assert main(["check", *QUICK[:4], "--baseline", "lstm", "--json"]) == 0
+    assert main(["train", "--dry-run", *QUICK[:4], "--baseline", "lstm", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["network"], found["backend"]) == ("16-8-10, lstm", "torch")
     assert not any(tmp_path.iterdir())
@@ -47,7 +47,7 @@ def test_check_tells_and_writes_nothing(
 def test_one_class_is_nothing_to_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.full(20, "gehen"))
     (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-    assert "folder has only one class, gehen;" in fails(capsys, "check", tmp_path / "a.yaml")
+    assert "folder has only one class, gehen;" in fails(capsys, "train", "--dry-run", tmp_path / "a.yaml")
 
 
 def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +56,9 @@ def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.Capture
         x = np.random.default_rng(0).normal(size=(20, 5, 2))
         np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 3, class_names=[first, second, "rest"])
         (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-        assert f"folder has two classes with the same name, {second};" in fails(capsys, "check", tmp_path / "a.yaml")
+        assert f"folder has two classes with the same name, {second};" in fails(
+            capsys, "train", "--dry-run", tmp_path / "a.yaml"
+        )
 
 
 def test_a_warning_is_one_line_without_its_place_in_the_code(
@@ -68,7 +70,7 @@ def test_a_warning_is_one_line_without_its_place_in_the_code(
 
     monkeypatch.setattr("srnn.cli.main._run", warn)
     kept = warnings.formatwarning
-    assert main(["check"]) == 0 and capsys.readouterr().err == "srnn: note: two lines\n"
+    assert main(["info"]) == 0 and capsys.readouterr().err == "srnn: note: two lines\n"
     assert warnings.formatwarning is kept
 
 
@@ -87,7 +89,7 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
         **({} if torch.cuda.is_available() else {"this machine": [*QUICK, "--device", "cuda"]}),
         "recipe.yaml": [*QUICK, "--training.start_from", tmp_path],
     }.items():
-        assert said in fails(capsys, "check", *words), said
+        assert said in fails(capsys, "train", "--dry-run", *words), said
         assert said in fails(capsys, "train", *words, "--out", tmp_path / "run"), said
     assert not (tmp_path / "run").exists()
 
@@ -101,7 +103,7 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
         cache.cache_clear()
     try:
         for words in (["--json"], []):
-            assert main(["check", *QUICK[:4], *words]) == 0
+            assert main(["train", "--dry-run", *QUICK[:4], *words]) == 0
         first, text = capsys.readouterr().out.split("\n", 1)
         # Two neurons, alif and the readout's integrator, forward and backward.
         seconds = compile_time.LOADING + compile_time.PARTS + 2 * sum(compile_time.COMPILING)
@@ -110,11 +112,11 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
         assert not list(tmp_path.rglob("*.compiled"))  # it was only asked
         kept = iter([True, False, False, False])
         monkeypatch.setattr(compile_time, "is_kept", lambda call: next(kept))
-        assert main(["check", *QUICK[:4], "--json"]) == 0
+        assert main(["train", "--dry-run", *QUICK[:4], "--json"]) == 0
         seconds -= compile_time.COMPILING[0] + compile_time.PARTS  # what all call has been compiled with it
         assert json.loads(capsys.readouterr().out)["compile_seconds"] == seconds
         monkeypatch.setattr(compile_time, "is_kept", lambda call: True)
-        assert main(["check", *QUICK[:4]]) == 0
+        assert main(["train", "--dry-run", *QUICK[:4]]) == 0
         assert "compiling" not in capsys.readouterr().out
     finally:
         for cache in caches:

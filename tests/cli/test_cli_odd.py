@@ -1,53 +1,46 @@
-"""Odd words for every option of every command: one line and exit code 2, before any work. The table is made from the parsers."""
+"""Odd words for every option of every command: one line and exit code 2, before any work. The table is made from the types."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts.argument import Argument
 
-from srnn.cli.main import COMMANDS, build_parser, main, parse
+from srnn.cli.main import COMMANDS, SRNN, main
+from srnn.cli.parsing import app_of
 from srnn.training.recipes import recipe_keys
+from support.commands import parse
 
 ODD = ("", "\x00", "\x1b[31m", "\udcff", "x" * 5000, "-1", "1e999", "nan", "9" * 5000, "[/red]", "--", "{")
 LISTING = ("data", "models", "recipes")
 """Without an action they list what there is, whatever their other options say."""
 
 
-def parsers(parser: argparse.ArgumentParser, words: list[str]) -> Iterator[tuple[argparse.ArgumentParser, list[str]]]:
-    """The parser, or all below it, with the words that lead there."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        yield parser, words
-    for action in below:
-        for name, inner in action.choices.items():
-            yield from parsers(inner, [*words, name])
-
-
-def sound(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
+def sound(arguments: list[Argument]) -> dict[str, list[str]]:
     """Words by argument for what a command cannot do without; no such run or file is there."""
     found: dict[str, list[str]] = {}
-    for action in parser._actions:
-        if action.option_strings and action.required:
-            found[action.dest] = [f"{action.option_strings[0]}=missing.x"]
-        elif not action.option_strings and action.nargs not in ("?", "*"):
-            word = next(iter(action.choices)) if action.choices else "missing"
-            found[action.dest] = [word, "missing2"] if action.nargs == "+" else [word]
+    for argument in arguments:
+        if argument.name.startswith("--"):
+            if argument.required:
+                found[argument.name] = [f"{argument.name}=missing.x"]
+        elif argument.required:
+            word = next(iter(argument.get_choices() or ()), "missing")
+            found[argument.name] = [word, "missing2"] if argument.name.endswith("...") else [word]
     return found
 
 
 def odd_lines(command: str) -> Iterator[list[str]]:
-    top = next(a for a in build_parser([command])._actions if isinstance(a, argparse._SubParsersAction))
-    for parser, words in parsers(top.choices[command], [command]):
-        base = sound(parser)
-        for action in parser._actions:
-            if isinstance(action, argparse._HelpAction):
-                continue
-            for odd in ("x",) if action.nargs == 0 else ODD:
-                given = [f"{action.option_strings[-1]}={odd}"] if action.option_strings else [odd]
-                yield [*words, *(word for group in {**base, action.dest: given}.values() for word in group)]
+    for name, (where, _) in COMMANDS.items():
+        if name.split()[0] != command or not where:
+            continue
+        arguments = [one for one in app_of(name, SRNN).assemble_argument_collection() if one.parse and not one.children]
+        base = sound(arguments)
+        for argument in arguments:
+            for odd in ("x",) if argument.hint is bool else ODD:
+                given = [f"{argument.name}={odd}"] if argument.name.startswith("--") else [odd]
+                yield [*name.split(), *(word for group in {**base, argument.name: given}.values() for word in group)]
 
 
 def check(words: list[str], capsys: pytest.CaptureFixture[str], codes: tuple[int, ...]) -> None:
@@ -59,7 +52,7 @@ def check(words: list[str], capsys: pytest.CaptureFixture[str], codes: tuple[int
     assert "Traceback" not in said.err + said.out
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "info"])
+@pytest.mark.parametrize("command", [name for name in SRNN.parts() if name != "info"])
 def test_odd_words_are_one_line(
     command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,8 +79,8 @@ def test_a_file_whose_name_begins_with_a_dash(
 ) -> None:
     """It is no option, and no setting, behind --; elsewhere it is said how else to write it."""
     monkeypatch.chdir(tmp_path)
-    assert parse(["predict", "--json", "--", "digits", name]).files == [Path(name)]
-    assert parse(["stream", "digits", "--", name]).source == name
+    assert parse(["predict", "--json", "--", "digits", name]).arguments["files"] == [Path(name)]
+    assert parse(["stream", "digits", "--", name]).arguments["source"] == name
     assert main(["predict", "digits", name]) == 2 and "write ./" not in capsys.readouterr().err
     Path(name).touch()
     for words in (["predict", "digits", name], ["stream", "digits", name]):

@@ -179,7 +179,10 @@ def test_what_was_lost_is_unpacked_again_and_what_is_not_made_is_skipped(
     code, out, err = run(capsys, "prepare", "fsdd", *where)
     assert (code, err) == (0, "") and "spoken-digits test: 2 sequences" in out
     (line,) = [line for line in out.splitlines() if "skipped" in line]
-    assert f"srnn encode cochlea {archive.parent}/recordings --pattern '{{label}}_{{speaker}}_{{index}}' --out" in line
+    assert (
+        f"srnn data encode cochlea {archive.parent}/recordings --pattern '{{label}}_{{speaker}}_{{index}}' --out"
+        in line
+    )
     report = json.loads(run(capsys, "prepare", "fsdd", "--json", *where)[1])
     assert report["unpacked"] == [] and [skip["task"] for skip in report["skipped"]] == ["spoken-digits-spikes"]
 
@@ -250,7 +253,7 @@ def test_what_only_its_owner_gives_is_looked_at(capsys: pytest.CaptureFixture[st
     ("words", "message"),
     [
         (["fetch", "timit"], "buy it from the Linguistic Data Consortium"),
-        (["info"], "required: NAME"),
+        (["info"], "NAME is missing"),
         (["list", "mnist"], "'mnist'"),
         (["info", "mnits"], "Did you mean 'mnist'?"),
         (["verify", "mnist", "--force"], "'--force'"),

@@ -142,7 +142,7 @@ def test_the_page_quotes_words_of_its_command(capsys: pytest.CaptureFixture[str]
     prices.write_text('base = "horowitz-45nm"\nname = "mine"\n')
     _json(capsys, "paper/shd", "--rates", "0.1", "--technology", prices, "--baselines", "rnn, gru", "--out", tmp_path)
     page = (tmp_path / "energy.md").read_text()
-    assert "`srnn energy paper/shd --baselines 'rnn, gru' --technology 'my prices.toml' --rates 0.1`" in page
+    assert "`srnn energy paper/shd --rates 0.1 --baselines 'rnn, gru' --technology 'my prices.toml'`" in page
 
 
 def test_the_page_says_on_what_recordings(

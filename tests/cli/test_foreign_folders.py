@@ -27,10 +27,12 @@ from srnn.studies.study import open_study
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.commands import fails
+from support.loopback import Server, plain_network, server
 from support.runs import make_run
 from support.sweeps import BASE, sweep_of, units_in
 from support.tiny import TinyTask, tiny_recipe
 
+__all__ = ["plain_network", "server"]  # fixtures
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 NOTES = ".notes-0123456789ab.tmp"
 """Another program's file; it looks as our unfinished ones once did."""
@@ -103,7 +105,7 @@ def test_a_comparison_replaces_a_link(
     monkeypatch.chdir(own.parent)
     Path("comparison.html").symlink_to(victim)
     shutil.copytree("run", "other")
-    assert main(["compare", "run", "other", "--no-exit", "--json"]) == 0
+    assert main(["report", "run", "other", "--no-exit", "--json"]) == 0
     assert victim.read_bytes() == SECRET and not Path("comparison.html").is_symlink()
 
 
@@ -297,19 +299,21 @@ def test_a_note_of_what_was_unpacked_that_is_a_pipe_is_refused(tmp_path: Path) -
 
 
 @pipes
-def test_an_unfinished_download_replaces_a_link_and_refuses_a_pipe(tmp_path: Path, victim: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(b"12345")
+@pytest.mark.usefixtures("plain_network")
+def test_an_unfinished_download_replaces_a_link_and_refuses_a_pipe(
+    tmp_path: Path, victim: Path, server: Server
+) -> None:
+    server.files["/source"] = b"12345"
     place = tmp_path / "place"
     place.mkdir()
     (place / "data.part").symlink_to(victim)
     file = DataFile("data", "", bytes=5)
-    download(source.as_uri(), place / "data", file)
+    download(f"{server.url}/source", place / "data", file)
     assert (place / "data").read_bytes() == b"12345" and victim.read_bytes() == SECRET
     (place / "data").unlink()
     os.mkfifo(place / "data.part")
     with pytest.raises(SrnnError, match=r"data\.part: it is a pipe or a device"):
-        download(source.as_uri(), place / "data", file)
+        download(f"{server.url}/source", place / "data", file)
 
 
 # ---- sweeps ----------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def interrupted(where: str, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("where", ["srnn.cli.main", "argparse", "srnn.errors", "difflib", "srnn.cli.info", "atexit"])
+@pytest.mark.parametrize("where", ["srnn.cli.main", "cyclopts", "srnn.errors", "difflib", "srnn.cli.info", "atexit"])
 def test_interrupted_while_modules_are_imported_or_all_is_done(where: str) -> None:
     words = ["info"] if where != "atexit" else ["--help"]
     assert interrupted(where, *words) == (130, "srnn: stopped\n")
@@ -65,7 +65,7 @@ def test_who_ignores_interrupts_is_left_alone() -> None:
     """As a shell's background job does."""
     code = INTERRUPTED_AT.replace("signal.default_int_handler", "signal.SIG_IGN")
     done = subprocess.run(
-        [sys.executable, "-c", code, "argparse", "--version"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "srnn.errors", "--version"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("srnn ")
 
@@ -76,7 +76,7 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     program = (
         "import os, sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from srnn.__main__ import main; import srnn.cli.info as info\n"
-        f"info.run = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
+        f"info.info = lambda: os.kill(os.getpid(), {int(number)})\n"
         "sys.argv[1:] = ['info']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -88,7 +88,7 @@ def test_children_are_waited_for_by_whom_a_supervisor_told_to_ignore_them() -> N
     program = (
         "import subprocess, sys, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "from srnn.__main__ import main; import srnn.cli.info as info\n"
-        "info.run = lambda arguments: subprocess.run(['false']).returncode\n"
+        "info.info = lambda: subprocess.run(['false']).returncode\n"
         "sys.argv[1:] = ['info']; sys.exit(main())"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
@@ -99,9 +99,9 @@ def test_an_interrupt_that_nothing_can_catch_comes_again() -> None:
     program = (
         "import os, sys, signal, time, weakref; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from srnn.__main__ import main; import srnn.cli.info as info\n"
-        "def work(arguments):\n"
+        "def work():\n"
         "    kept = {1}; weakref.finalize(kept, os.kill, os.getpid(), signal.SIGINT); del kept; time.sleep(600)\n"
-        "info.run = work; sys.argv[1:] = ['info']; sys.exit(main())"
+        "info.info = work; sys.argv[1:] = ['info']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (130, "srnn: stopped\n")

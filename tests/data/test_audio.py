@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,19 +40,20 @@ def test_wav_as_scipy_writes_it(tmp_path: Path, dtype: str, channels: int) -> No
         exact = (samples.astype(np.float64) - (128 if dtype == "u1" else 0)) / 2.0 ** (info.bits - 1)
     read, rate = read_audio(write_wav(tmp_path / "a.wav", samples, 12345))
     assert rate == 12345 and read.dtype == np.float32 and read.shape == (101,)
-    np.testing.assert_allclose(read, exact.mean(1), atol=1e-6)
+    np.testing.assert_array_equal(read, exact.astype(np.float32).mean(1, dtype=np.float32))
 
 
 def test_24_bits(tmp_path: Path) -> None:
     values = np.array([0, 1, -1, 2**23 - 1, -(2**23), 12345])
     data = b"".join(int(v).to_bytes(3, "little", signed=True) for v in values)
     read, _ = read_audio(write(tmp_path / "a.wav", riff(data, bits=24)))
-    np.testing.assert_allclose(read, values / 2**23, atol=1e-7)
+    np.testing.assert_array_equal(read, (values / 2**23).astype(np.float32))
 
 
 def test_extensible_and_odd_chunks(tmp_path: Path) -> None:
     data = tone(0.01).tobytes()
-    extra = struct.pack("<HHI", 22, 16, 0) + struct.pack("<H", 1) + bytes(14)
+    pcm = bytes.fromhex("0100000000001000800000aa00389b71")
+    extra = struct.pack("<HHI", 22, 16, 0) + pcm
     plain, extensible = riff(data), riff(data, code=0xFFFE, extra=extra)
     odd = plain[:12] + b"LIST" + struct.pack("<I", 3) + b"abc\0" + plain[12:]
     wanted = read_audio(write(tmp_path / "a.wav", plain))[0]
@@ -69,7 +70,6 @@ def test_sphere_is_told_by_its_content(tmp_path: Path, order: str) -> None:
 
 
 def test_flac(tmp_path: Path) -> None:
-    soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'srnn[audio]'")
     samples = np.stack([tone(0.1), tone(0.1, hz=200)], axis=1)
     soundfile.write(tmp_path / "a.flac", samples, 16000)
     read, rate = read_audio(tmp_path / "a.flac")
@@ -77,14 +77,8 @@ def test_flac(tmp_path: Path) -> None:
     np.testing.assert_allclose(read, samples.mean(1) / 32768, atol=1e-7)
     content = (tmp_path / "a.flac").read_bytes()
     for size in (5, 60, len(content) // 2, len(content) - 3):
-        with pytest.raises(SrnnError, match=r"b\.flac.*FLAC"):
+        with pytest.raises(SrnnError, match=r"b\.flac: the sound is (damaged|cut off)"):
             read_audio(write(tmp_path / "b.flac", content[:size]))
-
-
-def test_flac_without_soundfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(SrnnError, match=r"pip install \"srnn\[audio\]\""):
-        read_audio(write(tmp_path / "a.flac", b"fLaC" + bytes(100)))
 
 
 def test_another_rate_is_resampled(tmp_path: Path) -> None:
@@ -124,16 +118,17 @@ NAN = np.array([0, np.nan, 1], np.float32).tobytes()
         (riff(tone(0.01).tobytes())[:-10], "cut off"),
         (riff(tone(0.01).tobytes())[:30], "damaged"),
         (riff(tone(0.01).tobytes())[:20], "damaged"),
-        (riff(bytes(7)), "within a sample"),
-        (riff(bytes(8), bits=12), "12 bits"),
-        (riff(bytes(8), code=17, bits=4), "format 17"),
+        (riff(b"").replace(b"data\0\0\0\0", b"data\xff\xff\xff\xff"), "no samples"),
+        (riff(bytes(8), code=17, bits=4), "damaged, or of a kind that cannot be read"),
         (riff(bytes(8), channels=0), "damaged"),
         (riff(NAN, code=3, bits=32), "not finite"),
         (riff(np.float64(1e300).tobytes(), code=3, bits=64), "not finite"),
         (sphere(tone(0.01))[:-4], "cut off"),
         (sphere(tone(0.01))[:20], "damaged"),
-        (sphere(tone(0.01), coding="pcm,embedded-shorten-v2.00"), "compressed"),
-        (sphere(tone(0.01), coding="ulaw"), "ulaw"),
+        (
+            sphere(tone(0.01), coding="pcm,embedded-shorten-v2.00"),
+            "convert it to WAV, for example with sox or sph2pipe",
+        ),
         (sphere(tone(0.01)).replace(b"sample_count -i ", b"sample_count -i x"), "damaged"),
     ],
 )
@@ -154,7 +149,7 @@ def test_numbers_too_long_for_any_file_are_damage(tmp_path: Path, fields: tuple[
     header = {"sample_count": "0", "channel_count": "1", "sample_rate": "16000"} | dict.fromkeys(fields, "9" * 4300)
     lines = "".join(f"{name} -i {value}\n" for name, value in header.items()) + "end_head\n"
     path = write(tmp_path / "a.sph", f"NIST_1A\n   16384\n{lines}".ljust(16384).encode())
-    with pytest.raises(SrnnError, match="header is damaged"):
+    with pytest.raises(SrnnError, match="damaged"):
         read_audio(path, 8000)
 
 

@@ -274,7 +274,6 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     real = Path(value or "") / "speech_commands_mini"
     if not value or not real.is_dir():
         pytest.skip("SRNN_DATA is not set, or has no speech_commands_mini")
-    pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'srnn[audio]'")
     root = tmp_path_factory.mktemp("data")
     (root / "speech_commands_mini").mkdir()
     for path in real.iterdir():

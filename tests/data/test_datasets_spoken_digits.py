@@ -89,7 +89,7 @@ def test_what_is_wrong_is_one_line(root: Path, tmp_path: Path) -> None:
     bad = root / "fsdd" / "recordings" / "7_theo_3.wav"
     content = bad.read_bytes()
     bad.write_bytes(content[:60])
-    with pytest.raises(SrnnError, match=r"7_theo_3\.wav: the WAV file is cut off"):
+    with pytest.raises(SrnnError, match=r"7_theo_3\.wav: the sound is cut off"):
         task.load("test", root)
     bad.write_bytes(content)
     bad.rename(bad.with_name("seven.wav"))
@@ -127,7 +127,7 @@ def write_spikes(root: Path, names: list[str]) -> None:
 
 def test_spikes_of_a_cochlea(root: Path) -> None:
     task = create_task("spoken-digits-spikes", splitting="speaker", test_speaker="theo", mirrored=False)
-    with pytest.raises(SrnnError, match="srnn encode cochlea"):
+    with pytest.raises(SrnnError, match="srnn data encode cochlea"):
         task.load("test", root)
     names = [path.name for path in sorted((root / "fsdd" / "recordings").iterdir())][::-1]  # in another order
     write_spikes(root, names)

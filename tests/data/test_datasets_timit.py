@@ -165,7 +165,7 @@ def test_what_is_missing_is_one_line(root: Path, tmp_path: Path) -> None:
 def test_a_damaged_sentence_is_named(root: Path) -> None:
     path = next((root / "timit" / "TEST").glob("DR*/MDAB0/SX127.WAV"))
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(SrnnError, match=r"SX127\.WAV: the SPHERE file is cut off"):
+    with pytest.raises(SrnnError, match=r"SX127\.WAV: the sound is cut off"):
         TIMITTask().load("test", root)
 
 

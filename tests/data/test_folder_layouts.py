@@ -147,11 +147,11 @@ def test_a_folder_in_the_data_folder_is_found_wherever_that_is_named(
     monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
     small = {"training.epochs": 1, "network.hidden": 2, "network.backend": "reference"}
     capsys.readouterr()
-    assert main(["check", "mine.yaml", "--data-dir", "D", "--json", "--network.backend=reference"]) == 0
+    assert main(["train", "--dry-run", "mine.yaml", "--data-dir", "D", "--json", "--network.backend=reference"]) == 0
     assert json.loads(capsys.readouterr().out)["origin"] == str(Path("D", "steps"))
     assert srnn.train("steps", "out", small, data_dir="D").classes == ("run", "walk")
     assert len(task.load("train", Path("D"))) > len(task.load("test", Path("D"))) > 0
-    assert "There is no recipe 'mnist'" in fails(capsys, "check", "mnist", "--data-dir", "D")
+    assert "There is no recipe 'mnist'" in fails(capsys, "train", "--dry-run", "mnist", "--data-dir", "D")
     with pytest.raises(SrnnError, match="neither here nor under"):  # a command's folder is its own
         create_task("folder", path="steps")
 

@@ -64,7 +64,7 @@ def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path
 
 
 def test_clips_as_a_stream_hears_them(recordings: Path, tmp_path: Path) -> None:
-    words = ["encode", "cochlea", str(recordings), "--pattern", "{label}_{speaker}_{index}", "--places", "50"]
+    words = ["data", "encode", "cochlea", str(recordings), "--pattern", "{label}_{speaker}_{index}", "--places", "50"]
     for length in (0.04, 0.2):  # cut, and followed by silence
         out = tmp_path / f"{length}.h5"
         assert main([*words, "--as-stream", "3", "--length", str(length), "--out", str(out)]) == 0
@@ -185,7 +185,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
     for name in ("2_ann_0.wav", "odd.wav"):
         (tmp_path / name).write_bytes((recordings / "2_ann_0.wav").read_bytes())
     out = tmp_path / "o.h5"
-    words = ["encode", "cochlea", str(tmp_path), "--pattern", "{label}_{speaker}_{index}", "--out", str(out)]
+    words = ["data", "encode", "cochlea", str(tmp_path), "--pattern", "{label}_{speaker}_{index}", "--out", str(out)]
     assert main(words) == 2 and "odd.wav does not match the pattern" in capsys.readouterr().err and not out.exists()
     assert main([*words, "--places", "40", "--leave-out-bad", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -247,6 +247,7 @@ def test_a_full_disk_is_one_line(recordings: Path, tmp_path: Path, most: int) ->
 def test_the_command(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "digits.h5"
     words = [
+        "data",
         "encode",
         "cochlea",
         str(recordings),
@@ -264,5 +265,5 @@ def test_the_command(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert file["spikes/times"][0].dtype == np.float16
     assert main(words) == 0
     assert "3 clips" in capsys.readouterr().out
-    assert main(["encode", "cochlea", str(tmp_path / "no"), "--out", str(out)]) == 2
+    assert main(["data", "encode", "cochlea", str(tmp_path / "no"), "--out", str(out)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

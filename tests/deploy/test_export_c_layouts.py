@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from srnn import SRNN, SrnnError
-from srnn.cli.export_c import add_arguments
+from srnn.cli.export_c import export_c as export_c_command
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
@@ -218,12 +218,8 @@ def test_a_name_that_is_no_text_to_yaml_is_one(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from argparse import ArgumentParser
-
-    parser = ArgumentParser()
-    add_arguments(parser)
-    choices = next(action.choices for action in parser._actions if action.dest == "layout")
-    assert tuple(choices or ()) == tuple(LAYOUTS) == get_args(Layout)
+    choices = get_args(get_type_hints(export_c_command)["layout"])
+    assert choices == tuple(LAYOUTS) == get_args(Layout)
     model = Path(__file__).parents[1] / "fixtures" / "models" / "version-1.safetensors"
     words = ["export", "c", str(model), "--out", str(tmp_path / "my out"), "--layout", "zephyr", "--name", "heart"]
     assert main(words) == 0

@@ -19,6 +19,7 @@ from srnn.deploy.export.c.arrays import number
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.deploy.export.c.traces import emission_slope
 from srnn.deploy.export.c.translate import FloatC
+from srnn.nn.emissions import RELU
 from srnn.nn.equations import Text
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
@@ -335,8 +336,8 @@ def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
 
 def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
     neuron = as_neuron("relu")
-    (slope,) = emission_slope("relu", None).run(FloatC(), [Text("drive")])
-    assert slope.text == "1.0f * (float)(drive >= 0.0f)"
+    (slope,) = emission_slope(RELU, None).run(FloatC(), [Text("drive")])
+    assert slope.text == "(1.0f + 0.0f * drive) * (float)(drive >= 0.0f)"
     assert walks.emission_slope(neuron, None, torch.zeros(1)) == 1.0  # type: ignore[arg-type]
 
 

@@ -56,7 +56,7 @@ def published(
         pytest.skip(f"no {weights} or no {golden}")
     net, recording, recorded = load_published(task, weights).network, PUBLISHED[task].recording, Golden(golden, False)
     layers = dict(zip(recording.layers, [*net.layers, net.readout], strict=True))
-    spiking = [name for name, layer in layers.items() if layer.neuron.emission == "spike"]
+    spiking = [name for name, layer in layers.items() if layer.neuron.emission.binary]
     spikes = {name: recorded.spikes(name, layers[name].size) for name in spiking}
     steps = spikes[spiking[0]].shape[0]
     return net, recording, recorded, spikes, recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32))

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
 from srnn.api import Model, from_network, load
-from srnn.cli.main import main, parse
+from srnn.cli.main import main
 from srnn.data.tasks import create_task
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.surrogates import SLayer
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.runs import Run
-from support.commands import fails
+from support.commands import fails, parse
 from support.networks import NEURONS, make_input, make_net
 from support.runs import make_run
 
@@ -152,7 +152,7 @@ def test_the_report_names_what_is_lost() -> None:
     assert "dynamic threshold" not in verdicts(make_net(neuron=ALIF(beta=0)))  # type: ignore[arg-type]
     assert verdicts(make_net(neuron="adlif"))["adaptation current"] == "lost"
     assert verdicts(make_net(neuron=AdLIF(a=0, b=0)))["neuron"] == "exact"  # type: ignore[arg-type]
-    assert verdicts(make_net(neuron="relu"))["ReLU emission"] == "lost"
+    assert verdicts(make_net(neuron="relu"))["emission 'relu'"] == "lost"
     _, report = exchange.to_graph(make_net(readout="alif"))
     assert report.entries[-1].what == "membrane of a spiking neuron" and report.entries[-1].verdict == "lost"
     plain = report.to_dict()
@@ -164,8 +164,7 @@ def test_the_report_names_what_is_lost() -> None:
 
 
 def command(name: str, capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    arguments = parse([*name.split(), *map(str, words)])
-    assert arguments.run(arguments) == 0
+    assert parse([*name.split(), *map(str, words)]).run() == 0
     return capsys.readouterr().out
 
 

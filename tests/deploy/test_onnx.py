@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, Init, Neuron, Readout, SrnnError, from_network, load
 from srnn.cli import export_onnx
-from srnn.cli.main import parse
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
 from srnn.nn.arithmetic import absolute, exp, positive_part
@@ -33,6 +32,7 @@ pytest.importorskip("onnxruntime")
 
 from srnn.deploy.export import onnx as exported  # noqa: E402  (needs the extra)
 from srnn.deploy.export.model import to_onnx  # noqa: E402
+from support.commands import parse  # noqa: E402
 
 FORMS: tuple[exported.Form, ...] = ("step", "sequence")
 
@@ -278,7 +278,7 @@ def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, check
     recorded = {
         name: golden.spikes(published, layer.size)
         for (name, layer), published in zip(singles.items(), recording.layers, strict=True)
-        if layer.neuron.emission == "spike"
+        if layer.neuron.emission.binary
     }
     sub_steps, batch, _ = next(iter(recorded.values())).shape
     steps = sub_steps // net.substeps
@@ -344,8 +344,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    arguments = parse(["export", "onnx", *map(str, words)])
-    assert arguments.run(arguments) == 0
+    assert parse(["export", "onnx", *map(str, words)]).run() == 0
     return capsys.readouterr().out
 
 

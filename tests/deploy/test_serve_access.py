@@ -19,14 +19,13 @@ websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not 
 from websockets.exceptions import InvalidStatus  # noqa: E402
 
 from srnn.cli import serve  # noqa: E402
-from srnn.cli.main import parse  # noqa: E402
 from srnn.deploy.serve.access import Access, is_loopback  # noqa: E402
 from srnn.deploy.serve.listening import bind, listen, raise_descriptors  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
 from srnn.measure.analysis.policy import ExitPolicy  # noqa: E402
-from support.commands import fails  # noqa: E402
+from support.commands import fails, parse  # noqa: E402
 from support.serving import TOKEN, Service  # noqa: E402
 
 ROUTES = (
@@ -142,8 +141,10 @@ def test_options_go_to_the_models_that_can_have_them(
     policy = tmp_path / "policy.json"
     ExitPolicy("ce_mean", 0, 0.9).save(policy)
 
+    both = [str(runs / "ecg"), str(runs / "digits")]
+
     def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
-        models, _, notes = serve.load_models(parse(["serve", str(runs / "ecg"), str(runs / "digits"), *words]))
+        models, _, notes = serve.load_models(both, parse(["serve", *both, *words]).arguments["decoding"])
         return models, notes
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
@@ -156,7 +157,6 @@ def test_options_go_to_the_models_that_can_have_them(
         "--std does not apply to digits",
     ]
     assert load()[1] == []
-    both = [str(runs / "ecg"), str(runs / "digits")]
     assert "--gain applies to none of the models" in fails(capsys, "serve", *both, "--gain", "2")
     for words, message in ((["--mean", "1,1", "--std", "1,1"], "This input takes no scale: only an ECG signal"),
                            (["--calibrate", "3"], "This input is not calibrated")):  # fmt: skip

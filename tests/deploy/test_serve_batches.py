@@ -67,9 +67,10 @@ def test_a_batch_of_sound(tmp_path: Path) -> None:
         status, found = running.ask("/v1/models/words/classify", clip(16000), Content_Type="audio/wav")
         assert status == 200 and found["results"][0]["steps"] == 26  # half as long, at twice the rate
         status, found = running.ask("/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav")
-        assert status == 422 and found["detail"].startswith("The body: the WAV file is cut off")
+        assert status == 422 and found["detail"].startswith("The body: the sound is cut off")
         status, found = running.ask("/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav")
-        assert (status, found["detail"]) == (422, "The body: this is not a WAV file.")  # nor is it cut off
+        why = "The body: this is not a sound file of a known format (WAV, NIST SPHERE, FLAC)."
+        assert (status, found["detail"]) == (422, why)  # nor is it cut off
 
 
 def test_of_stereo_sound_the_mean_is_heard() -> None:

@@ -55,7 +55,7 @@ def test_every_neuron_and_readout_equals_whole_sequences(neuron: str, readout: s
             assert part.shape == value.shape and torch.allclose(
                 part, value, rtol=0, atol=1e-12 * (1 + float(value.abs().max()))
             )
-    if net.layers[0].neuron.emission == "spike":
+    if net.layers[0].neuron.emission.binary:
         assert torch.equal(stream.state[0].s, end[0].s)
 
 
@@ -129,7 +129,7 @@ def test_few_dense_channels_give_the_bits_of_whole_sequences(
     double: bool, binary: bool, delays: dict | None,
 ) -> None:  # fmt: skip
     """As long as no layer reads more than eight dense channels: what spiking layers hand on is not dense, but its mean is."""
-    if as_neuron(neuron).emission != "spike":
+    if not as_neuron(neuron).emission.binary:
         delays = None
         hidden = [min(size, 8) for size in hidden]
     elif substeps > 1:

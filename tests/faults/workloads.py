@@ -162,10 +162,10 @@ def _compile(folder: Path) -> int:
 
 
 def _kept(folder: Path) -> Any:
-    from srnn.compiling import _read
+    from srnn.files.code_cache import _read
 
-    names = [path.name for path in (folder / "numba" / "srnn").iterdir()]
-    return names, [_read(folder / "numba" / "srnn", name) is not None for name in names]
+    kept = list((folder / "numba" / "srnn").iterdir())
+    return [path.name for path in kept], [_read(path) is not None for path in kept]
 
 
 def _with_archive(folder: Path) -> None:
@@ -207,7 +207,7 @@ WORKLOADS = {
         Workload("train", _train, _trained, _with_recipe),
         Workload("sweep", _sweep, _swept, _with_sweep, lambda f: _sweep(f, "--retry-failed")),
         Workload("search", _sweep, _swept, _with_search, lambda f: _sweep(f, "--retry-failed")),
-        Workload("summarise", lambda f: _command("summarise", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
+        Workload("summarise", lambda f: _command("report", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
                  _files("sum"), _with_run),
         Workload("energy --out", lambda f: _command("energy", f / "run", "--out", f / "energy", "--json"), _files("energy"),
                  _with_run),

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import torch
 import srnn
 from srnn import SrnnError, compiling
 from srnn.cli.main import main
+from srnn.files import code_cache
 from support.compiled_forms import DAMAGE, Evil, compiles, flip
 
 pytest.importorskip("numba")
@@ -82,23 +84,23 @@ def test_no_flipped_bit_and_no_cut_goes_unseen(kept: Path) -> None:
     for _ in range(60):
         place = generator.randrange(len(whole))
         kept.write_bytes(flip(whole, place))
-        assert compiling._read(kept.parent, kept.name) is None
+        assert code_cache._read(kept) is None
         kept.write_bytes(whole[:place])
-        assert compiling._read(kept.parent, kept.name) is None
+        assert code_cache._read(kept) is None
     kept.write_bytes(whole)
-    assert compiling._read(kept.parent, kept.name) == whole[32:]
+    assert code_cache._read(kept) == whole[32:]
 
 
 def test_a_file_under_anothers_name_is_damaged(kept: Path) -> None:
     """As a home of several machines might get it from a careless copy: code for another processor ends in SIGILL."""
     other = kept.with_name("add-" + "0" * 40 + ".compiled")
     kept.rename(other)
-    assert compiling._read(other.parent, other.name) is None
+    assert code_cache._read(other) is None
 
 
 def test_a_form_that_numba_cannot_take_back_is_compiled_anew(kept: Path) -> None:
     content = pickle.dumps(("not", "what", "Numba", "saved"))
-    kept.write_bytes(compiling._digest(kept.name, content) + content)
+    kept.write_bytes(code_cache._digest(kept, content) + content)
     assert compiles(loop()) == 1
 
 
@@ -111,7 +113,7 @@ def test_what_is_no_file_is_not_read(instead: str, kept: Path) -> None:
         os.mkfifo(kept)
     else:
         kept.symlink_to("nothing")
-    assert compiling._read(kept.parent, kept.name) is None
+    assert code_cache._read(kept) is None
 
 
 # ---- whom is trusted ---------------------------------------------------------------------------------------------------
@@ -131,38 +133,36 @@ OPEN = {
     "the folder, by its group": (0o775, "folder"),
     "the folder, by all": (0o777, "folder"),
     "the folder, by all, with the sticky bit": (0o1777, "folder"),
-    "the file, by its group": (0o664, "file"),
-    "the file, by all": (0o646, "file"),
     "a folder above, by its group": (0o775, "above"),
     "a folder above, by all": (0o777, "above"),
 }
 
 
 @posix
-@pytest.mark.parametrize("how", [*OPEN, "another's folder", "another's file", "another's folder above"])
-def test_what_others_may_write_is_not_read(
+@pytest.mark.parametrize("how", [*OPEN, "another's folder", "another's folder above"])
+def test_from_where_others_may_write_nothing_is_read(
     how: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Code with the right digest, planted: it runs where it is trusted, so that its not running says something."""
-    monkeypatch.setattr(compiling, "_alone", lambda group: False)
+    """Code with the right digest, planted.
+
+    It runs where it is trusted, so that its not running says something.
+    """
+    monkeypatch.setattr(code_cache, "_alone", lambda group: False)
     content = pickle.dumps(Evil(tmp_path / "ran"))
-    kept.write_bytes(compiling._digest(kept.name, content) + content)
+    kept.write_bytes(code_cache._digest(kept, content) + content)
     assert compiles(loop()) == 1 and (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
 
-    kept.write_bytes(compiling._digest(kept.name, content) + content)
-    places = {"folder": kept.parent, "file": kept, "above": kept.parent.parent}
+    kept.write_bytes(code_cache._digest(kept, content) + content)
+    places = {"folder": kept.parent, "above": kept.parent.parent}
     if how in OPEN:
-        places[OPEN[how][1]].chmod(OPEN[how][0])
+        mode, place = OPEN[how]
+        places[place].chmod(mode)
     else:
-        place = how.split()[-1] if "above" in how else how.split("'s ")[1]
-        _owned_by_another(places[place], monkeypatch)
-    if "file" in how:  # it is replaced by one of our own
-        assert compiles(loop()) == 1 and (compiles(loop()) == 0 or "another" in how)
-    else:
-        with pytest.warns(RuntimeWarning, match="others may write to .*NUMBA_CACHE_DIR"):
-            assert compiles(loop()) == 1
-    assert not (tmp_path / "ran").exists()
+        _owned_by_another(places[how.split()[-1]], monkeypatch)
+    with pytest.warns(RuntimeWarning, match="others may write to .*NUMBA_CACHE_DIR"):
+        assert compiles(loop()) == 1
+    assert not (tmp_path / "ran").exists() and code_cache.folder_in_use() is None
 
 
 @posix
@@ -176,7 +176,7 @@ def test_a_folder_of_ones_own_below_one_for_all_is_trusted(kept: Path) -> None:
 def test_links_on_the_way_are_followed_by_the_check(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiling, "_alone", lambda group: False)
+    monkeypatch.setattr(code_cache, "_alone", lambda group: False)
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "link").symlink_to(kept.parent.parent)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "open" / "link"))
@@ -197,9 +197,9 @@ def test_a_group_of_ones_own_counts_as_oneself(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(grp, "getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid][0], gr_mem=groups[gid][1]))
     for gid, expected in ((1000, True), (1001, False), (1002, True), (1003, False), (1004, False)):
         monkeypatch.setattr(pwd, "getpwuid", lambda uid, gid=gid: SimpleNamespace(pw_gid=gid, pw_name="me"))
-        assert compiling._alone.__wrapped__(gid) is expected
+        assert code_cache._alone.__wrapped__(gid) is expected
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_gid=7, pw_name="me"))
-    assert compiling._alone.__wrapped__(1000) is False
+    assert code_cache._alone.__wrapped__(1000) is False
 
 
 def test_a_folder_that_is_only_read_serves_everyone(
@@ -207,15 +207,15 @@ def test_a_folder_that_is_only_read_serves_everyone(
 ) -> None:
     """What an administrator compiled is read; what is new goes to the user's own folder."""
     own = tmp_path / "own"
-    monkeypatch.setattr(compiling, "_folders", lambda: iter([kept.parent, own]))
-    write = compiling.write_atomically
+    monkeypatch.setattr(code_cache, "_candidates", lambda: iter([kept.parent, own]))
+    write = code_cache.write_atomically
 
     def refused(path: Path, content: bytes, **options: Any) -> None:
         if path.parent == kept.parent:
             raise SrnnError("Permission denied.")
         write(path, content, **options)
 
-    monkeypatch.setattr(compiling, "write_atomically", refused)
+    monkeypatch.setattr(code_cache, "write_atomically", refused)
     assert compiles(loop()) == 0 and not own.exists()
     other = loop(3)
     assert other(1) == 4 and len(list(own.iterdir())) == 1
@@ -249,7 +249,13 @@ def test_a_place_that_is_no_folder_is_said_once(where: str, tmp_path: Path, monk
     compiling._say.cache_clear()
     with pytest.warns(RuntimeWarning, match="is not kept") as said:
         assert compiles(loop()) == compiles(loop()) == 1
-    assert len(said) == 1 and compiling.folder_in_use() is None
+    assert len(said) == 1 and code_cache.folder_in_use() is None
+
+
+def test_a_cache_that_is_removed_meanwhile_is_made_again(kept: Path) -> None:
+    shutil.rmtree(kept.parents[1])
+    assert loop(2)(1) == 3 and compiles(loop()) == 1
+    assert kept.is_file() and len(list(kept.parent.iterdir())) == 2
 
 
 def test_a_numba_that_saves_otherwise_is_said_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,10 +271,10 @@ def test_many_writers_and_readers_see_whole_files_only(kept: Path) -> None:
 
     def write(_: int) -> None:
         for _ in range(10):
-            compiling.write_atomically(kept, whole, mode=0o644)
+            code_cache.write_atomically(kept, whole, mode=0o644)
 
     def read(_: int) -> bool:
-        return all(compiling._read(kept.parent, kept.name) == whole[32:] for _ in range(50))
+        return all(code_cache._read(kept) == whole[32:] for _ in range(50))
 
     with ThreadPoolExecutor(4) as pool:
         writers, readers = pool.map(write, range(2)), pool.map(read, range(2))
@@ -282,20 +288,21 @@ def test_a_folder_is_kept_within_bounds(kept: Path, monkeypatch: pytest.MonkeyPa
     unrelated = kept.with_name("module.cpython-311.pyc")
     unrelated.write_bytes(bytes(10**6))
     os.utime(old, (1, 1))
-    monkeypatch.setattr(compiling, "KEPT", kept.stat().st_size + 1000)
-    compiling._forget_oldest(kept.parent)
+    monkeypatch.setattr(code_cache, "MOST", kept.stat().st_size + 1000)
+    code_cache._forget_oldest(kept.parent)
     assert old.exists()  # at the limit
-    monkeypatch.setattr(compiling, "KEPT", kept.stat().st_size + 999)
-    compiling._forget_oldest(kept.parent)
+    monkeypatch.setattr(code_cache, "MOST", kept.stat().st_size + 999)
+    code_cache._forget_oldest(kept.parent)
     assert not old.exists() and kept.exists()
-    monkeypatch.setattr(compiling, "KEPT", 0)
+    monkeypatch.setattr(code_cache, "MOST", 0)
     assert loop(5)(1) == 6
     assert list(kept.parent.iterdir()) == [unrelated]
 
 
-def test_what_a_killed_writer_left_is_never_read_and_removed_by_the_next(kept: Path) -> None:
+def test_what_a_killed_writer_left_is_never_read_and_removed_a_day_later(kept: Path) -> None:
     left = kept.with_name(f".{kept.name}-0123456789ab.srnn-tmp")
     left.write_bytes(kept.read_bytes()[:1000])
+    os.utime(left, (0, 0))
     assert compiles(loop()) == 0 and left.exists()
     assert loop(5)(1) == 6 and not left.exists()
 
@@ -361,7 +368,7 @@ def test_numba_that_is_told_to_compile_nothing_is_not_used(
 
 
 def test_numba_may_be_under_way_in_another_thread() -> None:
-    """As in 'srnn encode cochlea', whose threads ask for it at once: what they found had no settings yet."""
+    """As in 'srnn data encode cochlea', whose threads ask for it at once: what they found had no settings yet."""
     program = """
 import sys, threading
 from srnn import compiling

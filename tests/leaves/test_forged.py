@@ -228,7 +228,7 @@ def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     "words",
     [
         ["train", "digits", "--out", LONG], ["train", LONG], ["train", "digits", "--out", f"a/{LONG}/b"], ["evaluate", LONG],
-        ["energy", LONG], ["report", LONG], ["summarise", LONG, "--out", "a", "--title", "t", "--command", "m"],
+        ["energy", LONG], ["report", LONG], ["report", LONG, "--out", "a", "--title", "t", "--command", "m"],
         ["sweep", LONG], ["sweep", "digits-surrogates", "--report", "--out", LONG], ["stream", LONG, "-"],
         ["export", "c", LONG, "--out", "a"],
     ],

@@ -25,7 +25,7 @@ RUNS = {
 }  # fmt: skip
 ALLOWED = {
     ("data/tasks.py", "entry_points"),  # tasks of installed packages, trusted as these are
-    ("compiling.py", "pickle.loads"),  # Numba's cache, once its owner, modes and checksum are as we left them
+    ("compiling.py", "pickle.loads"),  # machine code, in a folder that only this user and root may write to
     ("data/datasets/spiking_audio.py", "h5py.File"),  # writes a file of its own
     ("files/hdf5.py", "h5py.File"),  # the one reader, which follows no link
     ("files/yaml_reading.py", "yaml.load"),  # by a loader that is derived from the safe one

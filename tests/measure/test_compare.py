@@ -1,4 +1,4 @@
-"""srnn compare: runs of one task side by side."""
+"""srnn report, of several runs: runs of one task side by side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from srnn.cli.compare import _text
 from srnn.cli.main import main
+from srnn.cli.report import _text
 from srnn.errors import SrnnError
 from srnn.measure.page import comparison_content, page, report_content
 from srnn.measure.page.comparison import differences
@@ -65,7 +65,7 @@ def test_analog_neurons_have_rows_of_their_own(tmp_path: Path, capsys: pytest.Ca
     assert analog["firing_rate"] is None and analog["sops_per_step"] is None
     assert analog["activity"] == alone["evaluation"]["firing_rate"]["mean"]
     assert analog["analog_operations_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
-    assert main(["compare", str(ours), str(relu), "--out", str(tmp_path / "both.html")]) == 0
+    assert main(["report", str(ours), str(relu), "--out", str(tmp_path / "both.html")]) == 0
     assert "relu: analog neurons, which do not spike" in " ".join(capsys.readouterr().out.split())
 
 
@@ -91,7 +91,7 @@ def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert gain["accuracy"] == pytest.approx(accuracy - labelled[0])
         assert gain["interval"][0] <= gain["accuracy"] <= gain["interval"][1]
         assert (gain["count"], gain["unit"]) == (4, "groups") and gain["better"] + gain["worse"] <= 4
-    assert main(["compare", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
+    assert main(["report", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     gain = content["runs"][2]["above_first"]
     mean, (low, high) = gain["accuracy"], gain["interval"]
@@ -124,11 +124,11 @@ def test_names_are_as_short_as_they_can_be() -> None:
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [str(make_run(tmp_path / name, *ECG, seed=seed)) for seed, name in enumerate(("a", "b"))]
     out = tmp_path / "both.html"
-    assert main(["compare", *folders, "--out", str(out), "--json"]) == 0
+    assert main(["report", *folders, "--out", str(out), "--json"]) == 0
     printed = capsys.readouterr()
     content = json.loads(printed.out)
     assert printed.err == "" and content == embedded(out.read_text())
-    assert main(["compare", *folders, "--out", str(out), "--no-exit"]) == 0
+    assert main(["report", *folders, "--out", str(out), "--no-exit"]) == 0
     text = capsys.readouterr().out
     assert text.splitlines()[-1] == f"page: {out}"
     for one in content["runs"]:  # rare classes show in what people read as well

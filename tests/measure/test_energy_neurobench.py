@@ -54,8 +54,7 @@ class Unrolled(nn.Module):
                 if "weight_rec" in pair:  # type: ignore[operator]
                     current = current + pair["weight_rec"](state[-1])  # type: ignore[index, operator]
                 *new, v = layer.neuron.step(*state, current, *layer.params.coefficients())  # type: ignore[union-attr, operator]
-                emission = layer.neuron.emission  # type: ignore[union-attr]
-                signal = (v > 0).to(v.dtype) if emission == "spike" else v.relu() if emission == "relu" else v
+                signal = layer.neuron.emit(v)  # type: ignore[union-attr, operator]
                 states[index] = layer.neuron.State(*new, signal)  # type: ignore[union-attr, operator]
             outputs.append(states[-1][0])
         return torch.stack(outputs, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -228,17 +229,18 @@ def test_a_mistake_is_one_line(
     assert not (tmp_path / "run" / "report.html").exists()
 
 
-@pytest.mark.parametrize(("command", "measure"), [("report", "report_content"), ("compare", "comparison_content")])
+@pytest.mark.parametrize(("names", "measure"), [(["run"], "report_content"), (["run", "copy"], "comparison_content")])
 def test_a_folder_is_refused_before_anything_is_measured(
-    command: str, measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    names: list[str], measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"srnn.measure.page.{measure}", lambda *_, **__: pytest.fail("it was measured"))
-    assert f"{tmp_path} is a folder" in fails(capsys, command, tmp_path / "run", "--out", tmp_path)
+    make_run(tmp_path / "run", *DIGITS)
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    runs = [tmp_path / name for name in names]
+    assert f"{tmp_path} is a folder" in fails(capsys, "report", *runs, "--out", tmp_path)
     (tmp_path / "file").touch()
     within = tmp_path / "file" / "page.html"
-    assert f"no permission to write in {tmp_path / 'file'}." in fails(
-        capsys, command, tmp_path / "run", "--out", within
-    )
+    assert f"no permission to write in {tmp_path / 'file'}." in fails(capsys, "report", *runs, "--out", within)
 
 
 def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:

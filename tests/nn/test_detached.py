@@ -15,7 +15,7 @@ from srnn.nn.neurons.forms import detached_model, in_form
 from support.derivatives import jacobian
 from support.kernels import assert_same, differentiate, make
 
-SPIKING = [name for name, model in NEURONS.items() if model.emission == "spike"]
+SPIKING = [name for name, model in NEURONS.items() if model.emission.binary]
 
 
 @pytest.mark.parametrize("name", ["alif", "adlif"])  # each is compiled; the derivatives below are tested of all

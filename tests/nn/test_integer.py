@@ -358,5 +358,5 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
 )
 def test_functions_have_no_integer_form_and_one_line_says_so(function: Any) -> None:
     """Training measures int8's ranges at its end: a neuron of one's own that takes such a function has none, and is trained."""
-    with pytest.raises(SrnnError, match="int8 has no functions or comparisons for a neuron's equations"):
+    with pytest.raises(SrnnError, match="int8 has no exp, absolute value or comparisons for a neuron's equations"):
         function(fixed(3, 2))

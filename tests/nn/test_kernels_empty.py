@@ -54,7 +54,7 @@ def test_nothing_to_do_gives_zero_gradients_of_every_shape(
     net = SRNN(
         inputs, sizes, 3, neuron, readout, recurrent=recurrent, bidirectional=bidirectional, substeps=substeps,
         backend=backend, recompute=recompute, generator=torch.Generator().manual_seed(0),  # type: ignore[arg-type]
-        delays={"recurrent": 5 if readout.neuron.emission == "spike" else None, "input": 3} if late else None,
+        delays={"recurrent": 5 if readout.neuron.emission.binary else None, "input": 3} if late else None,
     ).to(dtype)  # fmt: skip
     x: torch.Tensor | Spikes = torch.ones(*shape, inputs, dtype=dtype)
     x = Spikes.from_dense(x) if binary else x.requires_grad_()

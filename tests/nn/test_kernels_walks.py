@@ -15,6 +15,7 @@ from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.forms import KeptState, grids, in_form, rounded_model
 from srnn.nn.surrogates import SURROGATES, as_surrogate
+from support.graded import GradedALIF
 from support.kernels import not_understood
 
 LENGTHS = torch.tensor([9, 0, 4])
@@ -40,14 +41,21 @@ def compiled(walk: Callable[..., Any], *arguments: Any) -> Any:
     return walk(*arguments)
 
 
+KINDS = [
+    (name, rounded)
+    for name in [*NEURONS, GradedALIF.name]
+    for rounded in (False, True)
+    if name != "relu" or not rounded
+]
+
+
 def in_torch(walk: Callable[..., Any], *arguments: Any) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(walks, "has_numba", lambda: False)
         return walk(*arguments)
 
 
-@pytest.mark.parametrize(("neuron", "rounded"), [(name, rounded) for name in NEURONS for rounded in (False, True)
-                                                 if name != "relu" or not rounded])  # fmt: skip
+@pytest.mark.parametrize(("neuron", "rounded"), KINDS)
 @pytest.mark.parametrize("size", [1, 5, 17])
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:

@@ -304,7 +304,7 @@ def test_a_step_among_the_fields_is_no_method() -> None:
         ),
         (lambda: _leaky(derive=lambda self, **p: None), "returned NoneType"),
         (lambda: _leaky(derive=lambda self, **p: decay(p["tau_mem"])), "returned Tensor"),
-        (lambda: _leaky(emission="graded"), "emission of Leaky cannot be 'graded'. There are: identity, relu, spike"),
+        (lambda: _leaky(emission="graded"), "emission of Leaky must be an Emission, such as SPIKE, RELU or IDENTITY"),
         (lambda: _leaky(tau_min=0.0), "tau_min of Leaky must be a number above 0, not 0.0"),
         (lambda: _leaky(extra=Init("constant", 1.0)), r"'extra' .* annotate it \(extra: Init = ...\)"),
     ],

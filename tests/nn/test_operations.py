@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from srnn import Init, Neuron
+from srnn.nn.emissions import IDENTITY, RELU, SPIKE, Emission
 from srnn.nn.operations import multiplications
 
 
@@ -66,8 +67,8 @@ def test_products_that_are_free_and_that_cost(step: Any, number: int) -> None:
     assert products(step) == number
 
 
-@pytest.mark.parametrize(("emission", "number"), [("spike", 0), ("relu", 1), ("identity", 1)])
-def test_a_product_with_an_emission_is_free_where_that_is_a_spike(emission: str, number: int) -> None:
+@pytest.mark.parametrize(("emission", "number"), [(SPIKE, 0), (RELU, 1), (IDENTITY, 1)])
+def test_a_product_with_an_emission_is_free_where_that_is_a_spike(emission: Emission, number: int) -> None:
     assert products(lambda u, w, s, current, a, b: (u - w * s + current, w, u), emission=emission) == number
 
 

@@ -251,15 +251,15 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
     run, out = str(tmp_path / "run"), tmp_path / "int8"
     train(tiny_recipe("--training.epochs=1"), Path(run))
-    assert main(["quantise", run, "--state-bits", "8", "--json"]) == 0
+    assert main(["compress", run, "--state-bits", "8", "--json"]) == 0
     before = json.loads(capsys.readouterr().out)["before"]["int8"]
     assert before["state_bits"] == 8 and len(before["kept_bits"]) == len(before["computed_bits"])
-    assert main(["quantise", run, "--state-bits", "8", "--epochs", "1", "--out", str(out), "--json"]) == 0
+    assert main(["compress", run, "--state-bits", "8", "--epochs", "1", "--out", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["state_bits"] == 8 and "--state-bits 8" in found["command"] and found["before"]["int8"] == before
     assert "states of 8 bits" in (out / "compression.md").read_text()
     # What a run was trained for is what it is measured and exported as, unless told otherwise.
-    assert main(["quantise", str(out), "--json"]) == 0
+    assert main(["compress", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["before"]["int8"] == found["after"]["int8"]
     for more, bits in (([], 8), (["--state-bits", "16"], 16), (["--state-bits", "32"], 32)):
         words = ["export", "c", str(out), "--format", "int8", "--out", str(tmp_path / f"c{bits}"), "--json"]

@@ -12,9 +12,10 @@ from paper.evidence import RESULTS, gather
 from paper.make import reproduce
 from paper.matching import differences
 from paper.table import Table
-from srnn.cli.main import parse
+from srnn.cli.train import with_short_forms
 from srnn.studies import load_sweep
 from srnn.training.recipes import load_recipe
+from support.commands import parse
 from support.pages import ROOT
 
 SWEEPS = ROOT / "paper" / "sweeps"
@@ -24,8 +25,9 @@ SWEEPS = ROOT / "paper" / "sweeps"
 def test_the_command_of_a_result_trains_it(name: str) -> None:
     (measured,) = (entry for entry in gather(RESULTS).entries if entry.name == name)
     command = json.loads((RESULTS / name / "summary.json").read_text(encoding="utf-8"))["command"]
-    arguments = parse(shlex.split(command.replace("SEED", "0"))[1:])
-    trained = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+    arguments = parse(shlex.split(command.replace("SEED", "0"))[1:]).arguments
+    settings = with_short_forms(arguments["settings"], arguments["epochs"], arguments["device"])
+    trained = load_recipe(arguments["recipe"], settings, arguments["baseline"])
     assert not differences(trained, measured.recipe), "a recipe has changed since: let the command say what was trained"
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from release import results_table
 
-from srnn.cli.main import parse
+from srnn.cli.train import with_short_forms
 from srnn.files.yaml_reading import parse_yaml
 from srnn.training.recipes import Recipe, load_recipe, parse_recipe
+from support.commands import parse
 from support.pages import ROOT
 
 RESULTS = ROOT / "results"
@@ -42,8 +43,9 @@ def trained(test: dict[str, Any]) -> tuple[str, int]:
 
 def recipe_of(command: str) -> Recipe:
     """What 'srnn train' would train, given these words; its note aside."""
-    arguments = parse(shlex.split(command.replace("SEED", "0"))[1:])
-    return replace(load_recipe(arguments.recipe, arguments.overrides, arguments.baseline), note="")
+    arguments = parse(shlex.split(command.replace("SEED", "0"))[1:]).arguments
+    settings = with_short_forms(arguments["settings"], arguments["epochs"], arguments["device"])
+    return replace(load_recipe(arguments["recipe"], settings, arguments["baseline"]), note="")
 
 
 @pytest.mark.parametrize("folder", SUMMARIES, ids=lambda folder: folder.relative_to(RESULTS).as_posix())

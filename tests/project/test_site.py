@@ -53,9 +53,9 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
 
 
 def test_a_page_is_cut_into_cells_and_nothing_is_lost() -> None:
-    page = "# T\n\nText.\n\n```python\na = 1\n```\nMore.\n\n```sh\nls\n```\n\n```console\n$ srnn check x\n```\n"
+    page = "# T\n\nText.\n\n```python\na = 1\n```\nMore.\n\n```sh\nls\n```\n\n```console\n$ srnn info\n```\n"
     assert cells(page) == [
-        ("markdown", "# T\n\nText."), ("python", "a = 1"), ("markdown", "More.\n\n```sh\nls\n```"), ("console", "$ srnn check x"),
+        ("markdown", "# T\n\nText."), ("python", "a = 1"), ("markdown", "More.\n\n```sh\nls\n```"), ("console", "$ srnn info"),
     ]  # fmt: skip
 
 

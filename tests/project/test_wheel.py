@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from srnn.compiling import folder_in_use
+from srnn.files.code_cache import folder_in_use
 from support.pages import ROOT, program
 
 LARGEST = 4_000_000

@@ -13,7 +13,7 @@ import pytest
 
 import srnn
 from srnn import SrnnError
-from srnn.cli.main import main, parse
+from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.data.datasets.survey import say
 from srnn.data.tasks import create_task
@@ -80,11 +80,11 @@ def test_other_data_prune_and_quantise_it(
     run, data, _ = elsewhere
     own, options = srnn.load(run), ("--epochs", "1", "--data", data, "--json")
     with pytest.warns(RuntimeWarning, match=HELD_OUT):
-        call("prune", run / "model.safetensors", "--sparsity", "0.5", "--out", tmp_path / "pruned", *options)
+        call("compress", run / "model.safetensors", "--sparsity", "0.5", "--out", tmp_path / "pruned", *options)
     curve = json.loads(capsys.readouterr().out)
-    call("quantise", tmp_path / "pruned" / "weights-0.5", "--out", tmp_path / "int8", *options)
+    call("compress", tmp_path / "pruned" / "weights-0.5", "--out", tmp_path / "int8", *options)
     after = json.loads(capsys.readouterr().out)["after"]
-    call("quantise", run, "--data", data, "--json")  # nothing is trained: all sequences are measured on
+    call("compress", run, "--data", data, "--json")  # nothing is trained: all sequences are measured on
     before = json.loads(capsys.readouterr().out)["before"]
     assert f"--data {data}" in curve["command"]
     assert min(before["accuracy"], curve["points"][0]["accuracy"], after["int8"]["accuracy"]) > 0.6  # by chance 0.33
@@ -118,7 +118,7 @@ def test_all_else_needs_its_data_as_little(
         call("export", format, run, "--out", tmp_path / f"net.{format}")
         assert (tmp_path / f"net.{format}").stat().st_size > 500
     pytest.importorskip("fastapi")
-    served, examples, notes = load_models(parse(["serve", str(run)]))
+    served, examples, notes = load_models([str(run)])
     assert len(examples) == 3 and not notes
     model, session = srnn.load(run), served["copy"].open()
     predicted = model.predict(np.asarray(examples[0].samples))
@@ -176,7 +176,7 @@ def test_splits_that_are_named_are_used(
         (["train"] * 8 + ["dev"] * 4, "split must be train, validation or test for every row, not 'dev'"),
     ):
         np.savez(tmp_path / "named.npz", x=x, y=labels, class_names=CLASSES, split=names)
-        words = ["prune", str(run), "--sparsity", "0.5", "--epochs", "1", "--out", str(tmp_path / "out"),
+        words = ["compress", str(run), "--sparsity", "0.5", "--epochs", "1", "--out", str(tmp_path / "out"),
                  "--data", str(tmp_path / "named.npz")]  # fmt: skip
         assert main(words) == (0 if refused is None else 2)
         error = capsys.readouterr().err
@@ -186,7 +186,7 @@ def test_splits_that_are_named_are_used(
             shutil.rmtree(tmp_path / "out")
     # A model knows what int8 must know of its training data: a test set is enough to measure on.
     np.savez(tmp_path / "named.npz", x=x, y=labels, class_names=CLASSES, split=["test"] * 12)
-    assert main(["quantise", str(run), "--split", "test", "--data", str(tmp_path / "named.npz"), "--json"]) == 0
+    assert main(["compress", str(run), "--split", "test", "--data", str(tmp_path / "named.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["before"]["split"] == "test"
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from srnn.cli.main import main
+from srnn.cli.main import SRNN, main
+from srnn.cli.parsing import Parsed
+from srnn.cli.parsing import parse as parse_words
 
 
 def fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
@@ -17,3 +19,8 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     assert printed.out == ""
     assert printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
     return printed.err
+
+
+def parse(words: list[str]) -> Parsed:
+    """What ``srnn WORDS`` would call."""
+    return parse_words(words, SRNN)

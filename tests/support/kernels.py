@@ -46,7 +46,7 @@ def make(
         low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs a line only if it may be unstable
         coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
     delays = arriving = None
-    if longest is not None and recurrent and model.emission == "spike":
+    if longest is not None and recurrent and model.emission.binary:
         delays = torch.randint(0, longest + 1, (size,), generator=generator)
         depth = depth_of(delays)
         arriving = 0.3 * normal(batch, depth, size) * reached(delays, depth)

@@ -34,8 +34,9 @@ class Server(ThreadingHTTPServer):
         self.codes: list[int] = []
         self.leads: dict[str, str] = {}
         """Path -> where it leads."""
-        self.endless = False
-        """After the file come zeros, for as long as they are taken."""
+        self.hangs_up = 0
+        """How many questions are not answered at all."""
+        self.encoding = ""
         self.ranges = True
         self.lengths = True
         self.seen: list[str | None] = []
@@ -48,6 +49,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.server.seen.append(wanted)
+        if self.server.hangs_up:
+            self.server.hangs_up -= 1
+            self.close_connection = True
+            return None
         if self.server.codes:
             return self.send_error(self.server.codes.pop(0))
         if self.path in self.server.leads:
@@ -64,14 +69,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if first else 200)
         if first:
             self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        if self.server.encoding:
+            self.send_header("Content-Encoding", self.server.encoding)
         if self.server.lengths:
             self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         stop = first + self.server.breaks.pop(0) if self.server.breaks else len(content)
         with contextlib.suppress(ConnectionError):
             self.wfile.write(content[first:stop])
-            while self.server.endless:
-                self.wfile.write(bytes(2**16))
         self.close_connection = True
         return None
 

@@ -24,7 +24,7 @@ def shipped(name: str) -> Recipe:
 
 
 def write_summary(folder: Path, name: str = "paper/ecg-code", **changes: Any) -> Path:
-    """A summary as srnn summarise writes it."""
+    """A summary as srnn report writes it."""
     content = {
         "title": "t", "command": "c", "split": "validation (which also chose the epoch)", "seeds": [0, 1, 2],
         "accuracy": spread(ACCURACIES), "firing_rate": spread([0.3, 0.3, 0.3]), "parameters": 1746,

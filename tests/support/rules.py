@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srnn import SRNN, Init, Neuron
+from srnn.nn.emissions import IDENTITY
 from srnn.nn.neurons import as_neuron
 from srnn.training.rules.learner import Learner, OnlineRule
 
@@ -41,7 +42,7 @@ class Memoryless(Neuron):
 
     name: ClassVar[str] = "memoryless"
     taus: ClassVar[tuple[str, ...]] = ()
-    emission: ClassVar[Any] = "identity"
+    emission: ClassVar[Any] = IDENTITY
     step = staticmethod(_pass_on)
     gain: Init = Init("constant", 1.5)
     trained: tuple[str, ...] = field(default=("gain",), kw_only=True)

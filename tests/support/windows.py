@@ -1,5 +1,5 @@
 """Windows as code for files meets it, for tests on other systems: what is open can neither be removed nor renamed, a folder is
-not opened nor replaced, bytes are locked, and what a descriptor writes as text has other ends of lines."""
+not opened nor replaced, and what a descriptor writes as text has other ends of lines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ O_BINARY = 0x8000
 
 
 def files_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ``srnn.files`` locks and writes with is as there."""
-    import fcntl
-
-    from srnn.files import locking, unfinished, writing
+    """What ``srnn.files`` writes with is as there."""
+    from srnn.files import unfinished, writing
 
     opened, as_text = set[int](), set[int]()
 
@@ -51,15 +49,6 @@ def files_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError(errno.EACCES, "Access is denied")
         os.replace(path, target)
 
-    def lock(handle: int, mode: int, count: int) -> None:
-        assert mode == 2 and count == 1 and os.lseek(handle, 0, os.SEEK_CUR) > 2**20  # no byte that a reader wants
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PermissionError(errno.EACCES, "Permission denied") from None
-
     theirs = {"name": "nt", "O_BINARY": O_BINARY, "open": open_, "write": write, "unlink": unlink, "replace": replace}
-    for module in (locking, unfinished, writing):
+    for module in (unfinished, writing):
         monkeypatch.setattr(module, "os", SimpleNamespace(**{**vars(os), **theirs}))
-    monkeypatch.setattr(locking, "fcntl", None)
-    monkeypatch.setattr(locking, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=lock), raising=False)

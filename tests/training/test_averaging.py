@@ -192,6 +192,6 @@ def test_pruned_and_rounded_it_is_folded(tmp_path: Path, named: None) -> None:
 
 def test_int8_from_the_beginning_is_refused(tmp_path: Path) -> None:
     recipe = tiny_recipe(*NORM, "--network.neuron=lif", "--training.quantise=int8")
-    with pytest.raises(SrnnError, match=r"^training\.quantise: .* batch norm .*srnn quantise.*folds it\.$"):
+    with pytest.raises(SrnnError, match=r"^training\.quantise: .* batch norm .*srnn compress.*folds it\.$"):
         train(recipe, tmp_path / "run", task=TinyTask())
     assert not (tmp_path / "run").exists()

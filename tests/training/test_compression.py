@@ -347,33 +347,38 @@ def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> Non
 
 def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pruned"
-    assert main(["prune", str(tiny_run), "--sparsity", "0.5", "--epochs", "1", "--out", str(out), "--json"]) == 0
+    assert main(["compress", str(tiny_run), "--sparsity", "0.5", "--epochs", "1", "--out", str(out), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["points"]) == 2
-    assert main(["quantise", str(out / "weights-0.5")]) == 0
+    assert main(["compress", str(out / "weights-0.5")]) == 0
     assert "int8" in capsys.readouterr().out
-    assert main(["quantise", str(tiny_run), "--epochs", "1", "--out", str(tmp_path / "int8"), "--json"]) == 0
+    assert main(["compress", str(tiny_run), "--epochs", "1", "--out", str(tmp_path / "int8"), "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) >= {"from", "run", "before", "after", "command"}
 
 
 def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, used = str(tmp_path / "out"), str(tiny_run)
     cases = [
-        (["prune", used, "--out", out], "--sparsity"),
-        (["prune", used, "--what", "dead", "--sparsity", "0.5", "--out", out], "--sparsity"),
-        (["prune", used, "--sparsity", "1.5", "--out", out], "fraction"),
-        (["prune", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
-        (["prune", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
-        (["prune", used, "--sparsity", "0.5", "--out", used], "not empty"),
-        (["prune", out, "--sparsity", "0.5", "--out", out], "is not a run"),
-        (["prune", used, "--what", "dead", "--epochs", "5", "--out", out], "without training"),
+        (["compress", used, "--what", "weights", "--out", out], "--sparsity"),
+        (["compress", used, "--sparsity", "0.5"], "--out"),
+        (["compress", used, "--scope", "network"], "--sparsity"),
+        (["compress", used, "--what", "dead", "--sparsity", "0.5", "--out", out], "--sparsity"),
+        (["compress", used, "--sparsity", "1.5", "--out", out], "fraction"),
+        (["compress", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
+        (["compress", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
+        (["compress", used, "--sparsity", "0.5", "--out", used], "not empty"),
+        (["compress", out, "--sparsity", "0.5", "--out", out], "is not a run"),
+        (["compress", used, "--what", "dead", "--epochs", "5", "--out", out], "without training"),
         (
-            ["prune", used, "--what", "neurons", "--sparsity", "0.5", "--scope", "network", "--out", out],
+            ["compress", used, "--what", "neurons", "--sparsity", "0.5", "--scope", "network", "--out", out],
             "--what weights",
         ),
-        (["prune", used, "--what", "neurons", "--sparsity", "0.5", "--gradual", "0.5", "--out", out], "--what weights"),
-        (["quantise", used, "--resume"], "--out"),
-        (["quantise", used, "--epochs", "5"], "--out"),
-        (["quantise", used, "--out", used], "not empty"),
+        (
+            ["compress", used, "--what", "neurons", "--sparsity", "0.5", "--gradual", "0.5", "--out", out],
+            "--what weights",
+        ),
+        (["compress", used, "--resume"], "--out"),
+        (["compress", used, "--epochs", "5"], "--out"),
+        (["compress", used, "--out", used], "not empty"),
     ]
     for words, message in cases:
         assert main(words) == 2, words

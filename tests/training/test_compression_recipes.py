@@ -142,7 +142,7 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     train(tiny_recipe("--training.epochs=1"), tmp_path / "run")
     run, out = str(tmp_path / "run"), tmp_path / "out"
     words = ["--sparsity", "0.5", "0.75", "--scope", "network", "--gradual", "0.5", "--epochs", "2", "--out", str(out)]
-    assert main(["prune", run, *words]) == 0
+    assert main(["compress", run, *words]) == 0
     shown = capsys.readouterr().out
     assert all(len(line) <= 80 for line in shown.splitlines() if "│" in line) and "additi…" not in shown
     assert "│whole " in shown and "│75 % pruned│" in shown
@@ -151,14 +151,16 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert recipe.training.start_from == str(out / "weights-0.5")
     assert recipe.note == "Pruned: 0.75 of the weights, scope network."
     text = (out / "curve.md").read_text()
-    assert "srnn prune" in text and "--gradual 0.5" in text and text.count(" % pruned |") == 2 and "curve.svg" in text
+    assert (
+        "srnn compress" in text and "--gradual 0.5" in text and text.count(" % pruned |") == 2 and "curve.svg" in text
+    )
     assert (out / "curve.svg").read_text().startswith("<?xml")
     small = tmp_path / "int8"
-    assert main(["quantise", str(out / "weights-0.75"), "--epochs", "1", "--out", str(small)]) == 0
+    assert main(["compress", str(out / "weights-0.75"), "--epochs", "1", "--out", str(small)]) == 0
     recipe = Run.open(small).recipe
     assert recipe.training.quantise == "int8" and recipe.training.prune.sparsity == 0.75
     assert recipe.note.endswith("Fine-tuned with int8 weights.")
-    assert "srnn quantise" in (small / "compression.md").read_text() and (small / "compression.svg").is_file()
+    assert "srnn compress" in (small / "compression.md").read_text() and (small / "compression.svg").is_file()
     assert sparsity(trained(small)) >= sparsity(trained(out / "weights-0.75"))
 
 
@@ -169,7 +171,7 @@ def test_balanced_accuracy_is_compared_where_trainings_report_it(
     train(tiny_recipe("--training.epochs=1", "--training.class_weights=balanced"), tmp_path / "run")
     capsys.readouterr()
     words = ["--sparsity", "0.5", "--epochs", "1", "--out", str(tmp_path / "out")]
-    assert main(["prune", str(tmp_path / "run"), *words]) == 0
+    assert main(["compress", str(tmp_path / "run"), *words]) == 0
     shown, text = capsys.readouterr().out, (tmp_path / "out" / "curve.md").read_text()
     measured = evaluate(Run.open(tmp_path / "run").trained()).report["balanced_accuracy"]
     assert "balanced" in shown and f"float32│  {measured:.2%}│" in shown
@@ -234,5 +236,5 @@ def test_a_relu_run_says_why_it_has_no_int8(
     tmp_path: Path, tiny_named: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tiny_recipe("--training.epochs=1", "--network.neuron=relu"), tmp_path / "run")
-    assert main(["quantise", str(tmp_path / "run")]) == 0
+    assert main(["compress", str(tmp_path / "run")]) == 0
     assert "no int8: int8 cannot take this network: layers.0 (relu) emits analog values" in capsys.readouterr().out

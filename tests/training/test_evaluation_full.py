@@ -173,8 +173,8 @@ def test_options_that_do_not_fit(run: Path, tmp_path: Path, capsys: pytest.Captu
             assert option in fails(capsys, run, "--full", f"{option}={value}")
     assert "contradict" in fails(capsys, run, "--full", "--no-exit", "--exit-loss", "1")
     assert "--no-exit belongs to --full" in fails(capsys, run, "--no-exit")
-    assert "invalid float value" in fails(capsys, run, "--full", "--exit-loss", "much")
-    assert "invalid int value" in fails(capsys, run, "--full", "--exit-patience", "1.5")
+    assert "must be a number" in fails(capsys, run, "--full", "--exit-loss", "much")
+    assert "must be an integer" in fails(capsys, run, "--full", "--exit-patience", "1.5")
     assert "is not a run" in fails(capsys, tmp_path, "--full")
     assert not (run / "evaluation-validation.json").exists()
 

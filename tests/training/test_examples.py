@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -89,7 +88,7 @@ def test_serving_a_run_offers_them_to_its_own_model_only(task: TinyTask, tmp_pat
     for name in ("one", "two"):
         train(tiny_recipe("--training.epochs=1", f"--loss.name={loss}"), tmp_path / name, task=task, seed=len(name))
     (tmp_path / "one" / "examples" / "2-b.npy").write_bytes(b"damaged") if loss == "ce_mean" else None
-    models, examples, notes = load_models(arguments(tmp_path / "one", tmp_path / "two"))
+    models, examples, notes = load_models(named(tmp_path / "one", tmp_path / "two"))
     names = {name: [one.name for one in examples if one.models == (name,)] for name in models}
     if loss == "nll":
         assert names == {"one": ["1", "2", "3"], "two": ["1", "2", "3"]} and not notes
@@ -102,9 +101,8 @@ def test_serving_a_run_offers_them_to_its_own_model_only(task: TinyTask, tmp_pat
     assert "1-a" not in [path.stem for path in kept_examples(tmp_path / "two")]
 
 
-def arguments(*models: Path) -> Any:
-    options = ("segment", "exit", "mean", "std", "gain", "calibrate", "data_dir")
-    return Namespace(models=[str(model) for model in models], form="auto", **dict.fromkeys(options))
+def named(*models: Path) -> list[str]:
+    return [str(model) for model in models]
 
 
 @dataclass(frozen=True)
@@ -203,15 +201,15 @@ def test_leads_are_kept_in_millivolts(tmp_path: Path, data_dir: Path) -> None:
 
 def test_a_run_without_any_is_served_as_before(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "--task.name=digits", "--loss.name=ce_mean")
-    assert load_models(arguments(run))[1:] == ([], [])
+    assert load_models(named(run))[1:] == ([], [])
     model = srnn.load(run).save(tmp_path / "m.safetensors")
-    assert load_models(arguments(model))[1:] == ([], [])
+    assert load_models(named(model))[1:] == ([], [])
 
 
 def test_a_piped_recording_is_tried_on_every_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         train(tiny_recipe("--training.epochs=1"), tmp_path / name, task=TinyTask(), examples=False)
-    models, _, _ = load_models(arguments(tmp_path / "one", tmp_path / "two"))
+    models, _, _ = load_models(named(tmp_path / "one", tmp_path / "two"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1,2,3\n4,5,6\n")))
     recording = load_recording(Path("-"), models)
     assert recording.models == ("one", "two") and recording.samples.tolist() == [[1, 2, 3], [4, 5, 6]]

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,7 @@ NOTE = r"^digits is taken for the pretrained network of that name; for the folde
 
 
 def served(model: str) -> int:
-    options = ("segment", "exit", "mean", "std", "gain", "calibrate", "data_dir")
-    arguments: Any = Namespace(models=[model], form="auto", **dict.fromkeys(options))
-    (decoder,) = load_models(arguments)[0].values()
+    (decoder,) = load_models([model])[0].values()
     return parameters(decoder.trained)
 
 
@@ -110,7 +107,7 @@ def test_in_python_a_path_is_a_path(beside: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     ["evaluate MODEL --full --json", "predict MODEL x.npy --json", "stream MODEL x.npy",
-     "export c MODEL --out c --json", "quantise MODEL --json", "report MODEL --samples 0 --json --out r.html"],
+     "export c MODEL --out c --json", "compress MODEL --json", "report MODEL --samples 0 --json --out r.html"],
 )  # fmt: skip
 def test_commands(command: str, beside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They read the network that the name means, and write nothing into the folder that is called the same."""
@@ -150,10 +147,10 @@ def test_a_run_that_is_called_as_a_network_is_tuned_and_used(
     after = capsys.readouterr().out.partition("next:")[2]
     assert "srnn evaluate ./ecg --full\n" in after and "srnn evaluate ./ecg --split test" in after
     assert srnn.train(NAME, "ecg-large", {"training.epochs": 1, "network.hidden": [5, 5]}).task.name == NAME
-    assert main(["quantise", "./ecg", "--epochs", "1", "--out", "int8"]) == 0
+    assert main(["compress", "./ecg", "--epochs", "1", "--out", "int8"]) == 0
     content = yaml.safe_load((tmp_path / "int8" / "recipe.yaml").read_text())
     assert content["training"]["start_from"] == "./ecg"
-    assert main(["prune", "./ecg", "--sparsity", "0.5", "--epochs", "1", "--out", "smaller"]) == 0
+    assert main(["compress", "./ecg", "--sparsity", "0.5", "--epochs", "1", "--out", "smaller"]) == 0
     content = yaml.safe_load((tmp_path / "smaller" / "weights-0.5" / "recipe.yaml").read_text())
     assert content["training"]["start_from"] == "./ecg"
 

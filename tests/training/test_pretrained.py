@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from argparse import Namespace
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -120,9 +119,7 @@ def test_commands_take_names(
         assert main(wrong) == 2 and capsys.readouterr().err.count("\n") == 1
     assert main(["export", "c", SMALL, "--out", "c", "--format", "int8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["flash_bytes"] == read_card(SMALL).bytes["int8"]
-    options = ("segment", "exit", "mean", "std", "gain", "calibrate", "data_dir")
-    served: Any = Namespace(models=[SMALL], form="auto", **dict.fromkeys(options))
-    models, recordings, notes = load_models(served)
+    models, recordings, notes = load_models([SMALL])
     assert list(models) == [SMALL] and [one.name for one in recordings] == [SMALL] and not notes
 
 

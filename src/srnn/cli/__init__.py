@@ -1,5 +1,5 @@
-"""The commands of ``srnn``: one per file, each with ``add_arguments(parser)`` and the plain function ``run(arguments)``.
+"""The commands of ``srnn``: each a plain typed function in a file of its own, from which its command line is made.
 
-A file's own text is the command's help. They turn arguments into library calls and results into text. Heavy imports are inside
-the functions.
+A parameter's type says what is valid, and the docstring is the command's help. The functions turn
+arguments into library calls and results into text; heavy imports are inside them.
 """

@@ -1,28 +1,21 @@
-"""Each data set has its own folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
-
-  srnn data list            the data sets, and which are installed
-  srnn data info shd        licence, citation, files, source
-  srnn data fetch shd       download it from its official address (resumes after an interruption)
-  srnn data verify shd      verify its files by their checksums
-  srnn data prepare shd     unpack it and build its caches, so that no training waits for them
-"""  # fmt: skip
+"""``srnn data``: each data set has its own folder in the data folder."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from ..errors import SrnnError
 from ..text import some
-from .options import Command, data_dir_again
+from .options import DataDir, Json, data_dir_again
 from .show import show_names, tell
 
 if TYPE_CHECKING:
@@ -30,21 +23,12 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # files that verify lists, those with a problem first
 
-
-def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
-    """The arguments of an action on one data set: its name, and those of --mirror and --force that are among the ``options``."""
-
-    def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("data_set", metavar="NAME", type=_data_set, help="a data set; 'srnn data list' shows them")
-        if "--mirror" in options:
-            parser.add_argument(
-                "--mirror", metavar="URL", default=os.environ.get("SRNN_MIRROR") or None,
-                help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
-            )  # fmt: skip
-        if "--force" in options:
-            parser.add_argument("--force", action="store_true", help="fetch or unpack again what is already there")
-
-    return add
+Name = Annotated[str, Parameter(name="NAME", help="a data set; 'srnn data list' shows them")]
+Mirror = Annotated[
+    str | None,
+    Parameter(help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)"),
+]
+Force = Annotated[bool, Parameter(help="fetch or unpack again what is already there")]
 
 
 def _data_set(name: str) -> DataSet:
@@ -53,25 +37,39 @@ def _data_set(name: str) -> DataSet:
     return find_data_set(name)
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _mirror(given: str | None) -> str | None:
+    return given or os.environ.get("SRNN_MIRROR") or None
+
+
+def list_data_sets(*, data_dir: DataDir = None, json: Json = False) -> int:
+    """List the data sets, and which are installed. Each has its own folder in the data folder
+    (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
+
+      srnn data list            the data sets, and which are installed
+      srnn data info shd        licence, citation, files, source
+      srnn data fetch shd       download it from its official address (resumes after an interruption)
+      srnn data verify shd      verify its files by their checksums
+      srnn data prepare shd     unpack it and build its caches, so that no training waits for them
+    """
     from ..data.datasets.catalogue import CATALOGUE
     from ..data.datasets.verifying import state
 
     rows = [
-        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, arguments.data_dir)}
+        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, data_dir)}
         for d in CATALOGUE.values()
     ]
     texts = {row["name"]: f"{row['state']:<12} {row['title']}; {row['size']}; {row['licence']}" for row in rows}
-    return tell(arguments, {"data_sets": rows}, lambda: show_names(texts))
+    return tell(json, {"data_sets": rows}, lambda: show_names(texts))
 
 
-def _info(arguments: argparse.Namespace) -> int:
+def info(name: Name, /, *, mirror: Mirror = None, data_dir: DataDir = None, json: Json = False) -> int:
+    """Show licence, citation, files and source of a data set."""
     from ..data.datasets.catalogue import folder_of
     from ..data.datasets.fetch import address
 
-    data_set: DataSet = arguments.data_set
-    folder = folder_of(data_set, arguments.data_dir)
-    info: dict[str, Any] = asdict(data_set) | {
+    data_set = _data_set(name)
+    folder = folder_of(data_set, data_dir)
+    about: dict[str, Any] = asdict(data_set) | {
         "folder": str(folder),
         "fetchable": data_set.fetchable,
         "tasks": data_set.tasks,
@@ -81,16 +79,16 @@ def _info(arguments: argparse.Namespace) -> int:
     def show() -> None:
         print(data_set.title)
         for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
-            value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else info[key]
+            value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else about[key]
             if value:
                 print(f"{key.replace('_', ' '):<11} {value}")
         for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
             known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
             print(
-                f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, arguments.mirror), *known]))}"
+                f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, _mirror(mirror)), *known]))}"
             )
 
-    return tell(arguments, info, show)
+    return tell(json, about, show)
 
 
 def _use(use: Use) -> str:
@@ -98,16 +96,25 @@ def _use(use: Use) -> str:
     return f"{use.task} ({options})" if options else use.task
 
 
-def _fetch(arguments: argparse.Namespace) -> int:
+def fetch(
+    name: Name,
+    /,
+    *,
+    mirror: Mirror = None,
+    force: Force = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> int:
+    """Download a data set from its official address (resumes after an interruption)."""
     from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from ..data.datasets.fetch import fetch
+    from ..data.datasets import fetch as fetching
     from .show import progress_bars
 
-    data_set: DataSet = arguments.data_set
+    data_set = _data_set(name)
     columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with progress_bars(not arguments.json, *columns) as watch:
-        paths = fetch(data_set, arguments.data_dir, arguments.mirror, arguments.force, watch)
+    with progress_bars(not json, *columns) as watch:
+        paths = fetching.fetch(data_set, data_dir, _mirror(mirror), force, watch)
 
     def show() -> None:
         if not paths:
@@ -116,17 +123,17 @@ def _fetch(arguments: argparse.Namespace) -> int:
         print(f"{data_set.name}: {len(paths)} files in {paths[0].parent}.")
         print(f"{data_set.licence}; please cite: {data_set.citation}")
         if data_set.unpack:
-            print(f"Now unpack it: {_command(arguments, 'prepare')}")
+            print(f"Now unpack it: {_command(data_set, data_dir, 'prepare')}")
 
-    return tell(arguments, {"data_set": data_set.name, "files": [str(path) for path in paths]}, show)
+    return tell(json, {"data_set": data_set.name, "files": [str(path) for path in paths]}, show)
 
 
-def _verify(arguments: argparse.Namespace) -> int:
-    from ..data.datasets.catalogue import folder_of
-    from ..data.datasets.verifying import verify
+def verify(name: Name, /, *, data_dir: DataDir = None, json: Json = False) -> int:
+    """Verify a data set's files by their checksums."""
+    from ..data.datasets import verifying
 
-    data_set: DataSet = arguments.data_set
-    reports = verify(data_set, arguments.data_dir)
+    data_set = _data_set(name)
+    reports = verifying.verify(data_set, data_dir)
     bad = [report for report in reports if not report.good]
 
     def show() -> None:
@@ -139,35 +146,37 @@ def _verify(arguments: argparse.Namespace) -> int:
         else:
             print(f"{data_set.name}: the catalogue lists no files to verify.")
         if bad:
-            how = _remedy(arguments, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
+            how = _remedy(data_set, data_dir, {report.name for report in bad})
             print(f"srnn: some files are missing or wrong; {how}", file=sys.stderr)
 
     files = [asdict(report) for report in reports]
-    tell(arguments, {"data_set": data_set.name, "good": not bad, "files": files}, show)
+    tell(json, {"data_set": data_set.name, "good": not bad, "files": files}, show)
     return 1 if bad else 0
 
 
-def _remedy(arguments: argparse.Namespace, folder: Path, bad: set[str]) -> str:
+def _remedy(data_set: DataSet, data_dir: Path | None, bad: set[str]) -> str:
+    from ..data.datasets.catalogue import folder_of
     from ..data.datasets.unpack import is_unpacked, list_archives
 
-    data_set: DataSet = arguments.data_set
+    folder = folder_of(data_set, data_dir)
     if not data_set.fetchable:
         return data_set.how_to_get.format(folder=folder)
     archives = {file.name for file in data_set.files if data_set.unpack}
     others = [path.name for path in list_archives(folder) if path.name not in archives and not is_unpacked(path)]
     if data_set.unpack and others:
-        return f"unpack the archives that are there, {some(others)}: {_command(arguments, 'prepare')}"
+        return f"unpack the archives that are there, {some(others)}: {_command(data_set, data_dir, 'prepare')}"
     if not bad & archives and any((folder / name).is_file() for name in archives):
-        return f"unpack it again: {_command(arguments, 'prepare')} --force"
-    return f"fetch it: {_command(arguments, 'fetch')}"
+        return f"unpack it again: {_command(data_set, data_dir, 'prepare')} --force"
+    return f"fetch it: {_command(data_set, data_dir, 'fetch')}"
 
 
-def _command(arguments: argparse.Namespace, part: str) -> str:
+def _command(data_set: DataSet, data_dir: Path | None, part: str) -> str:
     """The command for another action on the same data set, in the same folder."""
-    return shlex.join(["srnn", "data", part, arguments.data_set.name, *data_dir_again(arguments)])
+    return shlex.join(["srnn", "data", part, data_set.name, *data_dir_again(data_dir)])
 
 
-def _prepare(arguments: argparse.Namespace) -> int:
+def prepare(name: Name, /, *, force: Force = False, data_dir: DataDir = None, json: Json = False) -> int:
+    """Unpack a data set and build its caches, so that no training waits for them."""
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
     from ..data.datasets.catalogue import folder_of
@@ -175,59 +184,49 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from ..data.datasets.unpack import unpack_archives
     from ..data.tasks import create_task
 
-    data_set: DataSet = arguments.data_set
-    folder = folder_of(data_set, arguments.data_dir)
+    data_set = _data_set(name)
+    folder = folder_of(data_set, data_dir)
     unpacked: list[Path] = []
-    check = partial(_check_archive, arguments)
+    check = partial(_check_archive, data_set, data_dir)
     if data_set.listed:
-        unpacked = unpack_listed(data_set, folder, arguments.force, check)
+        unpacked = unpack_listed(data_set, folder, force, check)
     elif data_set.unpack:
-        unpacked = unpack_archives(folder, data_set.strip, arguments.force, check)
-    for path in unpacked if not arguments.json else ():
+        unpacked = unpack_archives(folder, data_set.strip, force, check)
+    for path in unpacked if not json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
         raise SrnnError(
-            f"{folder} contains no files of {data_set.name}; get them first: {_command(arguments, 'fetch')}"
+            f"{folder} contains no files of {data_set.name}; get them first: {_command(data_set, data_dir, 'fetch')}"
         )
     splits, skipped = [], []
     for use in data_set.uses:
-        how = use.missing(resolve_data_dir(arguments.data_dir))
+        how = use.missing(resolve_data_dir(data_dir))
         if how is not None:
             skipped.append({"task": use.task, "needs": use.needs, "how": how})
-            if not arguments.json:
+            if not json:
                 print(f"{_use(use)}: skipped, {use.needs} is missing; to create it: {how}")
             continue
         task = create_task(use.task, **use.options)
         for split in SPLITS:
             start = time.perf_counter()
-            data = task.load(split, arguments.data_dir)  # type: ignore[arg-type]
+            data = task.load(split, data_dir)  # type: ignore[arg-type]
             seconds = time.perf_counter() - start
             splits.append({"task": use.task, "split": split, "shape": list(data.x.shape), "seconds": round(seconds, 2)})
-            if not arguments.json:
+            if not json:
                 n, steps, channels = data.x.shape
                 print(f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
     done = {"unpacked": [str(path) for path in unpacked], "splits": splits, "skipped": skipped}
     nothing = "" if any(done.values()) else f"{data_set.name}: nothing to prepare.\n"
-    return tell(arguments, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
+    return tell(json, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
 
 
-def _check_archive(arguments: argparse.Namespace, archive: Path) -> None:
+def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> None:
     """SrnnError for an archive that does not match the catalogue."""
     from ..data.datasets.verifying import check
 
-    for file in arguments.data_set.files:
+    for file in data_set.files:
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
                 f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if you trust it, unpack it into "
-                f"{archive.parent} yourself and remove it, or fetch it again: {_command(arguments, 'fetch')}"
+                f"{archive.parent} yourself and remove it, or fetch it again: {_command(data_set, data_dir, 'fetch')}"
             )
-
-
-_ALWAYS = ("--data-dir", "--json")
-PARTS = {
-    "list": Command("list the data sets, and which are installed", _list, _ALWAYS),
-    "info": Command("show licence, citation, files and source of a data set", _info, _ALWAYS, _named("--mirror")),
-    "fetch": Command("download a data set from its official address", _fetch, _ALWAYS, _named("--mirror", "--force")),
-    "verify": Command("verify a data set's files by their checksums", _verify, _ALWAYS, _named()),
-    "prepare": Command("unpack a data set and build its caches", _prepare, _ALWAYS, _named("--force")),
-}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from ..errors import SrnnError
+from .options import Form
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -18,77 +21,86 @@ _SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "cali
 """What an option sets in a decoder."""
 
 
-def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that ``load_decoder`` reads, besides the run and the input's form."""
-    parser.add_argument(
-        "--segment", type=float, metavar="S",
-        help="begin a new sequence every S seconds (or steps, if the input is not in time); 0: never (default: the "
-        "median length of training sequences, if each has one label)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--exit",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="decide early, by this policy (default: the model's own)",
-    )
-    parser.add_argument(
-        "--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal (not with scale: running)"
-    )
-    parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
-    parser.add_argument(
-        "--gain", type=float, metavar="G", help="cochlea: factor on sound of full scale 1 (docs/cochlea.md)"
-    )
-    parser.add_argument(
-        "--calibrate", type=float, metavar="S",
-        help="ECG, cochlea: take scale or gain from the first S seconds (default: 5)",
-    )  # fmt: skip
+@Parameter(name="*")
+@dataclass(frozen=True)
+class DecoderOptions:
+    """Options of a decoder, besides the run and the input's form.
 
+    Args:
+        segment: begin a new sequence every so many seconds (or steps, if the input is not in time);
+            0: never (default: the
+            median length of training sequences, if each has one label)
+        exit: decide early, by the policy in this file, or by the model's own if no file is named
+        mean: ECG: mean of each lead, in the unit of the signal, as 0.1,0.2 (not with scale:
+            running)
+        std: ECG: standard deviation of each lead
+        gain: cochlea: factor on sound of full scale 1 (docs/cochlea.md)
+        calibrate: ECG, cochlea: take scale or gain from so many seconds at the beginning (default:
+            5)
+    """
 
-def load_decoder(arguments: argparse.Namespace, trained: Trained) -> Decoder:
-    """The decoder of a network that the options describe."""
-    from ..deploy.streaming import Decoder
+    segment: float | None = None
+    exit: Annotated[str | bool, Parameter(metavar="[FILE]")] = False
+    mean: str | None = None
+    std: str | None = None
+    gain: float | None = None
+    calibrate: float | None = None
 
-    if (arguments.mean is None) != (arguments.std is None):
-        raise SrnnError("Give --mean and --std together.")
-    for option, given in (("--mean and --std", arguments.mean), ("--gain", arguments.gain)):
-        if given is not None and arguments.calibrate is not None:
-            raise SrnnError(
-                f"--calibrate takes from the signal what {option} would set; remove {option} or --calibrate."
-            )
-    scale = None
-    if arguments.mean is not None:
-        scale = numbers("--mean", arguments.mean), numbers("--std", arguments.std)
-    return Decoder.of(
-        trained, form=arguments.form, data_dir=arguments.data_dir, scale=scale, calibration=arguments.calibrate,
-        gain=arguments.gain, segment=arguments.segment, policy=_policy(arguments.exit, trained),
-    )  # fmt: skip
+    def decoder(self, trained: Trained, form: Form, data_dir: Path | None) -> Decoder:
+        """The decoder of a network that the options describe."""
+        from ..deploy.streaming import Decoder
 
-
-def _policy(exit: str | None, trained: Trained) -> ExitPolicy | None:
-    """The policy that --exit names: a file's, or ("") the model's own."""
-    from ..measure.analysis.policy import ExitPolicy
-
-    if exit is None:
-        return None
-    if exit:
-        return ExitPolicy.load(Path(exit))
-    if trained.policy is None:
-        raise SrnnError(
-            f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on validation, or name a file."
+        if (self.mean is None) != (self.std is None):
+            raise SrnnError("Give --mean and --std together.")
+        for option, given in (("--mean and --std", self.mean), ("--gain", self.gain)):
+            if given is not None and self.calibrate is not None:
+                raise SrnnError(
+                    f"--calibrate takes from the signal what {option} would set; remove {option} or --calibrate."
+                )
+        scale = None
+        if self.mean is not None and self.std is not None:
+            scale = numbers("--mean", self.mean), numbers("--std", self.std)
+        return Decoder.of(
+            trained,
+            form=form,
+            data_dir=data_dir,
+            scale=scale,
+            calibration=self.calibrate,
+            gain=self.gain,
+            segment=self.segment,
+            policy=self._policy(trained),
         )
-    return ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
+
+    def _policy(self, trained: Trained) -> ExitPolicy | None:
+        """The policy that --exit names: a file's, or the model's own."""
+        from ..measure.analysis.policy import ExitPolicy
+
+        if isinstance(self.exit, str):
+            return ExitPolicy.load(Path(self.exit))
+        if not self.exit:
+            return None
+        if trained.policy is None:
+            raise SrnnError(
+                f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on "
+                "validation, or name a file."
+            )
+        return ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
+
+    def of_task(self, task: Task, form: Form) -> tuple[DecoderOptions, list[str]]:
+        """The options that can apply to a task's networks, and the names of those that were left out."""
+        possible = set(task.live(form).settings)
+        if task.kind == "per_sequence":
+            possible.add("exit")
+        others = [
+            name
+            for name, setting in _SETTINGS.items()
+            if setting not in possible and getattr(self, name) not in (None, False)
+        ]
+        left: dict[str, Any] = {name: getattr(DecoderOptions, name) for name in others}
+        return replace(self, **left), [f"--{name}" for name in others]
 
 
-def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:
-    """The arguments without options that cannot apply to a task's networks, and the names of those that were left out."""
-    possible = task.live(arguments.form).settings | ({"exit"} if task.kind == "per_sequence" else set())
-    left, others = argparse.Namespace(**vars(arguments)), []
-    for name, setting in _SETTINGS.items():
-        if setting not in possible and getattr(arguments, name) is not None:
-            setattr(left, name, None)
-            others.append(f"--{name}")
-    return left, others
+NOTHING_SAID = DecoderOptions()
 
 
 def numbers(option: str, text: str) -> list[float]:

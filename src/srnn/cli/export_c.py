@@ -1,82 +1,89 @@
-"""Write a trained network as a C99 library without allocation or dependencies, which names the class that the network decides
-for, with a program to try it and a Makefile; or, with --layout, as a library for a device tool, with an example.
-
-  srnn export c runs/digits-s0-20260101-120000 --out digits_c
-  srnn export c RUN --out DIR --format int8
-  srnn export c RUN --out DIR --format int8 --state-bits 16
-  srnn export c RUN --out DIR --layout arduino
-  srnn export c RUN --out DIR --learn readout
-
-int8 needs to know the inputs and, for states of 16 or 8 bits, the ranges of the states: the model knows them from its training.
-If it does not, the command measures them on the training data, or --inputs describes the inputs.
-The network's encoder is included. For raw ECG records, --std or your program gives it the standard deviation of each lead, in the
-signal's unit (int8: in units of the converter); with scale: running the C code measures it. For sound that was trained with
-normalise: training, the C code takes samples of 16 bits.
-"""
+"""``srnn export c``."""
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..errors import SrnnError
 from .decoding import numbers
+from .options import MORE, DataDir, Json, Model, StateBits
 from .show import tell
 
 if TYPE_CHECKING:
     from ..nn.fixedpoint.integer import InputFormat
     from ..training.trained import Trained
 
-SHARED = ("model", "--state-bits", "--data-dir", "--json")
-HELP = "C99 for a device: float32, or int8 in integers only"
 
+def export_c(
+    model: Model,
+    /,
+    *,
+    out: Path,
+    format: Literal["float32", "int8"] = "float32",
+    state_bits: StateBits = None,
+    layout: Literal["plain", "arduino", "platformio", "zephyr", "espidf"] = "plain",
+    name: str | None = None,
+    inputs: str | None = None,
+    learn: Literal["readout", "e-prop"] | None = None,
+    std: Annotated[list[str] | None, MORE] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> int:
+    """Write a trained network as a C99 library without allocation or dependencies, which names the
+    class that the network decides for, with a program to try it and a Makefile; or, with --layout,
+    as a library for a device tool, with an example.
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, new or empty")
-    parser.add_argument("--format", choices=("float32", "int8"), default="float32", help="numbers (default: float32)")
-    parser.add_argument(
-        "--layout",
-        choices=("plain", "arduino", "platformio", "zephyr", "espidf"),
-        default="plain",
-        help="the tool that it is for (default: plain, with a Makefile)",
-    )
-    parser.add_argument(
-        "--name",
-        metavar="N",
-        help="prefix of files, functions and types, a different one for each network in a program (default: the run's name)",
-    )
-    parser.add_argument(
-        "--inputs", metavar="R", help="int8: 'spikes' for integers up to 127, or the largest analog input"
-    )
-    parser.add_argument(
-        "--learn", choices=("readout", "e-prop"),
-        help="float32: what keeps learning on the device: the readout, or also one hidden layer, by e-prop",
-    )  # fmt: skip
-    parser.add_argument("--std", nargs="+", metavar="S", help="raw ECG: standard deviation of each lead, as S S or S,S")
+      srnn export c runs/digits-s0-20260101-120000 --out digits_c
+      srnn export c RUN --out DIR --format int8
+      srnn export c RUN --out DIR --format int8 --state-bits 16
+      srnn export c RUN --out DIR --layout arduino
+      srnn export c RUN --out DIR --learn readout
 
+    int8 needs to know the inputs and, for states of 16 or 8 bits, the ranges of the states: the
+    model knows them from its training. If it does not, the command measures them on the training
+    data, or --inputs describes the inputs. The network's encoder is included. For raw ECG records,
+    --std or your program gives it the standard deviation of each lead, in the signal's unit (int8:
+    in units of the converter); with scale: running the C code measures it. For sound that was
+    trained with normalise: training, the C code takes samples of 16 bits.
 
-def run(arguments: argparse.Namespace) -> int:
+    Args:
+        out: folder to write, new or empty
+        format: numbers
+        layout: the tool that it is for; plain: with a Makefile
+        name: prefix of files, functions and types, a different one for each network in a program
+            (default: the run's name)
+        inputs: int8: 'spikes' for integers up to 127, or the largest analog input
+        learn: float32: what keeps learning on the device: the readout, or also one hidden layer, by
+            e-prop
+        std: raw ECG: standard deviation of each lead, as S S or S,S
+    """
+    from ..deploy.export import model as exporting
     from ..deploy.export.c.names import check_name
     from ..deploy.export.c.project import check_out
-    from ..deploy.export.model import export_c
     from ..training.runs import open_trained
 
-    check_out(arguments.out)
-    if arguments.name is not None:
-        check_name(arguments.name)
-    trained, inputs_as = open_trained(arguments.model), input_format(arguments.inputs)
-    if arguments.format == "int8":
-        trained = with_ranges(trained, inputs_as, arguments)
-    std = None if arguments.std is None else numbers("--std", ",".join(arguments.std))
-    report = export_c(
-        trained, arguments.out, arguments.format, name=arguments.name, inputs_as=inputs_as, state_bits=arguments.state_bits,
-        std=std, layout=arguments.layout, learn=arguments.learn,
-    )  # fmt: skip
-    report = {**report, "out": str(arguments.out), "layout": arguments.layout}
-    return tell(arguments, report, lambda: _show(report, trained.task.signal().step_inputs))
+    check_out(out)
+    if name is not None:
+        check_name(name)
+    trained, inputs_as = open_trained(model), input_format(inputs)
+    if format == "int8":
+        trained = with_ranges(trained, inputs_as, state_bits, data_dir)
+    report = exporting.export_c(
+        trained,
+        out,
+        format,
+        name=name,
+        inputs_as=inputs_as,
+        state_bits=state_bits,
+        std=None if std is None else numbers("--std", ",".join(std)),
+        layout=layout,
+        learn=learn,
+    )
+    report = {**report, "out": str(out), "layout": layout}
+    return tell(json, report, lambda: _show(report, trained.task.signal().step_inputs))
 
 
 def input_format(text: str | None) -> InputFormat | None:
@@ -91,7 +98,9 @@ def input_format(text: str | None) -> InputFormat | None:
         raise SrnnError(f"--inputs must be 'spikes' or the largest analog input, not {text!r}.") from error
 
 
-def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argparse.Namespace) -> Trained:
+def with_ranges(
+    trained: Trained, inputs_as: InputFormat | None, state_bits: int | None, data_dir: Path | None
+) -> Trained:
     """The model with what int8 has to know of the training data: as the model says or, if it does not, measured on them."""
     from ..data.batches import Sequences
     from ..nn.network.state_format import StateFormat
@@ -100,14 +109,14 @@ def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argp
     network = trained.spiking("exported")
     network.freeze().require("int8")  # no data would help
     trained_for = StateFormat.of_network(network).width
-    lacks_states = arguments.state_bits not in (None, 32, trained_for) and trained.state_ranges is None
+    lacks_states = state_bits not in (None, 32, trained_for) and trained.state_ranges is None
     if (inputs_as or trained.inputs_as) and not lacks_states:
         return trained
     try:
-        sequences = Sequences(trained.task, "train", arguments.data_dir)
+        sequences = Sequences(trained.task, "train", data_dir)
     except SrnnError as error:
         raise SrnnError(
-            f"int8 needs to know the inputs, and the ranges of {arguments.state_bits}-bit states; give the training data: {error}"
+            f"int8 needs to know the inputs, and the ranges of {state_bits}-bit states; give the training data: {error}"
             if lacks_states
             else f"int8 needs to know the inputs; give --inputs, or the training data: {error}"
         ) from error

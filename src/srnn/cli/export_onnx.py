@@ -1,20 +1,12 @@
-"""Write a trained network as an ONNX model, for onnxruntime and others.
-
-  srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
-  srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
-
-Besides the output the model gives the scores of the classes, by the rule of the loss; the highest score is the decision.
-
-The model is checked and, if onnxruntime is installed, compared with the network on a random input.
-"""
+"""``srnn export onnx``."""
 
 from __future__ import annotations
 
-import argparse
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from .options import Json, Model
 from .show import tell
 
 if TYPE_CHECKING:
@@ -22,8 +14,6 @@ if TYPE_CHECKING:
 
     from ..nn.network import SRNN
 
-SHARED = ("model", "--json")
-HELP = "an ONNX model of one step, or of whole sequences"
 SCALED = (
     "x is (channels - mean) / std of training, not the sensor's unit; both are in the metadata: input_mean, input_std"
 )
@@ -31,33 +21,48 @@ CHECKED_STEPS = 100
 """Steps of the random input."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write (.onnx)")
-    parser.add_argument(
-        "--form", choices=("step", "sequence"), default="step", help="one step (default), or whole sequences"
-    )
+def export_onnx(
+    model: Model,
+    /,
+    *,
+    out: Path,
+    form: Literal["step", "sequence"] = "step",
+    json: Json = False,
+) -> int:
+    """Write a trained network as an ONNX model, for onnxruntime and others.
 
+      srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
+      srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
 
-def run(arguments: argparse.Namespace) -> int:
+    Besides the output the model gives the scores of the classes, by the rule of the loss; the
+    highest score is the decision.
+
+    The model is checked and, if onnxruntime is installed, compared with the network on a random
+    input.
+
+    Args:
+        out: the file to write (.onnx)
+        form: one step, or whole sequences
+    """
     from ..deploy.export import onnx
     from ..deploy.export.model import input_scale, to_onnx
     from ..training.runs import open_trained
 
-    trained = open_trained(arguments.model)
-    model = to_onnx(trained, arguments.form)
-    difference = check(model, trained.spiking("exported"))
-    onnx.save(model, arguments.out)
+    trained = open_trained(model)
+    written = to_onnx(trained, form)
+    difference = check(written, trained.spiking("exported"))
+    onnx.save(written, out)
     content: dict[str, Any] = {
-        "out": str(arguments.out),
-        "form": arguments.form,
-        "bytes": model.ByteSize(),
-        "inputs": {item.name: shape(item) for item in model.graph.input},
-        "outputs": {item.name: shape(item) for item in model.graph.output},
+        "out": str(out),
+        "form": form,
+        "bytes": written.ByteSize(),
+        "inputs": {item.name: shape(item) for item in written.graph.input},
+        "outputs": {item.name: shape(item) for item in written.graph.output},
         "greatest_difference": difference,
     }
 
     def show() -> None:
-        print(f"{arguments.out}: {arguments.form} form, {content['bytes']:,} bytes")
+        print(f"{out}: {form} form, {content['bytes']:,} bytes")
         for what in ("inputs", "outputs"):
             for name, sizes in content[what].items():
                 print(f"  {what[:-1]:<7} {name:<28} ({', '.join(map(str, sizes))})")
@@ -70,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"maximal difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
             )
 
-    return tell(arguments, content, show)
+    return tell(json, content, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:

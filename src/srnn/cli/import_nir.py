@@ -1,23 +1,14 @@
-"""Read a network from a NIR file (neuroir.org), ours or another library's.
-
-  srnn import nir net.nir                                 show what is in it
-  srnn import nir net.nir --dt 1e-3                       as its writer stepped it
-  srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
-  srnn import nir ecg.nir --out runs/ecg-imported         and make a run from it, to evaluate, stream or export
-  srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
-
-Our own files name their task and loss, and restore the network to the same bits.
-"""
+"""``srnn import nir``."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import SrnnError
 from ..nn.loss_config import LossName
 from ..text import counted
+from .options import Json
 from .show import tell
 
 if TYPE_CHECKING:
@@ -25,58 +16,68 @@ if TYPE_CHECKING:
     from ..deploy.export.nir import Imported
     from ..training.recipes import Recipe
 
-SHARED = ("--json",)
-HELP = "show what is in a NIR file, and make a run from it"
 
+def import_nir(
+    file: Path,
+    /,
+    *,
+    dt: float | None = None,
+    discretisation: Literal["euler", "exact"] | None = None,
+    reset_kind: Literal["hard", "soft"] | None = None,
+    reset_step: Literal["same", "next"] | None = None,
+    synapse_step: Literal["same", "next"] | None = None,
+    no_extension: bool = False,
+    out: Path | None = None,
+    task: str | None = None,
+    loss: LossName | None = None,
+    json: Json = False,
+) -> int:
+    """Read a network from a NIR file (neuroir.org), ours or another library's.
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the file to read")
-    parser.add_argument(
-        "--dt", type=float, metavar="S", help="the time step in seconds (default: as our file says, else 1e-4)"
-    )
-    parser.add_argument(
-        "--discretisation", choices=("euler", "exact"),
-        help="how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: as our file says, else euler)",
-    )  # fmt: skip
-    for name, choices, what in (
-        ("--reset-kind", ("hard", "soft"), "the writer's reset: to a value, or by subtraction of the threshold (default: hard)"),
-        ("--reset-step", ("same", "next"), "the reset comes at once, or a step later as by default in snnTorch (default: same)"),
-        ("--synapse-step", ("same", "next"), "CubaLIF: an input moves the membrane at once, or a step later (default: same)"),
-    ):  # fmt: skip
-        parser.add_argument(name, choices=choices, help=what)
-    parser.add_argument(
-        "--no-extension", action="store_true", help="read only what NIR itself contains, as another reader would see it"
-    )
-    parser.add_argument("--out", type=Path, metavar="RUN", help="make a run folder from it")
-    parser.add_argument("--task", metavar="NAME", help="--out: its task (default: as our file says)")
-    parser.add_argument(
-        "--loss", choices=get_args(LossName),
-        help="--out: how its output is scored (default: as our file says, else by task and readout)",
-    )  # fmt: skip
+      srnn import nir net.nir                                 show what is in it
+      srnn import nir net.nir --dt 1e-3                       as its writer stepped it
+      srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
+      srnn import nir ecg.nir --out runs/ecg-imported         and make a run from it, to evaluate, stream or export
+      srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
 
+    Our own files name their task and loss, and restore the network to the same bits.
 
-def run(arguments: argparse.Namespace) -> int:
-    if arguments.out is None and (arguments.task is not None or arguments.loss is not None):
+    Args:
+        file: the file to read
+        dt: the time step in seconds (default: as our file says, else 1e-4)
+        discretisation: how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: as our file
+            says, else euler)
+        reset_kind: the writer's reset: to a value, or by subtraction of the threshold (default:
+            hard)
+        reset_step: the reset comes at once, or a step later as by default in snnTorch (default:
+            same)
+        synapse_step: CubaLIF: an input moves the membrane at once, or a step later (default: same)
+        no_extension: read only what NIR itself contains, as another reader would see it
+        out: make a run folder from it
+        task: --out: its task (default: as our file says)
+        loss: --out: how its output is scored (default: as our file says, else by task and readout)
+    """
+    if out is None and (task is not None or loss is not None):
         raise SrnnError("--task and --loss are for the run that --out names; add --out RUN.")
 
     from ..deploy.export import nir
     from ..training.runs import Run
     from ..training.trained import Trained
 
-    told = {name: getattr(arguments, name) for name in nir.OPEN}
+    told = {"reset_kind": reset_kind, "reset_step": reset_step, "synapse_step": synapse_step}
     imported = nir.load(
-        arguments.file,
-        dt=arguments.dt,
-        discretisation=arguments.discretisation,
-        extension=not arguments.no_extension,
+        file,
+        dt=dt,
+        discretisation=discretisation,
+        extension=not no_extension,
         neuron={name: value for name, value in told.items() if value is not None},
     )
-    if arguments.out is not None:
-        Run.check(arguments.out, resume=None)
-        recipe = make_recipe(imported, arguments.task, arguments.loss)
-        about = {"imported": {"from": "NIR", "file": arguments.file.name}}
-        task = with_scale(recipe.create_task(), imported, str(arguments.file))
-        Run.hold(arguments.out, Trained(imported.network, task, recipe), about)
+    if out is not None:
+        Run.check(out, resume=None)
+        recipe = make_recipe(imported, task, loss)
+        about = {"imported": {"from": "NIR", "file": file.name}}
+        scaled = with_scale(recipe.create_task(), imported, str(file))
+        Run.hold(out, Trained(imported.network, scaled, recipe), about)
     layers = [
         {"name": one.name, "size": one.size, "neuron": one.neuron.name, "recurrent": one.weight_rec is not None}
         for one in imported.network.freeze().layers
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def show() -> None:
         print(
-            f"{arguments.file}: {counted(imported.network.inputs, 'input')}, steps of {imported.dt:g} s "
+            f"{file}: {counted(imported.network.inputs, 'input')}, steps of {imported.dt:g} s "
             f"({imported.discretisation})"
         )
         for layer in layers:
@@ -92,19 +93,19 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {kind}")
         for line in imported.report.lines():
             print(f"  {line}")
-        if arguments.out is not None:
-            print(f"run written: {arguments.out}")
+        if out is not None:
+            print(f"run written: {out}")
 
     report = {
-        "file": str(arguments.file),
+        "file": str(file),
         "dt": imported.dt,
         "discretisation": imported.discretisation,
         "inputs": imported.network.inputs,
         "layers": layers,
         "report": imported.report.to_dict(),
-        "out": None if arguments.out is None else str(arguments.out),
+        "out": None if out is None else str(out),
     }
-    return tell(arguments, report, show)
+    return tell(json, report, show)
 
 
 def with_scale(task: Task, imported: Imported, source: str) -> Task:

@@ -1,25 +1,23 @@
-"""Versions and devices on this machine. Please include them in bug reports.
-
-  srnn info           versions, backends, threads, SIMD width, where compiled code is cached
-  srnn info --warm    compile the CPU loops now (neurons, surrogates, live steps, the cochlea), so that no later start waits
-"""  # fmt: skip
+"""``srnn info``."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from typing import Any
 
+from .options import Json
 from .show import tell
 
-SHARED = ("--json",)
 
+def info(*, warm: bool = False, json: Json = False) -> int:
+    """Show versions and devices of this machine. Please include them in bug reports.
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--warm", action="store_true", help="precompile the CPU loops (a minute or two)")
+      srnn info           versions, backends, threads, SIMD width, where compiled code is cached
+      srnn info --warm    compile the CPU loops now (neurons, surrogates, live steps, the cochlea), so that no later start waits
 
-
-def run(arguments: argparse.Namespace) -> int:
+    Args:
+        warm: precompile the CPU loops (a minute or two)
+    """
     from ..compiling import why_no_numba
     from ..errors import SrnnError
     from ..nn.kernels import BACKENDS
@@ -30,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..training.runs import environment
 
     without = why_no_numba()
-    if without and arguments.warm:
+    if without and warm:
         raise SrnnError(f"Nothing can be compiled in advance: {without}.")
     cpu, lacking = {"off:": without}, {"gpu"} if no_triton() else set()
     if without:
@@ -41,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         cpu = cpu_info()
     here = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
-    info: dict[str, Any] = {
+    about: dict[str, Any] = {
         **{name: here[name] for name in names},
         "backends": [name for name in BACKENDS if name not in lacking],
         "cpu backend": cpu,
@@ -49,22 +47,23 @@ def run(arguments: argparse.Namespace) -> int:
         "neurons": list(NEURONS),
         "surrogates": list(SURROGATES),
     }
-    if arguments.warm:
-        info["warmed up in"] = f"{warm_up():.1f} s"
+    if warm:
+        about["warmed up in"] = f"{warm_up():.1f} s"
 
     def show() -> None:
-        for name, value in info.items():
+        for name, value in about.items():
             if isinstance(value, dict):
                 value = ", ".join(f"{key} {inner or 'not installed'}" for key, inner in value.items())
             elif isinstance(value, list):
                 value = ", ".join(value)
             print(f"{name:<12} {value if value is not None else 'none'}")
 
-    return tell(arguments, info, show)
+    return tell(json, about, show)
 
 
 def warm_up() -> float:
-    """Compile, float32: every neuron's loops, ALIF's with every surrogate, live steps of each neuron's network, the cochlea.
+    """Compile, float32: every neuron's loops, ALIF's with every surrogate, live steps of each
+    neuron's network, the cochlea.
 
     Returns the seconds it took.
     """

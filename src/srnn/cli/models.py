@@ -1,56 +1,52 @@
-"""Pretrained networks that come with the package. Wherever a command takes a MODEL, it also takes one of their names.
-
-  srnn models                                   a table of them
-  srnn models ecg-records                       the card of one: what it reads, how good it is, what it must not be used for
-  srnn models ecg-records --example heart.npy   also write a recording to try it on
-  srnn stream ecg-records heart.npy
-"""  # fmt: skip
+"""``srnn models``."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..terminal import open_console
 from ..text import digits
+from .options import Json
 from .show import percent, show_table, tell
 
 if TYPE_CHECKING:
     from ..training.pretrained import Card
 
-SHARED = ("--json",)
 
+def models(name: str | None = None, /, *, example: Path | None = None, json: Json = False) -> int:
+    """List the pretrained networks, or show the card of one.
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", metavar="NAME", nargs="?", help="a pretrained network, to show its card (default: a table of all)"
-    )
-    parser.add_argument("--example", type=Path, metavar="FILE", help="write its example there, an .npy file")
+    Wherever a command takes a MODEL, it also takes one of their names.
 
+      srnn models                                   a table of them
+      srnn models ecg-records                       the card of one: what it reads, how good it is, what it must not be used for
+      srnn models ecg-records --example heart.npy   also write a recording to try it on
+      srnn stream ecg-records heart.npy
 
-def run(arguments: argparse.Namespace) -> int:
+    Args:
+        name: a pretrained network, to show its card (default: a table of all)
+        example: write its example to this file, an .npy file
+    """
     from dataclasses import asdict
 
     from ..errors import SrnnError
     from ..files import whole_file
-    from ..training.pretrained import example, pretrained_names, read_card
+    from ..training import pretrained
 
-    if arguments.name is None:
-        if arguments.example is not None:
+    if name is None:
+        if example is not None:
             raise SrnnError("Which network's example? srnn models NAME --example FILE.")
-        cards = {name: read_card(name) for name in pretrained_names()}
-        plain = {name: asdict(card) for name, card in cards.items()}
-        return tell(arguments, plain, lambda: _show_table(cards))
-    card = read_card(arguments.name)
-    if arguments.example is not None:
-        if arguments.example.suffix != ".npy":
-            raise SrnnError(
-                f"The example is an .npy file; give --example a name that ends in .npy, not {arguments.example}."
-            )
-        with whole_file(arguments.example, named=True) as file:
-            file.write(example(arguments.name).read_bytes())
-    return tell(arguments, asdict(card), lambda: show_card(arguments.name, card))
+        cards = {one: pretrained.read_card(one) for one in pretrained.pretrained_names()}
+        plain = {one: asdict(card) for one, card in cards.items()}
+        return tell(json, plain, lambda: _show_table(cards))
+    card = pretrained.read_card(name)
+    if example is not None:
+        if example.suffix != ".npy":
+            raise SrnnError(f"The example is an .npy file; give --example a name that ends in .npy, not {example}.")
+        with whole_file(example, named=True) as file:
+            file.write(pretrained.example(name).read_bytes())
+    return tell(json, asdict(card), lambda: show_card(name, card))
 
 
 def _show_table(cards: dict[str, Card]) -> None:

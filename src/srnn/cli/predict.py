@@ -1,81 +1,92 @@
-"""Predict the class of recordings: one line for each file, with its label and the confidence in it.
-
-  srnn predict runs/words clip.wav                  the label of a clip
-  srnn predict model.safetensors recordings/        every recording of a folder
-  srnn predict runs/ecg heart.hea --over-time       the stretches of each class, with their times
-  srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
-
-Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. A file that does not fit is reported on
-standard error and skipped; then the exit code is 2.
-"""
+"""``srnn predict``."""
 
 from __future__ import annotations
 
-import argparse
-import csv
+import csv as tables
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from ..errors import SrnnError
 from ..text import filled, json_text, one_line, places, spreadsheet
+from .options import Channels, Form, Json, Model
 
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
 
 _CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
-SHARED = ("model", "--input", "--channels")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="recordings, or folders of them")
-    parser.add_argument("--over-time", action="store_true", help="the class at every step instead of one for each file")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    how.add_argument("--csv", action="store_true", help="print a table with commas and nothing else")
+def predict(
+    model: Model,
+    files: Annotated[list[Path], Parameter(name="FILE...", help="recordings, or folders of them")],
+    /,
+    *,
+    over_time: bool = False,
+    form: Form = "auto",
+    channels: Channels = None,
+    csv: bool = False,
+    json: Json = False,
+) -> int:
+    """Predict the class of recordings: one line for each file, with its label and the confidence in
+    it.
 
+      srnn predict runs/words clip.wav                  the label of a clip
+      srnn predict model.safetensors recordings/        every recording of a folder
+      srnn predict runs/ecg heart.hea --over-time       the stretches of each class, with their times
+      srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
 
-def run(arguments: argparse.Namespace) -> int:
+    Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. A file that does
+    not fit is reported on standard error and skipped; then the exit code is 2.
+
+    Args:
+        over_time: the class at every step instead of one for each file
+        csv: print a table with commas and nothing else
+    """
+    if csv and json:
+        raise SrnnError("--csv and --json exclude each other; give one of them.")
     from ..api import load
-    from ..deploy.predicting import predict, recordings
+    from ..deploy import predicting
 
-    model = load(arguments.model)
-    files, failed, cut = list(recordings(arguments.files)), 0, 0
-    if not files:
-        raise SrnnError(f"{', '.join(map(str, arguments.files))}: no recordings were found.")
-    for_people = not (arguments.json or arguments.csv)
-    width = min(60, max(places(one_line(str(file))) for file in files)) if for_people else 0
-    results, table = list[dict[str, Any]](), csv.writer(sys.stdout, lineterminator="\n")
-    if arguments.csv:
-        table.writerow(["file", *(["step", "seconds"] if arguments.over_time else []), "label", "confidence"])
-    for number, file in enumerate(files, 1):
+    loaded = load(model)
+    found, failed, cut = list(predicting.recordings(files)), 0, 0
+    if not found:
+        raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
+    for_people = not (json or csv)
+    width = min(60, max(places(one_line(str(file))) for file in found)) if for_people else 0
+    results, table = list[dict[str, Any]](), tables.writer(sys.stdout, lineterminator="\n")
+    if csv:
+        table.writerow(["file", *(["step", "seconds"] if over_time else []), "label", "confidence"])
+    for number, file in enumerate(found, 1):
         try:
-            prediction = predict(model, file, arguments.form, arguments.channels)
+            prediction = predicting.predict(loaded, file, form, channels)
         except SrnnError as error:
             failed += 1
             print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)
         else:
             cut += prediction.start_seconds > _CUT
-            if arguments.json:
-                results.append(as_json(file, prediction, arguments.over_time))
-            elif arguments.csv:
-                table.writerows(_rows(file, prediction, arguments.over_time))
+            if json:
+                results.append(as_json(file, prediction, over_time))
+            elif csv:
+                table.writerows(_rows(file, prediction, over_time))
             else:
-                _show(filled(one_line(str(file)), width), prediction, arguments.over_time)
-        if not for_people and sys.stderr.isatty() and len(files) > 1:
-            print(f"\r{number} of {len(files)}", end="\n" if number == len(files) else "", file=sys.stderr, flush=True)
-    if arguments.json:
-        print(json_text({"model": model.name, "results": results}))
+                _show(filled(one_line(str(file)), width), prediction, over_time)
+        if not for_people and sys.stderr.isatty() and len(found) > 1:
+            print(f"\r{number} of {len(found)}", end="\n" if number == len(found) else "", file=sys.stderr, flush=True)
+    if json:
+        print(json_text({"model": loaded.name, "results": results}))
     if cut:
         warnings.warn(
-            f"recordings longer than training's clips of {model.task.clip_seconds:g} s, read only in their middle: {cut} of "
-            f"{len(files)} (srnn stream reads all of one).",
+            f"recordings longer than training's clips of {loaded.task.clip_seconds:g} s, read only in their middle: {cut} of "
+            f"{len(found)} (srnn stream reads all of one).",
             RuntimeWarning, stacklevel=2,
         )  # fmt: skip
-    if failed and for_people and len(files) > 1:
-        print(f"{len(files) - failed} of {len(files)} files were read", file=sys.stderr)
+    if failed and for_people and len(found) > 1:
+        print(f"{len(found) - failed} of {len(found)} files were read", file=sys.stderr)
     return 2 if failed else 0
 
 

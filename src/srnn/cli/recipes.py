@@ -1,33 +1,36 @@
-"""The recipes that come with the package.
-
-  srnn recipes                list the shipped recipes
-  srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
-  srnn recipes show digits --baseline lstm    print its LSTM baseline
-"""  # fmt: skip
+"""``srnn recipes``: the recipes that come with the package."""
 
 from __future__ import annotations
 
-import argparse
-
-from .options import Command
+from .options import Baseline, Json, RecipeName, Settings
 from .show import show_names, tell
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def list_recipes(*, json: Json = False) -> int:
+    """List the shipped recipes.
+
+    srnn recipes                list them srnn recipes show digits    print one as YAML
+    """
     from ..training.recipes import load_recipe, shipped_recipes
 
     notes = {name: load_recipe(name).note for name in shipped_recipes()}
-    return tell(arguments, notes, lambda: show_names(notes))
+    return tell(json, notes, lambda: show_names(notes))
 
 
-def _show(arguments: argparse.Namespace) -> int:
+def show_recipe(
+    name: RecipeName,
+    /,
+    *,
+    baseline: Baseline = None,
+    json: Json = False,
+    settings: Settings = (),
+) -> int:
+    """Print a recipe as YAML, every setting written out (a starting point for your own).
+
+    srnn recipes show digits                    the recipe srnn recipes show digits --baseline lstm
+    its LSTM baseline
+    """
     from ..training.recipes import dump_recipe, load_recipe
 
-    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
-    return tell(arguments, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))
-
-
-PARTS = {
-    "list": Command("list the shipped recipes", _list, ("--json",)),
-    "show": Command("print a recipe as YAML, every setting written out", _show, ("recipe", "--baseline", "--json")),
-}
+    recipe = load_recipe(name, settings, baseline)
+    return tell(json, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))

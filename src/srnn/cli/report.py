@@ -1,65 +1,166 @@
-"""Measure a trained network on a split and write all results into one self-contained HTML file.
-
-  srnn report runs/ecg                                      writes runs/ecg/report.html
-  srnn report runs/ecg --split test --out ecg.html
-  srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy compared with untrained baselines and trained runs
-
-Real sequences of the split can be watched step by step: input, spikes, membranes, and the network's confidence in each class.
-docs/report.md explains the page; srnn compare shows several runs side by side.
-"""
+"""``srnn report``."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from .show import show_result, tell
+from cyclopts import Parameter
 
-SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
+from ..errors import SrnnError
+from ..terminal import open_console
+from ..text import digits
+from .options import MORE, Data, DataDir, Json, Models, NoExit
+from .show import show_result, show_table, tell
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN/report.html)")
-    parser.add_argument(
-        "--samples", type=int, default=6, metavar="N", help="sequences to watch step by step (default: 6)"
-    )
-    parser.add_argument(
-        "--baselines", nargs="+", metavar="NAME|RUN",
-        help="what to compare the energy with: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
-        "(default: lstm)",
-    )  # fmt: skip
-
-
-def run(arguments: argparse.Namespace) -> int:
+if TYPE_CHECKING:
+    from ..data.datasets import SplitName
     from ..measure.analysis import AnalysisOptions
+
+_MEASURES = (
+    ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced"),
+    ("firing_rate", "rate"),
+    ("sops_per_step", "SOPs per step"),
+    ("parameters", "parameters"),
+    ("energy_fp32", "energy per step, fp32"),
+    ("energy_memory", "with memory"),
+)
+_OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per_step"}
+"""What a column shows for neurons that do not spike."""
+
+
+def report(
+    models: Models,
+    /,
+    *,
+    out: Path | None = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None,
+        Parameter(help="split to measure on; use test once, at the end (default: validation)"),
+    ] = None,
+    samples: int | None = None,
+    baselines: Annotated[list[str] | None, MORE] = None,
+    no_exit: NoExit = False,
+    title: str | None = None,
+    command: str | None = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> int:
+    """Write a page about a run, a page that compares several, or a summary of the seeds of one
+    recipe.
+
+      srnn report runs/ecg                                      writes runs/ecg/report.html
+      srnn report runs/ecg --split test --out ecg.html
+      srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy compared with untrained baselines and trained runs
+
+    Of one run: all results on a split, in one self-contained HTML file. Real sequences of the split
+    can be watched step by step: input, spikes, membranes, and the network's confidence in each
+    class. docs/report.md explains the page.
+
+      srnn report runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
+
+    Of several runs of one task: measures with the best marked, overlaid curves, energy against
+    error, and the differences between the recipes. It also prints the measures, and how sure
+    differences in accuracy are.
+
+      srnn report runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg
+
+    Of finished runs that differ only in their seed, or with --title or --command: mean and spread. summary.md, summary.json,
+    curves.svg and the recipe are written into a folder; if --out ends in .html, they are compared
+    on a page like other runs.
+
+    Args:
+        out: the page (default: RUN/report.html; of several: comparison.html), or the folder
+            (default: summary)
+        samples: one run: sequences to watch step by step (default: 6)
+        baselines: one run: what to compare the energy with: rnn, gru, lstm, bilstm, relu, lif,
+            feedforward, or run folders
+            (default: lstm)
+        title: seeds: one line that says what was trained (default: the task's name)
+        command: seeds: the command that made each run, with SEED for the seed
+    """
+    of_one = {"--samples": samples, "--baselines": baselines, "--data": data}
+    of_pages = {"--split": split, "--no-exit": no_exit or None}
+
+    runs = [Path(model) for model in models]
+    summary = title is not None or command is not None
+    if len(runs) > 1 and not summary and (out is None or out.suffix != ".html"):
+        summary = _are_seeds(runs)
+    if summary or len(runs) > 1:
+        _refuse(of_one, "the page of a single run")
+    if summary:
+        _refuse(of_pages, "pages; of runs that differ only in their seed there is one with --out FILE.html")
+        return _summarise(runs, out or Path("summary"), title, command, json)
+
+    from ..measure.analysis import AnalysisOptions
+
+    options = AnalysisOptions(early_exit=not no_exit)
+    if len(runs) > 1:
+        return _compare(runs, out, split or "validation", data_dir, options, json)
+    return _show_one(
+        models[0],
+        out,
+        split or "validation",
+        6 if samples is None else samples,
+        baselines,
+        data,
+        data_dir,
+        options,
+        json,
+    )
+
+
+def _refuse(options: dict[str, Any], whose: str) -> None:
+    """SrnnError for options that are given, but belong to another form of the command."""
+    for option, value in options.items():
+        if value is not None:
+            raise SrnnError(f"{option} is for {whose}.")
+
+
+# ---- one run ----
+
+
+def _show_one(
+    model: str,
+    page: Path | None,
+    split: SplitName,
+    samples: int,
+    baselines: list[str] | None,
+    data: Path | None,
+    data_dir: Path | None,
+    options: AnalysisOptions,
+    json: bool,
+) -> int:
     from ..measure.page import check_page, report_content, write_page
 
-    out = arguments.out or _page_of(arguments.model)
-    named = arguments.out is not None
+    out = page or _page_of(model)
+    named = page is not None
     check_page(out, named=named)
-    baselines = None
-    if arguments.baselines is not None:
-        baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
+    names = None
+    if baselines is not None:
+        names = [name.strip() for word in baselines for name in word.split(",") if name.strip()]
     content = report_content(
-        arguments.model,
-        arguments.split,
-        samples=arguments.samples,
-        baselines=baselines,
-        data=arguments.data,
-        data_dir=arguments.data_dir,
-        options=AnalysisOptions(early_exit=not arguments.no_exit),
+        model,
+        split,
+        samples=samples,
+        baselines=names,
+        data=data,
+        data_dir=data_dir,
+        options=options,
     )
     write_page(content, out, named=named)
 
     def show() -> None:
         from .show_energy import show_energy
 
-        title = f"{content['name']}, {arguments.split} split"
-        show_result(content["evaluation"], title, content["network"]["spiking"])
+        heading = f"{content['name']}, {split} split"
+        show_result(content["evaluation"], heading, content["network"]["spiking"])
         show_energy(content["energy"])
         print(f"page: {out}")
 
-    return tell(arguments, content, show)
+    return tell(json, content, show)
 
 
 def _page_of(model: str) -> Path:
@@ -68,3 +169,98 @@ def _page_of(model: str) -> Path:
 
     place = find_model(model)
     return place / "report.html" if place.is_dir() else Path(model).with_suffix(".html")
+
+
+# ---- several runs ----
+
+
+def _compare(
+    runs: list[Path],
+    page: Path | None,
+    split: SplitName,
+    data_dir: Path | None,
+    options: AnalysisOptions,
+    json: bool,
+) -> int:
+    from ..measure.page import check_page, comparison_content, write_page
+
+    out = page or Path("comparison.html")
+    named = page is not None
+    check_page(out, named=named)
+    content = comparison_content(runs, split, data_dir=data_dir, options=options)
+    write_page(content, out, named=named)
+    return tell(json, content, lambda: _show_comparison(content, out))
+
+
+def _show_comparison(content: dict[str, Any], page: Path) -> None:
+    rows, analog = {}, []
+    for one in content["runs"]:
+        measures = one["measures"]
+        if measures["activity"] is not None:
+            analog.append(one["name"])
+            measures = measures | {key: measures[other] for key, other in _OF_ANALOG.items()}
+        rows[one["name"]] = measures
+    shown = [key for key, _ in _MEASURES if any(row[key] is not None for row in rows.values())]
+    columns = ["run", *(title for key, title in _MEASURES if key in shown)]
+    texts = [(name, *(_text(key, row[key]) for key in shown)) for name, row in rows.items()]
+    show_table(f"{content['task']['name']}, {content['split']} split", columns, texts)
+    if analog:
+        names = f"{', '.join(analog)}: analog neurons, which do not spike; "
+        open_console().print(
+            f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply."
+        )
+    first = content["runs"][0]
+    what = "accuracy" if first["measures"]["accuracy_labelled"] is None else "accuracy of labelled steps"
+    for name, gain in ((one["name"], one["above_first"]) for one in content["runs"]):
+        if gain is not None:
+            mean, low, high = (f"{100 * part:+.2f}" for part in (gain["accuracy"], *gain["interval"]))
+            print(
+                f"{name}: {what} {mean} points compared with {first['name']} (95% confidence interval {low} to {high}; "
+                f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in {gain['worse']:,})"
+            )
+    print(f"page: {page}")
+
+
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if key.endswith("accuracy"):
+        return f"{value:.2%}"
+    if key.startswith("energy"):
+        return f"{digits(value / 1000)} nJ"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+# ---- the seeds of one recipe ----
+
+
+def _are_seeds(runs: list[Path]) -> bool:
+    """Whether runs differ only in their seed. SrnnError for a folder that is not a run."""
+    from dataclasses import replace
+
+    from ..training.runs import Run
+
+    opened = [Run.open(run) for run in runs]
+    recipes = [replace(run.recipe, note="") for run in opened]
+    seeds = {run.seed for run in opened}
+    return len(seeds) == len(runs) and all(recipe == recipes[0] for recipe in recipes)
+
+
+def _summarise(runs: list[Path], out: Path, title: str | None, command: str | None, json: bool) -> int:
+    from ..studies.summary import summarise
+    from ..training.runs import Run
+
+    title = title or Run.open(runs[0]).recipe.task.name
+    # The recipe is written into the folder, too.
+    command = command or "srnn train recipe.yaml --seed SEED"
+    summary = summarise(runs, out, title, command)
+
+    def show() -> None:
+        accuracy = summary["accuracy"]
+        plus_minus = ""
+        if accuracy["std"] is not None:
+            plus_minus = f" ± {100 * accuracy['std']:.2f}"
+        mean, seeds = f"{accuracy['mean']:.2%}", summary["seeds"]
+        print(f"{summary['title']}: {mean}{plus_minus} (seeds {seeds}); {out}/summary.md")
+
+    return tell(json, summary, show)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..terminal import open_console
+from ..terminal import open_console, open_progress
 from ..text import json_text
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ RESULT_NAMES = {
 }
 
 
-def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object]) -> int:
-    """Print a command's result: with --json as one JSON object, else by calling ``show``. Returns the exit code, 0."""
-    if arguments.json:
+def tell(json: bool, result: Any, show: Callable[[], object]) -> int:
+    """Print a command's result: as one JSON object, or by calling ``show``. Returns the exit code, 0."""
+    if json:
         print(json_text(result))
     else:
         show()
@@ -80,12 +79,9 @@ def show_table(
 @contextmanager
 def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
     """Bars on standard error, if it is a terminal: ``watch(name, done, total)`` moves the bar of that name."""
-    from rich.progress import BarColumn, Progress, TextColumn
-
     bars: dict[str, Any] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), *columns)
-    console = open_console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())) as progress:
+    seen = shown and sys.stderr.isatty()
+    with open_progress(open_console(stderr=True), *columns, disable=not seen) as progress:
 
         def watch(name: str, done: int, total: int | None) -> None:
             if name not in bars:

@@ -1,34 +1,22 @@
-"""Run a signal through a trained network as it arrives, and print decisions as they are made.
-
-  srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
-  srnn stream RUN mic --words                      the microphone: words, wherever they begin (needs srnn[mic])
-  sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
-
-SOURCE is the task's raw signal if its encoder can be streamed (--input signal), otherwise steps as the network reads them
-(--input steps). With --words windows overlap, and a line is printed when a word is detected. Each line gives the time in the
-signal of what it names, and the delay from then until the decision was known: late labels, the encoder, waiting for the block's
-end, and work. The last lines give the real-time factor (seconds of work per second of signal) and the latency of blocks.
-With --json there is one JSON line for each decision, and one for the summary.
-"""
+"""``srnn stream``."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError, check_whole, naming
 from ..text import counted, json_text
-from .decoding import add_decoder_arguments, load_decoder
-from .options import place
+from .decoding import NOTHING_SAID, DecoderOptions
+from .options import Channels, DataDir, Form, Json, Model, place
 from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
@@ -36,124 +24,178 @@ if TYPE_CHECKING:
 
     from ..deploy.streaming import Decoder, Session, Spotter
     from ..deploy.streaming.decisions import Decision
+    from ..deploy.streaming.running import Timing
     from ..deploy.streaming.sources import Source
 
-SHARED = ("model", "--input", "--channels", "--data-dir")
 BLOCK_SECONDS = 0.04
 BLOCK = 256
 """Samples per block if samples are not in time: nobody waits for the end of a block, and one by one takes many times as long."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a file, - for standard input, or mic")
-    parser.add_argument("--format", choices=("csv", "float32", "int16"), help="format of standard input (default: csv)")
-    parser.add_argument(
-        "--report", choices=("step", "change", "end"),
-        help="print a line for every step, when the class changes, or when a sequence ends (default: change; with --words end)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--block",
-        type=int,
-        metavar="N",
-        help="samples per block (default: 40 ms, or 256 if they are not in time; from a pipe, what has arrived)",
-    )
-    parser.add_argument(
-        "--words", action="store_true", help="detect words in overlapping windows, by the model's own rule"
-    )
-    add_decoder_arguments(parser)
-    parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="continue from this state if the file exists; write it at the end"
-    )
-    parser.add_argument("--real-time", action="store_true", help="play a file as fast as it was recorded")
-    parser.add_argument("--device", metavar="D", help="mic: which microphone, by its number or part of its name")
-    parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else")
+@dataclass(frozen=True)
+class _Input:
+    """What the options say about the source."""
+
+    name: str
+    form: Form
+    format: Literal["csv", "float32", "int16"] | None
+    channels: list[int] | None
+    block: int | None
+    device: str | None
 
 
-def run(arguments: argparse.Namespace) -> int:
-    if arguments.block is not None:
-        check_whole("--block", arguments.block, 1, 2**31 - 1)
-    _check_source_options(arguments)
-    if arguments.state is None:
-        return _stream(arguments)
-    if arguments.words:
+def stream(
+    model: Model,
+    source: str,
+    /,
+    *,
+    format: Literal["csv", "float32", "int16"] | None = None,
+    form: Form = "auto",
+    channels: Channels = None,
+    report: Literal["step", "change", "end"] | None = None,
+    block: int | None = None,
+    words: bool = False,
+    decoding: DecoderOptions = NOTHING_SAID,
+    state: Path | None = None,
+    real_time: bool = False,
+    device: str | None = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> int:
+    """Run a signal through a trained network as it arrives, and print decisions as they are made.
+
+      srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
+      srnn stream RUN mic --words                      the microphone: words, wherever they begin (needs srnn[mic])
+      sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
+
+    SOURCE is the task's raw signal if its encoder can be streamed (--input signal), otherwise steps
+    as the network reads them (--input steps). With --words windows overlap, and a line is printed
+    when a word is detected. Each line gives the time in the signal of what it names, and the delay
+    from then until the decision was known: late labels, the encoder, waiting for the block's end,
+    and work. The last lines give the real-time factor (seconds of work per second of signal) and
+    the latency of blocks. With --json there is one JSON line for each decision, and one for the
+    summary.
+
+    Args:
+        source: a file, - for standard input, or mic
+        format: format of standard input (default: csv)
+        report: print a line for every step, when the class changes, or when a sequence ends
+            (default: change; with --words end)
+        block: samples per block (default: 40 ms, or 256 if they are not in time; from a pipe, what
+            has arrived)
+        words: detect words in overlapping windows, by the model's own rule
+        state: continue from this state if the file exists; write it at the end
+        real_time: play a file as fast as it was recorded
+        device: mic: which microphone, by its number or part of its name
+    """
+    if block is not None:
+        check_whole("--block", block, 1, 2**31 - 1)
+    chosen = _Input(source, form, format, channels, block, device)
+    _check_source(chosen, real_time)
+    if state is not None and words:
         raise SrnnError("--state keeps one sequence, and --words has several at a time; give one of them.")
-    if arguments.state.exists() and not arguments.state.is_file():
-        raise SrnnError(f"--state: {arguments.state} is a folder, a pipe or a device; name a file.")
-    with place("--state", arguments.state):
-        return _stream(arguments)
+    if state is not None and state.exists() and not state.is_file():
+        raise SrnnError(f"--state: {state} is a folder, a pipe or a device; name a file.")
+
+    with nullcontext() if state is None else place("--state", state):
+        from ..training.runs import open_trained
+
+        decoder = decoding.decoder(open_trained(model), form, data_dir)
+        if real_time and decoder.signal.rate is None:
+            raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
+        opened = _open(chosen, decoder)
+        when = report or ("end" if words else "change")
+        return _stream(decoder, opened, model, when, words, state, real_time, json)
 
 
-def _stream(arguments: argparse.Namespace) -> int:
+def _stream(
+    decoder: Decoder,
+    source: Source,
+    model: str,
+    report: Literal["step", "change", "end"],
+    words: bool,
+    state: Path | None,
+    real_time: bool,
+    json: bool,
+) -> int:
     from ..deploy.streaming import Session, Spotter
     from ..deploy.streaming.running import Beginning
-    from ..training.runs import open_trained
-
-    decoder = load_decoder(arguments, open_trained(arguments.model))
-    if arguments.real_time and decoder.signal.rate is None:
-        raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
-    source, beginning = _open(arguments, decoder), Beginning(decoder.signal)
-    source = replace(source, blocks=beginning.of(source.blocks))
-    session: Session | Spotter = decoder.open()
-    if arguments.words:
-        session = Spotter(decoder)
-    arguments.report = arguments.report or ("end" if arguments.words else "change")
     from ..files import read_bytes, write_atomically
 
-    if arguments.state is not None and isinstance(session, Session) and arguments.state.exists():
-        with naming(f"--state: {arguments.state}"):
-            session.restore(read_bytes(arguments.state, "a stream's state"))
+    beginning = Beginning(decoder.signal)
+    source = replace(source, blocks=beginning.of(source.blocks))
+    session: Session | Spotter = decoder.open()
+    if words:
+        session = Spotter(decoder)
+    if state is not None and isinstance(session, Session) and state.exists():
+        with naming(f"--state: {state}"):
+            session.restore(read_bytes(state, "a stream's state"))
     samples, steps = session.samples, session.steps  # of earlier calls
-    if arguments.json or not sys.stdout.isatty():
-        line = _json_line if arguments.json else decision_line
-        walked = _walk(arguments, session, source, lambda _, chosen: [print(line(one), flush=True) for one in chosen])
+
+    def walk(show: Any) -> tuple[Timing, int, bool]:
+        return _walk(session, source, report, real_time, finish=state is None, show=show)
+
+    if json or not sys.stdout.isatty():
+        line = _json_line if json else decision_line
+        walked = walk(lambda _, chosen: [print(line(one), flush=True) for one in chosen])
     else:
-        with LiveView(f"{arguments.model} - {source.name}", decoder.classes) as view:
-            walked = _walk(arguments, session, source, view.show)
+        with LiveView(f"{model} - {source.name}", decoder.classes) as view:
+            walked = walk(view.show)
     timing, count, interrupted = walked
-    if arguments.state is not None and isinstance(session, Session):
-        write_atomically(arguments.state, session.save(), named=True)
+    if state is not None and isinstance(session, Session):
+        write_atomically(state, session.save(), named=True)
     summary = {
-        "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
-        "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,
-        "encoder_latency": decoder.signal.latency, "unlike_training": beginning.unlike_training() or None, **timing,
-    }  # fmt: skip
-    if arguments.json:
+        "samples": session.samples - samples,
+        "steps": session.steps - steps,
+        "decisions": count,
+        "interrupted": interrupted,
+        "samples_in_all": session.samples,
+        "steps_in_all": session.steps,
+        "encoder_latency": decoder.signal.latency,
+        "unlike_training": beginning.unlike_training() or None,
+        **timing.summary(),
+    }
+    if json:
         print(json_text({"type": "summary", **summary}))
     else:
         _tell(summary, decoder)
     return 0
 
 
-def _check_source_options(arguments: argparse.Namespace) -> None:
+def _check_source(chosen: _Input, real_time: bool) -> None:
     """SrnnError for options that belong to another kind of source."""
-    source = arguments.source
-    if arguments.format is not None and source != "-":
+    source = chosen.name
+    if chosen.format is not None and source != "-":
         raise SrnnError(f"--format is for standard input (-), and the source is {source}; leave it out.")
-    if arguments.device is not None and source != "mic":
+    if chosen.device is not None and source != "mic":
         raise SrnnError(f"--device chooses a microphone, and the source is {source}; leave it out.")
-    if arguments.channels is not None and source in ("-", "mic"):
+    if chosen.channels is not None and source in ("-", "mic"):
         raise SrnnError("--channels is for files; a live source has the network's channels.")
-    if arguments.real_time and source in ("-", "mic"):
+    if real_time and source in ("-", "mic"):
         raise SrnnError("--real-time is for files; a live source has its own pace.")
 
 
-def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
+def _open(chosen: _Input, decoder: Decoder) -> Source:
     from ..deploy.streaming.sources import open_microphone, open_source
 
     signal = decoder.signal
-    block = arguments.block or (BLOCK if signal.rate is None else max(1, round(signal.rate * BLOCK_SECONDS)))
-    if arguments.source == "mic":
-        return open_microphone(
-            signal.channels, signal.rate if signal.form == "signal" else None, block, arguments.device
-        )
+    block = chosen.block or (BLOCK if signal.rate is None else max(1, round(signal.rate * BLOCK_SECONDS)))
+    if chosen.name == "mic":
+        return open_microphone(signal.channels, signal.rate if signal.form == "signal" else None, block, chosen.device)
     try:
         return open_source(
-            arguments.source, signal.channels, signal.rate, block, arguments.format or "csv",
-            int16_scale=signal.int16_scale, at_once=arguments.block is None, chosen=arguments.channels,
+            chosen.name,
+            signal.channels,
+            signal.rate,
+            block,
+            chosen.format or "csv",
+            int16_scale=signal.int16_scale,
+            at_once=chosen.block is None,
+            chosen=chosen.channels,
             numbers=signal.numbers,
-        )  # fmt: skip
+        )
     except SrnnError as error:
-        if signal.form == "steps" and arguments.form == "auto" and "channel" in str(error):
+        if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
             raise SrnnError(
                 f"{error} The network reads {signal.what}; if this is the raw signal, try --input signal."
             ) from error
@@ -161,18 +203,28 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
 
 
 def _walk(
-    arguments: argparse.Namespace, session: Session | Spotter, source: Source, show: Any
-) -> tuple[dict[str, Any], int, bool]:
+    session: Session | Spotter,
+    source: Source,
+    report: Literal["step", "change", "end"],
+    real_time: bool,
+    *,
+    finish: bool,
+    show: Any,
+) -> tuple[Timing, int, bool]:
     """Run through the source to its end, or until Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
     from ..deploy.streaming.decisions import Chooser
     from ..deploy.streaming.running import Timing, run_source
 
-    timing, chooser, count, interrupted, waits = Timing(), Chooser(arguments.report), 0, False, _Waits()
+    timing, chooser, count, interrupted, waits = Timing(), Chooser(report), 0, False, _Waits()
     source = replace(source, blocks=waits.of(source.blocks))
     blocks = run_source(
-        session, source, timing, real_time=arguments.real_time, finish=arguments.state is None,
+        session,
+        source,
+        timing,
+        real_time=real_time,
+        finish=finish,
         sleep=lambda seconds: waits.on(lambda: time.sleep(seconds)),
-    )  # fmt: skip
+    )
     with waits.only():
         try:
             for decisions in blocks:
@@ -184,12 +236,13 @@ def _walk(
             if not waits.waiting:  # a block is only half done, and no state can be kept
                 raise
             interrupted = True
-    return timing.summary(), count, interrupted
+    return timing, count, interrupted
 
 
 class _Waits:
-    """Ctrl-C ends a stream only while it waits for its source: half of a block's work would leave a state that belongs to no
-    signal, and decisions that were never shown. A second Ctrl-C ends it anywhere."""
+    """Ctrl-C ends a stream only while it waits for its source: half of a block's work would leave a
+    state that belongs to no signal, and decisions that were never shown. A second Ctrl-C ends it
+    anywhere."""
 
     def __init__(self) -> None:
         self.waiting = self._came = False

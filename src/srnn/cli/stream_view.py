@@ -19,9 +19,11 @@ MOST = 16
 
 
 class LiveView:
-    """``with LiveView(title, classes) as view: view.show(decisions, chosen)``; redraws itself ten times a second.
+    """``with LiveView(title, classes) as view: view.show(decisions, chosen)``; redraws itself ten
+    times a second.
 
-    The chosen decisions are printed above it, one line each, and stay when it ends; the view itself is then removed.
+    The chosen decisions are printed above it, one line each, and stay when it ends; the view itself
+    is then removed.
     """
 
     def __init__(self, title: str, classes: tuple[str, ...]) -> None:

@@ -1,112 +1,179 @@
-"""Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
-
-Every setting of the recipe can be given here by its dotted name:
-  srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
-'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
-continues with the same command and --resume, to the same final weights.
-
-Your own data need no recipe: give a folder that holds a folder of recordings for each class (docs/bring-your-own.md):
-  srnn train gestures/ --task.options.speaker "{speaker}-{index}"
-
-A baseline on the same task, splits and sizes, for comparison:
-  srnn train digits --baseline lstm
-
-Several processes, on one machine or more, with the same result as one (docs/distributed.md):
-  srnn train paper/shd --devices 4
-"""
+"""``srnn train``."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from ..errors import SrnnError, check_whole
-from .options import again, data_dir_again
+from cyclopts import Parameter
+
+from ..errors import SrnnError
+from .options import Baseline, Called, DataDir, Json, RecipeName, Seed, Settings, data_dir_again
+from .show import tell
 
 if TYPE_CHECKING:
     from ..progress import Reporter
     from ..training.recipes import Recipe
 
-SHARED = ("recipe", "--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
+Logger = Literal["tensorboard", "wandb", "mlflow"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
-    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
-    parser.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
-    )
-    parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
-    parser.add_argument(
-        "--no-examples", action="store_true",
-        help="keep no recordings in the run folder (otherwise three short ones of the validation split, for srnn serve)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
-        help="also send each epoch's metrics to tensorboard, wandb or mlflow",
-    )  # fmt: skip
+def train(
+    recipe: RecipeName,
+    /,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    baseline: Baseline = None,
+    seed: Seed = 0,
+    epochs: Annotated[str | None, Parameter(metavar="N", help="short for --training.epochs")] = None,
+    device: Annotated[
+        str | None,
+        Parameter(metavar="D", help="short for --training.device: auto, cpu or cuda"),
+    ] = None,
+    no_examples: bool = False,
+    logger: Logger | None = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+    settings: Settings = (),
+    called: Called,
+) -> int:
+    """Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
 
+    Every setting of the recipe can be given here by its dotted name:
+      srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
+    'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped,
+    even by kill -9, continues with the same command and --resume, to the same final weights.
 
-def run(arguments: argparse.Namespace) -> int:
+    With --dry-run nothing is trained, compiled or written. Shown is what would be trained: data and
+    where they come from, shapes, classes, parameters, device, backend, and whether loops have to be
+    compiled first. Whatever training would refuse is refused.
+      srnn train paper/ecg --dry-run
+
+    Your own data need no recipe: give a folder that holds a folder of recordings for each class
+    (docs/bring-your-own.md):
+      srnn train gestures/ --task.options.speaker "{speaker}-{index}"
+
+    A baseline on the same task, splits and sizes, for comparison:
+      srnn train digits --baseline lstm
+
+    Several processes, with the same result as one (docs/distributed.md):
+      torchrun --nproc-per-node 4 -m srnn train paper/shd --out DIR
+
+    Args:
+        out: run folder (default: runs/RECIPE-sSEED-DATE)
+        resume: resume the run in --out; start it if there is none
+        dry_run: only show what would be trained, or why it cannot be
+        no_examples: keep no recordings in the run folder (otherwise three short ones of the
+            validation split, for srnn serve)
+        logger: also send each epoch's metrics there
+    """
     from ..progress import reporter_for
     from ..training.recipes import load_recipe
 
-    if arguments.resume and arguments.out is None:
+    if resume and out is None:
         raise SrnnError("--resume needs the run folder to resume: --out DIR.")
-    for option in ("devices", "nodes"):
-        check_whole(f"--{option}", getattr(arguments, option), 1, 1024)
-    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
-    reporter = reporter_for(arguments.json)
+    loaded = load_recipe(recipe, with_short_forms(settings, epochs, device), baseline)
+    if dry_run:
+        return _dry_run(loaded, seed, data_dir, json)
+    reporter = reporter_for(json)
     try:
-        if arguments.devices * arguments.nodes == 1 and "WORLD_SIZE" not in os.environ:
+        if "WORLD_SIZE" not in os.environ:
             reporter.phase("loading")  # PyTorch, which takes seconds
-        return _train(arguments, recipe, reporter)
+        from ..training.distributed import world_size
+        from ..training.runs import default_folder
+
+        if world_size() > 1 and out is None:
+            raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
+        as_baseline = f" as {baseline}" if baseline else ""
+        folder = out or default_folder(_name(recipe, baseline), seed)
+        resumed = called.again({"--resume": 0, "--out": 1}, "--out", str(folder), "--resume")
+        return _train(
+            loaded,
+            folder,
+            reporter,
+            title=f"{recipe}{as_baseline}, best checkpoint on validation",
+            resumed=shlex.join(resumed),
+            seed=seed,
+            data_dir=data_dir,
+            resume=resume,
+            logger=logger,
+            examples=not no_examples,
+            json=json,
+        )
     finally:
         reporter.stop()
 
 
-def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) -> int:
-    from ..training.distributed import is_first, launch, world_size
-    from ..training.runs import default_folder
+def with_short_forms(settings: Sequence[str], epochs: str | None, device: str | None) -> list[str]:
+    """The settings, and those of --epochs and --device; what is set in full takes precedence."""
+    short = {"training.epochs": epochs, "training.device": device}
+    given = [f"--{key}={value}" for key, value in short.items() if value is not None]
+    return [*given, *settings]
 
-    path = Path(arguments.recipe)
-    name = (path.with_suffix("") if path.name else path).as_posix()
-    if arguments.baseline:
-        name += f"-{arguments.baseline}"
-    out = arguments.out or default_folder(name, arguments.seed)
-    words = ["train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed)]
-    options = again(arguments, ("recipe", "out", "seed", "resume"))[1:]
-    resumed = shlex.join(["srnn", *words, "--resume", *options])
-    several = arguments.devices * arguments.nodes
-    if world_size() > 1 and several not in (1, world_size()):
-        raise SrnnError(
-            f"--devices {arguments.devices} --nodes {arguments.nodes}, but torchrun started {world_size()} processes."
-        )
-    if (arguments.nodes > 1 or world_size() > 1) and arguments.out is None:
-        raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
-    if several > 1 and world_size() == 1:
-        advice = f"The run continues from its last checkpoint: {resumed}"
-        words += ["--resume"] * arguments.resume + options
-        return launch([sys.executable, *arguments.program, *words], arguments.devices, arguments.nodes, advice)
+
+def _name(recipe: str, baseline: str | None) -> str:
+    """What the run's folder is named after."""
+    path = Path(recipe)
+    if path.name:
+        path = path.with_suffix("")
+    return f"{path.as_posix()}-{baseline}" if baseline else path.as_posix()
+
+
+def _dry_run(recipe: Recipe, seed: int, data_dir: Path | None, json: bool) -> int:
+    from ..progress import header
+    from ..terminal import open_console
+    from ..training.distributed import Team
+    from ..training.preparing import prepare
+
+    device = Team(recipe.training.device).fabric.device
+    ready = prepare(recipe, seed=seed, data_dir=data_dir, device=device)
+    description = ready.description()
+    # If nothing has to be compiled for it, the layers run once, to show how the network would start.
+    description["start"] = []
+    if not description["compile_seconds"]:
+        description["start"] = [str(one) for one in ready.measured_start()]
+    ready.compression()  # SrnnError where int8 cannot represent the network
+    width = open_console().width if sys.stdout.isatty() else None
+    return tell(json, description, lambda: print("\n".join(header(description, width))))
+
+
+def _train(
+    recipe: Recipe,
+    out: Path,
+    reporter: Reporter,
+    *,
+    title: str,
+    resumed: str,
+    seed: int,
+    data_dir: Path | None,
+    resume: bool,
+    logger: Logger | None,
+    examples: bool,
+    json: bool,
+) -> int:
+    """resumed: the command that continues it when it is interrupted."""
     from ..measure.analysis import recipe_spikes
+    from ..training.distributed import is_first
     from ..training.loop import train
-    from .show import show_result, tell
+    from .show import show_result
 
     try:
         result = train(
             recipe,
             out,
-            seed=arguments.seed,
-            data_dir=arguments.data_dir,
-            resume=arguments.resume,
+            seed=seed,
+            data_dir=data_dir,
+            resume=resume,
             reporter=reporter,
-            logger=arguments.logger,
-            examples=not arguments.no_examples,
+            logger=logger,
+            examples=examples,
         )
     except KeyboardInterrupt:
         reporter.stop()
@@ -115,24 +182,23 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
         return 130
     if not is_first():
         return 0
-    as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
-    title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
 
     def show() -> None:
         show_result(result, title, recipe_spikes(recipe))
         print("next:")
-        *commands, last = (shlex.join(["srnn", *words]) for words in _next(arguments, recipe, out))
-        print(*(f"  {command}" for command in commands), f"  {last}  # once, when everything is chosen", sep="\n")
+        *commands, last = (shlex.join(["srnn", *words]) for words in _next(recipe, out, data_dir))
+        print(*(f"  {command}" for command in commands), sep="\n")
+        print(f"  {last}  # once, when everything is chosen")
 
-    return tell(arguments, result, show)
+    return tell(json, result, show)
 
 
-def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
+def _next(recipe: Recipe, out: Path, data_dir: Path | None) -> list[list[str]]:
     """Commands that use the run, as words after "srnn"; the last reads the test split."""
     from ..registry import as_text  # not at the top: help must not wait for it
     from ..training.pretrained import pretrained_names
 
-    data, run = data_dir_again(arguments), as_text(out, pretrained_names())
+    data, run = data_dir_again(data_dir), as_text(out, pretrained_names())
     commands = [
         ["evaluate", run, "--full", *data],
         ["report", run, *data],

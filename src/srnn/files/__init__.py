@@ -5,6 +5,7 @@
     reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a library into one SrnnError
     writing.py        files that appear under their name only when complete
     unfinished.py     what is being written, and what killed writers leave
+    code_cache.py     machine code, in folders that nobody else may write to
     yaml_reading.py   YAML
     bounds.py         bounds of numbers and lists, as parts of a setting's type
     conversion.py     a file's values, converted to the types of a configuration
@@ -13,7 +14,7 @@
     hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records
 
-The modules from yaml_reading.py on are imported by name, because most commands need none of them.
+The modules from code_cache.py on are imported by name, because most commands need none of them.
 
 A leaf: it knows nothing of networks, data sets or recipes.
 """

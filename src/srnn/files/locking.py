@@ -1,9 +1,10 @@
 """One writer per folder: a lock held while several files are written into a folder; it ends with its process.
 
-The operating system locks FOLDER/.lock (flock; on Windows its own kind), so nothing has to be cleaned up after a kill -9: the
-file may stay, the lock does not. The file's content only tells others who holds the lock. Readers need no lock, because every
-file is written atomically. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too; if a
-file system refuses to lock, one warning says so, and work goes on without a lock.
+filelock has the operating system lock FOLDER/.lock, so nothing has to be cleaned up after a kill -9:
+the file may stay, the lock does not. The file's content only tells others who holds the lock. Readers
+need no lock, because every file is written atomically. Network file systems that lock between machines
+(NFS, SMB, Lustre with "flock") do so here too; if a file system refuses to lock, one warning says so,
+and work goes on without a lock.
 """
 
 from __future__ import annotations
@@ -12,36 +13,24 @@ import contextlib
 import errno
 import functools
 import inspect
-import json
 import os
 import platform
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..errors import SrnnError
+from ..text import one_line
 
-fcntl: Any
-msvcrt: Any
-try:
-    import fcntl
-except ImportError:  # Windows
-    import msvcrt
-
-    fcntl = None
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 P = ParamSpec("P")
 T = TypeVar("T")
 NAME = ".lock"
-_POLL = 0.05
-_FAR = 2**30
-"""The byte that is locked on Windows: others cannot read a locked byte, and must be able to read the content, far before it."""
-_held: dict[str, tuple[int, int]] = {}
-"""Folders that are locked, with the process (a fork inherits this) and the thread that locked them."""
+_CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class FolderInUse(SrnnError):
@@ -70,40 +59,55 @@ def check_writable(folder: Path) -> None:
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Lock a folder for the block; it is created if missing (and removed again if it stays empty).
 
-    A thread that holds the lock may take it again. ``wait``: seconds to wait for another holder. FolderInUse names the other
-    process; SrnnError for a folder that cannot be created or written.
+    A thread that holds the lock may take it again. ``wait``: seconds to wait for another holder.
+    FolderInUse names the other process; SrnnError for a folder that cannot be created or written.
     """
-    key, owner = os.path.abspath(folder), (os.getpid(), threading.get_ident())
-    if _held.get(key) == owner:
-        yield
-        return
+    from filelock import FileLock, Timeout
+
     check_folder(folder)
-    made: list[Path] = []
-    try:
+    made = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    with contextlib.ExitStack() as held:
+        held.callback(_remove_empty, made)
         try:
-            made += [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
-            handle = _make_and_acquire(folder, time.monotonic() + wait)
+            lock = FileLock(folder / NAME, is_singleton=True, on_acquired=_sign)
+            if not lock.is_locked:
+                held.enter_context(holding(lock, wait))
+        except Timeout:
+            holder = _holder(folder / NAME)
+            raise FolderInUse(f"{folder} is in use by {holder}; wait for it, or choose another folder.") from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-            raise SrnnError(
-                f"Cannot write the folder {folder}: {getattr(error, 'strerror', None) or error}."
-            ) from error
-        _held[key] = owner
-        try:
-            yield
-        finally:
-            del _held[key]
-            # Removed while it is locked: a waiting process sees that, and creates a new one. Windows removes no open file, so
-            # not one that another process has opened by then either.
-            with contextlib.suppress(OSError):
-                if os.name != "posix":
-                    os.close(handle)
-                os.unlink(folder / NAME)
-            if os.name == "posix":
-                os.close(handle)
+            what = getattr(error, "strerror", None) or error
+            raise SrnnError(f"Cannot write the folder {folder}: {what}.") from error
+        yield
+
+
+@contextlib.contextmanager
+def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
+    """Hold a lock for the block, and remove its file at the end; its folder is created if missing.
+
+    filelock's Timeout if another has it for longer than ``wait`` seconds; OSError if its file cannot
+    be written. Where the file system cannot lock, one warning says so.
+    """
+    try:
+        lock.acquire(wait)
+    except OSError as error:
+        if error.errno not in _CANNOT_LOCK:
+            raise
+        warnings.warn(
+            f"{Path(lock.lock_file).parent} is on a file system without file locks: make sure that only one process "
+            "writes there.",
+            RuntimeWarning,
+            stacklevel=2,  # always the same line, so that it is said once
+        )
+    try:
+        yield
     finally:
-        for place in made:
-            with contextlib.suppress(OSError, ValueError):
-                place.rmdir()
+        # While it is locked: one who waits for it sees that, and creates a new one. On Windows, where
+        # what is open is not removed, filelock does this.
+        if os.name == "posix":
+            with contextlib.suppress(OSError):
+                os.unlink(lock.lock_file)
+        lock.release()
 
 
 def locks(
@@ -118,82 +122,31 @@ def locks(
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def holding(*arguments: P.args, **options: P.kwargs) -> T:
+        def within(*arguments: P.args, **options: P.kwargs) -> T:
             folder: Any = signature.bind(*arguments, **options).arguments[parameter]
             with locked(Path(folder), wait) if when() else contextlib.nullcontext():
                 return function(*arguments, **options)
 
-        return holding
+        return within
 
     return decorate
 
 
-def try_lock(handle: int) -> bool | None:
-    """Lock an open file or folder until it is closed. False: another process holds it; None: the file system cannot lock."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            at = os.lseek(handle, 0, os.SEEK_CUR)
-            os.lseek(handle, _FAR, os.SEEK_SET)
-            try:
-                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-            finally:
-                os.lseek(handle, at, os.SEEK_SET)
-    except OSError as error:
-        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
-    return True
+def _sign(handle: int) -> None:
+    """Write into a lock's open file who has it."""
+    text = f"process {os.getpid()} on {platform.node()} (since {datetime.now():%Y-%m-%d %H:%M:%S})"
+    with contextlib.suppress(OSError):  # a full disk: others cannot be told
+        os.ftruncate(handle, 0)
+        os.write(handle, text.encode())
 
 
-def is_at(handle: int, path: Path) -> bool:
-    """Whether an open file is still the one at this path: it may have been removed or replaced."""
-    try:
-        return os.path.samestat(os.fstat(handle), os.lstat(path))
-    except OSError:
-        return False
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return one_line(file.read(200).decode(errors="replace")) or "another process"
+    return "another process"
 
 
-def _make_and_acquire(folder: Path, until: float) -> int:
-    """The open, locked lock file."""
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            check_folder(folder)
-            continue  # its holder, which had created it, has just removed it
-        try:
-            handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        except FileNotFoundError:  # the same
-            continue
-        with contextlib.ExitStack() as closing:
-            closing.callback(os.close, handle)
-            ours = try_lock(handle)
-            if ours is None:
-                _warn(folder)
-            elif not ours and time.monotonic() >= until:
-                raise FolderInUse(f"{folder} is in use by {_holder(handle)}; wait for it, or choose another folder.")
-            if ours is None or (ours and is_at(handle, folder / NAME)):
-                with contextlib.suppress(OSError):  # a full disk: others cannot be told who holds it
-                    since = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-                    os.ftruncate(handle, 0)
-                    os.write(handle, json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}).encode())
-                closing.pop_all()
-                return handle
-        if not ours:
-            time.sleep(_POLL)
-
-
-def _holder(handle: int) -> str:
-    try:
-        about = json.loads(os.read(handle, 1000))
-        return f"process {int(about['pid'])} on {str(about['host'])[:80]} (since {str(about['since'])[:30]})"
-    except Exception:  # not written yet, or not by srnn
-        return "another process"
-
-
-def _warn(folder: Path) -> None:
-    warnings.warn(
-        f"{folder} is on a file system without file locks: make sure that only one process writes there.",
-        RuntimeWarning,
-        stacklevel=2,  # always the same line, so that it is said once
-    )
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            folder.rmdir()

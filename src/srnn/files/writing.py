@@ -23,8 +23,9 @@ from typing import Any, BinaryIO
 
 from ..errors import SrnnError
 from ..text import json_text
+from .locking import holding
 from .reading import is_special
-from .unfinished import has_other_writer, new_file_beside, new_folder_beside, opened
+from .unfinished import lock_beside, new_file_beside, new_folder_beside, opened
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None, named: bool = False) -> None:
@@ -68,9 +69,7 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None, named
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                if os.name != "posix":  # Windows renames no open file
-                    file.close()
-                os.replace(temporary, target)
+            os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -108,13 +107,16 @@ def only_writer(path: Path) -> Iterator[None]:
 
     The folders above it are made.
     """
+    from filelock import FileLock, Timeout
+
     with contextlib.ExitStack() as held:
         with changing(path):
-            target = _target(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            own = held.enter_context(new_folder_beside(target))
-            if has_other_writer(own):
-                raise SrnnError(f"{path} is being written by another process; wait for it, or choose another name.")
+            try:
+                held.enter_context(holding(FileLock(lock_beside(_target(path)), fallback_to_soft=False)))
+            except Timeout:
+                raise SrnnError(
+                    f"{path} is being written by another process; wait for it, or choose another name."
+                ) from None
         yield
 
 

@@ -27,4 +27,18 @@ def absolute(x: Any) -> Any:
 
 def positive_part(x: Any) -> Any:
     """max(0, x), elementwise."""
-    return x.clamp(min=0) if isinstance(x, torch.Tensor) else np.maximum(x, 0.0)
+    if isinstance(x, torch.Tensor):
+        return x.clamp(min=0)
+    if hasattr(x, "positive_part"):  # numbers of our own that numpy cannot compare
+        return x.positive_part()
+    return np.maximum(x, 0.0)
+
+
+def unit_step(x: Any) -> Any:
+    """1 where x > 0, else 0, elementwise, in the dtype of x. Its derivative is 0, except in an ``Emission``."""
+    if isinstance(x, torch.Tensor):
+        return (x > 0).to(x.dtype)
+    if hasattr(x, "unit_step"):
+        return x.unit_step()
+    x = np.asarray(x)
+    return (x > 0).astype(x.dtype)

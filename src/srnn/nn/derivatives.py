@@ -57,6 +57,20 @@ def jacobian_record(model: Any) -> Record:
     return Record(own.arguments, tuple(rows), all_named=False)
 
 
+def slope_record(emission: Record, seed: Node | None = None) -> Record:
+    """(g, v, psi) -> (the gradient of v,), for the record v -> (value,) of an emission.
+
+    g is the gradient of the value, unless ``seed`` stands for it; psi, the surrogate at v, stands for the
+    derivative of the unit step.
+    """
+    psi = Node("argument", value="psi")
+    if seed is None:
+        seed = Node("argument", value="g")
+    (gradient,) = _reverse(emission, [seed], _Graph(step_slope=psi))
+    assert gradient is not None, "an emission depends on its drive"
+    return Record(("g", "v", "psi"), (gradient,), all_named=False)
+
+
 @dataclass(frozen=True)
 class _Term:
     """A summand of a gradient: sign * factor * gradient; a factor of None is 1."""
@@ -111,13 +125,19 @@ def _partials(graph: _Graph, node: Node) -> list[tuple[Node, int, Node | None]]:
             return [(a, 1, graph.make("greater", a, zero)), (a, -1, graph.make("less", a, zero))]
         case "positive_part":  # 1 at 0, where it has no derivative, as in torch's clamp
             return [(a, 1, graph.make("at_least", a, as_node(0.0)))]
-    return []  # comparisons are constant almost everywhere
+        case "unit_step" if graph.step_slope is not None:
+            return [(a, 1, graph.step_slope)]
+    return []  # comparisons and steps are constant almost everywhere
 
 
 class _Graph:
-    """New nodes, each made only once, however often it is asked for; sums and products with 0 and 1 are simplified."""
+    """New nodes, each made only once, however often it is asked for; sums and products with 0 and 1 are simplified.
 
-    def __init__(self) -> None:
+    step_slope: what stands for the derivative of a unit step; None: it is 0.
+    """
+
+    def __init__(self, step_slope: Node | None = None) -> None:
+        self.step_slope = step_slope
         self._made: dict[Any, Node] = {}
 
     def make(self, operation: str, *operands: Node) -> Node:

@@ -37,13 +37,14 @@ _UFUNCS: Mapping[np.ufunc, str] = {
     np.exp: "exp", np.absolute: "absolute", np.maximum: "positive_part",
     np.greater: "greater", np.greater_equal: "at_least", np.less: "less", np.less_equal: "at_most",
 }  # fmt: skip
-OPERATIONS = tuple(_UFUNCS.values())
+OPERATIONS = (*_UFUNCS.values(), "unit_step")
 """All that equations may use: operators, comparisons (1 where true, else 0), and the functions of ``arithmetic``."""
-FUNCTIONS = ("exp", "absolute", "positive_part")
+FUNCTIONS = ("exp", "absolute", "positive_part", "unit_step")
 COMPARISONS = ("greater", "at_least", "less", "at_most")
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
     "negate": operator.neg, "exp": arithmetic.exp, "absolute": operator.abs, "positive_part": arithmetic.positive_part,
+    "unit_step": arithmetic.unit_step,
     "greater": operator.gt, "at_least": operator.ge, "less": operator.lt, "at_most": operator.le,
 }  # fmt: skip
 
@@ -69,6 +70,10 @@ class Node(NDArrayOperatorsMixin):
         if operation == "divide" and nodes[1].value == 0.0:
             raise SrnnError("Equations cannot divide by 0.")
         return Node(operation, tuple(nodes))
+
+    def unit_step(self) -> Node:
+        """What ``arithmetic.unit_step`` makes of it."""
+        return Node("unit_step", (self,))
 
     def __bool__(self) -> bool:
         raise SrnnError(
@@ -224,7 +229,7 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
         why = str(error).splitlines()[0].rstrip(".")
         raise SrnnError(
             f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + - * /, comparisons, and exp, "
-            "absolute and positive_part from srnn.nn.arithmetic."
+            "absolute, positive_part and unit_step from srnn.nn.arithmetic."
         ) from error
     finally:
         sys.settrace(before)
@@ -304,7 +309,7 @@ class Writer(Algebra):
         return repr(float(value))
 
     def call(self, function: str, argument: str) -> str:
-        """exp, absolute or positive_part of something."""
+        """One of ``FUNCTIONS`` of something."""
         return f"{function}({argument})"
 
     def constant(self, value: float) -> Text:

@@ -81,7 +81,7 @@ class Multiplications(Algebra):
                 return Term(CURRENT)
         if self.current in operands:
             self._scaled[None] = 0
-        if operation in COMPARISONS or (complement and complement.spike):
+        if operation in (*COMPARISONS, "unit_step") or (complement and complement.spike):
             return Term(CHOSEN, spike=True)
         if operation == "multiply" and (first.spike or last.spike):
             return Term(depends, spike=first.spike and last.spike)
@@ -125,10 +125,11 @@ def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> i
         trained = [coefficient.requires_grad for coefficient in neuron.derive(**ones)]
     algebra = Multiplications(size, current := Term(CURRENT))
     values = [Term(STATE) for _ in neuron.variables()]
-    values += [Term(CHOSEN, spike=True) if neuron.emission == "spike" else Term(STATE), current]
+    values += [Term(CHOSEN, spike=True) if neuron.emission.binary else Term(STATE), current]
     values += [
         Term(FIXED, None if varies else value, key=name)
         for name, value, varies in zip(neuron.coefficients, coefficients, trained, strict=True)
     ]
-    equations(type(neuron)).run(algebra, values)
+    *_, drive = equations(type(neuron)).run(algebra, values)
+    neuron.emission.record.run(algebra, [drive])
     return algebra.total

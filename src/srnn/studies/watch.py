@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from ..errors import SrnnError
-from ..terminal import open_console
+from ..terminal import open_console, open_progress
 from .units import Units, UnitStatus, minutes
 
 _EVERY = 2.0
@@ -23,11 +23,10 @@ class Watch:
         self._next = time.monotonic()
         if not quiet and sys.stderr.isatty():
             from rich.live import Live
-            from rich.progress import Progress, TextColumn
+            from rich.progress import TaskProgressColumn, TimeRemainingColumn
 
             console = open_console(stderr=True)
-            title = TextColumn("{task.description}", markup=False)  # it is the file's
-            self._bar = Progress(title, *Progress.get_default_columns()[1:], console=console)
+            self._bar = open_progress(console, TaskProgressColumn(), TimeRemainingColumn())
             self._all = self._bar.add_task("", completed=len(self._told), total=len(units.all))
             self._live = Live(console=console, auto_refresh=False)
             self._live.start()

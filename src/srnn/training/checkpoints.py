@@ -220,7 +220,7 @@ def architecture(network: Network) -> list[str]:
 def surrogates(network: Network) -> list[str]:
     """The surrogate of each layer of spiking neurons with its parameters, one line per layer."""
     layers = layers_by_name(network).items()
-    return [f"{name}: {layer.surrogate}" for name, layer in layers if layer.neuron.emission == "spike"]
+    return [f"{name}: {layer.surrogate}" for name, layer in layers if layer.neuron.emission.uses_surrogate]
 
 
 def own_equations(network: Network) -> dict[str, str]:

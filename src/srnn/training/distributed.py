@@ -6,8 +6,8 @@ initial states are drawn for all and then cut, losses are weighted by their sequ
 
 Only the first process writes, validates and prints. All others follow: they have the same weights and the same numbers.
 
-Processes find each other by torchrun's variables (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them with torchrun's
-own agent, which monitors them, and reports in one line what happened.
+torchrun starts the processes, monitors them, and starts them again when one has died; they find each other by its variables
+(RANK, WORLD_SIZE, MASTER_ADDR, ...).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,13 +31,11 @@ from ..nn.loss_config import RateConfig
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout
 from ..nn.network.inputs import each_part
+from ..text import one_line
 from .recipes import Recipe
 from .runs import Run
 
 T = TypeVar("T")
-LOST = 75
-"""Exit code of a process that has lost another one; ``launch``, which started it, reports this."""
-_OURS = "srnn"
 _TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others: they wait while the first one validates."""
 
@@ -96,12 +92,15 @@ class Team:
                 self.fabric.launch()
             except (RuntimeError, ValueError) as error:
                 address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-                raise SrnnError(f"The {self.size} processes cannot reach each other at {address}: {error}") from error
+                raise SrnnError(
+                    f"The {self.size} processes cannot reach each other at {address}: {one_line(str(error), 300)}; if torchrun "
+                    "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/distributed.md)."
+                ) from error
 
     def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
         """The run, which the first process starts or resumes; the others get one that writes nothing.
 
-        SrnnError in all processes if the first is refused, since they wait for it; after ``launch`` only the first reports it.
+        SrnnError if it is refused; the other processes, which wait for the first, then end without a word (SystemExit).
         """
         run, refused = Onlooker(out, recipe, seed), ""
         if self.first:
@@ -110,9 +109,9 @@ class Team:
             except SrnnError as error:
                 refused = str(error)
         if refused := self.fabric.broadcast(refused):
-            if not self.first and _launched():
-                raise SystemExit(0)
-            raise SrnnError(refused)
+            if self.first:
+                raise SrnnError(refused)
+            raise SystemExit(2)
         return run
 
     def share(self, total: int) -> Share:
@@ -196,16 +195,11 @@ class Team:
                 torch.distributed.broadcast(tensor, 0)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """If the connection between processes failed, another one has ended: raise SrnnError, which says how to resume.
-
-        SystemExit, with LOST, if ``launch`` started this process.
-        """
+        """If the connection between processes failed, another one has ended: raise SrnnError, which says how to resume."""
         if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
-            if _launched():
-                raise SystemExit(LOST) from error
             raise SrnnError(
-                f"Process {self.rank} of {self.size} has lost another one, which was killed or whose machine failed; resume "
-                f"from the last checkpoint with --out {out} --resume."
+                f"Process {self.rank} of {self.size} has lost another one, which was killed or whose machine failed; "
+                f"the same command with --out {out} --resume continues from the last checkpoint."
             ) from error
 
     def _sum(self, numbers: list[float]) -> list[float]:
@@ -248,82 +242,10 @@ def _leave() -> None:
 
 
 def world_size() -> int:
-    """How many processes this one trains with, itself included; 1 unless torchrun or ``launch`` started it."""
+    """How many processes this one trains with, itself included; 1 unless torchrun started it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-
-
-def _launched() -> bool:
-    """Whether ``launch`` started this process, rather than torchrun."""
-    return os.environ.get("TORCHELASTIC_RUN_ID") == _OURS
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes and prints."""
     return world_size() == 1 or os.environ.get("RANK") == "0"
-
-
-def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int:
-    """Run a command as ``devices`` processes here that train together, under torchrun's agent; returns its exit code.
-
-    With several ``nodes``, call it on each of them; MASTER_ADDR gives the first node's address, NODE_RANK (or SLURM_NODEID) this
-    node's number. When a process dies, the others are ended; a signal to this process reaches all.
-
-    Raises SrnnError for a missing variable, if the nodes cannot reach each other, and if a process died: with its exit code
-    or signal, and ``advice``.
-    """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    node, address = _place(nodes)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
-    agent = logging.getLogger("torch.distributed.elastic")  # this function reports what happens, in one line
-    agent.propagate, agent.handlers = False, [logging.NullHandler()]
-    with tempfile.TemporaryDirectory(prefix="srnn-") as folder:
-        silent = {local: Std.ERR for local in range(devices) if node or local}  # the first process prints for all
-        config = LaunchConfig(
-            nodes, nodes, devices, run_id=_OURS, rdzv_backend="static", rdzv_endpoint=address, rdzv_configs={"rank": node},
-            rdzv_timeout=int(_TIMEOUT.total_seconds()), max_restarts=0, logs_specs=DefaultLogsSpecs(folder, silent),
-        )  # fmt: skip
-        names = [name for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-        # Leave out signals that we were told to ignore, for example by nohup.
-        heeded = [name for name in names if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN]
-        config.signals_to_handle = ",".join(heeded)
-        try:
-            elastic_launch(config, command[0])(*command[1:])
-            return 0
-        except SignalException as error:
-            return 128 + error.sigval
-        except RuntimeError as error:
-            raise SrnnError(f"The {nodes} machines cannot reach each other at {address}: {error}") from error
-        except ChildFailedError as error:
-            codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-            # The first that died, unless it only lost another one; processes that were ended because of it come last.
-            rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
-            code = codes[rank]
-            if code == LOST:
-                raise SrnnError(f"Training process {rank} has lost another one on another machine. {advice}") from None
-            if code > 0 and rank == 0:
-                return code
-            log = next(Path(folder).glob(f"*/*/{rank - node * devices}/stderr.log"), None)
-            said = log.read_text(errors="replace").strip().splitlines() if log and code > 0 else []
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            what = f": {said[-1].removeprefix('srnn: ')}" if said else "."
-            raise SrnnError(f"Training process {rank} {how}{what} The others were stopped. {advice}") from None
-
-
-def _place(nodes: int) -> tuple[int, str]:
-    """The number of this machine, and the address where the first one listens."""
-    if nodes == 1:
-        from torch.distributed.elastic.utils.distributed import get_free_port
-
-        return 0, f"127.0.0.1:{get_free_port()}"
-    node = os.environ.get("NODE_RANK", os.environ.get("SLURM_NODEID"))
-    address = os.environ.get("MASTER_ADDR")
-    if node is None or address is None:
-        raise SrnnError(
-            "--nodes needs the variables MASTER_ADDR (the first machine's address) and NODE_RANK (0, 1, ...; or SLURM's)."
-        )
-    if not node.isdecimal() or int(node) >= nodes:
-        raise SrnnError(f"NODE_RANK is {node!r}; with --nodes {nodes} it must be a number from 0 to {nodes - 1}.")
-    return int(node), f"{address}:{os.environ.get('MASTER_PORT', '29500')}"

@@ -203,7 +203,7 @@ def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor
         return rates
     lengths = network.hidden_lengths(lengths)
     for layer, result in zip(network.layers, hidden, strict=True):
-        if isinstance(layer, BidirectionalLayer) and layer.neuron.emission == "spike":
+        if isinstance(layer, BidirectionalLayer) and layer.neuron.emission.binary:
             # The spikes of two directions may have been averaged: then they are halves and ones, whose mean is the rate.
             rates.append(float(neuron_rates(result.output.detach(), lengths).mean()))
         else:

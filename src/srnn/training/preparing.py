@@ -1,4 +1,4 @@
-"""All that training needs before its first step, checked: ``train`` continues from it, ``srnn check`` shows it and stops."""
+"""All that training needs before its first step, checked: ``train`` continues from it, ``--dry-run`` shows it and stops."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ class Run:
                 )
             _clear(path)
             return cls.start(path, recipe, seed)
-        for folder in (path, path / "checkpoints"):
-            remove_leftovers(folder)
+        for folder in (path, path / "checkpoints", path / "examples"):
+            remove_leftovers(folder, age=0)  # we hold the run's lock
         _check_version(path)
         run = cls.open(path)
         begun, now = (replace(one, note="").to_dict() for one in (run.recipe, recipe))  # a note changes no number

@@ -127,7 +127,7 @@ def _start(
     name: str, layer: Layer, x: Tensor | Spikes, state: tuple[Tensor, ...], lengths: Tensor | None
 ) -> list[LayerStart]:
     """Measure and scale one layer; do nothing if it does not spike."""
-    if layer.neuron.emission != "spike":
+    if not layer.neuron.emission.binary:
         return []
     scaling = _Scaling(layer, lambda: channel_rates(layer(x, state, lengths).emitted, lengths))
     before = scaling.rates

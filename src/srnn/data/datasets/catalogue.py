@@ -286,7 +286,7 @@ _DATA_SETS = (
             Use(
                 "spoken-digits-spikes",
                 needs="fsdd/cochlea.h5",
-                how="srnn encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
+                how="srnn data encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
                 "--out {data}/fsdd/cochlea.h5",
             ),
         ),

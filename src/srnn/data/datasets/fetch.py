@@ -4,40 +4,38 @@ A file is written to NAME.part, and renamed only when it is complete: of the ann
 interrupted download leaves NAME.part, from which the next one resumes (HTTP Range); a server that cannot do that is asked
 for the whole file. A file that fails its checksum is deleted. One process at a time downloads into a folder.
 
-Written by hand, because pooch cannot resume: it starts an interrupted download from its first byte.
+Over requests, not pooch: an interrupted download starts there from its first byte, and what else it
+does, comparing a checksum, is done by ``verifying.check``, for files that are already there, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import http.client
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import SrnnError
 from ...files import check_name, locked
-from .catalogue import DataFile, DataSet, FileReport, folder_of
+from ...text import one_line
+from .catalogue import DataFile, DataSet, folder_of
 from .verifying import check, find_sums, read_sums, usable
+
+if TYPE_CHECKING:
+    from requests import Response, Session
 
 _CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without data after which a connection counts as lost."""
-MOST = 2**36
-"""Maximal bytes of a file whose size is not known: a server may never stop sending."""
 ATTEMPTS = 5
 """A download gives up after this many broken connections in a row that brought nothing new."""
+_BUSY = (429, 500, 502, 503, 504)
+"""Answers of a server that may answer otherwise some seconds later."""
 Watcher = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes received so far, and the total if that is known."""
-
-
-class _Interrupted(Exception):
-    """The connection broke; the bytes received so far are kept."""
 
 
 def address(file: DataFile, data_set: DataSet, mirror: str | None = None) -> str:
@@ -50,7 +48,7 @@ def fetch(
     data_dir: Path | None = None,
     mirror: str | None = None,
     force: bool = False,
-    watch: Watcher | None = None,
+    watch: Watcher = lambda *_: None,
 ) -> list[Path]:
     """Download what is missing (with ``force``: everything), and return the files.
 
@@ -86,10 +84,11 @@ def fetch(
     return done
 
 
-def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None) -> None:
+def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: None) -> None:
     """Download one file, resuming from PATH.part if that exists.
 
-    After a broken connection it waits a second, twice as long after each one that brought nothing. SrnnError says what went
+    A busy server is asked again, and so is one whose connection broke; only attempts that bring nothing
+    new count, so that a download completes over an unreliable connection. SrnnError says what went
     wrong; PATH.part stays, unless its content was wrong.
     """
     part = path.with_name(path.name + ".part")
@@ -98,20 +97,16 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None)
         check_name(part)
         if part.is_symlink():  # what it leads to is not ours to write
             part.unlink()
-        kept, fruitless = _size(part), 0
-        while True:
-            try:
-                _transfer(url, part, file, watch)
-                break
-            except _Interrupted as error:
-                # Only attempts that bring nothing new count, so that a download completes over an unreliable connection.
-                fruitless = 0 if _size(part) > kept else fruitless + 1
-                kept = max(kept, _size(part))
-                if fruitless == ATTEMPTS:
-                    raise SrnnError(
-                        f"The connection to {url} keeps breaking ({error}); {kept:,} bytes are kept, fetch again to resume."
-                    ) from error
-                time.sleep(2**fruitless)
+        most, fruitless = _size(part), 0
+        while broken := _transfer(url, part, file, watch):
+            kept = _size(part)
+            fruitless = 0 if kept > most else fruitless + 1
+            most = max(most, kept)
+            if fruitless == ATTEMPTS:
+                raise SrnnError(
+                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, fetch again to resume."
+                )
+            time.sleep(2**fruitless)
         _accept(url, part, path, file)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -121,67 +116,80 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None)
         raise SrnnError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
-def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> None:
-    """Complete ``part``, from its current length on."""
+def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
+    """Continue ``part`` from its current length on; how the connection broke, "" once all has arrived."""
+    from urllib3.exceptions import HTTPError
+
     have = _size(part)
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "srnn", "Accept-Encoding": "identity"})
-        if have:
-            request.add_header("Range", f"bytes={have}-")
-        with _received(lambda: urllib.request.urlopen(request, timeout=TIMEOUT)) as response:
-            if response.status != 206 or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                have = 0  # the server sends all of it
-            if url.startswith("https:") and not response.url.startswith("https:"):
-                raise SrnnError(
-                    f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror with --mirror."
-                )
-            length = response.headers.get("Content-Length")
-            total = have + int(length[:18]) if length is not None and length.isdecimal() else file.bytes
-            maximum = file.bytes if file.bytes is not None else MOST
+    with _session() as session, _answer(session, url, have) as response:
+        if have and response.status_code == 416:  # nothing is left to send: the part is whole, or too long
+            return ""
+        _check_answer(url, response)
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            have = 0  # the server sends all of it
+        length = response.headers.get("Content-Length", "")
+        total = have + int(length[:18]) if length.isdecimal() else file.bytes
+        watch(file.name, have, total)
+        # Not requests' own iter_content, which unpacks a .gz that a server calls its encoding.
+        chunks = response.raw.stream(_CHUNK, decode_content=False)
+        try:
             with part.open("ab" if have else "wb") as target:
-                while True:
-                    if watch is not None:
-                        watch(file.name, have, total)
-                    chunk = _received(lambda: response.read(_CHUNK))
-                    if not chunk or have > maximum:  # more than the file has: ``_accept`` reports it
-                        break
+                for chunk in chunks:
                     target.write(chunk)
                     have += len(chunk)
-            if have > maximum:
-                return
-            if total is not None and have < total:
-                raise _Interrupted(f"{have:,} of {total:,} bytes arrived")
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416 and have:  # nothing is left to send: the part is whole, or longer than the file
-            return
-        if error.code >= 500 or error.code == 429:
-            raise _Interrupted(f"the server answered {error.code}") from error
-        reason = "the server has no such file" if error.code == 404 else f"it answered {error.code} {error.reason}"
-        raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror with --mirror or SRNN_MIRROR.") from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, (TimeoutError, ConnectionResetError)):
-            raise _Interrupted(str(error.reason)) from error
-        raise SrnnError(
-            f"{url} cannot be reached ({error.reason}); check the network, or name a mirror with --mirror or SRNN_MIRROR."
-        ) from error
-    except (ValueError, http.client.InvalidURL) as error:
-        raise SrnnError(f"{url} is not a valid URL: {error}.") from error
+                    watch(file.name, have, total)
+        except HTTPError as error:  # of the network; an OSError is of the disk
+            return str(error) or type(error).__name__
+    return ""
 
 
-def _received(ask: Callable[[], Any]) -> Any:
-    """What the network gives. _Interrupted if it breaks off in any way, so that any other OSError is the disk's."""
+def _session() -> Session:
+    """Asks a server again that is busy, or breaks off before it answers."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    again = Retry(
+        connect=0, read=ATTEMPTS, status=ATTEMPTS, status_forcelist=_BUSY, backoff_factor=1, raise_on_status=False
+    )
+    session = requests.Session()
+    session.headers.update({"User-Agent": "srnn", "Accept-Encoding": "identity"})
+    session.mount("https://", HTTPAdapter(max_retries=again))
+    session.mount("http://", HTTPAdapter(max_retries=again))
+    return session
+
+
+def _answer(session: Session, url: str, have: int) -> Response:
+    """The answer to the question for a file without its first ``have`` bytes; its content is yet to be read."""
+    import requests
+
+    headers = {"Range": f"bytes={have}-"} if have else {}
     try:
-        return ask()
-    except (urllib.error.URLError, http.client.InvalidURL):
-        raise
-    except (http.client.HTTPException, OSError) as error:
-        raise _Interrupted(str(error) or type(error).__name__) from error
+        return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    except ValueError as error:  # InvalidURL, MissingSchema and their like
+        raise SrnnError(f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}.") from error
+    except requests.RequestException as error:
+        reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[2]  # what urllib3 gave up for
+        raise SrnnError(
+            f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a mirror with --mirror "
+            "or SRNN_MIRROR."
+        ) from error
+
+
+def _check_answer(url: str, response: Response) -> None:
+    """SrnnError if it is not what was asked for, or did not come encrypted as asked for."""
+    if url.startswith("https:") and not response.url.startswith("https:"):
+        raise SrnnError(f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror with --mirror.")
+    if not response.ok:
+        reason = f"it answered {response.status_code} {response.reason}"
+        if response.status_code == 404:
+            reason = "the server has no such file"
+        raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror with --mirror or SRNN_MIRROR.")
 
 
 def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
     """Rename a finished download, if it is the right file; else delete it."""
-    report = check(file, part) if _size(part) <= MOST else FileReport(file.name, "wrong", f"more than {MOST:,} bytes")
+    report = check(file, part)
     if report.condition == "wrong":
         part.unlink(missing_ok=True)
         raise SrnnError(f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a mirror.")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import SrnnError
-from ...files import changing, new_folder_beside
+from ...files import changing
 from .catalogue import DataSet
-from .unpack import move_into, unpack
+from .unpack import move_into, staging_in, unpack
 
 
 def listed_names(data_set: DataSet) -> list[str]:
@@ -31,7 +31,7 @@ def unpack_listed(
     if check is not None:
         check(archive)
 
-    with new_folder_beside(folder / "unpacking") as whole:
+    with staging_in(folder) as whole:
         unpack(archive, whole, data_set.strip)
         if missing := _missing(names, whole):
             raise SrnnError(

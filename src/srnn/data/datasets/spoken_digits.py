@@ -125,7 +125,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
             raise SrnnError(f"{path} was not found; make it from the recordings, which takes minutes: {how}")
         x, _, _ = read_recordings(path, self.binning, self.outputs)
-        with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
+        with open_hdf5(path, "spikes that name their clips; make it again with 'srnn data encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"][:].tolist()]
         place = {name: index for index, name in enumerate(names)}
         missing = [clip.path.name for clip in clips if clip.path.name not in place]

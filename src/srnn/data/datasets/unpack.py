@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
-from ...files import check_file, new_folder_beside, read_json, reading, whole_file
+from ...files import (
+    check_file,
+    locked,
+    new_folder_beside,
+    read_json,
+    reading,
+    remove_leftovers,
+    whole_file,
+)
 
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ARCHIVES = (".zip", *_TARS, ".gz")
@@ -34,7 +42,7 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     with _refused(archive):
         folder.mkdir(parents=True, exist_ok=True)
         root = folder.resolve()
-        with new_folder_beside(root / "unpacking") as staging:
+        with staging_in(root) as staging:
             _extract(archive, staging)
             found = [path.relative_to(staging) for path in sorted(_plain_files(staging))]
             if not archive.name.endswith((".zip", *_TARS)):  # a single file is in no folder
@@ -45,6 +53,16 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
             for name, stripped in names.items():
                 move_into(root, staging / name, stripped)
         return [root / name for name in names.values()]
+
+
+@contextlib.contextmanager
+def staging_in(folder: Path) -> Iterator[Path]:
+    """A folder in this one into which an archive is unpacked, removed at the end. One process at a time
+    has one, and so removes at once what a killed one left. FolderInUse if another has it."""
+    with locked(folder):
+        remove_leftovers(folder, "unpacking", age=0)
+        with new_folder_beside(folder / "unpacking") as staging:
+            yield staging
 
 
 def read_through(archive: Path, name: str = "") -> None:

@@ -8,9 +8,9 @@ in our recurrent layers. Delays are NIR's own Delay before the weights: input ->
 layer0.rec_delay -> layer0.rec. Our factors per step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau;
 snnTorch, Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
-What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
-membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir.load`` reads back to
-the same bits and other readers ignore.
+What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, graded emissions,
+spiking neurons whose membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata,
+which ``nir.load`` reads back to the same bits and other readers ignore.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ it has a threshold, and after a synapse if it has a gain (of its input). To expo
 
 def _omitted(neuron: Neuron, p: Mapping[str, Array]) -> Iterator[Finding]:
     """What the nearest NIR neuron leaves out of a neuron with the parameters p, each (size,)."""
-    if neuron.name == "relu":
-        yield "ReLU emission", "lost", "written as an integrator, which passes on negative membranes too"
+    if neuron.emission.graded:
+        detail = "written as an integrator, which passes on its membrane as it is"
+        yield f"emission '{neuron.emission.name}'", "lost", detail
     elif neuron.name == "alif":
         yield "soft reset", "approximated", "NIR resets to a value (0); ALIF subtracts its threshold, one step later"
         if p["beta"].any():

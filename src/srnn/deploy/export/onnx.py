@@ -31,7 +31,6 @@ import torch
 from ..._version import __version__
 from ...errors import SrnnError, need
 from ...files import reading, write_atomically
-from ...nn.arithmetic import positive_part
 from ...nn.equations import Algebra, equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
@@ -294,7 +293,7 @@ def _advance(
         arrives = first_step(graph, pending["arriving"]) if "arriving" in pending else own[-1]
         current = current + graph.one("MatMul", arrives, weight)
     *new, v = equations(type(neuron)).run(Algebra(), [*own, current, *layer.coefficients.values()])
-    s = v > 0.0 if neuron.emission == "spike" else positive_part(v) if neuron.emission == "relu" else v
+    s = neuron.emit(v)
     if "arriving" in pending:
         delays = layer.delays["arriving"]
         kept = later_steps(graph, pending["arriving"]) if delays.max() else None

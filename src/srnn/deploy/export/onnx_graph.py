@@ -95,6 +95,10 @@ class Graph:
 class Value(NDArrayOperatorsMixin):
     """A tensor of the exported model, by its name in a graph."""
 
+    def unit_step(self) -> Value:
+        """What ``arithmetic.unit_step`` makes of it."""
+        return self > 0.0
+
     def __init__(self, graph: Graph, name: str) -> None:
         self.graph, self.name = graph, name
 

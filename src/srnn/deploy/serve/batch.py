@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.datasets.audio import decode_wav
+from ...data.datasets.audio import decode
 from ...data.recordings import at_rate
 from ...errors import SrnnError, naming
 from ...files import reading
@@ -76,7 +76,7 @@ def _read_sound(body: bytes, decoder: Decoder) -> Array:
         raise SrnnError(f"This model reads {signal.what}, not sound.")
 
     with naming("The body"):
-        samples, rate = decode_wav(body)
+        samples, rate = decode(body)
     mono = samples.mean(axis=1, keepdims=True, dtype=np.float32)
     return at_rate("The sound", mono, rate, signal.rate, sound=True)
 

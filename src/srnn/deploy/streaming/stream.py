@@ -299,8 +299,8 @@ class Stream:
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
-        """SrnnError for a state in which no step of this network ends: numbers that are not finite, spikes that are not 0 or 1,
-        ReLU activations below 0. (A random initial state may hold such spikes; this check is not meant for it.)"""
+        """SrnnError for a state in which no step of this network ends: numbers that are not finite, spikes that are not 0 or
+        1. (A random initial state may hold such spikes; this check is not meant for it.)"""
         before = self.flat_state()
         self.set_flat_state(values)
         state = self.get_state(0)
@@ -308,12 +308,10 @@ class Stream:
         sound = bool(np.isfinite(values).all())
         layers: list[Any] = [*self._net.layers, self._net.readout]
         for layer, parts in zip(layers, state, strict=True):
-            emission = layer.neuron.emission
+            if not layer.neuron.emission.binary:
+                continue
             for emitted in (parts.s, *([parts.arriving] if "arriving" in layer.delay_steps else [])):
-                if emission == "spike":
-                    sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
-                elif emission == "relu":
-                    sound = sound and bool((emitted >= 0).all())
+                sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
         if not sound:
             raise SrnnError("The network cannot be in this state.")
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...nn.emissions import Emission
 from ...nn.network import SRNN
 from ...nn.neurons import as_neuron
 from ...training.recipes import Recipe
@@ -32,8 +33,7 @@ class LayerActivity:
 
     name: str
     """"layers.0", or "layers.0.forward_layer"."""
-    emission: str
-    """"spike", or the emission of an analog neuron: "relu", "identity"."""
+    emission: Emission
     rates: Rates
     """(size,) spikes per (sub)step of each neuron; for analog ones the fraction of (sub)steps with an output other than 0."""
     sops: int
@@ -65,7 +65,7 @@ class Activity:
     @property
     def spiking(self) -> bool:
         """Whether all hidden neurons emit spikes."""
-        return all(layer.emission == "spike" for layer in self.layers)
+        return all(layer.emission.binary for layer in self.layers)
 
     @property
     def sops(self) -> int:
@@ -87,7 +87,7 @@ class Activity:
             "saturated_above": self.saturated_above,
             "layers": [
                 {
-                    "name": layer.name, "emission": layer.emission, "rate": float(layer.rates.mean()),
+                    "name": layer.name, "emission": layer.emission.name, "rate": float(layer.rates.mean()),
                     "rates": layer.rates.tolist(), "dead": layer.dead(), "saturated": layer.saturated(self.saturated_above),
                     **counts(layer.sops),
                 }
@@ -103,6 +103,7 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
     shapes = describe_network(network)
     layers = []
     for index, (fired, shape) in enumerate(zip(tally.fired, shapes, strict=False)):
+        assert shape.emission is not None, "an SRNN consists of neurons"
         parts = [""] if shape.directions == 1 else [".forward_layer", ".backward_layer"]
         reached = fan_out(shapes, index)
         for part, own, fans in zip(parts, np.split(fired, len(parts)), np.split(reached, len(parts)), strict=True):
@@ -118,4 +119,4 @@ def recipe_spikes(recipe: Recipe) -> bool:
     """Whether all hidden neurons of a recipe's network emit spikes. Otherwise a "firing rate" is the fraction of their outputs
     that are not 0."""
     neurons = map(as_neuron, recipe.network.each("neuron"))
-    return recipe.network.model == "srnn" and all(neuron.emission == "spike" for neuron in neurons)
+    return recipe.network.model == "srnn" and all(neuron.emission.binary for neuron in neurons)

@@ -33,6 +33,7 @@ from .activity import Activity, Array
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
+    from ...nn.emissions import Emission
     from ...nn.network import FrozenLayer
 
 
@@ -71,8 +72,8 @@ class LayerShape:
     """The name in the network: "layers.0", ..., "readout"."""
     kind: str
     """The neuron's name, the cell's ("rnn", "gru", "lstm") or "dense". For people; nothing is decided by it."""
-    emission: str
-    """"spike", "relu" or "identity"; "cell" for torch's cells, "dense" for dense layers."""
+    emission: Emission | None
+    """What its neurons pass on; None for torch's cells and for dense layers."""
     inputs: int
     units: int
     """Units of one direction."""
@@ -102,12 +103,17 @@ class LayerShape:
 
     @property
     def spiking(self) -> bool:
-        return self.emission == "spike"
+        return self.emission is not None and self.emission.binary
+
+    @property
+    def graded(self) -> bool:
+        """Whether its neurons emit values that may often be 0."""
+        return self.emission is not None and self.emission.graded
 
     @property
     def event_driven(self) -> bool:
         """Whether an input spike adds a weight where it arrives; other layers multiply every input, even spikes and zeros."""
-        return self.emission in ("spike", "identity")
+        return self.emission is not None and not self.emission.graded
 
     @property
     def weights_in(self) -> int:
@@ -171,14 +177,14 @@ def _classical(name: str, layer: Any) -> LayerShape:
     if not isinstance(layer, CellLayer):
         fan_in = _fan([layer.weight_in.detach().cpu().numpy()])
         return LayerShape(
-            name, "dense", "dense", layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN
+            name, "dense", None, layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN
         )  # fmt: skip
     cell = CELLS[layer.name]
     weights = {key: value.detach().cpu().numpy() for key, value in layer.cell.named_parameters()}
     return LayerShape(
         name=name,
         kind=layer.name,
-        emission="cell",
+        emission=None,
         inputs=layer.inputs,
         units=layer.units,
         directions=layer.directions,
@@ -253,8 +259,8 @@ def spiking(layers: Sequence[LayerShape]) -> bool:
 
 
 def graded(layers: Sequence[LayerShape]) -> bool:
-    """Whether a hidden layer emits max(0, u), which may often be 0."""
-    return any(layer.emission == "relu" for layer in layers[:-1])
+    """Whether a hidden layer emits values that may often be 0, such as max(0, u)."""
+    return any(layer.graded for layer in layers[:-1])
 
 
 def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
@@ -379,7 +385,7 @@ def _in_paper(layer: LayerShape, before: LayerShape | None, rate: float, analog_
     """
     inputs = layer.inputs if before is None else before.units
     synapses, own = layer.cell.gates * inputs * layer.cells, layer.weights_own * layer.cell.own / layer.cell.gates
-    macs = RELU_IN_PAPER * layer.cells if layer.emission == "relu" else layer.neuron_macs
+    macs = RELU_IN_PAPER * layer.cells if layer.graded else layer.neuron_macs
     acs = 0.0
     if layer.event_driven and (before is None or before.spiking):
         acs += rate * synapses

@@ -35,7 +35,7 @@ PAPER: Prices = {"paper_macs": PAPER_MAC_PJ, "paper_acs": PAPER_AC_PJ}
 FP32: Prices = {"synaptic_macs": FP32_MAC_PJ, "neuron_macs": FP32_MAC_PJ, "synaptic_acs": FP32_AC_PJ}
 NEUROBENCH: Prices = {"effective_macs": FP32_MAC_PJ, "effective_acs": FP32_AC_PJ}
 INT8: Prices = {"synaptic_macs": 3.2, "neuron_macs": 3.2, "rescalings": 3.2, "synaptic_acs": 0.1}
-"""For int8 weights, int32 sums and states; a MAC is a multiplication plus an addition. Used by ``srnn prune``, not a model."""
+"""For int8 weights, int32 sums and states; a MAC is a multiplication plus an addition. Used by ``srnn compress``, not a model."""
 
 MODELS = ("paper", "fp32", "neurobench", "memory")
 

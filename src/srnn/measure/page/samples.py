@@ -118,7 +118,7 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
     layers = []
     for number, layer in enumerate(network.layers):
         one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
-        spiking, kind = isinstance(network, SRNN) and one.neuron.emission == "spike", kind_of(layer)  # type: ignore[union-attr]
+        spiking, kind = isinstance(network, SRNN) and one.neuron.emission.binary, kind_of(layer)  # type: ignore[union-attr]
         neurons: list[int] = []
         if activity is not None and _traces(network):
             rates = next(a.rates for a in activity.layers if a.name.split(".")[1] == str(number))

@@ -58,6 +58,10 @@ class Fixed(ABC):
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
         """self / 2**shift, rounded, saturating at ``width`` bits."""
 
+    @abstractmethod
+    def _chosen(self, other: Any, bits: int) -> Self:
+        """``other`` where self > 0, else 0."""
+
     # ---- the rules ----------------------------------------------------------------------------------------------------------
 
     def to(self, bits: int) -> Self:
@@ -116,8 +120,18 @@ class Fixed(ABC):
     def __neg__(self) -> Self:
         return self._constant(0, self.bits)._difference(self, self.bits)
 
+    def positive_part(self) -> Self:
+        """max(0, self)."""
+        return self._chosen(self, self.bits)
+
+    def unit_step(self) -> Self:
+        """1 where self > 0, else 0; without fractional bits."""
+        return self._chosen(self._constant(1, 0), 0)
+
     def _refuse(self, *_: Any) -> NoReturn:
-        raise SrnnError("int8 has no functions or comparisons for a neuron's equations; export the network as float32.")
+        raise SrnnError(
+            "int8 has no exp, absolute value or comparisons for a neuron's equations; export the network as float32."
+        )
 
     __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # numpy's functions come here as well
 
@@ -170,3 +184,6 @@ class FixedArray(Fixed):
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
         return self._saturating(rounded_shift(self.values, shift), bits, width)
+
+    def _chosen(self, other: Self, bits: int) -> Self:
+        return type(self)(np.where(self.values > 0, other.values, 0), bits, self.limit, self.saturated)

@@ -96,6 +96,11 @@ class IntegerLayer(FrozenLayer):
     """(size,), whatever arrives."""
 
     @property
+    def emitted_bits(self) -> int:
+        """Fractional bits of what it emits: none for spikes."""
+        return 0 if self.neuron.emission.binary else self.bits
+
+    @property
     def largest_current(self) -> int:
         """The largest absolute value of a current, whatever arrives and without saturation."""
         scaled = rounded_shift(self.largest_sum * self.multiplier, self.shift)
@@ -127,7 +132,9 @@ class IntegerNetwork(FrozenNetwork):
     def output_bits(self) -> int:
         """Fractional bits of the scores, which are the real ones times 2**output_bits as integers (spikes: 0 bits)."""
         readout = self.layers[-1]
-        return readout.kept_bits[readout.neuron.variables()[0]] if readout.output == "membrane" else 0
+        if readout.output == "emission":
+            return readout.emitted_bits
+        return readout.kept_bits[readout.neuron.variables()[0]]
 
     def run(self, x: Array, state: States | None = None) -> DeviceRun:
         """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers."""
@@ -148,10 +155,11 @@ class IntegerNetwork(FrozenNetwork):
                 FixedArray(part[name], bits, layer.bits, saturated).to(layer.bits)
                 for name, bits in layer.kept_bits.items()
             ]
-            s = FixedArray(part["s"], 0 if neuron.emission == "spike" else layer.bits, layer.bits, saturated)
+            s = FixedArray(part["s"], layer.emitted_bits, layer.bits, saturated)
             *new, drive = neuron.step(*variables, s, layer.current(*presynaptic, saturated), *constants[number])
             kept = zip(new, layer.kept_bits.values(), strict=True)
-            return [one.kept(bits, layer.width).values for one, bits in kept], neuron.emit(drive.to(layer.bits).values)
+            emitted = neuron.emit(drive.to(layer.bits)).to(layer.emitted_bits)
+            return [one.kept(bits, layer.width).values for one, bits in kept], emitted.values
 
         return replace(run_steps(self, np.asarray(x), state, step), saturated=saturated[0])
 
@@ -258,9 +266,8 @@ def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateF
         finest = min(_COEFFICIENT_BITS, 30 - math.ceil(math.log2(max(top, 2.0**-20))))
         coefficient_bits[name] = finest if name in multiplied else bits
         coefficients[name] = _fixed(value, coefficient_bits[name])
-    spiking = layer.neuron.emission == "spike"
     kept = {name: state_as.bits(number, name, bits) for name in layer.neuron.variables()}
-    formats = {**kept, "s": 0 if spiking else bits}
+    formats = {**kept, "s": 0 if layer.neuron.emission.binary else bits}
     initial = {name: _fixed(value, formats[name]) for name, value in layer.initial.items()}
     return IntegerLayer(
         name=layer.name, neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),

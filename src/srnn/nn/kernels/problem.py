@@ -171,7 +171,7 @@ def unfit(problem: LayerProblem, device: str) -> str:
     kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, Tensor)}
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
-    if problem.arriving is not None and problem.neuron.emission != "spike":
+    if problem.arriving is not None and not problem.neuron.emission.binary:
         return "only the reference reads delayed values that are not spikes"
     return ""
 

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from ...data.spikes import as_dense
 from ...errors import SrnnError, nearest
 from ..delays import taps
+from ..emissions import Emission
+from ..equations import Algebra
 from ..neurons import Neuron
 from ..surrogates import Surrogate
 from .problem import LayerProblem, LayerResult, is_autocast, valid_steps
@@ -64,6 +66,23 @@ def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
     return _Spike.apply(v, surrogate)
 
 
+class _WithSurrogate(Algebra):
+    """The arithmetic of tensors, in which a unit step is a spike with a surrogate gradient."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self.surrogate = surrogate
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "unit_step":
+            return spike(operands[0], self.surrogate)
+        return super().apply(operation, *operands)
+
+
+def emit(emission: Emission, v: Tensor, surrogate: Surrogate) -> Tensor:
+    """What neurons of drive v emit, of v's shape and dtype, with the gradient that training follows."""
+    return emission.record.run(_WithSurrogate(surrogate), [v])[0]
+
+
 def recordable(neuron: Neuron) -> tuple[str, ...]:
     """The names of what can be recorded from a neuron."""
     return (*neuron.variables(), "s", "v", "current")
@@ -104,7 +123,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
             current = current + (s if arriving is None else arriving[:, 0]) @ weight_rec
         own = s.detach() if neuron.detached else s
         *new, v = neuron.step(*variables, own, current, *p.coefficients)
-        s_new = spike(v, p.surrogate) if neuron.emission == "spike" else neuron.emit(v)
+        s_new = emit(neuron.emission, v, p.surrogate)
         out = new[0] if p.output == "membrane" else s_new
         if arriving is not None and sent is not None:
             under_way = F.pad(arriving[:, 1:], (0, 0, 0, 1)) + sent * s_new[:, None]

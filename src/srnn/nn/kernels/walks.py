@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...compiling import has_numba
 from ..derivatives import adjoint
+from ..equations import Algebra
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 from . import CannotCompile, warn_slow
@@ -20,9 +21,8 @@ State = tuple[Tensor, ...]
 
 def emission_slope(neuron: Neuron, surrogate: Surrogate, v: Tensor) -> Tensor:
     """What stands for the derivative of the emission with respect to v."""
-    if neuron.emission == "spike":
-        return surrogate(v)
-    return (v >= 0).to(v.dtype) if neuron.emission == "relu" else torch.ones_like(v)
+    psi = surrogate(v) if neuron.emission.uses_surrogate else v
+    return neuron.emission.slope.run(Algebra(), [torch.ones_like(v), v, psi])[0]
 
 
 def _compiled(tensor: Tensor) -> bool:

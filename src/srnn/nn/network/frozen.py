@@ -247,7 +247,7 @@ class FrozenNetwork:
 
     def features(self) -> Iterator[tuple[str, str, str]]:
         """(feature, where it is, what to do) for everything that some consumer cannot represent."""
-        hidden, readout = self.layers[:-1], self.layers[-1]
+        hidden = self.layers[:-1]
         without = "train a network without {}; ONNX and srnn stream take this one".format
         for layer in hidden:
             if layer.backward is not None:
@@ -264,10 +264,8 @@ class FrozenNetwork:
         for layer in hidden:
             if layer.output == "membrane":
                 yield "membrane", f"{layer.name} passes on its membrane", "ONNX and NIR take it"
-            if layer.neuron.emission != "spike":
+            if not layer.neuron.emission.binary:
                 yield "analog", f"{layer.name} ({layer.neuron.name}) emits analog values", "export it as float32"
-        if readout.neuron.emission == "relu":
-            yield "analog", f"the readout consists of ReLU neurons ({readout.neuron.name})", "export it as float32"
         for name, layer in self.directions.items():
             if equations(type(layer.neuron)).counts.keys() & {"divide", "exp"}:
                 where = f"{name} ({layer.neuron.name}) divides or takes an exponential in each step"
@@ -370,6 +368,6 @@ def _initial(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array
     for name in neuron.State._fields:
         how = rules.get(name)
         values[name] = 0.0 if how is None else values["u"] if isinstance(how, str) else mean(how)
-    if neuron.emission == "spike" and values["s"] not in (0.0, 1.0):
+    if neuron.emission.binary and values["s"] not in (0.0, 1.0):
         values["s"] = 0.0
     return {name: np.full(size, value, dtype) for name, value in values.items()}

@@ -8,8 +8,8 @@ its record in other languages. No backend restates a neuron.
     step(*state, s, current, *coefficients)          -> (*new_state, v)
 
 ``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one step ago, ``current`` the
-summed input, ``v`` the drive from which the emission is made: a spike where v > 0, or max(0, v), or v itself. The names of
-the arguments are those of the variables and of the coefficients: they are stated nowhere else.
+summed input, ``v`` the drive from which the emission is made (``srnn.nn.emissions``): a spike where v > 0, or a
+value. The names of the arguments are those of the variables and of the coefficients: they are stated nowhere else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -28,10 +28,8 @@ from torch import Tensor
 from ...errors import SrnnError, check_choice, check_flag, check_positive, is_number, nearest
 from ...registry import define, defined
 from ...text import brief
-from ..arithmetic import positive_part
+from ..emissions import SPIKE, Emission
 from ..equations import digest_of, equations
-
-Emission = Literal["spike", "relu", "identity"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,8 @@ class Neuron:
     """NamedTuple of (*state variables, s), each (B, size): the arguments of ``step`` before ``current``."""
     coefficients: ClassVar[tuple[str, ...]]
     """Names of the per-neuron constants, in order: the arguments of ``step`` after ``current``."""
-    emission: ClassVar[Emission] = "spike"
+    emission: ClassVar[Emission] = SPIKE
+    """What is passed on, made from the drive v."""
     taus: ClassVar[tuple[str, ...]] = ("tau_mem",)
     """Which parameter fields are time constants, in time steps."""
     tau_min: ClassVar[float] = 0.1
@@ -167,7 +166,11 @@ class Neuron:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
                 cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
         check_positive(f"tau_min of {cls.__name__}", cls.tau_min)
-        check_choice(f"The emission of {cls.__name__}", cls.emission, get_args(Emission))
+        if not isinstance(cls.emission, Emission):
+            raise SrnnError(
+                f"The emission of {cls.__name__} must be an Emission, such as SPIKE, RELU or IDENTITY of "
+                f"srnn.nn.emissions, not {brief(cls.emission)}."
+            )
         define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
 
     def __post_init__(self) -> None:
@@ -239,9 +242,7 @@ class Neuron:
     @classmethod
     def emit(cls, v: Any) -> Any:
         """What neurons with drive v, a tensor or an array, emit, in the dtype of v; spikes carry no gradient."""
-        if cls.emission == "spike":
-            return (v > 0).to(v.dtype) if isinstance(v, Tensor) else (v > 0).astype(v.dtype)
-        return positive_part(v) if cls.emission == "relu" else v
+        return cls.emission.value(v)
 
     def digest(self) -> str:
         """The digest of all it computes: its equations, and ``derive`` of some values, in as many digits as machines agree on."""
@@ -250,7 +251,7 @@ class Neuron:
             places = enumerate(self.parameters())
             one = {name: torch.full((1,), value * (1 + place / 8), dtype=torch.float64) for place, name in places}
             numbers += [f"{number:.5g}" for coefficient in self.derive(**one) for number in coefficient.tolist()]
-        return digest_of(equations(type(self)).digest, self.emission, self.taus, self.tau_min, numbers)
+        return digest_of(equations(type(self)).digest, self.emission.digest, self.taus, self.tau_min, numbers)
 
     def describe(self) -> dict[str, Any]:
         """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints).

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from .base import Emission, Init, Neuron, decay
+from ..emissions import IDENTITY, Emission
+from .base import Init, Neuron, decay
 
 
 def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
@@ -29,7 +30,7 @@ class Integrator(Neuron):
     """
 
     name: ClassVar[str] = "integrator"
-    emission: ClassVar[Emission] = "identity"
+    emission: ClassVar[Emission] = IDENTITY
     step = staticmethod(step)
 
     tau_mem: Init = Init("normal", 20.0, 5.0)

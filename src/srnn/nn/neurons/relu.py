@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import Emission
+from ..emissions import RELU, Emission
 from .integrator import Integrator
 
 
@@ -21,4 +21,4 @@ class ReLU(Integrator):
     """The paper's non-spiking unit: the leaky membrane of ``Integrator``, with the same tau_mem, which emits max(0, u)."""
 
     name: ClassVar[str] = "relu"
-    emission: ClassVar[Emission] = "relu"
+    emission: ClassVar[Emission] = RELU

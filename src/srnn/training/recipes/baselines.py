@@ -107,7 +107,7 @@ def _lif(recipe: Recipe) -> Recipe:
     readout = recipe.network.readout
     settings: dict[str, Any] = dict(readout) if isinstance(readout, Mapping) else {"name": readout}
     # An integrating readout has no spikes to reset it, and stays; a spiking one becomes LIF too.
-    if as_readout(readout).neuron.emission == "spike":
+    if as_readout(readout).neuron.emission.binary:
         settings["neuron"] = dict(LIF)
     return replace(recipe, network=replace(recipe.network, neuron=dict(LIF), readout=settings))
 

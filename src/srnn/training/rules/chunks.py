@@ -67,7 +67,7 @@ class Chunk:
     def emitted(self) -> Tensor | Spikes:
         """The output, zero after a sequence's end; as bits if it consists of spikes."""
         output = self.output * valid_steps(self.lengths, self.x.shape[1], self.x.device)
-        spikes = self.layer.neuron.emission == "spike" and self.layer.layer.output == "emission"
+        spikes = self.layer.neuron.emission.binary and self.layer.layer.output == "emission"
         return Spikes.from_dense(output) if spikes else output
 
     def back(self, signal: Tensor, seed: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:

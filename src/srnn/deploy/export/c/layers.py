@@ -75,6 +75,15 @@ class LayerPlan:
     def keeps_emission(self) -> bool:
         return self.state[-1][1] == "s"
 
+    @property
+    def emitted(self) -> str:
+        """What a neuron of drive v emits, in C."""
+        emission = self.layer.neuron.emission.record
+        if isinstance(self.layer, IntegerLayer):
+            drive = FixedText("v", self.layer.bits, self.layer.bits, Counter())
+            return emission.run(FixedC(), [drive])[0].to(self.layer.emitted_bits).text
+        return emission.run(FloatC(), [Text("v")])[0].text
+
     def coefficient(self, name: str) -> str:
         """The coefficient of neuron h, in C."""
         value = self.coefficients[name]
@@ -114,7 +123,7 @@ def plan_layer(
             whole = Constant(f"{name}_{key}", value, array, f"{name}, {key}")
             coefficients[key] = number(array[0], value) if same else whole
     state = [(kept, variable) for variable in own.arguments[:count]]
-    spiking = layer.neuron.emission == "spike"
+    spiking = layer.neuron.emission.binary
     if "s" in step.parameters or name != "readout" or layer.weight_rec is not None:
         state.append(("uint8_t" if scaling and spiking else value, "s"))
     itself, rings = Sent(f"state->{name}.s", state[-1][0], spiking), []
@@ -134,7 +143,7 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
     read = {variable: f"*{variable}_at" for variable in variables}
     if isinstance(layer, IntegerLayer):
         counts, writer = Counter[str](), FixedC()
-        kept_bits, spiking = layer.kept_bits.values(), neuron.emission == "spike"
+        kept_bits, spiking = layer.kept_bits.values(), neuron.emission.binary
         state = [
             FixedText(text, bits, layer.bits, Counter(), bounds_of(layer.width)).to(layer.bits)
             for text, bits in zip(read.values(), kept_bits, strict=True)

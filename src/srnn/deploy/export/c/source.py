@@ -252,12 +252,10 @@ def _layer_function(plan: Plan, layer: LayerPlan) -> str:
         current = "current"
         lines += [f"    COUNT(neuron_adds, {size});", f"    COUNT(neuron_multiplies, {size});"]
     call = [f"&{state}.{variable}[h]" for variable in layer.variables]
-    spiked = " != 0" if plan.integer and layer.layer.neuron.emission == "spike" else ""
+    spiked = " != 0" if plan.integer and layer.layer.neuron.emission.binary else ""
     arrives = {"current": current, "s": f"{state}.s[h]{spiked}"}
     call += [arrives.get(name) or layer.coefficient(name) for name in layer.step.parameters]
-    one, zero = number(1, plan.number), number(0, plan.number)
-    emission = {"spike": f"v > {zero} ? {one} : {zero}", "relu": f"v > {zero} ? v : {zero}", "identity": "v"}
-    emitted = emission[layer.layer.neuron.emission]
+    emitted = layer.emitted
     reads_emission = last and layer.layer.output == "emission"
     drive_used = layer.keeps_emission or reads_emission
     step = f"{layer.step.name}({', '.join(call)});"

@@ -14,9 +14,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from ....nn.derivatives import jacobian_record
-from ....nn.equations import Node, Record, Text, as_node, equations, record
+from ....nn.derivatives import jacobian_record, slope_record
+from ....nn.emissions import Emission
+from ....nn.equations import Algebra, Node, Record, Text, as_node, equations, record
 from ....nn.surrogates import Surrogate
 from .arrays import number
 from .layers import LayerPlan
@@ -220,10 +222,18 @@ class LayerLearning:
         return adds, multiplies, 0
 
 
-def emission_slope(emission: str, surrogate: Surrogate | None) -> Record:
+def emission_slope(emission: Emission, surrogate: Surrogate | None) -> Record:
     """What stands for the derivative of the emission with respect to the drive, as a record of equations."""
-    if emission == "spike":
-        assert surrogate is not None
-        parameters, derivative = surrogate.parameters, type(surrogate).derivative
-        return record(lambda drive: (derivative(drive, *parameters),), ("drive",))
-    return record(lambda drive: (1.0 * (drive >= 0.0) if emission == "relu" else 1.0 + 0.0 * drive,), ("drive",))
+    slope = slope_record(emission.record, as_node(1.0))
+
+    def derivative(drive: Node) -> Any:
+        psi = drive
+        if emission.uses_surrogate:
+            assert surrogate is not None
+            psi = type(surrogate).derivative(drive, *surrogate.parameters)
+        results = slope.run(Algebra(), [1.0, drive, psi])
+        if not slope.used:  # a C function uses all of its arguments
+            return results[0] + 0.0 * drive
+        return results[0]
+
+    return record(derivative, ("drive",))

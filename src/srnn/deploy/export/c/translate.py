@@ -9,12 +9,16 @@ from collections import Counter
 from typing import Any, Self
 
 from ....errors import SrnnError
-from ....nn.equations import Algebra, Text, Writer
+from ....nn.equations import ATOM, Algebra, Text, Writer
 from ....nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, Fixed, bounds_of
 from .arrays import number
 
 FUNCTIONS = {"exp": "expf", "absolute": "fabsf"}
 """Of <math.h>."""
+CHOICES = {"positive_part": "{}", "unit_step": "1.0f"}
+"""What is chosen where the argument is positive; elsewhere it is 0."""
+CHOICE = -1
+"""The rank of C's ?:, which binds less than all else."""
 
 
 class FloatC(Writer):
@@ -24,11 +28,13 @@ class FloatC(Writer):
         return number(value, "float")
 
     def call(self, function: str, argument: str) -> str:
-        if function == "positive_part":  # an argument may be long, but has no side effects
-            return f"(({argument}) > 0.0f ? ({argument}) : 0.0f)"
         return f"{FUNCTIONS[function]}({argument})"
 
     def apply(self, operation: str, *operands: Text) -> Text:
+        if operation in CHOICES:  # an argument may be long, but has no side effects
+            (x,) = operands
+            text = x.text if x.rank == ATOM else f"({x.text})"
+            return Text(f"{text} > 0.0f ? {CHOICES[operation].format(text)} : 0.0f", CHOICE)
         made = super().apply(operation, *operands)
         return Text(f"(float)({made.text})") if made.rank == 0 else made  # a comparison is an int in C
 
@@ -93,6 +99,12 @@ class FixedText(Fixed):
         if shift:
             plain = f"({plain} + {half}) >> {shift}" if short else f"scale{arguments}"
         return self._made("multiplies", bits, (low >> shift, high >> shift), plain, f"multiply{arguments}", short)
+
+    def _chosen(self, other: Self, bits: int) -> Self:
+        low, high = other.bounds
+        low = 0 if other is self else min(0, low)
+        text = f"{self.operand} > 0 ? {other.operand} : 0"
+        return self._with(text, bits, (low, max(0, high)), compound=True)
 
     def _shifted(self, shift: int, bits: int) -> Self:
         plain = saturating = f"rescale({self.text}, {shift})"

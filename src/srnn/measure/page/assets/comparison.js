@@ -65,7 +65,7 @@ function differencesSection() {
 }
 
 (function comparison() {
-  document.getElementById("over").textContent = "srnn compare";
+  document.getElementById("over").textContent = "srnn report";
   document.getElementById("title").textContent = `${TASK.name}: ${RUNS.length} runs`;
   document.getElementById("subtitle").textContent = `${RUNS.map(run => run.name).join(", ")} · ${DATA.split} split`;
   measuresSection();
@@ -73,5 +73,5 @@ function differencesSection() {
   energySection();
   classesSection();
   differencesSection();
-  document.getElementById("footer").textContent = `Made by srnn compare; measured on the ${DATA.split} split. The numbers are those of srnn compare --json.`;
+  document.getElementById("footer").textContent = `Made by srnn report; measured on the ${DATA.split} split. The numbers are those of srnn report --json.`;
 })();

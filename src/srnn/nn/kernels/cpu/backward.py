@@ -39,7 +39,7 @@ from .arguments import (
     Sizes,
     Tape,
 )
-from .forward import PREFETCH_STEPS, drive_gradient, emit, sum_currents
+from .forward import PREFETCH_STEPS, EmissionLoops, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
 from .products import multiply
 from .rows import called, inlined, lanes_of, pasted
@@ -80,7 +80,7 @@ def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adj
 
 @pasted
 def _recompute_states(
-    step, spiking, rectified, chunk, span, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
+    step, emit, spiking, chunk, span, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
 ):  # fmt: skip
     """The states before each step of a span, into the tape."""
     width, lanes = sizes.width, lanes_of(parameters.bias)
@@ -107,14 +107,14 @@ def _recompute_states(
                 after = at + pitch + h
                 store_each(tape.variables, after - span.first * pitch, result[:-1])
                 if not spiking:
-                    store(tape.s, after, emit(result[-1], spiking, rectified))
+                    store(tape.s, after, emit(result[-1])[0])
         for k in range(valid, span.last):
             clear(scratch.g_currents, (k * BLOCK + r) * width, (k * BLOCK + r + 1) * width)
 
 
 @pasted
 def _step_back(
-    step, step_adjoint, psi, spiking, rectified, chunk, span, k, sizes, parameters, lines, saved, adjoint, gradients, tape,
+    step, step_adjoint, psi, slope, spiking, chunk, span, k, sizes, parameters, lines, saved, adjoint, gradients, tape,
     scratch,
 ):  # fmt: skip
     """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
@@ -138,7 +138,7 @@ def _step_back(
             elif gradients.emitted == Emitted.MEMBRANE:
                 g_state = (g_state[0] + load_first(gradients.g_out, here * size + h, size - h),) + g_state[1:]
             v = step(*arguments)[-1]
-            g_v = drive_gradient(g_s, v, psi, adjoint.surrogate, spiking, rectified)
+            (g_v,) = slope(g_s, v, psi(v, *adjoint.surrogate)[0])
             g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), gradients.g_state)
             g_current, g_coefficients = g[1][0], g[1][1:]
             store_each(gradients.g_state, row * width + h, g[0])
@@ -188,10 +188,13 @@ def _bring_back(t, chunk, sizes, lines, wants_early, g_early, arriving):
 
 
 def make_backward(
-    step: Callable[..., Any], step_adjoint: Callable[..., Any], psi: Callable[..., Any], emission: str
+    step: Callable[..., Any],
+    step_adjoint: Callable[..., Any],
+    psi: Callable[..., Any],
+    emission: EmissionLoops,
 ) -> Callable[..., Any]:
     """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See ``make_forward``."""
-    spiking, rectified = emission == "spike", emission == "relu"
+    emit, slope, spiking = emission
 
     def backward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
@@ -235,11 +238,11 @@ def make_backward(
                     first_k = number * span - start
                     part = Span(number, first_k, min(first_k + span, chunk.stop - start))
                     _recompute_states(
-                        step, spiking, rectified, chunk, part, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
+                        step, emit, spiking, chunk, part, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
                     )  # fmt: skip
                     for k in range(part.last - 1, first_k - 1, -1):
                         _step_back(
-                            step, step_adjoint, psi, spiking, rectified, chunk, part, k, sizes, parameters, lines, saved,
+                            step, step_adjoint, psi, slope, spiking, chunk, part, k, sizes, parameters, lines, saved,
                             adjoint, gradients, tape, scratch,
                         )  # fmt: skip
                         if recurrent:

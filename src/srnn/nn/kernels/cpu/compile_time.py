@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -13,17 +13,22 @@ from ...surrogates import Surrogate
 from .layer import precompile
 
 COMPILING, LOADING, PARTS = (1.5, 4.5), 3.0, 10.0
-"""Seconds that Numba takes for a forward and a backward loop, once before the first of them, and for what all of them call
-(measured, a core of 2 GHz)."""
+"""Seconds that Numba takes for a forward and a backward loop, once before the first of them, and
+for what all of them call (measured, a core of 2 GHz)."""
 
 
 def seconds_to_compile(pairs: Iterable[tuple[Neuron, Surrogate]], dtype: torch.dtype) -> float:
-    """About how long ``precompile`` will take for these neurons and surrogates; 0 if nothing has to be compiled."""
-    seconds, asked = 0.0, {}
+    """About how long ``precompile`` will take for these; 0 if nothing has to be compiled."""
+    forward, backward = COMPILING
+    loops: dict[object, tuple[float, Callable[[], None]]] = {}
     for neuron, surrogate in pairs:
-        for backward, each in enumerate(COMPILING):
-            kind = type(neuron), type(surrogate) if backward else None
-            if kind not in asked:
-                asked[kind] = is_kept(functools.partial(precompile, neuron, surrogate, dtype, bool(backward)))
-                seconds += 0.0 if asked[kind] else each
-    return seconds and seconds + LOADING + (0.0 if any(asked.values()) else PARTS)
+        call = functools.partial(precompile, neuron, surrogate, dtype)
+        loops.setdefault(type(neuron), (forward, functools.partial(call, False)))
+        loops.setdefault((type(neuron), type(surrogate)), (backward, functools.partial(call, True)))
+    missing = [seconds for seconds, call in loops.values() if not is_kept(call)]
+    if not missing:
+        return 0.0
+    total = sum(missing) + LOADING
+    if len(missing) == len(loops):  # else what they call was compiled with another
+        total += PARTS
+    return total

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
-from ....compiling import compiled, folder_in_use
+from ....compiling import compiled
+from ....files.code_cache import folder_in_use
 from ...derivatives import adjoint
 from ...equations import equations, function
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate, derivative_record
 from ..problem import CannotCompile
 from .backward import make_backward
-from .forward import make_forward
+from .forward import EmissionLoops, make_forward
 from .rows import OPTIONS, SOURCE_DIGEST
 
 
@@ -69,14 +70,23 @@ def psi_of(surrogate: type[Surrogate]) -> Any:
 
 @register_jitable
 def _no_psi(v: Any) -> tuple[Any]:
-    """Stands for the surrogate of a neuron that does not spike."""
+    """Stands for the surrogate where the emission has no step."""
     return (v,)
+
+
+@functools.cache
+def emission_of(neuron: type[Neuron]) -> EmissionLoops:
+    """A neuron model's emission, for compiled functions."""
+    emission = neuron.emission
+    emit = register_jitable(function(f"{emission.name}_emission", emission.record))
+    slope = register_jitable(function(f"{emission.name}_slope", emission.slope))
+    return EmissionLoops(emit, slope, emission.binary)
 
 
 @functools.cache
 def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
     """The compiled loop that ``make(step, emission)`` returns, for a neuron model."""
-    return compile_loop(make(step_of(neuron), neuron.emission))
+    return compile_loop(make(step_of(neuron), emission_of(neuron)))
 
 
 @functools.cache
@@ -84,8 +94,8 @@ def backward_loop(
     neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
 ) -> Callable[..., Any]:
     """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
-    psi = psi_of(surrogate) if neuron.emission == "spike" else _no_psi
-    return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, neuron.emission))
+    psi = psi_of(surrogate) if neuron.emission.uses_surrogate else _no_psi
+    return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron)))
 
 
 def info() -> dict[str, Any]:
@@ -94,12 +104,18 @@ def info() -> dict[str, Any]:
     import numba
 
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
-    has = llvm.get_host_cpu_features()
-    features = {} if named else {"register_bits": 512 if has.get("avx512f") else 256 if has.get("avx") else 128}
-    return {
+    told: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
-        **features,  # LLVM does not tell them of a processor that NUMBA_CPU_NAME names
-        "numba": numba.__version__,
-        "cache": folder_in_use(),
     }
+    if not named:  # LLVM does not tell the features of a processor that NUMBA_CPU_NAME names
+        told["register_bits"] = _register_bits(llvm.get_host_cpu_features())
+    return told | {"numba": numba.__version__, "cache": folder_in_use()}
+
+
+def _register_bits(features: Mapping[str, bool]) -> int:
+    """Bits of a vector register, from what LLVM says that a processor has."""
+    for name, bits in (("avx512f", 512), ("avx", 256)):
+        if features.get(name):
+            return bits
+    return 128

@@ -17,16 +17,14 @@ What is not elementwise is in ``rows.py``, the arrays and their layouts are in `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arithmetic import positive_part
 from .arguments import BLOCK, Emitted, ForwardScratch, InputKind, Inputs, Kept, Lines, Outputs, Parameters, Saved, Sizes
 from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
 from .products import multiply
 from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_bits, list_spikes
-from .simd import as_vector, select
 
 PREFETCH_STEPS = 4
 """How many steps before its turn memory that has not been touched for long is fetched into the cache."""
@@ -120,29 +118,20 @@ def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters,
     add_active_rows(total, at, weights, 0, width, active, listed)
 
 
-@inlined
-def emit(v, spiking, rectified):
-    """What a neuron of drive v emits."""
-    if spiking:
-        return as_vector(v, v > 0.0)
-    if rectified:
-        return positive_part(v)
-    return v
+class EmissionLoops(NamedTuple):
+    """What compiled loops know of a neuron's emission."""
+
+    emit: Callable[..., Any]
+    """v -> (value,), for compiled functions to call."""
+    slope: Callable[..., Any]
+    """(g, v, psi) -> (the gradient of v,)."""
+    binary: bool
+    """Whether it is spikes, which are kept as bits."""
 
 
-@inlined
-def drive_gradient(g_s, v, psi, surrogate, spiking, rectified):
-    """The gradient of the drive v from that of what is emitted."""
-    if spiking:
-        return g_s * psi(v, *surrogate)[0]
-    if rectified:  # at v = 0, where max(0, v) has no derivative, like torch's clamp
-        return select(v >= 0.0, g_s, as_vector(v, 0.0))
-    return g_s
-
-
-def make_forward(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
-    """The forward loop, uncompiled, of a neuron whose ``step`` Numba knows (``register_jitable``)."""
-    spiking, rectified = emission == "spike", emission == "relu"
+def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
+    """The forward loop, uncompiled, of a neuron whose functions Numba knows (``register_jitable``)."""
+    emit, spiking = emission.emit, emission.binary
     checkpointed = -1 if spiking else None  # what was emitted last is among the spikes
 
     def forward(
@@ -176,7 +165,7 @@ def make_forward(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
                     at, now = row * width + h, load(scratch.total, h)
                     result = step(*(load_each(outputs.state, at) + (now,) + load_each(parameters.coefficients, h)))
                     v = result[-1]
-                    s = emit(v, spiking, rectified)
+                    (s,) = emit(v)
                     store_each(outputs.state, at, result[:-1] + (s,))
                     if spiking:
                         word = with_spikes(word, h, size - h, v > 0.0)

@@ -78,7 +78,7 @@ class _Layer:
 
     @property
     def spiking(self) -> bool:
-        return self.neuron.emission == "spike"
+        return self.neuron.emission.binary
 
     @property
     def projects(self) -> bool:
@@ -249,7 +249,7 @@ class _Run(torch.autograd.Function):
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
         adjoint = Adjoint(
-            surrogate=layer.surrogate.parameters if layer.spiking else (),
+            surrogate=layer.surrogate.parameters if layer.neuron.emission.uses_surrogate else (),
             s_initial=s_initial,
             back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
             back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
@@ -312,7 +312,7 @@ def _sizes(p: LayerProblem, lengths: Array) -> Sizes:
         kind = InputKind.SPIKES
     if p.wants_gradients:
         # A readout of spikes adds few rows per step: they are added again, rather than all its currents kept.
-        few = kind == InputKind.SPIKES and p.neuron.emission != "spike" and p.weight_rec is None
+        few = kind == InputKind.SPIKES and not p.neuron.emission.binary and p.weight_rec is None
         kept = Kept.STATES if p.recompute or few else Kept.CURRENTS
     if kept == Kept.CURRENTS:  # otherwise memory counts, and the longest span has the fewest checkpoints
         while span > SHORTEST_SPAN and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES:
@@ -324,7 +324,7 @@ def _run(p: LayerProblem) -> LayerResult:
     batch, steps, _ = p.x.shape
     lengths = checked_lengths(p.lengths, batch, steps)
     padded, sizes = bool((lengths < steps).any()), _sizes(p, lengths)
-    spiking = p.neuron.emission == "spike"
+    spiking = p.neuron.emission.binary
     words_per_row = -(-sizes.size // 64) if spiking else 0
     words = (buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row, np.uint64)
     emitted_words = torch.from_numpy(words.view(np.int64)).view(batch, steps, words_per_row)

@@ -249,10 +249,16 @@ def _positive_part(builder: Any, x: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<", x, zero), zero, x)
 
 
+def _unit_step(builder: Any, x: Any) -> Any:
+    zero = constant(x.type, 0.0)
+    return builder.select(builder.fcmp_ordered(">", x, zero), constant(x.type, 1.0), zero)
+
+
 _function(operator.neg, lambda builder, x: builder.fneg(x))
 _function(arithmetic.exp, _exp)
 _function(arithmetic.absolute, lambda builder, x: call(builder, overloaded("llvm.fabs", x.type), x.type, x))
 _function(arithmetic.positive_part, _positive_part)
+_function(arithmetic.unit_step, _unit_step)
 
 
 def _scalar(symbol: Any, implementation: Any) -> None:
@@ -263,6 +269,7 @@ def _scalar(symbol: Any, implementation: Any) -> None:
 _scalar(arithmetic.exp, lambda x: math.exp(x))
 _scalar(arithmetic.absolute, lambda x: abs(x))
 _scalar(arithmetic.positive_part, lambda x: max(x, 0.0))
+_scalar(arithmetic.unit_step, lambda x: 1.0 if x > 0.0 else 0.0)
 
 
 @instruction(lambda like, value: like)

@@ -25,8 +25,7 @@ from numba import types
 
 from ...neurons.base import Neuron
 from .arguments import Emitted
-from .compiler import cannot_compile, compile_loop, step_of
-from .forward import emit
+from .compiler import cannot_compile, compile_loop, emission_of, step_of
 from .memory import flat, load, load_first, store, store_first
 from .rows import add_outers, called, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
 from .simd import INDEX, Code, Operand, as_vector, constant, instruction, ir
@@ -142,8 +141,7 @@ def sum_events(numbers, bias, weights, width, plan, listed):
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
     """The elementwise part of a step of a layer of such neurons, uncompiled."""
-    step = step_of(neuron)
-    spiking, rectified = neuron.emission == "spike", neuron.emission == "relu"
+    step, emit = step_of(neuron), emission_of(neuron).emit
     variables, coefficients = (0,) * len(neuron.variables()), (0,) * len(neuron.coefficients)
 
     def update(numbers, plan, layer, state, out, out_at):
@@ -157,7 +155,7 @@ def make_update(neuron: type[Neuron]) -> Callable[..., None]:
             s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
             constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
             result = step(*(before + (s, current) + constants))
-            emitted = emit(result[-1], spiking, rectified)
+            (emitted,) = emit(result[-1])
             store_panel(numbers, place, result[:-1])
             store(numbers, emitted_at + h, emitted)
             if wants == Emitted.EMISSION:

@@ -21,7 +21,7 @@ from .... import threads
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from .compiler import backward_loop, cannot_compile, forward_loop
-from .forward import drive_gradient, emit
+from .forward import EmissionLoops
 from .memory import flat, load, load_each, split, store, store_each
 from .padding import Padding
 from .rows import add_weighted_rows, lanes_of
@@ -29,9 +29,9 @@ from .simd import add_vectors
 from .weights import padded_width
 
 
-def make_forth(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
-    """The forward loop, uncompiled."""
-    spiking, rectified = emission == "spike", emission == "relu"
+def make_forth(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
+    """The forward loop, uncompiled; it keeps spikes as any other values."""
+    emit = emission.emit
 
     def forth(first, last, lengths, steps, size, width, recurrent, currents, weights, coefficients, state, states):
         """Sequences first ... last - 1.
@@ -56,16 +56,19 @@ def make_forth(step: Callable[..., Any], emission: str) -> Callable[..., Any]:
                 for h in range(0, width, lanes):
                     before = load_each(state, own + h)
                     result = step(*(before + (load(currents, here + h),) + load_each(coefficients, h)))
-                    store_each(state, own + h, result[:-1] + (emit(result[-1], spiking, rectified),))
+                    store_each(state, own + h, result[:-1] + emit(result[-1]))
 
     return forth
 
 
 def make_back(
-    step: Callable[..., Any], step_adjoint: Callable[..., Any], psi: Callable[..., Any], emission: str
+    step: Callable[..., Any],
+    step_adjoint: Callable[..., Any],
+    psi: Callable[..., Any],
+    emission: EmissionLoops,
 ) -> Callable[..., Any]:
     """The way back, uncompiled."""
-    spiking, rectified = emission == "spike", emission == "relu"
+    slope = emission.slope
 
     def back(
         first, last, lengths, steps, width, membrane, own_weight, coefficients, surrogate, states, currents, signal, seed,
@@ -94,7 +97,8 @@ def make_back(
                         g_s = g_state[-1]
                     else:
                         g_s = g_state[-1] + g_out
-                    g_v = drive_gradient(g_s, step(*arguments)[-1], psi, surrogate, spiking, rectified)
+                    v = step(*arguments)[-1]
+                    (g_v,) = slope(g_s, v, psi(v, *surrogate)[0])
                     g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), seed)
                     g_current = g[1][0]
                     store(g_currents, here, g_current)
@@ -146,7 +150,7 @@ def back(
     layer = (
         lengths.numpy(), steps, padding.width, membrane, padding.rows(own_weight, 1),
         tuple(padding.constants(value) for value in coefficients),
-        surrogate.parameters if neuron.emission == "spike" else (),
+        surrogate.parameters if neuron.emission.uses_surrogate else (),
         tuple(padding.rows(part, places) for part in states), padding.rows(currents, places), padding.rows(signal, places),
         g_state, g_currents, g_coefficients,
     )  # fmt: skip

@@ -33,6 +33,7 @@ _WORDS = {
     "exp": "tl.exp({})",
     "absolute": "tl.abs({})",
     "positive_part": "tl.maximum({}, 0.0, propagate_nan=tl.PropagateNan.ALL)",  # a state that has diverged shows, as elsewhere
+    "unit_step": "tl.where(({}) > 0.0, 1.0, 0.0)",
 }
 
 
@@ -57,6 +58,18 @@ def step_of(model: type[Neuron]) -> Any:
 def adjoint_of(model: type[Neuron]) -> Any:
     """See ``derivatives.adjoint``."""
     return _device(f"{model.name}_adjoint", adjoint_record(model))
+
+
+@functools.cache
+def emit_of(model: type[Neuron]) -> Any:
+    """v -> (what is emitted,)."""
+    return _device(f"{model.emission.name}_emission", model.emission.record)
+
+
+@functools.cache
+def slope_of(model: type[Neuron]) -> Any:
+    """(g, v, psi) -> (the gradient of v,)."""
+    return _device(f"{model.emission.name}_slope", model.emission.slope)
 
 
 @functools.cache
@@ -93,7 +106,7 @@ class Loop:
         self.persistent = several and plans.persistent()
         self.steps_a_launch = 1 if several and not self.persistent else max(1, self.steps)
         self.constants = {
-            "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth, "EMISSION": p.neuron.emission,
+            "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth,
             "PRECISION": self.products.on_device,
             "num_warps": plan.warps,
             "enable_fp_fusion": False,  # it rounds otherwise, and near a threshold the last digit decides about a spike
@@ -139,7 +152,7 @@ class _Run(torch.autograd.Function):
         n = len(neuron.coefficients)
         coefficients, initial = ([tensor.contiguous() for tensor in part] for part in (tensors[:n], tensors[n:]))
         state = tuple(tensor.clone() for tensor in initial)
-        spiking = neuron.emission == "spike"
+        spiking = neuron.emission.binary
         emitted = torch.empty_like(current, dtype=torch.int8 if spiking else None)
         sent = emitted if delays is None else torch.empty_like(emitted)
         count = len(initial) - 1 if keep else int(loop.output == "membrane")
@@ -149,7 +162,8 @@ class _Run(torch.autograd.Function):
         weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
         loop.launch(
             loops.forward, loop.firsts, step_of(type(neuron)), current, weights, delays, tuple(coefficients), state,
-            lengths, emitted, sent, states, KEEP=keep, PIECES=1 if spiking else products.forward,
+            lengths, emitted, sent, states, EMIT=emit_of(type(neuron)), KEEP=keep,
+            PIECES=1 if spiking else products.forward,
         )  # fmt: skip
         ctx.loop = loop
         ctx.set_materialize_grads(False)
@@ -183,7 +197,7 @@ class _Run(torch.autograd.Function):
             loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(loop.surrogate),
             current, weights, delays, tuple(coefficients), tuple(initial),
             lengths, emitted, tuple(states), g_emitted, g_membrane, g_current, g_sent, g_state, sums,
-            WANTED=wanted, PIECES=products.backward,
+            SLOPE=slope_of(model), WANTED=wanted, PIECES=products.backward,
         )  # fmt: skip
         g_weight = None
         if weight_rec is not None and ctx.needs_input_grad[5]:

@@ -123,7 +123,7 @@ def forward(
     STEP: tl.constexpr, current, weights, delays, coefficients, state, lengths, emitted, sent, states,
     arrived, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-    EMISSION: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
+    EMIT: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """current (B, T, H): from the input, and from what was under way at the start; replaced by the whole current if KEEP.
 
@@ -152,12 +152,7 @@ def forward(
             now = add_product(now, sent, before, t > 0, row, batch, steps, to_own, SIZE, DEPTH, PIECES, PRECISION)
         result = STEP(*state_now, now, *constants)
         v = result[n]
-        if EMISSION == "spike":
-            s = tl.where(v > 0.0, 1.0, 0.0).to(now.dtype)
-        elif EMISSION == "relu":
-            s = tl.maximum(v, 0.0, propagate_nan=tl.PropagateNan.ALL)
-        else:
-            s = v
+        s = EMIT(v)[0].to(now.dtype)
         after = result[:n] + (s,)
         shown = s
         if lengths is not None:
@@ -187,7 +182,7 @@ def backward(
     g_emitted, g_membrane, g_current, g_sent, g_state, g_coefficients,
     arrived, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-    EMISSION: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
+    SLOPE: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """From step ``last`` - 1 down to ``first``. The first arrays are those of ``forward``, as it left them, with all states.
 
@@ -237,12 +232,7 @@ def backward(
         if g_membrane is not None:
             g_new = (g_new[0] + tl.load(g_membrane + at + around, mask=inside, other=0.0),) + g_new[1:]
         v = STEP(*before, now, *constants)[n]
-        if EMISSION == "spike":
-            g_v = g_s * PSI(v)[0]
-        elif EMISSION == "relu":
-            g_v = tl.where(v >= 0.0, g_s, 0.0)
-        else:
-            g_v = g_s
+        g_v = SLOPE(g_s, v, PSI(v)[0])[0]
         g = ADJOINT(*g_new, g_v, *before, now, *constants)
         if lengths is not None:
             valid = inside & (t < length)

@@ -1,0 +1,86 @@
+"""What a neuron emits: one plain function of its drive, recorded like the equations of its step.
+
+    spike      1 where v > 0, else 0          on the way back the surrogate stands for the step's derivative
+    relu       max(0, v)
+    identity   v, the membrane of a readout
+
+Everything else follows from that text: values and gradients on every backend, C, ONNX, the integer model and
+what it costs. A kind of your own is one entry, beside the neuron that has it:
+
+    GRADED = Emission("graded", lambda v: v * unit_step(v))     its surrogate sees v, where the value jumps
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import SrnnError
+from .arithmetic import positive_part, unit_step
+from .derivatives import slope_record
+from .equations import Record, digest_of, record
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What neurons of drive v emit.
+
+    Args:
+        name: what reports and the model's file call it.
+        value: v -> what is emitted, in the arithmetic of neurons' equations. ``unit_step(v)``, and only of v
+            itself, is a spike: its derivative is the surrogate's psi(v).
+
+    Raises SrnnError for a function that is more than such arithmetic, or does not depend on v.
+    """
+
+    name: str
+    value: Callable[[Any], Any]
+
+    def __post_init__(self) -> None:
+        for node in self.record.nodes:
+            if node.operation == "unit_step" and node.operands[0].operation != "argument":
+                raise SrnnError(
+                    f"The emission '{self.name}' takes the unit step of something other than v, "
+                    "which is what the surrogate sees; shift the drive in the neuron's step instead."
+                )
+        if not self.record.used:
+            raise SrnnError(f"The emission '{self.name}' does not depend on the drive v.")
+
+    @functools.cached_property
+    def record(self) -> Record:
+        """v -> (value,)."""
+        return record(self.value, ("v",))
+
+    @functools.cached_property
+    def slope(self) -> Record:
+        """(g, v, psi) -> (the gradient of v,): g is that of the value, psi the surrogate at v."""
+        return slope_record(self.record)
+
+    @property
+    def binary(self) -> bool:
+        """Whether it is 0 or 1, a spike: one bit, whose product with a weight costs nothing."""
+        return self.record.results[0].operation == "unit_step"
+
+    @property
+    def graded(self) -> bool:
+        """Whether it is a value made from the drive: neither a spike nor the drive itself."""
+        return not self.binary and bool(self.record.results[0].operands)
+
+    @property
+    def uses_surrogate(self) -> bool:
+        """Whether its derivative needs the surrogate."""
+        return "psi" in self.slope.used
+
+    @property
+    def digest(self) -> str:
+        """What stands for it in the digest of a neuron: the name, for the library's own."""
+        return self.name if EMISSIONS.get(self.name) is self else digest_of(self.record.digest)
+
+
+SPIKE = Emission("spike", unit_step)
+RELU = Emission("relu", positive_part)
+IDENTITY = Emission("identity", lambda v: v)
+EMISSIONS: Mapping[str, Emission] = MappingProxyType({emission.name: emission for emission in (SPIKE, RELU, IDENTITY)})
