@@ -149,6 +149,7 @@ def test_other_weights_are_refused(value: str) -> None:
 
 def test_what_weights_look_like_is_said_in_words() -> None:
     with pytest.raises(
-        SrnnError, match=r"class_weights' must be one of none, balanced, or \{name: a number above 0 .*\}, not 'b:5'"
+        SrnnError,
+        match=r"class_weights' must be one of none, balanced, or a mapping \{name: a number above 0 .*\}, not 'b:5'",
     ):
         tiny_recipe("--training.class_weights=b:5")

@@ -187,7 +187,7 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
     [
         ({"version": 2}, "has version 2 of the model's format; this srnn reads 1"),
         ({"version": "x" * 10**5}, "has version xxx"),
-        ({"recipe": None}, "The recipe is a section"),
+        ({"recipe": None}, "the recipe must be a mapping with the keys"),
         ({"recipe__network__hidden": [4000, 4000]}, "holds fewer weights"),
         ({"recipe__network__hidden": [8]}, "holds fewer weights"),  # those from neuron to neuron
         ({"recipe__network__hidden": [4]}, "another architecture"),

@@ -9,6 +9,7 @@
     yaml_reading.py   YAML
     bounds.py         bounds of numbers and lists, as parts of a setting's type
     conversion.py     a file's values, converted to the types of a configuration
+    json_schema.py    the same types as a JSON schema, for editors
     arrays.py         NumPy's .npy and .npz
     hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records

@@ -1,4 +1,4 @@
-"""What a setting's type says beyond ``int``, ``float`` or ``list``: the bounds of a number, the length of a list.
+"""What a setting's type says beyond ``int`` or ``list``: the bounds of a number, a list's length.
 
     epochs: Annotated[int, Between(1, 10_000_000)] = 20
     dropout: BelowOne = 0.0
@@ -26,19 +26,18 @@ class Between:
     below: bool = False
 
     def holds(self, value: Any) -> bool:
-        if not is_number(value) or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value) or not self.low <= value <= self.high:
             return False
-        over = value > self.low if self.above else value >= self.low
-        return over and (value < self.high if self.below else value <= self.high)
+        return not (self.above and value == self.low) and not (self.below and value == self.high)
 
     def words(self, what: str) -> str:
         """The rule in words; ``what``: "an integer" or "a number"."""
-        low = f"above {self.low:,}" if self.above else f"of at least {self.low:,}"
-        if self.high == math.inf:
-            return f"{what} {low}"
-        if not self.above and not self.below:
+        if self.high != math.inf and not self.above and not self.below:
             return f"{what} from {self.low:,} to {self.high:,}"
-        return f"{what} {low} and {'below' if self.below else 'at most'} {self.high:,}"
+        over = "above" if self.above else "of at least"
+        under = "below" if self.below else "at most"
+        low = f"{what} {over} {self.low:,}"
+        return low if self.high == math.inf else f"{low} and {under} {self.high:,}"
 
     def schema(self) -> dict[str, Any]:
         """The rule in a JSON schema."""
@@ -50,27 +49,30 @@ class Between:
 
 @dataclass(frozen=True)
 class Items:
-    """A list of at least ``least`` values and at most ``most``; ``distinct``: no two are the same."""
+    """A list of one value or more, at most ``most``; ``distinct``: no two are the same."""
 
-    least: int = 1
     most: int | None = None
     distinct: bool = False
 
     def holds(self, value: Any) -> bool:
-        long_enough = len(value) >= self.least and (self.most is None or len(value) <= self.most)
-        return long_enough and not (self.distinct and len(value) != len(set(value)))
+        if not value or (self.most is not None and len(value) > self.most):
+            return False
+        return not self.distinct or len(value) == len(set(value))
 
     def words(self, what: str) -> str:
         """The rule in words; ``what``: "a list (each an integer)"."""
-        count = f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+        count = "one or more" if self.most is None else f"1 to {self.most}"
         values = "distinct values" if self.distinct else "values"
         return what.replace("a list", f"a list of {count} {values}", 1)
 
     def schema(self) -> dict[str, Any]:
         """The rule in a JSON schema."""
-        most = {} if self.most is None else {"maxItems": self.most}
-        distinct = {"uniqueItems": True} if self.distinct else {}
-        return {"minItems": self.least, **most, **distinct}
+        found: dict[str, Any] = {"minItems": 1}
+        if self.most is not None:
+            found["maxItems"] = self.most
+        if self.distinct:
+            found["uniqueItems"] = True
+        return found
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _NAMES: Mapping[Any, str] = {
     bool: "true or false",
     str: "text",
     NoneType: "null",
-    Any: "a value",
+    Any: "value",
 }
 
 
@@ -78,10 +78,13 @@ def keys_of(cls: Any, section: str = "") -> list[str]:
 
 
 def read_section(cls: type[T], content: Any, section: str = "", root: Any = None, **given: Any) -> T:
-    """A dataclass, and those inside it, from plain mappings. SrnnError, one line, for a wrong key, type or value.
+    """A dataclass, and those inside it, from plain mappings.
+
+    SrnnError, one line, for an unknown or missing key, a wrong type or a wrong value.
 
     Args:
-        cls: the dataclass. A field with ``metadata={"missing": words}`` must be given; the error then ends with them.
+        cls: the dataclass. If a field without a default is missing, the error ends with the words of its
+            ``metadata={"missing": words}``.
         content: as a file's reader returns it.
         section: the dotted key of the whole, where the class has none of its own (``Section``).
         root: the outermost dataclass, whose keys are suggested for an unknown one; None: ``cls``.
@@ -90,7 +93,10 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
     section = getattr(cls, "section", section)
     hints = {name: hint for name, hint in types_of(cls).items() if name not in given}
     if not isinstance(content, Mapping):
-        raise SrnnError(f"{_quoted(section)} must be {_section_name(hints)}, not {brief(content)}.")
+        keys = f"{', '.join(hints)}, not {brief(content)}."
+        if section:
+            raise SrnnError(f"'{section}' must be a section with {keys}")
+        raise SrnnError(f"the {cls.__name__.lower()} must be a mapping with the keys {keys}")
     values: dict[str, Any] = {}
     for name, value in content.items():
         key = _join(section, str(name))
@@ -115,8 +121,8 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
 def convert(hint: Any, value: Any, key: str) -> Any:
     """The value, converted to the type. SrnnError, which names the ``key`` ("training.epochs"), if it does not fit.
 
-    ``hint``: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions, each with
-    its bounds.
+    ``hint``: int, float, str, bool, None, Any, Literal, and lists, tuples, mappings and unions of
+    these, each with its bounds.
     """
     return _checked(_convert, hint, value, key)
 
@@ -193,7 +199,9 @@ def _match(hint: Any, value: Any, key: str) -> Any:
     try:
         made = _typed(plain, value, key)
     except _Wrong as wrong:  # a mapping's wrong value has a key of its own; a list is shown whole
-        raise _Wrong(key, _name(hint), value) if wrong.args[0] == key else wrong from None
+        if wrong.args[0] != key:
+            raise
+        raise _Wrong(key, _name(hint), value) from None
     if not bounded and not all(rule.holds(made) for rule in rules):
         raise _Wrong(key, _name(hint), value)
     return made
@@ -225,7 +233,7 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
 
 
 def _first(options: tuple[Any, ...], value: Any, key: str) -> Any:
-    """The value by the first of the options that takes it; else the complaint that goes deepest into the value."""
+    """The value by the first option that takes it; else the complaint that goes deepest into it."""
     wrong = _Wrong(key, "", value)
     for option in options:
         try:
@@ -254,7 +262,7 @@ def _name(hint: Any) -> str:
     if plain in _NAMES:
         name = _NAMES[plain]
     elif is_dataclass(plain):
-        name = _section_name(types_of(plain))
+        name = f"a section with {', '.join(types_of(plain))}"
     elif origin is Literal:
         name = f"one of {', '.join(map(str, inner))}"
     elif origin in (Union, UnionType):
@@ -265,7 +273,7 @@ def _name(hint: Any) -> str:
     elif origin in (list, tuple):
         name = f"a list (each {_name(inner[0])})"
     elif origin is dict:
-        name = f"{{name: {_name(inner[1])}}}"
+        name = f"a mapping {{name: {_name(inner[1])}}}"
     else:
         name = str(plain).replace("typing.", "")
     for rule in rules:
@@ -273,23 +281,15 @@ def _name(hint: Any) -> str:
     return name
 
 
-def _section_name(names: Iterable[str]) -> str:
-    return f"a section with {', '.join(names)}"
-
-
 def _join(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name
 
 
-def _quoted(section: str) -> str:
-    return f"'{section}'" if section else "the content"
-
-
 def _suggest(name: str, names: Iterable[str], section: str, root: Any) -> str:
     """The nearest name of the section; else a key of this (or a similar) name elsewhere under the root."""
-    here = nearest(name, names)
-    if "Did you mean" in here:
-        return f" Did you mean '{_join(section, here.split(chr(39))[1])}'?"
     elsewhere = {full.rpartition(".")[2]: full for full in reversed(keys_of(root))}
-    there = nearest(name, elsewhere)
-    return f" Did you mean '{elsewhere[there.split(chr(39))[1]]}'?" if "Did you mean" in there else here
+    for known in ({one: _join(section, one) for one in names}, elsewhere):
+        found = nearest(name, known)
+        if "Did you mean" in found:
+            return f" Did you mean '{known[found.split(chr(39))[1]]}'?"
+    return nearest(name, names)

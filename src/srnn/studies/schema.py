@@ -24,33 +24,31 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal
 
-from ..errors import SrnnError, is_number, naming, nearest
+from ..errors import SrnnError, naming, nearest, require
+from ..files.bounds import Between, Count, CountFrom0, Items, Positive, ReadBy
+from ..files.conversion import read_section
 from ..files.yaml_reading import read_yaml
 from ..registry import is_name
-from ..text import brief
 from ..training.recipes import Recipe, shipped_recipes
 from ..training.recipes.reading import make_recipe, recipe_content
 from ..training.recipes.schema import Metric
 
 _HERE = Path(__file__).parent / "files"
-_KEYS = (
-    *("title", "note", "recipe", "set", "seeds", "variants", "parameters"),
-    *("sampler", "trials", "budget_minutes", "pruner", "optimise"),
-)
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
 """Max bytes of a point's name, which is also the name of a folder."""
 MOST_TRAININGS = 100_000
 """Of a sweep: its points times its seeds."""
+Seed = Annotated[int, Between(0, 2**63 - 1)]
 
 
 @dataclass(frozen=True)
 class Range:
     """The range of a search: uniform(low, high), loguniform(low, high) or integer(low, high), ends included."""
 
-    kind: str
+    kind: Literal["uniform", "loguniform", "integer"]
     low: float
     high: float
 
@@ -58,22 +56,60 @@ class Range:
         return f"{self.kind}({self.low:g}, {self.high:g})"
 
 
+def _variants(listed: Any) -> dict[str, dict[str, Any]]:
+    """The settings by the variants' names. ValueError for anything but a list of single ones."""
+    rule = "a list of - name: {key: value}"
+    if not isinstance(listed, list):
+        raise ValueError(rule)
+    variants: dict[str, dict[str, Any]] = {}
+    for entry in listed:
+        if not isinstance(entry, Mapping) or len(entry) != 1:
+            raise ValueError(rule)
+        name, settings = next(iter(entry.items()))
+        settings = {} if settings is None else settings
+        if not isinstance(name, str) or not isinstance(settings, Mapping):
+            raise ValueError(rule)
+        if re.fullmatch(r"(?!\.+$)[\w.+-]+", name) is None or name in variants:
+            raise ValueError(f"{rule}, each with a unique name of letters, digits and . _ + -")
+        variants[name] = dict(settings)
+    return variants
+
+
+def _axis(values: Any) -> list[Any] | Range:
+    """A parameter's values, or its range. ValueError for anything else."""
+    if isinstance(values, list) and values and len({json.dumps(value) for value in values}) == len(values):
+        return values
+    match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
+    if match is None:
+        raise ValueError("a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)")
+    kind: Any = match[1]
+    try:
+        low, high = float(match[2]), float(match[3])
+    except ValueError as error:
+        raise ValueError("a range between numbers") from error
+    if not (low < high and math.isfinite(high - low)) or (kind == "loguniform" and low <= 0):
+        raise ValueError("an ascending range, which starts above 0 if it is loguniform")
+    if kind == "integer" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):
+        raise ValueError("a range between integers, at most 2^53")
+    return Range(kind, low, high)
+
+
 @dataclass(frozen=True)
 class Sampler:
     """How points are chosen: grid (all of them), random, or tpe (near those that were good)."""
 
-    name: str = "grid"
-    seed: int = 0
+    name: Literal["grid", "random", "tpe"]
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
 class Pruner:
     """Whether a poor training is ended early: none, or median (worse than half of the others at the same epoch)."""
 
-    name: str = "none"
-    startup: int = 5
+    name: Literal["none", "median"]
+    startup: CountFrom0 = 5
     """Finished units before anything is pruned."""
-    warmup: int = 10
+    warmup: CountFrom0 = 10
     """Epochs before anything is pruned."""
 
 
@@ -93,24 +129,56 @@ class Unit:
 class Sweep:
     """A checked sweep file. ``recipe_for`` makes a point's recipe, ``units`` lists the work."""
 
-    name: str
-    title: str
-    recipe: str
-    folder: Path
-    """Folder of the sweep file: a recipe's file is looked up there first."""
-    common: Mapping[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    parameters: Mapping[str, list[Any] | Range] = field(default_factory=dict)
-    sampler: Sampler = Sampler()
-    trials: int | None = None
-    budget_minutes: float | None = None
-    """Minutes of training, of all workers together, after which nothing new is begun; None: no limit."""
-    pruner: Pruner = Pruner()
-    optimise: str = "accuracy"
+    path: Path
+    """The file. Its folder is where a recipe's file is looked up first."""
+    recipe: str = field(metadata={"missing": ": the name or the file of a recipe"})
+    """The recipe of all trainings, by its name or file."""
+    title: str = ""
     note: str = ""
+    set: dict[str, Any] = field(default_factory=dict)
+    """Recipe settings of every training."""
+    seeds: Annotated[tuple[Seed, ...], Items(distinct=True)] = (0,)
+    variants: Annotated[dict[str, dict[str, Any]], ReadBy(_variants)] = field(default_factory=dict)
+    """An ablation: the settings of each variant, by its name."""
+    parameters: dict[str, Annotated[list[Any] | Range, ReadBy(_axis)]] = field(default_factory=dict)
+    """What is varied: the values, or the range, of each setting."""
+    sampler: Sampler = Sampler("grid")
+    trials: Count | None = None
+    """Points of a search."""
+    budget_minutes: Positive | None = None
+    """Minutes of training, of all workers together, after which nothing new is begun; null: no limit."""
+    pruner: Pruner = Pruner("none")
+    optimise: Metric = "accuracy"
+    """The metric of the validation split by which trainings are compared."""
     _read: dict[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
     """Recipes as they were when they were first read: editing a file does not change a running sweep."""
+
+    def __post_init__(self) -> None:
+        sampler, trials = self.sampler.name, self.trials
+        if self.is_search:
+            require(trials is not None, "trials", f"a number of points for the sampler '{sampler}'", trials)
+            require(bool(self.parameters), "parameters", "what the sampler searches", self.parameters)
+            rule = "left out of a search; make them a parameter, or use the sampler 'grid'"
+            require(not self.variants, "variants", rule, self.variants)
+        else:
+            require(trials is None, "trials", "left out of a grid, which has its own number of points", trials)
+        for key, values in self.parameters.items():
+            given = next((name for name, settings in self.variants.items() if key in settings), None)
+            if given is not None:
+                raise SrnnError(
+                    f"'{key}' is set by the variant '{given}' and among the parameters; name it in one place."
+                )
+            if isinstance(values, Range) and not self.is_search:
+                raise SrnnError(f"parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe).")
+        if self.size > MOST_TRAININGS:  # before the points are made
+            raise SrnnError(
+                f"a sweep may have at most {MOST_TRAININGS:,} trainings, not {self.size:,}; remove points or seeds."
+            )
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its suffix."""
+        return self.path.stem
 
     @property
     def is_search(self) -> bool:
@@ -153,23 +221,20 @@ class Sweep:
                 ]
                 name = ",".join(words) or "base"
                 if name in points:
-                    raise SrnnError(
-                        f"{self.folder / self.name}.yaml: two points have the name '{name}'; remove one of them."
-                    )
+                    raise SrnnError(f"two points have the name '{name}'; remove one of them.")
                 if len(name.encode()) > _LONGEST_NAME:
                     raise SrnnError(
-                        f"{self.folder / self.name}.yaml: a point's name is too long: '{name[:80]}...'; sweep fewer "
-                        "parameters, or use shorter values."
+                        f"a point's name is too long: '{name[:80]}...'; sweep fewer parameters, or use shorter values."
                     )
                 points[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
         return points
 
     def recipe_for(self, settings: Mapping[str, Any]) -> Recipe:
         """The recipe with these settings. SrnnError, which names the key, when they are not valid."""
-        overrides = {**self.common, **settings}
+        overrides = {**self.set, **settings}
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
         if name not in self._read:
-            beside = self.folder / name
+            beside = self.path.parent / name
             source = str(beside) if beside.is_file() and name not in shipped_recipes() else name
             self._read[name] = source, recipe_content(source)
         source, content = self._read[name]
@@ -228,7 +293,7 @@ class Sweep:
         axis = self.parameters.get("recipe", [])
         named = [point["recipe"] for point in self.variants.values() if "recipe" in point]
         for name in [*named, *(axis if isinstance(axis, list) else [])]:
-            plain[f"recipe {name}"] = replace(self, common={}).recipe_for({"recipe": name}).to_dict()
+            plain[f"recipe {name}"] = replace(self, set={}).recipe_for({"recipe": name}).to_dict()
         return plain
 
 
@@ -247,92 +312,16 @@ def load_sweep(name: str) -> Sweep:
 
 def parse_sweep(content: Any, path: Path) -> Sweep:
     """Make a sweep from the content of its YAML file. SrnnError for a wrong key or value."""
-    if not isinstance(content, Mapping):
-        raise SrnnError(f"{path}: a sweep must be a mapping with the keys {', '.join(_KEYS)}.")
-    for key in content:
-        if key not in _KEYS:
-            raise SrnnError(f"{path}: unknown key '{key}'.{nearest(key, _KEYS)}")
-
-    def require(condition: bool, key: str, rule: str) -> None:
-        if not condition:
-            raise SrnnError(f"{path}: '{key}' must be {rule}, not {brief(content.get(key))}.")
-
-    seeds, common = content.get("seeds", [0]), content.get("set") or {}
-    variants, parameters = content.get("variants") or [], content.get("parameters") or {}
-    trials, budget = content.get("trials"), content.get("budget_minutes")
-    optimise, metrics = content.get("optimise", "accuracy"), get_args(Metric)
-    require(isinstance(content.get("recipe"), str), "recipe", "the name or file of a recipe")
-    require(_are_seeds(seeds), "seeds", "a list of distinct integers, at least 0")
-    require(isinstance(common, Mapping), "set", "a mapping of recipe keys to values")
-    require(isinstance(variants, list), "variants", "a list with one entry - name: {key: value} for each variant")
-    require(isinstance(parameters, Mapping), "parameters", "a mapping of recipe keys to lists or ranges")
-    limited = is_number(budget) and 0 < budget < math.inf
-    require(budget is None or limited, "budget_minutes", "a positive number of minutes")
-    require(optimise in metrics, "optimise", f"a metric of the validation split ({', '.join(metrics)})")
-
-    sampler = _options(Sampler, content.get("sampler"), ("grid", "random", "tpe"), f"{path}: sampler")
-    if sampler.name == "grid":
-        require(trials is None, "trials", "left out of a grid, which has its own number of points")
-    else:
-        counted = type(trials) is int and trials > 0
-        require(counted, "trials", f"a number of points for the sampler '{sampler.name}'")
-        require(bool(parameters), "parameters", "what the sampler searches")
-        require(not variants, "variants", "left out of a search; make them a parameter, or use the sampler 'grid'")
-
-    sweep = Sweep(
-        name=path.stem,
-        title=str(content.get("title", path.stem)),
-        recipe=content["recipe"],
-        folder=path.parent,
-        common=dict(common),
-        seeds=tuple(seeds),
-        variants=_variants(variants, path),
-        parameters={str(key): _axis(values, f"{path}: parameters.{key}") for key, values in parameters.items()},
-        sampler=sampler,
-        trials=trials,
-        budget_minutes=budget,
-        pruner=_options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner"),
-        optimise=optimise,
-        note=str(content.get("note", "")),
-    )
-    _check_points(sweep, path)
+    if isinstance(content, Mapping):
+        content = {"title": path.stem, **content}
+        for key in ("sampler", "pruner"):
+            if isinstance(content.get(key), str):
+                content[key] = {"name": content[key]}
+    with naming(path):
+        sweep = read_section(Sweep, content, path=path)
+        if not sweep.is_search:
+            sweep.points()  # names are unique
     return sweep
-
-
-def _check_points(sweep: Sweep, path: Path) -> None:
-    """SrnnError for points that a file cannot have, though each of its keys is right."""
-    for key, values in sweep.parameters.items():
-        if given := next((name for name, settings in sweep.variants.items() if key in settings), None):
-            raise SrnnError(
-                f"{path}: '{key}' is set by the variant '{given}' and among the parameters; name it in one place."
-            )
-        if isinstance(values, Range) and not sweep.is_search:
-            raise SrnnError(f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe).")
-    if sweep.size > MOST_TRAININGS:  # before the points are made
-        raise SrnnError(
-            f"{path}: a sweep may have at most {MOST_TRAININGS:,} trainings, not {sweep.size:,}; remove points or seeds."
-        )
-    if not sweep.is_search:
-        sweep.points()  # names are unique
-
-
-def _variants(listed: list[Any], path: Path) -> dict[str, dict[str, Any]]:
-    variants: dict[str, dict[str, Any]] = {}
-    for entry in listed:
-        single = isinstance(entry, Mapping) and len(entry) == 1
-        name, settings = next(iter(entry.items())) if single else (None, None)
-        settings = {} if settings is None else settings
-        if not isinstance(name, str) or not isinstance(settings, Mapping):
-            raise SrnnError(f"{path}: 'variants' must be a list of - name: {{key: value}}, not {brief(listed)}.")
-        if re.fullmatch(r"(?!\.+$)[\w.+-]+", name) is None or name in variants:
-            raise SrnnError(f"{path}: the variant '{name}' needs a unique name of letters, digits and . _ + -.")
-        variants[name] = dict(settings)
-    return variants
-
-
-def _are_seeds(value: Any) -> bool:
-    whole = isinstance(value, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in value)
-    return whole and 0 < len(value) == len(set(value))
 
 
 def short_names(keys: Mapping[str, Any]) -> dict[str, str]:
@@ -348,38 +337,3 @@ def _text(value: Any) -> str:
         return f"{value:g}"
     text = value if isinstance(value, str) else json.dumps(value)
     return re.sub(r"[^\w.+-]+", "-", text).strip("-") or "empty"
-
-
-def _axis(values: Any, where: str) -> list[Any] | Range:
-    if isinstance(values, list) and values and len({json.dumps(value) for value in values}) == len(values):
-        return values
-    match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
-    if match is None:
-        raise SrnnError(
-            f"{where} must be a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)."
-        )
-    try:
-        low, high = float(match[2]), float(match[3])
-    except ValueError as error:
-        raise SrnnError(f"{where}: the ends of {values} must be numbers.") from error
-    if not (low < high and math.isfinite(high - low)) or (match[1] == "loguniform" and low <= 0):
-        raise SrnnError(f"{where}: {values} must be ascending, and loguniform must start above 0.")
-    if match[1] == "integer" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):
-        raise SrnnError(f"{where}: the ends of {values} must be integers, at most 2^53.")
-    return Range(match[1], low, high)
-
-
-def _options(cls: Any, options: Any, names: tuple[str, ...], where: str) -> Any:
-    """A Sampler or Pruner from its name, or from a mapping with its name and integers."""
-    options = {} if options is None else {"name": options} if isinstance(options, str) else options
-    known = tuple(cls.__dataclass_fields__)
-    if not isinstance(options, Mapping) or (options and options.get("name") not in names):
-        raise SrnnError(
-            f"{where} must be one of {', '.join(names)}, or a mapping with one of them as its name; not {brief(options)}."
-        )
-    for key, value in options.items():
-        if key not in known:
-            raise SrnnError(f"{where}: unknown key '{key}'.{nearest(key, known)}")
-        if key != "name" and (type(value) is not int or not 0 <= value < 2**63):
-            raise SrnnError(f"{where}.{key} must be an integer, at least 0, not {brief(value)}.")
-    return cls(**options)

@@ -1,10 +1,19 @@
-"""Recipes: one YAML file per result, typed and complete. ``schema.py`` defines their content, ``reading.py`` reads them."""
+"""Recipes: one YAML file per result, typed and complete. ``schema.py`` defines their content, ``reading.py`` reads them.
+
+``json_schema.py`` says the same to editors.
+"""
 
 from .baselines import BASELINES, as_baseline
 from .reading import dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
 from .schema import Recipe
 
 __all__ = [
-    "BASELINES", "Recipe", "as_baseline", "dump_recipe", "load_recipe", "parse_recipe", "recipe_keys",
+    "BASELINES",
+    "Recipe",
+    "as_baseline",
+    "dump_recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_keys",
     "shipped_recipes",
-]  # fmt: skip
+]

@@ -18,7 +18,7 @@ MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
 """Layers in a network, neurons in a layer, and weights between all hidden neurons: 1 GiB in float32."""
 
 Initial = Literal["xavier", "orthogonal", "kaiming", "zero"]
-Sizes = Annotated[list[Annotated[int, Between(1, MOST_NEURONS)]], Items(1, MOST_LAYERS)]
+Sizes = Annotated[list[Annotated[int, Between(1, MOST_NEURONS)]], Items(MOST_LAYERS)]
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,40 @@ class NetworkConfig(Section, key="network"):
                 from ...nn.baselines import ClassicalRNN
 
                 return ClassicalRNN(
-                    inputs, self.hidden, outputs, self.model, recurrent=self.recurrent,
-                    bidirectional=self.bidirectional, norm="layer" if self.norm == "layer" else "none", generator=generator,
-                )  # fmt: skip
+                    inputs,
+                    self.hidden,
+                    outputs,
+                    self.model,
+                    recurrent=self.recurrent,
+                    bidirectional=self.bidirectional,
+                    norm="layer" if self.norm == "layer" else "none",
+                    generator=generator,
+                )
             from ...nn.network import SRNN
 
             return SRNN(
-                inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
-                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late, delays=self.delays,
-                substeps=self.substeps, encoder=self.encoder, norm=self.norm, init_in=self.init_in, init_rec=self.init_rec,
-                gain_in=self.gain_in, bias=self.bias, backend=self.backend, recompute=self.recompute, generator=generator,
-            )  # fmt: skip
+                inputs,
+                self.hidden,
+                outputs,
+                self.neuron,
+                self.readout,
+                self.surrogate,
+                recurrent=self.recurrent,
+                bidirectional=self.bidirectional,
+                merge=self.merge,
+                late=self.late,
+                delays=self.delays,
+                substeps=self.substeps,
+                encoder=self.encoder,
+                norm=self.norm,
+                init_in=self.init_in,
+                init_rec=self.init_rec,
+                gain_in=self.gain_in,
+                bias=self.bias,
+                backend=self.backend,
+                recompute=self.recompute,
+                generator=generator,
+            )
         except SrnnError as error:
             raise SrnnError(f"Recipe section 'network': {error}") from error
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
