@@ -36,6 +36,7 @@ COMMANDS = {
     "recipes": ("recipes:list_recipes", "list the shipped recipes, or show one with all its settings"),
     "recipes list": ("recipes:list_recipes", "list the shipped recipes"),
     "recipes show": ("recipes:show_recipe", "print a recipe as YAML, every setting written out"),
+    "recipes schema": ("recipes:show_schema", "print the JSON schema of recipes, for editors"),
     "data": ("data:list_data_sets", "list, fetch, verify and prepare data sets; turn sound into spikes"),
     "data list": ("data:list_data_sets", "list the data sets, and which are installed"),
     "data info": ("data:info", "show licence, citation, files and source of a data set"),

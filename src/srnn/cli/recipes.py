@@ -7,10 +7,7 @@ from .show import show_names, tell
 
 
 def list_recipes(*, json: Json = False) -> int:
-    """List the shipped recipes.
-
-    srnn recipes                list them srnn recipes show digits    print one as YAML
-    """
+    """List the shipped recipes. 'srnn recipes show NAME' prints one as YAML."""
     from ..training.recipes import load_recipe, shipped_recipes
 
     notes = {name: load_recipe(name).note for name in shipped_recipes()}
@@ -25,12 +22,28 @@ def show_recipe(
     json: Json = False,
     settings: Settings = (),
 ) -> int:
-    """Print a recipe as YAML, every setting written out (a starting point for your own).
+    """Print a recipe as YAML, every setting written out.
 
-    srnn recipes show digits                    the recipe srnn recipes show digits --baseline lstm
-    its LSTM baseline
+      srnn recipes show digits                    the recipe
+      srnn recipes show digits --baseline lstm    its LSTM baseline
+
+    It is a starting point for a recipe of your own.
     """
     from ..training.recipes import dump_recipe, load_recipe
 
     recipe = load_recipe(name, settings, baseline)
     return tell(json, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))
+
+
+def show_schema() -> None:
+    """Print the JSON schema of recipes, by which editors complete and check their YAML.
+
+      srnn recipes schema > recipe.schema.json
+
+    A recipe that begins with the line "# yaml-language-server: $schema=recipe.schema.json" is then
+    completed as you type (docs/recipes.md).
+    """
+    from ..text import json_text
+    from ..training.recipes.json_schema import recipe_schema
+
+    print(json_text(recipe_schema()))

@@ -224,16 +224,15 @@ class LayerLearning:
 
 def emission_slope(emission: Emission, surrogate: Surrogate | None) -> Record:
     """What stands for the derivative of the emission with respect to the drive, as a record of equations."""
-    slope = slope_record(emission.record, as_node(1.0))
+    return record(lambda drive: _slope_at(drive, emission, surrogate), ("drive",))
 
-    def derivative(drive: Node) -> Any:
-        psi = drive
-        if emission.uses_surrogate:
-            assert surrogate is not None
-            psi = type(surrogate).derivative(drive, *surrogate.parameters)
-        results = slope.run(Algebra(), [1.0, drive, psi])
-        if not slope.used:  # a C function uses all of its arguments
-            return results[0] + 0.0 * drive
-        return results[0]
 
-    return record(derivative, ("drive",))
+def _slope_at(drive: Node, emission: Emission, surrogate: Surrogate | None) -> Any:
+    slope, psi = slope_record(emission.record, as_node(1.0)), drive
+    if emission.uses_surrogate:
+        assert surrogate is not None
+        psi = type(surrogate).derivative(drive, *surrogate.parameters)
+    results = slope.run(Algebra(), [1.0, drive, psi])
+    if not slope.used:  # a C function uses all of its arguments
+        return results[0] + 0.0 * drive
+    return results[0]
