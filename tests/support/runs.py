@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from srnn.data.tasks import Task
 from srnn.nn.network import SRNN
 from srnn.training import loop
 from srnn.training.checkpoints import load_network, read_checkpoint
+from srnn.training.parts import Training
 from srnn.training.recipes import Recipe, as_baseline, load_recipe
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
@@ -129,17 +131,21 @@ def cut_and_resumed(
     """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
     task = TinyTask() if task is None else task
     loop.train(recipe, folder / "whole", task=task)
-    save, count = loop._save, iter(range(1000))
+    count = iter(range(1000))
 
-    def killed(*arguments) -> None:
-        save(*arguments)
-        if next(count) == moment:
-            raise Killed
+    def killed_after(save: Callable[[Training], None]) -> Callable[[Training], None]:
+        def killed(training: Training) -> None:
+            save(training)
+            if next(count) == moment:
+                raise Killed
 
-    monkeypatch.setattr(loop, "_save", killed)
-    with pytest.raises(Killed):
-        loop.train(recipe, folder / "cut", task=task)
-    monkeypatch.setattr(loop, "_save", save)
+        return killed
+
+    with monkeypatch.context() as patch:
+        for name in ("save_last", "save_best"):
+            patch.setattr(Training, name, killed_after(getattr(Training, name)))
+        with pytest.raises(Killed):
+            loop.train(recipe, folder / "cut", task=task)
     loop.train(recipe, folder / "cut", task=task, resume=True)
     found = {}
     for which in ("best", "last"):

@@ -18,12 +18,13 @@ from srnn.nn.arithmetic import positive_part
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron
 from srnn.nn.neurons.base import decay
+from srnn.training.checkpoints import TrainingState
 from srnn.training.compression import sparsity
 from srnn.training.compression.in_training import Compression
 from srnn.training.compression.masks import present_masks
 from srnn.training.compression.quantisation import as_int8
 from srnn.training.evaluation import evaluate
-from srnn.training.loop import TrainingState, train
+from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.training.recipes.schema import PruneConfig
 from srnn.training.runs import Run

@@ -15,7 +15,7 @@ from srnn import SrnnError
 from srnn.data.spikes import Spikes
 from srnn.nn.kernels import LayerResult
 from srnn.progress import Reporter
-from srnn.training import health, loop
+from srnn.training import checkpoints, health
 from srnn.training.checkpoints import TrainingState, read_checkpoint
 from srnn.training.clipping import Gradients
 from srnn.training.health import Watch
@@ -207,7 +207,7 @@ def test_a_run_from_before_is_resumed_as_it_was(tmp_path: Path, monkeypatch: pyt
         train(recipe, run, task=TinyTask(), reporter=Stop())
     checkpoint = read_checkpoint(Run.open(run).last)
     old = {k: v for k, v in checkpoint.info["state"].items() if k not in ("mends", "watch", "sick", "start")}
-    loop.checkpoints.save_checkpoint(Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old})
+    checkpoints.save_checkpoint(Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old})
     text = (run / "recipe.yaml").read_text()
     lines = [
         line
@@ -311,7 +311,7 @@ def test_a_checkpoint_that_saw_other_layers_is_refused(tmp_path: Path) -> None:
         {"step": 1, "epoch": 0, "sums": {"loss": 1.0}},
     ):
         info = {**good.info, "state": good.info["state"] | part}
-        loop.checkpoints.save_checkpoint(Run.open(run).last, good.tensors, info)
+        checkpoints.save_checkpoint(Run.open(run).last, good.tensors, info)
         with pytest.raises(
             SrnnError, match=r"last\.safetensors cannot be read as a checkpoint of this network's training"
         ):

@@ -16,12 +16,13 @@ from lightning_fabric import Fabric
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
 from srnn.progress import Reporter
-from srnn.training import loop
+from srnn.training import epochs, stepping
 from srnn.training.checkpoints import read_checkpoint
-from srnn.training.loop import derive_seed, epoch_order, train
+from srnn.training.loop import train
 from srnn.training.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
 from srnn.training.recipes.schema import OptimizerConfig, ScheduleConfig
 from srnn.training.runs import Run
+from srnn.training.seeds import derive_seed, epoch_order
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 
@@ -123,13 +124,13 @@ class _Events(Reporter):
 
 def _break_loss(monkeypatch: pytest.MonkeyPatch, when) -> None:
     """Make the loss NaN where ``when(count)`` says so, count being the number of training batches so far."""
-    original, count = loop.rate_penalty, [0]
+    original, count = stepping.rate_penalty, [0]
 
     def penalty(*arguments):
         count[0] += 1
         return original(*arguments) + (math.nan if when(count[0]) else 0.0)
 
-    monkeypatch.setattr(loop, "rate_penalty", penalty)
+    monkeypatch.setattr(stepping, "rate_penalty", penalty)
 
 
 def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,14 +152,14 @@ def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.Mo
     reporter, arguments = _Events(), (*silent, "--training.checkpoint_every=1", "--training.epochs=2")
     train(tiny_recipe(*arguments), tmp_path / "sick", task=TinyTask(), reporter=reporter)
     assert next(event for event in reporter.events if "not finite" in event).startswith("epoch 2, batch 2: ")
-    evaluate, reporter, calls = loop.evaluate_sequences, _Events(), [0]
+    evaluate, reporter, calls = epochs.evaluate_sequences, _Events(), [0]
 
     def broken(*given, **named):
         calls[0] += 1
         evaluation = evaluate(*given, **named)
         return dataclasses.replace(evaluation, loss=math.nan) if calls[0] == 2 else evaluation
 
-    monkeypatch.setattr(loop, "evaluate_sequences", broken)
+    monkeypatch.setattr(epochs, "evaluate_sequences", broken)
     train(tiny_recipe("--training.epochs=2"), tmp_path / "run", task=TinyTask(), reporter=reporter)
     assert len(reporter.events) == 1 and reporter.events[0].startswith(
         "epoch 2, batch 4: not finite (validation loss nan)"

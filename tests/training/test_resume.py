@@ -18,9 +18,10 @@ from srnn import SrnnError
 from srnn._version import __version__
 from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
-from srnn.training import loop
+from srnn.training import loop, stepping
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
+from srnn.training.parts import Training
 from srnn.training.runs import Run, default_folder
 from support.tiny import TinyTask, tiny_recipe
 
@@ -109,7 +110,7 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
     recipe = tiny_recipe(*words)
     train(recipe, tmp_path / "whole", task=TinyTask(), resume=True)
 
-    save, log = loop._save, Run.log
+    writes = [(Training, "save_last"), (Training, "save_best"), (Run, "log")]
     budget = [0]
 
     def counted(write):
@@ -123,8 +124,8 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
 
         return wrapper
 
-    monkeypatch.setattr(loop, "_save", counted(save))
-    monkeypatch.setattr(Run, "log", counted(log))
+    for owner, name in writes:
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
     stops = 0
     for allowed in range(100):  # each try writes a little more than the last before it is stopped
         budget[0] = allowed % 3 + 1
@@ -139,13 +140,13 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
 
 def test_a_divergence_before_the_stop_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The halved learning rate survives in the checkpoint."""
-    original, fail = loop.rate_penalty, [True]
+    original, fail = stepping.rate_penalty, [True]
 
     def penalty(*arguments):
         nan, fail[0] = fail[0], False
         return original(*arguments) + (float("nan") if nan else 0.0)
 
-    monkeypatch.setattr(loop, "rate_penalty", penalty)
+    monkeypatch.setattr(stepping, "rate_penalty", penalty)
     train(tiny_recipe(), tmp_path / "whole", task=TinyTask())
 
     class Stopper(loop.Reporter):
@@ -212,7 +213,7 @@ def test_a_run_that_began_before_data_were_compared_is_resumed(tmp_path: Path, m
     recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Sequences, "digest", lambda self: "")
-        patch.setattr("srnn.training.loop.size_of_inputs", lambda sequences: [])
+        patch.setattr("srnn.training.parts.size_of_inputs", lambda sequences: [])
         first = train(recipe, run, task=TinyTask())
     assert train(recipe, run, task=TinyTask(), resume=True) == first
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn.training import loop
 from srnn.training.loop import train
 from srnn.training.recipes import as_baseline
 from srnn.training.runs import Run
@@ -33,7 +32,7 @@ def test_a_rule_learns(rule: str, tmp_path: Path) -> None:
 
 
 def test_an_exact_rule_and_bptt_train_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "create_rule", lambda name, *_: None if name == "bptt" else RTRL())
+    monkeypatch.setattr(parts, "create_rule", lambda name, *_: None if name == "bptt" else RTRL())
     for rule in ("d-rtrl", "bptt"):
         recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=1", "--network.hidden=[4]")
         train(recipe, tmp_path / rule, task=TinyTask())

@@ -1,0 +1,91 @@
+"""The end of an epoch: its network is validated, chosen or not, and written; or the epoch has failed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .evaluation import ACCURACIES, Evaluation, evaluate_sequences, rate_report
+from .parts import Epoch, Training
+
+
+def validate(training: Training, epoch: Epoch) -> Evaluation | None:
+    """The network on the validation split; None if the epoch has failed, or fails here."""
+    if epoch.failed:
+        return None
+    training.histories.end_epoch()
+    training.reporter.phase("validating")
+    averaged, split = training.averaged, training.ready.validation_set
+    validation = training.team.from_first(lambda: evaluate_sequences(averaged, split, "validation", finite=False))
+    if not math.isfinite(validation.loss):
+        epoch.diverged = f"validation loss {validation.loss:.4g}"
+        return None
+    return validation
+
+
+def end_epoch(training: Training, epoch: Epoch, validation: Evaluation) -> None:
+    """Count the epoch, and write what it gave: its line of metrics, the best network, the last checkpoint."""
+    state, run = training.state, training.run
+    state.seconds = epoch.seconds
+    trained_on = _training_numbers(training)
+    best = _choose(training, epoch, validation)
+    record = _record(training, epoch, validation, trained_on, best)
+    # The last checkpoint is written last: if killed before it, the run repeats the whole epoch, with the same numbers.
+    run.log(record)
+    state.metrics_size = run.metrics_size()
+    if best:
+        training.save_best()
+    training.save_last()
+    training.reporter.epoch(record)
+    for what in epoch.sick.values():
+        training.reporter.event(f"epoch {state.epoch}: {what}")
+    if training.log is not None:
+        training.log.log(record)
+
+
+def _training_numbers(training: Training) -> dict[str, Any]:
+    loss, accuracy, rates = training.state.means()
+    return {"loss": loss, "accuracy": accuracy, "firing_rate": rate_report(training.ready.network, rates)}
+
+
+def _choose(training: Training, epoch: Epoch, validation: Evaluation) -> bool:
+    """Count the epoch; whether its network is the best so far."""
+    state, metric = training.state, training.config.early_stopping.metric
+    score = [-validation.loss]  # compared from left to right
+    if metric != "loss":
+        score = [validation.report[metric], *score]
+    # An epoch that has pruned is the best so far: earlier networks still have the weights that are gone.
+    pruned = training.histories.compression.prunes(state.epoch)
+    best = state.best is None or score > state.best or pruned
+    state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
+    if best:
+        state.best, state.best_epoch, state.sick = score, state.epoch, list(epoch.sick.values())
+    return best
+
+
+def _record(
+    training: Training, epoch: Epoch, validation: Evaluation, trained_on: dict[str, Any], best: bool
+) -> dict[str, Any]:
+    """The epoch's line of metrics."""
+    state, numbers = training.state, validation.report
+    record: dict[str, Any] = {
+        "epoch": state.epoch,
+        "step": state.epoch * training.ready.steps_per_epoch,
+        "train": trained_on,
+        "validation": {
+            "loss": validation.loss,
+            **{name: numbers[name] for name in (*ACCURACIES, "firing_rate") if name in numbers},
+        },
+        "lr": epoch.lr,
+        "gradient_norm": epoch.gradient_norm,
+        "health": state.watch.report(training.ready.network),
+    }
+    if epoch.sick:
+        record["sick"] = list(epoch.sick.values())
+    if state.epoch == 1 and state.start:
+        record["start"] = state.start
+    return record | {
+        "seconds": round(state.seconds, 3),
+        "samples_per_s": round(epoch.samples_per_s, 1),
+        "best": best,
+    }

@@ -1,0 +1,82 @@
+"""After a loss that is not finite, too many such gradients, or an epoch with sick layers: back to the last checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import SrnnError
+from .health import calm
+from .parts import Epoch, Training
+from .starting import LayerStart
+
+
+def mend(training: Training, epoch: Epoch) -> None:
+    """Return to the last checkpoint with half the learning rate, or with other weights.
+
+    The learning rate is halved unless weights are scaled instead: those of a layer that was already sick in the checkpoint,
+    and, the first time after a checkpoint, the recurrent weights through which gradients exploded (they shrink more each time).
+    Merely skipping batches would not do: a network that overflows on every batch never recovers.
+
+    Raises SrnnError once ``training.max_restores`` are used up.
+    """
+    ready, failed = training.ready, training.state
+    sick, restores = epoch.urgent, failed.restores + 1
+    # What is not finite in validation comes after the last batch.
+    batch = min(failed.step + (not sick), ready.steps_per_epoch)
+    where = f"epoch {failed.epoch + 1}, batch {batch}"
+    reason = epoch.diverged or "; ".join(sick.values())
+    if restores > training.config.max_restores:
+        raise SrnnError(_given_up(training, epoch, where, reason))
+
+    restored = training.load_last()
+    scaled: list[LayerStart] = []
+    if not epoch.diverged:
+        scaled = [layer for layer in ready.measured_start(sick) if layer.scaled]
+    times = restores - restored.restores  # how often training has come back to this checkpoint
+    calmed = calm(ready.network, failed.watch.exploded(), times)
+    if scaled or calmed:
+        training.histories.restart()
+    weights_instead = any(layer.was_sick for layer in scaled) or (calmed and times == 1)
+    restored.restores = restores
+    restored.lr_factor = failed.lr_factor if weights_instead else failed.lr_factor / 2
+    training.state = restored
+    training.team.agree(ready.network)
+
+    event: dict[str, Any] = {"event": "restored", "where": where, "reason": reason, "lr_factor": restored.lr_factor}
+    if scaled:
+        event["scaled"] = [asdict(layer) for layer in scaled]
+    if calmed:
+        event["calmed"] = calmed
+    training.run.log(event)
+    _tell(training, where, f"not finite ({reason})" if epoch.diverged else reason, scaled, calmed)
+
+
+def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
+    """What is said when going back did not help."""
+    config, state = training.config, training.state
+    advice = ["lower training.optimizer.lr"]
+    if config.clip_norm is None:
+        advice.append("set training.clip_norm")
+    if epoch.diverged:
+        return (
+            f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
+            f"{' or '.join(advice)}."
+        )
+    if config.start == "drawn":
+        advice.append("start with training.start 'measured'")
+    advice.append("set the neuron's detach_reset" if state.watch.exploded() else "choose another threshold")
+    return (
+        f"Training stopped at {where}: {reason}, and going back {state.restores} times did not mend it; "
+        f"{' or '.join(advice)}."
+    )
+
+
+def _tell(training: Training, where: str, what: str, scaled: list[LayerStart], calmed: dict[str, float]) -> None:
+    changes = ""
+    if scaled:
+        changes += f", weights scaled: {'; '.join(map(str, scaled))}"
+    for name, factor in calmed.items():
+        changes += f", {factor:.3g} x the recurrent weights of {name}"
+    lr_factor = training.state.lr_factor
+    training.reporter.event(f"{where}: {what}; back to the last checkpoint, {lr_factor:g} x the learning rate{changes}")

@@ -1,0 +1,159 @@
+"""One step of training: a batch is drawn, run, scored, and learnt, window by window."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.batches import Batch
+from ..nn.losses import Scored, rate_penalty
+from .distributed import Share
+from .evaluation import layer_rates, rate_report
+from .health import EVERY, SAMPLED_EVERY
+from .optimisation import schedule_factor, set_learning_rate
+from .parts import Epoch, Training
+from .seeds import derive_seed
+from .windows import Window
+
+
+def step(training: Training, epoch: Epoch) -> None:
+    """Learn the next batch. What goes wrong is in ``epoch`` (``diverged``, ``urgent``), and ends it."""
+    state, config = training.state, training.config
+    _set_learning_rate(training, epoch)
+    indices = epoch.order[state.step * config.batch_size :][: config.batch_size]
+    share = training.team.share(len(indices))
+    batch = training.ready.batches.take(indices, share.part, state.epoch, state.step)
+    _learn(training, epoch, batch, share)
+    if epoch.diverged:
+        return
+    state.step += 1
+    _report(training, epoch)
+    _examine(training, epoch)
+    every = config.checkpoint_every or training.ready.steps_per_epoch
+    if not epoch.urgent and state.step % every == 0 and state.step < training.ready.steps_per_epoch:
+        training.save_last()
+
+
+def _set_learning_rate(training: Training, epoch: Epoch) -> None:
+    config, state = training.config, training.state
+    done = training.batch_number / (config.epochs * training.ready.steps_per_epoch)
+    factor = schedule_factor(config.schedule, state.epoch, done)
+    epoch.lr = config.optimizer.lr * state.lr_factor * factor
+    set_learning_rate(training.ready.optimizer, epoch.lr)
+
+
+def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None:
+    """All windows of a batch."""
+    state, config, team = training.state, training.config, training.team
+    network, loss = training.ready.network, training.ready.loss
+    training.generator.manual_seed(derive_seed(training.seed, "batch", state.epoch, state.step))
+    initial, dropout = team.draw(network, share, config.dropout, training.generator)
+    past: Any = training.trainee.begin(initial, dropout)
+    team.join_norms(network, share)
+
+    outputs, weight = None, 0.0
+    for window in Window.cut(batch, config.window):
+        output, ran = training.module(window.x, window.lengths, past, dropout, window.last)
+        past = ran.past
+        if outputs is None or loss.per_step:
+            outputs = output
+        else:
+            outputs = torch.cat([outputs.detach(), output], 1)
+        scored, objective = _score(training, window, outputs, ran.layers, share)
+
+        if config.update == "window" or window.begin == 0:
+            training.optimizer.zero_grad()
+        value = float(objective.detach())
+        if config.update == "sequence":
+            objective = objective * scored.weight
+            weight = scored.weight if loss.sums else weight + scored.weight
+        team.fabric.backward(objective)
+        if not _updates(training, window, scored):
+            continue
+        if weight:
+            training.gradients.divide(weight)
+        _update(training, epoch, value)
+        if epoch.diverged:
+            return
+
+
+def _score(training: Training, window: Window, outputs: Tensor, hidden: Any, share: Share) -> tuple[Scored, Tensor]:
+    """(the window's score, what is minimised), both of the whole batch, whichever part of it is this process's."""
+    network, loss, team, state = training.ready.network, training.ready.loss, training.team, training.state
+    rate = training.ready.trained.recipe.loss.rate
+    scored, rates = window.score(loss, outputs), layer_rates(network, hidden, window.lengths)
+    scored, steps, rates = team.join(loss, share, scored, window.steps, rates)
+    own_lengths = network.hidden_lengths(window.lengths)
+    layers, lengths = team.join_layers(rate, share, hidden, own_lengths)
+    state.add(scored, steps, rates)
+    if state.step % SAMPLED_EVERY == 0:
+        state.watch.see(network, hidden, own_lengths, state.step)
+    return scored, scored.loss + rate_penalty(rate, layers, lengths)
+
+
+def _updates(training: Training, window: Window, scored: Scored) -> bool:
+    """Whether the optimiser takes a step after this window."""
+    config = training.config
+    if config.update == "sequence":
+        return window.last
+    # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss is then 0.
+    counts = bool(scored.loss != 0) if training.ready.loss.sums else bool(scored.weight)
+    return counts or config.window is None
+
+
+def _update(training: Training, epoch: Epoch, value: float) -> None:
+    """A step of the optimiser, unless the loss or its gradient is not finite."""
+    state, config, histories = training.state, training.config, training.histories
+    histories.running_mean.regularise()
+    norms = training.gradients.norms()
+    norm = training.gradients.clip(training.team.fabric, training.module, training.optimizer, norms, state.watch.recent)
+    epoch.gradient_norm = norm
+    state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
+    if math.isfinite(value) and math.isfinite(norm):
+        training.optimizer.step()
+        histories.after_step(training.batch_number + 1)
+    elif math.isfinite(value) and state.skipped < config.max_skipped:
+        state.skipped += 1
+        _tell_skipped(training, norm)
+    else:
+        epoch.diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
+
+
+def _tell_skipped(training: Training, norm: float) -> None:
+    """Report a skipped batch: a gradient through many steps may overflow for one batch of sequences and for no other."""
+    where = f"epoch {training.state.epoch + 1}, batch {training.state.step + 1}"
+    training.run.log({"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"})
+    training.reporter.event(f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made")
+
+
+def _report(training: Training, epoch: Epoch) -> None:
+    """Show people the step that was just made."""
+    state, size = training.state, training.config.batch_size
+    state.seconds = epoch.seconds
+    samples = min(state.step * size, len(training.ready.train_set)) - epoch.first_step * size
+    epoch.samples_per_s = samples / max(state.seconds - epoch.seconds_before, 1e-9)
+    loss, accuracy, rates = state.means()
+    firing = rate_report(training.ready.network, rates)
+    shown = {
+        "epoch": state.epoch + 1,
+        "loss": loss,
+        "accuracy": accuracy,
+        "firing_rate": firing["mean"] if firing else None,
+        "samples_per_s": epoch.samples_per_s,
+    }
+    training.reporter.step(training.batch_number, shown)
+
+
+def _examine(training: Training, epoch: Epoch) -> None:
+    """Look for sick layers, now and then."""
+    state, last = training.state, training.ready.steps_per_epoch
+    every = training.config.checkpoint_every or last
+    if state.step == last or state.step % every == 0 or state.step % EVERY == 0:
+        examine = partial(state.watch.examine, training.ready.network, epoch.waits)
+        epoch.sick, epoch.urgent = training.team.from_first(examine)
+        if not state.mends:
+            epoch.urgent = {}
