@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,17 +12,17 @@ import torch
 
 from srnn import SRNN, SrnnError
 from srnn.deploy.streaming import Stream
-from srnn.nn.arithmetic import unit_step
+from srnn.nn.arithmetic import positive_part, unit_step
 from srnn.nn.emissions import EMISSIONS, Emission
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.kernels.walks import emission_slope
 from srnn.nn.network import Readout, freeze
-from srnn.nn.neurons import ALIF
+from srnn.nn.neurons import ALIF, LIF
 from srnn.nn.operations import multiplications
 from srnn.nn.surrogates import as_surrogate
 from support.compiled import COMPILERS, SANITIZED, build
-from support.exporting import exported
+from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
 from support.graded import GRADED, GradedALIF
 from support.kernels import assert_same, make
 
@@ -123,3 +124,23 @@ def test_a_graded_readout_in_int8_is_the_integer_model_and_a_hidden_one_is_refus
     assert np.abs(run.output * 2.0**-model.output_bits - expected).mean() < 0.1 * np.abs(expected).max()
     with pytest.raises(SrnnError, match=r"layers\.0 \(graded_alif\) emits analog values"):
         quantise(freeze(network()))
+
+
+@dataclass(frozen=True)
+class Rectified(LIF):
+    """A neuron whose step has both functions that integers can compute."""
+
+    name: ClassVar[str] = "rectified_lif"
+
+    @staticmethod
+    def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:
+        u = leak * positive_part(u) + gain * current - threshold * unit_step(u - reset)
+        return u, u - threshold
+
+
+@pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+def test_what_is_positive_is_chosen_in_int8_c_as_in_its_model(tmp_path: Path) -> None:
+    plan, model = small(tmp_path, Rectified.name)
+    states, inputs = raw_states(plan, 300, spikes=True)
+    program = build_step(tmp_path, COMPILERS[0], *SANITIZED)
+    check_steps(plan, model, states, inputs, run_steps([str(program)], plan, states, inputs))

@@ -14,7 +14,7 @@ import torch
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
-from srnn.nn.arithmetic import positive_part
+from srnn.nn.arithmetic import absolute
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron
 from srnn.nn.neurons.base import decay
@@ -216,7 +216,7 @@ def test_int8_refuses_what_it_cannot_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", (32, 8))
-@pytest.mark.parametrize("odd", (positive_part, lambda u: 0.01 * u), ids=("function", "number"))
+@pytest.mark.parametrize("odd", (absolute, lambda u: 0.01 * u), ids=("function", "number"))
 def test_int8_refuses_a_neuron_that_integers_cannot_step(odd: Callable[[Any], Any], bits: int, tmp_path: Path) -> None:
     """Before anything is written; and not only where the ranges of states are measured."""
 

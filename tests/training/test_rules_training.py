@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from srnn import SrnnError
+from srnn.training import parts
 from srnn.training.loop import train
 from srnn.training.recipes import as_baseline
 from srnn.training.runs import Run
