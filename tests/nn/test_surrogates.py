@@ -174,7 +174,9 @@ def test_a_derivative_is_plain_arithmetic() -> None:
     curved = dataclass(frozen=True)(
         type("Curved", (Surrogate,), {"name": "test_curved", "derivative": staticmethod(lambda v: torch.tanh(v))})
     )
-    told = r"The equations of .*lambda> cannot be recorded .*absolute and positive_part from srnn.nn.arithmetic"
+    told = (
+        r"The equations of .*lambda> cannot be recorded .*absolute, positive_part and unit_step from srnn.nn.arithmetic"
+    )
     with pytest.raises(SrnnError, match=told):
         srnn.SRNN(3, [4], 2, surrogate=curved())
     with pytest.raises(SrnnError, match=r"^The class Curved, named 'test_none', needs a function 'derivative'\.$"):

@@ -16,6 +16,7 @@ from srnn import SrnnError
 from srnn.data import tasks
 from srnn.data.signals import Steps
 from srnn.nn.arithmetic import absolute
+from srnn.nn.emissions import RELU
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
@@ -289,7 +290,7 @@ def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ({"drop": 0.25}, {}),
         ({"derive": lambda self, **parameters: (1.0 - 1.0 / parameters["tau_mem"],)}, {}),
-        ({"emission": "relu"}, {}),
+        ({"emission": RELU}, {}),
         ({"tau_min": 2.0}, {}),
         ({}, {"power": 2.0}),
     ],

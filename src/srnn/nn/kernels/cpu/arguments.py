@@ -1,8 +1,8 @@
 """The arguments of a layer's two time loops, in groups, with the layout of every array.
 
-A call into compiled code costs twice as much with named tuples as with what is in them. So the loops' signatures are flat, and
-the caller splats the groups, ``loop(first, last, *sizes, *inputs, ...)``, in the order of FORWARD or BACKWARD. Inside, where a
-group costs nothing, the loops put them together again. A test compares signatures and fields.
+A call into compiled code costs twice as much with named tuples as with what is in them. So the caller splats the groups,
+``loop(first, last, *sizes, *inputs, ...)``, in the order of FORWARD or BACKWARD, and ``from_fields`` writes the function that
+takes them one by one and puts the groups together again: compiled into the loop, that costs nothing.
 
 B sequences of T steps, I input channels, H neurons; W is H rounded up to whole SIMD vectors. Floats are of one dtype, arrays
 contiguous, and flat in compiled code. A tuple has one array for each of a neuron's variables or coefficients: that is how a loop
@@ -11,6 +11,9 @@ knows how many there are.
 
 from __future__ import annotations
 
+import linecache
+import zlib
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -120,7 +123,8 @@ class Adjoint(NamedTuple):
     back_own: Array
     """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s."""
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
-    g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty if there are none
+    has_g_sent: bool  # whether spikes that are under way after the last step have gradients
+    g_sent: Array  # (B, depth, W): these
 
 
 class Gradients(NamedTuple):
@@ -152,6 +156,28 @@ class BackwardScratch(NamedTuple):
     recomputed: Array  # (CHUNK, BLOCK, W): currents, if they are not kept
     columns: Array  # bits of a chunk by channel (see ``_add_events``): CHUNK * BLOCK of them each, in uint64
     square: Array  # 64 uint64
+
+
+def from_fields(loop: Callable[..., None], groups: Sequence[type[Any]], **words: Any) -> Callable[..., None]:
+    """A function of (first, last, *all fields of the groups) that calls ``loop(first, last, *groups)``.
+
+    Each group is passed through ``flat``, one of the ``words`` that the text may use. The loop is in its closure, where the
+    cache of machine code sees what it depends on.
+    """
+    fields = ", ".join(field for group in groups for field in group._fields)
+    made = ", ".join(f"flat({group.__name__}({', '.join(group._fields)}))" for group in groups)
+    name = loop.__name__
+    text = (
+        "def around(loop):\n"
+        f"    def {name}(first, last, {fields}):\n"
+        f"        loop(first, last, {made})\n\n"
+        f"    return {name}\n"
+    )
+    place = f"<arguments: {name} {zlib.crc32(text.encode()):08x}>"
+    known: dict[str, Any] = {group.__name__: group for group in groups} | words | {"__name__": __name__}
+    exec(compile(text, place, "exec"), known)
+    linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
+    return known["around"](loop)
 
 
 FORWARD = (Sizes, Inputs, Parameters, Lines, Saved, Outputs, ForwardScratch)

@@ -27,20 +27,11 @@ from typing import Any, NamedTuple
 from .arguments import (
     BLOCK,
     CHUNK,
-    Adjoint,
-    BackwardScratch,
     Emitted,
-    Gradients,
-    Inputs,
     Kept,
-    Lines,
-    Parameters,
-    Saved,
-    Sizes,
-    Tape,
 )
 from .forward import PREFETCH_STEPS, EmissionLoops, sum_currents
-from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
+from .memory import READ, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
 from .products import multiply
 from .rows import called, inlined, lanes_of, pasted
 from .simd import add_vectors
@@ -196,26 +187,11 @@ def make_backward(
     """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See ``make_forward``."""
     emit, slope, spiking = emission
 
-    def backward(
-        first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, depth, delays, arrived, sent, known, early,
-        words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
-        emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_bias, g_coefficients,
-        variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
-    ):  # fmt: skip
+    def backward(first, last, sizes, inputs, parameters, lines, saved, adjoint, gradients, tape, scratch):
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
-        sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
-        inputs = flat(Inputs(x, x_words))
-        parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, depth, delays, arrived, sent, known, early))
-        saved = flat(Saved(words, currents, checkpoints))
-        adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in, g_sent))
-        gradients = flat(
-            Gradients(emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_bias, g_coefficients)
-        )
-        tape = flat(Tape(variables, s))
-        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
-        lanes, pitch = lanes_of(bias), BLOCK * width
+        steps, size, width, span, channels = sizes.steps, sizes.size, sizes.width, sizes.span, sizes.channels
+        depth, delayed, recurrent = lines.depth, lines.delayed, sizes.recurrent
+        lanes, pitch = lanes_of(parameters.bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
         brought = depth * pitch if delayed else 0  # where in ``arriving`` a product goes
 
@@ -229,7 +205,7 @@ def make_backward(
             if rows < BLOCK:  # what is there belongs to another block
                 for k in range(CHUNK):
                     clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
-            if delayed and len(g_sent) > 0:
+            if delayed and adjoint.has_g_sent:
                 _bring_out(Chunk(block, rows, 0, 0), sizes, lines, adjoint.g_sent, scratch.arriving)
             for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
                 chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
@@ -252,9 +228,15 @@ def make_backward(
                             )  # fmt: skip
                         if delayed:
                             _bring_back(
-                                start + k, chunk, sizes, lines, wants_early, gradients.g_early, scratch.arriving
+                                start + k,
+                                chunk,
+                                sizes,
+                                lines,
+                                gradients.wants_early,
+                                gradients.g_early,
+                                scratch.arriving,
                             )
-                if wants_x:
+                if gradients.wants_x:
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(
                             gradients.g_x, (block * steps + t) * channels, steps * channels, channels,

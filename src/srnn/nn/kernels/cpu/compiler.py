@@ -22,9 +22,11 @@ from ...equations import equations, function
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate, derivative_record
 from ..problem import CannotCompile
+from .arguments import BACKWARD, FORWARD, from_fields
 from .backward import make_backward
 from .forward import EmissionLoops, make_forward
-from .rows import OPTIONS, SOURCE_DIGEST
+from .memory import flat
+from .rows import OPTIONS, SOURCE_DIGEST, inlined
 
 
 @functools.cache
@@ -86,7 +88,7 @@ def emission_of(neuron: type[Neuron]) -> EmissionLoops:
 @functools.cache
 def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
     """The compiled loop that ``make(step, emission)`` returns, for a neuron model."""
-    return compile_loop(make(step_of(neuron), emission_of(neuron)))
+    return compile_loop(_flat_signature(make(step_of(neuron), emission_of(neuron))))
 
 
 @functools.cache
@@ -95,7 +97,17 @@ def backward_loop(
 ) -> Callable[..., Any]:
     """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
     psi = psi_of(surrogate) if neuron.emission.uses_surrogate else _no_psi
-    return compile_loop(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron)))
+    return compile_loop(_flat_signature(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron))))
+
+
+_GROUPS = {"forward": FORWARD, "backward": BACKWARD}
+"""What the time loops of a layer take."""
+
+
+def _flat_signature(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """A time loop as its callers call it: see ``arguments.from_fields``. Other loops have few arguments, and stay."""
+    groups = _GROUPS.get(loop.__name__)
+    return loop if groups is None else from_fields(inlined(loop), groups, flat=flat)
 
 
 def info() -> dict[str, Any]:

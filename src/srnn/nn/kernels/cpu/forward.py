@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arguments import BLOCK, Emitted, ForwardScratch, InputKind, Inputs, Kept, Lines, Outputs, Parameters, Saved, Sizes
-from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
+from .arguments import BLOCK, Emitted, InputKind, Kept
+from .memory import WRITE, load, load_each, prefetch, store, store_each, store_first, with_spikes
 from .products import multiply
 from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_bits, list_spikes
 
@@ -134,20 +134,10 @@ def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[
     emit, spiking = emission.emit, emission.binary
     checkpointed = -1 if spiking else None  # what was emitted last is among the spikes
 
-    def forward(
-        first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, depth, delays, arrived, sent, known, early,
-        words, currents, checkpoints, state, emitted, out, projected, active, total,
-    ):  # fmt: skip
+    def forward(first, last, sizes, inputs, parameters, lines, saved, outputs, scratch):
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
-        sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
-        inputs = flat(Inputs(x, x_words))
-        parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, depth, delays, arrived, sent, known, early))
-        saved = flat(Saved(words, currents, checkpoints))
-        outputs = flat(Outputs(state, emitted, out))
-        scratch = flat(ForwardScratch(projected, active, total))
-        lanes, spans, count = lanes_of(total), (steps + span - 1) // span, (size + 63) // 64
+        steps, size, width, span, kept = sizes.steps, sizes.size, sizes.width, sizes.span, sizes.kept
+        lanes, spans, count = lanes_of(scratch.total), (steps + span - 1) // span, (size + 63) // 64
         for row in range(first, last):
             for t in range(sizes.lengths[row]):
                 if kept != Kept.NOTHING and t % span == 0:
@@ -175,9 +165,9 @@ def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[
                     if kept == Kept.CURRENTS:
                         prefetch(saved.currents, here + PREFETCH_STEPS * size + h, WRITE)
                         store_first(saved.currents, here + h, size - h, now)
-                    if emitted == Emitted.EMISSION:
+                    if outputs.emitted == Emitted.EMISSION:
                         store_first(outputs.out, here + h, size - h, s)
-                    elif emitted == Emitted.MEMBRANE:
+                    elif outputs.emitted == Emitted.MEMBRANE:
                         store_first(outputs.out, here + h, size - h, result[0])
                 if spiking and lines.delayed:
                     send(row, t, sizes, saved.words, lines, scratch.active)

@@ -253,6 +253,7 @@ class _Run(torch.autograd.Function):
             s_initial=s_initial,
             back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
             back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
+            has_g_sent=g_sent is not None,
             g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
