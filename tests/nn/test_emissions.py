@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +19,12 @@ from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.kernels.walks import emission_slope
 from srnn.nn.network import Readout, freeze
-from srnn.nn.neurons import ALIF, LIF
+from srnn.nn.neurons import ALIF, LIF, ReLU
 from srnn.nn.operations import multiplications
 from srnn.nn.surrogates import as_surrogate
 from support.compiled import COMPILERS, SANITIZED, build
 from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
-from support.graded import GRADED, GradedALIF
+from support.graded import BOUNDED, GRADED, GradedALIF
 from support.kernels import assert_same, make
 
 
@@ -111,8 +112,14 @@ def test_streams_and_float_c_and_onnx_follow(readout: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
-def test_a_graded_readout_in_int8_is_the_integer_model_and_a_hidden_one_is_refused(tmp_path: Path) -> None:
-    net = network(Readout(GradedALIF(), "emission"), neuron="alif")
+@pytest.mark.parametrize(
+    ("neuron", "readout"),
+    [("alif", Readout(GradedALIF(), "emission")), ("bounded_alif", "integrator"), ("bounded_alif", "relu")],
+)
+def test_graded_values_in_int8_are_those_of_the_integer_model(neuron: str, readout: Any, tmp_path: Path) -> None:
+    if readout == "relu":
+        readout = Readout(ReLU(), "emission")
+    net = network(readout, neuron=neuron)
     x = (analog(2) > 0.5).float().numpy()
     plan, model = exported(net, tmp_path, "int8", inputs_as=InputFormat())
     assert model.output_bits > 0
@@ -122,8 +129,13 @@ def test_a_graded_readout_in_int8_is_the_integer_model_and_a_hidden_one_is_refus
     with torch.no_grad():
         expected = net.run(torch.from_numpy(x)).output.numpy()
     assert np.abs(run.output * 2.0**-model.output_bits - expected).mean() < 0.1 * np.abs(expected).max()
-    with pytest.raises(SrnnError, match=r"layers\.0 \(graded_alif\) emits analog values"):
+
+
+def test_hidden_values_without_a_bound_are_refused_in_int8() -> None:
+    with pytest.raises(SrnnError, match=r"layers\.0 \(graded_alif\) emits analog values without a bound"):
         quantise(freeze(network()))
+    bounds = {kind.name: kind.bound for kind in (*EMISSIONS.values(), GRADED, BOUNDED)}
+    assert bounds == {"spike": 1, "relu": math.inf, "identity": math.inf, "graded": math.inf, "bounded": 1}
 
 
 @dataclass(frozen=True)

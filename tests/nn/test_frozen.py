@@ -123,7 +123,7 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
     "membrane": (passes_on_its_membrane, r"layers\.1 passes on its membrane; ONNX and NIR take it"),
     "analog": (
         lambda: network(neuron=["alif", "relu"]),
-        r"layers\.1 \(relu\) emits analog values; export it as float32",
+        r"layers\.1 \(relu\) emits analog values without a bound; export it as float32",
     ),
     "division": (
         lambda: network(neuron=["alif", "liquid"]),

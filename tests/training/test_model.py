@@ -321,12 +321,12 @@ def test_what_has_no_int8_is_refused_for_that(tmp_path: Path, capsys: pytest.Cap
     """Not for what it does not say of its inputs and states, which nobody needs to measure."""
     model = srnn.from_network(srnn.SRNN(2, [4], 2, neuron="relu"), ["a", "b"])
     for stated in (None, InputFormat()):
-        with pytest.raises(SrnnError, match="emits analog values; export it as float32"):
+        with pytest.raises(SrnnError, match="emits analog values without a bound; export it as float32"):
             replace(model, inputs_as=stated).export(tmp_path / "c", "int8", state_bits=8)
     file = model.save(tmp_path / "m.safetensors")
     for more in ([], ["--state-bits", "8"]):
         assert main(["export", "c", str(file), "--out", str(tmp_path / "c"), "--format", "int8", *more]) == 2
-        assert "emits analog values; export it as float32" in capsys.readouterr().err
+        assert "emits analog values without a bound; export it as float32" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")

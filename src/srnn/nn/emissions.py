@@ -13,6 +13,8 @@ what it costs. A kind of your own is one entry, beside the neuron that has it:
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,7 +23,7 @@ from typing import Any
 from ..errors import SrnnError
 from .arithmetic import positive_part, unit_step
 from .derivatives import slope_record
-from .equations import Record, digest_of, record
+from .equations import Algebra, Record, digest_of, record
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class Emission:
         """Whether it is a value made from the drive: neither a spike nor the drive itself."""
         return not self.binary and bool(self.record.results[0].operands)
 
+    @functools.cached_property
+    def bound(self) -> float:
+        """The largest absolute value that it can have; infinite if there is none."""
+        (values,) = self.record.run(_Intervals(), [(-math.inf, math.inf)])
+        return max(map(abs, values))
+
     @property
     def uses_surrogate(self) -> bool:
         """Whether its derivative needs the surrogate."""
@@ -78,6 +86,27 @@ class Emission:
     def digest(self) -> str:
         """What stands for it in the digest of a neuron: the name, for the library's own."""
         return self.name if EMISSIONS.get(self.name) is self else digest_of(self.record.digest)
+
+
+class _Intervals(Algebra):
+    """The arithmetic of (lowest, highest) of what a value can be."""
+
+    def constant(self, value: float) -> tuple[float, float]:
+        return value, value
+
+    def apply(self, operation: str, *operands: tuple[float, float]) -> tuple[float, float]:
+        match operation:
+            case "unit_step" | "greater" | "at_least" | "less" | "at_most":
+                return 0.0, 1.0
+            case "absolute":
+                return 0.0, max(map(abs, operands[0]))
+            case "positive_part":
+                return max(0.0, operands[0][0]), max(0.0, operands[0][1])
+            case "add" | "subtract" | "negate" | "multiply":
+                ends = [super(_Intervals, self).apply(operation, *each) for each in itertools.product(*operands)]
+                known = [end for end in ends if not math.isnan(end)]  # 0 times infinity is 0 or anything
+                return min(0.0, *known), max(0.0, *known)
+        return -math.inf, math.inf
 
 
 SPIKE = Emission("spike", unit_step)

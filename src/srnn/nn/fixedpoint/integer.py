@@ -27,6 +27,7 @@ from ...errors import SrnnError, is_number
 from ..equations import Record, equations, function
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat
+from ..neurons import Neuron
 from .device import DeviceRun, States, run_steps
 from .fixed import INT32_MAX, FixedArray, rounded_shift
 
@@ -98,7 +99,14 @@ class IntegerLayer(FrozenLayer):
     @property
     def emitted_bits(self) -> int:
         """Fractional bits of what it emits: none for spikes."""
-        return 0 if self.neuron.emission.binary else self.bits
+        return emitted_bits(self.neuron, self.bits)
+
+    def emitted(self, drive: Any) -> Any:
+        """What its neurons emit, from their drive, as what is passed on: values with a bound in 16 bits."""
+        value, emission = self.neuron.emit(drive.to(self.bits)), self.neuron.emission
+        if emission.binary or math.isinf(emission.bound):
+            return value.to(self.emitted_bits)
+        return value.kept(self.emitted_bits, 16)
 
     @property
     def largest_current(self) -> int:
@@ -119,6 +127,26 @@ class IntegerLayer(FrozenLayer):
 
         product = fixed(sums.astype(np.int64), 0)._product(fixed(self.multiplier, 0), self.shift, self.bits)
         return product + fixed(self.bias, self.bits)
+
+
+def emitted_bits(neuron: Neuron, bits: int) -> int:
+    """Fractional bits of what a neuron emits, whose drive has ``bits``: none for spikes, 16 bits in all for values that have a
+    bound, and those of the drive for a readout's others."""
+    emission = neuron.emission
+    if emission.binary:
+        return 0
+    return bits if math.isinf(emission.bound) else passed_on(neuron).bits
+
+
+def passed_on(neuron: Neuron) -> InputFormat:
+    """The format in which the next layer receives what a neuron emits, which has a bound."""
+    emission = neuron.emission
+    return InputFormat() if emission.binary else InputFormat(max(emission.bound, 1e-3), whole=False)
+
+
+def _largest_sent(neuron: Neuron) -> int:
+    """The largest integer that a neuron emits: a spike is 1."""
+    return 1 if neuron.emission.binary else passed_on(neuron).bound
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -158,8 +186,7 @@ class IntegerNetwork(FrozenNetwork):
             s = FixedArray(part["s"], layer.emitted_bits, layer.bits, saturated)
             *new, drive = neuron.step(*variables, s, layer.current(*presynaptic, saturated), *constants[number])
             kept = zip(new, layer.kept_bits.values(), strict=True)
-            emitted = neuron.emit(drive.to(layer.bits)).to(layer.emitted_bits)
-            return [one.kept(bits, layer.width).values for one, bits in kept], emitted.values
+            return [one.kept(bits, layer.width).values for one, bits in kept], layer.emitted(drive).values
 
         return replace(run_steps(self, np.asarray(x), state, step), saturated=saturated[0])
 
@@ -171,10 +198,11 @@ def quantise(
     Raises SrnnError for a network that int8 cannot represent (analog values between layers)."""
     inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
     network.require("int8")
-    formats = [inputs_as, *[InputFormat()] * (len(network.layers) - 1)]
+    formats = [inputs_as, *(passed_on(layer.neuron) for layer in network.layers[:-1])]
+    largest = [inputs_as.bound, *(_largest_sent(layer.neuron) for layer in network.layers[:-1])]
     layers = tuple(
-        _quantise_layer(layer, form, state_as, number)
-        for number, (layer, form) in enumerate(zip(network.layers, formats, strict=True))
+        _quantise_layer(layer, form, sent, state_as, number)
+        for number, (layer, form, sent) in enumerate(zip(network.layers, formats, largest, strict=True))
     )
     return IntegerNetwork(layers=layers, inputs_as=inputs_as, signal=network.signal, state_as=state_as)
 
@@ -213,7 +241,7 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     """
     reach = np.abs(layer.bias.astype(np.float64)) + np.abs(layer.weight_in).sum(1) * largest_input
     if layer.weight_rec is not None:
-        reach = reach + np.abs(layer.weight_rec).sum(1)
+        reach = reach + np.abs(layer.weight_rec).sum(1) * layer.neuron.emission.bound
     neuron, multiplied = layer.neuron, equations(type(layer.neuron)).multiplied()
     added = [float(np.abs(value).max()) for name, value in layer.coefficients.items() if name not in multiplied]
     started = [float(np.abs(layer.initial[name]).max(initial=0)) for name in neuron.variables()]
@@ -243,14 +271,19 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     return 2.0 * end
 
 
-def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
+def _quantise_layer(
+    layer: FrozenLayer, inputs_as: InputFormat, largest_input: int, state_as: StateFormat, number: int
+) -> IntegerLayer:
+    """largest_input: the largest integer that arrives from below."""
     scales, k = row_scales(layer.weight_in, layer.weight_rec)
-    weight_in, lift = rounded(layer.weight_in, scales), -(k + inputs_as.bits)
-    sums = np.abs(weight_in).sum(1) * (1 if number else inputs_as.bound)  # from below come spikes
+    weight_in, lift = rounded(layer.weight_in, scales), 0
+    sums = np.abs(weight_in).sum(1) * largest_input
     weight_rec, unit = None, -inputs_as.bits
     if layer.weight_rec is not None:
-        weight_rec, unit = rounded(layer.weight_rec, scales * 2.0**k), min(k, -inputs_as.bits)
-        sums = sums * 2 ** max(lift, 0) + np.abs(weight_rec).sum(1) * 2 ** max(-lift, 0)
+        own = k - passed_on(layer.neuron).bits  # a step of its recurrent sums is 2**own times the weights' step
+        weight_rec, unit, lift = rounded(layer.weight_rec, scales * 2.0**k), min(own, unit), unit - own
+        sums = sums * 2 ** max(lift, 0)
+        sums = sums + np.abs(weight_rec).sum(1) * _largest_sent(layer.neuron) * 2 ** max(-lift, 0)
     if sums.max() > INT32_MAX:
         raise SrnnError(f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as float32.")
 
@@ -267,14 +300,14 @@ def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateF
         coefficient_bits[name] = finest if name in multiplied else bits
         coefficients[name] = _fixed(value, coefficient_bits[name])
     kept = {name: state_as.bits(number, name, bits) for name in layer.neuron.variables()}
-    formats = {**kept, "s": 0 if layer.neuron.emission.binary else bits}
+    formats = {**kept, "s": emitted_bits(layer.neuron, bits)}
     initial = {name: _fixed(value, formats[name]) for name, value in layer.initial.items()}
     return IntegerLayer(
         name=layer.name, neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),
         coefficients=coefficients, initial=initial, output=layer.output, bits=bits,
         width=state_as.width, kept_bits=kept,
         coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
-        lift=lift if weight_rec is not None else 0, largest_sum=sums, delays=layer.delays,
+        lift=lift, largest_sum=sums, delays=layer.delays,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ The network may be trained further meanwhile: all arrays are copies. Batch norm 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -264,8 +265,9 @@ class FrozenNetwork:
         for layer in hidden:
             if layer.output == "membrane":
                 yield "membrane", f"{layer.name} passes on its membrane", "ONNX and NIR take it"
-            if not layer.neuron.emission.binary:
-                yield "analog", f"{layer.name} ({layer.neuron.name}) emits analog values", "export it as float32"
+            if math.isinf(layer.neuron.emission.bound):
+                where = f"{layer.name} ({layer.neuron.name}) emits analog values without a bound"
+                yield "analog", where, "export it as float32"
         for name, layer in self.directions.items():
             if equations(type(layer.neuron)).counts.keys() & {"divide", "exp"}:
                 where = f"{name} ({layer.neuron.name}) divides or takes an exponential in each step"

@@ -19,7 +19,11 @@ class Sent:
     @property
     def kind(self) -> str:
         """Which function adds their weights; in float32 one serves all."""
-        return "any" if self.ctype == "float" else "input" if self.values == "input" else "spike"
+        if self.ctype == "float":
+            return "any"
+        if self.values == "input":
+            return "input"
+        return "spike" if self.spikes else "value"
 
 
 @dataclass(frozen=True)

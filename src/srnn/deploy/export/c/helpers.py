@@ -100,7 +100,7 @@ def row_name(kind: str, sparse: bool) -> str:
 def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
     """The C function that adds the rows of weights, in the matrix's own packing, of all neurons whose output is not zero.
 
-    kind: any, input or spike.
+    kind: any, input, spike or value.
     """
     # The cast: where an int has 16 bits, a product needs more.
     weight, cast = ("int8_t", "(int32_t)") if plan.integer else ("float", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from ....nn.equations import Record, Text, equations
 from ....nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
 from ....nn.fixedpoint.integer import IntegerLayer
 from ....nn.network.frozen import FrozenLayer
+from ....nn.neurons import Neuron
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
 from .names import in_c
@@ -78,11 +80,9 @@ class LayerPlan:
     @property
     def emitted(self) -> str:
         """What a neuron of drive v emits, in C."""
-        emission = self.layer.neuron.emission.record
         if isinstance(self.layer, IntegerLayer):
-            drive = FixedText("v", self.layer.bits, self.layer.bits, Counter())
-            return emission.run(FixedC(), [drive])[0].to(self.layer.emitted_bits).text
-        return emission.run(FloatC(), [Text("v")])[0].text
+            return self.layer.emitted(FixedText("v", self.layer.bits, self.layer.bits, Counter())).text
+        return self.layer.neuron.emission.record.run(FloatC(), [Text("v")])[0].text
 
     def coefficient(self, name: str) -> str:
         """The coefficient of neuron h, in C."""
@@ -123,10 +123,14 @@ def plan_layer(
             whole = Constant(f"{name}_{key}", value, array, f"{name}, {key}")
             coefficients[key] = number(array[0], value) if same else whole
     state = [(kept, variable) for variable in own.arguments[:count]]
-    spiking = layer.neuron.emission.binary
+    emission, emitted = layer.neuron.emission, value
+    if scaling and emission.binary:
+        emitted = "uint8_t"
+    elif scaling and math.isfinite(emission.bound):
+        emitted = "int16_t"
     if "s" in step.parameters or name != "readout" or layer.weight_rec is not None:
-        state.append(("uint8_t" if scaling and spiking else value, "s"))
-    itself, rings = Sent(f"state->{name}.s", state[-1][0], spiking), []
+        state.append((emitted, "s"))
+    itself, rings = Sent(f"state->{name}.s", state[-1][0], emission.binary), []
     for key, delays in layer.delays.items():
         sent, what = (below, "its input") if key == "incoming" else (itself, "itself")
         about = f"{name}, by how many steps what it gets from {what} is delayed"
@@ -136,6 +140,13 @@ def plan_layer(
     )
 
 
+def _bounds_of_emitted(neuron: Neuron) -> tuple[int, int]:
+    """The integers that a neuron may have emitted."""
+    if neuron.emission.binary:
+        return 0, 1
+    return INT32 if math.isinf(neuron.emission.bound) else bounds_of(16)
+
+
 def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFunction]) -> StepFunction:
     """The layer's step, from its equations; layers whose steps have the same text share one."""
     neuron = layer.neuron
@@ -143,7 +154,7 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
     read = {variable: f"*{variable}_at" for variable in variables}
     if isinstance(layer, IntegerLayer):
         counts, writer = Counter[str](), FixedC()
-        kept_bits, spiking = layer.kept_bits.values(), neuron.emission.binary
+        kept_bits = layer.kept_bits.values()
         state = [
             FixedText(text, bits, layer.bits, Counter(), bounds_of(layer.width)).to(layer.bits)
             for text, bits in zip(read.values(), kept_bits, strict=True)
@@ -151,7 +162,7 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
         read = {name: variable.text for name, variable in zip(read, state, strict=True)}
         formats = [(layer.bits, variable.bounds) for variable in state]
         largest = layer.largest_current
-        formats.append((0, (0, 1)) if spiking else (layer.bits, INT32))
+        formats.append((layer.emitted_bits, _bounds_of_emitted(neuron)))
         formats.append((layer.bits, INT32 if largest > INT32_MAX else (-largest, largest)))
         formats += [
             (bits, (int(values.min()), int(values.max())))
