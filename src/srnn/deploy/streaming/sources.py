@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from ...data.recordings import read_signal
 from ...data.samples import check_finite
+from ...data.signals import SignalPath
 from ...data.tables import Rows, lines_of
+from ...data.tasks import Task
 from ...errors import SrnnError, need
 
 Array = npt.NDArray[Any]
@@ -74,6 +76,20 @@ def open_source(
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     x = read_signal(Path(source), channels, rate, chosen, numbers)
     return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
+
+
+def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
+    """A whole recording, with silence before and after it where it is shorter than all of training's clips.
+
+    ``predict`` pads it in the same way. A longer one stays as it is.
+    """
+    blocks = list(source.blocks)
+    x = np.concatenate(blocks)
+    clip = task.as_clip(x, path)
+    if len(clip) > len(x):
+        size = len(blocks[0])
+        blocks = [clip[start : start + size] for start in range(0, len(clip), size)]
+    return Source(source.name, iter(blocks))
 
 
 def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:
