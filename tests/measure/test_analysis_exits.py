@@ -17,11 +17,14 @@ from srnn import SrnnError, Stream
 from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
 from srnn.measure.analysis.policy import in_a_row
-from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, check_confidences, confidences
+from srnn.measure.analysis.scores import RunningScores, check_confidences, confidences
+from srnn.nn.decision import RULES
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
 from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
+
+PREFIX_LOSSES = tuple(name for name, rule in RULES.items() if not rule.per_step)
 
 
 def outputs(seed: int, loss: str, shape: tuple[int, int, int]) -> np.ndarray:

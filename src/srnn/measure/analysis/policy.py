@@ -20,10 +20,11 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, naming
 from ...files import read_json, write_json
+from ...nn.decision import RULES
 from ...registry import check_settings
 from ...text import brief
 from .changes import Counts, Flags
-from .scores import PREFIX_LOSSES, RunningScores, Scores, confidences, running_scores
+from .scores import RunningScores, Scores, confidences, running_scores
 
 
 class Decisions(NamedTuple):
@@ -62,7 +63,8 @@ class ExitPolicy:
             if not good:
                 raise SrnnError(f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}.")
 
-        require(self.loss in PREFIX_LOSSES, "loss", f"one of {', '.join(PREFIX_LOSSES)}")
+        losses = [name for name, rule in RULES.items() if not rule.per_step]
+        require(self.loss in losses, "loss", f"one of {', '.join(losses)}")
         require(_whole(self.start, 0), "start", "an integer, at least 0")
         require(_whole(self.patience, 1), "patience", "an integer, at least 1")
         require(_whole(self.earliest, 1), "earliest", "an integer, at least 1")
