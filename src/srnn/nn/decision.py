@@ -17,11 +17,12 @@ The functions are plain arithmetic of arrays whose last axis is the classes; ``s
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import SrnnError
 from .equations import Node, Record, record
@@ -116,3 +117,28 @@ RULES: dict[str, Rule] = {
     ),
 }
 """The rules by the name of the loss (``LossConfig.scoring``)."""
+
+
+class Decisions(NamedTuple):
+    """What was decided: a row for each of T steps of a stream, or for each of several sequences."""
+
+    steps: npt.NDArray[Any]
+    """(T,) the last step that was read, counted from 0 since the stream's (or the sequence's) start. Of a
+    stream they are consecutive, except for steps skipped after an early exit. Where labels come late, the
+    class given at a step is that of the step ``decoder.lag`` before it."""
+    scores: npt.NDArray[Any]
+    """(T, classes) float64: class scores, as if the sequence ended there."""
+    final: npt.NDArray[Any]
+    """(T,) booleans: whether the decision stands. In a stream: its sequence ends with the step, by its
+    segment, the stream's end or an early exit. By an exit policy: it was sure enough; otherwise the end
+    decided."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Decisions]) -> Decisions:
+        """The decisions of successive stretches of a stream as one."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    @property
+    def winners(self) -> npt.NDArray[Any]:
+        """(T,) the class with the greatest score."""
+        return self.scores.argmax(-1)

@@ -29,10 +29,11 @@ from ...data.signals.base import Scale
 from ...errors import SrnnError, is_number, require
 from ...measure.analysis.policy import ExitPolicy, in_a_row
 from ...measure.analysis.scores import RunningScores, confidences
+from ...nn.decision import Decisions
 from ...nn.network.inputs import as_numpy
 from ...training.runs import open_trained
 from ...training.trained import Trained
-from .decisions import Array, Decisions
+from .decisions import Array
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
 

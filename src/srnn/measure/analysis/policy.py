@@ -13,28 +13,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, naming
 from ...files import read_json, write_json
-from ...nn.decision import RULES
+from ...nn.decision import RULES, Decisions
 from ...registry import check_settings
 from ...text import brief
 from .changes import Counts, Flags
 from .scores import RunningScores, Scores, confidences, running_scores
-
-
-class Decisions(NamedTuple):
-    """The decisions and their steps; each (B,), or a scalar for one sequence."""
-
-    steps: Counts
-    """Number of steps read: 1, 2, ..."""
-    classes: Counts
-    exited: Flags
-    """Whether the policy decided; False: decided at the sequence's end."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,11 @@ class ExitPolicy:
         require(self.allowed_loss is None or _share(self.allowed_loss), "allowed_loss", "a number from 0 to 1")
 
     def decide(self, output: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Decisions:
-        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> the decisions."""
+        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> the decisions.
+
+        A row for each sequence, at the step at which it is decided; final where the policy decided it, not its end. Of a
+        single sequence (T, C), each column is one value.
+        """
         x = np.asarray(output, np.float64)
         one = x.ndim == 2
         x = x[None] if one else x
@@ -88,7 +82,7 @@ class ExitPolicy:
         sure = self.sure(confidences(scores, self.loss), step + 1) & (step <= last[:, None])
         first = first_exit(predicted, sure, (self.patience,))[0]
         at = np.where(first < 0, last, first)
-        decisions = Decisions(at + 1, predicted[np.arange(len(x)), at], first >= 0)
+        decisions = Decisions(at, scores[np.arange(len(x)), at], first >= 0)
         return Decisions(*(part[0] for part in decisions)) if one else decisions
 
     def begin(self, streams: int | None = None) -> Deciding:

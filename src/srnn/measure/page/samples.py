@@ -79,8 +79,8 @@ def take_samples(
             **_outcome(loss, batch, result.output, row),
             "exit": None,
         }
-        if decided is not None and bool(decided.exited[row]):
-            item["exit"] = {"steps": int(decided.steps[row]), "class": int(decided.classes[row])}
+        if decided is not None and bool(decided.final[row]):
+            item["exit"] = {"steps": int(decided.steps[row]) + 1, "class": int(decided.winners[row])}
         item |= {"input": _input(x[row, : item["shown"]].numpy())}
         item |= _arrays(network, loss, batch, result, believed[row], watched, row, item["shown"])
         shown.append(item)
