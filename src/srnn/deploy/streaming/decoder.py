@@ -27,7 +27,7 @@ from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
 from ...errors import SrnnError, is_number, require
-from ...measure.analysis.policy import ExitPolicy, in_a_row
+from ...measure.analysis.policy import ExitPolicy
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.decision import Decisions
 from ...nn.network.inputs import as_numpy
@@ -314,12 +314,11 @@ class Session:
         if policy is None or not len(scores):
             return None
         read = self._scores.steps[0] - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
-        sure, guesses = policy.sure(self.decoder.probabilities(scores), read), scores.argmax(-1)
-        counts = in_a_row(guesses[None], sure[None], np.array([self._guess]), np.array([self._sure]))[0]
-        exits = np.flatnonzero(counts >= policy.patience)
-        last = exits[0] if len(exits) else -1
-        self._guess, self._sure = int(guesses[last]), int(counts[last])
-        return int(last) if len(exits) else None
+        guesses, counts = policy.judged(scores[None], read, np.array([self._guess]), np.array([self._sure]))
+        exits = np.flatnonzero(counts[0] >= policy.patience)
+        last = int(exits[0]) if len(exits) else -1
+        self._guess, self._sure = int(guesses[0, last]), int(counts[0, last])
+        return last if len(exits) else None
 
     def _begin(self) -> None:
         """Begin the next segment."""
