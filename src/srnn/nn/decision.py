@@ -1,17 +1,19 @@
-"""How a network's outputs become an answer: a rule is a record of plain functions, as a neuron is of its equations.
+"""How a network's outputs become an answer: a rule is a record of plain functions, as a neuron is.
 
-    y = counted(x)                 what a step counts, from its outputs x: themselves, or their softmax
+    y = counted(x)                 what a step counts of its outputs x: themselves, or their softmax
     total = joined(total, y)       the total after the step: total + y, or y alone
-    scores = total                 or, for a mean, total / the number of steps in it; the largest is the class
+    scores = total                 or, for a mean, total / the number of steps in it
     confidence(scores, classes)    how far each class is believed, from 0 to 1, summing to 1
 
-The steps up to ``loss.start`` stand alone: after each of them the total is y. From this text follow the scores of a loss
-(``losses.py``), of a stream (``measure/analysis/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX;
-so all of them agree at each step. A rule of your own is one entry:
+The class is that of the largest score. The steps up to ``loss.start`` stand alone: after each of them
+the total is y. From this text follow the scores of a loss (``losses.py``), of a stream
+(``measure/analysis/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of
+them agree at each step. A rule of your own is one entry, and its name in ``LossName`` for recipes:
 
-    RULES["ce_leaky"] = Rule("leaky mean of its output", joined=lambda total, y: 0.875 * total + 0.125 * y)
+    RULES["ce_leaky"] = Rule("leaky mean", joined=lambda total, y: 0.875 * total + 0.125 * y)
 
-The functions are plain arithmetic of arrays whose last axis is the classes; ``softmax`` and ``total_of`` are over these.
+The functions are plain arithmetic of arrays whose last axis is the classes; ``softmax`` and
+``total_of`` are over these.
 """
 
 from __future__ import annotations
@@ -52,14 +54,16 @@ class Rule:
     """How outputs become an answer.
 
     Args:
-        told: what the largest score is, for people: "mean of its output". ``{over}`` is where the steps that count are told.
+        told: what a score is, for people: "mean of its output{over}", where ``{over}`` becomes the
+            steps that count.
         counted: x (..., classes), a step's outputs -> what it counts, of the same shape.
         joined: (total, y) -> the total after a step that counts y.
         mean: whether the scores are the total divided by the number of its steps.
         confidence: (scores, number of classes) -> the confidence in each class.
         per_step: whether each step has an answer of its own, instead of one per sequence.
 
-    Raises SrnnError for functions that are more than arithmetic, ``softmax`` and ``total_of``, or that ignore a step.
+    Raises SrnnError for functions that are more than arithmetic, ``softmax`` and ``total_of``, or that
+    ignore a step.
     """
 
     told: str
@@ -100,9 +104,10 @@ class Rule:
 
     @functools.cached_property
     def adds(self) -> bool:
-        """Whether steps are added up: then a sequence is one sum, integers are exact, and float32 needs compensation."""
+        """Whether steps are added up: a sequence is one sum, exact in integers, compensated in float32."""
         (result,) = self.joining.results
-        return result.operation == "add" and {node.name for node in result.operands} == {"total", "y"}
+        names = {node.name for node in result.operands}
+        return result.operation == "add" and names == {"total", "y"}
 
 
 RULES: dict[str, Rule] = {
@@ -112,7 +117,8 @@ RULES: dict[str, Rule] = {
     "ce_sum_softmax": Rule("sum of softmax(output){over}", counted=softmax),
     "ce_spike_count": Rule(
         "sum of its output (spikes, counted){over}",
-        # Sums have no bound, and a few more spikes would mean certainty: the share of the spikes, after one more per class.
+        # Sums have no bound, and a few more spikes would mean certainty: it is the share of the spikes,
+        # after one more for each class.
         confidence=lambda scores, classes: (scores + 1.0) / (total_of(scores) + classes),
     ),
 }

@@ -48,8 +48,10 @@ class Decoder:
     Args:
         trained: an SRNN that reads forwards only, and its task; random initial states are the same for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
-        segment: steps after which a sequence ends and the next begins, with the initial state; None: it is not said.
-        usual: the same, for streams that may never end (``open``) where ``segment`` is not said; None: sequences never end.
+        segment: steps after which a sequence ends and the next begins, with the initial state; None:
+            it is not said.
+        usual: the same, for streams that may never end (``open``) where ``segment`` is not said; None:
+            sequences never end.
         policy: ends a sequence as soon as the network is sure enough; the network then rests until the next segment. Only where
             a sequence has one label.
         learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
@@ -161,8 +163,10 @@ class Decoder:
         return Session(self, None if whole else self.segment)
 
     def open_finite(self) -> Session:
-        """A new stream of a signal that ends, such as a file: one sequence, which gets the answer that ``predict`` gives,
-        unless a segment was asked for."""
+        """A new stream of a signal that ends, such as a file.
+
+        It is one sequence, which gets the answer of ``predict``, unless a segment was asked for.
+        """
         return Session(self, self.asked)
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
@@ -207,9 +211,10 @@ class Session:
     def finish(self) -> Decisions:
         """End the signal: decisions of the steps that were held back; the last one is final.
 
-        Where a sequence has one label and no step was held back, the last step's decision is given again, as final. But what
-        is left after whole segments may be too short to judge, and then nothing is final: less than half a segment, no more
-        than the steps before the loss's ``start``, or fewer than a policy's ``earliest``.
+        Where a sequence has one label and no step was held back, the last step's decision is given
+        again, as final. But what is left after whole segments may be too short to judge, and then
+        nothing is final: less than half a segment, no more than the steps before the loss's ``start``,
+        or fewer than a policy's ``earliest``.
         """
         return self.decide_last(self.encoder.flush())
 
@@ -249,7 +254,7 @@ class Session:
         return rest
 
     def _too_short(self) -> bool:
-        """Whether the sequence that is being read is the rest after whole segments, and too short to judge (see ``finish``)."""
+        """Whether what is being read is the rest after whole segments, too short to judge (``finish``)."""
         if self.segment is None or self.steps < self.segment or self._position == 0:
             return False
         if self.decoder.task.kind != "per_sequence":

@@ -1,4 +1,4 @@
-"""The decision of the C library: the rule of the network's loss (``nn/decision.py``), step by step, and the names of the classes.
+"""The decision of the C library: the rule of the network's loss (``nn/decision.py``) and the classes.
 
 In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact, and the
 softmax is that of ``srnn.nn.fixedpoint.decision``.
