@@ -127,7 +127,7 @@ def _stream(
 
     beginning = Beginning(decoder.signal)
     source = replace(source, blocks=beginning.of(source.blocks))
-    finite = state is None and source.name not in ("standard input", "the microphone")
+    finite = state is None and source.ends
     session: Session | Spotter = decoder.open_finite() if finite else decoder.open()
     one_sequence = finite and not words and session.segment is None
     if one_sequence:

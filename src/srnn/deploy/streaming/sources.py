@@ -11,7 +11,7 @@ import queue
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -42,6 +42,8 @@ class Source:
     """For messages."""
     blocks: Iterator[Array]
     """(samples, channels) each, at most as long as requested."""
+    ends: bool = False
+    """Whether it is a recording that is there as a whole; others may never end."""
 
     def whole(self) -> Array:
         """The rest of the signal, (samples, channels)."""
@@ -75,7 +77,7 @@ def open_source(
             return Source(name, _piped(Rows(lines_of(stream, name), name, channels, size), rate))
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     x = read_signal(Path(source), channels, rate, chosen, numbers)
-    return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
+    return Source(source, (x[start : start + block] for start in range(0, len(x), block)), ends=True)
 
 
 def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
@@ -89,7 +91,7 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
     if len(clip) > len(x):
         size = len(blocks[0])
         blocks = [clip[start : start + size] for start in range(0, len(clip), size)]
-    return Source(source.name, iter(blocks))
+    return replace(source, blocks=iter(blocks))
 
 
 def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:
