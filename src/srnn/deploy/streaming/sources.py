@@ -85,6 +85,8 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
 
     ``predict`` pads it in the same way. A longer one stays as it is.
     """
+    if task.clip_seconds is None:
+        return source
     blocks = list(source.blocks)
     x = np.concatenate(blocks)
     clip = task.as_clip(x, path)
