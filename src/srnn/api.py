@@ -82,15 +82,21 @@ class Model(Trained):
     def stream(self, **options: Any) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
 
+        All that is pushed is one sequence, and ``finish`` gives the answer that ``predict`` gives for it.
+        ``segment`` cuts a signal that may never end into sequences.
+
         Args:
-            options: those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn, data_dir. With
-                ``learn=Adaptation()`` the stream learns from the targets it is given: ``learn(target)``.
+            options: those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn,
+                data_dir. With ``learn=Adaptation()`` the stream learns from the targets it is given,
+                ``learn(target)``; it goes on, so that its sequences are as long as those in training,
+                or ``segment``.
 
         Raises SrnnError for a network that cannot be streamed (it says why).
         """
         from .deploy.streaming import Decoder
 
-        return Decoder.of(self, **options).open()
+        decoder = Decoder.of(self, **options)
+        return decoder.open_finite() if decoder.adaptation is None else decoder.open()
 
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
         """What the network costs on an input, according to four models: ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
@@ -217,7 +223,7 @@ def from_network(
         start: first step that counts.
         signal: the path from a sensor's signal to the network's input; None: the network reads steps that are encoded elsewhere.
         step_ms: milliseconds per step; None: steps are not units of time.
-        steps: the number of steps of a training sequence, after which a stream decides.
+        steps: the number of steps of a training sequence, after which a stream that may never end decides.
         name: the name of the task, for messages and exports.
         about: provenance, as JSON values.
 

@@ -9,12 +9,16 @@ import re
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import srnn
+from srnn import SRNN, from_network
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.recordings import read_signal
@@ -82,6 +86,35 @@ def test_a_signal_in_another_unit_is_told(run: str, tmp_path: Path, capsys: pyte
         assert not beginning.unlike_training()  # nothing has come
         passed = [*beginning.of(iter(np.split(x, [0, 1, 30])))]
         assert np.array_equal(np.concatenate(passed), x) and re.search(doubt, beginning.unlike_training())
+
+
+def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """157 steps were a circle for predict, and ended as shake: what came after training's 153 began a new sequence."""
+    net = SRNN(2, [9], 3, generator=torch.Generator().manual_seed(1))
+    model = from_network(net, ["shake", "circle", "lift"], steps=153, name="gestures")
+    model.save(tmp_path / "m.safetensors")
+    for length, longer in ((157, False), (700, True)):
+        x = np.random.default_rng(length).normal(0, 2, (length, 2)).round(3)
+        words = ["stream", str(tmp_path / "m.safetensors"), write_csv(tmp_path / "x.csv", x), "--json"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected: Any = model.predict(x)
+        assert main([*words, "--report", "end"]) == 0
+        end, summary = lines(capsys)
+        assert (end["label"], end["step"]) == (expected.label, length - 1)
+        assert end["probability"] == pytest.approx(expected.confidence, abs=1e-6)
+        assert bool(summary["unlike_training"]) == longer
+        assert main([*words, "--report", "end", "--segment", "153"]) == 0
+        assert [one["step"] for one in lines(capsys)[:-1]] == [152] + [305, 458, 611, 699] * longer
+
+
+def test_short_sound_is_padded_as_by_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, sound = srnn.load("speech-commands-mini"), np.load(srnn.example("speech-commands-mini"))
+    write_wav(tmp_path / "x.wav", sound[2000:11000, 0], 16000)
+    expected: Any = model.predict(tmp_path / "x.wav")
+    assert main(["stream", "speech-commands-mini", str(tmp_path / "x.wav"), "--json", "--report", "end"]) == 0
+    end = lines(capsys)[0]
+    assert end["label"] == expected.label and end["probability"] == pytest.approx(expected.confidence, abs=1e-3)
 
 
 def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,12 +45,12 @@ def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
     train(tiny_recipe("--training.epochs=1", f"--loss.name={loss}"), tmp_path / "run", task=task)
     model = srnn.load(tmp_path / "run")
     for x in task.load("test").x[:4]:
-        found, session = model.predict(x), model.stream(segment=0)
+        found, session = model.predict(x), model.stream()
         parts = [session.push(x[:5]), session.push(x[5:]), session.finish()]
         numbers = np.concatenate([part.winners for part in parts])[: len(x)]
         assert np.array_equal(numbers, found.numbers) and found.per_step == (kind == "per_step")
-    # Where a sequence has one label, a stream decides after as many steps as those of training have.
-    session = model.stream()
+    # A stream that may never end decides, where a sequence has one label, after as many steps as those of training have.
+    session = Decoder.of(model).open()
     final = session.push(np.zeros((30, 3), np.float32)).final
     assert np.flatnonzero(final).tolist() == ([11, 23] if kind == "per_sequence" else [])
 

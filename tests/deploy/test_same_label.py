@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import srnn
+from srnn import SRNN
 from srnn.cli.main import main
 from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.streaming import Decisions
 from srnn.measure.analysis.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
@@ -82,3 +89,30 @@ def test_the_same_label_everywhere(
             found, *after = session.run(names, {"x": np.ascontiguousarray(x[:, t].numpy()), **inputs})
             inputs = dict(zip(inputs, after, strict=True))
             assert (found.argmax(-1) == running[:, t]).all()
+
+
+@pytest.mark.parametrize("loss", ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps", "nll"])
+@settings(max_examples=15, deadline=None)
+@given(length=st.integers(1, 60), start=st.integers(0, 20), seed=st.integers(0, 99), cuts=st.lists(st.floats(0, 1)))
+def test_a_finite_recording_has_one_answer(loss: str, length: int, start: int, seed: int, cuts: list[float]) -> None:
+    """A stream began a new sequence after as many steps as training's had, and the few steps after that gave the answer."""
+    readout: Any = "spike_count" if loss == "ce_spike_count" else "integrator"
+    net = SRNN(3, [12], 4, "alif", readout, generator=torch.Generator().manual_seed(seed)).double()
+    with torch.no_grad():
+        for layer in (net.layers[0], net.readout):
+            layer.weight_in *= 4  # type: ignore[operator]
+    x = (np.random.default_rng(seed).random((length, 3)) < 0.4).astype(np.float32)
+    model = srnn.from_network(net, "abcd", loss=loss, start=start, steps=15)  # type: ignore[arg-type]
+    whole: Any = model.predict(x)
+    session = model.stream()
+    places = [0, *sorted(round(cut * length) for cut in cuts), length]
+    parts = [session.push(x[a:b]) for a, b in itertools.pairwise(places)]
+    known = Decisions.joined([*parts, session.finish()])
+    assert not known.final[:-1].any() and (known.final[-1] or loss == "nll")
+    believed = session.decoder.probabilities(known.scores)
+    np.testing.assert_allclose(known.scores[:length], whole.scores, atol=1e-9)
+    np.testing.assert_allclose(believed[:length], whole.probabilities, atol=1e-9)
+    if loss != "nll":
+        np.testing.assert_allclose(believed[-1].max(), whole.confidence, atol=1e-9)
+        scores = model.loss.scores(net.run(torch.from_numpy(x).double()[None]).output)
+        np.testing.assert_allclose(scores[0].detach().numpy(), whole.scores[-1], atol=1e-9)

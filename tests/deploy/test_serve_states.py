@@ -148,6 +148,18 @@ def test_what_overflows_is_said_to_its_client(service: Service) -> None:
             finite_json({"probability": [number]})
 
 
+def test_a_signal_that_ends_is_one_sequence() -> None:
+    """A file on the live page ended with the class of the few steps that came after those of training's sequences."""
+    steps = np.random.default_rng(0).standard_normal((17, 3)).astype(np.float32) * 9
+    for asked, finite, ends in ((None, True, [16]), (None, False, [7, 15]), (5, True, [4, 9, 14])):
+        with serving({"tiny": small(usual=8, segment=asked)}) as service:
+            client = service.stream("tiny", finite=finite)
+            client.push(steps)
+            heard = client.finish()
+        last = {step for step, final in zip(told(heard, "steps"), told(heard, "final"), strict=True) if final}
+        assert sorted(last) == ends
+
+
 def test_a_trace_has_every_step_also_of_a_network_that_rests() -> None:
     """Those after an early exit were left out, so that the next segment's had their numbers."""
     steps = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32) * 9

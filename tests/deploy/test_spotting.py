@@ -20,7 +20,7 @@ from srnn.data.recordings import read_signal
 from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, judging
 from srnn.deploy.streaming.judging import Clip, Heard, choose, concatenated, judge
 from srnn.deploy.streaming.spotting import Detector
-from srnn.measure.analysis.scores import softmax
+from srnn.nn.decision import softmax
 from srnn.training.runs import Run
 from support.runs import make_run
 from support.sounds import tone, write_wav

@@ -17,11 +17,14 @@ from srnn import SrnnError, Stream
 from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
 from srnn.measure.analysis.policy import in_a_row
-from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, check_confidences, confidences
+from srnn.measure.analysis.scores import RunningScores, check_confidences, confidences
+from srnn.nn.decision import RULES
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
 from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
+
+PREFIX_LOSSES = tuple(name for name, rule in RULES.items() if not rule.per_step)
 
 
 def outputs(seed: int, loss: str, shape: tuple[int, int, int]) -> np.ndarray:
@@ -55,12 +58,12 @@ def test_step_by_step_equals_at_once(
     for t in range(steps):
         classes_now = deciding.push(x[:, t], active=t < lengths)
         at[(at < 0) & (classes_now >= 0)] = t + 1
-    assert (at >= 0).tolist() == whole.exited.tolist()
-    assert np.where(at < 0, lengths, at).tolist() == whole.steps.tolist()
-    assert np.where(deciding.classes < 0, deciding.guesses, deciding.classes).tolist() == whole.classes.tolist()
+    assert (at >= 0).tolist() == whole.final.tolist()
+    assert np.where(at < 0, lengths, at).tolist() == (whole.steps + 1).tolist()
+    assert np.where(deciding.classes < 0, deciding.guesses, deciding.classes).tolist() == whole.winners.tolist()
     for row in range(batch):  # and each by itself
         alone = policy.decide(x[row, : lengths[row]])
-        assert [int(part) for part in alone] == [int(part[row]) for part in whole]
+        assert all(np.array_equal(part, of_all[row]) for part, of_all in zip(alone, whole, strict=True))
     assert ExitPolicy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
 
 
@@ -117,14 +120,14 @@ def test_the_grid_against_the_policies_themselves(name: str) -> None:
     for patience, earliest in ((p, e) for p in PATIENCES for e in (1, 4, 16, 64)):
         for confidence, point in zip(CONFIDENCES, counts.curve(patience, earliest), strict=True):
             made = ExitPolicy(name, 3, confidence, 0.1, patience, earliest).decide(x[keep], lengths[keep])
-            right = made.classes == true[keep]
+            right = made.winners == true[keep]
             assert point.accuracy == pytest.approx(right.mean())
-            assert point.exited == pytest.approx(made.exited.mean())
-            assert point.mean_steps == pytest.approx(made.steps.mean())
-            assert point.median_steps == np.median(made.steps)
-            if made.exited.any():
-                assert point.accuracy_exited == pytest.approx(right[made.exited].mean())
-                assert point.mean_steps_exited == pytest.approx(made.steps[made.exited].mean())
+            assert point.exited == pytest.approx(made.final.mean())
+            assert point.mean_steps == pytest.approx(made.steps.mean() + 1)
+            assert point.median_steps == np.median(made.steps) + 1
+            if made.final.any():
+                assert point.accuracy_exited == pytest.approx(right[made.final].mean())
+                assert point.mean_steps_exited == pytest.approx(made.steps[made.final].mean() + 1)
             else:
                 assert point.accuracy_exited is None and point.mean_steps_exited is None
     assert counts.waiting().mean_steps == pytest.approx(lengths[keep].mean())
@@ -186,7 +189,7 @@ def test_where_nothing_is_allowed_it_waits(steps: int) -> None:
     policy = counts.choose(0.5, "validation")
     assert policy.confidence is None and counts.point(policy) == counts.waiting()
     assert (policy.chosen_on, policy.allowed_loss) == ("validation", 0.5)
-    assert not policy.decide(x).exited.any()
+    assert not policy.decide(x).final.any()
     deciding = policy.begin()
     assert [deciding.push(x_t) for x_t in x[0]] == [None] * steps
     assert deciding.guesses[0] == 1
@@ -260,14 +263,14 @@ def test_beside_a_stream() -> None:
     data = task.load("validation")
     with torch.no_grad():
         whole = policy.decide(network.run(torch.from_numpy(data.x)).output.numpy())
-    assert whole.exited.any()
+    assert whole.final.any()
     for row in range(6):
         stream, deciding = Stream(network), policy.begin()
         decided = [deciding.push(stream.push(x_t)) for x_t in data.x[row]]
-        if whole.exited[row]:
-            assert decided[int(whole.steps[row]) - 2 : int(whole.steps[row])][-1] == whole.classes[row]
-            assert decided[: int(whole.steps[row]) - 1] == [None] * (int(whole.steps[row]) - 1)
-        assert int(deciding.guesses[0] if decided[-1] is None else decided[-1]) == whole.classes[row]
+        if whole.final[row]:
+            at = int(whole.steps[row])
+            assert decided[at] == whole.winners[row] and decided[:at] == [None] * at
+        assert int(deciding.guesses[0] if decided[-1] is None else decided[-1]) == whole.winners[row]
 
 
 def test_streams_begin_again_one_by_one() -> None:

@@ -131,6 +131,13 @@ def test_the_label_of_a_sequence_that_has_ended(loss: Any) -> None:
         session.learn(1)
 
 
+def test_a_stream_that_learns_goes_on_from_sequence_to_sequence() -> None:
+    made = from_network(model(loss="ce_mean").network, CLASSES, loss="ce_mean", steps=12)
+    ends = made.stream(learn=Adaptation()).push(signal(30)).final
+    assert np.flatnonzero(ends).tolist() == [11, 23]
+    assert not made.stream().push(signal(30)).final.any()
+
+
 @pytest.mark.parametrize(("train", "rule"), [("readout", "e-prop"), ("all", "e-prop"), ("all", "bptt")])
 def test_a_saved_stream_continues_to_the_same_bits(train: Any, rule: Any) -> None:
     decoder = model(dtype=torch.float32).stream(learn=Adaptation(train, rule, lr=0.02, window=6)).decoder

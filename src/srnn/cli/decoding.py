@@ -28,8 +28,8 @@ class DecoderOptions:
 
     Args:
         segment: begin a new sequence every so many seconds (or steps, if the input is not in time);
-            0: never (default: the
-            median length of training sequences, if each has one label)
+            0: never (default: a file is one sequence; what may never end is cut to the median
+            length of training sequences, if each has one label)
         exit: decide early, by the policy in this file, or by the model's own if no file is named
         mean: ECG: mean of each lead, in the unit of the signal, as 0.1,0.2 (not with scale:
             running)

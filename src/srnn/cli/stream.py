@@ -69,7 +69,8 @@ def stream(
       sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
 
     SOURCE is the task's raw signal if its encoder can be streamed (--input signal), otherwise steps
-    as the network reads them (--input steps). With --words windows overlap, and a line is printed
+    as the network reads them (--input steps). A file is one sequence, which gets the answer of srnn
+    predict, unless --segment or --state is given. With --words windows overlap, and a line is printed
     when a word is detected. Each line gives the time in the signal of what it names, and the delay
     from then until the decision was known: late labels, the encoder, waiting for the block's end,
     and work. The last lines give the real-time factor (seconds of work per second of signal) and
@@ -118,13 +119,19 @@ def _stream(
     real_time: bool,
     json: bool,
 ) -> int:
+    from ..deploy.predicting import far_longer
     from ..deploy.streaming import Session, Spotter
     from ..deploy.streaming.running import Beginning
+    from ..deploy.streaming.sources import as_clip
     from ..files import read_bytes, write_atomically
 
     beginning = Beginning(decoder.signal)
     source = replace(source, blocks=beginning.of(source.blocks))
-    session: Session | Spotter = decoder.open()
+    finite = state is None and source.ends
+    session: Session | Spotter = decoder.open_finite() if finite else decoder.open()
+    one_sequence = finite and not words and session.segment is None
+    if one_sequence:
+        source = as_clip(source, decoder.task, decoder.signal)
     if words:
         session = Spotter(decoder)
     if state is not None and isinstance(session, Session) and state.exists():
@@ -144,6 +151,9 @@ def _stream(
     timing, count, interrupted = walked
     if state is not None and isinstance(session, Session):
         write_atomically(state, session.save(), named=True)
+    unlike = beginning.unlike_training()
+    if one_sequence and not unlike:
+        unlike = far_longer(decoder.trained, session.steps)
     summary = {
         "samples": session.samples - samples,
         "steps": session.steps - steps,
@@ -152,7 +162,7 @@ def _stream(
         "samples_in_all": session.samples,
         "steps_in_all": session.steps,
         "encoder_latency": decoder.signal.latency,
-        "unlike_training": beginning.unlike_training() or None,
+        "unlike_training": unlike or None,
         **timing.summary(),
     }
     if json:

@@ -129,9 +129,8 @@ def predict(
     if doubt := path.doubt(x):
         warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
     per_step = task.kind == "per_step"
-    if not per_step and trained.steps and len(steps) > _FAR_LONGER * trained.steps:
-        told = f"{len(steps):,} steps are read as one sequence, where training's had {trained.steps:,}"
-        warnings.warn(f"{name}: {told}; cut it, or let srnn stream do so.", RuntimeWarning, stacklevel=3)
+    if told := far_longer(trained, len(steps)):
+        warnings.warn(f"{name}: {told}", RuntimeWarning, stacklevel=3)
     # For each step: its input, each class's score and confidence, and what is needed in between.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
@@ -148,6 +147,15 @@ def predict(
     check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000, start)
+
+
+def far_longer(trained: Trained, steps: int) -> str:
+    """How so many steps, read as one sequence, differ from training's sequences, for people; empty where they do not."""
+    known = trained.steps if trained.task.kind == "per_sequence" else None
+    if not known or steps <= _FAR_LONGER * known:
+        return ""
+    told = f"{steps:,} steps are read as one sequence, where training's had {known:,}"
+    return f"{told}; cut it, or let srnn stream --segment do so."
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

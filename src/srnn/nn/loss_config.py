@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import SrnnError
 from ..files.bounds import BelowOne, CountFrom0, Fraction, NotNegative
 from ..files.conversion import Section
+
+if TYPE_CHECKING:
+    from .decision import Rule
 
 LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
@@ -57,20 +60,27 @@ class LossConfig(Section, key="loss"):
         differs from the output by the same number for all classes, so the means of both choose the same class."""
         return "ce_mean" if self.name == "ce_steps" else self.name
 
+    @property
+    def rule(self) -> Rule:
+        """How outputs become class scores."""
+        from .decision import RULES
+
+        return RULES[self.scoring]
+
 
 @dataclass(frozen=True)
 class DecisionRule:
     """How a network's outputs over time become one of its classes: by the scores of the loss that it was trained with."""
 
     loss: LossConfig
-    """Its ``name`` and ``start`` say how scores are made (``srnn.nn.losses``); the largest is the class."""
+    """Its ``rule`` and ``start`` say how scores are made (``srnn.nn.decision``); the largest is the class."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of the network's outputs."""
 
     @property
     def per_step(self) -> bool:
         """Whether every step has a class of its own, instead of one per sequence."""
-        return self.loss.name == "nll"
+        return self.loss.rule.per_step
 
     def check(self, outputs: int) -> None:
         """SrnnError unless there is a class for each output."""

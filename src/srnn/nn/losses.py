@@ -1,6 +1,8 @@
 """From the readout's output over time to class scores, and from scores to a loss. One function serves both training and
 prediction, so that what is minimised is what is measured.
 
+The scores are those of the loss's rule (``decision.py``):
+
     nll             every step has scores of its own, the readout's output; NLL of their log-softmax      (ECG)
     ce_mean         scores = mean of the output over time                                                 (SSC, GSC)
     ce_last         scores = output of the last valid step
@@ -66,7 +68,7 @@ class Loss:
             raise SrnnError(
                 "loss.unlabelled is 'as_class', but the task names no class for unlabelled steps; use 'mask'."
             )
-        self.config, self.per_step = config, per_step
+        self.config, self.rule, self.per_step = config, config.rule, per_step
         self.unlabelled_class = unlabelled_class if config.unlabelled == "as_class" else None
         self.class_weights: Tensor | None = None
 
@@ -89,19 +91,27 @@ class Loss:
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the prediction."""
-        name = self.config.scoring
-        if name == "nll":
-            return output
-        if name == "ce_last":
-            if lengths is None:
-                return output[:, -1]
-            last = (lengths.to(output.device) - 1).clamp(min=0)
-            return output[torch.arange(len(output), device=output.device), last]
-        if name == "ce_sum_softmax":
-            output = output.softmax(-1)
-        steps = self.counted_steps(output, lengths)[:, :, None].to(output.dtype)
-        total = (output * steps).sum(1)
-        return total / steps.sum(1).clamp(min=1) if name == "ce_mean" else total
+        rule = self.rule
+        if rule.per_step:
+            return rule.counted(output)
+        if not rule.keeps:
+            return rule.counted(_last(output, lengths))
+
+        y = rule.counted(output)
+        steps = self.counted_steps(y, lengths)[:, :, None].to(y.dtype)
+        if rule.adds:
+            total = (y * steps).sum(1)
+        else:
+            total = _last(self._totals(y), lengths)
+        return total / steps.sum(1).clamp(min=1) if rule.mean else total
+
+    def _totals(self, y: Tensor) -> Tensor:
+        """The total after each step, (B, T, C), of what the steps count."""
+        totals = [y[:, 0]]
+        for step in range(1, y.shape[1]):
+            alone = step <= self.config.start
+            totals.append(y[:, step] if alone else self.rule.joined(totals[-1], y[:, step]))
+        return torch.stack(totals, 1)
 
     def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0) -> Tensor:
         """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` keeps its last step.
@@ -155,6 +165,14 @@ class Loss:
         if self.sums:
             weight = len(output)
         return Scored(total / max(weight, 1), weight, correct, counted)
+
+
+def _last(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """The values (B, T, C) at the last valid step of each sequence, (B, C)."""
+    if lengths is None:
+        return values[:, -1]
+    last = (lengths.to(values.device) - 1).clamp(min=0)
+    return values[torch.arange(len(values), device=values.device), last]
 
 
 def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:

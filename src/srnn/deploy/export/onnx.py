@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 Form = Literal["step", "sequence"]
 
 OPSET = 17
+_SHAPES: tuple[list[str | int], ...] = (["batch", "outputs"], [1, 1], ["batch", "outputs"])
+"""Of the total, the number of steps and what a step counts, in a decision's loop over time."""
 IR_VERSION = 8
 """A version from 2022: readers need not be newer."""
 
@@ -227,38 +229,77 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
 
 def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
     """``Loss.scores`` of the output y (batch, time, outputs) of whole sequences of one length."""
-    name = decision.loss.scoring
-    if name == "nll":
-        return y
+    rule = decision.loss.rule
+    (counted,) = rule.counting.run(_OverClasses(), [y])
+    if rule.per_step:
+        return counted
+
     last = graph.one("Sub", graph.one("Shape", y, start=1, end=2), np.array([1]))
-    if name == "ce_sum_softmax":
-        y = graph.one("Softmax", y, axis=-1)
-    start = last if name == "ce_last" else graph.one("Min", last, np.array([decision.loss.start]))
-    y = graph.one("Slice", y, start, np.array([2**62]), np.array([1]))
-    if name == "ce_mean":
-        return graph.one("ReduceMean", y, axes=[1], keepdims=0)
-    return graph.one("ReduceSum", y, np.array([1]), keepdims=0)
+    start = last
+    if rule.keeps:
+        start = graph.one("Min", last, np.array([decision.loss.start]))
+    if not rule.keeps or rule.adds:
+        steps = graph.one("Slice", counted, start, np.array([2**62]), np.array([1]))
+        total = graph.one("ReduceSum", steps, np.array([1]), keepdims=0)
+    else:
+        total = _totalled(graph, decision, counted)
+    if not rule.mean:
+        return total
+    count = graph.one("Add", graph.one("Sub", last, start), np.array([1]))
+    return total / graph.one("CastLike", count, total)
+
+
+def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
+    """The total (batch, outputs) of all that the steps count, (batch, time, outputs), in a loop over time."""
+    body, names = Graph("decision.body", graph.dtype, graph), ("total", "steps", "counted")
+    total, steps, y = (body.input(f"decision/{name}", shape) for name, shape in zip(names, _SHAPES, strict=True))
+    body.output("decision/total.after", _total_after(body, decision, total, steps, y), _SHAPES[0])
+    body.output("decision/steps.after", steps + 1.0, _SHAPES[1])
+    nothing = graph.one("Gather", counted, np.array(0), axis=1)  # the first step ignores what was before it
+    return graph.add(
+        "Scan", [nothing, np.zeros((1, 1)), counted], ["decision/total.final", "decision/steps.final"], body=body.proto(),
+        num_scan_inputs=1, scan_input_axes=[1],
+    )[0]  # fmt: skip
+
+
+def _total_after(graph: Graph, decision: DecisionRule, total: Value, steps: Value, y: Value) -> Value:
+    """The total after so many ``steps`` (batch, 1) and one more, which counts y (batch, outputs)."""
+    (joined,) = decision.loss.rule.joining.run(_OverClasses(), [total, y])
+    alone = float(decision.loss.start)
+    return graph.one("Where", graph.one("Greater", steps, alone), joined, y)  # a step up to ``start`` stands alone
 
 
 def _running_scores(
-    graph: Graph, decision: DecisionRule, y: Value, outputs: int
+    graph: Graph, decision: DecisionRule, x: Value, outputs: int
 ) -> dict[str, tuple[Value, list[str | int]]]:
-    """Output the scores of the sequence so far, after a step whose output is y (batch, outputs).
+    """Output the scores of the sequence so far, after a step whose output is x (batch, outputs).
 
     Returns the state that they need: by name, its next value and shape. It comes after that of the layers, as its inputs do.
     """
-    name, start = decision.loss.scoring, float(decision.loss.start)
-    if name in ("nll", "ce_last"):
+    rule, start = decision.loss.rule, float(decision.loss.start)
+    (y,) = rule.counting.run(_OverClasses(), [x])
+    if not rule.keeps:
         graph.output("scores", y, ["batch", outputs])
         return {}
+
     total, steps = graph.input("decision.total", ["batch", outputs]), graph.input("decision.steps", ["batch", 1])
-    if name == "ce_sum_softmax":
-        y = graph.one("Softmax", y, axis=-1)
-    before = graph.one("CastLike", graph.one("Greater", steps, start), y)  # a step before ``start`` stands alone
-    total = y + total * before
-    scores = total / graph.one("Max", steps - start + 1.0, 1.0) if name == "ce_mean" else total
+    total = _total_after(graph, decision, total, steps, y)
+    scores = total
+    if rule.mean:
+        scores = total / graph.one("Max", steps - start + 1.0, 1.0)
     graph.output("scores", scores, ["batch", outputs])
     return {"decision.total": (total, ["batch", outputs]), "decision.steps": (steps + 1.0, ["batch", 1])}
+
+
+class _OverClasses(Algebra):
+    """What a rule's words over the classes, the last axis, are in ONNX."""
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "softmax":
+            return operands[0].graph.one("Softmax", operands[0], axis=-1)
+        if operation == "total_of":
+            return operands[0].graph.one("ReduceSum", operands[0], np.array([-1]), keepdims=1)
+        return super().apply(operation, *operands)
 
 
 def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:

@@ -29,6 +29,8 @@ class Start:
     """Which decisions are sent."""
     probabilities: bool = False
     """Whether each decision comes with the probabilities of all classes."""
+    finite: bool = False
+    """Whether the signal is one that ends, such as a file: one sequence, unless the server was given a segment."""
     trace: bool = False
     state: bytes | None = None
     """A state from the server, to continue from; the client then sends samples from its "samples" on."""
@@ -59,7 +61,7 @@ def read_start(message: dict[str, Any]) -> Start:
     for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
         if options.get(key, choices[0]) not in choices:
             raise SrnnError(f"'{key}' must be one of {', '.join(choices)}.")
-    for key in ("probabilities", "trace"):
+    for key in ("probabilities", "finite", "trace"):
         check_flag(key, options.get(key, False))
     if options.get("state_every") is not None:
         check_whole("state_every", options["state_every"], 1, 2**53 - 1)

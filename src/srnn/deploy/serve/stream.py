@@ -83,6 +83,8 @@ class StreamConnection:
             raise SrnnError('The first message of a stream must be {"type": "start"}.')
 
         self._start = read_start(read_text(first["text"]))
+        if self._start.finite:
+            self._session = self._decoder.open_finite()
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
         self._told = self._session.samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .decisions import Decisions
+from ...nn.decision import Decisions
 from .decoder import Decoder, Session
 from .spotting import Spotter, SpottingRule
 from .stream import Stream

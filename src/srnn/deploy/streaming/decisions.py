@@ -1,8 +1,7 @@
-"""What a stream decides, step by step: as columns, as single steps, and which of the steps are worth a line."""
+"""What a stream decides: single steps, ready to be shown, and which of them are worth a line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,28 +9,6 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Report = Literal["step", "change", "end"]
-
-
-class Decisions(NamedTuple):
-    """What became known at T steps."""
-
-    steps: Array
-    """(T,) step numbers since the stream's start; consecutive, except for steps skipped after an early exit. Where labels come
-    late, the class given at a step is that of the step ``decoder.lag`` before it."""
-    scores: Array
-    """(T, classes) float64: class scores, as if the sequence ended there."""
-    final: Array
-    """(T,) booleans: whether a sequence ends with the step: its segment or the stream is over, or an early exit was taken."""
-
-    @classmethod
-    def joined(cls, parts: Sequence[Decisions]) -> Decisions:
-        """The decisions of successive stretches of a stream as one."""
-        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-    @property
-    def winners(self) -> Array:
-        """(T,) the class with the greatest score."""
-        return self.scores.argmax(-1)
 
 
 class Decision(NamedTuple):

@@ -27,12 +27,13 @@ from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
 from ...errors import SrnnError, is_number, require
-from ...measure.analysis.policy import ExitPolicy, in_a_row
+from ...measure.analysis.policy import ExitPolicy
 from ...measure.analysis.scores import RunningScores, confidences
+from ...nn.decision import Decisions
 from ...nn.network.inputs import as_numpy
 from ...training.runs import open_trained
 from ...training.trained import Trained
-from .decisions import Array, Decisions
+from .decisions import Array
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
 
@@ -47,7 +48,10 @@ class Decoder:
     Args:
         trained: an SRNN that reads forwards only, and its task; random initial states are the same for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
-        segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
+        segment: steps after which a sequence ends and the next begins, with the initial state; None:
+            it is not said.
+        usual: the same, for streams that may never end (``open``) where ``segment`` is not said; None:
+            sequences never end.
         policy: ends a sequence as soon as the network is sure enough; the network then rests until the next segment. Only where
             a sequence has one label.
         learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
@@ -56,9 +60,15 @@ class Decoder:
     """
 
     def __init__(
-        self, trained: Trained, signal: SignalPath, *, segment: int | None = None, policy: ExitPolicy | None = None,
+        self,
+        trained: Trained,
+        signal: SignalPath,
+        *,
+        segment: int | None = None,
+        usual: int | None = None,
+        policy: ExitPolicy | None = None,
         learn: Adaptation | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         network, task, loss = trained.spiking("streamed"), trained.task, trained.recipe.loss
         if learn is not None:
             from ...training.adapting import Adaptation
@@ -77,13 +87,17 @@ class Decoder:
             )
         self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
         self.trained, self.adaptation = trained, learn
-        self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
+        self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
+        self.asked = segment
+        """The segment that was asked for, which cuts finite signals, too."""
+        self.segment = usual if segment is None else segment
+        """Steps in a sequence of a stream that may never end; None: any number."""
         self.classes, self.lag = task.class_names, task.lag(signal.form)
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
         """Seconds from one step to the next; None: steps are not in time."""
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
         self._initial = self.stream.flat_state()
-        settings = [task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()]
+        settings = [task.name, loss.name, loss.start, repr(signal), self.segment, policy and policy.to_dict()]
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = fingerprint(network, f"{summary} {self.stream.layout}")
         self._warm_up()
@@ -105,8 +119,9 @@ class Decoder:
                 its first ``calibration`` seconds.
             calibration: seconds, up to 60, from which scale or gain is measured where it is not given; None: 5.
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
-            segment: seconds (steps, where these are not in time) after which a sequence ends and the next begins; None: where a
-                sequence has one label, the length of those in training, else never. 0: never.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and the next begins; 0: never.
+                None: a signal that ends is one sequence (``open_finite``); in one that may never end (``open``), where a
+                sequence has one label, each is as long as those in training.
             policy: ends a sequence, which has one label, once the network is sure enough; the network then rests until the next.
             learn: how its sessions learn what they are told, each by itself; None: they do not.
 
@@ -119,7 +134,8 @@ class Decoder:
         if "statistics" in signal.settings and getattr(signal, "statistics", None) is None:
             trained = trained.fitted(data_dir)
             signal = trained.task.live(form)
-        steps = trained.steps if segment is None and task.kind == "per_sequence" else None
+        usual = trained.steps if segment is None and task.kind == "per_sequence" else None
+        steps = None
         if segment:
             require(is_number(segment), "segment", "a number", segment)
             length = task.step_ms / 1000 if task.step_ms else 1.0
@@ -129,7 +145,7 @@ class Decoder:
                     f"A segment lasts from one step ({length:g}{unit}) to 2^31 steps, not {segment:g}{unit}."
                 )
             steps = round(segment / length)
-        return cls(trained, signal, segment=steps, policy=policy, learn=learn)
+        return cls(trained, signal, segment=steps, usual=usual, policy=policy, learn=learn)
 
     def _warm_up(self) -> None:
         """Push something, so that what is imported or compiled at its first use is ready before the first client comes."""
@@ -145,6 +161,13 @@ class Decoder:
     def open(self, whole: bool = False) -> Session:
         """A new stream, at its beginning. ``whole``: it is one sequence, not cut into segments."""
         return Session(self, None if whole else self.segment)
+
+    def open_finite(self) -> Session:
+        """A new stream of a signal that ends, such as a file.
+
+        It is one sequence, which gets the answer of ``predict``, unless a segment was asked for.
+        """
+        return Session(self, self.asked)
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
         """The session whose ``save``, with the same key, gave these bytes. SrnnError if they are damaged or another decoder's."""
@@ -188,7 +211,10 @@ class Session:
     def finish(self) -> Decisions:
         """End the signal: decisions of the steps that were held back; the last one is final.
 
-        Where a sequence has one label and no step was held back, the last step's decision is given again, as final.
+        Where a sequence has one label and no step was held back, the last step's decision is given
+        again, as final. But what is left after whole segments may be too short to judge, and then
+        nothing is final: less than half a segment, no more than the steps before the loss's ``start``,
+        or fewer than a policy's ``earliest``.
         """
         return self.decide_last(self.encoder.flush())
 
@@ -219,12 +245,24 @@ class Session:
     def decide_last(self, steps: Array) -> Decisions:
         """The second half of ``finish``; the first is ``encoder.flush``."""
         rest = self.decide(steps)
-        if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
-            rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
-        if len(rest.steps):
-            rest.final[-1] = True
+        if not self._too_short():
+            if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
+                rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
+            if len(rest.steps):
+                rest.final[-1] = True
         self._last = None
         return rest
+
+    def _too_short(self) -> bool:
+        """Whether what is being read is the rest after whole segments, too short to judge (``finish``)."""
+        if self.segment is None or self.steps < self.segment or self._position == 0:
+            return False
+        if self.decoder.task.kind != "per_sequence":
+            return False
+        least = max(self.segment / 2, self.decoder.loss.start + 1)
+        if self.decoder.policy is not None:
+            least = max(least, self.decoder.policy.earliest)
+        return self._position < least
 
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
         """The second half of ``push``: encoded steps (T, inputs) -> their decisions.
@@ -281,12 +319,11 @@ class Session:
         if policy is None or not len(scores):
             return None
         read = self._scores.steps[0] - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
-        sure, guesses = policy.sure(self.decoder.probabilities(scores), read), scores.argmax(-1)
-        counts = in_a_row(guesses[None], sure[None], np.array([self._guess]), np.array([self._sure]))[0]
-        exits = np.flatnonzero(counts >= policy.patience)
-        last = exits[0] if len(exits) else -1
-        self._guess, self._sure = int(guesses[last]), int(counts[last])
-        return int(last) if len(exits) else None
+        guesses, counts = policy.judged(scores[None], read, np.array([self._guess]), np.array([self._sure]))
+        exits = np.flatnonzero(counts[0] >= policy.patience)
+        last = int(exits[0]) if len(exits) else -1
+        self._guess, self._sure = int(guesses[0, last]), int(counts[0, last])
+        return last if len(exits) else None
 
     def _begin(self) -> None:
         """Begin the next segment."""
@@ -357,7 +394,8 @@ class Session:
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {"decoder": self.decoder.fingerprint, "samples": self.samples, "steps": self.steps,
-                "position": self._position, "ended": self._ended, "guess": self._guess, "sure": self._sure}  # fmt: skip
+                "position": self._position, "ended": self._ended, "guess": self._guess, "sure": self._sure,
+                "segment": self.segment}  # fmt: skip
         return pack(arrays, info, key)
 
     def restore(self, data: bytes, key: bytes = b"") -> None:
@@ -375,9 +413,12 @@ class Session:
         numbers = [info.get(name) for name in ("samples", "steps", "position", "sure", "guess")]
         samples, steps, position, sure, guess = (n if type(n) is int and n < 2**62 else -2 for n in numbers)
         ended, least = info.get("ended"), 0 if decoder.policy is None else 1
+        segment = info.get("segment", self.segment)
         if (
             network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
-            or len(last) > 1 or samples < 0 or not 0 <= position <= steps or position >= (self.segment or 2**62)
+            or len(last) > 1 or samples < 0 or not 0 <= position <= steps
+            or not isinstance(segment, int | None) or segment not in (None, decoder.asked, decoder.segment)
+            or position >= (segment or 2**62)
             or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
             or not 0 <= scores.steps[0] <= position
         ):  # fmt: skip
@@ -389,7 +430,7 @@ class Session:
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
-        self.encoder, self._scores, self._network = encoder, scores, network.copy()
+        self.encoder, self._scores, self._network, self.segment = encoder, scores, network.copy(), segment
         self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
         self._ended, self._last = ended, last[0] if len(last) else None
 

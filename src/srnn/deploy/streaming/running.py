@@ -11,7 +11,8 @@ import numpy as np
 
 from ...data.signals import SignalPath
 from ...measure.analysis.scores import check_confidences
-from .decisions import Array, Decision, Decisions
+from ...nn.decision import Decisions
+from .decisions import Array, Decision
 from .decoder import Decoder, Session
 from .sources import Source
 from .spotting import Spotter

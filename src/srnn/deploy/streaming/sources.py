@@ -11,7 +11,7 @@ import queue
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from ...data.recordings import read_signal
 from ...data.samples import check_finite
+from ...data.signals import SignalPath
 from ...data.tables import Rows, lines_of
+from ...data.tasks import Task
 from ...errors import SrnnError, need
 
 Array = npt.NDArray[Any]
@@ -40,6 +42,8 @@ class Source:
     """For messages."""
     blocks: Iterator[Array]
     """(samples, channels) each, at most as long as requested."""
+    ends: bool = False
+    """Whether it is a recording that is there as a whole; others may never end."""
 
     def whole(self) -> Array:
         """The rest of the signal, (samples, channels)."""
@@ -73,7 +77,23 @@ def open_source(
             return Source(name, _piped(Rows(lines_of(stream, name), name, channels, size), rate))
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     x = read_signal(Path(source), channels, rate, chosen, numbers)
-    return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
+    return Source(source, (x[start : start + block] for start in range(0, len(x), block)), ends=True)
+
+
+def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
+    """A whole recording, with silence before and after it where it is shorter than all of training's clips.
+
+    ``predict`` pads it in the same way. A longer one stays as it is.
+    """
+    if task.clip_seconds is None:
+        return source
+    blocks = list(source.blocks)
+    x = np.concatenate(blocks)
+    clip = task.as_clip(x, path)
+    if len(clip) > len(x):
+        size = len(blocks[0])
+        blocks = [clip[start : start + size] for start in range(0, len(clip), size)]
+    return replace(source, blocks=iter(blocks))
 
 
 def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number
 from ...files.conversion import build, checking
+from ...nn.decision import Decisions
 from ...text import brief
 from ...training.trained import Trained
-from .decisions import Array, Decisions
+from .decisions import Array
 from .decoder import Decoder
 
 WINDOWS = 4

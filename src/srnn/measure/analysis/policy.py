@@ -13,27 +13,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, naming
 from ...files import read_json, write_json
+from ...nn.decision import RULES, Decisions
 from ...registry import check_settings
 from ...text import brief
 from .changes import Counts, Flags
-from .scores import PREFIX_LOSSES, RunningScores, Scores, confidences, running_scores
-
-
-class Decisions(NamedTuple):
-    """The decisions and their steps; each (B,), or a scalar for one sequence."""
-
-    steps: Counts
-    """Number of steps read: 1, 2, ..."""
-    classes: Counts
-    exited: Flags
-    """Whether the policy decided; False: decided at the sequence's end."""
+from .scores import RunningScores, Scores, confidences, running_scores
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,8 @@ class ExitPolicy:
             if not good:
                 raise SrnnError(f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}.")
 
-        require(self.loss in PREFIX_LOSSES, "loss", f"one of {', '.join(PREFIX_LOSSES)}")
+        losses = [name for name, rule in RULES.items() if not rule.per_step]
+        require(self.loss in losses, "loss", f"one of {', '.join(losses)}")
         require(_whole(self.start, 0), "start", "an integer, at least 0")
         require(_whole(self.patience, 1), "patience", "an integer, at least 1")
         require(_whole(self.earliest, 1), "earliest", "an integer, at least 1")
@@ -71,7 +63,11 @@ class ExitPolicy:
         require(self.allowed_loss is None or _share(self.allowed_loss), "allowed_loss", "a number from 0 to 1")
 
     def decide(self, output: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Decisions:
-        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> the decisions."""
+        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> the decisions.
+
+        A row for each sequence, at the step at which it is decided; final where the policy decided it, not its end. Of a
+        single sequence (T, C), each column is one value.
+        """
         x = np.asarray(output, np.float64)
         one = x.ndim == 2
         x = x[None] if one else x
@@ -81,12 +77,11 @@ class ExitPolicy:
         if last.shape != (len(x),) or last.min() < 0 or last.max() >= x.shape[1]:
             raise SrnnError(f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}.")
         scores = running_scores(x, self.loss, self.start)
-        predicted = scores.argmax(-1)
-        step = np.arange(x.shape[1])
-        sure = self.sure(confidences(scores, self.loss), step + 1) & (step <= last[:, None])
-        first = first_exit(predicted, sure, (self.patience,))[0]
-        at = np.where(first < 0, last, first)
-        decisions = Decisions(at + 1, predicted[np.arange(len(x)), at], first >= 0)
+        nothing = np.zeros(len(x), np.int64)
+        _, sure_for = self.judged(scores, np.arange(1, x.shape[1] + 1), nothing, nothing)
+        exits = (sure_for >= self.patience) & (np.arange(x.shape[1]) <= last[:, None])
+        at = np.where(exits.any(1), exits.argmax(1), last)
+        decisions = Decisions(at, scores[np.arange(len(x)), at], exits.any(1))
         return Decisions(*(part[0] for part in decisions)) if one else decisions
 
     def begin(self, streams: int | None = None) -> Deciding:
@@ -107,6 +102,18 @@ class ExitPolicy:
             return in_time & (believed[..., 0] >= self.confidence)
         top = np.partition(believed, -2, axis=-1)
         return in_time & (top[..., -1] >= self.confidence) & (top[..., -1] - top[..., -2] >= self.margin)
+
+    def judged(self, scores: Scores, read: Counts, before: Counts, count: Counts) -> tuple[Counts, Counts]:
+        """Scores (B, T, C) after each of the next T steps -> the classes (B, T), and for how many steps in a row the policy
+        has been sure of them (B, T): it decides at the first that reaches its patience.
+
+        Args:
+            read: (T,) or (B, T) number of steps read so far, 1 at the first.
+            before, count: (B,) the two of the step before; anything and 0 before a sequence.
+        """
+        classes = scores.argmax(-1)
+        sure = self.sure(confidences(scores, self.loss), read)
+        return classes, in_a_row(classes, sure, before, count)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -166,10 +173,10 @@ class Deciding:
         if self._scores is None:
             self._scores = RunningScores(self.policy.loss, self.policy.start, count, x.shape[1])
         which = np.flatnonzero(mask)
-        scores = self._scores.push(x[which, None], which)[:, 0]
-        guess, believed = scores.argmax(-1), confidences(scores, self.policy.loss)
-        sure = self.policy.sure(believed, self._scores.steps[which])
-        row = in_a_row(guess[:, None], sure[:, None], self._before[which], self._row[which])[:, 0]
+        scores = self._scores.push(x[which, None], which)
+        read = self._scores.steps[which, None]
+        classes, rows = self.policy.judged(scores, read, self._before[which], self._row[which])
+        guess, row = classes[:, 0], rows[:, 0]
         self._row[which], self._before[which], self.guesses[which] = row, guess, guess
         decided = (row >= self.policy.patience) & (self.classes[which] < 0)
         self.classes[which[decided]] = guess[decided]

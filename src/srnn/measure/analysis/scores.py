@@ -1,11 +1,8 @@
 """Scores at any step: a loss's own scores for the prefix of the sequence that has been read so far.
 
-    ce_mean         mean of the output from ``start`` on          ce_last          the output itself
-    ce_sum_softmax  sum of softmax(output) from ``start`` on      ce_spike_count   sum of the output from ``start`` on
-    nll             the output itself
-
-Before ``start`` a prefix is scored by its last step alone, as ``srnn.nn.losses`` scores a sequence that ends there. Scores are
-computed in numpy and float64, so that step by step gives the same bits as the whole sequence at once.
+They follow from the loss's rule (``srnn.nn.decision``). Up to ``start`` a prefix is scored by its last step alone, as
+``srnn.nn.losses`` scores a sequence that ends there. Scores are computed in numpy and float64, so that step by step gives the
+same bits as the whole sequence at once.
 """
 
 from __future__ import annotations
@@ -16,20 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...nn.decision import RULES
 
 Scores = npt.NDArray[np.float64]
-PREFIX_LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
-"""The losses that make one decision per sequence."""
-_SUMMED = ("ce_mean", "ce_sum_softmax", "ce_spike_count")
 EVERY = slice(None)
-
-
-def softmax(x: npt.NDArray[Any]) -> Scores:
-    """Softmax along the last axis."""
-    e = x - x.max(-1, keepdims=True)
-    np.exp(e, out=e)  # in place: with a long recording, each copy counts
-    e /= e.sum(-1, keepdims=True)
-    return e
 
 
 def running_scores(output: npt.NDArray[Any], loss: str, start: int = 0) -> Scores:
@@ -44,31 +31,42 @@ class RunningScores:
     """``running_scores`` as steps arrive, for n streams that may begin at different times; the state is ``steps, total``."""
 
     def __init__(self, loss: str, start: int, streams: int, classes: int) -> None:
-        self.loss, self.start = loss, start
+        self.rule, self.start = RULES[loss], start
         self.steps = np.zeros(streams, np.int64)
         """Number of steps that each stream has read."""
         self.total = np.zeros((streams, classes))
-        """Sums over the steps from ``start`` on."""
+        """What the steps from ``start`` on give together; while there are none, no matter what."""
 
     def push(self, output: npt.NDArray[Any], which: npt.NDArray[np.int64] | slice = EVERY) -> Scores:
         """The output (m, T, C) at the next T steps of the streams ``which`` (m,) -> their scores (m, T, C)."""
         x = np.asarray(output, np.float64)
         read = self.steps[which].copy()
         self.steps[which] = read + x.shape[1]
-        if self.loss not in _SUMMED or not x.shape[1]:
+        if not x.shape[1]:
             return x
-        if self.loss == "ce_sum_softmax":
-            x = softmax(x)
+        y = self.rule.counted(x)
+        if not self.rule.keeps:
+            return y
         number = read[:, None] + np.arange(x.shape[1]) - self.start  # of each step, from ``start`` on
         late = (number >= 0)[..., None]
-        total = np.where(late, x, 0.0)
-        total[:, 0] += self.total[which]
-        np.cumsum(total, axis=1, out=total)  # step by step, so that no bit depends on how the steps are cut into blocks
+        total = self._totals(y, number[..., None], self.total[which])
         self.total[which] = total[:, -1]
-        if self.loss == "ce_mean":
+        if self.rule.mean:
             total /= np.maximum(number + 1, 1)[..., None]
-        np.copyto(total, x, where=~late)
+        np.copyto(total, y, where=~late)
         return total
+
+    def _totals(self, y: Scores, number: npt.NDArray[np.int64], before: Scores) -> Scores:
+        """The total after each step (m, T, C), step by step, so that no bit depends on how the steps are cut into blocks."""
+        if self.rule.adds:
+            totals = np.where(number >= 0, y, 0.0)
+            totals[:, 0] += before
+            return np.cumsum(totals, axis=1, out=totals)
+        totals = np.empty_like(y)
+        for step in range(y.shape[1]):
+            joined = self.rule.joined(before, y[:, step])
+            before = totals[:, step] = np.where(number[:, step] > 0, joined, y[:, step])
+        return totals
 
     def reset(self, which: npt.NDArray[np.int64] | slice = EVERY) -> None:
         """Restart these streams."""
@@ -78,12 +76,9 @@ class RunningScores:
 def confidences(scores: Scores, loss: str) -> Scores:
     """Scores (..., C) -> confidence in each class, (..., C), summing to 1; the ranking of the classes is kept.
 
-    softmax(scores): what the loss trains to be the class's probability. Where spikes are counted (ce_spike_count), sums have no
-    bound, and a few more spikes would mean certainty: there it is the fraction of the spikes, after adding one per class.
+    Of most rules it is softmax(scores): what the loss trains to be the class's probability.
     """
-    if loss == "ce_spike_count":
-        return (scores + 1) / (scores.sum(-1, keepdims=True) + scores.shape[-1])
-    return softmax(scores)
+    return RULES[loss].confidence(scores, scores.shape[-1])
 
 
 def check_confidences(believed: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output") -> None:

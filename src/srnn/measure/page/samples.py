@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.spikes import as_dense
 from ...nn.baselines import Network
+from ...nn.decision import softmax
 from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
-from ..analysis.scores import confidences, softmax
+from ..analysis.scores import confidences
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
@@ -78,8 +79,8 @@ def take_samples(
             **_outcome(loss, batch, result.output, row),
             "exit": None,
         }
-        if decided is not None and bool(decided.exited[row]):
-            item["exit"] = {"steps": int(decided.steps[row]), "class": int(decided.classes[row])}
+        if decided is not None and bool(decided.final[row]):
+            item["exit"] = {"steps": int(decided.steps[row]) + 1, "class": int(decided.winners[row])}
         item |= {"input": _input(x[row, : item["shown"]].numpy())}
         item |= _arrays(network, loss, batch, result, believed[row], watched, row, item["shown"])
         shown.append(item)

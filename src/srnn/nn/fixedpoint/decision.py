@@ -1,6 +1,7 @@
 """Decisions in integers: what an int8 C library's ``NAME_decide`` computes from the readout's outputs, to the bit.
 
-Sums of outputs are exact. The softmax is computed with 30 fractional bits, to within 2**-22 of the real one:
+They follow from the loss's rule (``nn/decision.py``). Sums are exact; other totals are fixed-point numbers with the bits of
+what is counted. The softmax is computed with 30 fractional bits, to within 2**-22 of the real one:
 
     exp(-d) = 2**-(d / ln 2) = 2**-whole * 2**-fraction,  2**-f ~ 1 - f (a1 - f (a2 - f (a3 - f (a4 - f a5))))
 """
@@ -8,11 +9,15 @@ Sums of outputs are exact. The softmax is computed with 30 fractional bits, to w
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from ...errors import SrnnError
+from ..equations import Algebra
 from ..loss_config import LossConfig
 from ..network.frozen import Array
+from .fixed import FixedArray
 
 ONE_BITS = 30
 """Fractional bits of a probability."""
@@ -44,6 +49,18 @@ def softmax(output: Array, bits: int) -> Array:
     return parts * (2 ** (2 * ONE_BITS + 2) // parts.sum(-1, keepdims=True)) >> ONE_BITS + 2
 
 
+class Integers(Algebra):
+    """What a rule's operations mean for fixed-point numbers."""
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "softmax":
+            (x,) = operands
+            return FixedArray(softmax(x.values, x.bits), ONE_BITS, ONE_BITS, x.saturated)
+        if operation == "total_of":
+            raise SrnnError("int8 has no sum over the classes for what a step counts; export the network as float32.")
+        return super().apply(operation, *operands)
+
+
 def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
     """The scores after every step of one sequence, (T, classes) int64; a mean is left as a sum, which ranks the classes alike.
 
@@ -51,11 +68,21 @@ def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
         output: the integer readout's output, (T, classes).
         bits: its fractional bits (``IntegerNetwork.output_bits``).
     """
-    x = np.asarray(output, np.int64)
-    if loss.scoring in ("nll", "ce_last"):
-        return x
-    if loss.scoring == "ce_sum_softmax":
-        x = softmax(x, bits)
-    scores = x.copy()
-    np.cumsum(x[loss.start :], axis=0, out=scores[loss.start :])
+    rule, integers = loss.rule, Integers()
+    x = FixedArray(np.asarray(output, np.int64), bits, bits, [0])
+    (counted,) = rule.counting.run(integers, [x])
+    if not rule.keeps:
+        return counted.values
+
+    scores = counted.values.copy()
+    if rule.adds:
+        np.cumsum(scores[loss.start :], axis=0, out=scores[loss.start :])
+        return scores
+    for step in range(loss.start + 1, len(scores)):
+        total, y = (
+            FixedArray(values, counted.bits, counted.bits, x.saturated)
+            for values in (scores[step - 1], counted.values[step])
+        )
+        (joined,) = rule.joining.run(integers, [total, y])
+        scores[step] = joined.to(counted.bits).values
     return scores

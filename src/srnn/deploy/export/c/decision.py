@@ -1,4 +1,4 @@
-"""The decision of the C library: the rule of the network's loss, step by step, and the names of the classes.
+"""The decision of the C library: the rule of the network's loss (``nn/decision.py``) and the classes.
 
 In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact, and the
 softmax is that of ``srnn.nn.fixedpoint.decision``.
@@ -6,24 +6,23 @@ softmax is that of ``srnn.nn.fixedpoint.decision``.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from ....errors import SrnnError
+from ....nn.decision import Rule
+from ....nn.equations import Text
 from ....nn.fixedpoint.decision import ONE_BITS, PER_LN2, POWER, vanishing
 from ....nn.loss_config import DecisionRule
-from .arrays import Member, struct_dtype, struct_lines
+from .arrays import Member, number, struct_dtype, struct_lines
+from .translate import FixedC, FixedText, FloatC
 
 _LONGEST = 1000
 """Bytes of a class name; a string in C99 may have 4,095 characters, and a device's memory is small."""
 _LAST_START = 2**31
-_RULES = {
-    "nll": "Every step has a class of its own: the one with the largest output at this step.",
-    "ce_last": "The class of a sequence is the one with the largest output at its last step.",
-    "ce_mean": "The class of a sequence is the one with the largest mean of its output{over}.",
-    "ce_sum_softmax": "The class of a sequence is the one with the largest sum of softmax(output){over}.",
-    "ce_spike_count": "The class of a sequence is the one with the largest sum of its output (spikes, counted){over}.",
-}
+_OUTPUT, _TOTAL = "output[c]", "decision->scores[c]"
 
 
 @dataclass(frozen=True)
@@ -45,26 +44,28 @@ class DecisionPlan:
                 raise SrnnError(f"A class name has {len(_bytes(name))} bytes, more than {_LONGEST}: {name[:20]!r}...")
 
     @property
-    def summed(self) -> bool:
-        return self.rule.loss.scoring in ("ce_mean", "ce_sum_softmax", "ce_spike_count")
-
-    @property
-    def soft(self) -> bool:
-        return self.rule.loss.scoring == "ce_sum_softmax"
+    def how(self) -> Rule:
+        """How outputs become scores."""
+        return self.rule.loss.rule
 
     @property
     def uses_math(self) -> bool:
-        """Whether it calls expf."""
-        return self.bits is None and self.rule.loss.scoring != "ce_spike_count"
+        """Whether it calls expf or fabsf."""
+        return self.bits is None and re.search(r"\b(expf|fabsf)\(", self.source()) is not None
 
     def members(self) -> list[Member]:
-        classes = len(self.rule.classes)
-        score = "float" if self.bits is None else "int64_t" if self.summed else "int32_t"
+        """The fields of the struct."""
+        classes, how = len(self.rule.classes), self.how
+        score, part = "float", "float"
+        if self.bits is not None:
+            score, part = "int32_t", "uint32_t"
+            if how.adds:
+                score = "int64_t"
         fields = [(score, "scores", classes)]
-        if self.summed and self.bits is None:
+        if how.adds and self.bits is None:
             fields.append(("float", "lost", classes))
-        if self.soft:
-            fields.append(("float" if self.bits is None else "uint32_t", "part", classes))
+        if how.soft:
+            fields.append((part, "part", classes))
         return [*fields, ("uint32_t", "steps", ())]
 
     @property
@@ -84,9 +85,12 @@ class DecisionPlan:
         name, upper, loss, over = self.name, self.name.upper(), self.rule.loss, " over all of its steps"
         if loss.start:
             over = f" over its steps from number {loss.start} on, counted from 0 (before that, each step alone)"
+        subject = "The class of a sequence is"
+        if self.rule.per_step:
+            subject = "Every step has a class of its own:"
         lines = [
             f"/* The decision: which class it is, by the loss that the network was trained with ({loss.name}).",
-            f" * {_RULES[loss.scoring].format(over=over)}",
+            f" * {subject} the one with the largest {self.how.told.format(over=over)}.",
             " *",
             f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
             f" *     {name}_step(&state, input, scores);                 each step",
@@ -121,14 +125,16 @@ class DecisionPlan:
             "    return best;\n}\n",
             f"void {name}_decision_init({name}_decision *decision)\n{{\n    int c;\n\n{cleared}    decision->steps = 0;\n}}\n",
         ]
-        if self.summed and self.bits is not None:
+        if self.how.adds and self.bits is not None:
             functions.insert(0, _SUM)
-        if self.soft and self.bits is not None:
+        if self.how.soft and self.bits is not None:
             functions.insert(0, self._exponential())
-        declared, share, value = self._softmax(each) if self.soft else ("", "", "output[c]")
+        declared = share = ""
+        if self.how.soft:
+            declared, share = self._softmax(each)
         functions.append(
             f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS])\n{{\n"
-            f"    int c;\n{declared}\n{share}{each} {{\n{self._added(value)}    }}\n"
+            f"    int c;\n{declared}\n{share}{each} {{\n{self._joined()}    }}\n"
             "    if (decision->steps < UINT32_MAX)\n        decision->steps++;\n"
             "    return largest(decision->scores);\n}\n"
         )
@@ -142,32 +148,56 @@ class DecisionPlan:
         rows = "".join(f"    {c_string(name)},\n" for name in self.rule.classes)
         return f"const char *const {upper}_CLASSES[{upper}_NUM_CLASSES] = {{\n{rows}}};\n"
 
-    def _softmax(self, each: str) -> tuple[str, str, str]:
-        """Local variables, what is computed with them, and the share of class c."""
+    def _softmax(self, each: str) -> tuple[str, str]:
+        """Local variables, and what is computed with them: of which the share of a class is made."""
         ctype, total, part, scale = "float", "float total = 0.0f", "expf(output[c] - most)", ""
-        share = "decision->part[c] / total"
         if self.bits is not None:  # the one division: 2^62 / total, and total is at least 2^30
-            ctype, total = "int32_t", "uint64_t total = 0, scale"
+            ctype, total = "int32_t", "uint64_t total = 0, inverse"
             part = "exponential((uint64_t)((int64_t)most - output[c]))"
-            scale = f"    scale = ((uint64_t)1 << {2 * ONE_BITS + 2}) / total;\n"
-            share = f"(int32_t)((uint64_t)decision->part[c] * scale >> {ONE_BITS + 2})"
+            scale = f"    inverse = ((uint64_t)1 << {2 * ONE_BITS + 2}) / total;\n"
         lines = f"{each}\n        most = output[c] > most ? output[c] : most;\n"
         lines += f"{each} {{\n        decision->part[c] = {part};\n        total += decision->part[c];\n    }}\n"
-        return f"    {ctype} most = output[0];\n    {total};\n", lines + scale, share
+        return f"    {ctype} most = output[0];\n    {total};\n", lines + scale
 
-    def _added(self, value: str) -> str:
+    def _joined(self) -> str:
         """The body of the loop over the classes."""
-        if not self.summed:
-            return f"        decision->scores[c] = {value};\n"
+        ctype, how = "float", self.how
+        if self.bits is not None:
+            ctype = "int32_t"
+        (lines, value), total = self._written(), ""
+        before = "".join(f"        const {ctype} {name} = {text};\n" for name, text in lines)
+        if not how.keeps:
+            return f"{before}        {_TOTAL} = {value};\n"
         start = self.rule.loss.start
         alone = f"decision->steps <= {start}ul" if start else "decision->steps == 0"
-        if self.bits is not None:
-            return (
-                f"        const int32_t x = {value};\n"
-                f"        decision->scores[c] = {alone} ? x : sum(decision->scores[c], x);\n"
-            )
+        before += f"        const {ctype} x = {value};\n"
+        if how.adds and self.bits is None:
+            return before + self._compensated(alone)
+        total = f"sum({_TOTAL}, x)"
+        if not how.adds:
+            lines, total = self._written(joining=True)
+            before += "".join(f"        const {ctype} {name} = {text};\n" for name, text in lines)
+        return f"{before}        {_TOTAL} = {alone} ? x : {total};\n"
+
+    def _written(self, joining: bool = False) -> tuple[list[tuple[str, str]], str]:
+        """What a step of a class counts, or what joins it to the total: local variables, and the value."""
+        record, names = self.how.counting, [_OUTPUT]
+        if joining:
+            record, names = self.how.joining, [_TOTAL, "x"]
+        if self.bits is None:
+            writer = _FloatDecision()
+            (value,) = record.run(writer, map(Text, names))
+            return writer.assignments, value.text
+        bits = self.bits
+        if joining and self.how.soft:
+            bits = ONE_BITS
+        integer = _FixedDecision()
+        (fixed,) = record.run(integer, [FixedText(name, bits, bits, Counter()) for name in names])
+        return integer.assignments, fixed.to(bits if joining else fixed.bits).text
+
+    @staticmethod
+    def _compensated(alone: str) -> str:
         return f"""\
-        const float x = {value};
         if ({alone}) {{
             decision->scores[c] = x;
             decision->lost[c] = 0.0f;
@@ -195,20 +225,94 @@ class DecisionPlan:
         )
 
     def _confidence(self, each: str) -> str:
-        loss, classes = self.rule.loss, len(self.rule.classes)
-        total, added, result, count = "0.0f", "expf(decision->scores[c] - most)", "1.0f / total", ""
-        if loss.scoring == "ce_spike_count":
-            total, added, result = f"{classes}.0f", "decision->scores[c]", "(most + 1.0f) / total"
-        elif loss.scoring == "ce_mean":
-            added = "expf((decision->scores[c] - most) / count)"
+        start, count = self.rule.loss.start, ""
+        scores = _Believed(Text("most"), Text(_TOTAL))
+        if self.how.mean:
             above, counted = "0", "decision->steps"
-            if loss.start:
-                above, counted = f"{loss.start}ul", f"(decision->steps - {loss.start}ul)"
+            if start:
+                above, counted = f"{start}ul", f"(decision->steps - {start}ul)"
             count = f"    const float count = decision->steps > {above} ? (float){counted} : 1.0f;\n"
+            scores = _Believed(Text("most / count", 2), Text(f"{_TOTAL} / count", 2))
+        classes = Text(f"{len(self.rule.classes)}.0f")
+        belief = _Belief(scores)
+        (believed,) = self.how.believing.run(belief, [scores, _Believed(classes, classes)])
+        summed = f"{each}\n        total += {belief.added};\n"
         return (
             f"float {self.name}_confidence(const {self.name}_decision *decision)\n{{\n"
             f"    const float most = decision->scores[largest(decision->scores)];\n{count}"
-            f"    float total = {total};\n    int c;\n\n{each}\n        total += {added};\n    return {result};\n}}\n"
+            f"    float total = 0.0f;\n    int c;\n\n{summed}    return {believed.most.text};\n}}\n"
+        )
+
+
+class _FloatDecision(FloatC):
+    """What a step counts and how it is joined, of one class, in float32."""
+
+    def apply(self, operation: str, *operands: Text) -> Text:
+        if operation == "softmax" and operands[0].text == _OUTPUT:
+            return Text("decision->part[c] / total", 2)
+        _refuse_classes(operation)
+        return super().apply(operation, *operands)
+
+
+class _FixedDecision(FixedC):
+    """The same in integers."""
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "softmax" and operands[0].text == _OUTPUT:
+            share = f"(int32_t)((uint64_t)decision->part[c] * inverse >> {ONE_BITS + 2})"
+            return FixedText(share, ONE_BITS, ONE_BITS, operands[0].counts, (0, 1 << ONE_BITS))
+        _refuse_classes(operation)
+        return super().apply(operation, *operands)
+
+
+@dataclass(frozen=True)
+class _Believed:
+    """Something of the class decided for, and of class c."""
+
+    most: Text
+    each: Text
+
+
+class _Belief(FloatC):
+    """The confidence in the class decided for, with at most one sum over the classes, ``added``."""
+
+    def __init__(self, scores: _Believed) -> None:
+        super().__init__()
+        self.scores, self.added = scores, ""
+
+    def constant(self, value: float) -> Any:
+        text = Text(number(value, "float"))
+        return _Believed(text, text)
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "softmax" and operands[0] is self.scores:
+            # Of scores that are all divided by the same number, the difference is divided: one rounding less.
+            difference = f"{_TOTAL} - most"
+            if self.scores.most.text != "most":
+                difference = f"({difference}) / count"
+            self._add(f"expf({difference})")
+            return _Believed(Text("1.0f / total", 2), Text(f"expf({difference}) / total", 2))
+        if operation == "total_of":
+            self._add(operands[0].each.text)
+            return _Believed(Text("total"), Text("total"))
+        _refuse_classes(operation)
+        most, each = ([getattr(operand, which) for operand in operands] for which in ("most", "each"))
+        return _Believed(super().apply(operation, *most), super().apply(operation, *each))
+
+    def named(self, name: str, value: Any) -> Any:
+        return value
+
+    def _add(self, text: str) -> None:
+        if self.added not in ("", text):
+            raise SrnnError("C can sum over the classes once for a confidence; this network's rule does so twice.")
+        self.added = text
+
+
+def _refuse_classes(operation: str) -> None:
+    if operation in ("softmax", "total_of"):
+        raise SrnnError(
+            f"C has '{operation}' over the classes only of a step's outputs or of the scores themselves; this network's rule "
+            "uses it of something else."
         )
 
 

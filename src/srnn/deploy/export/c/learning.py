@@ -24,8 +24,6 @@ from .layers import LayerPlan
 from .traces import LayerLearning
 
 Learn = Literal["readout", "e-prop"]
-SUMMED = ("ce_mean", "ce_spike_count")
-"""Losses of the sum of the outputs."""
 _LEARNT = "traces->learnt += traces->learnt < UINT32_MAX;"
 """C that counts one more; at its end it stays, as ``position`` does."""
 
@@ -67,7 +65,14 @@ class Learning:
     @property
     def summed(self) -> bool:
         """Whether one label is given at the end, for all steps."""
-        return self.loss.name in SUMMED
+        rule = self.loss.rule
+        return rule.adds and not rule.soft and self.loss.name != "ce_steps"
+
+    @property
+    def only_last(self) -> bool:
+        """Whether the last step alone decides, and ``start`` and the number of steps mean nothing."""
+        rule = self.loss.rule
+        return not rule.keeps and not rule.per_step
 
     @property
     def readout(self) -> LayerLearning:
@@ -220,11 +225,11 @@ class Learning:
     def _learn(self) -> str:
         """A label."""
         name, readout, outputs, hidden = self.name, self.readout, self.readout.size, self.layers[:-1]
-        mean, smoothing = self.loss.name == "ce_mean", self.loss.label_smoothing
+        mean, smoothing = self.summed and self.loss.rule.mean, self.loss.label_smoothing
         each = f"    for (c = 0; c < {outputs}; c++)"
         score = "traces->scores[c] / count" if mean else "traces->scores[c]"
         waits = "traces->learnt == 0 || traces->told" if self.summed else "traces->position == 0"
-        if not self.summed and self.loss.name != "ce_last" and self.loss.start:
+        if not self.summed and not self.only_last and self.loss.start:
             waits = f"traces->position <= {self.loss.start}ul"
         target = f"(c == label ? {number(1 - smoothing + smoothing / outputs, 'float')} : {number(smoothing / outputs, 'float')})"
         lines = [
@@ -274,7 +279,7 @@ class Learning:
 
     def _update(self) -> str:
         name, told = self.name, "told" if self.summed else "learnt"
-        mean = not self.summed and self.loss.reduction == "mean" and self.loss.name != "ce_last"
+        mean = not self.summed and self.loss.reduction == "mean" and not self.only_last
         lines = ["    int finite = 1;", *(["    int i;"] if self.summed else []), ""]
         lines += [f"    if (!traces->{told})", "        return;"]
         if mean:

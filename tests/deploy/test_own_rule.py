@@ -1,0 +1,103 @@
+"""A rule of one's own is one entry: it decides the same in Python, a stream, C, int8 and ONNX, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import srnn
+from srnn import SRNN, SrnnError
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.decision import DecisionPlan
+from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.streaming import Decisions
+from srnn.nn.decision import RULES, Rule, softmax, total_of
+from srnn.nn.fixedpoint.decision import integer_scores
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import InputFormat, quantise
+from srnn.nn.loss_config import DecisionRule, LossConfig
+from support.compiled import build, compilers
+from support.deciding import LEAKY, decided
+
+SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
+SHIFTED = Rule("largest excess", counted=lambda x: (x + 0.5) * 0.5, joined=lambda total, y: total + 0.5 * (y - total))
+OWN = {"leaky": LEAKY, "soft": SOFT, "shifted": SHIFTED}
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("start", [0, 3])
+def test_a_rule_of_ones_own_is_the_same_everywhere(
+    own: str, start: int, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "ce_last", OWN[own])
+    net = SRNN(3, [12], 4, "alif", generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        net.layers[0].weight_in *= 4  # type: ignore[operator]
+    model = srnn.from_network(net, "abcd", loss="ce_last", start=start)
+    x = (np.random.default_rng(1).random((40, 3)) < 0.4).astype(np.float32)
+    output = net.run(torch.from_numpy(x)[None]).output.detach()
+    expected = decided(OWN[own], start, output[0].double().numpy())
+    assert len(set(expected.argmax(-1).tolist())) > 1
+
+    found: Any = model.predict(x)
+    np.testing.assert_allclose(found.scores, expected, atol=1e-5)
+    np.testing.assert_allclose(model.loss.scores(output)[0], expected[-1], atol=1e-5)
+    session = model.stream()
+    streamed = Decisions.joined([session.push(x[:7]), session.push(x[7:]), session.finish()])
+    np.testing.assert_allclose(streamed.scores[:40], expected, atol=1e-5)
+    _check_onnx(model, x, output.shape[1], expected)
+
+    rule, device = DecisionRule(LossConfig("ce_last", start), ("a", "b", "c", "d")), device_network(net)
+    small = quantise(device, InputFormat())
+    integers = integer_scores(small.run(x[None].astype(int)).output[0], small.output_bits, rule.loss)
+    csv = "\n".join(",".join(f"{value:g}" for value in row) for row in x.tolist())
+    for format, model_, scores in (("float32", device, expected), ("int8", small, integers)):
+        export_c(net, tmp_path / format, "net", format, decision=rule)  # type: ignore[arg-type]
+        program = build(tmp_path / format, make_plan(model_, "net", rule), compiler)
+        lines = program.text("--steps", "40", "--every", given=csv).splitlines()
+        assert [line.split("\t")[1] for line in lines] == ["abcd"[number] for number in scores.argmax(-1)]
+        if format == "float32":
+            assert (np.diff(np.sort(expected, -1))[:, -1] > 1e-5).all()  # no ties, which rounding would decide
+
+
+def _check_onnx(model: srnn.Model, x: np.ndarray, steps: int, expected: np.ndarray) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from srnn.deploy.export import onnx as exported
+
+    net = model.spiking("exported")
+    state = exported.state_arrays(net, net.initial_state(1))
+    whole = exported.to_model(net, "sequence", decision=model.decision)
+    for length in (1, 2, steps):
+        (scores,) = exported.start(whole).run(["scores"], {"x": x[None, :length], **state})
+        np.testing.assert_allclose(scores[0], expected[length - 1], atol=1e-5)
+    stepwise = exported.to_model(net, "step", decision=model.decision)
+    session, inputs = exported.start(stepwise), state | exported.decision_arrays(stepwise, 1)
+    for step, row in enumerate(x):
+        names = ["scores", *(f"{name}.next" for name in inputs)]
+        scores, *after = session.run(names, {"x": row[None], **inputs})
+        inputs = dict(zip(inputs, after, strict=True))
+        np.testing.assert_allclose(scores[0], expected[step], atol=1e-5)
+
+
+def test_what_c_cannot_decide_is_said() -> None:
+    def refused(own: Rule, bits: int | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(RULES, "ce_last", own)
+        with pytest.raises(SrnnError, match=said):
+            DecisionPlan("net", DecisionRule(LossConfig("ce_last"), ("a", "b")), bits).source()
+
+    twice = Rule("output", confidence=lambda scores, n: total_of(scores) / total_of(scores + 1.0))
+    for own, bits, said in (
+        (Rule("share", counted=lambda x: softmax(2.0 * x)), None, "'softmax' over the classes only"),
+        (Rule("share", counted=lambda x: x / total_of(x)), None, "'total_of' over the classes only"),
+        (Rule("share", counted=lambda x: x / total_of(x)), 5, "'total_of' over the classes only"),
+        (Rule("leaky", joined=lambda total, y: 0.9 * total + y), 5, "0.9"),
+        (twice, None, "sum over the classes once"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            refused(own, bits, said, patch)
