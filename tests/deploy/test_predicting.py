@@ -323,7 +323,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     session = decoder.open()
     last = Decisions.joined([session.push(sound[:1000]), session.push(sound[1000:]), session.finish()])
     np.testing.assert_allclose(last.scores[-1], known.scores[-1], atol=1e-4)
-    whole = open_source(str(tmp_path / "a.npy"), 1, 8000, 100, numbers=decoder.signal.numbers).whole()
+    whole = open_source(str(tmp_path / "a.npy"), decoder.signal, 100).whole()
     body = io.BytesIO()
     np.save(body, sound[None])
     (sent,) = read_body(body.getvalue(), "application/x-npy", decoder)

@@ -16,7 +16,7 @@ from ..deploy.serve.limits import Limits
 from ..errors import SrnnError
 from ..text import json_text
 from .decoding import NOTHING_SAID, DecoderOptions
-from .options import DataDir, Form, Json
+from .options import AS_STATED, DataDir, Form, Json, RecordingOptions
 
 if TYPE_CHECKING:
     from ..deploy.serve.app import Recording
@@ -37,6 +37,7 @@ def serve(
     token_file: Path | None = None,
     new_token: bool = False,
     recording: Annotated[list[Path] | None, Parameter(allow_repeating=True)] = None,
+    of_recording: RecordingOptions = AS_STATED,
     form: Form = "auto",
     decoding: DecoderOptions = NOTHING_SAID,
     max_streams: int = Limits.streams,
@@ -84,7 +85,7 @@ def serve(
     with bind(host, port, share_port) as bound:
         port = bound.getsockname()[1]
         decoders, examples, notes = load_models(models, decoding, form, data_dir)
-        recordings = [load_recording(path, decoders) for path in recording or ()] + examples
+        recordings = [load_recording(path, decoders, of_recording) for path in recording or ()] + examples
         server = make_server(decoders, host=host, port=port, token=token, limits=limits, recordings=recordings)
         raise_descriptors(int(limits.streams))
         listen(bound)
@@ -149,7 +150,7 @@ def load_models(
     return decoders, examples, notes
 
 
-def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
+def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED) -> Recording:
     """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the models."""
     import numpy as np
 
@@ -164,9 +165,7 @@ def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
         try:
             if piped is not None:
                 piped.seek(0)
-            whole = open_source(
-                str(path), decoder.signal.channels, rate, 4096, stdin=piped, numbers=decoder.signal.numbers
-            ).whole()
+            whole = open_source(str(path), decoder.signal, 4096, stdin=piped, said=said.reading()).whole()
         except SrnnError as error:
             problem = error
             continue

@@ -16,9 +16,10 @@ import os
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from ...errors import SrnnError, check_choice, check_positive
+from ...text import brief
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
@@ -57,6 +58,9 @@ class FolderTask(AudioTask):
     scale: Scale = "training"
     """Arrays: training, each channel minus its mean and divided by its deviation over the training split, which the signal path
     keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what is already scaled."""
+    channels: tuple[str | int, ...] | None = None
+    """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or 1,2. None: those
+    of the first file, which the others are searched for by name."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -68,6 +72,7 @@ class FolderTask(AudioTask):
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
             )
         _ = self.shares
+        object.__setattr__(self, "channels", _channels(self.channels))
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -79,7 +84,14 @@ class FolderTask(AudioTask):
                 raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
-        without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}
+        if self.channels is not None and not about.items:
+            raise SrnnError(
+                f"The option 'channels' is for sensor files, and {source} is one file of arrays; remove it."
+            )
+        without = {
+            "sound": ("scale", "channels"),
+            "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
+        }
         for option in fields(self):
             if option.name in without[about.form] and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The option '{option.name}' has no effect on {about.form}; remove it.")
@@ -97,7 +109,8 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        return describe(self.source, self.speaker)
+        chosen = self.channels and tuple(one - 1 if isinstance(one, int) else one for one in self.channels)
+        return describe(self.source, self.speaker, chosen)
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
@@ -121,10 +134,12 @@ class FolderTask(AudioTask):
         return self.content.rate if self.rate is None else self.rate
 
     def signal(self) -> SignalPath:
-        channels = self.content.channels
-        if channels is None:
+        about = self.content
+        if about.channels is None:
             return self.sound
-        return ScaledPath(channels, self._array_rate) if self.scale == "training" else Steps(channels, self.step_ms)
+        if self.scale == "training":
+            return ScaledPath(about.channels, self._array_rate, names=about.names, units=about.units)
+        return Steps(about.channels, self.step_ms, names=about.names, units=about.units)
 
     def origin(self, data_dir: Path | None = None) -> str:
         return str(self.source)
@@ -150,6 +165,20 @@ class FolderTask(AudioTask):
         cache = cache_of(source)
         say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
+
+
+def _channels(value: Any) -> tuple[str | int, ...] | None:
+    """The option ``channels``; SrnnError for anything but names and numbers from 1."""
+    if value is None:
+        return None
+    given = value.split(",") if isinstance(value, str) else value
+    given = [given] if type(given) is int else given
+    if not isinstance(given, (list, tuple)):
+        given = []
+    parts = [int(one) if isinstance(one, str) and one.strip().isdecimal() else one for one in given]
+    if not parts or not all((isinstance(one, str) and one.strip()) or (type(one) is int and one > 0) for one in parts):
+        raise SrnnError(f"channels must be names or numbers from 1, such as [ax, ay], not {brief(value)}.")
+    return tuple(one.strip() if isinstance(one, str) else one for one in parts)
 
 
 def find_source(path: str) -> Path:

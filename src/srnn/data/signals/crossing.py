@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +33,7 @@ from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
-from .base import CALIBRATION, Scale, SignalPath, check_calibration
+from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -66,8 +66,12 @@ class CrossingPath(SignalPath):
     as_trained: bool = True
     horizon: float | None = None
     """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` is used."""
+    _: KW_ONLY
+    names: tuple[str, ...] | None = field(default=None, repr=False)
+    units: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        check_stated(self)
         require(isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing)
         check_whole("channels", self.channels, 1)
         if self.rate is not None:
@@ -99,6 +103,8 @@ class CrossingPath(SignalPath):
 
     @property
     def pairs(self) -> tuple[str, ...]:  # type: ignore[override]
+        if self.names is not None:
+            return self.names
         name = self.noun.partition(" ")[0].removesuffix("s")
         return tuple(f"{name} {i + 1}" for i in range(self.channels))
 
@@ -108,7 +114,8 @@ class CrossingPath(SignalPath):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        return f"{self.channels} {self.noun}" + (f" at {self.rate:g} Hz" if self.rate else "")
+        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        return f"{self.channels} {self.noun}{rate}{in_brackets(self)}"
 
     def stream(self) -> StreamEncoder:
         smoothing = [SmoothingStream(self.channels, self.smoothing)] if self.smoothing else []

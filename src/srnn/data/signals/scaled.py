@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ...errors import SrnnError
 from ...text import counted
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
-from .base import Array, SignalPath, known
+from .base import Array, SignalPath, check_stated, in_brackets, known
 
 FAR = 10.0
 """A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
@@ -31,8 +31,12 @@ class ScaledPath(SignalPath):
     """Samples per second; None: not in time."""
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
     """Statistics of the training set; None: not known yet."""
+    _: KW_ONLY
+    names: tuple[str, ...] | None = field(default=None, repr=False)
+    units: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        check_stated(self)
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
             raise SrnnError(
                 f"The statistics are for {len(self.statistics.mean)} channels, but the signal has {self.channels}."
@@ -44,7 +48,8 @@ class ScaledPath(SignalPath):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        return counted(self.channels, "channel") + (f" at {self.rate:g} Hz" if self.rate else "")
+        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        return counted(self.channels, "channel") + rate + in_brackets(self)
 
     @property
     def step_ms(self) -> float | None:
