@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from ..data.units import parse_channels
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
@@ -26,16 +26,6 @@ def _model(text: str) -> str:
     """A model's name, or the text of its path, which keeps the folder that tells it from a name (``registry.is_name``)."""
     path = str(Path(text))
     return path if os.path.dirname(path) or path == text else os.path.join(os.curdir, path)
-
-
-def _channels(text: str) -> list[int | str]:
-    """The channels that --channels names: numbers, which count from 1 there and from 0 here, or names."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts) or "0" in parts:
-        raise SrnnError(
-            f"--channels takes names of channels, or numbers counted from 1, such as ax,ay or 2,1, not {text!r}."
-        )
-    return [int(part) - 1 if re.fullmatch(r"[1-9]\d{0,3}", part, re.ASCII) else part for part in parts]
 
 
 _MODEL = Parameter(
@@ -84,7 +74,7 @@ Form = Annotated[
 
 Channels = Annotated[
     list[int | str] | None,
-    Parameter(n_tokens=1, metavar="NAME,NAME", converter=lambda _, tokens: _channels(tokens[0].value)),
+    Parameter(n_tokens=1, metavar="NAME,NAME", converter=lambda _, tokens: parse_channels(tokens[0].value)),
 ]
 
 

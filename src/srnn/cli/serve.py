@@ -19,7 +19,7 @@ from .decoding import NOTHING_SAID, DecoderOptions
 from .options import AS_STATED, DataDir, Form, Json, RecordingOptions
 
 if TYPE_CHECKING:
-    from ..deploy.serve.app import Recording
+    from ..deploy.serve.app import Playable
     from ..deploy.streaming import Decoder
 
 TOKEN = "SRNN_TOKEN"
@@ -106,7 +106,7 @@ def load_models(
     decoding: DecoderOptions = NOTHING_SAID,
     form: Form = "auto",
     data_dir: Path | None = None,
-) -> tuple[dict[str, Decoder], list[Recording], list[str]]:
+) -> tuple[dict[str, Decoder], list[Playable], list[str]]:
     """The decoders by name, the recordings that their runs keep, and notes on which options do not
     apply to which models.
 
@@ -150,11 +150,11 @@ def load_models(
     return decoders, examples, notes
 
 
-def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED) -> Recording:
+def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED) -> Playable:
     """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the models."""
     import numpy as np
 
-    from ..deploy.serve.app import Recording
+    from ..deploy.serve.app import Playable
     from ..deploy.streaming.sources import open_source
 
     piped = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else None
@@ -173,7 +173,7 @@ def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOption
         signal = whole[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
     if signal is None:
         raise SrnnError(f"The recording fits no model: {problem}")
-    return Recording(path.name, signal, tuple(fitting))
+    return Playable(path.name, signal, tuple(fitting))
 
 
 def find_token(file: Path | None, new: bool) -> str | None:

@@ -1,8 +1,9 @@
-"""Units of channels: what one is in another of its kind, and a column's title -> its name and unit.
+"""Channels: their units, what one is in another of its kind; a column's title -> its name and unit; a choice of them.
 
     split_title("Acc X (m/s²)")     ("Acc X", "m/s2")
     split_title("ecg_mV")           ("ecg", "mV")
     conversion("g", "m/s2")         9.80665
+    parse_channels("az,1")          ["az", 0]
 
 Only the units of this table are looked for in titles: "acc (left)" is a name.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import math
 import re
+
+from ..errors import SrnnError
 
 KINDS: dict[str, dict[str, float]] = {
     "acceleration": {"m/s2": 1.0, "g": 9.80665, "mg": 9.80665e-3},
@@ -67,3 +70,13 @@ def conversion(given: str, wanted: str) -> float | None:
         if one in units and other in units:
             return units[one] / units[other]
     return None
+
+
+def parse_channels(text: str, option: str = "--channels") -> list[int | str]:
+    """Chosen channels: names, or numbers, which people count from 1 and programs from 0. SrnnError for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts) or any(part.isdecimal() and int(part[:9]) == 0 for part in parts):
+        raise SrnnError(
+            f"{option} takes names of channels, or numbers counted from 1, such as ax,ay or 2,1, not {text!r}."
+        )
+    return [int(part) - 1 if re.fullmatch(r"[1-9]\d{0,3}", part, re.ASCII) else part for part in parts]

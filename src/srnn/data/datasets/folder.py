@@ -16,12 +16,12 @@ import os
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from ...errors import SrnnError, check_choice, check_positive
-from ...text import brief
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
+from ..units import parse_channels
 from .arrays import Description, describe, load_arrays, load_scaled
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
@@ -58,9 +58,9 @@ class FolderTask(AudioTask):
     scale: Scale = "training"
     """Arrays: training, each channel minus its mean and divided by its deviation over the training split, which the signal path
     keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what is already scaled."""
-    channels: tuple[str | int, ...] | None = None
-    """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or 1,2. None: those
-    of the first file, which the others are searched for by name."""
+    channels: str | tuple[str | int, ...] | None = None
+    """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or [1, 2]. None:
+    those of the first file, for which the others are searched by name."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -72,7 +72,9 @@ class FolderTask(AudioTask):
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
             )
         _ = self.shares
-        object.__setattr__(self, "channels", _channels(self.channels))
+        if isinstance(self.channels, list):
+            object.__setattr__(self, "channels", tuple(self.channels))
+        _ = self._chosen
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -109,8 +111,15 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        chosen = self.channels and tuple(one - 1 if isinstance(one, int) else one for one in self.channels)
-        return describe(self.source, self.speaker, chosen)
+        return describe(self.source, self.speaker, self._chosen)
+
+    @property
+    def _chosen(self) -> tuple[str | int, ...] | None:
+        """``channels``, with numbers from 0."""
+        if self.channels is None:
+            return None
+        listed = isinstance(self.channels, tuple)
+        return tuple(parse_channels(",".join(map(str, self.channels)) if listed else str(self.channels), "channels"))
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
@@ -165,20 +174,6 @@ class FolderTask(AudioTask):
         cache = cache_of(source)
         say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
-
-
-def _channels(value: Any) -> tuple[str | int, ...] | None:
-    """The option ``channels``; SrnnError for anything but names and numbers from 1."""
-    if value is None:
-        return None
-    given = value.split(",") if isinstance(value, str) else value
-    given = [given] if type(given) is int else given
-    if not isinstance(given, (list, tuple)):
-        given = []
-    parts = [int(one) if isinstance(one, str) and one.strip().isdecimal() else one for one in given]
-    if not parts or not all((isinstance(one, str) and one.strip()) or (type(one) is int and one > 0) for one in parts):
-        raise SrnnError(f"channels must be names or numbers from 1, such as [ax, ay], not {brief(value)}.")
-    return tuple(one.strip() if isinstance(one, str) else one for one in parts)
 
 
 def find_source(path: str) -> Path:
