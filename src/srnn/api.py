@@ -15,6 +15,7 @@ Anything that does not fit raises an SrnnError of one line. Reading a model's fi
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
@@ -84,7 +85,8 @@ class Model(Trained):
                 value, or "refuse".
             longest_gap: samples that may be missing in a row.
 
-        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
+        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step. A RuntimeWarning says
+        where one is unlike those of training (``Prediction.doubt``).
         """
         from .deploy.predicting import predict
 
@@ -93,8 +95,8 @@ class Model(Trained):
         if many and isinstance(signal[0], (list, tuple)) and self.task.whole_path(form).channels > 1:  # type: ignore[index]
             many = not all(map(_is_number, signal[0]))  # type: ignore[index]
         if many or getattr(signal, "ndim", 0) == 3:
-            return [predict(self, one, form, said) for one in signal]  # type: ignore[arg-type, union-attr]
-        return predict(self, signal, form, said)  # type: ignore[arg-type]
+            return [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
+        return _warned(predict(self, signal, form, said))  # type: ignore[arg-type]
 
     def stream(self, **options: Any) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
@@ -211,6 +213,13 @@ def load(source: Path | str) -> Model:
     from .training.runs import open_trained
 
     return Model.of(open_trained(source))
+
+
+def _warned(prediction: Prediction) -> Prediction:
+    """The prediction, with a warning where it is not sure."""
+    if not prediction.sure:
+        warnings.warn(f"{prediction.name}: {prediction.doubt}", RuntimeWarning, stacklevel=3)
+    return prediction
 
 
 def from_network(

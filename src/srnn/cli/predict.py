@@ -75,6 +75,8 @@ def predict(
             if json:
                 results.append(as_json(file, prediction, over_time))
             elif csv:
+                if prediction.doubt:
+                    warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
                 table.writerows(_rows(file, prediction, over_time))
             else:
                 _show(filled(one_line(str(file)), width), prediction, over_time)
@@ -103,7 +105,8 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         "class": prediction.number,
         "confidence": round(prediction.confidence, 6),
         "steps": len(prediction.scores),
-        "notes": list(prediction.notes),
+        "sure": prediction.sure,
+        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
     }
     if not prediction.per_step:
         result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
@@ -119,7 +122,10 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
 
 def _show(name: str, prediction: Prediction, over_time: bool) -> None:
     part = " of the steps" if prediction.per_step else ""
-    print(f"{name}  {prediction.label}  {prediction.confidence:.1%}{part}", flush=True)
+    said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
+    if not prediction.sure:
+        said = f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.doubt})"
+    print(f"{name}  {said}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
         every, start = prediction.step_seconds, prediction.start_seconds
         span = (

@@ -105,7 +105,7 @@ def stream(
             raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
         opened = _open(chosen, decoder)
         for note in opened.notes:
-            print(f"note: {one_line(f'{opened.name}: {note}')}", file=sys.stderr, flush=True)
+            _note(opened, note)
         when = report or ("end" if words else "change")
         return _stream(decoder, opened, model, when, words, state, real_time, json)
 
@@ -124,7 +124,7 @@ def _stream(
     from ..deploy.streaming.running import Beginning
     from ..files import read_bytes, write_atomically
 
-    beginning = Beginning(decoder.signal)
+    beginning = Beginning(decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}"))
     source = replace(source, blocks=beginning.of(source.blocks))
     session: Session | Spotter = decoder.open()
     if words:
@@ -162,6 +162,10 @@ def _stream(
     else:
         _tell(summary, decoder)
     return 0
+
+
+def _note(source: Source, note: str) -> None:
+    print(f"note: {one_line(f'{source.name}: {note}')}", file=sys.stderr, flush=True)
 
 
 def _check_source(chosen: _Input, real_time: bool) -> None:

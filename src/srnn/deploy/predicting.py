@@ -65,6 +65,15 @@ class Prediction:
     """Where in the recording the first step is: above 0 if it was cut to the length of training's clips, below 0 if padded."""
     notes: tuple[str, ...] = ()
     """What is to be known of how the recording was read, for people: what it does not state, what was filled in."""
+    doubt: str = ""
+    """Why the recording can hardly be like those of training, for people; empty where nothing speaks for that."""
+    name: str = "The signal"
+    """The recording's, for messages."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether the recording can be like those of training. If not, ``label`` and ``confidence`` mean little."""
+        return not self.doubt
 
     @property
     def number(self) -> int:
@@ -106,7 +115,8 @@ class Prediction:
         ]
 
     def __repr__(self) -> str:
-        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {counted(len(self.scores), 'step')})"
+        steps, doubt = counted(len(self.scores), "step"), f", not sure: {self.doubt}" if self.doubt else ""
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
 
 
 def predict(
@@ -125,8 +135,8 @@ def predict(
         said: what is to be known of the recording that it does not state itself: its rate, and which channels to read.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
-    exceed the machine's memory. A RuntimeWarning says where one is probably not in the unit used in training, and where one that
-    gets a single class is far longer than training's sequences.
+    exceed the machine's memory. A RuntimeWarning says where one that gets a single class is far longer than training's sequences;
+    ``Prediction.doubt`` where one is unlike those of training.
     """
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
@@ -140,8 +150,7 @@ def predict(
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
-    if doubt := path.doubt(x):
-        warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
+    doubt = path.doubt(x)
     per_step = task.kind == "per_step"
     if not per_step and trained.steps and len(steps) > _FAR_LONGER * trained.steps:
         told = f"{len(steps):,} steps are read as one sequence, where training's had {trained.steps:,}"
@@ -162,7 +171,7 @@ def predict(
     check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
-    return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes)
+    return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

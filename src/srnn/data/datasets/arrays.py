@@ -19,6 +19,7 @@ from ...text import composed, some
 from ..encoders.speech import Statistics, scale
 from ..recordings import Reading, Recording, at_rate, match, read_rate, read_recording, read_stated, take_channels
 from ..signals import ScaledPath
+from ..signals.likeness import seen_in
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
@@ -26,7 +27,7 @@ from .splitting import Shares, split_items
 from .survey import list_shared, say, say_notes, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
-_CODE = 2  # incremented when the same files shall give other statistics
+_CODE = 3  # incremented when the same files shall give other statistics
 
 
 class Description(NamedTuple):
@@ -147,7 +148,8 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
 
     def fit() -> Arrays:
         train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate)
-        return fit_scale(str(source), train)._asdict()
+        found = fit_scale(str(source), train, about.units)._asdict()
+        return {name: values for name, values in found.items() if values is not None}
 
     options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
     if about.items:
@@ -162,8 +164,11 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
     return replace(unscaled, x=x, statistics=statistics)
 
 
-def fit_scale(name: str, train: Split) -> Statistics:
-    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel never changes."""
+def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:
+    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel never changes.
+
+    With what is to be known of each sequence, by which another one is told to be like them.
+    """
     x = np.asarray(train.x)
     lengths = [x.shape[1]] * len(x) if train.lengths is None else train.lengths
     valid = [row[:length] for row, length in zip(x, lengths, strict=True)]
@@ -173,7 +178,8 @@ def fit_scale(name: str, train: Split) -> Statistics:
     if np.isin(x, (0, 1)).all():
         say(f"{name} holds spikes (only 0 and 1); set the option 'scale' to none to keep them.")
     constant = (std <= 1e-6 * np.abs(mean)) | (std < np.finfo(np.float32).tiny)
-    return Statistics(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
+    divisor = np.where(constant, 1, std).astype(np.float32)
+    return Statistics(mean.astype(np.float32), divisor, seen_in(valid, divisor, units))
 
 
 def load_file(

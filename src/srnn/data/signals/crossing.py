@@ -28,12 +28,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_positive, check_whole, require
-from ...text import counted
+from ...text import counted, some
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
+from .likeness import stuck_channels
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -124,6 +125,11 @@ class CrossingPath(SignalPath):
         samples = round(self.calibration * (self.rate or 1))
         first = CalibrateStream(self.channels, samples) if self.scale is None else ScaleStream(*self.scale)
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
+
+    def doubt(self, given: Array) -> str:
+        called = self.names or self.pairs
+        stuck = [called[channel] for channel in stuck_channels(given)]
+        return f"{some(stuck)}: a flat line, or a sensor that is saturated or off" if stuck else ""
 
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
         """The encoder of level crossings by a smoothed signal's running scale."""

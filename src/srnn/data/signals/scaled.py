@@ -11,6 +11,7 @@ from ...text import counted
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, check_stated, in_brackets, known
+from .likeness import Channels, differences
 
 FAR = 10.0
 """A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
@@ -56,19 +57,25 @@ class ScaledPath(SignalPath):
         return 1000 / self.rate if self.rate else None
 
     def stream(self) -> ScaleStream:
-        return ScaleStream(*known(self.statistics, "A scaled signal"), "float32")
+        statistics = known(self.statistics, "A scaled signal")
+        return ScaleStream(statistics.mean, statistics.std, "float32")
 
     def doubt(self, given: Array) -> str:
+        statistics = known(self.statistics, "A scaled signal")
+        if statistics.seen is not None:
+            channels = Channels(statistics.seen, statistics.std, self.names, self.units)
+            if told := differences(given, channels):
+                return "; ".join(told)
         steps = self.whole(given)
         far = np.sqrt(np.einsum("tc,tc->c", steps, steps, dtype=np.float64) / len(steps))
         channel = int(far.argmax())
         if far[channel] < FAR:
             return ""
+        called = f"channel {self.names[channel]}" if self.names else f"channel {channel} (counted from 0)"
         return (
-            f"channel {channel} (counted from 0) lies {far[channel]:.3g} standard deviations from its mean in training; is it in "
-            "the same unit?"
+            f"{called} lies {far[channel]:.3g} standard deviations from its mean in training; is it in the same unit?"
         )
 
     def original(self, steps: Array) -> Array:
-        mean, std = known(self.statistics, "A scaled signal")
-        return steps * std + mean
+        statistics = known(self.statistics, "A scaled signal")
+        return steps * statistics.std + statistics.mean

@@ -63,7 +63,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.init}
     if isinstance(value, Statistics):
-        return {"mean": _plain(value.mean), "std": _plain(value.std)}
+        return {name: _plain(part) for name, part in value._asdict().items() if part is not None}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

@@ -102,7 +102,7 @@ def export_c(
     # A class derived from one of these computes something else than the C that is written for it.
     encodes = type(signal) in (CrossingPath, SpeechPath) and signal.has_c and signal.as_trained
     encoder = signal if encodes else None
-    scale = known(signal.statistics, "A scaled signal") if type(signal) is ScaledPath else None
+    scale = known(signal.statistics, "A scaled signal")[:2] if type(signal) is ScaledPath else None
     if std is not None:
         if not isinstance(encoder, CrossingPath):
             raise SrnnError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,9 +38,12 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
         path = Path(folder, f"file{suffix}")
         path.write_bytes(body)
         try:
-            return read_signal(path, signal, said)
+            recording = read_signal(path, signal, said)
         except SrnnError as error:
             raise SrnnError(str(error).replace(str(path), name[-100:])) from error
+    doubt = signal.doubt(recording.samples)
+    notes = [f"not sure: {doubt}"] if doubt else []
+    return replace(recording, notes=(*notes, *recording.notes))
 
 
 def read_said(asked: Mapping[str, str]) -> Reading:
