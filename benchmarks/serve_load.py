@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 
+from srnn.data.signals import ScaledPath
 from srnn.deploy.serve.server import spare_collections
 from srnn.files import write_json
 
@@ -137,7 +138,7 @@ def signal(channels: int, form: str, rate: float, samples: int) -> tuple[str, np
     if records:
         from srnn.deploy.streaming.sources import open_source
 
-        found = np.concatenate(list(open_source(str(records[0]), 2, 250, 10**6).blocks))
+        found = np.concatenate(list(open_source(str(records[0]), ScaledPath(2, 250), 10**6).blocks))
         return f"record {records[0].stem} of the QT database", np.resize(found, (samples, 2)).astype(np.float32)
     beat = np.exp(-(((t % 1) - 0.5) ** 2) / 0.0005)
     return "made: a beat a second with noise", (beat[:, None] + 0.05 * rng.standard_normal((samples, 2))).astype(

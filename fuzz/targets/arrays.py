@@ -33,20 +33,22 @@ def idx_seeds() -> dict[str, bytes]:
 
 def read_npy(data: bytes, folder: Path) -> None:
     from srnn.data.recordings import read_recording
+    from srnn.data.signals import ScaledPath
     from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npy", data)
-    each(lambda: read_recording(path), lambda: list(open_source(str(path), 2, None, 64).blocks))
+    each(lambda: read_recording(path), lambda: list(open_source(str(path), ScaledPath(2), 64).blocks))
 
 
 def read_npz(data: bytes, folder: Path) -> None:
     from srnn.data.datasets.arrays import describe, load_arrays
     from srnn.data.datasets.splitting import Shares
+    from srnn.data.signals import ScaledPath
     from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npz", data)
     each(
-        lambda: list(open_source(str(path), 2, 250.0, 64).blocks),
+        lambda: list(open_source(str(path), ScaledPath(2, 250.0), 64).blocks),
         lambda: describe(path),
         lambda: load_arrays("train", path, Shares(0.15, 0.2), describe(path)),
     )

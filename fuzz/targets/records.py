@@ -12,12 +12,13 @@ from .shared import CUT, each, parts
 
 def read(data: bytes, folder: Path) -> None:
     from srnn.data.datasets.qtdb_records import read_record
+    from srnn.data.signals import ScaledPath
     from srnn.deploy.streaming.sources import open_source
 
     for suffix, content in zip(("hea", "dat", "q1c"), parts(data, 3), strict=True):
         write(folder, f"r.{suffix}", content)
     each(
-        lambda: list(open_source(str(folder / "r.hea"), 2, 250.0, 256).blocks),
+        lambda: list(open_source(str(folder / "r.hea"), ScaledPath(2, 250.0), 256).blocks),
         lambda: read_record(folder, "r"),
     )
 

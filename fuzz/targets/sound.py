@@ -15,12 +15,13 @@ from .shared import each
 
 def read(data: bytes, folder: Path) -> None:
     from srnn.data.datasets.audio import read_audio
+    from srnn.data.signals import ScaledPath
     from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.wav", data)
     each(
         lambda: read_audio(path, 8000),
-        lambda: list(open_source(str(path), 1, 8000.0, 64).blocks),
+        lambda: list(open_source(str(path), ScaledPath(1, 8000.0), 64).blocks),
     )
 
 

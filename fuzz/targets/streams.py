@@ -42,15 +42,16 @@ def state_seeds() -> dict[str, bytes]:
 
 
 def read_rows(data: bytes, folder: Path) -> None:
+    from srnn.data.signals import ScaledPath
     from srnn.deploy.streaming.sources import FORMATS, RawFormat, open_source
 
     def read_stream(raw: RawFormat) -> None:
-        list(open_source("-", 2, None, 8, raw, io.BytesIO(data)).blocks)
+        list(open_source("-", ScaledPath(2), 8, raw, io.BytesIO(data)).blocks)
 
     path = write(folder, "a.csv", data)
     each(
         *(functools.partial(read_stream, raw) for raw in FORMATS),
-        lambda: list(open_source(str(path), 2, None, 8).blocks),
+        lambda: list(open_source(str(path), ScaledPath(2), 8).blocks),
     )
 
 

@@ -15,12 +15,15 @@ Anything that does not fit raises an SrnnError of one line. Reading a model's fi
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from .data.gaps import LONGEST_GAP, Gaps, Missing
+from .data.recordings import Reading, Recording
 from .errors import SrnnError, check_positive, check_whole, require
 from .text import some
 from .training.trained import Trained
@@ -58,26 +61,42 @@ class Model(Trained):
         return f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; {parameters:,} parameters)"
 
     def predict(
-        self, signal: str | Path | npt.ArrayLike | Sequence[npt.ArrayLike], form: Form = "auto"
+        self,
+        signal: str | Path | Recording | npt.ArrayLike | Sequence[npt.ArrayLike],
+        form: Form = "auto",
+        *,
+        rate: float | None = None,
+        channels: Sequence[str | int] | None = None,
+        missing: Missing = "interpolate",
+        longest_gap: int = LONGEST_GAP,
     ) -> Prediction | list[Prediction]:
         """What the network predicts for a recording.
 
         Args:
-            signal: a file, or an array (samples, channels), (samples,) for one channel. A list of recordings, or an array
-                (N, samples, channels), gives a list of predictions; a list of rows of several numbers is one recording.
+            signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array (samples, channels),
+                (samples,) for one channel. A list of recordings, or an array (N, samples, channels), gives a list of
+                predictions; a list of rows of several numbers is one recording.
             form: "signal": what a sensor gives; "steps": the network's own input (steps, inputs); "auto": "signal" if the
                 training data took the same path, otherwise "steps".
+            rate: samples per second of the recording, where it does not state them, or wrongly; None: what it states.
+            channels: which of its channels to read, in this order, by name or by number from 0; None: those that the network
+                knows by name, else all.
+            missing: what is done about missing samples (NaN, rows that the times tell of): "interpolate", "hold" the last
+                value, or "refuse".
+            longest_gap: samples that may be missing in a row.
 
-        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
+        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step. A RuntimeWarning says
+        where one is unlike those of training (``Prediction.doubt``).
         """
         from .deploy.predicting import predict
 
+        said = Reading(rate, channels, Gaps(missing, longest_gap))
         many = isinstance(signal, (list, tuple)) and bool(signal) and not _is_number(signal[0])
         if many and isinstance(signal[0], (list, tuple)) and self.task.whole_path(form).channels > 1:  # type: ignore[index]
             many = not all(map(_is_number, signal[0]))  # type: ignore[index]
         if many or getattr(signal, "ndim", 0) == 3:
-            return [predict(self, one, form) for one in signal]  # type: ignore[arg-type, union-attr]
-        return predict(self, signal, form)  # type: ignore[arg-type]
+            return [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
+        return _warned(predict(self, signal, form, said))  # type: ignore[arg-type]
 
     def stream(self, **options: Any) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
@@ -200,6 +219,13 @@ def load(source: Path | str) -> Model:
     from .training.runs import open_trained
 
     return Model.of(open_trained(source))
+
+
+def _warned(prediction: Prediction) -> Prediction:
+    """The prediction, with a warning where it is not sure."""
+    if not prediction.sure:
+        warnings.warn(f"{prediction.name}: {prediction.doubt}", RuntimeWarning, stacklevel=3)
+    return prediction
 
 
 def from_network(

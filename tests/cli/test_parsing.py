@@ -60,7 +60,7 @@ def test_a_dash_is_standard_input_and_options_may_stand_anywhere() -> None:
     recordings = ["serve", "m", "--recording", "-", "--recording", "[x].npy"]
     assert parse(recordings).arguments["recording"] == [Path("-"), Path("[x].npy")]
     assert parse(["compress", "m", "--sparsity", "0.5", "0.9", "--json"]).arguments["sparsity"] == [0.5, 0.9]
-    assert parse(["predict", "m", "x.wav", "--channels", "2,1"]).arguments["channels"] == [1, 0]
+    assert parse(["predict", "m", "x.wav", "--channels", "2,az"]).arguments["recording"].channels == [1, "az"]
 
 
 def test_a_command_is_given_again_with_what_changes() -> None:

@@ -21,13 +21,13 @@ import srnn
 from srnn import SRNN, from_network
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
-from srnn.data.recordings import read_signal
 from srnn.data.signals import ScaledPath, WindowPath
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Beginning, decisions_of
 from srnn.errors import SrnnError
 from srnn.measure.analysis.policy import ExitPolicy
 from support.runs import ECG, make_run
+from support.signals import read_as
 from support.sounds import write_wav
 
 PIXELS = np.round(np.random.default_rng(0).random(64), 6)
@@ -142,7 +142,7 @@ def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: pytest.Cap
     rows = "".join(f"r.dat 16 1000/mV 16 0 0 0 0 {name}\n" for name in ("I", "II", "V1"))
     (tmp_path / "r.hea").write_text(f"r 3 360 3600\n{rows}")
     at = np.arange(2500) / 250
-    leads = read_signal(tmp_path / "r.hea", 2, 250, [2, 0])
+    leads = read_as(tmp_path / "r.hea", 2, 250, [2, 0])
     np.testing.assert_allclose(leads, np.stack([np.cos(7 * at), np.sin(7 * at)], 1), atol=0.01)
     scale = ["--mean", "0,0", "--std", "1,1"]
     for channels in ("3,1", "1,1"):

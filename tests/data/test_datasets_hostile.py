@@ -20,6 +20,7 @@ from srnn.data.datasets.audio import FASTEST, MOST_SAMPLES, ODDEST, decode, read
 from srnn.data.datasets.base import check_padding
 from srnn.data.datasets.files import list_items
 from srnn.data.datasets.timit import read_phones
+from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming.sources import open_source
 
@@ -145,27 +146,29 @@ def test_one_long_sequence_does_not_fill_up_all_others() -> None:
 
 @pytest.mark.parametrize("raw", [b"1" * 3_000_000, b" " * 3_000_000, b"\0" * 3_000_000])
 def test_a_line_without_an_end_is_not_read_into_memory(raw: bytes, little_memory: None) -> None:
-    source = open_source("-", 1, None, 4, stdin=io.BytesIO(raw))
+    source = open_source("-", ScaledPath(1, None), 4, stdin=io.BytesIO(raw))
     with pytest.raises(SrnnError, match="line 1: a line of 1048576 bytes or more is not a row of numbers"):
         list(source.blocks)
 
 
 def test_a_line_at_its_limit_is_read() -> None:
     line = b"1".rjust(tables._LINE_AT_MOST - 2) + b"\n"
-    assert [block.tolist() for block in open_source("-", 1, None, 4, stdin=io.BytesIO(line)).blocks] == [[[1.0]]]
+    assert [block.tolist() for block in open_source("-", ScaledPath(1, None), 4, stdin=io.BytesIO(line)).blocks] == [
+        [[1.0]]
+    ]
 
 
 @pytest.mark.parametrize("rate", [0, -5, np.nan, np.inf, "fast", [1, 2]])
 def test_rates_of_signals_are_numbers(tmp_path: Path, rate: Any) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((5, 1)), rate=rate)
     with pytest.raises(SrnnError, match=r"a\.npz, array 'rate', cannot be read as samples per second"):
-        open_source(str(tmp_path / "a.npz"), 1, None, 4)
+        open_source(str(tmp_path / "a.npz"), ScaledPath(1, None), 4)
 
 
 @pytest.mark.parametrize("text", ["1e999", "nan", "-inf"])
 def test_numbers_without_end_are_refused(text: str) -> None:
     with pytest.raises(SrnnError, match="sample 0 is not finite"):
-        list(open_source("-", 1, None, 4, stdin=io.BytesIO(text.encode())).blocks)
+        list(open_source("-", ScaledPath(1, None), 4, stdin=io.BytesIO(text.encode())).blocks)
 
 
 @pytest.mark.parametrize(

@@ -261,15 +261,45 @@ def test_links_to_folders_are_said_not_to_be_followed(gestures: Path, tmp_path: 
     assert said(gestures) == [": links to folders, which are not followed (link their files instead): tilt/more."]
 
 
-def test_channels_in_another_order_are_said(gestures: Path) -> None:
+def test_channels_are_read_by_name(gestures: Path) -> None:
+    """In another order they were read by position, with a warning."""
+
+    def loaded(**options: Any) -> list[np.ndarray]:
+        task = create_task("folder", path=str(gestures), **options)
+        return [np.asarray(task.load(name).x) for name in SPLITS]
+
+    before = loaded(scale="none")
     path = gestures / "tilt" / "b-5.csv"
-    path.write_text(path.read_text().replace("x,y,z", "X, y,z", 1))
-    assert said(gestures) == [], "the same names"
-    path.write_text(path.read_text().replace("X, y,z", "y,x,z", 1))
-    assert said(gestures) == [
-        ": the channels of shake/a-0.csv are called x, y, z; those of tilt/b-5.csv are called y, x, z; they are read by "
-        "position, not by name."
-    ]
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    path.write_text("\n".join(",".join(("7", row[2].upper(), *row[:2])) for row in rows).replace("7,Z,x,y", "k,Z,x,y"))
+    assert said(gestures) == []
+    assert all(map(np.array_equal, loaded(scale="none"), before))
+    path.write_text(path.read_text().replace("k,Z,x,y", "u,v,w,x", 1))
+    with pytest.raises(
+        SrnnError, match=r"b-5\.csv has the channels u, v, w, x, but .*a-0\.csv has x, y, z: name them alike"
+    ):
+        loaded()
+    task = create_task("folder", path=str(gestures), channels="1,2")
+    assert task.inputs == 2 and task.signal().names is None and task.load("train").x.shape[2] == 2
+    for bad in ("0,1", [], [0], ["", 1]):
+        with pytest.raises(SrnnError, match="channels takes names of channels, or numbers counted from 1"):
+            create_task("folder", path=str(gestures), channels=bad)
+
+
+def test_names_units_and_rate_of_training_are_kept_in_the_model(gestures: Path) -> None:
+    for number, path in enumerate(sorted(gestures.rglob("*.csv"))):
+        rows = path.read_text().splitlines()[1:]
+        unit, factor = ("g", 1.0) if number % 2 == 0 else ("mg", 1000.0)
+        timed = [f"{20 * k},{','.join(str(factor * float(v)) for v in row.split(','))}" for k, row in enumerate(rows)]
+        path.write_text("\n".join([f"time_ms,ax ({unit}),ay ({unit}),az [{unit}]", *timed]))
+    task = create_task("folder", path=str(gestures))
+    path = task.described().signal()
+    assert (path.names, path.units, path.rate) == (("ax", "ay", "az"), ("g", "g", "g"), pytest.approx(50))
+    assert path.what == "3 channels at 50 Hz (ax, ay, az in g)"
+    np.testing.assert_allclose(task.statistics().mean, UNITS, rtol=0.05)
+    again = DescribedTask.restored(task.described().plain(), "a model").signal()
+    assert (again.names, again.units) == (path.names, path.units)
+    assert "names" not in describe(ScaledPath(2, 50.0)), "as in a file of before them"
 
 
 def test_a_channel_that_only_rises_is_said(tmp_path: Path) -> None:

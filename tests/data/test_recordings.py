@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from srnn.data.datasets.audio import read_audio
-from srnn.data.recordings import read_recording, read_signal
+from srnn.data.recordings import read_recording
 from srnn.errors import SrnnError
+from support.signals import read_as
 from support.sounds import tone, write_wav
 
 ROWS = np.array([[1.0, 9.8], [2.0, 9.7], [4.0, 9.9], [8.0, 9.6]])
@@ -29,9 +30,10 @@ def test_every_format_gives_the_same_samples(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("\n".join(pandas))
     rates = []
     for path in sorted(tmp_path.iterdir()):
-        x, rate, _ = read_recording(path)
+        recording = read_recording(path)
+        x, rate = recording.samples, recording.rate
         assert np.array_equal(x, ROWS)
-        assert np.array_equal(read_signal(path, 2, 50), ROWS)
+        assert np.array_equal(read_as(path, 2, 50), ROWS)
         rates.append(rate)
     assert rates == [None, None, 50, None, None, pytest.approx(50), None]
 
@@ -41,7 +43,8 @@ def test_tabs_hold_names_with_blanks_and_decimal_commas(tmp_path: Path, head: st
     """As spreadsheets write tables of a country with decimal commas. A unit after a blank is the time's, not another column."""
     rows = [f"{20 * k}\t{a}\t{b}".replace(".", ",") for k, (a, b) in enumerate(ROWS)]
     (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
-    x, rate, _ = read_recording(tmp_path / "a.csv")
+    recording = read_recording(tmp_path / "a.csv")
+    x, rate = recording.samples, recording.rate
     assert np.array_equal(x, ROWS) and rate == (None if head.startswith("\t") else pytest.approx(50))
 
 
@@ -72,9 +75,9 @@ def test_lines_end_as_programs_write_them(tmp_path: Path, head: list[str], end: 
     """On old Macs with a CR alone: read as blanks, one column of numbers was one sample of many channels."""
     rows = [f"{a},{b}" for a, b in ROWS]
     (tmp_path / "a.csv").write_bytes(end.join([*head, *rows, ""]).encode())
-    assert np.array_equal(read_recording(tmp_path / "a.csv")[0], ROWS)
+    assert np.array_equal(read_recording(tmp_path / "a.csv").samples, ROWS)
     (tmp_path / "a.csv").write_bytes(end.join(["1", *["0.125"] * 200_000]).encode())  # beyond the longest line
-    assert read_recording(tmp_path / "a.csv")[0].shape == (200_001, 1)
+    assert read_recording(tmp_path / "a.csv").samples.shape == (200_001, 1)
     (tmp_path / "a.csv").write_bytes(end.join(["1", "", "x"]).encode())
     with pytest.raises(SrnnError, match=r"a\.csv, line 3: 'x' is not a row of numbers"):
         read_recording(tmp_path / "a.csv")
@@ -89,7 +92,7 @@ def test_a_name_too_long_for_the_machine_is_not_found() -> None:
 def test_a_quoted_name_holds_any_separator(tmp_path: Path, between: str) -> None:
     rows = [between.join(map(str, row)) for row in ROWS]
     (tmp_path / "a.csv").write_text("\n".join([f'"acc, x"{between}"acc; y"', *rows]))
-    assert np.array_equal(read_recording(tmp_path / "a.csv")[0], ROWS)
+    assert np.array_equal(read_recording(tmp_path / "a.csv").samples, ROWS)
 
 
 @pytest.mark.parametrize("head", ['"time","acc, x","y"', "time,x,y"])
@@ -101,7 +104,8 @@ def test_numbers_may_be_in_quotes(tmp_path: Path, head: str, between: str) -> No
         rows = [row.replace(".", ",") for row in rows]
     head = head.replace('","', f'"{between}"') if head[0] == '"' else head.replace(",", between)
     (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
-    x, rate, _ = read_recording(tmp_path / "a.csv")
+    recording = read_recording(tmp_path / "a.csv")
+    x, rate = recording.samples, recording.rate
     assert np.array_equal(x, ROWS) and rate == pytest.approx(50)
 
 
@@ -116,29 +120,30 @@ def test_a_decimal_comma_between_commas_is_doubtful(tmp_path: Path) -> None:
 def test_names_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     rows = [f"{20_000 * k},{a},{b}" for k, (a, b) in enumerate(ROWS)]
     (tmp_path / "a.csv").write_text("\n".join(["Time (µs),Größe,y", *rows]), encoding=encoding)
-    x, rate, names = read_recording(tmp_path / "a.csv")
-    assert np.array_equal(x, ROWS) and rate == pytest.approx(50) and names == ("größe", "y")
+    recording = read_recording(tmp_path / "a.csv")
+    assert np.array_equal(recording.samples, ROWS)
+    assert recording.rate == pytest.approx(50) and recording.channels == ("Größe", "y")
 
 
 def test_numbers_are_those_that_python_reads(tmp_path: Path) -> None:
     texts = [repr(float(value)) for value in np.exp(np.random.default_rng(0).normal(0, 60, 2000))]
     (tmp_path / "a.csv").write_text("\n".join(["x", *texts]))
-    x = read_recording(tmp_path / "a.csv").x
+    x = read_recording(tmp_path / "a.csv").samples
     assert x[:, 0].tolist() == [*map(float, texts)] and x.flags.c_contiguous
 
 
 def test_names_that_count_are_names(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("0,1,2\n3,4,5\n0,1,2\n")  # of pandas, for columns without names
-    assert read_signal(tmp_path / "x.csv", 3, None).tolist() == [[3, 4, 5], [0, 1, 2]]
+    assert read_as(tmp_path / "x.csv", 3, None).tolist() == [[3, 4, 5], [0, 1, 2]]
     (tmp_path / "x.csv").write_text("1_1,1_2\n3,4\n")  # which Python's float takes for 11 and 12
-    assert read_signal(tmp_path / "x.csv", 2, None).tolist() == [[3, 4]]
+    assert read_as(tmp_path / "x.csv", 2, None).tolist() == [[3, 4]]
     (tmp_path / "x.csv").write_text("0,1\n1,0\n")  # spikes
-    assert read_signal(tmp_path / "x.csv", 2, None).tolist() == [[0, 1], [1, 0]]
+    assert read_as(tmp_path / "x.csv", 2, None).tolist() == [[0, 1], [1, 0]]
 
 
 def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(5))
-    assert read_signal(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]
+    assert read_as(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]
 
 
 def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wide(tmp_path: Path) -> None:
@@ -147,9 +152,9 @@ def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wi
     with pytest.raises(
         SrnnError, match=r"reads 3\. It has 3 rows; if its rows are the channels, .*\(samples, channels\), x\.T"
     ):
-        read_signal(tmp_path / "a.npy", 3, None)
+        read_as(tmp_path / "a.npy", 3, None)
     with pytest.raises(SrnnError, match="reads 2: choose a file's channels with"):
-        read_signal(tmp_path / "a.npy", 2, None)
+        read_as(tmp_path / "a.npy", 2, None)
 
 
 def test_sound_is_what_training_hears(tmp_path: Path) -> None:
@@ -157,10 +162,10 @@ def test_sound_is_what_training_hears(tmp_path: Path) -> None:
     left = tone(0.1, 8000, 300.0)
     path = write_wav(tmp_path / "a.wav", np.stack([left, left // 2], axis=1), 8000)
     for rate in (8000, 16000, 11025):
-        assert np.array_equal(read_signal(path, 1, rate)[:, 0], read_audio(path, rate)[0])
-    assert read_signal(path, 2, 8000).shape == (800, 2)
+        assert np.array_equal(read_as(path, 1, rate)[:, 0], read_audio(path, rate)[0])
+    assert read_as(path, 2, 8000).shape == (800, 2)
     with pytest.raises(SrnnError, match=r"a\.wav has 2 channels; this network reads 3"):
-        read_signal(path, 3, 8000)
+        read_as(path, 3, 8000)
 
 
 def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None:
@@ -168,15 +173,15 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
     wave = 9.8 + seconds + 0.1 * np.sin(2 * np.pi * 3 * seconds)
     np.savez(tmp_path / "a.npz", signal=wave, rate=100)
     for rate in (50.0, 200.0, 1000 / 3):
-        x = read_signal(tmp_path / "a.npz", 1, rate)[:, 0]
+        x = read_as(tmp_path / "a.npz", 1, rate)[:, 0]
         times = np.arange(len(x)) / rate
         assert len(x) == np.ceil(3 * rate)
         np.testing.assert_allclose(x, 9.8 + times + 0.1 * np.sin(2 * np.pi * 3 * times), atol=0.03)
-    assert np.array_equal(read_signal(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), "clocks of sensors are not exact"
+    assert np.array_equal(read_as(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), "clocks of sensors are not exact"
     for rate in (1e-9, 5e-324):
         np.savez(tmp_path / "b.npz", signal=wave, rate=rate)
         with pytest.raises(SrnnError, match=r"b\.npz has .* samples per second; the ratio to 100 is too large"):
-            read_signal(tmp_path / "b.npz", 1, 100)
+            read_as(tmp_path / "b.npz", 1, 100)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +237,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
 def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(SrnnError, match=message):
-        read_signal(tmp_path / name, 2, None)
+        read_as(tmp_path / name, 2, None)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +249,8 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, text: str, message
 )  # fmt: skip
 def test_time_is_a_rate_and_no_channel_in_every_unit(tmp_path: Path, title: str, rate: float) -> None:
     (tmp_path / "a.csv").write_text(f"{title};x;y\n0;0,5;1\n50;1,5;2\n100;2,5;3\n", encoding="utf-8")
-    x, own, _ = read_recording(tmp_path / "a.csv")
+    recording = read_recording(tmp_path / "a.csv")
+    x, own = recording.samples, recording.rate
     np.testing.assert_array_equal(x, [[0.5, 1], [1.5, 2], [2.5, 3]])
     assert own == pytest.approx(rate)
 
@@ -252,7 +258,8 @@ def test_time_is_a_rate_and_no_channel_in_every_unit(tmp_path: Path, title: str,
 @pytest.mark.parametrize("title", ["x", "ax", "s", "timer_a", "ms2", "acc m/s"])
 def test_a_channel_is_not_taken_for_time(tmp_path: Path, title: str) -> None:
     (tmp_path / "a.csv").write_text(f"{title},y\n0,1\n1,2\n")
-    x, own, _ = read_recording(tmp_path / "a.csv")
+    recording = read_recording(tmp_path / "a.csv")
+    x, own = recording.samples, recording.rate
     assert x.shape == (2, 2) and own is None
 
 
@@ -260,14 +267,15 @@ def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
     times = np.delete(np.arange(60) / 50, slice(20, 30))  # a radio that lost ten samples
     rows = np.stack([times, 3 * times - 1, np.ones(50)], 1)
     np.savetxt(tmp_path / "a.csv", rows, fmt="%.6f", delimiter=",", header="t,x,y", comments="")
-    x, rate, _ = read_recording(tmp_path / "a.csv")
+    recording = read_recording(tmp_path / "a.csv")
+    x, rate = recording.samples, recording.rate
     assert rate == pytest.approx(50) and x.shape == (60, 2)
     np.testing.assert_allclose(x[:, 0], 3 * np.arange(60) / 50 - 1, atol=1e-5)
     jitter = np.arange(60) / 50 + np.random.default_rng(0).uniform(-0.004, 0.004, 60)
     np.savetxt(
         tmp_path / "b.csv", np.stack([jitter, rows[:1, 1].repeat(60)], 1), delimiter=",", header="t,x", comments=""
     )
-    assert len(read_recording(tmp_path / "b.csv")[0]) == 60, "a clock is not exact"
+    assert len(read_recording(tmp_path / "b.csv").samples) == 60, "a clock is not exact"
     (tmp_path / "c.csv").write_text("t,x\n0,1\n5e-324,2\n1e-323,3\n1,4\n")
     with pytest.raises(SrnnError, match="nothing was recorded for 1 s after sample 2"):
         read_recording(tmp_path / "c.csv")
@@ -282,7 +290,7 @@ def test_a_decimal_comma_is_read_between_semicolons(tmp_path: Path) -> None:
     for text in ("1,5;-2,25\n3;4,0e1\n", "1.5;-2.25\n3;40\n", "1.5,-2.25\n3,40\n", "\ufeff1,5; -2,25\r\n3; 40\r\n",
                  "1.5,-2.25 # begin\n\n# more\n3,40\n"):  # fmt: skip
         (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
-        np.testing.assert_array_equal(read_recording(tmp_path / "a.csv")[0], [[1.5, -2.25], [3, 40]])
+        np.testing.assert_array_equal(read_recording(tmp_path / "a.csv").samples, [[1.5, -2.25], [3, 40]])
 
 
 def test_a_folder_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,33 +304,33 @@ def test_numbers_of_any_kind_are_resampled(tmp_path: Path) -> None:
     """Long floats, which scipy's filter refuses; half floats, as which it would be coarse; and what float32 cannot hold."""
     wave = np.rint(100 * np.sin(np.arange(40) / 3))
     np.savez(tmp_path / "a.npz", signal=wave, rate=100)
-    expected = read_signal(tmp_path / "a.npz", 1, 50)
+    expected = read_as(tmp_path / "a.npz", 1, 50)
     for dtype in (np.longdouble, ">f8", ">f4", np.float16, ">i2", np.int8):
         np.savez(tmp_path / "b.npz", signal=wave.astype(dtype), rate=100)
-        np.testing.assert_allclose(read_signal(tmp_path / "b.npz", 1, 50), expected, atol=1e-3)
+        np.testing.assert_allclose(read_as(tmp_path / "b.npz", 1, 50), expected, atol=1e-3)
     np.savez(tmp_path / "c.npz", signal=1e300 * wave, rate=100)
-    assert np.isinf(read_signal(tmp_path / "c.npz", 1, 50)).any()
+    assert np.isinf(read_as(tmp_path / "c.npz", 1, 50)).any()
 
 
 def test_one_sample_stays_what_it_is_at_another_rate(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", signal=[[9.8, -1.5]], rate=25)
-    assert np.array_equal(read_signal(tmp_path / "a.npz", 2, 50), np.float32([[9.8, -1.5]] * 2))
+    assert np.array_equal(read_as(tmp_path / "a.npz", 2, 50), np.float32([[9.8, -1.5]] * 2))
 
 
 def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
     for array in (np.zeros((2, 3, 4)), np.array(["a"]), np.zeros((0, 2)), np.zeros((3, 2), complex)):
         np.save(tmp_path / "a.npy", array)
         with pytest.raises(SrnnError, match=r"a\.npy(: a signal is an array of numbers| holds no samples)"):
-            read_signal(tmp_path / "a.npy", 2, None)
+            read_as(tmp_path / "a.npy", 2, None)
     np.savez(tmp_path / "a.npz", left=ROWS, right=ROWS)
     with pytest.raises(SrnnError, match="holds the arrays left, right; call the one to read 'signal'"):
-        read_signal(tmp_path / "a.npz", 2, None)
+        read_as(tmp_path / "a.npz", 2, None)
     with pytest.raises(SrnnError, match=r"none\.csv was not found"):
-        read_signal(tmp_path / "none.csv", 2, None)
+        read_as(tmp_path / "none.csv", 2, None)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_named_pipe_is_said_to_be_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "sensor.csv")
     with pytest.raises(SrnnError, match=r"sensor\.csv is a pipe or a device, which srnn stream reads as -"):
-        read_signal(tmp_path / "sensor.csv", 2, None)
+        read_as(tmp_path / "sensor.csv", 2, None)

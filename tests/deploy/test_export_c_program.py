@@ -179,7 +179,8 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
     """Of a model whose channels were scaled in training; its library takes them scaled, and its header says how."""
     net = SRNN(2, [8], 3, generator=torch.Generator().manual_seed(3))
     statistics = Statistics(np.array([9.81, -300.0], np.float32), np.array([0.3, 71.5], np.float32))
-    model = from_network(net, ("a", "b", "c"), signal=ScaledPath(2, 50.0, statistics), name="My sensor")
+    known = {"names": ("ax", "temp */"), "units": ("m/s2", None)}
+    model = from_network(net, ("a", "b", "c"), signal=ScaledPath(2, 50.0, statistics, **known), name="My sensor")
     inputs_as = InputFormat(4.0, whole=False)
     options = {"inputs_as": inputs_as} if format == "int8" else {}
     model.export(tmp_path / "c", "c" if format == "float32" else "int8", **options)
@@ -195,6 +196,7 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
     if format == "float32":
         assert program.text("--scores", "--raw", given=lines(x)) == program.text("--scores", given=lines(raw))
     text = (tmp_path / "c" / "My_sensor.h").read_text()
+    assert "task My sensor, a step every 20 ms, of ax (m/s2), temp _, " in text
     assert "#define MY_SENSOR_MEAN {9.81f, -300.0f}" in text and "#define MY_SENSOR_STD {0.3f, 71.5f}" in text
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.io import wavfile
@@ -21,7 +22,7 @@ from srnn import SRNN, SrnnError, from_network
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath, WindowPath
-from srnn.deploy.predicting import recordings
+from srnn.deploy.predicting import Prediction, recordings
 from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
@@ -181,6 +182,43 @@ def test_a_channel_in_another_unit_is_named() -> None:
         model.predict(x)
 
 
+def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
+    path = ScaledPath(2, 50.0, scale, names=("ax", "az"), units=("m/s2", "m/s2"))
+    model = from_network(SRNN(2, [4], 2), ("a", "b"), signal=path)
+    assert repr(model).startswith("Model('model': 2 channels at 50 Hz (ax, az in m/s2) -> a, b;")
+    x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
+    expected, frame = model.predict(x), pd.DataFrame({"az (g)": x[:, 1] / 9.80665, "ax (m/s2)": x[:, 0]})
+    assert isinstance(expected, Prediction) and "does not state" in expected.notes[0]
+    found = model.predict(frame, rate=50)
+    assert isinstance(found, Prediction) and found.notes == ()
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    other = model.predict(frame.rename(columns={"az (g)": "u (g)"}), channels=["ax", "u"])
+    assert isinstance(other, Prediction) and np.array_equal(other.scores, found.scores)
+    with pytest.raises(SrnnError, match="The table has the channels u, ax; this network reads ax, az"):
+        model.predict(frame.rename(columns={"az (g)": "u (g)"}))
+    file = str(model.save(tmp_path / "model.safetensors"))
+    for name in ("1.csv", "2.csv"):
+        frame.to_csv(tmp_path / name, index=False)
+    np.savetxt(tmp_path / "3.csv", x, delimiter=",")
+    assert main(["predict", file, *(str(tmp_path / f"{k}.csv") for k in (1, 2, 3)), "--json"]) == 0
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)["results"]
+    assert {one["label"] for one in results} == {expected.label} and results[0]["notes"] == [
+        "it does not state its rate: taken as 50 Hz (--rate says another)"
+    ]
+    told = printed.err.splitlines()
+    assert len(told) == 2 and all(line.startswith("note: ") for line in told) and "1.csv and 1 other:" in told[0]
+    assert main(["predict", file, str(tmp_path / "1.csv"), "--rate", "50", "--channels", "AX,1"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["predict", file, str(tmp_path / "1.csv"), "--channels", "ay,az"]) == 2
+    assert "1.csv has no channel 'ay'." in capsys.readouterr().err
+    assert main(["stream", file, str(tmp_path / "1.csv"), "--json"]) == 0
+    assert capsys.readouterr().err.startswith(f"note: {tmp_path / '1.csv'}: it does not state its rate")
+
+
 def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
     model = from_network(SRNN(2, [4], 2), ("a", "b"), steps=50)
     model.predict(np.zeros((200, 2)))
@@ -301,7 +339,8 @@ def test_ecg_takes_steps_or_leads(tmp_path: Path) -> None:
     assert len(model.predict(spikes).labels) == 50 and model.predict(spikes).step_seconds == 0.004
     with pytest.raises(SrnnError, match="steps of 4 inputs"):
         model.predict(leads)  # this network was trained on spikes encoded elsewhere
-    assert len(model.predict(leads, form="signal").labels) == 50
+    with pytest.warns(RuntimeWarning, match="lead 1, lead 2: a flat line, or a sensor that is saturated or off"):
+        assert len(model.predict(leads, form="signal").labels) == 50
 
 
 def test_sound_that_is_too_large_to_be_encoded_is_said_to_be_so() -> None:
@@ -323,7 +362,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     session = decoder.open()
     last = Decisions.joined([session.push(sound[:1000]), session.push(sound[1000:]), session.finish()])
     np.testing.assert_allclose(last.scores[-1], known.scores[-1], atol=1e-4)
-    whole = open_source(str(tmp_path / "a.npy"), 1, 8000, 100, numbers=decoder.signal.numbers).whole()
+    whole = open_source(str(tmp_path / "a.npy"), decoder.signal, 100).whole()
     body = io.BytesIO()
     np.save(body, sound[None])
     (sent,) = read_body(body.getvalue(), "application/x-npy", decoder)

@@ -9,7 +9,9 @@ import logging
 import socket
 import threading
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 from websockets.exceptions import ConnectionClosed
 
 from srnn.deploy.serve import turns
-from srnn.deploy.serve.app import BODIES, Recording
+from srnn.deploy.serve.app import BODIES, Playable
 from srnn.deploy.serve.batch import read_body
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder, Session
@@ -106,8 +108,37 @@ def test_a_body_as_large_as_the_limit_is_read(models: dict[str, Decoder]) -> Non
 
 def test_large_answers_are_whole(models: dict[str, Decoder]) -> None:
     samples = np.random.default_rng(0).random((50_000, 2)).astype(np.float32)
-    with serving(models, recordings=[Recording("x", samples, ("ecg",))]) as running:
+    with serving(models, recordings=[Playable("x", samples, ("ecg",))]) as running:
         assert running.ask("/v1/recordings/0") == (200, samples.tobytes())
+
+
+def test_a_file_of_the_page_is_read_like_any_recording(models: dict[str, Decoder]) -> None:
+    rows = "time_ms,v5 (uV),ii (mV)\n" + "".join(f"{4 * k},{1000 * k},{-k}\n" for k in range(50))
+    with serving(models) as running:
+
+        def read(model: str = "ecg", body: bytes = rows.encode(), **asked: str) -> tuple[int, Any]:
+            query = urllib.parse.urlencode({"file": "heart.csv", **asked})
+            return running.ask(f"/v1/models/{model}/recording?{query}", body)
+
+        def samples(**asked: str) -> Any:
+            status, content = read(**asked)  # type: ignore[arg-type]
+            assert status == 200
+            return np.frombuffer(content, "<f4").reshape(-1, 2)
+
+        assert samples()[:3].tolist() == [[0, 0], [1000, -1], [2000, -2]]
+        assert samples(channels="ii,1")[1].tolist() == [-1, 1000]
+        assert len(samples(rate="125")) == 100
+        for asked, problem in (
+            ({"channels": "x,ii"}, "heart.csv has no channel 'x'. There are: ii, v5."),
+            ({"rate": "fast"}, "The rate must be a number of samples per second"),
+            ({"file": "r.hea"}, "srnn predict also reads WFDB records"),
+            ({"missing": "ignore"}, "missing cannot be 'ignore'"),
+        ):
+            status, answer = read(**asked)
+            assert status == 422 and problem in answer["detail"], answer
+        status, answer = read(body=b"1,2\n3")
+        assert status == 422 and answer["detail"] == "heart.csv, line 2: the row has 1 instead of 2 numbers."
+        assert read("none")[0] == 404
 
 
 def test_streams_go_on_while_a_long_body_is_computed(

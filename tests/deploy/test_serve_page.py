@@ -16,7 +16,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
-from srnn.deploy.serve.app import Recording
+from srnn.deploy.serve.app import Playable
 from srnn.deploy.streaming import Decoder
 from srnn.measure.analysis.policy import ExitPolicy
 from support.browser import Browser, find_browser
@@ -54,7 +54,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
 
 @pytest.fixture
 def service(models: dict[str, Decoder]) -> Iterator[Service]:
-    recording = Recording("beats <b>", BEATS.astype(np.float32), ("ecg",))
+    recording = Playable("beats <b>", BEATS.astype(np.float32), ("ecg",))
     with serving(models, TOKEN, recordings=[recording]) as running:
         yield running
 
@@ -110,7 +110,7 @@ def test_an_example_that_the_run_keeps_plays_at_once(
     models: dict[str, Decoder], browser: Browser, tmp_path: Path
 ) -> None:
     examples = [
-        Recording(name, BEATS[start : start + 1301].astype(np.float32), ("ecg",), kept=True)
+        Playable(name, BEATS[start : start + 1301].astype(np.float32), ("ecg",), kept=True)
         for name, start in (("1", 0), ("2", 1301))
     ]
     with serving(models, TOKEN, recordings=examples) as service:
@@ -161,7 +161,7 @@ def play(server: Service, browser: Browser, steps: int) -> None:
 
 
 def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], browser: Browser) -> None:
-    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
         play(first, browser, 300)
         port = first.port
@@ -180,7 +180,7 @@ def test_stopped_and_started_while_the_server_is_away_it_has_one_stream(
     models: dict[str, Decoder], browser: Browser
 ) -> None:
     """The stopped one came back with the server, beside the new one; when it was ended for its silence, both were."""
-    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
         play(first, browser, 50)
         port = first.port
@@ -212,7 +212,7 @@ def test_what_opens_after_it_was_stopped_is_closed(service: Service, browser: Br
 def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(browser: Browser, tmp_path: Path) -> None:
     make_run(tmp_path / "digits", *DIGITS)
     decoder = Decoder.of(tmp_path / "digits", policy=ExitPolicy("ce_mean", 0, 0.0, 0.0, 4), segment=16)
-    with serving({"digits": decoder}, recordings=[Recording("7", PIXELS, ("digits",), kept=True)]) as service:
+    with serving({"digits": decoder}, recordings=[Playable("7", PIXELS, ("digits",), kept=True)]) as service:
         browser.open(f"{service.url}/")
         browser.wait("document.querySelector('#status')?.textContent === 'the signal ended: 64 steps'")
         shown = browser.value("view.probabilities.map(row => row !== null)")
@@ -224,7 +224,7 @@ def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(browse
 
 def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder], browser: Browser) -> None:
     """The server counts samples from the reset on, the recording from its beginning."""
-    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
         play(first, browser, 500)
         browser.key("r")
@@ -238,7 +238,7 @@ def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder]
 
 def test_a_state_of_before_a_reset_is_not_resumed_from(models: dict[str, Decoder], browser: Browser) -> None:
     """One that was under way was kept: after a lost connection it placed the signal by samples that the reset had forgotten."""
-    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as server:
         play(server, browser, 100)
         late = 'const own = socket; $("reset").click(); own.onmessage({ data: \'{"type": "state", "state": "old"}\' });'
@@ -250,17 +250,16 @@ def test_a_state_of_before_a_reset_is_not_resumed_from(models: dict[str, Decoder
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
-    rows = "a,b\\n1,2\\n# note\\n3;4\\n\\n5 6\\n"
-    assert browser.value(f"[...parseRows('{rows}', 2)]") == [1, 2, 3, 4, 5, 6]
-    assert browser.value("[...parseRows('1,5;-2,25\\n3;4', 2)]") == [1.5, -2.25, 3, 4]  # decimal commas
+    read = "readFile(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
+    x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
+    assert x == [1, 2, 3, 4] and notes == ["it does not state its rate: taken as 250 Hz (--rate says another)"]
+    assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [1.5, -2.25, 3, 4]  # decimal commas
     for text, problem in (
-        ("1,2\\n3", "Line 2 has 1 numbers; 2 are needed (a column of time is not read here)."),
-        ("1,2\\nx,y", "Line 2 is not a row"),
-        ("", "contains no samples"),
+        ("1,2\\n3", "a.csv, line 2: the row has 1 instead of 2 numbers"),
+        ("1,2\\nx,y", "a.csv, line 2: 'x,y' is not a row"),
+        ("", "is empty"),
     ):
-        found = browser.value(
-            f"(() => {{ try {{ parseRows('{text}', 2); return ''; }} catch (e) {{ return e.message; }} }})()"
-        )
+        found = browser.value(f"{read.format(text, 'a.csv')}.catch(error => error.message)")
         assert problem in found
     browser.value("(() => { const s = document.querySelector('#source'); s.value = 'file'; s.onchange(); })()")
     browser.key(" ")

@@ -16,13 +16,13 @@ from srnn.cli.main import main
 from srnn.data.datasets import Split
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders.speech import SpeechFeatures
-from srnn.data.recordings import read_signal
 from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, judging
 from srnn.deploy.streaming.judging import Clip, Heard, choose, concatenated, judge
 from srnn.deploy.streaming.spotting import Detector
 from srnn.nn.decision import softmax
 from srnn.training.runs import Run
 from support.runs import make_run
+from support.signals import read_as
 from support.sounds import tone, write_wav
 
 RATE = 100  # samples a second: one a step of the decoder below
@@ -213,7 +213,7 @@ def test_a_chosen_rule_stays_with_the_model(
     assert main(["stream", str(file), str(wavfile), "--words", "--json"]) == 0
     *decisions, summary = map(json.loads, capsys.readouterr().out.splitlines())
     expected = Spotter(Decoder.of(file))
-    known = expected.push(read_signal(wavfile, 1, 8000))
+    known = expected.push(read_as(wavfile, 1, 8000))
     assert [one["step"] for one in decisions] == known.steps[known.final].tolist()
     assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions) and summary["decisions"] == len(
         decisions

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.data.recordings import read_signal
+from srnn.data.encoders.level_crossing import LevelCrossing
+from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.deploy.streaming.sources import Source, open_microphone, open_source
 from srnn.errors import SrnnError
+from support.signals import read_as
 from support.sounds import write_wav
 
 
@@ -25,7 +27,7 @@ def test_a_table_is_given_on_in_blocks_and_what_is_wrong_in_it_is_said_at_once(t
     path = tmp_path / "long.csv"
     rows = ["a,b", *(f"{number},{-number}" for number in range(9))]
     path.write_text("\n".join(rows))
-    blocks = open_source(str(path), 2, 100, 4).blocks
+    blocks = open_source(str(path), ScaledPath(2, 100), 4).blocks
     assert next(blocks).tolist() == [[0, 0], [1, -1], [2, -2], [3, -3]] and len(next(blocks)) == 4
     late = "\n".join([*rows, "1,nan"])
     for text, message in ((late, r"long.csv, line 11: sample 9 is not finite in channel 1 \(counted from 0\): nan"),
@@ -34,37 +36,37 @@ def test_a_table_is_given_on_in_blocks_and_what_is_wrong_in_it_is_said_at_once(t
                           ("a,b\n", "no samples"), ("", "is empty")):  # fmt: skip
         path.write_text(text)
         with pytest.raises(SrnnError, match=message):
-            open_source(str(path), 2, 100, 4)
+            open_source(str(path), ScaledPath(2, 100), 4)
     with pytest.raises(SrnnError, match="was not found"):
-        open_source(str(tmp_path / "none.csv"), 2, 100, 4)
+        open_source(str(tmp_path / "none.csv"), ScaledPath(2, 100), 4)
 
 
 def test_a_table_with_times_is_resampled_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "timed.csv"
     path.write_text("\n".join(["time,x", *(f"{number / 50},{number % 7}" for number in range(40))]))
-    assert np.array_equal(open_source(str(path), 1, 100, 8).whole(), read_signal(path, 1, 100))
-    assert len(open_source(str(path), 1, 50, 8).whole()) == 40
+    assert np.array_equal(open_source(str(path), ScaledPath(1, 100), 8).whole(), read_as(path, 1, 100))
+    assert len(open_source(str(path), ScaledPath(1, 50), 8).whole()) == 40
     path.write_text("\n".join([",x", *(f"{number},{number % 7}" for number in range(40))]))  # numbered rows
-    assert np.array_equal(open_source(str(path), 1, 100, 8).whole(), read_signal(path, 1, 100))
+    assert np.array_equal(open_source(str(path), ScaledPath(1, 100), 8).whole(), read_as(path, 1, 100))
 
 
 def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", np.arange(100, dtype=np.int16), 8000)
     for rate, samples in ((8000, 100), (16000, 200)):
-        source = open_source(str(path), 1, rate, 7)
+        source = open_source(str(path), ScaledPath(1, rate), 7)
         blocks = list(source.blocks)
         assert {len(block) for block in blocks[:-1]} == {7}
-        assert np.array_equal(np.concatenate(blocks), read_signal(path, 1, rate)) and sum(map(len, blocks)) == samples
+        assert np.array_equal(np.concatenate(blocks), read_as(path, 1, rate)) and sum(map(len, blocks)) == samples
 
 
 def test_records(data_dir: Path) -> None:
     pytest.importorskip("wfdb")
     path = sorted((data_dir / "qtdb" / "records").glob("*.hea"))[0]
     for name in (path, path.with_suffix(".dat"), path.with_suffix("")):
-        found = open_source(str(name), 2, 250, 10000)
+        found = open_source(str(name), ScaledPath(2, 250), 10000)
         assert next(found.blocks).shape == (10000, 2) and len(found.whole()) == 900 * 250 - 10000
     with pytest.raises(SrnnError, match="has 2 channels; this network reads 4"):
-        open_source(str(path), 4, 250, 10)
+        open_source(str(path), ScaledPath(4, 250), 10)
 
 
 class Slowly(io.RawIOBase):
@@ -92,17 +94,17 @@ def test_raw_standard_input(size: int) -> None:
         ("float32", x.astype("<f4").tobytes(), x),
     ):
         stdin: Any = io.BufferedReader(Slowly(data, size))  # type: ignore[arg-type]
-        found = whole(open_source("-", 2, 250, 4, raw, stdin, int16_scale=32768))  # type: ignore[arg-type]
+        found = whole(open_source("-", CrossingPath(LevelCrossing(), 2, 250), 4, raw, stdin))  # type: ignore[arg-type]
         assert np.array_equal(found, expected.astype(np.float32))
     stdin = io.BufferedReader(Slowly(x.tobytes()[:-1], size))  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"):
-        whole(open_source("-", 2, 250, 4, "int16", stdin))
+        whole(open_source("-", ScaledPath(2, 250), 4, "int16", stdin))
     for empty in ("int16", "csv"):
         with pytest.raises(SrnnError, match="standard input holds no samples"):
-            whole(open_source("-", 2, 250, 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
+            whole(open_source("-", ScaledPath(2, 250), 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
     bad = np.array([[1, 2], [3, np.inf]], "<f4")
     with pytest.raises(SrnnError, match=r"sample 1 is not finite in channel 1 \(counted from 0\): inf"):
-        whole(open_source("-", 2, 250, 4, "float32", io.BytesIO(bad.tobytes())))
+        whole(open_source("-", ScaledPath(2, 250), 4, "float32", io.BytesIO(bad.tobytes())))
 
 
 def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
@@ -111,7 +113,7 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
     for raw, data in (("csv", text), ("int16", x.tobytes())):
         for at_once, sizes in ((False, [6, 6, 3]), (True, [1] * 15)):
             stdin: Any = io.BufferedReader(Slowly(data, 4), 4)  # type: ignore[arg-type]
-            source = open_source("-", 2, 250, 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
+            source = open_source("-", ScaledPath(2, 250), 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
             blocks = list(source.blocks)
             assert [len(block) for block in blocks] == sizes and np.array_equal(np.concatenate(blocks), x)
 
@@ -127,7 +129,7 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
 )
 def test_rows(text: str) -> None:
     for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]
-        assert np.array_equal(whole(open_source("-", 2, 250, 1, "csv", stdin)), [[1, 2], [3, 4]])
+        assert np.array_equal(whole(open_source("-", ScaledPath(2, 250), 1, "csv", stdin)), [[1, 2], [3, 4]])
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])
@@ -136,7 +138,7 @@ def test_times_that_tell_another_rate_are_noticed(block: int) -> None:
 
     def piped(every: float, rows: int = 60, rate: float | None = 250) -> np.ndarray:
         text = "time_ms,a,b\n" + "".join(f"{every * t + t % 2 * 0.1:.3f},{t},1\n" for t in range(rows))
-        return whole(open_source("-", 2, rate, block, "csv", io.BytesIO(text.encode())))
+        return whole(open_source("-", ScaledPath(2, rate), block, "csv", io.BytesIO(text.encode())))
 
     with pytest.warns(
         RuntimeWarning, match=r"rows are 0\.00\d+ s apart, and this network takes each as 0\.004 s"

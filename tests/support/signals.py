@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+
+from srnn.data.recordings import Reading, read_signal
+from srnn.data.signals import ScaledPath
 
 
 def two_leads(samples: int, seed: int = 0) -> np.ndarray:
@@ -13,3 +18,8 @@ def two_leads(samples: int, seed: int = 0) -> np.ndarray:
     drift = 120 * np.sin(2 * np.pi * t / 1700)
     leads = np.stack([beats + drift, -0.5 * beats + 0.7 * drift], 1) + rng.normal(0, 6, (samples, 2))
     return np.rint(leads + 1024)
+
+
+def read_as(path: Path, channels: int, rate: float | None, chosen: list[int | str] | None = None) -> np.ndarray:
+    """The samples of a recording for a network of so many channels at this rate."""
+    return read_signal(path, ScaledPath(channels, rate), Reading(channels=chosen)).samples

@@ -19,7 +19,6 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb_records import read_record, records_folder
-from srnn.data.recordings import read_signal
 from srnn.data.signals import SignalPath, Steps
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
@@ -28,6 +27,7 @@ from srnn.training.checkpoints import read_checkpoint
 from srnn.training.examples import BYTES, keep_examples, kept_examples
 from srnn.training.loop import train
 from support.runs import few_digits, make_run
+from support.signals import read_as
 from support.sounds import write_wav
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -41,7 +41,7 @@ def test_a_run_keeps_one_of_each_of_three_classes_as_a_stream_takes_them(tmp_pat
     assert data.lengths is not None
     sequences = [(x[:length], y) for x, y, length in zip(data.x, data.y, data.lengths, strict=True)]
     for path in paths:
-        signal = read_signal(path, 3, None)
+        signal = read_as(path, 3, None)
         label = "abc".index(path.stem[-1])
         assert any(np.array_equal(signal, x) and y == label for x, y in sequences)
         assert np.load(path).dtype == np.uint8  # spikes
@@ -78,7 +78,7 @@ def test_the_command_leaves_them_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
         out = tmp_path / f"run{count}"
         assert main([*words, *option, "--out", str(out)]) == 0
         assert len(kept_examples(out)) == count
-    signal = read_signal(kept_examples(tmp_path / "run3")[0], 1, None)  # pixels, not the windows that the network reads
+    signal = read_as(kept_examples(tmp_path / "run3")[0], 1, None)  # pixels, not the windows that the network reads
     assert signal.shape == (16, 1) and signal.min() >= 0 and signal.max() <= 1
 
 
@@ -160,7 +160,7 @@ def test_channels_in_their_own_units(tmp_path: Path) -> None:
     model = srnn.load(tmp_path / "run")
     recorded, scaled = x.astype(np.float32), model.task.load("validation")
     for path in kept_examples(tmp_path / "run"):
-        signal = read_signal(path, 2, 50)
+        signal = read_as(path, 2, 50)
         np.testing.assert_allclose(np.abs(recorded - signal).max((1, 2)).min(), 0, atol=1e-4)
         steps = model.task.signal().whole(signal)
         assert np.abs(np.asarray(scaled.x) - steps).max((1, 2)).min() < 1e-4
@@ -179,7 +179,7 @@ def test_sound_is_kept_as_sound(tmp_path: Path) -> None:
     path = task.signal().calibrated(statistics=task.statistics())
     assert sequences.lengths is not None
     for file in paths:
-        steps = path.whole(read_signal(file, 1, 8000))
+        steps = path.whole(read_as(file, 1, 8000))
         row = sequences.lengths.tolist().index(len(steps))
         np.testing.assert_allclose(np.asarray(sequences.x[[row]])[0, : len(steps)], steps, rtol=1e-6)
 
@@ -191,7 +191,7 @@ def test_leads_are_kept_in_millivolts(tmp_path: Path, data_dir: Path) -> None:
     keep_examples(tmp_path, task, sequences)
     paths = kept_examples(tmp_path)
     assert len(paths) == 3
-    signal = read_signal(paths[0], 2, 250)
+    signal = read_as(paths[0], 2, 250)
     group = task.load("validation", data_dir).groups
     assert signal.shape == (1301, 2) and group is not None
     record = read_record(records_folder(data_dir), str(group[len(group) // 6])).signal.astype(np.float32)
@@ -214,6 +214,6 @@ def test_a_piped_recording_is_tried_on_every_model(tmp_path: Path, monkeypatch: 
     recording = load_recording(Path("-"), models)
     assert recording.models == ("one", "two") and recording.samples.tolist() == [[1, 2, 3], [4, 5, 6]]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1,2\n")))
-    with pytest.raises(SrnnError, match="fits no model: standard input, line 1, has 2 channels"):
+    with pytest.raises(SrnnError, match="fits no model: standard input has 2 channels"):
         load_recording(Path("-"), models)
     assert not recording.kept

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError, require
 from ..text import json_text, markdown
-from .options import MORE, Data, DataDir, Json, Models, Seed, place
+from .options import AS_STATED, MORE, Data, DataDir, Json, Models, RecordingOptions, Seed, place
 from .show import tell
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def adapt(
     ] = "train",
     seed: Seed = 0,
     data: Data = None,
+    recording: RecordingOptions = AS_STATED,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -77,9 +78,12 @@ def adapt(
     hidden = rule == "e-prop" and (train == "all" or curve)
     if feedback != "symmetric" and not hidden:
         raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
+    if recording != AS_STATED and data is None:
+        raise SrnnError("--rate, --channels and --missing are for recordings that --data names; remove them.")
+    said = recording.reading()
     config = adapting.Adaptation(train, rule, feedback, lr, bound)
     if curve:  # a folder, which is made together with those above it
-        opened = [open_trained(path, data) for path in models]
+        opened = [open_trained(path, data, said) for path in models]
         require(min(curve) >= 1, "--curve", "numbers of labels, at least 1", min(curve))
         with only_writer(out):
             if out.exists():
@@ -87,7 +91,7 @@ def adapt(
             report, table = _curve(opened, config, curve, split, data_dir, seed, out)
         return tell(json, report, lambda: print(f"{table}\n\nwritten: {out}"))
     with place("--out", out, new=True):
-        opened = [open_trained(path, data) for path in models]
+        opened = [open_trained(path, data, said) for path in models]
         if len(opened) > 1:
             raise SrnnError(f"Without --curve give one model, not {len(opened)}.")
         adapted, report = adapting.adapt(opened[0], split, config, data_dir=data_dir, limit=limit, seed=seed)

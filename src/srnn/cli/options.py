@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from ..data.units import parse_channels
 from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..data.recordings import Reading
 
 MORE = Parameter(consume_multiple=(1, None))
 """Of an option that takes one value or more: ``--sparsity 0.5 0.9``."""
@@ -22,13 +26,6 @@ def _model(text: str) -> str:
     """A model's name, or the text of its path, which keeps the folder that tells it from a name (``registry.is_name``)."""
     path = str(Path(text))
     return path if os.path.dirname(path) or path == text else os.path.join(os.curdir, path)
-
-
-def _channels(text: str) -> list[int]:
-    """The channels that --channels names, counted from 0."""
-    if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text, re.ASCII):
-        raise SrnnError(f"--channels takes numbers of channels, counted from 1, such as 2,1, not {text!r}.")
-    return [int(part) - 1 for part in text.split(",")]
 
 
 _MODEL = Parameter(
@@ -73,15 +70,41 @@ Form = Annotated[
         "in training",
     ),
 ]
+
+
 Channels = Annotated[
-    list[int] | None,
-    Parameter(
-        n_tokens=1,
-        metavar="N,N",
-        converter=lambda _, tokens: _channels(tokens[0].value),
-        help="which channels of a file to read, counted from 1 (1,1 reads the first one twice)",
-    ),
+    list[int | str] | None,
+    Parameter(n_tokens=1, metavar="NAME,NAME", converter=lambda _, tokens: parse_channels(tokens[0].value)),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RecordingOptions:
+    """What is to be known of recordings that they do not say themselves.
+
+    Args:
+        rate: samples per second of the recordings, if they do not state it, or wrongly
+        channels: which channels to read, in this order, by name or counted from 1, as ax,ay,az or 2,1 (default: those that
+            the network knows by name, else all)
+        missing: what is done about missing samples: empty cells, NaN, rows that the times tell of
+        longest_gap: samples that may be missing in a row
+    """
+
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None
+    channels: Channels = None
+    missing: Literal["interpolate", "hold", "refuse"] = "interpolate"
+    longest_gap: Annotated[int, Parameter(validator=Number(gte=1))] = 25
+
+    def reading(self) -> Reading:
+        """The same, for the reader of recordings."""
+        from ..data.gaps import Gaps
+        from ..data.recordings import Reading
+
+        return Reading(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
+
+
+AS_STATED = RecordingOptions()
 Data = Annotated[
     Path | None,
     Parameter(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..text import filled, json_text, one_line, places, spreadsheet
-from .options import Channels, Form, Json, Model
+from ..text import counted, filled, json_text, one_line, places, spreadsheet
+from .options import AS_STATED, Form, Json, Model, RecordingOptions
 
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
@@ -28,7 +28,7 @@ def predict(
     *,
     over_time: bool = False,
     form: Form = "auto",
-    channels: Channels = None,
+    recording: RecordingOptions = AS_STATED,
     csv: bool = False,
     json: Json = False,
 ) -> int:
@@ -40,8 +40,9 @@ def predict(
       srnn predict runs/ecg heart.hea --over-time       the stretches of each class, with their times
       srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
 
-    Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. A file that does
-    not fit is reported on standard error and skipped; then the exit code is 2.
+    Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. Their channels are
+    found by name and converted to the network's units, where both are known (docs/bring-your-own.md).
+    A file that does not fit is reported on standard error and skipped; then the exit code is 2.
 
     Args:
         over_time: the class at every step instead of one for each file
@@ -52,7 +53,7 @@ def predict(
     from ..api import load
     from ..deploy import predicting
 
-    loaded = load(model)
+    loaded, said, notes = load(model), recording.reading(), dict[str, list[Path]]()
     found, failed, cut = list(predicting.recordings(files)), 0, 0
     if not found:
         raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
@@ -63,15 +64,19 @@ def predict(
         table.writerow(["file", *(["step", "seconds"] if over_time else []), "label", "confidence"])
     for number, file in enumerate(found, 1):
         try:
-            prediction = predicting.predict(loaded, file, form, channels)
+            prediction = predicting.predict(loaded, file, form, said)
         except SrnnError as error:
             failed += 1
             print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)
         else:
             cut += prediction.start_seconds > _CUT
+            for note in prediction.notes:
+                notes.setdefault(note, []).append(file)
             if json:
                 results.append(as_json(file, prediction, over_time))
             elif csv:
+                if prediction.doubt:
+                    warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
                 table.writerows(_rows(file, prediction, over_time))
             else:
                 _show(filled(one_line(str(file)), width), prediction, over_time)
@@ -79,6 +84,9 @@ def predict(
             print(f"\r{number} of {len(found)}", end="\n" if number == len(found) else "", file=sys.stderr, flush=True)
     if json:
         print(json_text({"model": loaded.name, "results": results}))
+    for note, of in notes.items():
+        others = f" and {counted(len(of) - 1, 'other')}" if len(of) > 1 else ""
+        print(f"note: {one_line(f'{of[0]}{others}: {note}')}", file=sys.stderr)
     if cut:
         warnings.warn(
             f"recordings longer than training's clips of {loaded.task.clip_seconds:g} s, read only in their middle: {cut} of "
@@ -97,6 +105,8 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         "class": prediction.number,
         "confidence": round(prediction.confidence, 6),
         "steps": len(prediction.scores),
+        "sure": prediction.sure,
+        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
     }
     if not prediction.per_step:
         result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
@@ -112,7 +122,10 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
 
 def _show(name: str, prediction: Prediction, over_time: bool) -> None:
     part = " of the steps" if prediction.per_step else ""
-    print(f"{name}  {prediction.label}  {prediction.confidence:.1%}{part}", flush=True)
+    said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
+    if not prediction.sure:
+        said = f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.doubt})"
+    print(f"{name}  {said}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
         every, start = prediction.step_seconds, prediction.start_seconds
         span = (

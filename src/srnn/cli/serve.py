@@ -16,10 +16,10 @@ from ..deploy.serve.limits import Limits
 from ..errors import SrnnError
 from ..text import json_text
 from .decoding import NOTHING_SAID, DecoderOptions
-from .options import DataDir, Form, Json
+from .options import AS_STATED, DataDir, Form, Json, RecordingOptions
 
 if TYPE_CHECKING:
-    from ..deploy.serve.app import Recording
+    from ..deploy.serve.app import Playable
     from ..deploy.streaming import Decoder
 
 TOKEN = "SRNN_TOKEN"
@@ -37,6 +37,7 @@ def serve(
     token_file: Path | None = None,
     new_token: bool = False,
     recording: Annotated[list[Path] | None, Parameter(allow_repeating=True)] = None,
+    of_recording: RecordingOptions = AS_STATED,
     form: Form = "auto",
     decoding: DecoderOptions = NOTHING_SAID,
     max_streams: int = Limits.streams,
@@ -84,7 +85,7 @@ def serve(
     with bind(host, port, share_port) as bound:
         port = bound.getsockname()[1]
         decoders, examples, notes = load_models(models, decoding, form, data_dir)
-        recordings = [load_recording(path, decoders) for path in recording or ()] + examples
+        recordings = [load_recording(path, decoders, of_recording) for path in recording or ()] + examples
         server = make_server(decoders, host=host, port=port, token=token, limits=limits, recordings=recordings)
         raise_descriptors(int(limits.streams))
         listen(bound)
@@ -105,7 +106,7 @@ def load_models(
     decoding: DecoderOptions = NOTHING_SAID,
     form: Form = "auto",
     data_dir: Path | None = None,
-) -> tuple[dict[str, Decoder], list[Recording], list[str]]:
+) -> tuple[dict[str, Decoder], list[Playable], list[str]]:
     """The decoders by name, the recordings that their runs keep, and notes on which options do not
     apply to which models.
 
@@ -149,11 +150,11 @@ def load_models(
     return decoders, examples, notes
 
 
-def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
+def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED) -> Playable:
     """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the models."""
     import numpy as np
 
-    from ..deploy.serve.app import Recording
+    from ..deploy.serve.app import Playable
     from ..deploy.streaming.sources import open_source
 
     piped = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else None
@@ -164,9 +165,7 @@ def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
         try:
             if piped is not None:
                 piped.seek(0)
-            whole = open_source(
-                str(path), decoder.signal.channels, rate, 4096, stdin=piped, numbers=decoder.signal.numbers
-            ).whole()
+            whole = open_source(str(path), decoder.signal, 4096, stdin=piped, said=said.reading()).whole()
         except SrnnError as error:
             problem = error
             continue
@@ -174,7 +173,7 @@ def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
         signal = whole[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
     if signal is None:
         raise SrnnError(f"The recording fits no model: {problem}")
-    return Recording(path.name, signal, tuple(fitting))
+    return Playable(path.name, signal, tuple(fitting))
 
 
 def find_token(file: Path | None, new: bool) -> str | None:

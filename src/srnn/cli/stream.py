@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError, check_whole, naming
-from ..text import counted, json_text
+from ..text import counted, json_text, one_line
 from .decoding import NOTHING_SAID, DecoderOptions
-from .options import Channels, DataDir, Form, Json, Model, place
+from .options import AS_STATED, DataDir, Form, Json, Model, RecordingOptions, place
 from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Input:
     name: str
     form: Form
     format: Literal["csv", "float32", "int16"] | None
-    channels: list[int] | None
+    said: RecordingOptions
     block: int | None
     device: str | None
 
@@ -51,7 +51,7 @@ def stream(
     *,
     format: Literal["csv", "float32", "int16"] | None = None,
     form: Form = "auto",
-    channels: Channels = None,
+    recording: RecordingOptions = AS_STATED,
     report: Literal["step", "change", "end"] | None = None,
     block: int | None = None,
     words: bool = False,
@@ -91,7 +91,7 @@ def stream(
     """
     if block is not None:
         check_whole("--block", block, 1, 2**31 - 1)
-    chosen = _Input(source, form, format, channels, block, device)
+    chosen = _Input(source, form, format, recording, block, device)
     _check_source(chosen, real_time)
     if state is not None and words:
         raise SrnnError("--state keeps one sequence, and --words has several at a time; give one of them.")
@@ -105,6 +105,8 @@ def stream(
         if real_time and decoder.signal.rate is None:
             raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
         opened = _open(chosen, decoder)
+        for note in opened.notes:
+            _note(opened, note)
         when = report or ("end" if words else "change")
         return _stream(decoder, opened, model, when, words, state, real_time, json)
 
@@ -125,7 +127,7 @@ def _stream(
     from ..deploy.streaming.sources import as_clip
     from ..files import read_bytes, write_atomically
 
-    beginning = Beginning(decoder.signal)
+    beginning = Beginning(decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}"))
     source = replace(source, blocks=beginning.of(source.blocks))
     finite = state is None and source.ends
     session: Session | Spotter = decoder.open_finite() if finite else decoder.open()
@@ -172,6 +174,10 @@ def _stream(
     return 0
 
 
+def _note(source: Source, note: str) -> None:
+    print(f"note: {one_line(f'{source.name}: {note}')}", file=sys.stderr, flush=True)
+
+
 def _check_source(chosen: _Input, real_time: bool) -> None:
     """SrnnError for options that belong to another kind of source."""
     source = chosen.name
@@ -179,8 +185,11 @@ def _check_source(chosen: _Input, real_time: bool) -> None:
         raise SrnnError(f"--format is for standard input (-), and the source is {source}; leave it out.")
     if chosen.device is not None and source != "mic":
         raise SrnnError(f"--device chooses a microphone, and the source is {source}; leave it out.")
-    if chosen.channels is not None and source in ("-", "mic"):
-        raise SrnnError("--channels is for files; a live source has the network's channels.")
+    rows = source != "mic" and (source != "-" or chosen.format in (None, "csv"))
+    if chosen.said.channels is not None and not rows:
+        raise SrnnError("--channels is for files and rows from a pipe; this source has the network's channels.")
+    if chosen.said.rate is not None and source == "mic":
+        raise SrnnError("--rate is for files; a microphone is asked for the network's rate.")
     if real_time and source in ("-", "mic"):
         raise SrnnError("--real-time is for files; a live source has its own pace.")
 
@@ -195,14 +204,11 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
     try:
         return open_source(
             chosen.name,
-            signal.channels,
-            signal.rate,
+            signal,
             block,
             chosen.format or "csv",
-            int16_scale=signal.int16_scale,
             at_once=chosen.block is None,
-            chosen=chosen.channels,
-            numbers=signal.numbers,
+            said=chosen.said.reading(),
         )
     except SrnnError as error:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):

@@ -1,99 +1,154 @@
-"""A recording in a file -> its samples: one reader per format, for data sets, streams and predictions alike.
+"""A recording: samples with their names, units and rate; one reader for files, arrays and tables in memory.
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
-    .csv .txt                a row per sample (tables.py); a first column whose name is one for time (``time_unit``) is not a
-                             channel but gives the rate
-    .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
-    .hea .dat                a WFDB record, in its physical unit
+    .csv .txt                a row per sample (tables.py); the first row may name the columns, with their units: ax (m/s2).
+                             A first column whose name is one for time (``time_unit``) is not a channel but gives the rate
+    .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and
+                             "rate", "channels" (names) and "units"
+    .hea .dat                a WFDB record, in its physical units
 
-A signal with a rate other than the wanted one is resampled by ``at_rate`` and nowhere else.
+What a file says is kept, and what it does not say is not known (None). ``match`` brings a recording to what a signal
+path reads: its channels by name, in its units, at its rate. Data sets, streams and predictions all read in this way.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError
+from ..errors import SrnnError, check_positive, nearest
 from ..files import reading
-from ..text import counted, some
-from .datasets.audio import AUDIO_SUFFIXES, at_rate, read_channels
+from ..text import composed, counted, one_line, some
+from .datasets.audio import AUDIO_SUFFIXES, FASTEST, at_rate, read_channels
+from .gaps import DEFAULT, Gaps
 from .samples import check_channels, check_finite
-from .tables import TABLE_SUFFIXES, read_table
+from .signals.base import SignalPath, listed
+from .tables import TABLE_SUFFIXES, Layout, read_table, time_unit
+from .units import conversion
 
 Array = npt.NDArray[Any]
 SENSOR_SUFFIXES = (".csv", ".npy", ".npz")
 """Suffixes, in lower case, of the sensor files for which folders are searched."""
-_GAP, _FILLED = 1.5, 10
-"""How many times the usual distance makes a gap between two samples; how many times longer a recording may become by filling."""
+_GAP = 1.5
+"""How many times the usual distance makes a gap between two samples."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: times above it are in other units, since 1970
 _NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
+_LONGEST_NAME = 200
 
 
-def read_signal(
-    path: Path, channels: int | None, rate: float | None, chosen: Sequence[int] | None = None,
-    numbers: Callable[[Array], Array] | None = None,
-) -> Array:  # fmt: skip
-    """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Samples with what is known of them."""
+
+    samples: Array
+    """(T >= 1, channels), finite."""
+    rate: float | None = None
+    """Samples per second; None: not known."""
+    channels: tuple[str, ...] | None = None
+    """Names of the channels; None: not known."""
+    units: tuple[str | None, ...] | None = None
+    """Units of the channels; None, also for one of them: not known."""
+    name: str = "The signal"
+    """Where it is from, for messages."""
+    sound: bool = False
+    """Whether it is sound, whose channels may be averaged, and which is surrounded by silence."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know, for people: what was filled in, what is not stated."""
+
+    def __post_init__(self) -> None:
+        x = self.samples
+        if x.ndim != 2 or x.dtype.kind not in "fiub":
+            raise SrnnError(
+                f"{self.name}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}."
+            )
+        if not x.size:
+            raise SrnnError(f"{self.name} holds no samples.")
+        for what, values in (("names of channels", self.channels), ("units", self.units)):
+            if values is not None and len(values) != x.shape[1]:
+                raise SrnnError(f"{self.name} has {counted(x.shape[1], 'channel')} and {len(values)} {what}.")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says of recordings that they do not say themselves, or say wrongly; and what is done about gaps."""
+
+    rate: float | None = None
+    """Samples per second; None: what each says."""
+    channels: Sequence[str | int] | None = None
+    """The channels to read, in this order, by name or by number from 0; None: by the names that the signal path knows."""
+    gaps: Gaps = DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.rate is not None:
+            check_positive("rate", self.rate, FASTEST)
+
+
+NOTHING_SAID = Reading()
+
+
+def read_signal(source: Any, path: SignalPath, said: Reading = NOTHING_SAID) -> Recording:
+    """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for both."""
+    return match(read_recording(source, said.gaps), path, said)
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+def read_recording(source: Any, gaps: Gaps = DEFAULT) -> Recording:
+    """A recording as it is.
 
     Args:
-        channels: how many it must have (None: any); several channels of sound are averaged where one is wanted, as in training.
-        rate: samples per second that are wanted; a recording that states another rate is resampled. None: not in time.
-        chosen: which of its channels to read, in this order, counted from 0; None: all.
-        numbers: brings an array's samples to the path's unit (``SignalPath.numbers``); None: they stay as they are.
+        source: a file, a ``Recording``, a pandas DataFrame (a column per channel, as in a table; a DatetimeIndex gives
+            the rate), or an array (samples, channels), (samples,) for one channel.
+        gaps: what is done about missing samples.
 
-    SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another format, channels or rate.
+    SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another format.
     """
-    x, own_rate, _ = read_recording(path)
-    x = x if numbers is None else numbers(x)
-    if chosen is not None:
-        if max(chosen) >= x.shape[1]:
-            raise SrnnError(f"{path} has no channel {max(chosen) + 1}: it has {counted(x.shape[1], 'channel')}.")
-        x = x[:, list(chosen)]
-    sound = path.suffix.lower() in AUDIO_SUFFIXES
-    if sound and channels == 1:
-        x = x.mean(axis=1, keepdims=True, dtype=np.float32)
-    if channels is not None:
-        check_channels(str(path), x.shape[1], channels, samples=len(x))
-    return at_rate(str(path), x, own_rate, rate, sound)
-
-
-class Recording(NamedTuple):
-    x: Array
-    """(samples >= 1, channels), finite."""
-    rate: float | None
-    """Hz; None where it does not state one."""
-    names: tuple[str, ...] = ()
-    """Names of its channels, in lower case, where it is a table whose first row gives them."""
-
-
-def read_recording(path: Path) -> Recording:
-    """A recording as it is. SrnnError as for ``read_signal``."""
-    suffix, name = path.suffix.lower(), str(path)
-    if suffix in (".hea", ".dat") or (not suffix and path.name and os.path.isfile(path.with_suffix(".hea"))):
-        read = _read_record(path.with_suffix(""))
+    if isinstance(source, (str, Path)):
+        recording = _read_file(Path(source), gaps)
+    elif isinstance(source, Recording):
+        recording = source
+    elif is_frame(source):
+        recording = _read_frame(source, gaps)
     else:
-        _check_file(path)
-        if suffix in TABLE_SUFFIXES:
-            read = _read_table(path)
-        elif suffix in (".npz", ".npy"):
-            read = _read_numpy(path)
-        elif suffix in AUDIO_SUFFIXES:
-            read = Recording(*read_channels(path))
-        else:
-            raise SrnnError(f"{path}: files ending in {suffix or 'nothing'} are not read. {_NAME_ONE}")
-    x = read.x[:, None] if read.x.ndim == 1 else read.x
-    if x.ndim != 2 or x.dtype.kind not in "fiub":
-        raise SrnnError(f"{path}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}.")
-    if not x.size:
-        raise SrnnError(f"{path} holds no samples.")
-    return read._replace(x=check_finite(name, x, 0))
+        recording = _of_array(np.asarray(source), "The signal")
+    x, filled = gaps.fill(recording.name, recording.samples)
+    return replace(
+        recording,
+        samples=check_finite(recording.name, x, 0),
+        notes=(*recording.notes, *_filled(filled, gaps)),
+    )
+
+
+def is_frame(source: Any) -> bool:
+    """Whether it is a table in memory, such as pandas' DataFrame."""
+    return hasattr(source, "columns") and hasattr(source, "to_numpy")
+
+
+def _read_file(path: Path, gaps: Gaps) -> Recording:
+    suffix = path.suffix.lower()
+    if suffix in (".hea", ".dat") or (not suffix and path.name and os.path.isfile(path.with_suffix(".hea"))):
+        return _read_record(path, gaps)
+    _check_file(path)
+    if suffix in TABLE_SUFFIXES:
+        return _read_table(path, gaps)
+    if suffix in (".npz", ".npy"):
+        return _read_numpy(path)
+    if suffix in AUDIO_SUFFIXES:
+        x, rate = read_channels(path)
+        return Recording(x, rate, name=str(path), sound=True)
+    raise SrnnError(f"{path}: files ending in {suffix or 'nothing'} are not read. {_NAME_ONE}")
+
+
+def _of_array(x: Array, name: str, **known: Any) -> Recording:
+    return Recording(x[:, None] if x.ndim == 1 else x, name=name, **known)
 
 
 def _check_file(path: Path) -> None:
@@ -104,38 +159,71 @@ def _check_file(path: Path) -> None:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
 
-def _read_table(path: Path) -> Recording:
-    x, table = read_table(path)
-    if table.unit is None:
-        return Recording(x[:, table.leading :], None, table.names)
-    seconds = x[:, 0] * table.unit
+def _filled(count: int, gaps: Gaps) -> tuple[str, ...]:
+    how = {"interpolate": "on a line between their neighbours", "hold": "with the value before them"}
+    return (f"{counted(count, 'missing value')} filled in {how[gaps.missing]}",) if count else ()
+
+
+def _read_table(path: Path, gaps: Gaps) -> Recording:
+    name, filled = str(path), 0
+
+    def mend(x: Array, layout: Layout) -> Array:
+        nonlocal filled
+        channels, filled = gaps.fill(name, x[:, layout.leading :])
+        return np.concatenate([x[:, : layout.leading], channels], axis=1) if filled else x
+
+    x, layout = read_table(path, mend)
+    samples = x[:, layout.leading :]
+    recording = Recording(
+        samples, None, layout.channels, layout.units, name, notes=_filled(filled, gaps)
+    )  # its rate follows from its times
+    if layout.unit is None:
+        return recording
+    return _timed(recording, x[:, 0], layout.unit, gaps)
+
+
+def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recording:
+    """A recording whose samples are at these times, in seconds per ``unit``: with its rate, and evenly spaced."""
+    name, x = recording.name, recording.samples
+    seconds = times * unit
     row = int(np.abs(seconds).argmax())
     if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
-            f"{path}: the time {x[row, 0]:g} of sample {row} would be {seconds[row]:g} s; call the column time_ms, time_us or "
-            "time_ns, as its unit requires, or repair it."
+            f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call the column time_ms, "
+            "time_us or time_ns, as its unit requires, or repair it."
         )
     every = np.diff(seconds)
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1
-        raise SrnnError(f"{path}: time does not advance at sample {row}, from {x[row - 1, 0]:g} to {x[row, 0]:g}.")
+        raise SrnnError(f"{name}: time does not advance at sample {row}, from {times[row - 1]:g} to {times[row]:g}.")
     if not len(every):
-        return Recording(x[:, 1:], None, table.names)
+        return recording
     step = float(np.median(every))
-    if every.max() > _GAP * step:
-        return Recording(_filled(str(path), seconds, x[:, 1:], step), 1 / step, table.names)
-    return Recording(x[:, 1:], float(len(every) / every.sum()), table.names)
+    if every.max() <= _GAP * step:
+        return replace(recording, rate=float(len(every) / every.sum()))
+    even, more = gaps.even(name, seconds, x, step)
+    return replace(recording, samples=even, rate=1 / step, notes=(*recording.notes, *_filled(more, gaps)))
 
 
-def _filled(name: str, seconds: Array, x: Array, step: float) -> Array:
-    """Samples ``step`` seconds apart, on lines between the existing ones. SrnnError where gaps are too long to be filled."""
-    count = float(seconds[-1] - seconds[0]) / step
-    if count > _FILLED * len(x):
-        row = int(np.argmax(np.diff(seconds)))
-        gap = seconds[row + 1] - seconds[row]
-        raise SrnnError(f"{name}: nothing was recorded for {gap:g} s after sample {row}; cut the recording there.")
-    even = seconds[0] + step * np.arange(int(count + 1e-6) + 1)
-    return np.stack([np.interp(even, seconds, column) for column in x.T], axis=1)
+def _read_frame(frame: Any, gaps: Gaps) -> Recording:
+    name, titles = "The table", tuple(map(str, frame.columns))
+    index = frame.index
+    try:
+        x = frame.to_numpy(np.float64)
+    except (TypeError, ValueError) as error:
+        raise SrnnError(f"{name} is not a table of numbers ({error}).") from error
+    unit = time_unit(titles[0]) if len(titles) > 1 else None
+    layout = Layout(",", titles, unit)
+    x, filled = gaps.fill(name, x)
+    recording = Recording(
+        x[:, layout.leading :], None, layout.channels, layout.units, name, notes=_filled(filled, gaps)
+    )
+    if unit is not None:
+        return _timed(recording, x[:, 0], unit, gaps)
+    if hasattr(index, "tz") and len(index):  # a DatetimeIndex
+        seconds = np.asarray((index - index[0]).total_seconds(), np.float64)
+        return _timed(recording, seconds, 1.0, gaps)
+    return recording
 
 
 def _read_numpy(path: Path) -> Recording:
@@ -143,13 +231,14 @@ def _read_numpy(path: Path) -> Recording:
 
     what = "a signal in NumPy's format"
     if path.suffix.lower() == ".npy":
-        return Recording(read_npy(path, what), None)
+        return _of_array(read_npy(path, what), str(path))
     with open_npz(path, what) as arrays:
-        names = [name for name in arrays if name != "rate"]
+        names = [name for name in arrays if name not in ("rate", "channels", "units")]
         name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
         if name is None:
             raise SrnnError(f"{path} holds the arrays {some(names) or 'none'}; call the one to read 'signal'.")
-        return Recording(arrays[name], read_rate(path, arrays))
+        known = {"rate": read_rate(path, arrays), **read_stated(path, arrays)._asdict()}
+        return _of_array(arrays[name], str(path), **known)
 
 
 def read_rate(path: Path, arrays: Any) -> float | None:
@@ -163,9 +252,36 @@ def read_rate(path: Path, arrays: Any) -> float | None:
     return rate
 
 
-def _read_record(path: Path) -> Recording:
+class Stated(NamedTuple):
+    """What a file of arrays says of its channels, as ``Recording`` has it."""
+
+    channels: tuple[str, ...] | None
+    units: tuple[str | None, ...] | None
+
+
+def read_stated(path: Path, arrays: Any) -> Stated:
+    """The names and units under "channels" and "units" in a file of arrays; None for those that it does not state."""
+    units = _read_texts(path, arrays, "units")
+    return Stated(
+        _read_texts(path, arrays, "channels"), None if units is None else tuple(unit or None for unit in units)
+    )
+
+
+def _read_texts(path: Path, arrays: Any, key: str) -> tuple[str, ...] | None:
+    if key not in arrays:
+        return None
+    with reading(f"{path}, array '{key}',", "texts, one for each channel"):
+        return tuple(_text(value) for value in np.asarray(arrays[key]).ravel().tolist())
+
+
+def _text(value: Any) -> str:
+    return one_line(composed(value.decode() if isinstance(value, bytes) else str(value)), _LONGEST_NAME)
+
+
+def _read_record(path: Path, gaps: Gaps) -> Recording:
     from ..files.wfdb_records import read_record
 
+    path = path.with_suffix("")
     header = path.with_name(f"{path.name}.hea")
     if not header.is_file():
         raise SrnnError(f"{header} was not found: a WFDB record needs its header.")
@@ -173,4 +289,138 @@ def _read_record(path: Path) -> Recording:
         record = read_record(path, physical=True)
         if record.p_signal is None or len(record.p_signal) != record.sig_len:
             raise ValueError(f"it is cut off: its header declares {record.sig_len} samples")
-        return Recording(record.p_signal, float(record.fs))
+        names = tuple(map(_text, record.sig_name))
+        units = tuple(_text(unit) or None for unit in record.units)
+        return Recording(record.p_signal, float(record.fs), names, units, str(path))
+
+
+# ---- matching ---------------------------------------------------------------------------------------------------
+
+
+def match(recording: Recording, path: SignalPath, said: Reading = NOTHING_SAID, strict: bool = True) -> Recording:
+    """The recording as a signal path takes it: the path's channels in its order, units and rate.
+
+    Channels are looked up by name where both know the names, else taken in their order. Several channels of sound are
+    averaged where the path takes one, as in training. What the path knows and the recording does not state is taken to
+    be the path's, and noted. ``strict``: refuse another number of channels; else it is left as it is, for
+    ``Task.encode`` to say what fits.
+
+    SrnnError, which names the recording and lists its channels, where the two contradict each other.
+    """
+    if said.channels is None:
+        recording = _by_name(recording, path)
+    else:
+        recording = take_channels(recording, said.channels)
+    x, names, units = path.numbers(recording.samples), recording.channels, recording.units
+    if recording.sound and path.channels == 1:
+        x = x.mean(axis=1, keepdims=True, dtype=np.float32)
+    rate = said.rate or recording.rate
+    if x.shape[1] == path.channels:
+        x = _converted(recording.name, x, names, units, path)
+    elif strict:
+        check_channels(recording.name, x.shape[1], path.channels, len(x), names)
+    else:
+        x = at_rate(recording.name, x, rate, path.rate, recording.sound)
+        return replace(recording, samples=x)
+    x = at_rate(recording.name, x, rate, path.rate, recording.sound)
+    notes = (*recording.notes, *_unstated(path, names or said.channels, units, rate))
+    known = rate if path.rate is None else path.rate
+    return Recording(x, known, path.names or names, path.units or units, recording.name, recording.sound, notes)
+
+
+def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> Recording:
+    """These channels of a recording, in this order: by name, or by number from 0; None: all.
+
+    SrnnError, which lists its channels, for one that it does not have.
+    """
+    if chosen is None:
+        return recording
+    columns = [_column(recording, one) for one in chosen]
+    names, units = recording.channels, recording.units
+    return replace(
+        recording,
+        samples=recording.samples[:, columns],
+        channels=names and tuple(names[column] for column in columns),
+        units=units and tuple(units[column] for column in columns),
+    )
+
+
+def _by_name(recording: Recording, path: SignalPath) -> Recording:
+    """The channels that the path knows by name, where the recording names its own."""
+    if path.names is None or recording.channels is None:
+        return recording
+    there = _places(recording)
+    if all(name.casefold() in there for name in path.names):
+        return take_channels(recording, path.names)
+    example = ",".join(recording.channels[: path.channels])
+    raise SrnnError(
+        f"{recording.name} has the channels {some(recording.channels)}; this network reads {some(path.names)}. Say which "
+        f"of its channels are these, in this order, with --channels (such as --channels {example})."
+    )
+
+
+def _places(recording: Recording) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for column, name in enumerate(recording.channels or ()):
+        places.setdefault(name.casefold(), []).append(column)
+    return places
+
+
+def _column(recording: Recording, chosen: str | int) -> int:
+    """The column of one channel."""
+    count = recording.samples.shape[1]
+    if isinstance(chosen, int):
+        if not 0 <= chosen < count:
+            raise SrnnError(f"{recording.name} has no channel {chosen + 1}: it has {counted(count, 'channel')}.")
+        return chosen
+    if recording.channels is None:
+        raise SrnnError(
+            f"{recording.name} does not name its {counted(count, 'channel')}, so there is no {chosen!r}: choose them by "
+            "number, as --channels 1,2."
+        )
+    found = _places(recording).get(chosen.casefold(), [])
+    if not found:
+        raise SrnnError(f"{recording.name} has no channel {chosen!r}.{nearest(chosen, recording.channels)}")
+    if len(found) > 1:
+        raise SrnnError(
+            f"{recording.name} has {len(found)} channels {chosen!r} ({some(recording.channels)}): choose by number, as "
+            f"--channels {found[0] + 1}."
+        )
+    return found[0]
+
+
+def _converted(
+    name: str, x: Array, names: Sequence[str] | None, units: Sequence[str | None] | None, path: SignalPath
+) -> Array:
+    """The samples in the path's units."""
+    if path.units is None or units is None:
+        return x
+    factors = np.ones(len(units))
+    for channel, (given, wanted) in enumerate(zip(units, path.units, strict=True)):
+        if given is None or wanted is None:
+            continue
+        factor = conversion(given, wanted)
+        if factor is None:
+            which = f"channel {names[channel]}" if names else f"channel {channel + 1}"
+            raise SrnnError(
+                f"{name}: {which} is in {given}, and this network reads it in {wanted} (it has "
+                f"{listed(names, units)}): choose other channels with --channels, or correct the unit."
+            )
+        factors[channel] = factor
+    return x if (factors == 1).all() else x * factors
+
+
+def _unstated(
+    path: SignalPath, names: Sequence[Any] | None, units: Sequence[str | None] | None, rate: float | None
+) -> tuple[str, ...]:
+    """A note on what the path knows and a recording does not state."""
+    taken: dict[str, str] = {}
+    if path.names is not None and names is None:
+        taken["names"] = some(path.names)
+    if path.units is not None and units is None:
+        taken["units"] = listed(None, path.units)
+    if path.form == "signal" and path.rate is not None and rate is None:
+        taken["rate"] = f"{path.rate:g} Hz (--rate says another)"
+    if not taken:
+        return ()
+    return (f"it does not state its {' and '.join(taken)}: taken as {', '.join(taken.values())}",)

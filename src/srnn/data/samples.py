@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from ..text import counted
+from ..text import counted, some
 from .datasets.audio import check_samples
 
 Array = npt.NDArray[Any]
 
 
-def check_channels(name: str, count: int, channels: int, samples: int | None = None) -> None:
-    """SrnnError unless the numbers are equal. samples: the array's number of samples, if known: it may be transposed."""
-    if count != channels:
-        fix = ": choose a file's channels with --channels of srnn predict or srnn stream" if count > channels else ""
-        if count > channels == samples:
-            fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
-        raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
+def check_channels(
+    name: str, count: int, channels: int, samples: int | None = None, names: Sequence[str] | None = None
+) -> None:
+    """SrnnError unless the numbers are equal.
+
+    Args:
+        samples: the array's number of samples, if known: it may be transposed.
+        names: those of the channels, if known, for the message.
+    """
+    if count == channels:
+        return
+    fix = ""
+    if count > channels:
+        fix = ": choose a file's channels with --channels of srnn predict or srnn stream"
+    if count > channels and names:
+        fix += f" (there are {some(names)})"
+    if count > channels == samples:
+        fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
+    raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
 
 
 def check_finite(name: str, x: Array, start: int) -> Array:

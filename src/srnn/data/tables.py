@@ -7,12 +7,12 @@ rows from a pipe one by one, as they come, and so are those of a file in which s
 from __future__ import annotations
 
 import codecs
-import contextlib
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +22,8 @@ import numpy.typing as npt
 from ..errors import SrnnError, naming
 from ..files import reading
 from ..text import counted
-from .samples import check_channels, check_finite
+from .samples import check_finite
+from .units import split_title
 
 Array = npt.NDArray[Any]
 TABLE_SUFFIXES = (".csv", ".txt")
@@ -50,7 +51,7 @@ def time_unit(title: str) -> float | None:
     SrnnError for a name for time without a known unit, such as timestamp: read as a channel, that column would tell a network
     when something was recorded.
     """
-    words = re.findall(r"[^\W\d_]+", title.lower())
+    words = _words(title)
     if words in (["time"], ["t"]):
         return 1.0
     if len(words) == 1 and words[0] in _IN_UNITS:
@@ -65,9 +66,22 @@ def time_unit(title: str) -> float | None:
     return None
 
 
+def _words(title: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", title.lower())
+
+
+def seconds_of(date: str) -> float | None:
+    """Seconds since 1970 at a date of ISO 8601, such as 2026-03-01T12:00:00.02; None for anything else."""
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 @dataclass(frozen=True)
 class Layout:
-    """How a table is written, as its first row tells."""
+    """How a table is written, as its first rows tell."""
 
     separator: str
     """What is between columns; a blank stands for any number of blanks and tabs."""
@@ -75,10 +89,30 @@ class Layout:
     """Names of the columns; empty where the first row holds numbers."""
     unit: float | None = None
     """The first column's unit of time, in seconds; None: it is not time."""
+    dates: bool = False
+    """Whether the first column's times are dates, which become seconds since 1970."""
 
     @classmethod
-    def of(cls, text: str, where: str) -> Layout:
-        """The layout of a table with this first row. SrnnError, which begins with ``where``, as for ``time_unit``."""
+    def of(cls, text: str, where: str, below: str = "") -> Layout:
+        """The layout of a table with this first row, and this row ``below`` it.
+
+        SrnnError, which begins with ``where``, as for ``time_unit``.
+        """
+        untitled, titles = cls._begun(text)
+        if not titles:
+            return untitled
+        separator = untitled.separator
+        if len(titles) == 1:
+            return cls(separator, titles)
+        first = untitled.fields(below)[0] if below else ""
+        if _CLOCKS & {*_words(titles[0])} and untitled.number(first) is None and seconds_of(first) is not None:
+            return cls(separator, titles, 1.0, dates=True)
+        with naming(where):
+            return cls(separator, titles, time_unit(titles[0]))
+
+    @classmethod
+    def _begun(cls, text: str) -> tuple[Layout, tuple[str, ...]]:
+        """The layout but for its titles, and these; none where the row holds numbers."""
         outside_quotes = re.sub('"[^"]*"', "", text)
         separator = next((one for one in ";\t," if one in outside_quotes), " ")
         untitled = cls(separator)
@@ -87,10 +121,13 @@ class Layout:
         numbered = len(fields) > 2 and fields == [*map(str, range(len(fields)))]
         named = any(field and untitled.number(field) is None for field in fields)
         commented = "#" in text and untitled.number(fields[0]) is not None  # numbers, and a comment behind them
-        if not numbered and (not named or commented):
-            return untitled
-        with naming(where):
-            return cls(separator, tuple(fields), time_unit(fields[0]) if len(fields) > 1 else None)
+        titled = numbered or (named and not commented)
+        return untitled, tuple(fields) if titled else ()
+
+    @classmethod
+    def has_titles(cls, text: str) -> bool:
+        """Whether a table's first row holds names, not numbers."""
+        return bool(cls._begun(text)[1])
 
     @property
     def has_decimal_commas(self) -> bool:
@@ -103,9 +140,17 @@ class Layout:
         return int(self.unit is not None or (len(self.titles) > 1 and not self.titles[0]))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the channels, in lower case."""
-        return tuple(map(str.lower, self.titles[self.leading :]))
+    def channels(self) -> tuple[str, ...] | None:
+        """Names of the channels; None where the table has none, or only numbers."""
+        names = tuple(split_title(title)[0] for title in self.titles[self.leading :])
+        numbered = all(name.isdecimal() for name in names)
+        return None if numbered or not all(names) else names
+
+    @property
+    def units(self) -> tuple[str | None, ...] | None:
+        """Units of the channels, as their titles state them; None where none does."""
+        units = tuple(split_title(title)[1] for title in self.titles[self.leading :])
+        return units if any(units) else None
 
     def fields(self, text: str) -> list[str]:
         """The columns of a row, without quotes and blanks around them."""
@@ -132,7 +177,8 @@ class Layout:
                 raise SrnnError(
                     f"column {column} of {len(fields)} is empty; fill the value in, or remove the line or the column."
                 )
-            number = self.number(field)
+            dated = self.dates and column == 1
+            number = seconds_of(field) if dated else self.number(field)
             if number is None:
                 raise SrnnError(
                     f"{text[:40]!r} is not a row of numbers (column {column} is {field[:40]!r}); write decimal points, put '#' "
@@ -153,24 +199,20 @@ class Layout:
 class Rows:
     """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of columns, and finite.
 
-    ``name``: what messages begin with. ``channels``: how many there must be; None: as many as the first row has.
+    ``name``: what messages begin with. ``block``: rows in a block, at most.
     """
 
-    def __init__(self, lines: Iterable[str], name: str, channels: int | None, block: int) -> None:
-        self._lines, self._name, self._channels, self._block = lines, name, channels, block
+    def __init__(self, lines: Iterable[str], name: str, block: int) -> None:
+        self._lines, self._name, self._block = lines, name, block
         self.layout = Layout(",")
         """Known from the first block on."""
 
     def __iter__(self) -> Iterator[Array]:
         rows: list[list[float]] = []
         count = width = 0
-        is_first = True
-        for number, text in content(self._lines):
+        lines = content(self._lines)
+        for number, text in self._begin(lines):
             where = f"{self._name}, line {number}"
-            if is_first:
-                self.layout, is_first = Layout.of(text, where), False
-                if self.layout.titles:
-                    continue
             with naming(where):
                 row = self.layout.numbers(text)
             self._check_width(where, row, width)
@@ -185,12 +227,26 @@ class Rows:
         if not count:
             raise SrnnError(f"{self._name} holds no samples.")
 
+    def _begin(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """The lines below the names, of which the first tells whether times are dates."""
+        number, text = next(lines, (0, ""))
+        if not number:
+            return
+        where = f"{self._name}, line {number}"
+        if not Layout.has_titles(text):
+            self.layout = Layout.of(text, where)
+            yield number, text
+        else:
+            first = next(lines, None)
+            self.layout = Layout.of(text, where, first[1] if first else "")
+            if first:
+                yield first
+        yield from lines
+
     def _check_width(self, where: str, row: list[float], width: int) -> None:
         if not width:
             self.layout.check_titles(where, len(row))
-        if self._channels is not None:
-            check_channels(f"{where},", len(row) - self.layout.leading, self._channels)
-        elif width and len(row) != width:
+        if width and len(row) != width:
             raise SrnnError(f"{where}: the row has {len(row)} instead of {width} numbers.")
 
 
@@ -202,8 +258,11 @@ def check_row(where: str, row: list[float], layout: Layout, count: int) -> None:
     raise SrnnError(f"{where}: the time is not finite ({row[0]}).")
 
 
-def read_table(path: Path) -> tuple[Array, Layout]:
-    """All columns of a table in a file (rows, columns), and its layout. SrnnError, which names file and line."""
+def read_table(path: Path, mend: Callable[[Array, Layout], Array]) -> tuple[Array, Layout]:
+    """All columns of a table in a file (rows, columns), and its layout. SrnnError, which names file and line.
+
+    ``mend``: fills in what is missing: NaN where a cell is empty or says so. What is not finite after it is refused.
+    """
     with reading(path, "a table of numbers"):
         encoding = _encoding(path)
         with path.open(encoding=encoding, errors="replace") as file:
@@ -211,19 +270,25 @@ def read_table(path: Path) -> tuple[Array, Layout]:
             number, text = next(lines, (0, ""))
             if not number:
                 raise SrnnError(f"{path} holds no samples.")
-            layout = Layout.of(text, f"{path}, line {number}")
-            skipped = number if layout.titles else 0
-            if skipped:
-                number, text = next(lines, (0, ""))
+            where, skipped, below = f"{path}, line {number}", 0, text
+            if Layout.has_titles(text):
+                skipped = number
+                number, below = next(lines, (0, ""))
+            layout = Layout.of(text, where, below)
             if number:
-                layout.check_titles(f"{path}, line {number}", len(layout.fields(text.partition("#")[0])))
+                layout.check_titles(f"{path}, line {number}", len(layout.fields(below.partition("#")[0])))
         for decimal in ".," if layout.has_decimal_commas else ".":
-            with contextlib.suppress(ValueError):  # a cell without such a number, or rows of different lengths
+            try:
                 x = _read_by_pandas(path, layout, encoding, skipped, decimal)
-                if np.isfinite(x).all():
-                    return x, layout
+            except ValueError:  # a cell without such a number, or rows of different lengths
+                continue
+            mended = mend(x, layout)
+            if np.isfinite(mended).all():
+                return mended, layout
+            if mended is not x:  # so that what is named is what could not be filled in
+                check_finite(str(path), mended[:, layout.leading :], 0)
         with path.open(encoding=encoding, errors="replace") as file:
-            for _ in Rows(file, str(path), None, _BLOCK):  # says where what is wrong
+            for _ in Rows(file, str(path), _BLOCK):  # says where what is wrong
                 pass
         raise ValueError("its numbers are not all written in one way")
 
@@ -235,6 +300,9 @@ def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, dec
     options: dict[str, Any] = {}
     if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # later ones read numbers exactly by themselves
         options["float_precision"] = "round_trip"
+    types: Any = np.float64
+    if layout.dates:
+        types = dict.fromkeys(range(1, len(layout.titles)), np.float64) | {0: str}
     frame = pd.read_csv(
         path,
         sep=r"\s+" if layout.separator == " " else layout.separator,
@@ -243,14 +311,19 @@ def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, dec
         skiprows=skipped,
         comment="#",
         skipinitialspace=True,
-        dtype=np.float64,
+        dtype=types,
         keep_default_na=False,
         na_values=[""],
         encoding=encoding,
         encoding_errors="replace",
         **options,
     )
-    return np.ascontiguousarray(frame.to_numpy())
+    if layout.dates:
+        seconds = [seconds_of(date) for date in frame[0]]
+        if None in seconds:
+            raise ValueError("a date is not one")
+        frame[0] = seconds
+    return np.ascontiguousarray(frame.to_numpy(np.float64))
 
 
 def content(lines: Iterable[str]) -> Iterator[tuple[int, str]]:

@@ -28,6 +28,7 @@ from ..text import counted
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
+from .recordings import NOTHING_SAID, Reading
 from .samples import check_finite, clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import BLOCK, LONGEST_CALIBRATION
@@ -192,12 +193,14 @@ class Task(ABC):
             return f"{says} ({resolve_data_dir(data_dir)})"
         return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
 
-    def reading(self, data: Path, hold_out: bool = False) -> DescribedTask:
+    def reading(self, data: Path, hold_out: bool = False, said: Reading = NOTHING_SAID) -> DescribedTask:
         """The task with labelled recordings in place of its own data.
 
-        ``hold_out``: where these name no splits, hold some out for validation and testing (else every split is all of them).
+        Args:
+            hold_out: where these name no splits, hold some out for validation and testing (else every split is all of them).
+            said: what the user says about the recordings.
         """
-        return replace(self.described(), data=data, hold_out=hold_out)
+        return replace(self.described(), data=data, hold_out=hold_out, said=said)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
@@ -292,6 +295,8 @@ class DescribedTask(Task):
     """Labelled recordings to use in place of its own data; see ``datasets.labelled``."""
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every split is all of them."""
+    said: Reading = NOTHING_SAID
+    """What the user says about the recordings in ``data``."""
 
     def __post_init__(self) -> None:
         # Checked here, so that no network is trained whose file could not be opened.
@@ -340,7 +345,7 @@ class DescribedTask(Task):
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
             path = self.whole_path()
             lag = self.lag(path.form)
-            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, lag)
+            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, lag, self.said)
         original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(

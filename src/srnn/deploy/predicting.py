@@ -11,7 +11,7 @@ are read after the recording. ``streaming`` does the same as the signal arrives.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +23,15 @@ import torch
 
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
-from ..data.recordings import SENSOR_SUFFIXES, read_signal
-from ..data.samples import check_finite
+from ..data.recordings import (
+    NOTHING_SAID,
+    SENSOR_SUFFIXES,
+    Reading,
+    Recording,
+    is_frame,
+    match,
+    read_recording,
+)
 from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory
@@ -56,6 +63,17 @@ class Prediction:
     """Seconds from one step to the next; None: steps are not in time."""
     start_seconds: float = 0.0
     """Where in the recording the first step is: above 0 if it was cut to the length of training's clips, below 0 if padded."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of how the recording was read, for people: what it does not state, what was filled in."""
+    doubt: str = ""
+    """Why the recording can hardly be like those of training, for people; empty where nothing speaks for that."""
+    name: str = "The signal"
+    """The recording's, for messages."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether the recording can be like those of training. If not, ``label`` and ``confidence`` mean little."""
+        return not self.doubt
 
     @property
     def number(self) -> int:
@@ -97,37 +115,42 @@ class Prediction:
         ]
 
     def __repr__(self) -> str:
-        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {counted(len(self.scores), 'step')})"
+        steps, doubt = counted(len(self.scores), "step"), f", not sure: {self.doubt}" if self.doubt else ""
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
 
 
 def predict(
-    trained: Trained, signal: str | Path | npt.ArrayLike, form: Form = "auto", channels: Sequence[int] | None = None
+    trained: Trained,
+    signal: str | Path | npt.ArrayLike | Recording,
+    form: Form = "auto",
+    said: Reading = NOTHING_SAID,
 ) -> Prediction:
     """What a trained network says about one recording.
 
     Args:
-        signal: a file, or an array (samples, channels), (samples,) for one channel; for encoded steps, (steps, inputs).
+        signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array (samples, channels), (samples,)
+            for one channel; for encoded steps, (steps, inputs).
         form: "signal", "steps", or "auto": the signal where training data were encoded the same way, else steps; an array with as
             many columns as the network has inputs, if the signal has another number of channels, is steps.
-        channels: which channels of a file to read, in this order, counted from 0; None: all.
+        said: what is to be known of the recording that it does not state itself: its rate, and which channels to read.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
-    exceed the machine's memory. A RuntimeWarning says where one is probably not in the unit used in training, and where one that
-    gets a single class is far longer than training's sequences.
+    exceed the machine's memory. A RuntimeWarning says where one that gets a single class is far longer than training's sequences;
+    ``Prediction.doubt`` where one is unlike those of training.
     """
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     path = task.whole_path(form)
-    if isinstance(signal, (str, Path)):
-        wanted = None if path.shape_advice else path.channels  # ``encode`` checks the others, and gives that advice
-        name, x = str(signal), read_signal(Path(signal), wanted, path.rate, channels, path.numbers)
-    else:
-        name, x = "The signal", _array(signal, path)
+    in_memory = not isinstance(signal, (str, Path))
+    if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
+        signal = _array(signal, path)
+    strict = not in_memory and not path.shape_advice  # an array may hold steps, and ``encode`` gives that advice
+    recording = match(read_recording(signal, said.gaps), path, said, strict)
+    name, x = recording.name, recording.samples
     lag = task.lag(path.form)
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
-    if doubt := path.doubt(x):
-        warnings.warn(f"{name}: {doubt}", RuntimeWarning, stacklevel=3)
+    doubt = path.doubt(x)
     per_step = task.kind == "per_step"
     if told := far_longer(trained, len(steps)):
         warnings.warn(f"{name}: {told}", RuntimeWarning, stacklevel=3)
@@ -146,7 +169,8 @@ def predict(
     believed = confidences(scores, loss.scoring)
     check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
-    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000, start)
+    seconds = task.step_ms and task.step_ms / 1000
+    return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)
 
 
 def far_longer(trained: Trained, steps: int) -> str:
@@ -177,11 +201,8 @@ def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
         x = np.asarray(as_numpy(signal))
     except ValueError as error:
         raise SrnnError(f"The signal is not an array of numbers ({error}).") from error
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.dtype.kind not in "fiub":
+    if x.ndim not in (1, 2) or x.dtype.kind not in "fiub":
         raise SrnnError(
             f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not {x.dtype} {x.shape}."
         )
-    if not len(x):
-        raise SrnnError("The signal holds no samples.")
-    return check_finite("The signal", x, 0)
+    return x

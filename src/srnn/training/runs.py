@@ -30,6 +30,7 @@ from typing import Any
 import torch
 
 from .._version import __version__, minor_version
+from ..data.recordings import NOTHING_SAID, Reading
 from ..errors import SrnnError
 from ..files import (
     append_line,
@@ -55,14 +56,16 @@ from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
 
-def open_trained(path: Path | str, data: Path | None = None) -> Trained:
+def open_trained(path: Path | str, data: Path | None = None, said: Reading = NOTHING_SAID) -> Trained:
     """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError for anything else.
 
-    ``data``: labelled recordings that its task loads in place of its own data (``data.datasets.labelled``).
+    Args:
+        data: labelled recordings that its task loads in place of its own data (``data.datasets.labelled``).
+        said: what the user says about these recordings.
     """
     path = find_model(path)
     trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
-    return trained if data is None else replace(trained, task=trained.task.reading(data))
+    return trained if data is None else replace(trained, task=trained.task.reading(data, said=said))
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:

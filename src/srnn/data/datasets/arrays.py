@@ -17,15 +17,17 @@ from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import composed, some
 from ..encoders.speech import Statistics, scale
-from ..recordings import at_rate, read_rate, read_recording
+from ..recordings import Reading, Recording, at_rate, match, read_rate, read_recording, read_stated, take_channels
+from ..signals import ScaledPath
+from ..signals.likeness import seen_in
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
 from .splitting import Shares, split_items
-from .survey import list_shared, say, say_unread
+from .survey import list_shared, say, say_notes, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
-_CODE = 1  # incremented when the same files shall give other statistics
+_CODE = 3  # incremented when the same files shall give other statistics
 
 
 class Description(NamedTuple):
@@ -43,12 +45,19 @@ class Description(NamedTuple):
     """Whether the source names the split of its sequences."""
     items: tuple[Item, ...] = ()
     """The files of a folder or table."""
-    names: tuple[str, ...] = ()
-    """Names of the channels in the first of several files, where it gives them."""
+    names: tuple[str, ...] | None = None
+    """Names of the channels, as the arrays' file (the first of several) states them; None: it does not."""
+    units: tuple[str | None, ...] | None = None
+    """Units of the channels, in the same way."""
+    chosen: tuple[str | int, ...] | None = None
+    """The channels that are read of each file, as for ``Reading``; None: those with the names of the first one's."""
 
 
-def describe(source: Path, speaker: str = "") -> Description:
-    """Classes, channels and rate of a source. SrnnError where it does not have the layout."""
+def describe(source: Path, speaker: str = "", chosen: tuple[str | int, ...] | None = None) -> Description:
+    """Classes, channels and rate of a source. SrnnError where it does not have the layout.
+
+    ``speaker``: as for ``list_items``. ``chosen``: see ``Description``.
+    """
     if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
         items = list_items(source, speaker)
         about = Description(
@@ -57,8 +66,15 @@ def describe(source: Path, speaker: str = "") -> Description:
         )  # fmt: skip
         if about.form == "sound":
             return about
-        x, rate, names = read_recording(items[0].path)
-        return about._replace(channels=x.shape[1], rate=rate, names=names)
+        first = take_channels(read_recording(items[0].path), chosen)
+        by_number = chosen is not None and any(isinstance(one, int) for one in chosen)
+        return about._replace(
+            channels=first.samples.shape[1],
+            rate=first.rate,
+            names=None if by_number else first.channels,  # what has one place need not have one name
+            units=first.units,
+            chosen=chosen,
+        )
     with _open(source) as (_, about, _, _):
         return about
 
@@ -81,14 +97,12 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
     chosen = splits[split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-    arrays, rises, stated, named = [], [], False, [(items[0].path, about.names)]
+    arrays, rises, stated, notes = [], [], False, list[tuple[Path, str]]()
     for item in chosen:
-        recording = read_recording(item.path)
-        named.append((item.path, recording.names))
+        recording = _read_item(item, about)
+        notes += [(item.path, note) for note in recording.notes]
         stated = stated or recording.rate is not None
-        x = at_rate(str(item.path), recording.x, recording.rate, rate, sound=False)
-        if x.shape[1] != about.channels:
-            raise SrnnError(f"{item.path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
+        x = at_rate(recording.name, recording.samples, recording.rate, rate, sound=False)
         arrays.append(_float32(str(item.path), x))
         if len(x) >= 8:  # before rounding: seconds since 1970 do not rise in float32
             rises.append((np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0]))
@@ -99,13 +113,30 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
         )
     if split == "train":
         _say_rising(str(source), rises)
-    _say_names(source, named)
+    say_notes(source, notes)
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
     names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
     number = {label: index for index, label in enumerate(about.class_names)}
     y = np.array([number[item.label] for item in chosen], np.int64)
     return Split(x, y, lengths, names).validate(str(source), len(number))
+
+
+def _read_item(item: Item, about: Description) -> Recording:
+    """A file of a folder or table, with the first one's channels in its units, at its own rate."""
+    assert about.channels is not None
+    recording, first = read_recording(item.path), about.items[0].path
+    by_position = about.chosen is None and (about.names is None or recording.channels is None)
+    if by_position and recording.samples.shape[1] != about.channels:
+        raise SrnnError(f"{item.path} has {recording.samples.shape[1]} channels, but {first} has {about.channels}.")
+    known = {name.casefold() for name in recording.channels or ()}
+    if not by_position and about.chosen is None and not known >= {name.casefold() for name in about.names or ()}:
+        raise SrnnError(
+            f"{item.path} has the channels {some(recording.channels or ())}, but {first} has {some(about.names or ())}: "
+            "name them alike, or choose which to read by name or number with the option channels."
+        )
+    path = ScaledPath(about.channels, names=about.names, units=about.units)
+    return match(recording, path, Reading(channels=about.chosen))
 
 
 def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None) -> Split:
@@ -117,9 +148,10 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
 
     def fit() -> Arrays:
         train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate)
-        return fit_scale(str(source), train)._asdict()
+        found = fit_scale(str(source), train, about.units)._asdict()
+        return {name: values for name, values in found.items() if values is not None}
 
-    options = {"shares": shares, "rate": rate, "code": _CODE}
+    options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
     if about.items:
         options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
     files = [item.path for item in about.items] or [source]
@@ -132,8 +164,11 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
     return replace(unscaled, x=x, statistics=statistics)
 
 
-def fit_scale(name: str, train: Split) -> Statistics:
-    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel never changes."""
+def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:
+    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel never changes.
+
+    With what is to be known of each sequence, by which another one is told to be like them.
+    """
     x = np.asarray(train.x)
     lengths = [x.shape[1]] * len(x) if train.lengths is None else train.lengths
     valid = [row[:length] for row, length in zip(x, lengths, strict=True)]
@@ -143,7 +178,8 @@ def fit_scale(name: str, train: Split) -> Statistics:
     if np.isin(x, (0, 1)).all():
         say(f"{name} holds spikes (only 0 and 1); set the option 'scale' to none to keep them.")
     constant = (std <= 1e-6 * np.abs(mean)) | (std < np.finfo(np.float32).tiny)
-    return Statistics(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
+    divisor = np.where(constant, 1, std).astype(np.float32)
+    return Statistics(mean.astype(np.float32), divisor, seen_in(valid, divisor, units))
 
 
 def load_file(
@@ -224,8 +260,21 @@ def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.
             raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
         if x.dtype.kind not in "iufb":
             raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
-        rate = read_rate(source, content)
-        yield content, Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content), x, y
+        stated = read_stated(source, content)
+        about = Description(
+            "arrays",
+            classes,
+            y.ndim == 2,
+            int(x.shape[2]),
+            read_rate(source, content),
+            "split" in content,
+            names=stated.channels,
+            units=stated.units,
+        )
+        for key, values in stated._asdict().items():
+            if values is not None and len(values) != x.shape[2]:
+                raise SrnnError(f"{source}: {key} should have {x.shape[2]} entries, one for each channel of x.")
+        yield content, about, x, y
 
 
 def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:
@@ -295,17 +344,6 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
             f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout every recording, as time or a "
             "counter does; remove it, or if it is time, put it first and name it with its unit, such as time_ms."
         )
-
-
-def _say_names(source: Path, named: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
-    """A RuntimeWarning, once, where two tables give their channels different names."""
-    first, *others = [one for one in named if one[1]] or named
-    different = next((one for one in others if one[1] != first[1]), None)
-    if different is not None:
-        one, other = (
-            f"{file.parent.name}/{file.name} are called {some(called)}" for file, called in (first, different)
-        )
-        say(f"{source}: the channels of {one}; those of {other}; they are read by position, not by name.")
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:

@@ -21,6 +21,7 @@ from typing import ClassVar, Literal, get_args
 from ...errors import SrnnError, check_choice, check_positive
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
+from ..units import parse_channels
 from .arrays import Description, describe, load_arrays, load_scaled
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
@@ -57,6 +58,9 @@ class FolderTask(AudioTask):
     scale: Scale = "training"
     """Arrays: training, each channel minus its mean and divided by its deviation over the training split, which the signal path
     keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what is already scaled."""
+    channels: str | tuple[str | int, ...] | None = None
+    """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or [1, 2]. None:
+    those of the first file, for which the others are searched by name."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -68,6 +72,9 @@ class FolderTask(AudioTask):
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
             )
         _ = self.shares
+        if isinstance(self.channels, list):
+            object.__setattr__(self, "channels", tuple(self.channels))
+        _ = self._chosen
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -79,7 +86,14 @@ class FolderTask(AudioTask):
                 raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
-        without = {"sound": ("scale",), "arrays": ("seconds", *(option.name for option in fields(AudioTask)))}
+        if self.channels is not None and not about.items:
+            raise SrnnError(
+                f"The option 'channels' is for sensor files, and {source} is one file of arrays; remove it."
+            )
+        without = {
+            "sound": ("scale", "channels"),
+            "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
+        }
         for option in fields(self):
             if option.name in without[about.form] and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The option '{option.name}' has no effect on {about.form}; remove it.")
@@ -97,7 +111,15 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        return describe(self.source, self.speaker)
+        return describe(self.source, self.speaker, self._chosen)
+
+    @property
+    def _chosen(self) -> tuple[str | int, ...] | None:
+        """``channels``, with numbers from 0."""
+        if self.channels is None:
+            return None
+        listed = isinstance(self.channels, tuple)
+        return tuple(parse_channels(",".join(map(str, self.channels)) if listed else str(self.channels), "channels"))
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
@@ -121,10 +143,12 @@ class FolderTask(AudioTask):
         return self.content.rate if self.rate is None else self.rate
 
     def signal(self) -> SignalPath:
-        channels = self.content.channels
-        if channels is None:
+        about = self.content
+        if about.channels is None:
             return self.sound
-        return ScaledPath(channels, self._array_rate) if self.scale == "training" else Steps(channels, self.step_ms)
+        if self.scale == "training":
+            return ScaledPath(about.channels, self._array_rate, names=about.names, units=about.units)
+        return Steps(about.channels, self.step_ms, names=about.names, units=about.units)
 
     def origin(self, data_dir: Path | None = None) -> str:
         return str(self.source)

@@ -12,20 +12,20 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...text import some
-from ..recordings import at_rate, read_signal
+from ..recordings import NOTHING_SAID, Reading, Recording, match, read_signal
 from ..signals import SignalPath
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, later, padded, shown
 from .files import ARRAY_FILES, list_items
 from .splitting import Shares, split_items
-from .survey import say
+from .survey import say, say_notes
 
 Array = npt.NDArray[Any]
 
 
 def load_labelled(
     split: SplitName, source: Path, classes: Sequence[str], path: SignalPath, encode: Callable[[str, Array], Array],
-    shares: Shares | None = None, speaker: str = "", lag: int = 0,
+    shares: Shares | None = None, speaker: str = "", lag: int = 0, said: Reading = NOTHING_SAID,
 ) -> Split:  # fmt: skip
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
@@ -38,6 +38,7 @@ def load_labelled(
             split is all of it.
         speaker: as for ``list_items``.
         lag: steps by which the network names things late: labels of steps, given at what they name, are moved later by as much.
+        said: what the user says about the recordings, for ``match``.
     """
     if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
@@ -46,17 +47,18 @@ def load_labelled(
         about, whole = load_file(split, source, shares, path.numbers)
         ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
         names = [f"{source}, sequence {index}," for index in range(len(whole))]
-        signals = [
-            at_rate(name, np.asarray(x)[:end], about.rate, path.rate, False)
+        given = [
+            Recording(np.asarray(x)[:end], about.rate, about.names, about.units, name)
             for name, x, end in zip(names, whole.x, ends, strict=True)  # type: ignore[arg-type]
         ]
+        signals = [match(one, path, said, strict=False).samples for one in given]
         y, groups = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])[whole.y], whole.groups
         if about.per_step and any(len(x) != end for x, end in zip(signals, ends, strict=True)):
             raise SrnnError(
                 f"{source} has a label per step at {about.rate:g} Hz, but this network reads {path.rate:g} Hz; resample both."
             )
         divided = not about.splits
-        del whole
+        del whole, given
     else:
         items = list_items(source, speaker)
         divided = not any(item.split for item in items)
@@ -64,7 +66,9 @@ def load_labelled(
             items = split_items(source, items, shares or Shares(0, 0))[split]
         if not items:
             raise SrnnError(f"{source} has no sequences for the {split} split.")
-        signals = [read_signal(item.path, path.channels, path.rate, numbers=path.numbers) for item in items]
+        read = [read_signal(item.path, path, said) for item in items]
+        say_notes(source, [(item.path, note) for item, one in zip(items, read, strict=True) for note in one.notes])
+        signals = [one.samples for one in read]
         names, y = [str(item.path) for item in items], np.array(_numbers(source, [i.label for i in items], classes))
         groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
     if divided and shares is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...files import reading
+from ...text import counted
 from .audio import read_audio
 from .cache import Arrays, cached
 from .files import Item, list_unread
@@ -31,6 +32,14 @@ def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ())
 def say(message: str) -> None:
     """Give a RuntimeWarning, once per process."""
     warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def say_notes(source: Path, notes: Sequence[tuple[Path, str]]) -> None:
+    """A RuntimeWarning, once, for each thing that is to be known of some recordings."""
+    for note in dict.fromkeys(note for _, note in notes):
+        files = [f"{path.parent.name}/{path.name}" for path, other in notes if other == note]
+        others = f" and {counted(len(files) - 1, 'other')}" if len(files) > 1 else ""
+        say(f"{source}: {files[0]}{others}: {note}.")
 
 
 def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:

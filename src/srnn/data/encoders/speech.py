@@ -42,6 +42,8 @@ class Statistics(NamedTuple):
     """(channels,) the mean, which is subtracted."""
     std: Array
     """(channels,) the standard deviation, the divisor; above 0."""
+    seen: Array | None = None
+    """(2, measures, channels) by which a recording is told to be like training's (``signals.likeness``); None: not known."""
 
     @classmethod
     def read(cls, arrays: Mapping[str, Any]) -> Statistics:
@@ -49,7 +51,12 @@ class Statistics(NamedTuple):
         mean, std = (np.array(arrays[name], np.float32) for name in ("mean", "std"))
         if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or not (std > 0).all():
             raise ValueError("mean and std must be equally many finite numbers, std above 0")
-        return cls(mean, std)
+        if arrays.get("seen") is None:
+            return cls(mean, std)
+        seen = np.array(arrays["seen"], np.float32)
+        if seen.ndim != 3 or seen.shape[::2] != (2, len(mean)) or not np.isfinite(seen).all():
+            raise ValueError("what was seen in training must be finite numbers (2, measures, channels)")
+        return cls(mean, std, seen)
 
 
 def rounded(frames: Array) -> npt.NDArray[np.float16]:

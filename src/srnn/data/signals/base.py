@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, is_number
+from ...text import counted, some
 from ..encoders.speech import Statistics
 from ..encoders.streaming import Memoryless, StreamEncoder, as_samples
 
@@ -45,6 +46,10 @@ class SignalPath(ABC):
     """Channels of a sample."""
     rate: float | None
     """Samples (or steps) per second; None: they are not in time."""
+    names: tuple[str, ...] | None = None
+    """Names of the channels, by which recordings are matched; None: not known."""
+    units: tuple[str | None, ...] | None = None
+    """Units of the channels, to which recordings are converted; None, also for one of them: not known."""
     what: str
     """Description of the signal, for people: "sound at 8000 Hz"."""
     int16_scale: float = INT16_SCALE
@@ -133,6 +138,30 @@ class SignalPath(ABC):
         return replace(self, **changes) if changes else self  # type: ignore[type-var]
 
 
+def check_stated(path: SignalPath) -> None:
+    """SrnnError unless a path's names and units are as many as its channels."""
+    for what, values in (("names", path.names), ("units", path.units)):
+        if values is not None and len(values) != path.channels:
+            raise SrnnError(f"A signal of {counted(path.channels, 'channel')} cannot have {len(values)} {what}.")
+
+
+def listed(names: Sequence[str] | None, units: Sequence[str | None] | None) -> str:
+    """What is known of channels, for people: "ax, ay in m/s2", "ax (g), temp"; empty where it is nothing."""
+    each = units or [None] * len(names or ())
+    one = next(iter({*each}), None) if len({*each}) == 1 else None
+    if names is None:
+        return f"in {one or some([unit or 'no known unit' for unit in each])}" if units else ""
+    if one is not None:
+        return f"{some(names)} in {one}"
+    return some([f"{name} ({unit})" if unit else name for name, unit in zip(names, each, strict=True)])
+
+
+def in_brackets(path: SignalPath) -> str:
+    """The end of a path's ``what``: its names and units, where these are known."""
+    known = listed(path.names, path.units)
+    return f" ({known})" if known else ""
+
+
 def check_calibration(seconds: float, what: str = "Calibration") -> None:
     """SrnnError for a time over which a stream cannot measure its scale or gain."""
     if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
@@ -160,6 +189,12 @@ class Steps(SignalPath):
     """Milliseconds from one step to the next; None: steps are not in time."""
     reason: str = "there is none; give steps"
     """Why there is no signal."""
+    _: KW_ONLY
+    names: tuple[str, ...] | None = field(default=None, repr=False)
+    units: tuple[str | None, ...] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_stated(self)
 
     @property
     def inputs(self) -> int:
@@ -172,7 +207,7 @@ class Steps(SignalPath):
     @property
     def what(self) -> str:  # type: ignore[override]
         every = f", one every {self.every_ms:g} ms" if self.every_ms else ""
-        return f"steps of {self.channels} inputs{every}"
+        return f"steps of {self.channels} inputs{every}{in_brackets(self)}"
 
     def stream(self) -> StreamEncoder:
         return Memoryless(self.channels)

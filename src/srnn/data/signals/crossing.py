@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -28,12 +28,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_positive, check_whole, require
-from ...text import counted
+from ...text import counted, some
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
-from .base import CALIBRATION, Scale, SignalPath, check_calibration
+from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
+from .likeness import stuck_channels
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -66,8 +67,12 @@ class CrossingPath(SignalPath):
     as_trained: bool = True
     horizon: float | None = None
     """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` is used."""
+    _: KW_ONLY
+    names: tuple[str, ...] | None = field(default=None, repr=False)
+    units: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        check_stated(self)
         require(isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing)
         check_whole("channels", self.channels, 1)
         if self.rate is not None:
@@ -99,6 +104,8 @@ class CrossingPath(SignalPath):
 
     @property
     def pairs(self) -> tuple[str, ...]:  # type: ignore[override]
+        if self.names is not None:
+            return self.names
         name = self.noun.partition(" ")[0].removesuffix("s")
         return tuple(f"{name} {i + 1}" for i in range(self.channels))
 
@@ -108,7 +115,8 @@ class CrossingPath(SignalPath):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        return f"{self.channels} {self.noun}" + (f" at {self.rate:g} Hz" if self.rate else "")
+        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        return f"{self.channels} {self.noun}{rate}{in_brackets(self)}"
 
     def stream(self) -> StreamEncoder:
         smoothing = [SmoothingStream(self.channels, self.smoothing)] if self.smoothing else []
@@ -117,6 +125,11 @@ class CrossingPath(SignalPath):
         samples = round(self.calibration * (self.rate or 1))
         first = CalibrateStream(self.channels, samples) if self.scale is None else ScaleStream(*self.scale)
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
+
+    def doubt(self, given: Array) -> str:
+        called = self.names or self.pairs
+        stuck = [called[channel] for channel in stuck_channels(given)]
+        return f"{some(stuck)}: a flat line, or a sensor that is saturated or off" if stuck else ""
 
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
         """The encoder of level crossings by a smoothed signal's running scale."""

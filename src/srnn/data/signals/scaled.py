@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from ...errors import SrnnError
 from ...text import counted
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
-from .base import Array, SignalPath, known
+from .base import Array, SignalPath, check_stated, in_brackets, known
+from .likeness import Channels, differences
 
 FAR = 10.0
 """A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
@@ -31,8 +32,12 @@ class ScaledPath(SignalPath):
     """Samples per second; None: not in time."""
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
     """Statistics of the training set; None: not known yet."""
+    _: KW_ONLY
+    names: tuple[str, ...] | None = field(default=None, repr=False)
+    units: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        check_stated(self)
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
             raise SrnnError(
                 f"The statistics are for {len(self.statistics.mean)} channels, but the signal has {self.channels}."
@@ -44,26 +49,33 @@ class ScaledPath(SignalPath):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        return counted(self.channels, "channel") + (f" at {self.rate:g} Hz" if self.rate else "")
+        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        return counted(self.channels, "channel") + rate + in_brackets(self)
 
     @property
     def step_ms(self) -> float | None:
         return 1000 / self.rate if self.rate else None
 
     def stream(self) -> ScaleStream:
-        return ScaleStream(*known(self.statistics, "A scaled signal"), "float32")
+        statistics = known(self.statistics, "A scaled signal")
+        return ScaleStream(statistics.mean, statistics.std, "float32")
 
     def doubt(self, given: Array) -> str:
+        statistics = known(self.statistics, "A scaled signal")
+        if statistics.seen is not None:
+            channels = Channels(statistics.seen, statistics.std, self.names, self.units)
+            if told := differences(given, channels):
+                return "; ".join(told)
         steps = self.whole(given)
         far = np.sqrt(np.einsum("tc,tc->c", steps, steps, dtype=np.float64) / len(steps))
         channel = int(far.argmax())
         if far[channel] < FAR:
             return ""
+        called = f"channel {self.names[channel]}" if self.names else f"channel {channel} (counted from 0)"
         return (
-            f"channel {channel} (counted from 0) lies {far[channel]:.3g} standard deviations from its mean in training; is it in "
-            "the same unit?"
+            f"{called} lies {far[channel]:.3g} standard deviations from its mean in training; is it in the same unit?"
         )
 
     def original(self, steps: Array) -> Array:
-        mean, std = known(self.statistics, "A scaled signal")
-        return steps * std + mean
+        statistics = known(self.statistics, "A scaled signal")
+        return steps * statistics.std + statistics.mean

@@ -34,7 +34,11 @@ KINDS: Mapping[str, type[SignalPath]] = MappingProxyType(
 def describe(path: SignalPath) -> dict[str, Any] | None:
     """The path as plain mappings, lists and numbers; None for a class of another package, which alone can restore it."""
     kind = next((name for name, cls in KINDS.items() if type(path) is cls), None)
-    return None if kind is None else {"kind": kind, **_plain(path)}
+    if kind is None:
+        return None
+    plain = _plain(path)
+    unknown = [name for name in ("names", "units") if plain.get(name, "") is None]  # a file of before them has none
+    return {"kind": kind, **{name: value for name, value in plain.items() if name not in unknown}}
 
 
 def alike(path: SignalPath, other: SignalPath) -> bool:
@@ -59,7 +63,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.init}
     if isinstance(value, Statistics):
-        return {"mean": _plain(value.mean), "std": _plain(value.std)}
+        return {name: _plain(part) for name, part in value._asdict().items() if part is not None}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

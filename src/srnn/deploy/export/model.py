@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath
-from ...data.signals.base import known
+from ...data.signals.base import known, listed
 from ...errors import SrnnError, check_whole
 from ...text import brief, counted
 from ...training.trained import Trained
@@ -102,7 +102,7 @@ def export_c(
     # A class derived from one of these computes something else than the C that is written for it.
     encodes = type(signal) in (CrossingPath, SpeechPath) and signal.has_c and signal.as_trained
     encoder = signal if encodes else None
-    scale = known(signal.statistics, "A scaled signal") if type(signal) is ScaledPath else None
+    scale = known(signal.statistics, "A scaled signal")[:2] if type(signal) is ScaledPath else None
     if std is not None:
         if not isinstance(encoder, CrossingPath):
             raise SrnnError(
@@ -116,6 +116,8 @@ def export_c(
         each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
     if trained.steps is not None and trained.task.kind == "per_sequence":  # after which srnn stream begins anew
         each += f", trained on sequences of {counted(trained.steps, 'step')}"
+    if known_of_it := listed(signal.names, signal.units):
+        each += f", of {known_of_it}"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         device.require("int8")  # before asking for what no measurement would help

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ..streaming import Decoder
 from .access import Access
 from .batch import classify, read_body
 from .bodies import receive_body, unless_gone
+from .dropped import read_dropped
 from .limits import Limits
 from .messages import Array, describe, finite_json
 from .stream import StreamConnection
@@ -37,7 +39,7 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"
 
 
 @dataclass(frozen=True)
-class Recording:
+class Playable:
     """A signal that the live page can play."""
 
     name: str
@@ -54,7 +56,7 @@ def create_app(
     *,
     limits: Limits,
     token: str | None,
-    recordings: Sequence[Recording],
+    recordings: Sequence[Playable],
 ) -> FastAPI:
     """The service for some models, by name.
 
@@ -74,7 +76,7 @@ def create_app(
     return app
 
 
-def _add_page(app: FastAPI, recordings: Sequence[Recording]) -> None:
+def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
     """The live page, and what it can play."""
     page = files("srnn.deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
 
@@ -120,6 +122,21 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
         except asyncio.CancelledError:  # by uvicorn, which would log a traceback
             raise HTTPException(503, "The server is stopping.") from None
         return Response(content, headers=HEADERS, media_type="application/json")
+
+    @app.post("/v1/models/{name}/recording")
+    async def read_file(name: str, request: Request) -> Response:
+        """The samples in a file, as the model takes them: raw float32, with notes on how it was read in a header."""
+        if name not in models:
+            raise HTTPException(404, "There is no such model.")
+        try:
+            body = await receive_body(request, int(limits.body_bytes))
+        except ClientDisconnect:
+            return Response()  # to nobody
+        async with computing:
+            read = await asyncio.to_thread(read_dropped, body, request.query_params, models[name].signal)
+        data = np.ascontiguousarray(read.samples, "<f4").tobytes()
+        headers = {**HEADERS, "Srnn-Notes": json.dumps(read.notes)}
+        return Response(data, headers=headers, media_type="application/octet-stream")
 
     async def answer(name: str, kind: str, body: bytes) -> str:
         """The JSON for a body."""

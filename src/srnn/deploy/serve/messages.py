@@ -116,11 +116,22 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     """The description of a model for clients."""
     signal = decoder.signal
     return {
-        "model": name, "task": decoder.task.name, "kind": decoder.task.kind, "input": signal.what, "form": signal.form,
-        "channels": signal.channels, "rate": signal.rate, "step_seconds": decoder.step_seconds, "latency": signal.latency,
-        "label_lag": decoder.lag, "classes": list(decoder.classes), "segment_steps": decoder.segment,
+        "model": name,
+        "task": decoder.task.name,
+        "kind": decoder.task.kind,
+        "input": signal.what,
+        "form": signal.form,
+        "channels": signal.channels,
+        "names": signal.names,
+        "units": signal.units,
+        "rate": signal.rate,
+        "step_seconds": decoder.step_seconds,
+        "latency": signal.latency,
+        "label_lag": decoder.lag,
+        "classes": list(decoder.classes),
+        "segment_steps": decoder.segment,
         "hidden": decoder.hidden,
-    }  # fmt: skip
+    }
 
 
 def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:

@@ -83,16 +83,22 @@ class Beginning:
 
     KEPT = 2**18
     """Numbers."""
+    SECONDS = 5.0
+    """After which it is judged for the first time."""
 
-    def __init__(self, signal: SignalPath) -> None:
+    def __init__(self, signal: SignalPath, tell: Callable[[str], None] = lambda doubt: None) -> None:
         self._signal, self._kept, self._room = signal, list[Array](), self.KEPT
+        self._tell, self._waits = tell, round(self.SECONDS * (signal.rate or 100))
 
     def of(self, blocks: Iterator[Array]) -> Iterator[Array]:
-        """The same blocks."""
+        """The same blocks. ``tell`` is called once, if the first seconds are unlike training."""
         for block in blocks:
             if self._room > 0 and block.size:
                 self._kept.append(np.array(block).reshape(-1, self._signal.channels))
                 self._room -= block.size
+            before, self._waits = self._waits, self._waits - len(block)
+            if before > 0 >= self._waits and (doubt := self._signal.doubt(np.concatenate(self._kept))):
+                self._tell(doubt)
             yield block
 
     def unlike_training(self) -> str:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import queue
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...data.recordings import read_signal
+from ...data.recordings import NOTHING_SAID, Reading, Recording, match, read_signal
 from ...data.samples import check_finite
 from ...data.signals import SignalPath
 from ...data.tables import Rows, lines_of
@@ -44,6 +43,8 @@ class Source:
     """(samples, channels) each, at most as long as requested."""
     ends: bool = False
     """Whether it is a recording that is there as a whole; others may never end."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of how it is read, for people."""
 
     def whole(self) -> Array:
         """The rest of the signal, (samples, channels)."""
@@ -51,19 +52,22 @@ class Source:
 
 
 def open_source(
-    source: str, channels: int, rate: float | None, block: int, raw: RawFormat = "csv", stdin: IO[bytes] | None = None,
-    *, int16_scale: float = 1.0, at_once: bool = True, chosen: Sequence[int] | None = None,
-    numbers: Callable[[Array], Array] | None = None,
-) -> Source:  # fmt: skip
-    """Open a signal.
+    source: str,
+    signal: SignalPath,
+    block: int,
+    raw: RawFormat = "csv",
+    stdin: IO[bytes] | None = None,
+    *,
+    at_once: bool = True,
+    said: Reading = NOTHING_SAID,
+) -> Source:
+    """Open a signal, as this path takes it.
 
     Args:
         source: a file, or "-" for standard input, in the format ``raw``.
-        rate: samples per second that are wanted; None: not in time.
         block: samples in a block, at most.
-        int16_scale: what raw int16 is divided by.
         at_once: pass on what has come through a pipe without waiting for a full block.
-        chosen, numbers: for a file, see ``read_signal``.
+        said: what the user says about it.
 
     SrnnError, here or while it is read: missing, empty, truncated, another format or number of channels, not finite,
     a rate that cannot be resampled.
@@ -71,13 +75,21 @@ def open_source(
     if source == "-":
         stream = stdin or sys.stdin.buffer
         name = "standard input"
+        if said.rate is not None and said.rate != signal.rate:
+            wanted = "a signal that is not in time" if signal.rate is None else f"{signal.rate:g} Hz"
+            raise SrnnError(
+                f"What comes through a pipe is not resampled: the network reads {wanted}, not {said.rate:g} Hz (--rate). "
+                "Give a file."
+            )
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
             size = 1 if at_once and not stream.seekable() else block
-            return Source(name, _piped(Rows(lines_of(stream, name), name, channels, size), rate))
-        return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
-    x = read_signal(Path(source), channels, rate, chosen, numbers)
-    return Source(source, (x[start : start + block] for start in range(0, len(x), block)), ends=True)
+            return Source(name, _piped(Rows(lines_of(stream, name), name, size), name, signal, said))
+        return Source(name, _raw(stream, name, signal.channels, block, raw, signal.int16_scale, at_once))
+    recording = read_signal(source, signal, said)
+    x = recording.samples
+    blocks = (x[start : start + block] for start in range(0, len(x), block))
+    return Source(source, blocks, ends=True, notes=recording.notes)
 
 
 def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
@@ -96,15 +108,19 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
     return replace(source, blocks=iter(blocks))
 
 
-def _piped(rows: Rows, rate: float | None) -> Iterator[Array]:
+def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator[Array]:
     """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate than the wanted one."""
     times: list[float] = []
+    rate = signal.rate
+    in_place = replace(said, rate=rate)  # what comes through a pipe is not resampled
     for block in rows:
-        if rate is not None and rows.layout.unit is not None and len(times) < TIMED:
+        layout = rows.layout
+        if rate is not None and layout.unit is not None and len(times) < TIMED:
             times += block[:, 0].tolist()
             if len(times) >= TIMED:
-                _check_pace(rows.layout.unit * float(np.median(np.diff(times))), rate)
-        yield block[:, rows.layout.leading :]
+                _check_pace(layout.unit * float(np.median(np.diff(times))), rate)
+        given = Recording(block[:, layout.leading :], rate, layout.channels, layout.units, name)
+        yield match(given, signal, in_place).samples
 
 
 def _check_pace(every: float, rate: float) -> None:

@@ -97,6 +97,7 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "options": dict(trained.recipe.task.options),
         "per_step": task.kind == "per_step",
         "inputs": task.inputs,
+        "signal": task.signal().what,
         "class_names": list(task.class_names),
         "unlabelled_class": None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
         "step_ms": task.step_ms,

@@ -1,0 +1,169 @@
+"""Whether a recording is like those of training, channel by channel; if not, a prediction is "not sure".
+
+Five measures of each recording are taken, and of training's recordings the least and the greatest are kept:
+
+    level     its mean                       unlike: outside by more than the width of what training had, and a tenth of
+                                             the channel's deviation over all of training
+    spread    its standard deviation         unlike: 5 times less or more
+    size      the root mean square of all    unlike: 2.5 times less or more. Gravity gives an accelerometer its size in
+              channels in one unit           any orientation, so g for m/s2 is seen even where no level is fixed
+    still     the share of its samples that  unlike: 0.3 more, and more than half: a flat line, a sensor that is saturated
+              hardly differ from the last    or off
+    rough     the root mean square of its    unlike: 2.5 times more: noise, a loose electrode
+              steps, in standard deviations
+
+Where levels are unlike, but would not be if two channels changed places, these are said to be swapped. Where a size is
+unlike, but would not be in another unit, that unit is named. Nothing is judged by fewer than ``FEWEST`` recordings, or
+of fewer than ``SHORTEST`` samples, or with more than ``MOST`` channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..units import KINDS
+
+Array = npt.NDArray[Any]
+FEWEST, SHORTEST, MOST = 8, 16, 64
+MEASURES = ("level", "spread", "size", "still", "rough")
+_STILL = 1e-3
+"""Part of a channel's deviation in training that is no change."""
+_SHOWN = 3
+"""Differences that are told at most."""
+
+
+class Channels(NamedTuple):
+    """What is known of the channels from training."""
+
+    seen: Array
+    """(2, measures, channels): the least and the greatest of each measure."""
+    std: Array
+    """(channels,) deviation over all of training."""
+    names: tuple[str, ...] | None = None
+    units: tuple[str | None, ...] | None = None
+
+    def called(self, channel: int) -> str:
+        return f"channel {self.names[channel]}" if self.names else f"channel {channel} (counted from 0)"
+
+
+def seen_in(
+    recordings: Sequence[Array], std: Array, units: tuple[str | None, ...] | None = None
+) -> npt.NDArray[np.float32] | None:
+    """What is kept of training's recordings, each (T, channels); None where they are too few, short or wide to judge by."""
+    long = [x for x in recordings if len(x) >= SHORTEST]
+    if len(long) < FEWEST or len(std) > MOST:
+        return None
+    measured = np.stack([_measured(x, std, units) for x in long])
+    return np.stack([measured.min(0), measured.max(0)]).astype(np.float32)
+
+
+def differences(x: Array, channels: Channels) -> list[str]:
+    """How a recording (T, channels) differs from all of training's, for people; none where it does not."""
+    if len(x) < SHORTEST:
+        return []
+    level, spread, size, still, rough = _measured(x, channels.std, channels.units)
+    least, most = (dict(zip(MEASURES, part.astype(np.float64), strict=True)) for part in channels.seen)
+    told = []
+    stuck = (still > 0.5) & (still > most["still"] + 0.3)
+    for channel in np.flatnonzero(stuck).tolist():
+        told.append(
+            f"{channels.called(channel)} hardly ever changes: a flat line, or a sensor that is saturated or off"
+        )
+    sized = (size * 2.5 < least["size"]) | (size > 2.5 * most["size"])
+    told += _sizes(size, sized & ~stuck, least["size"], most["size"], channels)
+    other = ~stuck & ~sized
+    told += _levels(level, other, least["level"], most["level"], channels)
+    for channel in np.flatnonzero(other).tolist():
+        called, own, low, high = (
+            channels.called(channel),
+            spread[channel],
+            least["spread"][channel],
+            most["spread"][channel],
+        )
+        if high == 0 < own:
+            told.append(f"{called} varies, which it never did in training")
+        elif 0 < own * 5 < low:
+            told.append(f"{called} varies {low / own:.3g} times less than in training")
+        elif own > 5 * high:
+            told.append(f"{called} varies {own / high:.3g} times more than in training")
+        elif rough[channel] > 2.5 * most["rough"][channel]:
+            told.append(f"{called} is rougher than in training: noise, or a loose electrode")
+    return told[:_SHOWN]
+
+
+def stuck_channels(x: Array) -> list[int]:
+    """The channels of a recording that, whatever training was like, say nothing: constant, or mostly at one of their ends."""
+    if len(x) < SHORTEST:
+        return []
+    at_ends = np.maximum((x == x.min(0)).mean(0), (x == x.max(0)).mean(0))
+    return np.flatnonzero(at_ends > 0.5).tolist()
+
+
+def _measured(x: Array, std: Array, units: tuple[str | None, ...] | None) -> Array:
+    """(measures, channels) of one recording."""
+    x = np.asarray(x, np.float64)
+    spread, steps = x.std(0), np.diff(x, axis=0)
+    power = np.square(x).mean(0)
+    kinds = units or (None,) * x.shape[1]
+    size = np.sqrt([sum(p for p, other in zip(power, kinds, strict=True) if other == kind) for kind in kinds])
+    still = (np.abs(steps) <= _STILL * std).mean(0)
+    rough = np.sqrt(np.square(steps).mean(0)) / np.where(spread > 0, spread, 1.0)
+    return np.stack([x.mean(0), spread, size, still, rough])
+
+
+def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Channels) -> list[str]:
+    """One line for each unit, whose channels have one size."""
+    told = []
+    units = channels.units or (None,) * len(size)
+    for unit in dict.fromkeys(units):
+        own = [channel for channel in np.flatnonzero(unlike).tolist() if units[channel] == unit]
+        if not own:
+            continue
+        value, low, high = size[own[0]], least[own[0]], most[own[0]]
+        if value == 0:
+            continue
+        how = f"{low / value:.3g} times smaller"
+        if value > low:
+            how = f"{value / high:.3g} times larger" if high else "larger"
+        names = " and ".join(channels.called(channel) for channel in own)
+        verb = "is" if len(own) == 1 else "are"
+        told.append(f"{names} {verb} {how} than in training{_unit_hint(value, low, high, unit)}")
+    return told
+
+
+def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:
+    """The units for whose confusion the size speaks."""
+    for units in KINDS.values():
+        if unit is not None and unit not in units:
+            continue
+        for given, one in units.items():
+            for wanted, other in units.items():
+                right = given != wanted and (unit is None or wanted == unit)
+                if right and low / 1.25 <= value * one / other <= 1.25 * high:
+                    return f", as in {given} instead of {wanted}"
+    return ""
+
+
+def _levels(level: Array, judged: Array, least: Array, most: Array, channels: Channels) -> list[str]:
+    margin = (most - least) + 0.1 * channels.std
+
+    def unlike(values: Array) -> Array:
+        return judged & ((values < least - margin) | (values > most + margin))
+
+    wrong = np.flatnonzero(unlike(level)).tolist()
+    if not wrong:
+        return []
+    for one, other in combinations(wrong, 2):
+        swapped = level.copy()
+        swapped[[one, other]] = level[[other, one]]
+        if not unlike(swapped).any():
+            return [f"{channels.called(one)} and {channels.called(other)} seem to be swapped"]
+    return [
+        f"{channels.called(c)} lies around {level[c]:.3g}, in training between {least[c]:.3g} and {most[c]:.3g}"
+        for c in wrong
+    ]

@@ -1,0 +1,140 @@
+"""Recordings unlike those of training are told: in another unit, swapped, flat, saturated, noisy, off."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn import SRNN, from_network
+from srnn.cli.main import main
+from srnn.data.encoders.level_crossing import LevelCrossing
+from srnn.data.signals import CrossingPath, ScaledPath, describe, restore
+from srnn.data.signals.likeness import FEWEST, Channels, differences, seen_in
+from srnn.data.tasks import create_task
+from srnn.deploy.predicting import Prediction
+from srnn.errors import SrnnError
+
+G = 9.80665
+NAMES = ("ax", "ay", "az", "gx")
+UNITS = ("m/s2", "m/s2", "m/s2", "deg/s")
+
+
+def movement(number: int) -> np.ndarray:
+    """(200, 4): four seconds of an accelerometer and one axis of a gyroscope: still, walking or shaken; gravity on z."""
+    rng, time = np.random.default_rng(number), np.arange(200) / 50
+    strength = (0.05, 1.5, 5.0)[number % 3] * rng.uniform(0.7, 1.3)
+    waves = np.sin(2 * np.pi * rng.uniform(1, 4) * time[:, None] + rng.uniform(0, 6, 4))
+    x = strength * waves * [1, 1, 1, 30] + rng.normal(0, 0.02, (200, 4)) * [1, 1, 1, 20]
+    return x + np.append(rng.normal([0, 0, G], 0.1), 0)
+
+
+def write(folder: Path, number: int) -> None:
+    path = folder / ("still", "walk", "shake")[number % 3] / f"{number}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = ",".join(["time", *(f"{name} ({unit})" for name, unit in zip(NAMES, UNITS, strict=True))])
+    np.savetxt(path, np.c_[np.arange(200) / 50, movement(number)], "%.6f", ",", header=head, comments="")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("sensor")
+    for number in range(45):
+        write(folder / "all", number)
+    task = create_task("folder", path=str(folder / "all"))
+    return task.signal().calibrated(statistics=task.statistics())
+
+
+def test_recordings_like_those_of_training_are_not_doubted(path: ScaledPath) -> None:
+    """40 that training has not seen."""
+    assert [path.doubt(movement(number)) for number in range(100, 140)] == [""] * 40
+
+
+@pytest.mark.parametrize("number", [100, 101, 102])  # of each class
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x: x / [G, G, G, 1], "channel ax and .* az are .* times smaller than in training, as in g instead of m/s2"),
+        (lambda x: x * [1000, 1000, 1000, 1] / [G, G, G, 1], "times larger than in training, as in mg instead of m/s2"),
+        (lambda x: x[:, [2, 1, 0, 3]], "channel ax and channel az seem to be swapped"),
+        (lambda x: x[:, [0, 2, 1, 3]], "channel ay and channel az seem to be swapped"),
+        (lambda x: x * [1, 0, 1, 1], "channel ay hardly ever changes: a flat line"),
+        (lambda x: np.add(x * [1, 1, 0, 1], [0, 0, 19.6, 0]), "channel az hardly ever changes"),
+        (lambda x: np.add(x, [6, 0, 0, 0]), "channel ax lies around [56].*, in training between -0"),
+    ],
+)  # fmt: skip
+def test_what_is_unlike_training_is_told_by_name(path: ScaledPath, number: int, change: Any, told: str) -> None:
+    doubt = path.doubt(change(movement(number)))
+    assert re.search(told, doubt), doubt
+
+
+def test_noise_in_place_of_a_signal_is_told(path: ScaledPath) -> None:
+    assert path.doubt(movement(103)) == ""
+    calm = seen_in([np.cumsum(movement(n)[:, :2], 0) for n in range(1, 30, 3)], np.ones(2))
+    assert calm is not None
+    rng = np.random.default_rng(0)
+    spread = calm[0, 1].mean()
+    told = differences(rng.normal(0, spread, (200, 2)), Channels(calm, np.ones(2)))
+    assert any("is rougher than in training: noise, or a loose electrode" in one for one in told), told
+
+
+def test_it_is_kept_in_the_models_file(path: ScaledPath) -> None:
+    plain = describe(path)
+    again = restore(plain, "a model")
+    changed = movement(100) / G
+    assert again.doubt(changed) == path.doubt(changed) != ""
+    assert plain is not None
+    del plain["statistics"]["seen"]  # as in a file of before it
+    assert restore(plain, "a model").doubt(movement(100)) == ""
+    plain["statistics"]["seen"] = [[[1.0]]]
+    with pytest.raises(SrnnError, match="what was seen in training must be finite numbers"):
+        restore(plain, "a model")
+
+
+def test_few_recordings_tell_nothing() -> None:
+    few = [movement(number) for number in range(FEWEST - 1)]
+    assert seen_in(few, np.ones(4)) is None
+    assert seen_in([*few, movement(9)[:10]], np.ones(4)) is None, "too short"
+    assert seen_in([np.zeros((20, 100))] * FEWEST, np.ones(100)) is None, "too wide"
+
+
+def test_a_lead_that_is_off_is_told_without_training() -> None:
+    path = CrossingPath(LevelCrossing(), 2, 250, names=("ii", "v5"))
+    beats = np.cumsum(np.random.default_rng(0).normal(size=(1000, 2)), 0)
+    assert path.doubt(beats) == ""
+    assert path.doubt(beats * [1, 0]) == "v5: a flat line, or a sensor that is saturated or off"
+    assert path.doubt(np.clip(beats, None, [beats[:, 0].min() + 0.1, 1e9])).startswith("ii: a flat line")
+
+
+def test_a_prediction_is_not_sure_of_what_is_unlike_training(
+    path: ScaledPath, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in g got "idle, 95.8 %" without a word; the class and its confidence stay what they were."""
+    model = from_network(SRNN(4, [6], 3), ("still", "walk", "shake"), signal=path)
+    x = movement(100)
+    assert model.predict(x).sure and "not sure" not in repr(model.predict(x))  # type: ignore[union-attr]
+    in_g = x / [G, G, G, 1]
+    with pytest.warns(RuntimeWarning, match="^The signal: channel ax and .* as in g instead of m/s2$"):
+        found = model.predict(in_g)
+    assert isinstance(found, Prediction) and not found.sure and "not sure: channel ax" in repr(found)
+    file, good, bad = str(model.save(tmp_path / "m.safetensors")), tmp_path / "good.npy", tmp_path / "bad.npy"
+    np.save(good, x)
+    np.save(bad, in_g)
+    assert main(["predict", file, str(good), str(bad)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "not sure" not in first and f"not sure ({found.label} {found.confidence:.1%}; channel ax and" in second
+    assert main(["predict", file, str(good), str(bad), "--json"]) == 0
+    one, other = json.loads(capsys.readouterr().out)["results"]
+    assert one["sure"] and not other["sure"] and other["notes"][-1] == found.doubt
+    assert (other["label"], other["confidence"]) == (found.label, round(found.confidence, 6))
+    with pytest.warns(RuntimeWarning, match=r"bad\.npy: channel ax and"):
+        assert main(["predict", file, str(bad), "--csv"]) == 0
+    capsys.readouterr()
+    np.save(bad, np.tile(in_g, (2, 1)))
+    assert main(["stream", file, str(bad), "--json"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "unlike in training" in line]
+    assert len(told) == 1 and told[0].startswith(f"note: {bad}: unlike in training: channel ax and channel ay")
