@@ -7,6 +7,7 @@ import inspect
 import linecache
 import math
 import operator
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -340,3 +341,13 @@ def test_an_own_neuron_is_exported_to_onnx() -> None:
     pytest.importorskip("onnxruntime")
     network = _own_network()
     assert onnx.greatest_difference(onnx.to_model(network, "sequence"), network, _own_signal()) < 1e-9
+
+
+def test_records_are_read_without_torch() -> None:
+    """Of neurons' equations, emissions and decisions, so that what only infers need not import it."""
+    code = (
+        "import sys, srnn.nn.equations, srnn.nn.derivatives, srnn.nn.emissions, srnn.nn.decision\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -4,7 +4,8 @@ A neuron's ``step`` and a surrogate's ``derivative`` are written once and run ev
 right thing for torch tensors, numpy arrays and SIMD vectors; these functions are the rest of the vocabulary. Called from
 Python they serve torch and numpy; a compiling backend gives each of them its own meaning for its own vectors.
 
-Adding a function here obliges every backend to translate it.
+Adding a function here obliges every backend to translate it. Nothing is imported for it: what an operand is shows in what it
+can do (a tensor has ``clamp``), so that equations are read without torch.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 
 def exp(x: Any) -> Any:
     """Exponential, elementwise."""
-    return torch.exp(x) if isinstance(x, torch.Tensor) else np.exp(x)
+    return x.exp() if hasattr(x, "exp") else np.exp(x)
 
 
 def absolute(x: Any) -> Any:
@@ -27,16 +27,14 @@ def absolute(x: Any) -> Any:
 
 def positive_part(x: Any) -> Any:
     """max(0, x), elementwise."""
-    if isinstance(x, torch.Tensor):
+    if hasattr(x, "clamp"):  # a torch tensor
         return x.clamp(min=0)
-    if hasattr(x, "positive_part"):  # numbers of our own that numpy cannot compare
-        return x.positive_part()
-    return np.maximum(x, 0.0)
+    return x.positive_part() if hasattr(x, "positive_part") else np.maximum(x, 0.0)
 
 
 def unit_step(x: Any) -> Any:
     """1 where x > 0, else 0, elementwise, in the dtype of x. Its derivative is 0, except in an ``Emission``."""
-    if isinstance(x, torch.Tensor):
+    if hasattr(x, "clamp"):
         return (x > 0).to(x.dtype)
     if hasattr(x, "unit_step"):
         return x.unit_step()
