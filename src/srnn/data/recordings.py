@@ -352,10 +352,14 @@ def _by_name(recording: Recording, path: SignalPath) -> Recording:
     there = _places(recording)
     if all(name.casefold() in there for name in path.names):
         return take_channels(recording, path.names)
-    example = ",".join(recording.channels[: path.channels])
+    missing = [name for name in path.names if name.casefold() not in there]
+    known = {name.casefold() for name in path.names}
+    others = iter(name for name in recording.channels if name.casefold() not in known)
+    example = [next(others, "...") if name in missing else name for name in path.names]
     raise SrnnError(
-        f"{recording.name} has the channels {some(recording.channels)}; this network reads {some(path.names)}. Say which "
-        f"of its channels are these, in this order, with --channels (such as --channels {example})."
+        f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, and this network reads "
+        f"{some(path.names)}. Say which of its channels are these, in this order, with --channels (such as --channels "
+        f"{','.join(example)})."
     )
 
 
@@ -423,4 +427,6 @@ def _unstated(
         taken["rate"] = f"{path.rate:g} Hz (--rate says another)"
     if not taken:
         return ()
-    return (f"it does not state its {' and '.join(taken)}: taken as {', '.join(taken.values())}",)
+    *most, last = taken
+    listing = f"{', '.join(most)} and {last}" if most else last
+    return (f"it does not state its {listing}: taken as {', '.join(taken.values())}",)

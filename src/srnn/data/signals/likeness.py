@@ -47,6 +47,9 @@ class Channels(NamedTuple):
     names: tuple[str, ...] | None = None
     units: tuple[str | None, ...] | None = None
 
+    def unit(self, channel: int) -> str | None:
+        return self.units[channel] if self.units else None
+
     def called(self, channel: int) -> str:
         return f"channel {self.names[channel]}" if self.names else f"channel {channel} (counted from 0)"
 
@@ -85,12 +88,13 @@ def differences(x: Array, channels: Channels) -> list[str]:
             least["spread"][channel],
             most["spread"][channel],
         )
+        hint = _unit_hint(own, low, high, channels.unit(channel))
         if high == 0 < own:
             told.append(f"{called} varies, which it never did in training")
         elif 0 < own * 5 < low:
-            told.append(f"{called} varies {low / own:.3g} times less than in training")
+            told.append(f"{called} varies {low / own:.3g} times less than in training{hint}")
         elif own > 5 * high:
-            told.append(f"{called} varies {own / high:.3g} times more than in training")
+            told.append(f"{called} varies {own / high:.3g} times more than in training{hint}")
         elif rough[channel] > 2.5 * most["rough"][channel]:
             told.append(f"{called} is rougher than in training: noise, or a loose electrode")
     return told[:_SHOWN]
@@ -137,16 +141,18 @@ def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Chan
 
 
 def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:
-    """The units for whose confusion the size speaks."""
-    for units in KINDS.values():
-        if unit is not None and unit not in units:
-            continue
-        for given, one in units.items():
-            for wanted, other in units.items():
-                right = given != wanted and (unit is None or wanted == unit)
-                if right and low / 1.25 <= value * one / other <= 1.25 * high:
-                    return f", as in {given} instead of {wanted}"
-    return ""
+    """The units for whose confusion a value between these bounds speaks, if there is just one such pair."""
+    if low * high <= 0:  # which any small value fits
+        return ""
+    low, high = sorted((abs(low), abs(high)))
+    pairs = [
+        (given, wanted)
+        for units in KINDS.values()
+        for given, one in units.items()
+        for wanted, other in units.items()
+        if given != wanted and unit in (None, wanted) and low / 1.25 <= abs(value) * one / other <= 1.25 * high
+    ]
+    return ", as in {} instead of {}".format(*pairs[0]) if len(pairs) == 1 else ""
 
 
 def _levels(level: Array, judged: Array, least: Array, most: Array, channels: Channels) -> list[str]:
@@ -165,5 +171,6 @@ def _levels(level: Array, judged: Array, least: Array, most: Array, channels: Ch
             return [f"{channels.called(one)} and {channels.called(other)} seem to be swapped"]
     return [
         f"{channels.called(c)} lies around {level[c]:.3g}, in training between {least[c]:.3g} and {most[c]:.3g}"
+        + _unit_hint(level[c], least[c], most[c], channels.unit(c))
         for c in wrong
     ]
