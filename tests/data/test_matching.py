@@ -56,7 +56,7 @@ def test_what_is_not_stated_is_taken_as_the_networks_and_noted() -> None:
     given = match(read_recording(X), ACCELEROMETER)
     assert np.array_equal(given.samples, X)
     assert given.notes == (
-        "it does not state its names and units and rate: taken as ax, ay, az, in m/s2, 50 Hz (--rate says another)",
+        "it does not state its names, units and rate: taken as ax, ay, az, in m/s2, 50 Hz (--rate says another)",
     )
     assert match(Recording(X, 50, ("ax", "ay", "az"), ("m/s2",) * 3), ACCELEROMETER).notes == ()
     assert match(read_recording(X), ScaledPath(3)).notes == ()
@@ -65,7 +65,8 @@ def test_what_is_not_stated_is_taken_as_the_networks_and_noted() -> None:
 def test_contradictions_are_refused(tmp_path: Path) -> None:
     path = csv(tmp_path, "x,y,z")
     with pytest.raises(
-        SrnnError, match=r"a\.csv has the channels x, y, z; this network reads ax, ay, az\. .*--channels x,y,z"
+        SrnnError,
+        match=r"a\.csv has no ax, ay, az: its channels are x, y, z, and .* reads ax, ay, az\. .*--channels x,y,z\)",
     ):
         read_signal(path, ACCELEROMETER)
     assert np.array_equal(read_signal(path, ACCELEROMETER, Reading(channels=["Z", 1, "x"])).samples, X[:, [2, 1, 0]])
@@ -82,6 +83,11 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
         read_signal(csv(tmp_path, "ax,ax,ay,az", np.c_[X, X[:, 0]]), ACCELEROMETER)
     with pytest.raises(SrnnError, match="does not name its 3 channels, so there is no 'ax': choose them by number"):
         read_signal(X, ACCELEROMETER, Reading(channels=["ax"]))
+
+
+def test_the_advice_is_the_command_that_mends_it(tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match=r"has no ay: .*\(such as --channels ax,u,az\)"):
+        read_signal(csv(tmp_path, "az,u,ax"), ACCELEROMETER)
 
 
 def test_the_rate_that_is_said_is_the_recordings(tmp_path: Path) -> None:

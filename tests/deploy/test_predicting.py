@@ -197,7 +197,7 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     other = model.predict(frame.rename(columns={"az (g)": "u (g)"}), channels=["ax", "u"])
     assert isinstance(other, Prediction) and np.array_equal(other.scores, found.scores)
-    with pytest.raises(SrnnError, match="The table has the channels u, ax; this network reads ax, az"):
+    with pytest.raises(SrnnError, match="The table has no az: its channels are u, ax, and this network reads ax, az"):
         model.predict(frame.rename(columns={"az (g)": "u (g)"}))
     file = str(model.save(tmp_path / "model.safetensors"))
     for name in ("1.csv", "2.csv"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from srnn.data.encoders.level_crossing import LevelCrossing
+from srnn.data.recordings import Reading
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.deploy.streaming.sources import Source, open_microphone, open_source
 from srnn.errors import SrnnError
@@ -130,6 +131,28 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
 def test_rows(text: str) -> None:
     for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]
         assert np.array_equal(whole(open_source("-", ScaledPath(2, 250), 1, "csv", stdin)), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("block", [1, 100])
+def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
+    signal = ScaledPath(2, 250, names=("ax", "az"), units=("m/s2", "m/s2"))
+
+    def piped(text: str, said: Reading = Reading()) -> np.ndarray:  # noqa: B008
+        return whole(open_source("-", signal, block, "csv", io.BytesIO(text.encode()), said=said))
+
+    rows = "1,2,3\n4,5,6\n"
+    np.testing.assert_allclose(piped(f"az (g),t,ax (m/s2)\n{rows}"), [[3, 9.80665], [6, 4 * 9.80665]])
+    assert piped(f"u,v,w\n{rows}", Reading(channels=["w", 0])).tolist() == [[3, 1], [6, 4]]
+    assert piped("timestamp,ax,az\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:00:00.004Z,3,4\n").tolist() == [
+        [1, 2],
+        [3, 4],
+    ]
+    with pytest.raises(SrnnError, match="standard input has no ax, az: its channels are u, v, w"):
+        piped(f"u,v,w\n{rows}")
+    with pytest.raises(
+        SrnnError, match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(--rate\)\. Give a file"
+    ):
+        piped(f"ax,t,az\n{rows}", Reading(rate=100))
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])

@@ -262,7 +262,13 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     nowhere = str(tmp_path / "nowhere" / "new")  # said before anything is read, and learnt for nothing
     assert main(["adapt", str(run), "--data", str(tmp_path / "none"), "--out", nowhere]) == 2
     assert "nowhere does not exist" in capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["adapt", str(run), "--rate", "50", "--out", str(tmp_path / "new")]) == 2
+    assert "--rate, --channels and --missing are for recordings that --data names" in capsys.readouterr().err
+    swapped = tmp_path / "swapped.safetensors"
+    assert main(["adapt", str(run), "--data", str(data), "--channels", "z,2,x", "--out", str(swapped)]) == 0
     for words, message in (
+        (["--channels", "q,x,y"], "has no channel 'q'. There are: x, y, z."),
         (["--limit", "0"], "'--limit' must be at least 1, not 0."),
         (["--lr", "nan"], "lr must be a number above 0, at most 1,000,000, not nan."),
         (["--feedback", "random"], "--train all --rule e-prop"),

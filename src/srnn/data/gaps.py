@@ -1,8 +1,10 @@
-"""Samples that are missing in a recording: NaN in an array, an empty cell of a table, a row that its times tell of.
+"""Samples that are missing in a recording: NaN in an array, an empty cell of a table, a row that
+its times tell of.
 
-A gap of at most ``longest`` samples is filled, on a line between its neighbours (interpolate) or with the last
-sample before it (hold); a longer one is refused, and so is any with "refuse". What is missing at the beginning or
-the end has no two neighbours: it stays what it is, and is refused as not finite.
+A gap of at most ``longest`` samples is filled, on a line between its neighbours (interpolate) or
+with the last sample before it (hold); a longer one is refused, and so is any with "refuse". What is
+missing at the beginning or the end has no two neighbours: it stays what it is, and is refused as
+not finite.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Gaps:
         check_whole("longest_gap", self.longest, 1)
 
     def fill(self, name: str, x: Array) -> tuple[Array, int]:
-        """Samples (T, channels) without the gaps that may be filled, and the number of those that were filled.
+        """Samples (T, channels) without the gaps that may be filled, and the number of those that
+        were filled.
 
         SrnnError, which begins with ``name``, for a gap that is too long.
         """
@@ -48,15 +51,18 @@ class Gaps:
             last = np.flatnonzero(np.diff(there) > 1)  # of what is there before each gap
             for before, after in zip(there[last].tolist(), there[last + 1].tolist(), strict=True):
                 lost = after - before - 1
-                self._check(name, lost, f"in channel {channel} (counted from 0) after sample {before}")
+                where = f"in channel {channel} (counted from 0) after sample {before}"
+                self._check(name, lost, where)
                 column[before + 1 : after] = self._between(column[before], column[after], lost)
                 count += lost
         return filled, count
 
     def even(self, name: str, seconds: Array, x: Array, step: float) -> tuple[Array, int]:
-        """Samples (T, channels) at these times -> samples ``step`` seconds apart, and how many more there are.
+        """Samples (T, channels) at these times -> samples ``step`` seconds apart, and how many more
+        there are.
 
-        SrnnError, which begins with ``name``, for a gap that is too long, or for any where none may be filled.
+        SrnnError, which begins with ``name``, for a gap that is too long, or for any where none may
+        be filled.
         """
         every = np.diff(seconds)
         row = int(every.argmax())
@@ -64,8 +70,8 @@ class Gaps:
             lost = every[row] / step - 1
         if lost > self.longest or self.missing == "refuse":
             raise SrnnError(
-                f"{name}: nothing was recorded for {every[row]:g} s after sample {row}; cut the recording there, or "
-                f"allow gaps as long as this ({self._words()})."
+                f"{name}: nothing was recorded for {every[row]:g} s after sample {row}; cut the "
+                f"recording there, or allow gaps as long as this ({self._words()})."
             )
         even = seconds[0] + step * np.arange(int((seconds[-1] - seconds[0]) / step + 1e-6) + 1)
         if self.missing == "hold":
@@ -82,8 +88,8 @@ class Gaps:
     def _check(self, name: str, lost: int, where: str) -> None:
         if lost > self.longest:
             raise SrnnError(
-                f"{name}: {counted(lost, 'sample')} are missing {where}; cut the recording there, or allow gaps as "
-                f"long as this ({self._words()})."
+                f"{name}: {counted(lost, 'sample')} are missing {where}; cut the recording there, or "
+                f"allow gaps as long as this ({self._words()})."
             )
 
     def _words(self) -> str:

@@ -1,14 +1,18 @@
-"""A recording: samples with their names, units and rate; one reader for files, arrays and tables in memory.
+"""A recording: samples with their names, units and rate; one reader for files, arrays and tables in
+memory.
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
-    .csv .txt                a row per sample (tables.py); the first row may name the columns, with their units: ax (m/s2).
-                             A first column whose name is one for time (``time_unit``) is not a channel but gives the rate
-    .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and
-                             "rate", "channels" (names) and "units"
+    .csv .txt                a row per sample (tables.py); the first row may name the columns, with
+                             their units: ax (m/s2).
+                             A first column whose name is one for time (``time_unit``) is not a
+                             channel but gives the rate
+    .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one,
+                             "signal" or "x", and "rate", "channels" (names) and "units"
     .hea .dat                a WFDB record, in its physical units
 
-What a file says is kept, and what it does not say is not known (None). ``match`` brings a recording to what a signal
-path reads: its channels by name, in its units, at its rate. Data sets, streams and predictions all read in this way.
+What a file says is kept, and what it does not say is not known (None). ``match`` brings a recording
+to what a signal path reads: its channels by name, in its units, at its rate. Data sets, streams and
+predictions all read in this way.
 """
 
 from __future__ import annotations
@@ -60,7 +64,9 @@ class Recording:
     sound: bool = False
     """Whether it is sound, whose channels may be averaged, and which is surrounded by silence."""
     notes: tuple[str, ...] = ()
-    """What a reader of the results should know, for people: what was filled in, what is not stated."""
+    """What a reader of the results should know, for people: what was filled in, what is not
+    stated.
+    """
 
     def __post_init__(self) -> None:
         x = self.samples
@@ -72,17 +78,22 @@ class Recording:
             raise SrnnError(f"{self.name} holds no samples.")
         for what, values in (("names of channels", self.channels), ("units", self.units)):
             if values is not None and len(values) != x.shape[1]:
-                raise SrnnError(f"{self.name} has {counted(x.shape[1], 'channel')} and {len(values)} {what}.")
+                has = counted(x.shape[1], "channel")
+                raise SrnnError(f"{self.name} has {has} and {len(values)} {what}.")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says of recordings that they do not say themselves, or say wrongly; and what is done about gaps."""
+    """What a user says of recordings that they do not say themselves, or say wrongly; and what is
+    done about gaps.
+    """
 
     rate: float | None = None
     """Samples per second; None: what each says."""
     channels: Sequence[str | int] | None = None
-    """The channels to read, in this order, by name or by number from 0; None: by the names that the signal path knows."""
+    """The channels to read, in this order, by name or by number from 0; None: by the names that the
+    signal path knows.
+    """
     gaps: Gaps = DEFAULT
 
     def __post_init__(self) -> None:
@@ -94,22 +105,26 @@ NOTHING_SAID = Reading()
 
 
 def read_signal(source: Any, path: SignalPath, said: Reading = NOTHING_SAID) -> Recording:
-    """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for both."""
+    """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
+    both.
+    """
     return match(read_recording(source, said.gaps), path, said)
 
 
-# ---- reading ----------------------------------------------------------------------------------------------------
+# ---- reading ------------------------------------------------------------------------------------
 
 
 def read_recording(source: Any, gaps: Gaps = DEFAULT) -> Recording:
     """A recording as it is.
 
     Args:
-        source: a file, a ``Recording``, a pandas DataFrame (a column per channel, as in a table; a DatetimeIndex gives
-            the rate), or an array (samples, channels), (samples,) for one channel.
+        source: a file, a ``Recording``, a pandas DataFrame (a column per channel, as in a table; a
+            DatetimeIndex gives the rate), or an array (samples, channels), (samples,) for one
+            channel.
         gaps: what is done about missing samples.
 
-    SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another format.
+    SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
+    format.
     """
     if isinstance(source, (str, Path)):
         recording = _read_file(Path(source), gaps)
@@ -134,8 +149,8 @@ def is_frame(source: Any) -> bool:
 
 def _read_file(path: Path, gaps: Gaps) -> Recording:
     suffix = path.suffix.lower()
-    if suffix in (".hea", ".dat") or (not suffix and path.name and os.path.isfile(path.with_suffix(".hea"))):
-        return _read_record(path, gaps)
+    if suffix in (".hea", ".dat") or _is_record(path):
+        return _read_record(path)
     _check_file(path)
     if suffix in TABLE_SUFFIXES:
         return _read_table(path, gaps)
@@ -151,16 +166,28 @@ def _of_array(x: Array, name: str, **known: Any) -> Recording:
     return Recording(x[:, None] if x.ndim == 1 else x, name=name, **known)
 
 
+def _is_record(path: Path) -> bool:
+    """Whether it is a record's name without a suffix."""
+    return not path.suffix and bool(path.name) and os.path.isfile(path.with_suffix(".hea"))
+
+
 def _check_file(path: Path) -> None:
     if not os.path.isfile(path):  # False where pathlib would raise: for names that are too long
-        there = "is a folder" if os.path.isdir(path) else "is a pipe or a device, which srnn stream reads as -"
-        raise SrnnError(f"{path} {there if os.path.exists(path) else 'was not found'}. {_NAME_ONE}")
+        there = "was not found"
+        if os.path.isdir(path):
+            there = "is a folder"
+        elif os.path.exists(path):
+            there = "is a pipe or a device, which srnn stream reads as -"
+        raise SrnnError(f"{path} {there}. {_NAME_ONE}")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
 
 def _filled(count: int, gaps: Gaps) -> tuple[str, ...]:
-    how = {"interpolate": "on a line between their neighbours", "hold": "with the value before them"}
+    how = {
+        "interpolate": "on a line between their neighbours",
+        "hold": "with the value before them",
+    }
     return (f"{counted(count, 'missing value')} filled in {how[gaps.missing]}",) if count else ()
 
 
@@ -183,26 +210,30 @@ def _read_table(path: Path, gaps: Gaps) -> Recording:
 
 
 def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recording:
-    """A recording whose samples are at these times, in seconds per ``unit``: with its rate, and evenly spaced."""
+    """A recording whose samples are at these times, in seconds per ``unit``: with its rate, and
+    evenly spaced.
+    """
     name, x = recording.name, recording.samples
     seconds = times * unit
     row = int(np.abs(seconds).argmax())
     if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
-            f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call the column time_ms, "
-            "time_us or time_ns, as its unit requires, or repair it."
+            f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call the "
+            "column time_ms, time_us or time_ns, as its unit requires, or repair it."
         )
     every = np.diff(seconds)
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1
-        raise SrnnError(f"{name}: time does not advance at sample {row}, from {times[row - 1]:g} to {times[row]:g}.")
+        before, after = times[row - 1 : row + 1]
+        raise SrnnError(f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}.")
     if not len(every):
         return recording
     step = float(np.median(every))
     if every.max() <= _GAP * step:
         return replace(recording, rate=float(len(every) / every.sum()))
     even, more = gaps.even(name, seconds, x, step)
-    return replace(recording, samples=even, rate=1 / step, notes=(*recording.notes, *_filled(more, gaps)))
+    notes = (*recording.notes, *_filled(more, gaps))
+    return replace(recording, samples=even, rate=1 / step, notes=notes)
 
 
 def _read_frame(frame: Any, gaps: Gaps) -> Recording:
@@ -216,7 +247,12 @@ def _read_frame(frame: Any, gaps: Gaps) -> Recording:
     layout = Layout(",", titles, unit)
     x, filled = gaps.fill(name, x)
     recording = Recording(
-        x[:, layout.leading :], None, layout.channels, layout.units, name, notes=_filled(filled, gaps)
+        x[:, layout.leading :],
+        None,
+        layout.channels,
+        layout.units,
+        name,
+        notes=_filled(filled, gaps),
     )
     if unit is not None:
         return _timed(recording, x[:, 0], unit, gaps)
@@ -234,9 +270,13 @@ def _read_numpy(path: Path) -> Recording:
         return _of_array(read_npy(path, what), str(path))
     with open_npz(path, what) as arrays:
         names = [name for name in arrays if name not in ("rate", "channels", "units")]
-        name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
+        name = next(
+            (name for name in ("signal", "x") if name in names),
+            names[0] if len(names) == 1 else None,
+        )
         if name is None:
-            raise SrnnError(f"{path} holds the arrays {some(names) or 'none'}; call the one to read 'signal'.")
+            held = some(names) or "none"
+            raise SrnnError(f"{path} holds the arrays {held}; call the one to read 'signal'.")
         known = {"rate": read_rate(path, arrays), **read_stated(path, arrays)._asdict()}
         return _of_array(arrays[name], str(path), **known)
 
@@ -260,10 +300,13 @@ class Stated(NamedTuple):
 
 
 def read_stated(path: Path, arrays: Any) -> Stated:
-    """The names and units under "channels" and "units" in a file of arrays; None for those that it does not state."""
+    """The names and units under "channels" and "units" in a file of arrays; None for those that it
+    does not state.
+    """
     units = _read_texts(path, arrays, "units")
     return Stated(
-        _read_texts(path, arrays, "channels"), None if units is None else tuple(unit or None for unit in units)
+        _read_texts(path, arrays, "channels"),
+        None if units is None else tuple(unit or None for unit in units),
     )
 
 
@@ -275,10 +318,11 @@ def _read_texts(path: Path, arrays: Any, key: str) -> tuple[str, ...] | None:
 
 
 def _text(value: Any) -> str:
-    return one_line(composed(value.decode() if isinstance(value, bytes) else str(value)), _LONGEST_NAME)
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    return one_line(composed(text), _LONGEST_NAME)
 
 
-def _read_record(path: Path, gaps: Gaps) -> Recording:
+def _read_record(path: Path) -> Recording:
     from ..files.wfdb_records import read_record
 
     path = path.with_suffix("")
@@ -294,18 +338,24 @@ def _read_record(path: Path, gaps: Gaps) -> Recording:
         return Recording(record.p_signal, float(record.fs), names, units, str(path))
 
 
-# ---- matching ---------------------------------------------------------------------------------------------------
+# ---- matching -----------------------------------------------------------------------------------
 
 
-def match(recording: Recording, path: SignalPath, said: Reading = NOTHING_SAID, strict: bool = True) -> Recording:
+def match(
+    recording: Recording,
+    path: SignalPath,
+    said: Reading = NOTHING_SAID,
+    strict: bool = True,
+) -> Recording:
     """The recording as a signal path takes it: the path's channels in its order, units and rate.
 
-    Channels are looked up by name where both know the names, else taken in their order. Several channels of sound are
-    averaged where the path takes one, as in training. What the path knows and the recording does not state is taken to
-    be the path's, and noted. ``strict``: refuse another number of channels; else it is left as it is, for
-    ``Task.encode`` to say what fits.
+    Channels are looked up by name where both know the names, else taken in their order. Several
+    channels of sound are averaged where the path takes one, as in training. What the path knows and
+    the recording does not state is taken to be the path's, and noted. ``strict``: refuse another
+    number of channels; else it is left as it is, for ``Task.encode`` to say what fits.
 
-    SrnnError, which names the recording and lists its channels, where the two contradict each other.
+    SrnnError, which names the recording and lists its channels, where the two contradict each
+    other.
     """
     if said.channels is None:
         recording = _by_name(recording, path)
@@ -324,8 +374,14 @@ def match(recording: Recording, path: SignalPath, said: Reading = NOTHING_SAID, 
         return replace(recording, samples=x)
     x = at_rate(recording.name, x, rate, path.rate, recording.sound)
     notes = (*recording.notes, *_unstated(path, names or said.channels, units, rate))
-    known = rate if path.rate is None else path.rate
-    return Recording(x, known, path.names or names, path.units or units, recording.name, recording.sound, notes)
+    return replace(
+        recording,
+        samples=x,
+        rate=path.rate or rate,
+        channels=path.names or names,
+        units=path.units or units,
+        notes=notes,
+    )
 
 
 def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> Recording:
@@ -352,10 +408,14 @@ def _by_name(recording: Recording, path: SignalPath) -> Recording:
     there = _places(recording)
     if all(name.casefold() in there for name in path.names):
         return take_channels(recording, path.names)
-    example = ",".join(recording.channels[: path.channels])
+    missing = [name for name in path.names if name.casefold() not in there]
+    known = {name.casefold() for name in path.names}
+    others = iter(name for name in recording.channels if name.casefold() not in known)
+    example = [next(others, "...") if name in missing else name for name in path.names]
     raise SrnnError(
-        f"{recording.name} has the channels {some(recording.channels)}; this network reads {some(path.names)}. Say which "
-        f"of its channels are these, in this order, with --channels (such as --channels {example})."
+        f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, and "
+        f"this network reads {some(path.names)}. Say which of its channels are these, in this "
+        f"order, with --channels (such as --channels {','.join(example)})."
     )
 
 
@@ -371,26 +431,32 @@ def _column(recording: Recording, chosen: str | int) -> int:
     count = recording.samples.shape[1]
     if isinstance(chosen, int):
         if not 0 <= chosen < count:
-            raise SrnnError(f"{recording.name} has no channel {chosen + 1}: it has {counted(count, 'channel')}.")
+            has = counted(count, "channel")
+            raise SrnnError(f"{recording.name} has no channel {chosen + 1}: it has {has}.")
         return chosen
     if recording.channels is None:
         raise SrnnError(
-            f"{recording.name} does not name its {counted(count, 'channel')}, so there is no {chosen!r}: choose them by "
-            "number, as --channels 1,2."
+            f"{recording.name} does not name its {counted(count, 'channel')}, so there is no "
+            f"{chosen!r}: choose them by number, as --channels 1,2."
         )
     found = _places(recording).get(chosen.casefold(), [])
     if not found:
-        raise SrnnError(f"{recording.name} has no channel {chosen!r}.{nearest(chosen, recording.channels)}")
+        advice = nearest(chosen, recording.channels)
+        raise SrnnError(f"{recording.name} has no channel {chosen!r}.{advice}")
     if len(found) > 1:
         raise SrnnError(
-            f"{recording.name} has {len(found)} channels {chosen!r} ({some(recording.channels)}): choose by number, as "
-            f"--channels {found[0] + 1}."
+            f"{recording.name} has {len(found)} channels {chosen!r} ({some(recording.channels)}): "
+            f"choose by number, as --channels {found[0] + 1}."
         )
     return found[0]
 
 
 def _converted(
-    name: str, x: Array, names: Sequence[str] | None, units: Sequence[str | None] | None, path: SignalPath
+    name: str,
+    x: Array,
+    names: Sequence[str] | None,
+    units: Sequence[str | None] | None,
+    path: SignalPath,
 ) -> Array:
     """The samples in the path's units."""
     if path.units is None or units is None:
@@ -404,14 +470,18 @@ def _converted(
             which = f"channel {names[channel]}" if names else f"channel {channel + 1}"
             raise SrnnError(
                 f"{name}: {which} is in {given}, and this network reads it in {wanted} (it has "
-                f"{listed(names, units)}): choose other channels with --channels, or correct the unit."
+                f"{listed(names, units)}): choose other channels with --channels, or correct the "
+                "unit."
             )
         factors[channel] = factor
     return x if (factors == 1).all() else x * factors
 
 
 def _unstated(
-    path: SignalPath, names: Sequence[Any] | None, units: Sequence[str | None] | None, rate: float | None
+    path: SignalPath,
+    names: Sequence[Any] | None,
+    units: Sequence[str | None] | None,
+    rate: float | None,
 ) -> tuple[str, ...]:
     """A note on what the path knows and a recording does not state."""
     taken: dict[str, str] = {}
@@ -423,4 +493,6 @@ def _unstated(
         taken["rate"] = f"{path.rate:g} Hz (--rate says another)"
     if not taken:
         return ()
-    return (f"it does not state its {' and '.join(taken)}: taken as {', '.join(taken.values())}",)
+    *most, last = taken
+    listing = f"{', '.join(most)} and {last}" if most else last
+    return (f"it does not state its {listing}: taken as {', '.join(taken.values())}",)

@@ -1,4 +1,5 @@
-"""Channels: their units, what one is in another of its kind; a column's title -> its name and unit; a choice of them.
+"""Channels: their units, what one is in another of its kind; a column's title -> its name and unit;
+a choice of them.
 
     split_title("Acc X (m/s²)")     ("Acc X", "m/s2")
     split_title("ecg_mV")           ("ecg", "mV")
@@ -49,7 +50,9 @@ def known_unit(text: str) -> str | None:
 
 
 def split_title(title: str) -> tuple[str, str | None]:
-    """The name and the unit (None: not stated) in the title of a column: ax (m/s2), ax [g], ecg_mV."""
+    """The name and the unit (None: not stated) in the title of a column: ax (m/s2), ax [g],
+    ecg_mV.
+    """
     if found := _IN_BRACKETS.fullmatch(title):
         unit = known_unit(found[2])
         if unit is not None:
@@ -62,7 +65,9 @@ def split_title(title: str) -> tuple[str, str | None]:
 
 
 def conversion(given: str, wanted: str) -> float | None:
-    """The factor from one unit to another; 1 for the same one, None where there is none: of two kinds, or not known."""
+    """The factor from one unit to another; 1 for the same one, None where there is none: of two
+    kinds, or not known.
+    """
     if given == wanted:
         return 1.0
     one, other = known_unit(given), known_unit(wanted)
@@ -73,10 +78,13 @@ def conversion(given: str, wanted: str) -> float | None:
 
 
 def parse_channels(text: str, option: str = "--channels") -> list[int | str]:
-    """Chosen channels: names, or numbers, which people count from 1 and programs from 0. SrnnError for anything else."""
+    """Chosen channels: names, or numbers, which people count from 1 and programs from 0. SrnnError
+    for anything else.
+    """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts) or any(part.isdecimal() and int(part[:9]) == 0 for part in parts):
         raise SrnnError(
             f"{option} takes names of channels, or numbers counted from 1, such as ax,ay or 2,1, not {text!r}."
         )
-    return [int(part) - 1 if re.fullmatch(r"[1-9]\d{0,3}", part, re.ASCII) else part for part in parts]
+    number = re.compile(r"[1-9]\d{0,3}", re.ASCII)
+    return [int(part) - 1 if number.fullmatch(part) else part for part in parts]

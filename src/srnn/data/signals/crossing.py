@@ -34,7 +34,7 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
-from .likeness import stuck_channels
+from .likeness import FLAT, stuck_channels
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -129,7 +129,7 @@ class CrossingPath(SignalPath):
     def doubt(self, given: Array) -> str:
         called = self.names or self.pairs
         stuck = [called[channel] for channel in stuck_channels(given)]
-        return f"{some(stuck)}: a flat line, or a sensor that is saturated or off" if stuck else ""
+        return f"{some(stuck)}: {FLAT}" if stuck else ""
 
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
         """The encoder of level crossings by a smoothed signal's running scale."""

@@ -1,20 +1,26 @@
-"""Whether a recording is like those of training, channel by channel; if not, a prediction is "not sure".
+"""Whether a recording is like those of training, channel by channel; if not, a prediction is "not
+sure".
 
-Five measures of each recording are taken, and of training's recordings the least and the greatest are kept:
+Five measures of each recording are taken, and of training's recordings the least and the greatest
+are kept:
 
-    level     its mean                       unlike: outside by more than the width of what training had, and a tenth of
-                                             the channel's deviation over all of training
-    spread    its standard deviation         unlike: 5 times less or more
-    size      the root mean square of all    unlike: 2.5 times less or more. Gravity gives an accelerometer its size in
-              channels in one unit           any orientation, so g for m/s2 is seen even where no level is fixed
-    still     the share of its samples that  unlike: 0.3 more, and more than half: a flat line, a sensor that is saturated
-              hardly differ from the last    or off
-    rough     the root mean square of its    unlike: 2.5 times more: noise, a loose electrode
-              steps, in standard deviations
+    level     its mean
+              unlike: outside by more than the width of what training had, and a tenth of the
+              channel's deviation over all of training
+    spread    its standard deviation
+              unlike: 5 times less or more
+    size      the root mean square of all channels in one unit
+              unlike: 2.5 times less or more. Gravity gives an accelerometer its size in any
+              orientation, so g for m/s2 is seen even where no level is fixed
+    still     the share of its samples that hardly differ from the last
+              unlike: 0.3 more, and more than half: a flat line, a sensor that is saturated or off
+    rough     the root mean square of its steps, in standard deviations
+              unlike: 2.5 times more: noise, a loose electrode
 
-Where levels are unlike, but would not be if two channels changed places, these are said to be swapped. Where a size is
-unlike, but would not be in another unit, that unit is named. Nothing is judged by fewer than ``FEWEST`` recordings, or
-of fewer than ``SHORTEST`` samples, or with more than ``MOST`` channels.
+Where levels are unlike, but would not be if two channels changed places, these are said to be
+swapped. Where a size is unlike, but would not be in another unit, that unit is named. Nothing is
+judged by fewer than ``FEWEST`` recordings, or of fewer than ``SHORTEST`` samples, or with more than
+``MOST`` channels.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ FEWEST, SHORTEST, MOST = 8, 16, 64
 MEASURES = ("level", "spread", "size", "still", "rough")
 _STILL = 1e-3
 """Part of a channel's deviation in training that is no change."""
+FLAT = "a flat line, or a sensor that is saturated or off"
 _SHOWN = 3
 """Differences that are told at most."""
 
@@ -47,14 +54,21 @@ class Channels(NamedTuple):
     names: tuple[str, ...] | None = None
     units: tuple[str | None, ...] | None = None
 
+    def unit(self, channel: int) -> str | None:
+        return self.units[channel] if self.units else None
+
     def called(self, channel: int) -> str:
-        return f"channel {self.names[channel]}" if self.names else f"channel {channel} (counted from 0)"
+        if self.names:
+            return f"channel {self.names[channel]}"
+        return f"channel {channel} (counted from 0)"
 
 
 def seen_in(
     recordings: Sequence[Array], std: Array, units: tuple[str | None, ...] | None = None
 ) -> npt.NDArray[np.float32] | None:
-    """What is kept of training's recordings, each (T, channels); None where they are too few, short or wide to judge by."""
+    """What is kept of training's recordings, each (T, channels); None where they are too few, short
+    or wide to judge by.
+    """
     long = [x for x in recordings if len(x) >= SHORTEST]
     if len(long) < FEWEST or len(std) > MOST:
         return None
@@ -63,17 +77,18 @@ def seen_in(
 
 
 def differences(x: Array, channels: Channels) -> list[str]:
-    """How a recording (T, channels) differs from all of training's, for people; none where it does not."""
+    """How a recording (T, channels) differs from all of training's, for people; none where it does
+    not.
+    """
     if len(x) < SHORTEST:
         return []
     level, spread, size, still, rough = _measured(x, channels.std, channels.units)
-    least, most = (dict(zip(MEASURES, part.astype(np.float64), strict=True)) for part in channels.seen)
+    seen = channels.seen.astype(np.float64)
+    least, most = (dict(zip(MEASURES, part, strict=True)) for part in seen)
     told = []
     stuck = (still > 0.5) & (still > most["still"] + 0.3)
     for channel in np.flatnonzero(stuck).tolist():
-        told.append(
-            f"{channels.called(channel)} hardly ever changes: a flat line, or a sensor that is saturated or off"
-        )
+        told.append(f"{channels.called(channel)} hardly ever changes: {FLAT}")
     sized = (size * 2.5 < least["size"]) | (size > 2.5 * most["size"])
     told += _sizes(size, sized & ~stuck, least["size"], most["size"], channels)
     other = ~stuck & ~sized
@@ -85,19 +100,22 @@ def differences(x: Array, channels: Channels) -> list[str]:
             least["spread"][channel],
             most["spread"][channel],
         )
+        hint = _unit_hint(own, low, high, channels.unit(channel))
         if high == 0 < own:
             told.append(f"{called} varies, which it never did in training")
         elif 0 < own * 5 < low:
-            told.append(f"{called} varies {low / own:.3g} times less than in training")
+            told.append(f"{called} varies {low / own:.3g} times less than in training{hint}")
         elif own > 5 * high:
-            told.append(f"{called} varies {own / high:.3g} times more than in training")
+            told.append(f"{called} varies {own / high:.3g} times more than in training{hint}")
         elif rough[channel] > 2.5 * most["rough"][channel]:
             told.append(f"{called} is rougher than in training: noise, or a loose electrode")
     return told[:_SHOWN]
 
 
 def stuck_channels(x: Array) -> list[int]:
-    """The channels of a recording that, whatever training was like, say nothing: constant, or mostly at one of their ends."""
+    """The channels of a recording that, whatever training was like, say nothing: constant, or
+    mostly at one of their ends.
+    """
     if len(x) < SHORTEST:
         return []
     at_ends = np.maximum((x == x.min(0)).mean(0), (x == x.max(0)).mean(0))
@@ -110,7 +128,8 @@ def _measured(x: Array, std: Array, units: tuple[str | None, ...] | None) -> Arr
     spread, steps = x.std(0), np.diff(x, axis=0)
     power = np.square(x).mean(0)
     kinds = units or (None,) * x.shape[1]
-    size = np.sqrt([sum(p for p, other in zip(power, kinds, strict=True) if other == kind) for kind in kinds])
+    alike = np.array([[one == other for other in kinds] for one in kinds])
+    size = np.sqrt(alike @ power)
     still = (np.abs(steps) <= _STILL * std).mean(0)
     rough = np.sqrt(np.square(steps).mean(0)) / np.where(spread > 0, spread, 1.0)
     return np.stack([x.mean(0), spread, size, still, rough])
@@ -137,19 +156,30 @@ def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Chan
 
 
 def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:
-    """The units for whose confusion the size speaks."""
-    for units in KINDS.values():
-        if unit is not None and unit not in units:
-            continue
-        for given, one in units.items():
-            for wanted, other in units.items():
-                right = given != wanted and (unit is None or wanted == unit)
-                if right and low / 1.25 <= value * one / other <= 1.25 * high:
-                    return f", as in {given} instead of {wanted}"
-    return ""
+    """The units for whose confusion a value between these bounds speaks, if there is just one such
+    pair.
+    """
+    if low * high <= 0:  # which any small value fits
+        return ""
+    low, high = sorted((abs(low), abs(high)))
+    pairs = [
+        (given, wanted)
+        for units in KINDS.values()
+        for given, one in units.items()
+        for wanted, other in units.items()
+        if given != wanted and unit in (None, wanted)
+        if low / 1.25 <= abs(value) * one / other <= 1.25 * high
+    ]
+    return ", as in {} instead of {}".format(*pairs[0]) if len(pairs) == 1 else ""
 
 
-def _levels(level: Array, judged: Array, least: Array, most: Array, channels: Channels) -> list[str]:
+def _levels(
+    level: Array,
+    judged: Array,
+    least: Array,
+    most: Array,
+    channels: Channels,
+) -> list[str]:
     margin = (most - least) + 0.1 * channels.std
 
     def unlike(values: Array) -> Array:
@@ -164,6 +194,7 @@ def _levels(level: Array, judged: Array, least: Array, most: Array, channels: Ch
         if not unlike(swapped).any():
             return [f"{channels.called(one)} and {channels.called(other)} seem to be swapped"]
     return [
-        f"{channels.called(c)} lies around {level[c]:.3g}, in training between {least[c]:.3g} and {most[c]:.3g}"
+        f"{channels.called(c)} lies around {level[c]:.3g}, in training between {least[c]:.3g} and "
+        f"{most[c]:.3g}" + _unit_hint(level[c], least[c], most[c], channels.unit(c))
         for c in wrong
     ]

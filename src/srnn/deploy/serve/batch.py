@@ -88,7 +88,7 @@ def _check_count(count: int, limits: Limits) -> None:
 
 async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     """The answer for one sequence (samples, channels): one decision about all of it, as by ``predict`` for a recording."""
-    path = decoder.signal
+    path, given = decoder.signal, samples
     start = decoder.task.clip_start(len(samples), path) / path.rate if path.rate else 0.0
     samples = decoder.task.as_clip(samples, path)
 
@@ -104,6 +104,7 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
 
     believed = decoder.probabilities(decisions.scores[-1:])[0]
     number = int(decisions.winners[-1])
+    doubt = path.doubt(given)
     answer: dict[str, Any] = {
         "class": number,
         "label": decoder.classes[number],
@@ -111,6 +112,8 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "probabilities": np.round(believed, 6).tolist(),
         "steps": session.steps - decoder.lag,
         "start_seconds": round(start, 6),
+        "sure": not doubt,
+        "notes": [doubt] if doubt else [],
     }
     if decoder.task.kind == "per_step":
         answer["classes"] = decisions.winners.tolist()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ...data.datasets.audio import AUDIO_SUFFIXES
 from ...data.gaps import DEFAULT, Gaps
@@ -22,8 +23,8 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
     """The recording in a file's bytes, as the path takes it.
 
     Args:
-        asked: ``file``, the file's name; and where they are given ``rate``, ``channels`` and ``missing``, as of
-            srnn predict.
+        asked: ``file``, the file's name; and where they are given ``rate``, ``channels`` and
+            ``missing``, as of srnn predict.
 
     SrnnError, which names the file, as for ``read_signal``.
     """
@@ -53,5 +54,6 @@ def read_said(asked: Mapping[str, str]) -> Reading:
         hertz = float(rate) if rate else None
     except ValueError as error:
         raise SrnnError(f"The rate must be a number of samples per second, not {rate[:50]!r}.") from error
-    missing = asked.get("missing", DEFAULT.missing)
-    return Reading(hertz, parse_channels(channels, "channels") if channels else None, Gaps(missing))  # type: ignore[arg-type]
+    chosen = parse_channels(channels, "channels") if channels else None
+    missing: Any = asked.get("missing", DEFAULT.missing)
+    return Reading(hertz, chosen, Gaps(missing))
