@@ -19,7 +19,9 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb_records import read_record, records_folder
-from srnn.data.signals import SignalPath, Steps
+from srnn.data.encoders import Statistics
+from srnn.data.recordings import read_signal
+from srnn.data.signals import ScaledPath, SignalPath, Steps
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.studies.pruning import TuningOptions, prune_run
@@ -125,6 +127,17 @@ class LongTask(TinyTask):
     def load(self, split: Any, data_dir: Path | None = None) -> Split:
         x = np.random.default_rng(0).random((3, self.steps, self.width), np.float32)
         return Split(x, np.arange(3))
+
+
+def test_names_units_and_rate_are_kept_with_the_samples(tmp_path: Path) -> None:
+    known = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
+    path = ScaledPath(2, 50.0, known, names=("ax", "temp"), units=("g", None))
+    task = LongTask(steps=20, width=2, path=path)
+    keep_examples(tmp_path, task, Sequences(task, "validation"))
+    for example in kept_examples(tmp_path):
+        recording = read_signal(example, path)
+        assert recording.samples.shape == (20, 2) and recording.notes == ()
+        assert (recording.rate, recording.channels, recording.units) == (50, ("ax", "temp"), ("g", None))
 
 
 def test_long_ones_are_cut_and_names_stay_in_their_folder(tmp_path: Path) -> None:

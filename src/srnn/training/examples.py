@@ -1,6 +1,7 @@
 """A few recordings that a run keeps, so that its live page has something to play where the data set is missing.
 
-    examples/1-yes.npy     the first, of the class "yes": (samples, channels), as a stream of the network takes them
+    examples/1-yes.npy     the first, of the class "yes": (samples, channels), as a stream of the network takes them; where their
+                           channels have names, an .npz that states these, their units and rate
 
 They come from the validation split, spread evenly over its classes, and are read like any recording (``data/recordings.py``).
 They are not part of the model; if they must not be passed on, delete the folder.
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.batches import Sequences, evenly_spread
+from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..errors import SrnnError
 from ..files import whole_file
@@ -39,14 +41,26 @@ def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
             return
         label = task.class_names[sequences.y[index]] if sequences.y.ndim == 1 and sequences.y[index] >= 0 else ""
         name = f"{number}-{file_name(label)}".rstrip("-")
-        with whole_file(run / FOLDER / f"{name}.npy", parents=True) as file:
-            np.save(file, signal[: room // signal[:1].nbytes])
+        _write(run / FOLDER / name, signal[: room // signal[:1].nbytes], task.live())
+
+
+def _write(path: Path, signal: npt.NDArray[Any], taken: SignalPath) -> None:
+    if taken.names is None:
+        with whole_file(path.with_name(f"{path.name}.npy"), parents=True) as file:
+            np.save(file, signal)
+        return
+    units = [unit or "" for unit in taken.units or [None] * taken.channels]
+    stated: dict[str, Any] = {"channels": np.array(taken.names), "units": np.array(units)}
+    if taken.rate is not None:
+        stated["rate"] = np.array(taken.rate)
+    with whole_file(path.with_name(f"{path.name}.npz"), parents=True) as file:
+        np.savez(file, signal=signal, **stated)
 
 
 def kept_examples(run: Path) -> list[Path]:
     """The recordings that a run keeps, in order; for a pretrained network, the one beside it; for any other file, none. Files
     larger than any that a run keeps are left out."""
-    paths = sorted((run / FOLDER).glob("[0-9]*.npy")) if run.is_dir() else []
+    paths = sorted((run / FOLDER).glob("[0-9]*.np[yz]")) if run.is_dir() else []
     if run.parent == PRETRAINED:
         paths = [run.with_suffix(".npy")]
     return [path for path in paths if path.is_file() and path.stat().st_size <= BYTES][:EXAMPLES]
