@@ -54,7 +54,7 @@ class Rule:
     """How outputs become an answer.
 
     Args:
-        told: what a score is, for people: "mean of its output{over}", where ``{over}`` becomes the
+        title: what a score is, for people: "mean of its output{over}", where ``{over}`` becomes the
             steps that count.
         counted: x (..., classes), a step's outputs -> what it counts, of the same shape.
         joined: (total, y) -> the total after a step that counts y.
@@ -66,7 +66,7 @@ class Rule:
     ignore a step.
     """
 
-    told: str
+    title: str
     counted: Callable[[Any], Any] = lambda x: x
     joined: Callable[[Any, Any], Any] = lambda total, y: total + y
     mean: bool = False
@@ -74,38 +74,38 @@ class Rule:
     per_step: bool = False
 
     def __post_init__(self) -> None:
-        if "x" not in self.counting.used or "y" not in self.joining.used:
-            raise SrnnError(f"The rule '{self.told}' ignores the outputs of the steps.")
+        if "x" not in self.counted_record.used or "y" not in self.joined_record.used:
+            raise SrnnError(f"The rule '{self.title}' ignores the outputs of the steps.")
 
     @functools.cached_property
-    def counting(self) -> Record:
+    def counted_record(self) -> Record:
         """(x,) -> (y,)."""
         return record(self.counted, ("x",))
 
     @functools.cached_property
-    def joining(self) -> Record:
+    def joined_record(self) -> Record:
         """(total, y) -> (total,)."""
         return record(self.joined, ("total", "y"))
 
     @functools.cached_property
-    def believing(self) -> Record:
+    def confidence_record(self) -> Record:
         """(scores, classes) -> (confidence,)."""
         return record(self.confidence, ("scores", "classes"))
 
     @property
     def soft(self) -> bool:
         """Whether a step counts the softmax of its outputs."""
-        return any(node.operation == "softmax" for node in self.counting.nodes)
+        return any(node.operation == "softmax" for node in self.counted_record.nodes)
 
     @property
     def keeps(self) -> bool:
         """Whether it remembers earlier steps; otherwise the last step decides."""
-        return "total" in self.joining.used
+        return "total" in self.joined_record.used
 
     @functools.cached_property
     def adds(self) -> bool:
         """Whether steps are added up: a sequence is one sum, exact in integers, compensated in float32."""
-        (result,) = self.joining.results
+        (result,) = self.joined_record.results
         names = {node.name for node in result.operands}
         return result.operation == "add" and names == {"total", "y"}
 

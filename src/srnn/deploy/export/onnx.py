@@ -230,7 +230,7 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
 def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
     """``Loss.scores`` of the output y (batch, time, outputs) of whole sequences of one length."""
     rule = decision.loss.rule
-    (counted,) = rule.counting.run(_OverClasses(), [y])
+    (counted,) = rule.counted_record.run(_OverClasses(), [y])
     if rule.per_step:
         return counted
 
@@ -264,7 +264,7 @@ def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
 
 def _total_after(graph: Graph, decision: DecisionRule, total: Value, steps: Value, y: Value) -> Value:
     """The total after so many ``steps`` (batch, 1) and one more, which counts y (batch, outputs)."""
-    (joined,) = decision.loss.rule.joining.run(_OverClasses(), [total, y])
+    (joined,) = decision.loss.rule.joined_record.run(_OverClasses(), [total, y])
     alone = float(decision.loss.start)
     return graph.one("Where", graph.one("Greater", steps, alone), joined, y)  # a step up to ``start`` stands alone
 
@@ -277,7 +277,7 @@ def _running_scores(
     Returns the state that they need: by name, its next value and shape. It comes after that of the layers, as its inputs do.
     """
     rule, start = decision.loss.rule, float(decision.loss.start)
-    (y,) = rule.counting.run(_OverClasses(), [x])
+    (y,) = rule.counted_record.run(_OverClasses(), [x])
     if not rule.keeps:
         graph.output("scores", y, ["batch", outputs])
         return {}

@@ -70,7 +70,7 @@ def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
     """
     rule, integers = loss.rule, Integers()
     x = FixedArray(np.asarray(output, np.int64), bits, bits, [0])
-    (counted,) = rule.counting.run(integers, [x])
+    (counted,) = rule.counted_record.run(integers, [x])
     if not rule.keeps:
         return counted.values
 
@@ -83,6 +83,6 @@ def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
             FixedArray(values, counted.bits, counted.bits, x.saturated)
             for values in (scores[step - 1], counted.values[step])
         )
-        (joined,) = rule.joining.run(integers, [total, y])
+        (joined,) = rule.joined_record.run(integers, [total, y])
         scores[step] = joined.to(counted.bits).values
     return scores

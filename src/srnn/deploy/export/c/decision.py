@@ -90,7 +90,7 @@ class DecisionPlan:
             subject = "Every step has a class of its own:"
         lines = [
             f"/* The decision: which class it is, by the loss that the network was trained with ({loss.name}).",
-            f" * {subject} the one with the largest {self.how.told.format(over=over)}.",
+            f" * {subject} the one with the largest {self.how.title.format(over=over)}.",
             " *",
             f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
             f" *     {name}_step(&state, input, scores);                 each step",
@@ -181,9 +181,9 @@ class DecisionPlan:
 
     def _written(self, joining: bool = False) -> tuple[list[tuple[str, str]], str]:
         """What a step of a class counts, or what joins it to the total: local variables, and the value."""
-        record, names = self.how.counting, [_OUTPUT]
+        record, names = self.how.counted_record, [_OUTPUT]
         if joining:
-            record, names = self.how.joining, [_TOTAL, "x"]
+            record, names = self.how.joined_record, [_TOTAL, "x"]
         if self.bits is None:
             writer = _FloatDecision()
             (value,) = record.run(writer, map(Text, names))
@@ -235,7 +235,7 @@ class DecisionPlan:
             scores = _Believed(Text("most / count", 2), Text(f"{_TOTAL} / count", 2))
         classes = Text(f"{len(self.rule.classes)}.0f")
         belief = _Belief(scores)
-        (believed,) = self.how.believing.run(belief, [scores, _Believed(classes, classes)])
+        (believed,) = self.how.confidence_record.run(belief, [scores, _Believed(classes, classes)])
         summed = f"{each}\n        total += {belief.added};\n"
         return (
             f"float {self.name}_confidence(const {self.name}_decision *decision)\n{{\n"
