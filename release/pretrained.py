@@ -185,7 +185,7 @@ def golden(name: str) -> dict[str, Any]:
         if isinstance(layer, Layer):
             layer.backend = "reference"
     path = model.task.whole_path()
-    steps = model.task.encode(name, read_signal(example(name), path.channels, path.rate))
+    steps = model.task.encode(name, read_signal(example(name), path).samples)
     with torch.no_grad():
         first = torch.Generator().manual_seed(model.seed)
         result = network.run(torch.from_numpy(steps).double()[None], generator=first)

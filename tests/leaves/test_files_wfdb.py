@@ -37,7 +37,7 @@ def test_a_name_with_a_dot_is_that_of_its_own_header(tmp_path: Path) -> None:
     pytest.importorskip("wfdb")
     record(tmp_path, "r 2 250 100", signal(), signal())
     (tmp_path / "r.2.hea").write_text(f"r 1 250 100\n{signal()}\n")
-    assert read_recording(tmp_path / "r.2.hea").x.shape == (100, 1)
+    assert read_recording(tmp_path / "r.2.hea").samples.shape == (100, 1)
     with pytest.raises(FileNotFoundError, match=r"r\.2\.atr"):
         read_annotation(tmp_path / "r.2", "atr")
     (tmp_path / "r.2.hea").unlink()
