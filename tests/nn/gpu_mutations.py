@@ -28,7 +28,7 @@ def unwritten_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 MUTATIONS = {
     "forward: step 0 reads the spikes of a step before it": ("before, t > 0, row", "before, t >= 0, row"),
     "products: every tile reads the spikes of the first neurons": ("source + at + k + others", "source + at + others"),
-    "forward: a neuron spikes at another threshold": ("tl.where(v > 0.0, 1.0, 0.0)", "tl.where(v >= 0.3, 1.0, 0.0)"),
+    "forward: a neuron spikes at another threshold": ("s = EMIT(v)[0]", "s = EMIT(v - 0.3)[0]"),
     "forward: the state still changes after a sequence's end": ("after = where_each(valid, after, state_now)", "pass"),
     "forward: there are spikes after a sequence's end": ("shown = tl.where(valid, s, 0.0)", "pass"),
     "forward: the current is not saved for the backward pass": ("if KEEP:", "if False:"),
@@ -44,7 +44,7 @@ MUTATIONS = {
     "backward: coefficients receive gradients after a sequence's end": ("tl.where(valid, g[n + 2 + i], 0.0)", "g[n + 2 + i]"),
     "backward: a launch drops earlier launches' sums": ("tl.load(g_coefficients[i] + block, mask=here, other=0.0) +", ""),
     "backward: the last neuron's sums are not stored": ("total, mask=here)", "total, mask=here & (block % SIZE < SIZE - 1))"),
-    "backward: ReLU also passes gradients where it is off": ("g_v = tl.where(v >= 0.0, g_s, 0.0)", "g_v = g_s"),
+    "backward: the slope of what is emitted is left out": ("g_v = SLOPE(g_s, v, PSI(v)[0])[0]", "g_v = g_s"),
     "backward: the gradient of the recorded membrane is lost": ("if g_membrane is not None:", "if False:"),
     "float32: products of the smaller pieces are left out": ("if i + j < max(PIECES, len(tiles)):", "if i + j < 1:"),
     "float32: a piece is multiplied twice": ("values = values - piece.to(values.dtype)", "pass"),
