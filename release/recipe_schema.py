@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from srnn.training.recipes.json_schema import recipe_schema
+from srnn.training.recipes.json_schema import schema_text as text
 
 FILE = Path(__file__).parents[1] / "docs" / "recipe.schema.json"
-
-
-def text() -> str:
-    """The file's text."""
-    return json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ ALLOWED = {
     ("files/hdf5.py", "h5py.File"),  # the one reader, which follows no link
     ("files/yaml_reading.py", "yaml.load"),  # by a loader that is derived from the safe one
     ("paper/compat/weights.py", "torch.load"),  # with weights_only
-    ("nn/kernels/cpu/arguments.py", "exec"),  # text that is made here, of the fields of a loop's arguments
     ("nn/equations.py", "exec"),  # text that is made here, of a record of arithmetic
 }
 

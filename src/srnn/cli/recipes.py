@@ -43,7 +43,6 @@ def show_schema() -> None:
     A recipe that begins with the line "# yaml-language-server: $schema=recipe.schema.json" is then
     completed as you type (docs/recipes.md).
     """
-    from ..text import json_text
-    from ..training.recipes.json_schema import recipe_schema
+    from ..training.recipes.json_schema import schema_text
 
-    print(json_text(recipe_schema()))
+    print(schema_text(), end="")

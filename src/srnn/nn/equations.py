@@ -346,7 +346,11 @@ def function(
     lines = [f"def {name}({', '.join(arguments)}):"]
     lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
     lines += ["    return (", *(f"        {result.text}," for result in results), "    )"]
-    text = "\n".join(lines) + "\n"
+    return written(name, "\n".join(lines) + "\n", words)
+
+
+def written(name: str, text: str, words: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function ``name`` that a text defines, which may use these words. Debuggers find the text."""
     place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have the same name
     made: dict[str, Any] = {}
     exec(compile(text, place, "exec"), {**words, "__name__": __name__}, made)

@@ -100,6 +100,11 @@ class Training:
         return self.ready.trained.recipe.training
 
     @property
+    def checkpoint_every(self) -> int:
+        """Batches between two checkpoints of an epoch, which ends with one in any case."""
+        return self.config.checkpoint_every or self.ready.steps_per_epoch
+
+    @property
     def averaged(self) -> Trained:
         """What is validated and becomes the model: the average of the weights, or the network itself."""
         return replace(self.ready.trained, network=self.histories.average.network)

@@ -33,8 +33,8 @@ def step(training: Training, epoch: Epoch) -> None:
     state.step += 1
     _report(training, epoch)
     _examine(training, epoch)
-    every = config.checkpoint_every or training.ready.steps_per_epoch
-    if not epoch.urgent and state.step % every == 0 and state.step < training.ready.steps_per_epoch:
+    inside = state.step < training.ready.steps_per_epoch
+    if inside and not epoch.urgent and state.step % training.checkpoint_every == 0:
         training.save_last()
 
 
@@ -151,8 +151,7 @@ def _report(training: Training, epoch: Epoch) -> None:
 def _examine(training: Training, epoch: Epoch) -> None:
     """Look for sick layers, now and then."""
     state, last = training.state, training.ready.steps_per_epoch
-    every = training.config.checkpoint_every or last
-    if state.step == last or state.step % every == 0 or state.step % EVERY == 0:
+    if state.step == last or state.step % training.checkpoint_every == 0 or state.step % EVERY == 0:
         examine = partial(state.watch.examine, training.ready.network, epoch.waits)
         epoch.sick, epoch.urgent = training.team.from_first(examine)
         if not state.mends:

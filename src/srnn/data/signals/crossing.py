@@ -127,8 +127,7 @@ class CrossingPath(SignalPath):
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
 
     def doubt(self, given: Array) -> str:
-        called = self.names or self.pairs
-        stuck = [called[channel] for channel in stuck_channels(given)]
+        stuck = [self.pairs[channel] for channel in stuck_channels(given)]
         return f"{some(stuck)}: {FLAT}" if stuck else ""
 
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:

@@ -44,6 +44,13 @@ _SHOWN = 3
 """Differences that are told at most."""
 
 
+def channel_called(channel: int, names: tuple[str, ...] | None) -> str:
+    """A channel, for people: by its name, where that is known."""
+    if names:
+        return f"channel {names[channel]}"
+    return f"channel {channel} (counted from 0)"
+
+
 class Channels(NamedTuple):
     """What is known of the channels from training."""
 
@@ -58,9 +65,7 @@ class Channels(NamedTuple):
         return self.units[channel] if self.units else None
 
     def called(self, channel: int) -> str:
-        if self.names:
-            return f"channel {self.names[channel]}"
-        return f"channel {channel} (counted from 0)"
+        return channel_called(channel, self.names)
 
 
 def seen_in(

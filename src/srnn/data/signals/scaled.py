@@ -11,7 +11,7 @@ from ...text import counted
 from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, check_stated, in_brackets, known
-from .likeness import Channels, differences
+from .likeness import Channels, channel_called, differences
 
 FAR = 10.0
 """A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
@@ -71,9 +71,9 @@ class ScaledPath(SignalPath):
         channel = int(far.argmax())
         if far[channel] < FAR:
             return ""
-        called = f"channel {self.names[channel]}" if self.names else f"channel {channel} (counted from 0)"
         return (
-            f"{called} lies {far[channel]:.3g} standard deviations from its mean in training; is it in the same unit?"
+            f"{channel_called(channel, self.names)} lies {far[channel]:.3g} standard deviations from its mean in "
+            "training; is it in the same unit?"
         )
 
     def original(self, steps: Array) -> Array:

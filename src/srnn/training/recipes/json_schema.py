@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ...files.json_schema import json_schema
 from .schema import Recipe
+
+
+def schema_text() -> str:
+    """The JSON schema of recipes as the text of a file."""
+    return json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -11,13 +11,13 @@ knows how many there are.
 
 from __future__ import annotations
 
-import linecache
-import zlib
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ...equations import written
 
 Array = np.ndarray[Any, Any]
 Arrays = tuple[Array, ...]
@@ -173,11 +173,8 @@ def from_fields(loop: Callable[..., None], groups: Sequence[type[Any]], **words:
         f"        loop(first, last, {made})\n\n"
         f"    return {name}\n"
     )
-    place = f"<arguments: {name} {zlib.crc32(text.encode()):08x}>"
-    known: dict[str, Any] = {group.__name__: group for group in groups} | words | {"__name__": __name__}
-    exec(compile(text, place, "exec"), known)
-    linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
-    return known["around"](loop)
+    known = {group.__name__: group for group in groups} | words
+    return written("around", text, known)(loop)
 
 
 FORWARD = (Sizes, Inputs, Parameters, Lines, Saved, Outputs, ForwardScratch)
