@@ -355,7 +355,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     sound = np.random.default_rng(0).normal(0, 3000, (4000, 1)).astype(np.int16)
     known = model.predict((sound / 32768).astype(np.float32))
     np.save(tmp_path / "a.npy", sound)
-    np.savez(tmp_path / "b.npz", x=sound[None], y=[model.classes[3]])
+    np.savez(tmp_path / "b.npz", x=sound[None], y=[model.classes[3]], rate=8000)
     for same in (sound, tmp_path / "a.npy"):
         assert np.array_equal(model.predict(same).scores, known.scores)
     decoder = Decoder.of(model, segment=0)
