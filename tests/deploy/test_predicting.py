@@ -365,7 +365,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     whole = open_source(str(tmp_path / "a.npy"), decoder.signal, 100).whole()
     body = io.BytesIO()
     np.save(body, sound[None])
-    (sent,) = read_body(body.getvalue(), "application/x-npy", decoder)
+    sent = read_body(body.getvalue(), "application/x-npy", decoder)[0].samples
     assert np.array_equal(whole, sent) and np.array_equal(sent, sound / np.float32(32768))
     steps = model.task.encode("a", sound)
     assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(steps) == len(
