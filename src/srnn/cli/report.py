@@ -10,11 +10,12 @@ from cyclopts import Parameter
 from ..errors import SrnnError
 from ..terminal import open_console
 from ..text import digits
-from .options import MORE, Data, DataDir, Json, Models, NoExit
+from .options import AS_STATED, MORE, Data, DataDir, Json, Models, NoExit, RecordingOptions
 from .show import show_result, show_table, tell
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
+    from ..data.recordings import Reading
     from ..measure.analysis import AnalysisOptions
 
 _MEASURES = (
@@ -45,6 +46,7 @@ def report(
     title: str | None = None,
     command: str | None = None,
     data: Data = None,
+    recording: RecordingOptions = AS_STATED,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -79,6 +81,7 @@ def report(
         title: seeds: one line that says what was trained (default: the task's name)
         command: seeds: the command that made each run, with SEED for the seed
     """
+    said = recording.of(data)
     of_one = {"--samples": samples, "--baselines": baselines, "--data": data}
     of_pages = {"--split": split, "--no-exit": no_exit or None}
 
@@ -108,6 +111,7 @@ def report(
         6 if samples is None else samples,
         baselines,
         data,
+        said,
         data_dir,
         options,
         json,
@@ -131,6 +135,7 @@ def _show_one(
     samples: int,
     baselines: list[str] | None,
     data: Path | None,
+    said: Reading,
     data_dir: Path | None,
     options: AnalysisOptions,
     json: bool,
@@ -149,6 +154,7 @@ def _show_one(
         samples=samples,
         baselines=names,
         data=data,
+        said=said,
         data_dir=data_dir,
         options=options,
     )

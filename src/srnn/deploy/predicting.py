@@ -158,7 +158,7 @@ def predict(
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
         signal = _array(signal, path)
     strict = not in_memory and not path.shape_advice  # an array may hold steps, and ``encode`` gives that advice
-    recording = match(read_recording(signal, said.gaps), path, said, strict)
+    recording = match(read_recording(signal, said.gaps, said.annotator), path, said, strict)
     name, x = recording.name, recording.samples
     lag = task.lag(path.form)
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...data.batches import Sequences
 from ...data.datasets import SplitName
+from ...data.recordings import NOTHING_SAID, Reading
 from ...errors import SrnnError
 from ...files import read_object
 from ...registry import is_name
@@ -32,6 +33,7 @@ def report_content(
     samples: int = SAMPLES,
     baselines: Sequence[str] | None = None,
     data: Path | None = None,
+    said: Reading = NOTHING_SAID,
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
@@ -42,13 +44,14 @@ def report_content(
         baselines: networks whose energy is compared: run folders, and names of untrained baselines of the same sizes. None:
             an LSTM, unless the run itself is a network of torch's cells.
         data: labelled recordings on which to measure, instead of the task's own data.
+        said: what is to be known of these recordings that they do not state themselves.
         options: options of the analysis.
 
     Raises SrnnError for a folder that is not a trained run, and for missing data.
     """
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
-    trained = open_trained(folder, data)
+    trained = open_trained(folder, data, said)
     task = trained.task
     default = ["lstm"] if trained.recipe.network.model == "srnn" else []
     names = default if baselines is None else list(baselines)
@@ -58,7 +61,7 @@ def report_content(
         if not Path(name).is_dir():
             raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
     analysis = analyse(trained, split, data_dir=data_dir, initial=trained.untrained(), options=options)
-    energy = compare_energy([folder, *others], untrained, split=split, data=data, data_dir=data_dir)
+    energy = compare_energy([folder, *others], untrained, split=split, data=data, said=said, data_dir=data_dir)
     shown = [*short_names([Path(folder), *map(Path, others)]), *untrained]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
         report["name"] = row["name"] = name
