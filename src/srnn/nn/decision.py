@@ -7,7 +7,7 @@
 
 The class is that of the largest score. The steps up to ``loss.start`` stand alone: after each of them
 the total is y. From this text follow the scores of a loss (``losses.py``), of a stream
-(``measure/analysis/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of
+(``measure/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of
 them agree at each step. A rule of your own is one entry, and its name in ``LossName`` for recipes:
 
     RULES["ce_leaky"] = Rule("leaky mean", joined=lambda total, y: 0.875 * total + 0.125 * y)

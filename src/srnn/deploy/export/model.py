@@ -85,7 +85,7 @@ def export_c(
     """
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat, quantise
-    from ...nn.network.state_format import StateFormat, check_width
+    from ...nn.state_format import StateFormat, check_width
     from .c import export_c
     from .c.names import identifier
 
