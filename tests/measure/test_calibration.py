@@ -11,7 +11,7 @@ import torch
 
 from srnn.cli.show_analysis import show_analysis
 from srnn.measure.analysis import Calibration, analyse
-from srnn.measure.analysis.scores import confidences
+from srnn.measure.scores import confidences
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 

@@ -9,6 +9,8 @@ it is), ``calibration`` (of confidences), ``anytime`` (accuracy over time), ``po
 docs/evaluation.md explains them.
 """
 
+from ..policy import ExitPolicy
+from ..scores import running_scores
 from .analyse import Analysis, AnalysisOptions, analyse, can_exit, exit_counts
 from .anytime import Anytime, prefixes
 from .calibration import Calibration
@@ -17,8 +19,6 @@ from .delineation import Delineation, has_waves
 from .exits import ExitCounts
 from .groups import GroupReport
 from .neurons import Activity, recipe_spikes
-from .policy import ExitPolicy
-from .scores import running_scores
 from .time_constants import TimeConstants, time_constants
 
 __all__ = [

@@ -18,6 +18,7 @@ from ...nn.network import SRNN, Result
 from ...training.evaluation import Evaluation, Tally, run_batches
 from ...training.trained import Trained
 from ..energy.activity import ActivityTally
+from ..scores import confidences
 from .anytime import Anytime, prefixes
 from .calibration import Calibration
 from .changes import ChangeTimes
@@ -26,7 +27,6 @@ from .delineation import Delineation, has_waves
 from .exits import PATIENCES, EarlyExit, ExitCounts
 from .groups import GroupReport
 from .neurons import SATURATED, Activity, neuron_activity
-from .scores import confidences
 from .time_constants import TimeConstants, time_constants
 
 

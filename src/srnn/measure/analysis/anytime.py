@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...data.batches import Batch
 from ...nn.losses import Loss
+from ..scores import confidences, ratios, running_scores
 from .changes import Counts, Flags, since_change
-from .scores import confidences, ratios, running_scores
 
 AFTER_CHANGE = 50
 """Number of steps after a change of the true class that are examined."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .scores import ratios
+from ..scores import ratios
 
 BINS = 10
 

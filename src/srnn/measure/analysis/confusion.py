@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...training.evaluation import accuracy_without, balanced_accuracy
-from .scores import ratios
+from ..scores import ratios
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...nn.losses import Loss
+from ..policy import ExitPolicy, first_exit
 from .anytime import Prefixes
 from .changes import mean_and_median
-from .policy import ExitPolicy, first_exit
 
 CONFIDENCES = (
     *(round(0.1 + 0.05 * i, 2) for i in range(16)),

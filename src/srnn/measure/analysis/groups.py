@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...training.evaluation import Evaluation
-from .scores import ratios
+from ..scores import ratios
 
 LEVEL = 0.95
 """How often the intervals of many samples of groups would contain the accuracy of all groups there are."""
