@@ -229,14 +229,14 @@ def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: di
 
 
 def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
-    for name, place in (("ecg", "#time"), ("both", "#curves")):
+    for name, place in (("ecg", "#anytime"), ("both", "#curves")):
         page, _ = pages[name]
         opened(browser, page)
         titles = browser.value(f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)")
         first = next(i for i, title in enumerate(titles) if title.startswith("Accuracy over time, labelled steps"))
         assert titles[first + 1].startswith("Accuracy over time, all steps") and "count as P" in titles[first + 1]
     opened(browser, pages["ecg"][0])
-    decided = browser.value("document.querySelector('#time table').textContent")
+    decided = browser.value("document.querySelector('#change_times').textContent")
     assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
     tracks = browser.value("[...document.querySelectorAll('.track h3')].map(e => e.textContent)")
     assert "True classof 19 steps (76 ms) before" in tracks
@@ -270,18 +270,19 @@ def test_how_sure_accuracies_and_confidences_are(browser: Browser, pages: dict) 
     rows = "[...document.querySelectorAll('#{} tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
     listed = [[row[0], row[3]] for row in browser.value(rows.format("groups"))]
     assert listed == [
-        [name, f"{100 * accuracy[name]:.1f} %"] for name in sorted(accuracy, key=lambda one: accuracy[one])
+        [name, f"{100 * accuracy[name]:.2f} %"] for name in sorted(accuracy, key=lambda one: accuracy[one])
     ]
     low, high = (f"{100 * end:.1f} %" for end in found["interval"])
     text = "document.querySelector('{}').textContent"
-    assert f"over {found['count']} groups: {low} to {high}" in browser.value(text.format("#groups"))
+    interval = " to ".join(f"{100 * end:.2f} %" for end in found["interval"])
+    assert f"over {found['count']} groups: {interval}" in browser.value(text.format("#groups"))
     assert f"of the labelled steps; 95 % confidence {low} to {high}" in browser.value(text.format(".tile"))
     bins = [[row[0], row[1]] for row in browser.value(rows.format("calibration"))]
     assert bins == [[f"{10 * k} to {10 * k + 10} %", f"{n:,}"] for k, n in enumerate(believed["counted"]) if n]
-    side = "below" if believed["excess"] < 0 else "above"
-    assert f"{100 * abs(believed['excess']):.1f} points {side} accuracy" in browser.value(text.format("#calibration"))
+    excess = f"{100 * believed['excess']:+.2f} points".replace("-", "−")
+    assert f"mean confidence minus accuracy: {excess}" in browser.value(text.format("#calibration"))
     opened(browser, pages["digits"][0])
-    assert browser.value("document.getElementById('groups')") is None and browser.errors == []
+    assert "over 22 sequences" in browser.value(text.format("#groups")) and browser.errors == []
     page, content = pages["both"]
     opened(browser, page)
     measured, gain = browser.value(rows.format("measures")), content["runs"][1]["above_first"]

@@ -82,10 +82,10 @@ def test_every_share_of_the_confusion_can_be_read(dark: bool, browser: Browser, 
     browser.dark(dark)
     opened(browser, pages["long"][0])
     browser.value(
-        """(report => {
+        """(part => {
           const four = [0, 1, 2, 3], rows = four.map(i => four.map(j => j === i ? 20 * i + 20 : (80 - 20 * i) / 3));
-          document.body.append(confusionTable({ ...report, confusion: rows }));
-        })(EVALUATION.classes)"""
+          document.body.append(confusionTable({ ...part, counts: rows }));
+        })(DATA.sections.classes.parts[0])"""
     )
     browser.value(FRAMES)
     cells = "[...document.querySelectorAll('.confusion tbody td')].map(e => getComputedStyle(e))"
@@ -109,7 +109,7 @@ def test_confusions_can_be_read_without_a_pointer(browser: Browser, pages: dict)
     for true, predicted, count, share in rows:
         i, j = MANY.index(true), MANY.index(predicted)
         assert i != j and int(count) == confusion[i, j]
-        assert share == f"{100 * confusion[i, j] / confusion[i].sum():.1f} %"
+        assert share == f"{100 * confusion[i, j] / confusion[i].sum():.2f} %"
     assert counts[0] == (confusion - np.diag(np.diag(confusion))).max() and browser.errors == []
     opened(browser, pages["long"][0])  # the matrix itself has them
     assert "Most frequent confusions" not in browser.value("document.getElementById('classes').textContent")

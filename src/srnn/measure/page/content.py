@@ -18,6 +18,7 @@ from ...training.runs import Run, open_trained
 from ...training.trained import Trained
 from ..analysis import AnalysisOptions, analyse, recipe_spikes
 from ..energy.subjects import compare_energy
+from ..sections import as_json
 from .samples import kind_of, take_samples
 
 SAMPLES = 6
@@ -80,7 +81,7 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "histograms": [{"name": one.name, **one.histogram()._asdict()} for one in analysis.time_constants],
+            "sections": as_json(analysis.sections()),
             "training": history,
             "energy": energy,
             "samples": watched,

@@ -17,9 +17,8 @@ function ticks(low, high, count, log) {
 
 /** Ticks as text, with all of their digits where rounding makes two alike. */
 function tickTexts(found, text) {
-  const rounded = found.map(v => text(v));
-  if (new Set(rounded).size === rounded.length) return rounded;
-  return found.map(v => text === short ? v.toLocaleString("en", { maximumFractionDigits: 12 }) : text(v, true));
+  const written = [false, true].map(exact => found.map(value => text(value, exact)));
+  return written.find(texts => new Set(texts).size === texts.length) || found.map(value => value.toLocaleString("en", { maximumFractionDigits: 12 }));
 }
 
 function extent(values) {
