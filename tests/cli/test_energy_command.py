@@ -13,6 +13,7 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.measure.energy import MODELS
+from srnn.measure.energy.described import short_names
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy
 from srnn.training.recipes import dump_recipe, load_recipe
@@ -81,16 +82,16 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru"]) == 0
     printed = capsys.readouterr()
     for title in (
-        "networks",
-        "operations per step",
-        "energy per step",
-        "energy per sequence",
-        "energy ratio",
-        "efficiency",
-        "break-even: firing rate above which srnn",
+        "Networks",
+        "Operations per step",
+        "Energy per step",
+        "Energy per sequence",
+        "Energy ratio",
+        "Efficiency",
+        "Break-even: firing rate above which srnn",
     ):
         assert title in printed.out, title
-    assert "energy per second" not in printed.out  # the steps of digits are not in time
+    assert "Energy per second" not in printed.out  # the steps of digits are not in time
     assert "gru: untrained" in printed.out and printed.err == ""
     assert max(map(len, printed.out.splitlines())) <= 90
 
@@ -237,10 +238,8 @@ def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_names_are_cut_only_where_they_differ() -> None:
-    from srnn.cli.show_energy import _short
-
-    assert _short(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
-    assert _short(["runs/a", "x/a"]) == ["runs/a", "x/a"]
+    assert short_names(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
+    assert short_names(["runs/a", "x/a"]) == ["runs/a", "x/a"]
 
 
 def test_from_python() -> None:

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
+from ..measure.energy.described import section
 from ..measure.energy.page import markdown, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
 from .options import Called, Data, DataDir, Json, Split
 from .show import tell
-from .show_energy import show_energy
+from .show_section import show_section
 
 
 def energy(
@@ -88,7 +89,7 @@ def energy(
         words = called.again(left_out, *more)
         command = shlex.join(word(one) if one in networks else one for one in words)
         _write(out, comparison, command)
-    return tell(json, comparison, lambda: show_energy(comparison))
+    return tell(json, comparison, lambda: show_section(section(comparison)))
 
 
 def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError
+from ..measure.energy.described import section
 from ..terminal import open_console
 from ..text import digits
 from .options import MORE, Data, DataDir, Json, Models, NoExit
 from .show import show_result, show_table, tell
+from .show_section import show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
@@ -155,11 +157,9 @@ def _show_one(
     write_page(content, out, named=named)
 
     def show() -> None:
-        from .show_energy import show_energy
-
         heading = f"{content['name']}, {split} split"
         show_result(content["evaluation"], heading, content["network"]["spiking"])
-        show_energy(content["energy"])
+        show_section(section(content["energy"]))
         print(f"page: {out}")
 
     return tell(json, content, show)

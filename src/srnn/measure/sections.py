@@ -57,6 +57,8 @@ class Table:
     rows: Sequence[Sequence[Any]]
     bar: str = ""
     """A column of fractions that a page draws as bars, too."""
+    points: bool = False
+    """Whether a page draws the numbers as points, too, over a logarithmic scale."""
     first: int | None = None
     """How many rows a terminal shows of a long table; the others are below what it then says of the last one."""
 

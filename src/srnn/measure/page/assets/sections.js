@@ -33,13 +33,15 @@ function shown(id, { title, lead, parts }) {
   section(id, title, lead, content);
 }
 
-function shownTable({ title, columns, rows, bar }) {
+function shownTable({ title, columns, rows, bar, points }) {
   const names = Object.keys(columns), cell = (value, column) => {
     const form = columns[names[column]], text = written(value, form);
     return { text, words: form.name === "text" && column > 0, more: names[column] === bar && el("span", { class: "bar" }, el("i", { style: `width:${100 * (value || 0)}%` })) };
   };
   const made = rows.map(row => Object.assign(row.map(cell), { sub: String(row[0]).startsWith("  ") }));
-  return table(title, names, made, rows.length > 12 ? "long" : names.length > 4 ? "measures" : null);
+  const shown = table(title, names, made, rows.length > 12 ? "long" : names.length > 4 ? "measures" : null);
+  const models = names.slice(1), of = rows.map(([name, ...values]) => ({ name, values }));
+  return points ? el("div", { class: "stack" }, shown, logPoints(title, "logarithmic", of, models, value => written(value, columns[models[0]]))) : shown;
 }
 
 function shownPlot({ title, subtitle, x, y, lines, marks }) {
