@@ -11,11 +11,24 @@ from typing import Any
 import pytest
 
 from srnn.cli.main import main
-from srnn.cli.show_section import show_parts, written
+from srnn.cli.show_section import show_parts
 from srnn.measure import sections
 from srnn.measure.analysis.analyse import ANALYSES
 from srnn.measure.analysis.measuring import Measurement, Outcome, Subject
-from srnn.measure.sections import Axis, Confusion, Form, Line, Note, Plot, Section, Table, Values, as_json, layer_title
+from srnn.measure.sections import (
+    Axis,
+    Confusion,
+    Form,
+    Line,
+    Note,
+    Plot,
+    Section,
+    Table,
+    Values,
+    as_json,
+    layer_title,
+    written,
+)
 from support.browser import Browser
 from support.drawn import opened
 from support.reporting import embedded
@@ -112,6 +125,7 @@ NUMBERS: list[tuple[Any, Form, str, str]] = [
     (16, Form("steps"), "16", "16"),
     (1870.0, sections.ENERGY, "1.87 nJ", "1.87 nJ"),
     (0, sections.ENERGY, "0 pJ", "0 pJ"),
+    (sections.Spread(0.5, 0.012), sections.SHARE, "50.00% ± 1.20%", "50.00 % ± 1.20 %"),
     (17.8, sections.RATIO, "17.8x", "17.8×"),
     ("P", sections.TEXT, "P", "P"),
 ]
@@ -127,7 +141,7 @@ def test_a_page_writes_the_same_numbers(tmp_path: Path, monkeypatch: pytest.Monk
     folder = make_run(tmp_path / "run", *DIGITS)
     assert main(["report", str(folder), "--samples", "0", "--no-exit"]) == 0
     opened(browser, folder / "report.html")
-    given = json.dumps([[value, as_json(form)] for value, form, _, _ in NUMBERS])
+    given = json.dumps([[as_json(value), as_json(form)] for value, form, _, _ in NUMBERS])
     assert browser.value(f"{given}.map(([value, form]) => written(value, form))") == [page for *_, page in NUMBERS]
 
 

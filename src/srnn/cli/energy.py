@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..measure.energy.described import section
-from ..measure.energy.page import markdown, word
+from ..measure.energy.page import page, section, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
 from .options import Called, Data, DataDir, Json, Split
@@ -97,7 +96,7 @@ def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:
 
     with locked(folder):
         write_atomically(folder / "energy.json", (json_text(comparison) + "\n").encode())
-        write_atomically(folder / "energy.md", markdown(comparison, command).encode())
+        write_atomically(folder / "energy.md", page(comparison, command).encode())
 
 
 def _rate(option: str, word: str) -> float:

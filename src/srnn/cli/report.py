@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..measure.energy.described import section
+from ..measure.energy.page import section
 from ..terminal import open_console
 from ..text import digits
 from .options import MORE, Data, DataDir, Json, Models, NoExit

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..measure.sections import TEXT, Confusion, Form, Line, Note, Part, Plot, Section, Table, Values
+from ..measure.sections import TEXT, Confusion, Form, Line, Note, Part, Plot, Section, Table, Values, written
 from ..terminal import has_blocks, open_console
-from ..text import digits, one_line
+from ..text import one_line
 from .show import show_table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -19,42 +19,6 @@ MOST_CLASSES = 12
 """Most classes whose confusions fit a terminal."""
 WIDTH = 60
 """The most characters of a plot's line."""
-UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (0.0, "pJ"))
-"""Of energies in pJ, the largest first."""
-
-
-def written(value: Any, form: Form) -> str:
-    """A number as its form says; a pair is a range, and None a dash."""
-    if value is None:
-        return "-"
-    if isinstance(value, (tuple, list)):
-        return " to ".join(written(end, form) for end in value)
-    if form.name == "text":
-        return str(value)
-    sign = "-" if value < 0 else ""
-    if form.signed and value >= 0:
-        sign = "+"
-    return sign + _size(abs(value), form)
-
-
-def _size(value: float, form: Form) -> str:
-    match form.name:
-        case "count":
-            return f"{value:,.0f}"
-        case "share":
-            return f"{value:.2%}"
-        case "points":
-            return f"{100 * value:.2f} points"
-        case "steps":
-            time = "" if form.step_ms is None else f" ({value * form.step_ms:,.0f} ms)"
-            return f"{value:,.1f}".removesuffix(".0") + time
-        case "energy":
-            factor, unit = next(one for one in UNITS if value >= one[0])
-            return f"{digits(value / (factor or 1))} {unit}"
-        case "ratio":
-            return f"{digits(value)}x"
-        case _:
-            return digits(value)
 
 
 def show_section(section: Section) -> None:

@@ -6,7 +6,7 @@
         Values({"expected calibration error": (0.02, POINTS)}),
     ))
 
-Numbers are raw; their ``Form`` says how they are written. A value that is None does not exist.
+Numbers are raw; their ``Form`` says how they are written. A value that is None does not exist, a pair is a range.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
+
+from ..text import digits, markdown_table
+from ..text import markdown as escaped
+
+UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (0.0, "pJ"))
+"""Of energies in pJ, the largest first."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,14 @@ POINTS, ENERGY, RATIO, SECONDS = Form("points"), Form("energy"), Form("ratio"), 
 
 
 @dataclass(frozen=True)
+class Spread:
+    """A number that several networks have: its mean and standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
 class Note:
     """A sentence or two."""
 
@@ -43,7 +57,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Values:
-    """Single numbers: name -> (number, form). A pair of numbers is a range."""
+    """Single numbers: name -> (number, form)."""
 
     values: Mapping[str, tuple[Any, Form]]
 
@@ -136,6 +150,65 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_json(one) for one in value]
     return value
+
+
+def written(value: Any, form: Form) -> str:
+    """A number as its form says; None is a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, (tuple, list)):
+        return " to ".join(written(end, form) for end in value)
+    if isinstance(value, Spread):
+        return f"{written(value.mean, form)} ± {written(value.deviation, form)}"
+    if form.name == "text":
+        return str(value)
+    sign = "-" if value < 0 else ""
+    if form.signed and value >= 0:
+        sign = "+"
+    return sign + _size(abs(value), form)
+
+
+def _size(value: float, form: Form) -> str:
+    match form.name:
+        case "count":
+            return f"{value:,.0f}"
+        case "share":
+            return f"{value:.2%}"
+        case "points":
+            return f"{100 * value:.2f} points"
+        case "steps":
+            time = "" if form.step_ms is None else f" ({value * form.step_ms:,.0f} ms)"
+            return f"{value:,.1f}".removesuffix(".0") + time
+        case "energy":
+            factor, unit = next(one for one in UNITS if value >= one[0])
+            return f"{digits(value / (factor or 1))} {unit}"
+        case "ratio":
+            return f"{digits(value)}x"
+        case _:
+            return digits(value)
+
+
+def markdown(parts: Sequence[Part]) -> list[str]:
+    """Tables, numbers and notes as lines of Markdown, each after an empty one; plots are for pages and terminals."""
+    lines: list[str] = []
+    for part in parts:
+        match part:
+            case Note():
+                lines += ["", escaped(part.text)]
+            case Values():
+                lines += ["", escaped("; ".join(f"{name}: {written(*value)}" for name, value in part.values.items()))]
+            case Table():
+                rows = [
+                    [_cell(value, form) for value, form in zip(row, part.columns.values(), strict=True)]
+                    for row in part.rows
+                ]
+                lines += ["", escaped(f"{part.title}:"), "", *markdown_table(list(map(escaped, part.columns)), rows)]
+    return lines
+
+
+def _cell(value: Any, form: Form) -> str:
+    text = written(value, form)
+    return escaped(text) if form == TEXT and value is not None else text
 
 
 def over_time(step_ms: float | None) -> str:

@@ -17,7 +17,7 @@ from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
 from ...training.trained import Trained
 from ..analysis import AnalysisOptions, analyse, recipe_spikes
-from ..energy.described import section as energy_section
+from ..energy.page import section as energy_section
 from ..energy.subjects import compare_energy
 from ..sections import as_json
 from .history import history_sections

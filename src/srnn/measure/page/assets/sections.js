@@ -6,6 +6,7 @@ const FORMS = { text: String, count: whole, share, number: short, energy, second
 function written(value, form, exact = true) {
   if (value == null) return NONE;
   if (Array.isArray(value)) return value.map(end => written(end, form)).join(" to ");
+  if (value.kind === "spread") return `${written(value.mean, form)} ± ${written(value.deviation, form)}`;
   if (form.name === "text") return value;
   const size = Math.abs(value), sign = value < 0 ? "−" : form.signed ? "+" : "";
   if (form.name === "steps") return sign + short(size) + (form.step_ms == null ? "" : ` (${inTime(size, form.step_ms)})`);
