@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
 
-from srnn.measure.page import comparison_content, report_content, write_page
+from srnn.measure.page import comparison_content, comparison_sections, report_content, write_page
+from srnn.measure.sections import as_json
 from support.browser import Browser
 from support.drawn import CONTRAST, FRAMES, OVERLAPS, opened
 from support.runs import make_run
@@ -40,6 +41,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
         content["runs"][number] = described | {"name": f"a-run-whose-name-says-all-of-its-settings-{number}"}
     for row in content["recipes"] + content["environments"]:
         row["values"] *= 6
+    content["sections"] = as_json(comparison_sections(content))
     write_page(content, folder / "runs.html")
     return made | {"runs": (folder / "runs.html", content)}
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..measure.sections import TEXT, Confusion, Form, Line, Note, Part, Plot, Section, Table, Values, written
+from ..measure.sections import TEXT, Compared, Confusion, Form, Line, Note, Part, Plot, Section, Table, Values, written
 from ..terminal import has_blocks, open_console
 from ..text import one_line
 from .show import show_table
@@ -24,7 +24,7 @@ WIDTH = 60
 def show_section(section: Section) -> None:
     """Print a section; in ASCII if standard output can show no more."""
     print()
-    open_console().print(f"{section.title}: {section.lead}")
+    _say(f"{section.title}: {section.lead}")
     show_parts(section.parts)
 
 
@@ -32,15 +32,32 @@ def show_parts(parts: Iterable[Part]) -> None:
     for part in parts:
         match part:
             case Note():
-                open_console().print(part.text)
+                _say(part.text)
             case Values():
-                print("; ".join(f"{name}: {written(*value)}" for name, value in part.values.items()))
+                _say("; ".join(f"{name}: {written(*value)}" for name, value in part.values.items()))
             case Table():
                 _table(part)
+            case Compared():
+                _compared(part)
             case Confusion():
                 _confusion(part)
             case Plot():
                 _plot(part)
+
+
+def _say(text: str) -> None:
+    """In one line, however long: the terminal wraps it."""
+    open_console().print(text, soft_wrap=True)
+
+
+def _compared(part: Compared) -> None:
+    rows = []
+    for one in part.measures:
+        stars = [" *" if value is not None and value == one.best else "" for value in one.values]
+        rows.append(
+            [one.name, *(written(value, one.form) + star for value, star in zip(one.values, stars, strict=True))]
+        )
+    show_table(part.title, ("", *part.names), rows)
 
 
 def _table(table: Table) -> None:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ..text import digits, markdown_table
 from ..text import markdown as escaped
 
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (0.0, "pJ"))
 """Of energies in pJ, the largest first."""
+DURATIONS = ((7200.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
+"""From how many seconds on, how many seconds a unit is."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,34 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """One number of several networks."""
+
+    name: str
+    form: Form
+    values: Sequence[float | None]
+    best: float | None = None
+    """The best of them, if they differ."""
+
+    @classmethod
+    def of(cls, name: str, form: Form, values: Sequence[float | None], better: int) -> Self:
+        """With the best: the largest if ``better`` is 1, the smallest if it is -1; 0: none is."""
+        known = {value for value in values if value is not None}
+        if len(known) < 2 or not better:
+            return cls(name, form, values)
+        return cls(name, form, values, max(known) if better > 0 else min(known))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Networks side by side: a column for each, a row for each measure."""
+
+    title: str
+    names: Sequence[str]
+    measures: Sequence[Measure]
+
+
+@dataclass(frozen=True)
 class Confusion:
     """Counts (C, C): how often the class of a row was taken for that of a column."""
 
@@ -123,7 +153,7 @@ class Plot:
     """Places on the x axis, by their names."""
 
 
-Part = Note | Values | Table | Confusion | Plot
+Part = Note | Values | Table | Compared | Confusion | Plot
 
 
 @dataclass(frozen=True)
@@ -184,6 +214,9 @@ def _size(value: float, form: Form) -> str:
             return f"{digits(value / (factor or 1))} {unit}"
         case "ratio":
             return f"{digits(value)}x"
+        case "seconds":
+            _, length, unit = next(one for one in DURATIONS if value >= one[0])
+            return f"{digits(value / length)} {unit}"
         case _:
             return digits(value)
 

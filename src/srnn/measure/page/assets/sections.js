@@ -17,6 +17,7 @@ const SHOWN = {
   note: part => el("p", { class: "note" }, part.text),
   values: part => el("p", { class: "note" }, Object.entries(part.values).map(([name, value]) => `${name}: ${written(...value)}`).join("; ")),
   table: shownTable,
+  compared: shownComparison,
   plot: shownPlot,
   confusion: part => part.names.length > 12 ? confusionPicture(part) : confusionTable(part),
 };
@@ -40,9 +41,14 @@ function shownTable({ title, columns, rows, bar, points }) {
     return { text, words: form.name === "text" && column > 0, more: names[column] === bar && el("span", { class: "bar" }, el("i", { style: `width:${100 * (value || 0)}%` })) };
   };
   const made = rows.map(row => Object.assign(row.map(cell), { sub: String(row[0]).startsWith("  ") }));
-  const shown = table(title, names, made, rows.length > 12 ? "long" : names.length > 4 ? "measures" : null);
+  const words = names.every(name => columns[name].name === "text");
+  const shown = table(title, names, made, words ? "settings" : rows.length > 12 ? "long" : names.length > 4 ? "measures" : null);
   const models = names.slice(1), of = rows.map(([name, ...values]) => ({ name, values }));
   return points ? el("div", { class: "stack" }, shown, logPoints(title, "logarithmic", of, models, value => written(value, columns[models[0]]))) : shown;
+}
+
+function shownComparison({ title, names, measures }) {
+  return table(title, ["measure", ...names], measures.map(({ name, form, values, best }) => [name, ...values.map(value => ({ text: written(value, form), best: best != null && value === best }))]), "measures");
 }
 
 function shownPlot({ title, subtitle, x, y, lines, marks }) {
@@ -53,7 +59,8 @@ function shownPlot({ title, subtitle, x, y, lines, marks }) {
     const colour = guide ? "var(--soft)" : `var(--c${(dash ? Math.max(0, colours - 1) : colours++) % 10})`;
     return { name, x, y, colour, dash, thin: guide || look === "thin", area: look === "area", points: look === "points", step: x.length > y.length };
   });
-  return plot({ title, subtitle, x: axis(x), y: axis(y), series, marks: Object.entries(marks).map(([text, x]) => ({ text, x })) });
+  const points = series.every(one => one.points);
+  return plot({ title, subtitle, x: axis(x), y: axis(y), series, pad: points, labels: points && series.length <= 9, marks: Object.entries(marks).map(([text, x]) => ({ text, x })) });
 }
 
 // ---- confusions --------------------------------------------------------------------------------------------------------------------
@@ -67,9 +74,9 @@ function mixed(one, other, part) {
 }
 
 function confusionTable(part) {
-  const names = part.names, cells = part.counts.map((row, i) => shareOf(row).map((share, j) =>
+  const names = part.names, long = names.some(name => name.length > 10), cells = part.counts.map((row, i) => shareOf(row).map((share, j) =>
     el("td", { title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}` }, row[j] ? (share >= .005 ? (100 * share).toFixed(0) : "·") : "")));
-  const host = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: LONG ? "confusion long" : "confusion", style: `min-width:${(LONG ? 120 : 30) + 30 * names.length}px` }, el("caption", {}, "Confusion"),
+  const host = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: long ? "confusion long" : "confusion", style: `min-width:${(long ? 120 : 30) + 30 * names.length}px` }, el("caption", {}, "Confusion"),
     el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col", title: name }, el("span", {}, name))))),
     el("tbody", {}, cells.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), row)))), el("p", { class: "note" }, "In percent of the row; blue is right, orange is wrong (2.5 times as strong)."));
   drawIn(host, () => part.counts.forEach((row, i) => shareOf(row).forEach((share, j) => {
