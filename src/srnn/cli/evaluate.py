@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError
 from .options import AS_STATED, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
-from .show import RESULT_NAMES, percent, show_classes, show_interval, show_result, show_table, tell
+from .show import RESULT_NAMES, percent, show_classes, show_result, show_table, tell
+from .show_section import show_parts, show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
@@ -147,10 +148,9 @@ def evaluate(
         analysis = _analyse_fully(trained, initial, own, split, data_dir, chosen)
 
         def show() -> None:
-            from .show_analysis import show_analysis
-
             show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
-            show_analysis(analysis)
+            for section in analysis.sections().values():
+                show_section(section)
 
         return tell(json, analysis.to_dict(), show)
     measured = evaluation.evaluate(trained, split, data_dir=data_dir)
@@ -158,7 +158,7 @@ def evaluate(
     def show_measured() -> None:
         show_result(measured.report, title, recipe_spikes(trained.recipe))
         show_classes(measured.confusion, trained.task.class_names)
-        show_interval(measured.report, GroupReport.of(measured))
+        show_parts(GroupReport.of(measured).certainty())
 
     return tell(json, measured.report, show_measured)
 
@@ -213,10 +213,11 @@ def _evaluate_together(
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {split} split", ("model", "sequences", *titles), rows)
         show_classes(confusion, first.task.class_names)
-        labelled = ", labelled steps" if "accuracy_labelled" in names else ""
+        labelled = ", labelled steps" if groups.labelled else ""
         if "balanced_accuracy" in together:
             print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")
-        print(f"all decisions{labelled}: {percent(groups.overall)} right; {groups.text}")
+        print(f"all decisions{labelled}: {percent(groups.overall)} right")
+        show_parts(groups.certainty())
 
     reports = [{"model": str(path), **one.report} for path, one in zip(paths, measured, strict=True)]
     content = {"split": split, "models": reports, **spreads, "together": {**together, **groups.to_dict()}}

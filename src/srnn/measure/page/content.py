@@ -18,7 +18,10 @@ from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
 from ...training.trained import Trained
 from ..analysis import AnalysisOptions, analyse, recipe_spikes
+from ..energy.page import section as energy_section
 from ..energy.subjects import compare_energy
+from ..sections import as_json
+from .history import history_sections
 from .samples import kind_of, take_samples
 
 SAMPLES = 6
@@ -75,6 +78,8 @@ def report_content(
     if samples:
         sequences = Sequences(task, split, data_dir)
         watched = take_samples(trained, sequences, samples, activity=analysis.activity, policy=policy)
+    sections = analysis.sections() | {"energy": energy_section(energy)}
+    sections |= history_sections(history, recipe_spikes(trained.recipe))
     return plain(
         {
             "kind": "report",
@@ -83,7 +88,7 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "histograms": [{"name": one.name, **one.histogram()._asdict()} for one in analysis.time_constants],
+            "sections": as_json(sections),
             "training": history,
             "energy": energy,
             "samples": watched,
