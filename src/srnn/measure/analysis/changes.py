@@ -9,7 +9,7 @@ consecutive labelled steps. Within it two waits are counted for every confidence
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -141,19 +141,7 @@ class ChangeTimes:
             "steps until sure and right": steps,
             "their median": NUMBER,
         }
-        rows = [
-            [
-                point.confidence,
-                point.reached,
-                point.mean_steps,
-                point.median_steps,
-                point.accuracy_reached,
-                point.right,
-                point.right_mean_steps,
-                point.right_median_steps,
-            ]
-            for point in self.points
-        ]
+        rows = [astuple(point) for point in self.points]
         counted = {"changes of the true class": (self.changes, COUNT)}
         if self.label_lag:
             counted["steps by which labels come after what they name"] = (self.label_lag, steps)

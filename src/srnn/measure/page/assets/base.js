@@ -39,7 +39,7 @@ function table(caption, head, rows, kind) {
   const cell = (item, column) => {
     const first = column === 0;
     const given = item !== null && typeof item === "object" && !(item instanceof Node) ? item : { text: item };
-    return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-key": given.key, "data-head": kind === "settings" && !first && head[column] }, given.text, given.more && el("small", {}, given.more));
+    return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-head": kind === "settings" && !first && head[column] }, given.text, given.more && el("small", {}, given.more));
   };
   return el("div", { class: kind === "long" ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption || kind }, el("table", { class: kind },
     caption && el("caption", {}, el("span", {}, caption)),

@@ -27,7 +27,7 @@ function shown(id, { title, lead, parts }) {
   const content = el("div", { class: "stack" });
   let beside = null;
   for (const part of parts) {
-    const narrow = part.kind === "plot" || part.kind === "confusion" || (part.kind === "table" && Object.keys(part.columns).length <= 4);
+    const narrow = part.kind === "plot" || part.kind === "confusion" || (part.kind === "table" && Object.keys(part.columns).length <= 5);
     if (narrow && !beside) content.append(beside = el("div", { class: "columns" }));
     if (!narrow) beside = null;
     (beside || content).append(SHOWN[part.kind](part));
