@@ -67,7 +67,6 @@ function energy(pj) {
   const [factor, unit] = [[1e12, "J"], [1e9, "mJ"], [1e6, "µJ"], [1e3, "nJ"]].find(([size]) => pj >= size) || [1, "pJ"];
   return short(pj / factor) + " " + unit;
 }
-const stepsOf = value => `${short(value)} ${short(value) === "1" ? "step" : "steps"}`;
 const times = ratio => ratio == null ? NONE : short(ratio) + "×";
 function seconds(value) {
   if (value == null) return NONE;
