@@ -110,7 +110,7 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
         found[rate] = report["firing_rate"]["mean"], NUMBER
     found["parameters"] = report["parameters"], COUNT
     found["bytes of memory"] = energy["footprint_bytes"], COUNT
-    for model, name in (("fp32", "energy per step, operations"), ("memory", "energy per step, with memory")):
+    for model, name in (("fp32", "estimated energy per step"), ("memory", "estimated energy per step, with memory")):
         if energy["models"][model] is not None:
             found[name] = energy["models"][model]["energy_pj"]["step"], ENERGY
     if analysis.exit is not None and analysis.exit.policy.confidence is not None:
