@@ -68,7 +68,7 @@ def _table(table: Table) -> None:
 def _cell(value: Any, form: Form) -> str:
     text = written(value, form)
     if form != TEXT:
-        return text
+        return text if has_blocks(sys.stdout.encoding) else text.replace("±", "+-")
     blanks = text[: len(text) - len(text.lstrip())]
     return blanks + one_line(text, LONGEST_NAME)
 
