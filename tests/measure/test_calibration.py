@@ -71,7 +71,7 @@ def test_confidences_are_those_of_the_decision(loss: str) -> None:
     if loss == "nll":
         steps = np.arange(12)
         believed = believed[(data.y >= 0) & (steps >= 2) & (steps < lengths.numpy()[:, None])]
-    assert found.calibration.believed.sum() == pytest.approx(believed.sum())
+    assert found.calibration.confidence_sum.sum() == pytest.approx(believed.sum())
 
 
 def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

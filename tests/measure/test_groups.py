@@ -260,7 +260,7 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     printed = capsys.readouterr().out
     assert "standard deviation" in printed and "interval over 6 groups: " in printed.splitlines()[-1]
     assert printed.splitlines()[-3] == f"all decisions: balanced accuracy {balanced:.2%}"
-    assert f"{confusion[0, 0] / confusion[0].sum():.1%}" in printed[printed.index("by class") :]
+    assert f"{confusion[0, 0] / confusion[0].sum():.2%}" in printed[printed.index("By class") :]
     others = str(_of_three_classes(tmp_path))
     wrong = (["--full"], "measure one model"), ([others], "measure them apart"), ([folds[0]], "named twice")
     for words, error in wrong:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError
 from .options import AS_STATED, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
-from .show import RESULT_NAMES, percent, show_classes, show_result, show_table, tell
+from .show import RESULT_NAMES, percent, show_result, show_table, tell
 from .show_section import show_parts, show_section
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def evaluate(
             raise SrnnError("--full and --live measure one model; name one.")
         return _evaluate_together(models, split, seed, data, said, data_dir, json)
 
-    from ..measure.analysis import GroupReport, recipe_spikes
+    from ..measure.analysis import ClassReport, GroupReport, recipe_spikes
     from ..training import evaluation
     from ..training.runs import open_trained
 
@@ -157,8 +157,8 @@ def evaluate(
 
     def show_measured() -> None:
         show_result(measured.report, title, recipe_spikes(trained.recipe))
-        show_classes(measured.confusion, trained.task.class_names)
-        show_parts(GroupReport.of(measured).certainty())
+        classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
+        show_parts([classes.by_class(), *GroupReport.of(measured).certainty()])
 
     return tell(json, measured.report, show_measured)
 
@@ -177,7 +177,7 @@ def _evaluate_together(
     import numpy as np
 
     from ..data.tasks import FOLDS
-    from ..measure.analysis import GroupReport
+    from ..measure.analysis import ClassReport, GroupReport
     from ..studies.summary import spread
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
     from ..training.runs import open_trained
@@ -212,7 +212,7 @@ def _evaluate_together(
         rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {split} split", ("model", "sequences", *titles), rows)
-        show_classes(confusion, first.task.class_names)
+        show_parts([ClassReport(tuple(first.task.class_names), confusion, first.loss.per_step).by_class()])
         labelled = ", labelled steps" if groups.labelled else ""
         if "balanced_accuracy" in together:
             print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")

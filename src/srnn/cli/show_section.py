@@ -24,7 +24,7 @@ WIDTH = 60
 def show_section(section: Section) -> None:
     """Print a section; in ASCII if standard output can show no more."""
     print()
-    _say(f"{section.title}: {section.lead}")
+    open_console().print(f"{section.title}: {section.lead}")
     show_parts(section.parts)
 
 
@@ -32,9 +32,10 @@ def show_parts(parts: Iterable[Part]) -> None:
     for part in parts:
         match part:
             case Note():
-                _say(part.text)
+                open_console().print(part.text)
             case Values():
-                _say("; ".join(f"{name}: {written(*value)}" for name, value in part.values.items()))
+                numbers = "; ".join(f"{name}: {written(*value)}" for name, value in part.values.items())
+                open_console().print(numbers, soft_wrap=True)
             case Table():
                 _table(part)
             case Compared():
@@ -43,11 +44,6 @@ def show_parts(parts: Iterable[Part]) -> None:
                 _confusion(part)
             case Plot():
                 _plot(part)
-
-
-def _say(text: str) -> None:
-    """In one line, however long: the terminal wraps it."""
-    open_console().print(text, soft_wrap=True)
 
 
 def _compared(part: Compared) -> None:
@@ -72,7 +68,7 @@ def _table(table: Table) -> None:
 def _cell(value: Any, form: Form) -> str:
     text = written(value, form)
     if form != TEXT:
-        return text
+        return text if has_blocks(sys.stdout.encoding) else text.replace("±", "+-")
     blanks = text[: len(text) - len(text.lstrip())]
     return blanks + one_line(text, LONGEST_NAME)
 

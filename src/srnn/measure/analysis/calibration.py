@@ -26,7 +26,7 @@ class Calibration:
     def __init__(self) -> None:
         self.counted, self.right = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
         """(10,) decisions of each bin, and those of them that are right; bin k has confidences from k / 10 on."""
-        self.believed = np.zeros(BINS)
+        self.confidence_sum = np.zeros(BINS)
         """(10,) the sum of their confidences."""
 
     @classmethod
@@ -37,21 +37,21 @@ class Calibration:
     def add(self, confidences: npt.NDArray[np.float64], true: npt.NDArray[np.int64]) -> None:
         """Count decisions from the confidence in each class (..., C) and the true classes (...), -1 where nothing counts."""
         known = true >= 0
-        believed, right = confidences.max(-1)[known], (confidences.argmax(-1) == true)[known]
-        at = np.minimum((believed * BINS).astype(np.int64), BINS - 1)
+        highest, right = confidences.max(-1)[known], (confidences.argmax(-1) == true)[known]
+        at = np.minimum((highest * BINS).astype(np.int64), BINS - 1)
         self.counted += np.bincount(at, minlength=BINS)
         self.right += np.bincount(at[right], minlength=BINS)
-        self.believed += np.bincount(at, believed, BINS)
+        self.confidence_sum += np.bincount(at, highest, BINS)
 
     @property
     def error(self) -> float:
         """The expected calibration error, 0 to 1."""
-        return float(np.abs(self.believed - self.right).sum()) / max(int(self.counted.sum()), 1)
+        return float(np.abs(self.confidence_sum - self.right).sum()) / max(int(self.counted.sum()), 1)
 
     @property
     def excess(self) -> float:
-        """Mean confidence less accuracy: above 0 for a network that believes itself more than it should."""
-        return float(self.believed.sum() - self.right.sum()) / max(int(self.counted.sum()), 1)
+        """Mean confidence less accuracy: above 0 for a network that is more confident than right."""
+        return float(self.confidence_sum.sum() - self.right.sum()) / max(int(self.counted.sum()), 1)
 
     def to_dict(self) -> dict[str, Any]:
         """The counts by bin; a bin without decisions has None as "confidence" and "accuracy"."""
@@ -59,7 +59,7 @@ class Calibration:
             "error": self.error,
             "excess": self.excess,
             "counted": self.counted.tolist(),
-            "confidence": ratios(self.believed, self.counted),
+            "confidence": ratios(self.confidence_sum, self.counted),
             "accuracy": ratios(self.right, self.counted),
         }
 
@@ -67,7 +67,7 @@ class Calibration:
         filled = np.flatnonzero(self.counted).tolist()
         if not filled:
             return None
-        confidence, accuracy = ratios(self.believed, self.counted), ratios(self.right, self.counted)
+        confidence, accuracy = ratios(self.confidence_sum, self.counted), ratios(self.right, self.counted)
         whole = Axis("confidence", SHARE, 0, 1)
         diagonal = Line("as often right as confident", [0, 1], [0, 1], "guide")
         points = Line(

@@ -131,29 +131,11 @@ class ChangeTimes:
         if not self.changes:
             return None
         steps = Form("steps", step_ms=self.step_ms)
-        columns = {
-            "confidence": NUMBER,
-            "sure of a class": SHARE,
-            "steps until then": steps,
-            "median": NUMBER,
-            "then right": SHARE,
-            "sure and right": SHARE,
-            "steps until sure and right": steps,
-            "their median": NUMBER,
-        }
-        rows = [
-            [
-                point.confidence,
-                point.reached,
-                point.mean_steps,
-                point.median_steps,
-                point.accuracy_reached,
-                point.right,
-                point.right_mean_steps,
-                point.right_median_steps,
-            ]
-            for point in self.points
+        columns = {"confidence": NUMBER, "reached": SHARE, "steps until then": steps, "median": NUMBER}
+        any_class = [
+            [one.confidence, one.reached, one.mean_steps, one.median_steps, one.accuracy_reached] for one in self.points
         ]
+        true_class = [[one.confidence, one.right, one.right_mean_steps, one.right_median_steps] for one in self.points]
         counted = {"changes of the true class": (self.changes, COUNT)}
         if self.label_lag:
             counted["steps by which labels come after what they name"] = (self.label_lag, steps)
@@ -163,7 +145,8 @@ class ChangeTimes:
             "How long after a change of the true class the network is sure of a class, and of the true one, before the class "
             "changes again.",
             (
-                Table("After a change", columns, rows),
+                Table("Sure of any class", columns | {"then right": SHARE}, any_class),
+                Table("Sure of the true class", columns, true_class),
                 Values(counted),
                 Note(notes if self.online else f"{notes} {BIDIRECTIONAL}"),
             ),

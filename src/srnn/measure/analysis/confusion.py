@@ -84,9 +84,7 @@ class ClassReport:
         parts: list[Part] = [Confusion(self.class_names, self.confusion.tolist())]
         if len(self.class_names) > MOST_CLASSES:
             parts.append(self._most_frequent())
-        by_class = zip(self.class_names, self.support, self.recall, self.precision, strict=True)
-        columns = {"class": TEXT, "labelled": COUNT, "recall": SHARE, "precision": SHARE}
-        parts.append(Table("Recall and precision", columns, list(by_class), bar="recall"))
+        parts.append(self.by_class())
         rates: dict[str, tuple[float | None, Form]] = {
             "balanced accuracy (mean recall)": (self.balanced_accuracy, SHARE),
             "frame error rate": (self.frame_error_rate, SHARE),
@@ -94,6 +92,20 @@ class ClassReport:
         }
         parts.append(Values({name: value for name, value in rates.items() if value[0] is not None}))
         return Section("Classes", "A row is a true class, a column a predicted one.", parts)
+
+    def by_class(self) -> Table:
+        """How often each class is recognised, and what it is most often taken for."""
+        wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
+        taken_for = [self.class_names[row.argmax()] if row.any() else None for row in wrong]
+        rows = zip(self.class_names, self.support, self.recall, self.precision, taken_for, strict=True)
+        columns = {
+            "class": TEXT,
+            "labelled": COUNT,
+            "recall": SHARE,
+            "precision": SHARE,
+            "most often taken for": TEXT,
+        }
+        return Table("By class", columns, list(rows), bar="recall")
 
     def _most_frequent(self) -> Table:
         """The classes that are most often taken for others."""

@@ -163,13 +163,13 @@ class Delineation:
             "labelled": COUNT,
             "sensitivity": SHARE,
             "ppv": SHARE,
-            "mean error, ms": Form("number", signed=True),
+            "mean, ms": Form("number", signed=True),
             "sd, ms": NUMBER,
             "experts, ms": NUMBER,
         }
         note = (
-            "Errors are predicted minus true: late is positive. ppv: fraction of the predictions that are right. Experts: two "
-            "standard deviations between experts (CSE Working Party, 1985; published)."
+            "mean, sd: of the errors, predicted minus true, so late is positive. ppv: fraction of the predictions that are "
+            "right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."
         )
         lead = f"Borders of the heart's waves, found within {self.tolerance_ms:g} ms of the cardiologist's."
         return Section("Delineation", lead, (Table("Waves and their borders", columns, rows), Note(note)))

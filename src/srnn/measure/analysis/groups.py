@@ -151,9 +151,9 @@ class GroupReport:
             return None
         from scipy.special import stdtrit
 
-        own, its = (_without_each(one.counts[both]) for one in (self, other))
-        gain, count, tail = own[0] - its[0], int(both.sum()), (1 - LEVEL) / 2
-        variance = _variance(own[1] - its[1] - gain)
+        ours, theirs = (_without_each(one.counts[both]) for one in (self, other))
+        gain, count, tail = ours[0] - theirs[0], int(both.sum()), (1 - LEVEL) / 2
+        variance = _variance(ours[1] - theirs[1] - gain)
         # The same difference everywhere, mostly none: as many groups that agree, as in ``interval``, say how rare others are.
         half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance) if variance > 1e-20 else 1 - tail ** (1 / count)
         ahead = np.subtract(*(counts[both, 0] / counts[both, 1] for counts in (self.counts, other.counts)))

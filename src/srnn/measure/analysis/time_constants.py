@@ -13,7 +13,7 @@ from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.network import Layer
 from ...nn.neurons import Neuron
-from ..sections import NUMBER, TEXT, Axis, Line, Plot, Section, Table, layer_title, over_time
+from ..sections import NUMBER, TEXT, Axis, Line, Plot, Section, Spread, Table, layer_title, over_time
 from .measuring import Measurement, Subject
 
 Values = npt.NDArray[np.float64]
@@ -115,20 +115,12 @@ class AllTimeConstants(list[TimeConstants]):
         columns = {
             "time constant": TEXT,
             "before training": NUMBER,
-            "deviation": NUMBER,
             "now": NUMBER,
-            "deviation now": NUMBER,
             "rms change": NUMBER,
             "trained": TEXT,
         }
         rows = [
-            [
-                one.title,
-                *_mean_and_deviation(one.initial),
-                *_mean_and_deviation(one.values),
-                one.rms_change,
-                "yes" if one.is_trained else "no",
-            ]
+            [one.title, _spread(one.initial), _spread(one.values), one.rms_change, "yes" if one.is_trained else "no"]
             for one in self
         ]
         lead = "How training changed them: mean and standard deviation over the neurons of a layer, in steps."
@@ -170,9 +162,9 @@ def _finite(values: Values) -> Values:
     return values[np.isfinite(values)]
 
 
-def _mean_and_deviation(values: Values | None) -> tuple[float | None, float | None]:
+def _spread(values: Values | None) -> Spread | None:
     known = np.array([]) if values is None else _finite(values)
-    return (float(known.mean()), float(known.std())) if len(known) else (None, None)
+    return Spread(float(known.mean()), float(known.std())) if len(known) else None
 
 
 def _summary(values: Values) -> dict[str, Any]:

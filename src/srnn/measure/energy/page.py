@@ -56,7 +56,7 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
         networks = [[report for report in reports if report["group"] == group] for group in groups]
         names = [name_of_seeds([report["name"] for report in seeds]) for seeds in networks]
     compared = compare(list(map(_mean, networks)))
-    parts: list[Part] = [_input(comparison), _networks(names, networks, compared)]
+    parts: list[Part] = [_input(comparison), _networks(names, networks, compared, seeds_together)]
     if not seeds_together:
         parts.append(_operations(names, reports))
     for period in ("step", "sequence", "second"):
@@ -129,10 +129,14 @@ def _input(comparison: dict[str, Any]) -> Values:
     return Values(what)
 
 
-def _networks(names: Sequence[str], networks: Sequence[Reports], compared: Reports) -> Table:
-    columns = {
-        "network": TEXT,
-        "seeds": TEXT,
+def _networks(
+    names: Sequence[str],
+    networks: Sequence[Reports],
+    compared: Reports,
+    seeds_together: bool,
+) -> Table:
+    columns = {"network": TEXT} | ({"seeds": TEXT} if seeds_together else {})
+    columns |= {
         "accuracy": SHARE,
         "error ratio": RATIO,
         "rate": NUMBER,
@@ -146,7 +150,7 @@ def _networks(names: Sequence[str], networks: Sequence[Reports], compared: Repor
         rows.append(
             [
                 name,
-                ", ".join(known) or None,
+                *([", ".join(known) or None] if seeds_together else []),
                 _over(seeds, "accuracy"),
                 row["error"],
                 _over(seeds, "firing_rate", "mean"),

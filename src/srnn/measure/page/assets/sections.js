@@ -8,7 +8,7 @@ function written(value, form, exact = true) {
   if (Array.isArray(value)) return value.map(end => written(end, form)).join(" to ");
   if (value.kind === "spread") return `${written(value.mean, form)} ± ${written(value.deviation, form)}`;
   if (form.name === "text") return value;
-  const size = Math.abs(value), sign = value < 0 ? "−" : form.signed ? "+" : "";
+  const size = Math.abs(value), plus = form.signed ? "+" : "", sign = value < 0 ? "−" : plus;
   if (form.name === "steps") return sign + short(size) + (form.step_ms == null ? "" : ` (${inTime(size, form.step_ms)})`);
   return sign + FORMS[form.name](size, exact);
 }
@@ -27,7 +27,7 @@ function shown(id, { title, lead, parts }) {
   const content = el("div", { class: "stack" });
   let beside = null;
   for (const part of parts) {
-    const narrow = part.kind === "plot" || part.kind === "confusion" || (part.kind === "table" && Object.keys(part.columns).length <= 4);
+    const narrow = part.kind === "plot" || part.kind === "confusion" || (part.kind === "table" && Object.keys(part.columns).length <= 5);
     if (narrow && !beside) content.append(beside = el("div", { class: "columns" }));
     if (!narrow) beside = null;
     (beside || content).append(SHOWN[part.kind](part));
@@ -41,8 +41,8 @@ function shownTable({ title, columns, rows, bar, points }) {
     return { text, words: form.name === "text" && column > 0, more: names[column] === bar && el("span", { class: "bar" }, el("i", { style: `width:${100 * (value || 0)}%` })) };
   };
   const made = rows.map(row => Object.assign(row.map(cell), { sub: String(row[0]).startsWith("  ") }));
-  const words = names.every(name => columns[name].name === "text");
-  const shown = table(title, names, made, words ? "settings" : rows.length > 12 ? "long" : names.length > 4 ? "measures" : null);
+  const kinds = { settings: names.every(name => columns[name].name === "text"), long: rows.length > 12, measures: names.length > 5 };
+  const shown = table(title, names, made, Object.keys(kinds).find(kind => kinds[kind]));
   const models = names.slice(1), of = rows.map(([name, ...values]) => ({ name, values }));
   return points ? el("div", { class: "stack" }, shown, logPoints(title, "logarithmic", of, models, value => written(value, columns[models[0]]))) : shown;
 }
@@ -56,7 +56,8 @@ function shownPlot({ title, subtitle, x, y, lines, marks }) {
   let colours = 0;
   const series = lines.map(line => {
     const { name, y, look } = line, guide = look === "guide", dash = guide || look === "dashed", x = line.x || y.map((_, i) => i + 1);
-    const colour = guide ? "var(--soft)" : `var(--c${(dash ? Math.max(0, colours - 1) : colours++) % 10})`;
+    if (!dash) colours++;
+    const colour = guide || (dash && lines[0].look === "area") ? "var(--soft)" : `var(--c${(colours - 1) % 10})`;
     return { name, x, y, colour, dash, thin: guide || look === "thin", area: look === "area", points: look === "points", step: x.length > y.length };
   });
   const points = series.every(one => one.points);
