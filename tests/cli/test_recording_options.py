@@ -15,6 +15,9 @@ from srnn.cli.main import main
 from srnn.data.datasets.survey import say
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
+from srnn.data.tasks import create_task
+from srnn.deploy.serve.messages import describe
+from srnn.deploy.streaming import Decoder
 
 COMMANDS = ("evaluate", "energy", "report", "compress", "adapt", "evaluate two")
 
@@ -101,3 +104,31 @@ def test_arrays_are_converted_and_what_they_do_not_state_is_noted(
     np.savez(tmp_path / "wrong.npz", x=x, **known, **{**stated, "units": ["mV", "g"]})
     assert main(["evaluate", str(model), "--data", str(tmp_path / "wrong.npz"), "--json"]) == 2
     assert "channel ay is in mV, and this network reads it in m/s2" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_units_and_rate_are_in_the_file_the_page_the_header_and_the_service(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = "2 channels at 50 Hz (ax, ay in m/s2)"
+    loaded = srnn.load(model)
+    assert loaded.task.signal().what == known and known in repr(loaded)
+    data = recordings(tmp_path / "own", "ay (g),ax (g)")
+    assert main(["report", str(model), "--data", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["task"]["signal"] == known
+    assert known in model.with_suffix(".html").read_text()
+    loaded.export(tmp_path / "c", "c", name="net")
+    assert ", of ax, ay in m/s2, " in (tmp_path / "c" / "net.h").read_text().replace("\n * ", " ")
+    about = describe("m", Decoder.of(loaded))
+    assert (about["names"], about["units"], about["rate"]) == (("ax", "ay"), ("m/s2", "m/s2"), 50)
+
+
+def test_the_header_of_an_ecg_says_that_it_reads_millivolts(tmp_path: Path) -> None:
+    task = create_task("ecg", source="records", scale="running")
+    network = srnn.SRNN(4, [4], 6, generator=torch.Generator().manual_seed(0))
+    made = srnn.from_network(network, task.class_names, loss="nll", signal=task.signal())
+    made.export(tmp_path / "c", "c", name="heart")
+    text = (tmp_path / "c" / "heart.h").read_text().replace("\n * ", " ")
+    assert "a step every 4 ms, of channels in mV, " in text
+    again = srnn.load(made.save(tmp_path / "m.safetensors")).task.signal()
+    assert again.units == ("mV", "mV") and again.what == "2 leads of ECG at 250 Hz (in mV)"

@@ -285,7 +285,9 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.wait(READY)
     read = "readFile(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
     x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
-    assert x == [1, 2, 3, 4] and notes == ["it does not state its rate: taken as 250 Hz (--rate says another)"]
+    assert x == [1, 2, 3, 4] and notes == [
+        "it does not state its units and rate: taken as in mV, 250 Hz (--rate says another)"
+    ]
     assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [1.5, -2.25, 3, 4]  # decimal commas
     for text, problem in (
         ("1,2\\n3", "a.csv, line 2: the row has 1 instead of 2 numbers"),

@@ -427,6 +427,7 @@ def match(
     else:
         x = at_rate(recording.name, x, rate, path.rate, recording.sound)
         return replace(recording, samples=x)
+    check_finite(recording.name, x, 0, np.float32)  # in which networks compute
     before, x = x, at_rate(recording.name, x, rate, path.rate, recording.sound)
     marks = recording.annotations
     if x is not before and rate is not None and path.rate is not None:

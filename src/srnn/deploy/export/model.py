@@ -119,7 +119,7 @@ def export_c(
     if trained.steps is not None and trained.task.kind == "per_sequence":  # after which srnn stream begins anew
         each += f", trained on sequences of {counted(trained.steps, 'step')}"
     if known_of_it := listed(signal.names, signal.units):
-        each += f", of {known_of_it}"
+        each += f", of {'' if signal.names else 'channels '}{known_of_it}"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         device.require("int8")  # before asking for what no measurement would help
