@@ -65,7 +65,7 @@ def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path)
     kept = KEPT / "version-2.safetensors"
     model = srnn.load(kept)
     unread = model.unread
-    assert unread is not None and model.frozen() is unread
+    assert unread is not None and model.frozen("streamed") is unread
     drawn = with_drawn_state(model.network.freeze(), model.network, model.seed)
     assert model.unread is None  # the module may have been changed since
     for (name, own), layer in zip(unread.directions.items(), drawn.directions.values(), strict=True):

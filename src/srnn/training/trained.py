@@ -160,11 +160,11 @@ class Trained:
             return None
         return None if frozen.why_not("A compiled stream") else frozen
 
-    def frozen(self) -> FrozenNetwork:
-        """The network as arrays. SrnnError if it is not a spiking one."""
-        from ..nn.network import freeze
-
-        return self.unread or freeze(self.network)
+    def frozen(self, done: str) -> FrozenNetwork:
+        """The network as arrays. SrnnError, as of ``spiking``, if it is not a spiking one."""
+        if (unread := self.unread) is not None:
+            return unread
+        return self.spiking(done).freeze()
 
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
@@ -329,15 +329,19 @@ class Trained:
             policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
             if not all(isinstance(one, dict | None) for one in (policy, spotting)) or not isinstance(about, dict):
                 raise ValueError("policy, spotting and about should be mappings")
-        network = _Unread(path, arrays, info, recipe, task, seed)
-        if "frozen" in model:
-            frozen = stored.restore(arrays, model["frozen"], source)
-            if (frozen.inputs, frozen.outputs) != (task.inputs, task.outputs):
-                raise SrnnError(
-                    f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task {task.inputs} and {task.outputs}."
-                )
-            network = replace(network, frozen=frozen) if _ours(frozen) else network
-        waits = network.frozen is not None and recipe.network.backend != "reference"
+            described: Any = model.get("frozen")
+            # Neurons of others may have been edited since, which ``checkpoints.load_network`` finds out.
+            ours = "frozen" in model and all(
+                layer["neuron"]["name"] in NEURONS and layer["surrogate"]["name"] in SURROGATES
+                for layer in described["layers"]
+            )
+        frozen = stored.restore(arrays, described, source) if ours else None
+        if frozen is not None and (frozen.inputs, frozen.outputs) != (task.inputs, task.outputs):
+            raise SrnnError(
+                f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task {task.inputs} and {task.outputs}."
+            )
+        network = _Unread(path, arrays, info, recipe, task, seed, frozen)
+        waits = frozen is not None and recipe.network.backend != "reference"
         given: Any = network if waits else network.network()
         return cls(
             given,
@@ -370,18 +374,6 @@ class _Network:
 
 
 Trained.network = _Network()  # type: ignore[assignment]  # here, lest it be taken for the field's default
-
-
-def _ours(frozen: FrozenNetwork) -> bool:
-    """Whether neurons and surrogates are all the library's. Others may have been edited since, which
-    ``checkpoints.load_network`` finds out."""
-    layers = frozen.directions.values()
-    return all(
-        NEURONS.get(layer.neuron.name) is type(layer.neuron)
-        and layer.surrogate is not None
-        and SURROGATES.get(layer.surrogate.name) is type(layer.surrogate)
-        for layer in layers
-    )
 
 
 def _without_removed(recipe: Any) -> Any:
