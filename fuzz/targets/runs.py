@@ -53,7 +53,7 @@ def read_model(data: bytes, folder: Path) -> None:
         save_checkpoint(path, network_tensors(network()), {"architecture": lines, "model": None})
         info = b'{"format": 1, "architecture": %s, "model": %s}' % (json.dumps(lines).encode(), described)
         path.write_bytes(mend_checkpoint(with_info(path.read_bytes(), info)))
-    Trained.read(path)
+    _ = Trained.read(path).network
 
 
 def model_seeds() -> dict[str, bytes]:

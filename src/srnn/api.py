@@ -54,7 +54,8 @@ class Model(Trained):
     @classmethod
     def of(cls, trained: Trained) -> Self:
         """The same record with the public methods."""
-        return cls(**{item.name: getattr(trained, item.name) for item in fields(trained)})
+        # Not by getattr, for which a network that is still in its file would be made.
+        return cls(**{item.name: vars(trained)[item.name] for item in fields(trained)})
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())

@@ -38,6 +38,7 @@ from ..measure.scores import check_confidences, confidences, running_scores
 from ..nn.given import as_numpy
 from ..text import counted
 from ..training.trained import Trained
+from .streaming.stream import Stream
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
@@ -151,7 +152,7 @@ def predict(
     exceed the machine's memory. A RuntimeWarning says where one that gets a single class is far longer than training's sequences;
     ``Prediction.doubt`` where one is unlike those of training.
     """
-    network, loss, task = trained.network, trained.recipe.loss, trained.task
+    loss, task = trained.recipe.loss, trained.task
     path = task.whole_path(form)
     in_memory = not isinstance(signal, (str, Path))
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
@@ -171,14 +172,8 @@ def predict(
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
-    dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
-    import torch
-
-    generator = torch.Generator(device).manual_seed(trained.seed)
-    with torch.no_grad():
-        result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)
-    scores = np.asarray(result.output[0, lag:].cpu().numpy(), np.float64)
-    del steps, result  # for a long recording, each is as large as what is returned
+    scores = np.asarray(_outputs(trained, steps)[lag:], np.float64)
+    del steps  # for a long recording, it is as large as what is returned
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
@@ -186,6 +181,20 @@ def predict(
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
     return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)
+
+
+def _outputs(trained: Trained, steps: Array) -> Array:
+    """What the network's readout gives for the steps (T, inputs): (T, outputs)."""
+    if (unread := trained.unread) is not None:
+        return Stream(unread).run(steps)  # the same bits, without torch
+    import torch
+
+    network = trained.network
+    dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
+    generator = torch.Generator(device).manual_seed(trained.seed)
+    with torch.no_grad():
+        x = torch.from_numpy(steps).to(device, dtype)[None]
+        return network.run(x, generator=generator).output[0].cpu().numpy()
 
 
 def far_longer(trained: Trained, steps: int) -> str:

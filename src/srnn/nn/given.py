@@ -26,6 +26,12 @@ def is_spikes(x: Any) -> TypeIs[Spikes]:
     return spikes is not None and isinstance(x, spikes.Spikes)
 
 
+def default_dtype() -> str:
+    """The dtype of new networks: torch's default, such as "float32"."""
+    torch = sys.modules.get("torch")
+    return "float32" if torch is None else str(torch.get_default_dtype()).removeprefix("torch.")
+
+
 def as_numpy(x: Any) -> Any:
     """A tensor, on any device, of any dtype and layout, as a numpy array without gradients; else x itself.
 

@@ -68,7 +68,7 @@ class Decoder:
         policy: ExitPolicy | None = None,
         learn: Adaptation | None = None,
     ) -> None:
-        network, task, loss = trained.spiking("streamed"), trained.task, trained.recipe.loss
+        frozen, task, loss = trained.frozen("streamed"), trained.task, trained.recipe.loss
         if learn is not None:
             from ...training.adapting import Adaptation
 
@@ -82,9 +82,7 @@ class Decoder:
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
         if policy is not None:
             policy.check(loss)
-        import torch
-
-        self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
+        self.stream = _stream_of(trained)
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
         self.until = Until() if policy is None else policy.until
@@ -96,11 +94,11 @@ class Decoder:
         self.classes, self.lag = task.class_names, task.lag(signal.form)
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
         """Seconds from one step to the next; None: steps are not in time."""
-        self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
+        self.hidden = tuple(layer.size for layer in frozen.layers[:-1])
         self._initial = self.stream.flat_state()
         settings = [task.name, loss.name, loss.start, repr(signal), self.segment, policy and policy.to_dict()]
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
-        self.fingerprint = fingerprint(network, f"{summary} {self.stream.layout}")
+        self.fingerprint = fingerprint(frozen, f"{summary} {trained.seed} {self.stream.layout}")
         self._warm_up()
 
     @classmethod
@@ -129,7 +127,8 @@ class Decoder:
         SrnnError for a network that cannot be streamed (it says why).
         """
         trained = open_trained(model) if isinstance(model, (str, Path)) else model
-        trained.spiking("streamed")
+        if trained.unread is None:
+            trained.spiking("streamed")
         task = trained.task
         signal = task.live(form).calibrated(scale=scale, calibration=calibration, gain=gain)
         if "statistics" in signal.settings and getattr(signal, "statistics", None) is None:
@@ -441,6 +440,15 @@ class Session:
         self.samples, self.steps, self._position = samples, steps, position
         self._standing.classes[0], self._standing.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
+
+
+def _stream_of(trained: Trained) -> Stream:
+    """A stream of the network, whose random initial state is drawn from the model's seed."""
+    if (unread := trained.unread) is not None:
+        return Stream(unread)
+    import torch
+
+    return Stream(trained.network, generator=torch.Generator().manual_seed(trained.seed))  # type: ignore[arg-type]
 
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
