@@ -14,7 +14,7 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.decision import DecisionPlan
-from srnn.measure.analysis.scores import confidences, running_scores
+from srnn.measure.scores import confidences, running_scores
 from srnn.nn.decision import Standing, Until
 from srnn.nn.fixedpoint.decision import (
     POWER,

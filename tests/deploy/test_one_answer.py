@@ -18,7 +18,7 @@ import srnn
 from srnn import SRNN, SrnnError
 from srnn.deploy.export.model import with_exit
 from srnn.deploy.streaming import Decisions, Decoder
-from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.policy import ExitPolicy
 from srnn.nn.decision import RULES, VALUES, Rule, softmax
 from srnn.nn.fixedpoint.decision import integer_confidences, integer_scores, integer_stands
 from srnn.nn.fixedpoint.device import device_network

@@ -18,7 +18,7 @@ from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.policy import ExitPolicy
 from srnn.nn.losses import Loss
 from srnn.training.runs import Run
 from support.runs import DIGITS, SPOKEN, make_run

@@ -11,8 +11,8 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import make_plan
-from srnn.measure.analysis.policy import ExitPolicy
-from srnn.measure.analysis.scores import running_scores
+from srnn.measure.policy import ExitPolicy
+from srnn.measure.scores import running_scores
 from srnn.nn.decision import RULES, VALUES, Rule, Until
 from srnn.nn.fixedpoint.decision import integer_scores
 from srnn.nn.fixedpoint.device import device_network

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn.measure.analysis.scores import RunningScores, confidences, running_scores
+from srnn.measure.scores import RunningScores, confidences, running_scores
 from srnn.nn.decision import RULES, Rule, Standing, Until, softmax, total_of
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss

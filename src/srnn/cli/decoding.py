@@ -14,7 +14,7 @@ from .options import Form
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
-    from ..measure.analysis.policy import ExitPolicy
+    from ..measure.policy import ExitPolicy
     from ..training.trained import Trained
 
 _SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "calibration", "exit": "exit"}
@@ -73,7 +73,7 @@ class DecoderOptions:
 
     def _policy(self, trained: Trained) -> ExitPolicy | None:
         """The policy that --exit names: a file's, or the model's own."""
-        from ..measure.analysis.policy import ExitPolicy
+        from ..measure.policy import ExitPolicy
 
         if isinstance(self.exit, str):
             return ExitPolicy.load(Path(self.exit))

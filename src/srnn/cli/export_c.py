@@ -103,7 +103,7 @@ def with_ranges(
 ) -> Trained:
     """The model with what int8 has to know of the training data: as the model says or, if it does not, measured on them."""
     from ..data.batches import Sequences
-    from ..nn.network.state_format import StateFormat
+    from ..nn.state_format import StateFormat
     from ..training.compression.evaluation import measure_int8
 
     network = trained.spiking("exported")

@@ -13,8 +13,6 @@ from ..text import json_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..measure.analysis import GroupReport
-
 RESULT_NAMES = {
     "task": "task",
     "split": "split",
@@ -120,12 +118,6 @@ def show_classes(confusion: np.ndarray, classes: Sequence[str]) -> None:
         mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
         rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
     show_table("by class", ("class", "labelled", "recognised", "most often taken for"), rows, left=(0, 3))
-
-
-def show_interval(report: Mapping[str, Any], groups: GroupReport) -> None:
-    """Print the confidence interval of an evaluation's accuracy, if there is one."""
-    if text := groups.text:
-        print(f"accuracy{', labelled steps' if 'accuracy_labelled' in report else ''}: {text}")
 
 
 def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:

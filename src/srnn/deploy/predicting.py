@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
@@ -35,8 +34,8 @@ from ..data.recordings import (
 from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory
-from ..measure.analysis.scores import check_confidences, confidences, running_scores
-from ..nn.network.inputs import as_numpy
+from ..measure.scores import check_confidences, confidences, running_scores
+from ..nn.given import as_numpy
 from ..text import counted
 from ..training.trained import Trained
 
@@ -158,7 +157,7 @@ def predict(
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
         signal = _array(signal, path)
     strict = not in_memory and not path.shape_advice  # an array may hold steps, and ``encode`` gives that advice
-    recording = match(read_recording(signal, said.gaps), path, said, strict)
+    recording = match(read_recording(signal, said.gaps, said.annotator), path, said, strict)
     name, x = recording.name, recording.samples
     lag = task.lag(path.form)
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
@@ -173,6 +172,8 @@ def predict(
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
+    import torch
+
     generator = torch.Generator(device).manual_seed(trained.seed)
     with torch.no_grad():
         result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)

@@ -30,7 +30,7 @@ from .loss_config import LossConfig, RateConfig
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
-    from .kernels import LayerResult
+    from .kernels.problem import LayerResult
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
 from .._version import __version__, minor_version
 from ..data.recordings import NOTHING_SAID, Reading
 from ..errors import SrnnError
@@ -49,7 +47,6 @@ from ..files import (
     write_atomically,
     write_json,
 )
-from ..nn.kernels.problem import matmul_precision
 from ..text import file_name, json_text
 from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
@@ -240,6 +237,10 @@ def environment(seed: int) -> dict[str, Any]:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
             return None
+
+    import torch
+
+    from ..nn.kernels.problem import matmul_precision
 
     packages = ("torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
     return {

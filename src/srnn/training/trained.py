@@ -18,25 +18,24 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from ..data.tasks import DescribedTask, Task
 from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import convert
-from ..nn.baselines import Network
 from ..nn.delays import LEARNED
 from ..nn.fixedpoint.integer import InputFormat
 from ..nn.loss_config import DecisionRule
-from ..nn.losses import Loss
-from ..nn.network import SRNN, has_norm
-from ..nn.network.state_format import StateFormat
+from ..nn.state_format import StateFormat
 from ..text import one_line
-from . import checkpoints
 from .recipes import Recipe
 from .recipes.reading import build
+
+if TYPE_CHECKING:
+    from ..nn.baselines import Network
+    from ..nn.losses import Loss
+    from ..nn.network import SRNN
 
 VERSION = 1
 
@@ -72,6 +71,8 @@ class Trained:
     @cached_property
     def loss(self) -> Loss:
         """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""
+        from ..nn.losses import Loss
+
         return Loss.for_task(self.recipe.loss, self.task)
 
     @property
@@ -99,6 +100,8 @@ class Trained:
 
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
+        from ..nn.network import SRNN
+
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
@@ -115,6 +118,8 @@ class Trained:
 
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
+        from ..nn.network import has_norm
+
         network: Any = self.network
         if not has_norm(network):
             return self
@@ -164,6 +169,8 @@ class Trained:
 
     def check_recipe(self) -> None:
         """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
+        from . import checkpoints
+
         built = self.recipe.build_network(self.task, self.seed)
         for describe in (checkpoints.architecture, checkpoints.surrogates):
             for own, made in zip(describe(self.network), describe(built), strict=False):
@@ -183,6 +190,8 @@ class Trained:
 
         named: the user named the file, so that a link is followed; else it is replaced.
         """
+        from . import checkpoints
+
         self.check_recipe()
         try:
             json.dumps(dict(self.about))
@@ -207,6 +216,8 @@ class Trained:
 
     @classmethod
     def _read(cls, path: Path, folder: Path | None) -> Self:
+        from . import checkpoints
+
         checkpoint = checkpoints.read_checkpoint(path)
         model, source = checkpoint.info.get("model"), str(path)
         if not isinstance(model, dict):
@@ -235,7 +246,7 @@ class Trained:
         sizes = [task.inputs, *described.hidden, task.outputs]
         recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
         weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
-        if weights > sum(map(Tensor.numel, checkpoint.tensors.values())):
+        if weights > sum(tensor.numel() for tensor in checkpoint.tensors.values()):
             raise SrnnError(f"{path} holds fewer weights than the network that it describes.")  # before memory is taken
         if described.model == "srnn":
             # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
@@ -244,7 +255,7 @@ class Trained:
             described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(recipe, network=described).build_network(task, seed)
         checkpoints.load_network(network, checkpoint)
-        StateFormat.from_tensors(checkpoint.tensors).into(network)
+        StateFormat.from_arrays(checkpoint.tensors).into(network)
         return cls(
             network.eval(), task, recipe, seed, folder or path,
             steps=steps, inputs_as=inputs_as, state_ranges=ranges, policy=policy, spotting=spotting, about=about,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath
 from ...data.signals.base import known, listed
 from ...errors import SrnnError, check_whole
-from ...measure.analysis.policy import ExitPolicy
+from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
 from ...training.trained import Trained
@@ -87,7 +87,7 @@ def export_c(
     """
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat, quantise
-    from ...nn.network.state_format import StateFormat, check_width
+    from ...nn.state_format import StateFormat, check_width
     from .c import export_c
     from .c.names import identifier
 

@@ -21,16 +21,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
 from ...errors import SrnnError, is_number, require
-from ...measure.analysis.policy import ExitPolicy
-from ...measure.analysis.scores import RunningScores, confidences
+from ...measure.policy import ExitPolicy
+from ...measure.scores import RunningScores, confidences
 from ...nn.decision import Decisions, Standing, Until
-from ...nn.network.inputs import as_numpy
+from ...nn.given import as_numpy
 from ...training.runs import open_trained
 from ...training.trained import Trained
 from .decisions import Array
@@ -83,6 +82,8 @@ class Decoder:
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
         if policy is not None:
             policy.check(loss)
+        import torch
+
         self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy

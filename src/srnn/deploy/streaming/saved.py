@@ -13,16 +13,18 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import numpy as tensors
 
 from ...errors import SrnnError
 from ...files import parse_json, read_metadata, reading
-from ...nn.network import SRNN
+from ...nn.given import as_numpy
+
+if TYPE_CHECKING:
+    from ...nn.network import SRNN
 
 VERSION = 1
 _MAGIC = b"srnn state %d" % VERSION
@@ -58,7 +60,7 @@ def fingerprint(network: SRNN, summary: str) -> str:
     digest.update(repr(network).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(as_numpy(tensor).tobytes())
     return digest.hexdigest()
 
 

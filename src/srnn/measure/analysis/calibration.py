@@ -7,12 +7,15 @@ weighted by decisions (Guo, Pleiss, Sun & Weinberger 2017, equation 3).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .scores import ratios
+from ..scores import ratios
+from ..sections import COUNT, POINTS, SHARE, TEXT, Axis, Form, Line, Plot, Section, Table, Values
+from .measuring import Measurement, Subject
 
 BINS = 10
 
@@ -25,6 +28,11 @@ class Calibration:
         """(10,) decisions of each bin, and those of them that are right; bin k has confidences from k / 10 on."""
         self.believed = np.zeros(BINS)
         """(10,) the sum of their confidences."""
+
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement:
+        found = cls()
+        return Measurement(lambda _: found, lambda outcome: found.add(outcome.confidences, outcome.true))
 
     def add(self, confidences: npt.NDArray[np.float64], true: npt.NDArray[np.int64]) -> None:
         """Count decisions from the confidence in each class (..., C) and the true classes (...), -1 where nothing counts."""
@@ -54,3 +62,28 @@ class Calibration:
             "confidence": ratios(self.believed, self.counted),
             "accuracy": ratios(self.right, self.counted),
         }
+
+    def section(self) -> Section | None:
+        filled = np.flatnonzero(self.counted).tolist()
+        if not filled:
+            return None
+        confidence, accuracy = ratios(self.believed, self.counted), ratios(self.right, self.counted)
+        whole = Axis("confidence", SHARE, 0, 1)
+        diagonal = Line("as often right as confident", [0, 1], [0, 1], "guide")
+        points = Line(
+            "decisions by confidence", [accuracy[k] for k in filled], [confidence[k] for k in filled], "points"
+        )
+        subtitle = "below the diagonal: more confident than right"
+        plot = Plot(
+            "Accuracy against confidence", whole, replace(whole, label="accuracy"), [points, diagonal], subtitle
+        )
+        rows = [[f"{10 * k} to {10 * k + 10} %", int(self.counted[k]), confidence[k], accuracy[k]] for k in filled]
+        columns = {"confidence": TEXT, "decisions": COUNT, "mean confidence": SHARE, "accuracy": SHARE}
+        rates = Values(
+            {
+                "expected calibration error": (self.error, POINTS),
+                "mean confidence minus accuracy": (self.excess, Form("points", signed=True)),
+            }
+        )
+        lead = "Whether a decision of 90 % confidence is right nine times out of ten."
+        return Section("Calibration", lead, (plot, Table("Decisions by confidence", columns, rows), rates))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...data.recordings import NOTHING_SAID, Reading
 from ...errors import SrnnError
 from ...registry import is_name
 from ...training.recipes import as_baseline, load_recipe
@@ -34,6 +35,7 @@ def compare_energy(
     *,
     split: SplitName = "validation",
     data: Path | None = None,
+    said: Reading = NOTHING_SAID,
     data_dir: Path | None = None,
     technology: str | Path = DEFAULT,
     rates: Sequence[float] | None = None,
@@ -47,6 +49,7 @@ def compare_energy(
         baselines: names of untrained baselines with the first network's sizes, listed after the networks.
         split: the split on which the rates are measured.
         data: labelled recordings on which to measure trained networks, instead of their task's own data.
+        said: what is to be known of these recordings that they do not state themselves.
         rates: firing rates to assume, one for all hidden layers or one for each, for a single recipe; nothing is then
             measured and no data are needed.
         input_rate: with ``rates``: spikes per channel and step of the input; None: the input is analog.
@@ -56,7 +59,7 @@ def compare_energy(
     prices = load_technology(technology)
     if not networks:
         raise SrnnError("Name at least one run folder or recipe.")
-    names, subjects = [str(item) for item in networks], [_find(item, data, rates) for item in networks]
+    names, subjects = [str(item) for item in networks], [_find(item, data, said, rates) for item in networks]
     first, task = subjects[0], subjects[0].task
     for name, other in zip(names, subjects, strict=True):
         if other.recipe.task != first.recipe.task:
@@ -131,7 +134,7 @@ def _task(trained: Trained) -> str:
     return f"{config.name} {config.options}" if config.options else config.name
 
 
-def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) -> Trained:
+def _find(item: str | Path, data: Path | None, said: Reading, rates: Sequence[float] | None) -> Trained:
     """The network of that run or model, the pretrained one of that name (not with given ``rates``), or a new one from that
     recipe (seed 0)."""
     from ...training.pretrained import pretrained_names
@@ -140,7 +143,7 @@ def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) ->
     if named or Path(item).is_dir() or Path(item).suffix == ".safetensors":
         from ...training.runs import open_trained
 
-        return open_trained(item, data)
+        return open_trained(item, data, said)
     if data is not None:
         raise SrnnError(
             f"--data is for trained networks, and {item} is a recipe, whose task has its own data; leave --data out."

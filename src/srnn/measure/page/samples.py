@@ -30,7 +30,7 @@ from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
-from ..analysis.scores import confidences
+from ..scores import confidences
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""

@@ -18,8 +18,8 @@ import numpy as np
 from ...errors import SrnnError
 from ..decision import Rule, Until, in_a_row
 from ..equations import Algebra
+from ..frozen import Array
 from ..loss_config import LossConfig
-from ..network.frozen import Array
 from .fixed import FixedArray
 
 ONE_BITS = 30

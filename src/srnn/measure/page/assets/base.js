@@ -100,6 +100,12 @@ const observer = new ResizeObserver(entries => entries.forEach(({ target }) => {
 function drawIn(host, draw) { drawings.set(host, { draw, width: 0 }); observer.observe(host); }
 const colourOf = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** Black or white, whichever can be read on the colour. */
+function onColour(hex) {
+  const [r, g, b] = [1, 3, 5].map(i => (parseInt(hex.slice(i, i + 2), 16) / 255) ** 2.2);
+  return .2126 * r + .7152 * g + .0722 * b > .18 ? "#000" : "#fff";
+}
+
 (function theme() {
   const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
   let chosen = null;

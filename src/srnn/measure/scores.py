@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
-from ...nn.decision import RULES
+from ..errors import SrnnError
+from ..nn.decision import RULES
 
 Scores = npt.NDArray[np.float64]
 EVERY = slice(None)

@@ -14,20 +14,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, naming
-from ...files import read_json, write_json
-from ...nn.decision import RULES, Decisions, Standing, Until, in_a_row
-from ...nn.loss_config import LossConfig
-from ...registry import check_settings
-from ...text import brief
-from ...training.trained import Trained
-from .changes import Counts, Flags
+from ..errors import SrnnError, naming
+from ..files import read_json, write_json
+from ..nn.decision import RULES, Decisions, Standing, Until, in_a_row
+from ..registry import check_settings
+from ..text import brief
 from .scores import RunningScores, Scores, running_scores
+
+if TYPE_CHECKING:
+    from ..nn.loss_config import LossConfig
+    from ..training.trained import Trained
+    from .analysis.changes import Counts, Flags
 
 
 @dataclass(frozen=True)
