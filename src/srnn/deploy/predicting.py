@@ -174,10 +174,12 @@ def predict(
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
     scores = np.asarray(_outputs(trained, steps)[lag:], np.float64)
     del steps  # for a long recording, it is as large as what is returned
-    if not per_step:
-        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
+    scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
-    check_confidences(scores if loss.rule.value else believed, np.arange(len(scores)), f"{name}: the network's output")
+    checked = believed
+    if loss.rule.value:
+        checked = scores
+    check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
     return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)

@@ -22,13 +22,13 @@ import numpy.typing as npt
 from ..errors import SrnnError, naming
 from ..files import read_json, write_json
 from ..nn.decision import RULES, Decisions, Standing, Until, in_a_row
-from ..nn.loss_config import LossConfig
 from ..registry import check_settings
 from ..text import brief
-from ..training.trained import Trained
 from .scores import RunningScores, Scores, running_scores
 
 if TYPE_CHECKING:
+    from ..nn.loss_config import LossConfig
+    from ..training.trained import Trained
     from .analysis.changes import Counts, Flags
 
 

@@ -125,62 +125,58 @@ class DecisionPlan:
         }
 
     def header(self) -> list[str]:
-        loss, over = self.rule.loss, " over all of its steps"
-        if loss.start:
-            over = f" over its steps from number {loss.start} on, counted from 0 (before that, each step alone)"
-        title = self.how.title.format(over=over)
-        lines = self._value_header(title) if self.how.value else self._class_header(title)
+        name, upper = self.name, self.name.upper()
+        about, call, returned, values = self._class_words()
+        if self.how.value:
+            about, call, returned, values = self._value_words()
+        lines = [
+            *about,
+            " *",
+            f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
+            f" *     {name}_step(&state, input, scores);                 each step",
+            f" *     {call}",
+            " *",
+            f" * {name}_decide must see every step; what it says is as if the sequence ended there.",
+            f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
+            f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
+            f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
+            *struct_lines(f"{name}_decision", self.members()),
+            f"void {name}_decision_init({name}_decision *decision);",
+            f"{returned} {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS]{values});",
+        ]
         if self.believes:
             lines += self._confidence_header()
         return [*lines, ""]
 
-    def _class_header(self, title: str) -> list[str]:
-        name, upper = self.name, self.name.upper()
-        subject = "The class of a sequence is"
+    @property
+    def _title(self) -> str:
+        """What a score is."""
+        start, over = self.rule.loss.start, " over all of its steps"
+        if start:
+            over = f" over its steps from number {start} on, counted from 0 (before that, each step alone)"
+        return self.how.title.format(over=over)
+
+    def _class_words(self) -> tuple[list[str], str, str, str]:
+        """What is decided, how it is called, what it returns, and further arguments."""
+        name, upper, subject = self.name, self.name.upper(), "The class of a sequence is"
         if self.rule.per_step:
             subject = "Every step has a class of its own:"
-        return [
+        about = [
             f"/* The decision: which class it is, by the loss that the network was trained with ({self.rule.loss.name}).",
-            f" * {subject} the one with the largest {title}.",
-            " *",
-            f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
-            f" *     {name}_step(&state, input, scores);                 each step",
-            f" *     label = {name}_decide(&decision, scores);           {upper}_CLASSES[label] is its name",
-            " *",
-            f" * {name}_decide must see every step, and returns the class as if the sequence ended there.",
-            f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
-            f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
-            f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
-            *struct_lines(f"{name}_decision", self.members()),
-            f"void {name}_decision_init({name}_decision *decision);",
-            f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS]);",
+            f" * {subject} the one with the largest {self._title}.",
         ]
+        call = f"label = {name}_decide(&decision, scores);           {upper}_CLASSES[label] is its name"
+        return about, call, "int", ""
 
-    def _value_header(self, title: str) -> list[str]:
-        name, upper = self.name, self.name.upper()
-        number = "a float"
-        if self.bits is not None:
-            number = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
-        subject = "A sequence's"
+    def _value_words(self) -> tuple[list[str], str, str, str]:
+        name, upper, subject, number = self.name, self.name.upper(), "A sequence's", "a float"
         if self.rule.per_step:
             subject = "A step's"
-        return [
-            f"/* The answer: a value for each output, {number}. {subject} value is the {title}.",
-            " *",
-            f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
-            f" *     {name}_step(&state, input, scores);                 each step",
-            f" *     {name}_decide(&decision, scores, values);           {upper}_CLASSES has the values' names",
-            " *",
-            f" * {name}_decide must see every step, and gives the values as if the sequence ended there.",
-            f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
-            f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
-            f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
-            *struct_lines(f"{name}_decision", self.members()),
-            f"void {name}_decision_init({name}_decision *decision);",
-            f"void {name}_decide(",
-            f"    {name}_decision *decision, const {name}_score output[{upper}_OUTPUTS], "
-            f"{name}_score values[{upper}_NUM_CLASSES]);",
-        ]
+        if self.bits is not None:
+            number = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
+        about = [f"/* The answer: a value for each output, {number}.", f" * {subject} value is the {self._title}."]
+        call = f"{name}_decide(&decision, scores, values);           {upper}_CLASSES has the values' names"
+        return about, call, "void", f", {name}_score values[{upper}_NUM_CLASSES]"
 
     def _confidence_header(self) -> list[str]:
         name, ctype, scale = self.name, self.belief_type, "0 to 1"
@@ -251,10 +247,10 @@ static int largest(const {self.members()[0][0]} *scores)
         declared = share = ""
         if self.how.soft:
             declared, share = self._softmax(each)
-        returned, values = "int", ""
+        _, _, returned, values = self._class_words()
         answer = "    return largest(decision->scores);\n"
         if self.how.value:
-            returned, values = "void", f", {name}_score values[{upper}_NUM_CLASSES]"
+            _, _, returned, values = self._value_words()
             answer = f"{each}\n        values[c] = {self._value()};\n"
             if self.how.mean:
                 count = self._count()
@@ -360,31 +356,26 @@ static int largest(const {self.members()[0][0]} *scores)
 
     def _confidence(self) -> list[str]:
         """How far any class is believed, and the one decided for."""
-        name, how = self.name, self.how
-        classes = float(len(self.rule.classes))
-        if self.bits is None:
-            belief: _Belief = _FloatBelief(how.mean)
-        else:
+        name, how, ctype = self.name, self.how, self.belief_type
+        belief: _Belief = _FloatBelief(how.mean)
+        wide, zero = "float", "0.0f"
+        if self.bits is not None:
             belief = _FixedBelief(how.mean, score_bits(self.bits, how))
+            wide, zero = "uint64_t", "0"
         scores = _Believed(Text("own"), Text(_TOTAL))
-        (believed,) = how.confidence_record.run(belief, [scores, belief.constant(classes)])
-        if self.bits is None:
-            own, most = "float", "float"
-        else:
-            own, most = "uint64_t", "uint64_t"
-        declared = f"    const {own} own = ({own})decision->scores[which];\n"
+        classes = belief.constant(float(len(self.rule.classes)))
+        (believed,) = how.confidence_record.run(belief, [scores, classes])
+        declared = f"    const {wide} own = ({wide})decision->scores[which];\n"
         if belief.uses_most:
-            declared += f"    const {most} most = ({most})decision->scores[largest(decision->scores)];\n"
-            if how.mean:
-                declared += self._count()
-        zero = "0.0f" if self.bits is None else "0"
-        ctype = self.belief_type
+            declared += f"    const {wide} most = ({wide})decision->scores[largest(decision->scores)];\n"
+        if how.mean:
+            declared += self._count()
         functions = [
             f"""\
-/* How far class c is believed. */
+/* How far a class is believed. */
 static {ctype} believed(const {name}_decision *decision, int which)
 {{
-{declared}    {own} total = {zero};
+{declared}    {wide} total = {zero};
     int c;
 
 {self._each}
@@ -517,7 +508,6 @@ class _FloatBelief(_Belief):
     def _scaled(self, score: Text) -> Text:
         """A total as a score."""
         if self.mean and score.text in ("own", _TOTAL):
-            self.uses_most = True
             return Text(f"{score.text} / count", 2)
         return score
 
@@ -533,7 +523,7 @@ class _FixedBelief(_Belief):
         return [self.called]
 
     def constant(self, value: float) -> Any:
-        text = Text(f"{whole_number(value, self.bits)}u")
+        text = Text(f"(uint64_t){whole_number(value, self.bits)}")
         return _Believed(text, text)
 
     def apply(self, operation: str, *operands: Any) -> Any:
