@@ -261,6 +261,38 @@ def test_links_to_folders_are_said_not_to_be_followed(gestures: Path, tmp_path: 
     assert said(gestures) == [": links to folders, which are not followed (link their files instead): tilt/more."]
 
 
+@pytest.mark.filterwarnings("ignore:.*filled in:RuntimeWarning")
+def test_gaps_in_training_recordings_are_treated_as_is_said(gestures: Path) -> None:
+    """Only predictions could be told."""
+    whole = create_task("folder", path=str(gestures), scale="none").load("train")
+    for number in range(20):
+        (path,) = gestures.rglob(f"*-{number}.csv")
+        rows = path.read_text().splitlines()
+        rows[4] = rows[5] = ",".join(["", *rows[4].split(",")[1:]])
+        path.write_text("\n".join(rows))
+    held = create_task("folder", path=str(gestures), scale="none", missing="hold").load("train")
+    joined = create_task("folder", path=str(gestures), scale="none").load("train")
+    for x, filled in zip(np.asarray(held.x), np.asarray(joined.x), strict=True):
+        assert x[2, 0] == x[3, 0] == x[4, 0] and not (x[3:5] == filled[3:5]).all()
+        np.testing.assert_allclose(filled[2:6, 0], np.linspace(filled[2, 0], filled[5, 0], 4), rtol=1e-5)
+    assert np.array_equal(np.asarray(held.x)[:, :3], np.asarray(whole.x)[:, :3])
+    scaled = [create_task("folder", path=str(gestures), missing=way).statistics() for way in ("hold", "interpolate")]
+    assert scaled[0].mean[0] != scaled[1].mean[0], "each is kept by itself"
+    for options, message in (
+        ({"missing": "refuse"}, "column 1 of 3 is empty"),
+        ({"longest_gap": 1}, "2 samples are missing in channel 0"),
+        ({"missing": "drop"}, "missing cannot be 'drop'"),
+        ({"longest_gap": 0}, "longest_gap must be"),
+    ):
+        with pytest.raises(SrnnError, match=message):
+            create_task("folder", path=str(gestures), **options).load("train")
+    np.savez(gestures.parent / "a.npz", x=np.ones((9, 5, 2)), y=np.arange(9) % 3)
+    with pytest.raises(
+        SrnnError, match=r"The option 'missing' is for sensor files, and .*a\.npz is one file of arrays"
+    ):
+        create_task("folder", path=str(gestures.parent / "a.npz"), missing="hold")
+
+
 def test_channels_are_read_by_name(gestures: Path) -> None:
     """In another order they were read by position, with a warning."""
 

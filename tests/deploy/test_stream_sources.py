@@ -143,7 +143,10 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
 
     rows = "1,2,3\n4,5,6\n"
     np.testing.assert_allclose(piped(f"az (g),t,ax (m/s2)\n{rows}"), [[3, 9.80665], [6, 4 * 9.80665]])
-    assert piped(f"u,v,w\n{rows}", Reading(channels=["w", 0])).tolist() == [[3, 1], [6, 4]]
+    with pytest.warns(RuntimeWarning, match="^standard input: it does not state its units: taken as in m/s2") as told:
+        assert piped(f"u,v,w\n{rows}", Reading(channels=["w", 0])).tolist() == [[3, 1], [6, 4]]
+    assert len(told) == 1
+    signal = ScaledPath(2, 250, names=("ax", "az"))
     assert piped("timestamp,ax,az\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:00:00.004Z,3,4\n").tolist() == [
         [1, 2],
         [3, 4],

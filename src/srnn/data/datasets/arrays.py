@@ -17,6 +17,7 @@ from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import composed, some
 from ..encoders.speech import Statistics, scale
+from ..gaps import DEFAULT, Gaps
 from ..recordings import Reading, Recording, at_rate, match, read_rate, read_recording, read_stated, take_channels
 from ..signals import ScaledPath
 from ..signals.likeness import seen_in
@@ -51,12 +52,19 @@ class Description(NamedTuple):
     """Units of the channels, in the same way."""
     chosen: tuple[str | int, ...] | None = None
     """The channels that are read of each file, as for ``Reading``; None: those with the names of the first one's."""
+    gaps: Gaps = DEFAULT
+    """What is done about missing samples of each file."""
 
 
-def describe(source: Path, speaker: str = "", chosen: tuple[str | int, ...] | None = None) -> Description:
+def describe(
+    source: Path,
+    speaker: str = "",
+    chosen: tuple[str | int, ...] | None = None,
+    gaps: Gaps = DEFAULT,
+) -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout.
 
-    ``speaker``: as for ``list_items``. ``chosen``: see ``Description``.
+    ``speaker``: as for ``list_items``. ``chosen``, ``gaps``: see ``Description``.
     """
     if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
         items = list_items(source, speaker)
@@ -66,7 +74,7 @@ def describe(source: Path, speaker: str = "", chosen: tuple[str | int, ...] | No
         )  # fmt: skip
         if about.form == "sound":
             return about
-        first = take_channels(read_recording(items[0].path), chosen)
+        first = take_channels(read_recording(items[0].path, gaps), chosen)
         by_number = chosen is not None and any(isinstance(one, int) for one in chosen)
         return about._replace(
             channels=first.samples.shape[1],
@@ -74,6 +82,7 @@ def describe(source: Path, speaker: str = "", chosen: tuple[str | int, ...] | No
             names=None if by_number else first.channels,  # what has one place need not have one name
             units=first.units,
             chosen=chosen,
+            gaps=gaps,
         )
     with _open(source) as (_, about, _, _):
         return about
@@ -125,7 +134,7 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
 def _read_item(item: Item, about: Description) -> Recording:
     """A file of a folder or table, with the first one's channels in its units, at its own rate."""
     assert about.channels is not None
-    recording, first = read_recording(item.path), about.items[0].path
+    recording, first = read_recording(item.path, about.gaps), about.items[0].path
     by_position = about.chosen is None and (about.names is None or recording.channels is None)
     if by_position and recording.samples.shape[1] != about.channels:
         raise SrnnError(f"{item.path} has {recording.samples.shape[1]} channels, but {first} has {about.channels}.")
@@ -152,6 +161,8 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
         return {name: values for name, values in found.items() if values is not None}
 
     options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
+    if about.gaps != DEFAULT:
+        options["gaps"] = [about.gaps.missing, about.gaps.longest]
     if about.items:
         options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
     files = [item.path for item in about.items] or [source]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 from ...errors import SrnnError, check_choice, check_positive
+from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from ..units import parse_channels
@@ -61,6 +62,10 @@ class FolderTask(AudioTask):
     channels: str | tuple[str | int, ...] | None = None
     """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or [1, 2]. None:
     those of the first file, for which the others are searched by name."""
+    missing: Missing = DEFAULT.missing
+    """Sensor files: what is done about missing samples: interpolate, hold or refuse."""
+    longest_gap: int = DEFAULT.longest
+    """Sensor files: samples that may be missing in a row."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -74,7 +79,7 @@ class FolderTask(AudioTask):
         _ = self.shares
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
-        _ = self._chosen
+        _ = self._chosen, self._gaps
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -86,12 +91,13 @@ class FolderTask(AudioTask):
                 raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
-        if self.channels is not None and not about.items:
-            raise SrnnError(
-                f"The option 'channels' is for sensor files, and {source} is one file of arrays; remove it."
-            )
+        for name, idle in (("channels", self.channels is None), ("missing", self._gaps == DEFAULT)):
+            if not idle and not about.items:
+                raise SrnnError(
+                    f"The option '{name}' is for sensor files, and {source} is one file of arrays; remove it."
+                )
         without = {
-            "sound": ("scale", "channels"),
+            "sound": ("scale", "channels", "missing", "longest_gap"),
             "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
         }
         for option in fields(self):
@@ -111,7 +117,7 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        return describe(self.source, self.speaker, self._chosen)
+        return describe(self.source, self.speaker, self._chosen, self._gaps)
 
     @property
     def _chosen(self) -> tuple[str | int, ...] | None:
@@ -120,6 +126,10 @@ class FolderTask(AudioTask):
             return None
         listed = isinstance(self.channels, tuple)
         return tuple(parse_channels(",".join(map(str, self.channels)) if listed else str(self.channels), "channels"))
+
+    @property
+    def _gaps(self) -> Gaps:
+        return Gaps(self.missing, self.longest_gap)
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]

@@ -114,7 +114,7 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator
     times: list[float] = []
     rate = signal.rate
     in_place = replace(said, rate=rate)  # what comes through a pipe is not resampled
-    filling = Filling(name, said.gaps)
+    filling, first = Filling(name, said.gaps), True
     for block in rows:
         layout = rows.layout
         if rate is not None and layout.unit is not None and len(times) < TIMED:
@@ -123,8 +123,11 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator
                 _check_pace(layout.unit * float(np.median(np.diff(times))), rate)
         complete = _filled(filling, block[:, layout.leading :], said)
         if len(complete):
-            given = Recording(complete, rate, layout.channels, layout.units, name)
-            yield match(given, signal, in_place).samples
+            given = match(Recording(complete, rate, layout.channels, layout.units, name), signal, in_place)
+            for note in given.notes if first else ():
+                warnings.warn(f"{name}: {note}.", RuntimeWarning, stacklevel=2)
+            first = False
+            yield given.samples
     filling.finish()
 
 
