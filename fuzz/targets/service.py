@@ -47,7 +47,7 @@ def read_batch(data: bytes, folder: Path) -> None:
     from srnn.deploy.serve.batch import read_body
 
     for sequence in read_body(data[1:], CONTENT_TYPES.get(data[:1], "application/json"), decoder()):
-        decoder().open().push(sequence[:32])
+        decoder().open().push(sequence.samples[:32])
 
 
 def batch_seeds() -> dict[str, bytes]:

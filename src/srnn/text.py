@@ -68,7 +68,7 @@ def counted(count: int, one: str, more: str = "") -> str:
 
 def digits(value: float) -> str:
     """Three digits, or all digits of larger numbers, never in the form 1e+03."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def plain(value: Any) -> Any:

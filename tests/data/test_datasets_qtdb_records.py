@@ -32,6 +32,7 @@ from srnn.data.datasets.qtdb_records import (
 )
 from srnn.data.datasets.verifying import state
 from srnn.data.raw_augmentation import RawAugmentation
+from srnn.data.recordings import Reading, Recording, match
 from srnn.errors import SrnnError
 from srnn.training.evaluation import evaluate
 from support.layouts import hide_beside
@@ -75,6 +76,31 @@ def test_no_record_of_the_papers_test_file_chooses_anything() -> None:
 def test_bad_options_are_refused(options: dict) -> None:
     with pytest.raises(SrnnError, match=next(iter(options))):
         ECGTask("records", **options)
+
+
+def test_a_recording_in_microvolts_is_converted_and_one_in_g_is_refused() -> None:
+    """A record's unit was not looked at."""
+    beats_mv = np.random.default_rng(0).normal(size=(500, 2))
+    for options in ({}, {"source": "records"}, {"source": "records", "scale": "running"}):
+        path = ECGTask(**options).signal()  # type: ignore[arg-type]
+        assert path.units == ("mV", "mV") and path.names is None and path.rate == 250
+        for units, factor in ((("mV", "uV"), (1, 1000)), (("V", "mV"), (0.001, 1)), ((None, "uV"), (1, 1000))):
+            given = Recording(beats_mv * factor, 250, ("MLII", "V5"), units)
+            found = match(given, path)
+            np.testing.assert_allclose(found.samples, beats_mv, rtol=1e-12)
+            assert np.array_equal(path.whole(found.samples), path.whole(match(Recording(beats_mv), path).samples))
+        with pytest.raises(
+            SrnnError, match=r"channel V5 is in g, and this network reads it in mV \(it has MLII \(mV\), V5"
+        ):
+            match(Recording(beats_mv, 250, ("MLII", "V5"), ("mV", "g")), path)
+        with pytest.raises(
+            SrnnError, match=r"has 3 channels; this network reads 2: .*--channels.*\(there are I, II, V1\)"
+        ):
+            match(Recording(np.ones((9, 3)), 250, ("I", "II", "V1"), ("mV",) * 3), path)
+        three = Recording(np.c_[beats_mv, beats_mv[:, 0]], 250, ("I", "II", "V1"), ("mV",) * 3)
+        assert np.array_equal(match(three, path, Reading(channels=["v1", "II"])).samples, beats_mv)
+        with pytest.raises(SrnnError, match="has no channel 'V2'"):
+            match(three, path, Reading(channels=["V2", "II"]))
 
 
 def test_a_flat_lead_has_no_spikes() -> None:

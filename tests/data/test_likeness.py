@@ -12,6 +12,7 @@ import pytest
 
 from srnn import SRNN, from_network
 from srnn.cli.main import main
+from srnn.data.datasets.base import Split
 from srnn.data.encoders.level_crossing import LevelCrossing
 from srnn.data.signals import CrossingPath, ScaledPath, describe, restore
 from srnn.data.signals.likeness import FEWEST, Channels, differences, seen_in
@@ -70,6 +71,83 @@ def test_recordings_like_those_of_training_are_not_doubted(path: ScaledPath) -> 
 def test_what_is_unlike_training_is_told_by_name(path: ScaledPath, number: int, change: Any, told: str) -> None:
     doubt = path.doubt(change(movement(number)))
     assert re.search(told, doubt), doubt
+
+
+def pressures(number: int) -> np.ndarray:
+    """(100, 2): pressures near 1000 that vary by 1 about that, so that spread and size are not the same."""
+    rng = np.random.default_rng(number)
+    return 1000 + rng.normal(0, 0.5) + np.cumsum(rng.normal(0, 0.2, (100, 2)), 0) + rng.normal(0, 0.1, (100, 2))
+
+
+@pytest.fixture(scope="module")
+def steady() -> Channels:
+    seen = seen_in([pressures(number) for number in range(40)], np.ones(2), ("mV", None))
+    assert seen is not None
+    return Channels(seen, np.ones(2), ("p", "q"), ("mV", None))
+
+
+def spread(x: np.ndarray, factors: list[float]) -> np.ndarray:
+    """The same levels with other deviations."""
+    return x.mean(0) + factors * (x - x.mean(0))
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x, one: spread(x, 1 + 40 * one), "{} varies .* times more than in training"),
+        (lambda x, one: spread(x, 1 - 0.98 * one), "{} varies .* times less than in training"),
+        (lambda x, one: x + 20 * one, "{} lies around 1,0[12][0-9], in training between 99[0-9] and 1,00[0-9]"),
+        (lambda x, one: x - 20 * one, "{} lies around 9[78][0-9], in training between 99[0-9] and 1,00[0-9]"),
+        (lambda x, one: x * (1 + 3 * one), "{} is .* times larger than in training"),
+        (lambda x, one: x * (1 - 0.9 * one), "{} is .* times smaller than in training"),
+        (lambda x, one: np.where(one, 1000.0, x), "{} hardly ever changes: a flat line"),
+        (lambda x, one: np.where(one, 0.0, x), "{} hardly ever changes: a flat line"),
+        (lambda x, one: np.where(one, np.minimum(x, x.mean(0) - 2 * x.std(0)), x), "{} hardly ever changes: a flat line"),
+        (lambda x, one: np.where(one, x.mean(0) + np.resize([3.0, -3], (100, 1)), x), "{} is rougher than in training"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_unlikeness_is_told_of_its_channel_alone(
+    steady: Channels, channel: int, change: Any, told: str
+) -> None:
+    x, one = pressures(100), np.arange(2) == channel
+    assert differences(x, steady) == []
+    (found,) = differences(change(x, one), steady)
+    assert re.search(told.format(f"channel {'pq'[channel]}"), found), found
+
+
+def test_each_channel_is_judged_by_itself(path: ScaledPath) -> None:
+    """What is wrong in several channels is told of each; what is like training's in the others changes nothing."""
+    x = movement(100)
+    dead, other = path.doubt(x * [1, 0, 1, 1]), path.doubt(x * [1, 0, 1, 0])
+    assert dead.count("hardly ever changes") == 1 and other.count("hardly ever changes") == 2
+    assert "channel ay" in dead and "channel gx" not in dead and "channel gx" in other
+    for still, factors in ((True, [1, 1, 1, np.pi / 180]), (False, [1, 1, 1, 1000.0])):
+        told = path.doubt(movement(102 if still else 101) * factors)
+        assert re.findall(r"channel (\w+)", told) == ["gx"]
+
+
+def test_false_alarms_are_fewer_than_one_in_a_hundred(data_dir: Path) -> None:
+    """On the validation data of shipped networks: images, and an ECG's leads, also by all measures."""
+    digits = create_task("digits")
+    images = [digits.signal().original(x) for x in np.asarray(digits.load("validation").x)]
+    alarms = [bool(digits.signal().doubt(image)) for image in images if image is not None]
+    assert len(alarms) > 200 and sum(alarms) <= 0.01 * len(alarms)
+    pytest.importorskip("wfdb")
+    ecg = create_task("ecg", source="records", scale="running")
+    leads = {name: windows(ecg.load(name)) for name in ("train", "validation")}
+    std, units = np.concatenate(leads["train"]).std(0), ecg.signal().units
+    seen = seen_in(leads["train"], std, units)
+    assert seen is not None
+    alarms = [
+        bool(ecg.signal().doubt(x) or differences(x, Channels(seen, std, None, units))) for x in leads["validation"]
+    ]
+    assert len(alarms) > 150 and sum(alarms) <= 0.01 * len(alarms)
+
+
+def windows(split: Split) -> list[np.ndarray]:
+    assert split.signals is not None and split.starts is not None
+    return [np.asarray(x)[start : start + 1301] for x, start in zip(split.signals, split.starts, strict=True)]
 
 
 def test_noise_in_place_of_a_signal_is_told(path: ScaledPath) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from srnn.data.gaps import Gaps
-from srnn.data.recordings import Reading, Recording, match, read_recording, read_signal
+from srnn.data.recordings import Annotation, Reading, Recording, match, read_recording, read_signal
 from srnn.data.signals import ScaledPath
 from srnn.data.units import conversion, split_title
 from srnn.errors import SrnnError
@@ -112,6 +112,50 @@ def test_records_state_theirs(data_dir: Path) -> None:
     path = sorted((data_dir / "qtdb" / "records").glob("*.hea"))[0]
     recording = read_recording(path)
     assert recording.rate == 250 and recording.units == ("mV", "mV") and len(recording.channels or ()) == 2
+
+
+def test_annotations_are_read_when_they_are_asked_for(data_dir: Path) -> None:
+    pytest.importorskip("wfdb")
+    path = data_dir / "qtdb" / "records" / "sel100.hea"
+    assert read_recording(path).annotations == ()
+    recording = read_recording(path, annotator="q1c")
+    assert [mark.symbol for mark in recording.annotations[:5]] == ["(", "p", ")", "(", "N"]
+    assert "225000 samples at 250 Hz, 2 channels (MLII, V5 in mV), " in repr(recording).replace(",000", "000")
+    assert "240 annotations" in repr(recording)
+    faster = read_signal(path, ScaledPath(2, 500), Reading(annotator="q1c")).annotations
+    assert [mark.sample for mark in faster] == [2 * mark.sample for mark in recording.annotations]
+    one = read_signal(path, ScaledPath(1, 250), Reading(channels=["V5"], annotator="q1c"))
+    assert one.annotations == recording.annotations
+    with pytest.raises(SrnnError, match=r"sel100 has no annotations of pu: there is no sel100\.pu"):
+        read_recording(path, annotator="pu")
+    for wrong in ("../records/sel100.q1c", ""):
+        with pytest.raises(SrnnError, match="An annotator is a file's ending, such as atr"):
+            read_recording(path, annotator=wrong)
+
+
+@pytest.mark.filterwarnings("ignore")  # wfdb's own
+def test_annotations_keep_their_words_and_are_refused_where_they_are_damaged(tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    folder = str(tmp_path)
+    x = np.cumsum(np.ones((100, 1)), 0)
+    wfdb.wrsamp("r", fs=100, units=["mV"], sig_name=["ii"], p_signal=x, fmt=["16"], write_dir=folder)
+    wfdb.wrann("r", "atr", np.array([0, 99]), ["+", "N"], aux_note=["(AFIB", ""], write_dir=folder)
+    recording = read_recording(tmp_path / "r.hea", annotator="atr")
+    assert recording.annotations == (Annotation(0, "+", "(AFIB"), Annotation(99, "N"))
+    slower = match(recording, ScaledPath(1, 10))
+    assert [mark.sample for mark in slower.annotations] == [0, 9] and len(slower.samples) == 10
+    whole = (tmp_path / "r.atr").read_bytes()
+    for size in range(0, len(whole) - 1, 2):
+        (tmp_path / "r.atr").write_bytes(whole[:size])
+        with pytest.raises(SrnnError, match=r"r\.atr cannot be read as the annotations") as caught:
+            read_recording(tmp_path / "r.hea", annotator="atr")
+        assert "\n" not in str(caught.value)
+    wfdb.wrann("r", "atr", np.array([0, 100]), ["N", "N"], write_dir=folder)
+    with pytest.raises(SrnnError, match="out of order, or outside the signal"):
+        read_recording(tmp_path / "r.hea", annotator="atr")
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")
+    with pytest.raises(SrnnError, match=r"a\.csv has no annotations \(atr\): only WFDB records"):
+        read_recording(tmp_path / "a.csv", annotator="atr")
 
 
 def test_a_table_in_memory_is_read_like_one_in_a_file() -> None:

@@ -355,7 +355,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     sound = np.random.default_rng(0).normal(0, 3000, (4000, 1)).astype(np.int16)
     known = model.predict((sound / 32768).astype(np.float32))
     np.save(tmp_path / "a.npy", sound)
-    np.savez(tmp_path / "b.npz", x=sound[None], y=[model.classes[3]])
+    np.savez(tmp_path / "b.npz", x=sound[None], y=[model.classes[3]], rate=8000)
     for same in (sound, tmp_path / "a.npy"):
         assert np.array_equal(model.predict(same).scores, known.scores)
     decoder = Decoder.of(model, segment=0)
@@ -365,7 +365,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     whole = open_source(str(tmp_path / "a.npy"), decoder.signal, 100).whole()
     body = io.BytesIO()
     np.save(body, sound[None])
-    (sent,) = read_body(body.getvalue(), "application/x-npy", decoder)
+    sent = read_body(body.getvalue(), "application/x-npy", decoder)[0].samples
     assert np.array_equal(whole, sent) and np.array_equal(sent, sound / np.float32(32768))
     steps = model.task.encode("a", sound)
     assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(steps) == len(

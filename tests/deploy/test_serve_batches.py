@@ -79,7 +79,7 @@ def test_of_stereo_sound_the_mean_is_heard() -> None:
     with wave.open(file, "wb") as writer:
         writer.setparams((2, 2, 8000, 0, "NONE", ""))
         writer.writeframes(np.array([[2**14, 0], [0, -(2**14)]] * 200, "<i2").tobytes())
-    (sound,) = read_body(file.getvalue(), "Audio/WAV; codecs=1", words)
+    sound = read_body(file.getvalue(), "Audio/WAV; codecs=1", words)[0].samples
     assert sound.shape[1] == 1 and 0.2 < sound.max() < 0.35 and sound.mean() == pytest.approx(0, abs=1e-3)
 
 
@@ -134,19 +134,19 @@ HUGE = NPY.getvalue().replace(b"(1, 20, 1)", b"(1 ,2**9,1)").replace(b"(1 ,2**9,
             "application/json",
             b'{"inputs": [[[0], [0], [0], [0], [0], [0], [0], [0]], [[1], [NaN]]]}',
             422,
-            "Sequence 1: Sample 1 is not finite in channel 0 (counted from 0)",
+            "Sequence 1: sample 1 is not finite in channel 0 (counted from 0)",
         ),
         (
             "application/json",
             b'{"inputs": [[[0], [0], [0], [0], [0], [0], [0], [0]], [[1], [1e999]]]}',
             422,
-            "Sequence 1: Sample 1 is not finite in channel 0 (counted from 0)",
+            "Sequence 1: sample 1 is not finite in channel 0 (counted from 0)",
         ),
         (
             "application/json",
             b'{"inputs": [[[0], [0], [0], [0], [0], [0], [0], [0]], [[1], [1e300]]]}',
             422,
-            "Sequence 1: Sample 1 is not finite in channel 0 (counted from 0)",
+            "Sequence 1: sample 1 is not finite in channel 0 (counted from 0)",
         ),
         ("application/json", b'{"inputs": [[[1]]]}', 422, "ended after 1 sample;"),
         ("application/json", b'{"inputs": [[[' + b"9" * 6000 + b"]]]}", 422, ""),

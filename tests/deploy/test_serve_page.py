@@ -14,8 +14,11 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
+import srnn
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
+from srnn.data.signals import ScaledPath
+from srnn.data.signals.likeness import seen_in
 from srnn.deploy.serve.app import Playable
 from srnn.deploy.streaming import Decoder
 from srnn.measure.policy import ExitPolicy
@@ -104,6 +107,36 @@ def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp
     assert before > 400 and browser.value(COUNT) == 0
     assert browser.value("performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))")
     assert browser.errors == []
+
+
+@pytest.mark.parametrize("seconds", [3, 7])
+def test_what_is_unlike_training_is_shown_as_not_sure(browser: Browser, tmp_path: Path, seconds: int) -> None:
+    """Of a recording that the server plays, and of a file: a class with 95 % stood there."""
+    like = [np.random.default_rng(number).normal([0, 9.81], 2.0, (300, 2)) for number in range(20)]
+    std = np.full(2, 2, np.float32)
+    statistics = Statistics(np.array([0, 9.81], np.float32), std, seen_in(like, std, ("m/s2", "m/s2")))
+    path = ScaledPath(2, 50, statistics, names=("ax", "ay"), units=("m/s2", "m/s2"))
+    model = srnn.from_network(srnn.SRNN(2, [8], 2), ("still", "moving"), signal=path)
+    good = np.random.default_rng(99).normal([0, 9.81], 2.0, (50 * seconds, 2)).astype(np.float32)
+    np.savetxt(tmp_path / "g.csv", good / 9.81, "%.5f", ",", header="ax (m/s2),ay (m/s2)", comments="")
+    played = [Playable(name, x, ("sensor",)) for name, x in (("good", good), ("in g", good / np.float32(9.81)))]
+    with serving({"sensor": Decoder.of(model)}, recordings=played) as service:
+        browser.open(service.url)
+        browser.wait(READY)
+        for number, unsure in ((0, False), (1, True)):
+            browser.value(f"(document.querySelector('#source').value = 'recording {number}', toggle(), 0)")
+            browser.wait("!running && document.querySelector('#status').textContent.startsWith('the signal ended')")
+            label = browser.value("document.querySelector('#label').textContent")
+            status = browser.value("document.querySelector('#status').textContent")
+            assert (label in ("still", "moving")) is not unsure and label.startswith("not sure (") is unsure
+            assert ("as in g instead of m/s2" in status) is unsure
+        browser.value("($('source').value = 'file', $('own').hidden = false, 0)")
+        text = (tmp_path / "g.csv").read_text()
+        chosen = f"all.items.add(new File([{text!r}], 'g.csv')); $('file').files = all.files"
+        browser.value(f"(() => {{ const all = new DataTransfer(); {chosen}; toggle(); return 0; }})()")
+        browser.wait("document.querySelector('#label').textContent.startsWith('not sure (')")
+        assert browser.value(COUNT) < 100, "at once"
+        assert browser.errors == []
 
 
 def test_an_example_that_the_run_keeps_plays_at_once(
@@ -252,7 +285,9 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.wait(READY)
     read = "readFile(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
     x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
-    assert x == [1, 2, 3, 4] and notes == ["it does not state its rate: taken as 250 Hz (--rate says another)"]
+    assert x == [1, 2, 3, 4] and notes == [
+        "it does not state its units and rate: taken as in mV, 250 Hz (--rate says another)"
+    ]
     assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [1.5, -2.25, 3, 4]  # decimal commas
     for text, problem in (
         ("1,2\\n3", "a.csv, line 2: the row has 1 instead of 2 numbers"),

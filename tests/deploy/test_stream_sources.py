@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from srnn.data.encoders.level_crossing import LevelCrossing
+from srnn.data.gaps import Gaps, Missing
 from srnn.data.recordings import Reading
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.deploy.streaming.sources import Source, open_microphone, open_source
@@ -153,6 +154,50 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
         SrnnError, match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(--rate\)\. Give a file"
     ):
         piped(f"ax,t,az\n{rows}", Reading(rate=100))
+
+
+@pytest.mark.parametrize("block", [1, 3, 100])
+@pytest.mark.parametrize("missing", ["interpolate", "hold"])
+def test_gaps_in_a_pipe_are_filled_as_those_of_a_file(block: int, missing: Missing, tmp_path: Path) -> None:
+    text = "ay (g),t,ax (g)\n1,1,1\n2,,nan\n3,,\n4,1,4\n5,1,5\n"
+    (tmp_path / "a.csv").write_text(text)
+    signal = ScaledPath(2, 250, names=("ax", "ay"), units=("m/s2", "m/s2"))
+    said = Reading(gaps=Gaps(missing))
+    whole = open_source(str(tmp_path / "a.csv"), signal, 9, said=said).whole()
+    told = rf"^standard input: values are missing, and are filled in \({missing}\), at most 25 in a row"
+    with pytest.warns(RuntimeWarning, match=told) as warned:
+        piped = open_source("-", signal, block, "csv", io.BytesIO(text.encode()), at_once=False, said=said).whole()
+    assert np.array_equal(piped, whole) and len(warned) == 1
+    x = np.array([[1, 2], [np.nan, 3], [4, np.nan], [5, 6]], "<f4")
+    np.save(tmp_path / "a.npy", x)
+    whole = open_source(str(tmp_path / "a.npy"), ScaledPath(2, 250), 9, said=said).whole()
+    with pytest.warns(RuntimeWarning, match=told):
+        stdin: Any = io.BufferedReader(Slowly(x.tobytes(), 5))
+        raw = open_source("-", ScaledPath(2, 250), block, "float32", stdin, said=said).whole()
+    assert np.array_equal(raw, whole)
+
+
+@pytest.mark.filterwarnings("ignore:standard input")
+@pytest.mark.parametrize(
+    ("text", "gaps", "told"),
+    [
+        (
+            "1,2\n,2\n,2\n3,4\n",
+            Gaps(longest=1),
+            "standard input: 2 samples or more are missing in channel 0 .* after sample 0",
+        ),
+        ("1,2\n3,\n", Gaps(), r"standard input: sample 1 is not finite in channel 1 \(counted from 0\): nan"),
+        (",2\n3,4\n", Gaps(), r"standard input: sample 0 is not finite in channel 0"),
+        ("1,2\n,4\n5,6\n", Gaps("refuse"), "standard input, line 2: column 1 of 2 is empty"),
+        ("1,2\nnan,4\n5,6\n", Gaps("refuse"), "standard input, line 2: sample 1 is not finite in channel 0"),
+        ("1,2\ninf,4\n5,6\n", Gaps("hold"), "standard input, line 2: sample 1 is not finite in channel 0 .*: inf"),
+        ("time,a,b\n0,1,2\n,1,2\n", Gaps(), "standard input, line 3: the time is not finite"),
+    ],
+)
+def test_gaps_in_a_pipe_that_may_not_be_filled_are_one_line(text: str, gaps: Gaps, told: str) -> None:
+    source = open_source("-", ScaledPath(2, 250), 4, "csv", io.BytesIO(text.encode()), said=Reading(gaps=gaps))
+    with pytest.raises(SrnnError, match=told):
+        source.whole()
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])

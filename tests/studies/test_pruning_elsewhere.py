@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from srnn.training.runs import open_trained
 from support.tiny import tiny_recipe
 
 CLASSES = ("left", "right", "none")
+STATED: dict[str, Any] = {"class_names": CLASSES, "channels": ["x", "y", "z"], "rate": 50}
 HELD_OUT = "names no splits: 15% of"
 Write = Callable[[Path, int, float], Path]
 
@@ -175,7 +177,7 @@ def test_splits_that_are_named_are_used(
         (["validation"] * 12, "has no sequences for the train split"),
         (["train"] * 8 + ["dev"] * 4, "split must be train, validation or test for every row, not 'dev'"),
     ):
-        np.savez(tmp_path / "named.npz", x=x, y=labels, class_names=CLASSES, split=names)
+        np.savez(tmp_path / "named.npz", x=x, y=labels, split=names, **STATED)
         words = ["compress", str(run), "--sparsity", "0.5", "--epochs", "1", "--out", str(tmp_path / "out"),
                  "--data", str(tmp_path / "named.npz")]  # fmt: skip
         assert main(words) == (0 if refused is None else 2)
@@ -185,7 +187,7 @@ def test_splits_that_are_named_are_used(
         else:
             shutil.rmtree(tmp_path / "out")
     # A model knows what int8 must know of its training data: a test set is enough to measure on.
-    np.savez(tmp_path / "named.npz", x=x, y=labels, class_names=CLASSES, split=["test"] * 12)
+    np.savez(tmp_path / "named.npz", x=x, y=labels, split=["test"] * 12, **STATED)
     assert main(["compress", str(run), "--split", "test", "--data", str(tmp_path / "named.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["before"]["split"] == "test"
 
@@ -214,7 +216,7 @@ def test_arrays_of_another_rate_are_resampled_or_refused(elsewhere: tuple[Path, 
     task = open_trained(run).task
     x, y = sequences(4, 6)
     labels = y if data.is_dir() else np.repeat(y[:, None], 12, 1)
-    np.savez(tmp_path / "fast.npz", x=x, y=labels, class_names=CLASSES, rate=100)
+    np.savez(tmp_path / "fast.npz", x=x, y=labels, **{**STATED, "rate": 100})
     if data.is_dir():
         assert task.reading(tmp_path / "fast.npz").load("validation").x.shape == (6, 6, 3)
     else:

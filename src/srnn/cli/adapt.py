@@ -78,9 +78,7 @@ def adapt(
     hidden = rule == "e-prop" and (train == "all" or curve)
     if feedback != "symmetric" and not hidden:
         raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
-    if recording != AS_STATED and data is None:
-        raise SrnnError("--rate, --channels and --missing are for recordings that --data names; remove them.")
-    said = recording.reading()
+    said = recording.of(data)
     config = adapting.Adaptation(train, rule, feedback, lr, bound)
     if curve:  # a folder, which is made together with those above it
         opened = [open_trained(path, data, said) for path in models]

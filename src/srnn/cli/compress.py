@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..errors import SrnnError
-from .options import MORE, Called, Data, DataDir, Json, Model, Split, StateBits
+from .options import AS_STATED, MORE, Called, Data, DataDir, Json, Model, RecordingOptions, Split, StateBits
 from .show import show_table, tell
 
 EPOCHS, LR_FACTOR = 20, 0.5
@@ -28,6 +28,7 @@ def compress(
     state_bits: StateBits = None,
     split: Split = "validation",
     data: Data = None,
+    recording: RecordingOptions = AS_STATED,
     data_dir: DataDir = None,
     json: Json = False,
     called: Called,
@@ -67,6 +68,7 @@ def compress(
         lr_factor: factor on the recipe's learning rate (default: 0.5)
         resume: resume what is in --out
     """
+    said = recording.of(data)
     prunes = what is not None or sparsity is not None
     tuned = epochs is not None or lr_factor is not None
     if prunes:
@@ -87,6 +89,7 @@ def compress(
         split,
         data_dir,
         data,
+        said,
         resume,
         state_bits,
     )

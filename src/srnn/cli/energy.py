@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..measure.energy.page import markdown, word
+from ..measure.energy.page import page, section, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
-from .options import Called, Data, DataDir, Json, Split
+from .options import AS_STATED, Called, Data, DataDir, Json, RecordingOptions, Split
 from .show import tell
-from .show_energy import show_energy
+from .show_section import show_section
 
 
 def energy(
@@ -28,6 +28,7 @@ def energy(
     input_rate: str | None = None,
     out: Path | None = None,
     data: Data = None,
+    recording: RecordingOptions = AS_STATED,
     data_dir: DataDir = None,
     json: Json = False,
     called: Called,
@@ -59,6 +60,7 @@ def energy(
         out: also write energy.json and energy.md into this folder, in which the seeds of one recipe
             share a row
     """
+    said = recording.of(data)
     numbers, of_input = None, None
     if rates is not None:
         numbers = [_rate("--rates", text) for text in rates.split(",")]
@@ -75,6 +77,7 @@ def energy(
         [name.strip() for name in baselines.split(",") if name.strip()],
         split=split,
         data=data,
+        said=said,
         data_dir=data_dir,
         technology=technology,
         rates=numbers,
@@ -88,7 +91,7 @@ def energy(
         words = called.again(left_out, *more)
         command = shlex.join(word(one) if one in networks else one for one in words)
         _write(out, comparison, command)
-    return tell(json, comparison, lambda: show_energy(comparison))
+    return tell(json, comparison, lambda: show_section(section(comparison)))
 
 
 def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:
@@ -96,7 +99,7 @@ def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:
 
     with locked(folder):
         write_atomically(folder / "energy.json", (json_text(comparison) + "\n").encode())
-        write_atomically(folder / "energy.md", markdown(comparison, command).encode())
+        write_atomically(folder / "energy.md", page(comparison, command).encode())
 
 
 def _rate(option: str, word: str) -> float:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from .options import Data, DataDir, Json, Models, NoExit, SeedNumber, Split
-from .show import RESULT_NAMES, percent, show_classes, show_interval, show_result, show_table, tell
+from .options import AS_STATED, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
+from .show import RESULT_NAMES, percent, show_result, show_table, tell
+from .show_section import show_parts, show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
+    from ..data.recordings import Reading
     from ..measure.analysis import Analysis, AnalysisOptions
     from ..nn.baselines import Network
     from ..training.runs import Run
@@ -74,6 +76,7 @@ def evaluate(
         Parameter(help="seed of random initial states (default: the run's own, or 0)"),
     ] = None,
     data: Data = None,
+    recording: RecordingOptions = AS_STATED,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -121,18 +124,19 @@ def evaluate(
         raise SrnnError("--noise needs --live, and must be between -100 and 100 decibels.")
     if false_accepts is not None and not (live and false_accepts >= 0):
         raise SrnnError("--false-accepts needs --live, and must be at least 0.")
+    said = recording.of(data)
 
     if len(models) > 1:
         if full or live:
             raise SrnnError("--full and --live measure one model; name one.")
-        return _evaluate_together(models, split, seed, data, data_dir, json)
+        return _evaluate_together(models, split, seed, data, said, data_dir, json)
 
-    from ..measure.analysis import GroupReport, recipe_spikes
+    from ..measure.analysis import ClassReport, GroupReport, recipe_spikes
     from ..training import evaluation
     from ..training.runs import open_trained
 
     (title,) = models
-    original = open_trained(title, data)
+    original = open_trained(title, data, said)
     trained = original if seed is None else replace(original, seed=seed)
     keeps = data is None and (full or false_accepts is not None)
     own = _own_run(trained) if keeps else None
@@ -144,18 +148,17 @@ def evaluate(
         analysis = _analyse_fully(trained, initial, own, split, data_dir, chosen)
 
         def show() -> None:
-            from .show_analysis import show_analysis
-
             show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
-            show_analysis(analysis)
+            for section in analysis.sections().values():
+                show_section(section)
 
         return tell(json, analysis.to_dict(), show)
     measured = evaluation.evaluate(trained, split, data_dir=data_dir)
 
     def show_measured() -> None:
         show_result(measured.report, title, recipe_spikes(trained.recipe))
-        show_classes(measured.confusion, trained.task.class_names)
-        show_interval(measured.report, GroupReport.of(measured))
+        classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
+        show_parts([classes.by_class(), *GroupReport.of(measured).certainty()])
 
     return tell(json, measured.report, show_measured)
 
@@ -165,6 +168,7 @@ def _evaluate_together(
     split: SplitName,
     seed: int | None,
     data: Path | None,
+    said: Reading,
     data_dir: Path | None,
     json: bool,
 ) -> int:
@@ -173,12 +177,12 @@ def _evaluate_together(
     import numpy as np
 
     from ..data.tasks import FOLDS
-    from ..measure.analysis import GroupReport
+    from ..measure.analysis import ClassReport, GroupReport
     from ..studies.summary import spread
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
     from ..training.runs import open_trained
 
-    models = [open_trained(path, data) for path in paths]
+    models = [open_trained(path, data, said) for path in paths]
     # With --data all are about the same sequences, whatever they were trained on.
     options = [{} if data else dict(trained.recipe.task.options) for trained in models]
     folds = [{name: own.pop(name, None) for name in FOLDS} for own in options]
@@ -208,11 +212,12 @@ def _evaluate_together(
         rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {split} split", ("model", "sequences", *titles), rows)
-        show_classes(confusion, first.task.class_names)
-        labelled = ", labelled steps" if "accuracy_labelled" in names else ""
+        show_parts([ClassReport(tuple(first.task.class_names), confusion, first.loss.per_step).by_class()])
+        labelled = ", labelled steps" if groups.labelled else ""
         if "balanced_accuracy" in together:
             print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")
-        print(f"all decisions{labelled}: {percent(groups.overall)} right; {groups.text}")
+        print(f"all decisions{labelled}: {percent(groups.overall)} right")
+        show_parts(groups.certainty())
 
     reports = [{"model": str(path), **one.report} for path, one in zip(paths, measured, strict=True)]
     content = {"split": split, "models": reports, **spreads, "together": {**together, **groups.to_dict()}}

@@ -103,6 +103,12 @@ class RecordingOptions:
 
         return Reading(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
 
+    def of(self, data: Path | None) -> Reading:
+        """The same, for the recordings that --data names. SrnnError where it names none."""
+        if data is None and self != AS_STATED:
+            raise SrnnError("--rate, --channels and --missing are for recordings that --data names; remove them.")
+        return self.reading()
+
 
 AS_STATED = RecordingOptions()
 Data = Annotated[

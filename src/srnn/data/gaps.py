@@ -4,7 +4,7 @@ its times tell of.
 A gap of at most ``longest`` samples is filled, on a line between its neighbours (interpolate) or
 with the last sample before it (hold); a longer one is refused, and so is any with "refuse". What is
 missing at the beginning or the end has no two neighbours: it stays what it is, and is refused as
-not finite.
+not finite. A signal that is still coming is filled in the same way (``Filling``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import SrnnError, check_choice, check_whole
 from ..text import counted
+from .samples import check_finite
 
 Array = npt.NDArray[Any]
 Missing = Literal["interpolate", "hold", "refuse"]
@@ -51,9 +52,9 @@ class Gaps:
             last = np.flatnonzero(np.diff(there) > 1)  # of what is there before each gap
             for before, after in zip(there[last].tolist(), there[last + 1].tolist(), strict=True):
                 lost = after - before - 1
-                where = f"in channel {channel} (counted from 0) after sample {before}"
-                self._check(name, lost, where)
-                column[before + 1 : after] = self._between(column[before], column[after], lost)
+                if lost > self.longest:
+                    raise self.too_long(name, f"{counted(lost, 'sample')} are", channel, before)
+                column[before + 1 : after] = self.between(column[before], column[after], lost)
                 count += lost
         return filled, count
 
@@ -80,17 +81,18 @@ class Gaps:
             made = np.stack([np.interp(even, seconds, column) for column in x.T], axis=1)
         return made, max(0, len(made) - len(x))
 
-    def _between(self, before: Any, after: Any, lost: int) -> Any:
+    def between(self, before: Any, after: Any, lost: int) -> Any:
+        """The values of so many samples between two others."""
         if self.missing == "hold":
             return before
         return np.linspace(before, after, lost + 2)[1:-1]
 
-    def _check(self, name: str, lost: int, where: str) -> None:
-        if lost > self.longest:
-            raise SrnnError(
-                f"{name}: {counted(lost, 'sample')} are missing {where}; cut the recording there, or "
-                f"allow gaps as long as this ({self._words()})."
-            )
+    def too_long(self, name: str, lost: str, channel: int, before: int) -> SrnnError:
+        """For a gap of ``lost`` ("3 samples are") after sample ``before``."""
+        return SrnnError(
+            f"{name}: {lost} missing in channel {channel} (counted from 0) after sample {before}; "
+            f"cut the recording there, or allow gaps as long as this ({self._words()})."
+        )
 
     def _words(self) -> str:
         if self.missing == "refuse":
@@ -99,3 +101,80 @@ class Gaps:
 
 
 DEFAULT = Gaps()
+
+
+class Filling:
+    """Gaps filled in a signal as it comes, in blocks of any size, to what ``Gaps.fill`` makes of the
+    whole.
+
+    With "hold" each sample is passed on at once; with "interpolate" those of a gap, and what comes
+    in other channels meanwhile, when the gap has ended.
+    """
+
+    def __init__(self, name: str, gaps: Gaps) -> None:
+        self.filled = 0
+        """Values that were missing."""
+        self._name, self._gaps = name, gaps
+        self._count = 0  # samples that have come
+        self._last: Array | None = None  # the last sample that was passed on
+        self._held: list[Array] = []  # those after it
+        self._lost: Array = np.zeros(0, np.int64)  # samples missing up to now, in each channel
+
+    def push(self, block: Array) -> Array:
+        """(samples, channels) -> the samples, none or more, that are complete now.
+
+        SrnnError, which begins with the name, for a sample that is not finite and may not be filled
+        in, or a gap that is too long.
+        """
+        if len(block) and not self._held and np.isfinite(block).all():
+            self._count += len(block)
+            self._last, self._lost = block[-1], np.zeros(block.shape[1], np.int64)
+            return block
+        complete = [row for sample in block for row in self._take(np.array(sample))]
+        return np.stack(complete) if complete else block[:0]
+
+    def finish(self) -> None:
+        """The signal ends here. SrnnError if its last samples are missing."""
+        if self._lost.any():
+            channel = int(self._lost.argmax())
+            row = np.where(np.arange(len(self._lost)) == channel, np.nan, 0.0)
+            check_finite(self._name, row[None], self._count - int(self._lost[channel]))
+
+    def _take(self, row: Array) -> list[Array]:
+        """The rows that are complete with this one."""
+        missing = np.isnan(row)
+        if self._last is None or self._gaps.missing == "refuse" or np.isinf(row).any():
+            check_finite(self._name, row[None], self._count)
+        if self._last is None:
+            self._lost = np.zeros(len(row), np.int64)
+        self._held.append(row)
+        if self._gaps.missing == "interpolate":
+            for channel in np.flatnonzero((self._lost > 0) & ~missing).tolist():
+                self._close(channel)
+        self._lost = np.where(missing, self._lost + 1, 0)
+        self._check_length()
+        self._count += 1
+        self.filled += int(missing.sum())
+        if self._gaps.missing == "hold" and self._last is not None:
+            row[missing] = self._last[missing]
+        elif missing.any():
+            return []
+        complete, self._held = self._held, []
+        self._last = row
+        return complete
+
+    def _close(self, channel: int) -> None:
+        """Fill a gap of a channel, which the last row ends."""
+        lost = int(self._lost[channel])
+        rows = [self._last, *self._held][-lost - 2 :]
+        first, *between, last = rows
+        assert first is not None
+        values = self._gaps.between(first[channel], last[channel], lost)
+        for row, value in zip(between, values, strict=True):
+            row[channel] = value
+
+    def _check_length(self) -> None:
+        longest = self._gaps.longest
+        for channel in np.flatnonzero(self._lost > longest)[:1].tolist():
+            lost = f"{longest + 1} samples or more are"
+            raise self._gaps.too_long(self._name, lost, channel, self._count - longest - 1)

@@ -8,7 +8,8 @@ memory.
                              channel but gives the rate
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one,
                              "signal" or "x", and "rate", "channels" (names) and "units"
-    .hea .dat                a WFDB record, in its physical units
+    .hea .dat                a WFDB record, in its physical units; with the annotations beside it
+                             (.atr, .q1c) where an annotator is named
 
 What a file says is kept, and what it does not say is not known (None). ``match`` brings a recording
 to what a signal path reads: its channels by name, in its units, at its rate. Data sets, streams and
@@ -47,7 +48,18 @@ _NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
 _LONGEST_NAME = 200
 
 
-@dataclass(frozen=True, eq=False)
+class Annotation(NamedTuple):
+    """What someone has noted at a sample of a recording."""
+
+    sample: int
+    """The sample's number, from 0."""
+    symbol: str
+    """What it is, in WFDB's code: N for a normal beat, p for a P wave, + for a change of rhythm."""
+    text: str = ""
+    """More words about it, such as a rhythm's name."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """Samples with what is known of them."""
 
@@ -67,6 +79,8 @@ class Recording:
     """What a reader of the results should know, for people: what was filled in, what is not
     stated.
     """
+    annotations: tuple[Annotation, ...] = ()
+    """Those of the annotator that was asked for, in the order of their samples."""
 
     def __post_init__(self) -> None:
         x = self.samples
@@ -81,11 +95,22 @@ class Recording:
                 has = counted(x.shape[1], "channel")
                 raise SrnnError(f"{self.name} has {has} and {len(values)} {what}.")
 
+    def __repr__(self) -> str:
+        count, channels = self.samples.shape
+        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        known = listed(self.channels, self.units)
+        about = [f"{counted(count, 'sample')}{rate}", counted(channels, "channel")]
+        if known:
+            about[-1] += f" ({known})"
+        if self.annotations:
+            about.append(counted(len(self.annotations), "annotation"))
+        return f"Recording({self.name!r}: {', '.join([*about, *self.notes])})"
+
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says of recordings that they do not say themselves, or say wrongly; and what is
-    done about gaps.
+    """What a user says of recordings that they do not say themselves, or say wrongly; what is done
+    about gaps; and whose annotations are read.
     """
 
     rate: float | None = None
@@ -95,6 +120,10 @@ class Reading:
     signal path knows.
     """
     gaps: Gaps = DEFAULT
+    annotator: str | None = None
+    """The ending of the files beside WFDB records whose annotations are read, such as "atr"; None:
+    none are.
+    """
 
     def __post_init__(self) -> None:
         if self.rate is not None:
@@ -108,13 +137,13 @@ def read_signal(source: Any, path: SignalPath, said: Reading = NOTHING_SAID) -> 
     """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
     both.
     """
-    return match(read_recording(source, said.gaps), path, said)
+    return match(read_recording(source, said.gaps, said.annotator), path, said)
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def read_recording(source: Any, gaps: Gaps = DEFAULT) -> Recording:
+def read_recording(source: Any, gaps: Gaps = DEFAULT, annotator: str | None = None) -> Recording:
     """A recording as it is.
 
     Args:
@@ -122,12 +151,13 @@ def read_recording(source: Any, gaps: Gaps = DEFAULT) -> Recording:
             DatetimeIndex gives the rate), or an array (samples, channels), (samples,) for one
             channel.
         gaps: what is done about missing samples.
+        annotator: whose annotations are read with a WFDB record, as for ``Reading``.
 
     SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
     format.
     """
     if isinstance(source, (str, Path)):
-        recording = _read_file(Path(source), gaps)
+        recording = _read_file(Path(source), gaps, annotator)
     elif isinstance(source, Recording):
         recording = source
     elif is_frame(source):
@@ -147,11 +177,13 @@ def is_frame(source: Any) -> bool:
     return hasattr(source, "columns") and hasattr(source, "to_numpy")
 
 
-def _read_file(path: Path, gaps: Gaps) -> Recording:
+def _read_file(path: Path, gaps: Gaps, annotator: str | None) -> Recording:
     suffix = path.suffix.lower()
     if suffix in (".hea", ".dat") or _is_record(path):
-        return _read_record(path)
+        return _read_record(path, annotator)
     _check_file(path)
+    if annotator is not None:
+        raise SrnnError(f"{path} has no annotations ({annotator}): only WFDB records have them.")
     if suffix in TABLE_SUFFIXES:
         return _read_table(path, gaps)
     if suffix in (".npz", ".npy"):
@@ -322,7 +354,7 @@ def _text(value: Any) -> str:
     return one_line(composed(text), _LONGEST_NAME)
 
 
-def _read_record(path: Path) -> Recording:
+def _read_record(path: Path, annotator: str | None) -> Recording:
     from ..files.wfdb_records import read_record
 
     path = path.with_suffix("")
@@ -335,7 +367,30 @@ def _read_record(path: Path) -> Recording:
             raise ValueError(f"it is cut off: its header declares {record.sig_len} samples")
         names = tuple(map(_text, record.sig_name))
         units = tuple(_text(unit) or None for unit in record.units)
-        return Recording(record.p_signal, float(record.fs), names, units, str(path))
+        found = Recording(record.p_signal, float(record.fs), names, units, str(path))
+    if annotator is None:
+        return found
+    return replace(found, annotations=_read_annotations(path, annotator, len(found.samples)))
+
+
+def _read_annotations(path: Path, annotator: str, samples: int) -> tuple[Annotation, ...]:
+    """The annotations beside a record of so many samples."""
+    from ..files.wfdb_records import read_annotation
+
+    if not annotator.isalnum():
+        raise SrnnError(f"An annotator is a file's ending, such as atr, not {annotator[:50]!r}.")
+    beside = path.with_name(f"{path.name}.{annotator}")
+    if not beside.is_file():
+        raise SrnnError(f"{path} has no annotations of {annotator}: there is no {beside.name}.")
+    with reading(beside, "the annotations of a WFDB record"):
+        marks = read_annotation(path, annotator)
+        texts = (_text(text.rstrip("\0")) for text in marks.aux_note)
+        places = map(int, marks.sample)
+        found = tuple(map(Annotation, places, map(str, marks.symbol), texts))
+        at = [mark.sample for mark in found]
+        if at != sorted(at) or (at and not 0 <= at[0] <= at[-1] < samples):
+            raise ValueError("they are out of order, or outside the signal")
+        return found
 
 
 # ---- matching -----------------------------------------------------------------------------------
@@ -372,7 +427,11 @@ def match(
     else:
         x = at_rate(recording.name, x, rate, path.rate, recording.sound)
         return replace(recording, samples=x)
-    x = at_rate(recording.name, x, rate, path.rate, recording.sound)
+    check_finite(recording.name, x, 0, np.float32)  # in which networks compute
+    before, x = x, at_rate(recording.name, x, rate, path.rate, recording.sound)
+    marks = recording.annotations
+    if x is not before and rate is not None and path.rate is not None:
+        marks = _moved(marks, path.rate / rate, len(x))
     notes = (*recording.notes, *_unstated(path, names or said.channels, units, rate))
     return replace(
         recording,
@@ -381,6 +440,7 @@ def match(
         channels=path.names or names,
         units=path.units or units,
         notes=notes,
+        annotations=marks,
     )
 
 
@@ -475,6 +535,12 @@ def _converted(
             )
         factors[channel] = factor
     return x if (factors == 1).all() else x * factors
+
+
+def _moved(annotations: tuple[Annotation, ...], ratio: float, samples: int) -> tuple[Annotation, ...]:
+    """The annotations of a recording that now has so many samples, ``ratio`` times what it had."""
+    last = samples - 1
+    return tuple(mark._replace(sample=min(round(mark.sample * ratio), last)) for mark in annotations)
 
 
 def _unstated(

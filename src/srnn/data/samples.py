@@ -36,12 +36,20 @@ def check_channels(
     raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
 
 
-def check_finite(name: str, x: Array, start: int) -> Array:
-    """The samples, the first being number ``start``. SrnnError, which names the first that is not finite."""
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        where = f"in channel {column} (counted from 0)"
-        raise SrnnError(f"{name}: sample {start + row} is not finite {where}: {x[row, column]}.")
+def check_finite(name: str, x: Array, start: int, dtype: npt.DTypeLike | None = None) -> Array:
+    """The samples, the first being number ``start``. SrnnError, which names the first that is not finite.
+
+    ``dtype``: in which they have to be; None: their own.
+    """
+    if dtype is None:
+        dtype = x.dtype
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        ends = np.array([x.min(), x.max()], dtype)  # NaN if one is; of a long recording no copy is made
+        if not np.isfinite(ends).all():
+            row, column = np.argwhere(~np.isfinite(x.astype(dtype)))[0]
+            value = x[row, column].astype(dtype)
+            where = f"in channel {column} (counted from 0)"
+            raise SrnnError(f"{name}: sample {start + row} is not finite {where}: {value}.")
     return x
 
 

@@ -39,6 +39,7 @@ _UNITS = {
 }
 _IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # names by themselves
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
+_MISSING = ("", "nan", "NaN", "NAN")
 _LINE_AT_MOST = 2**20
 _BEGINNING = 2**16  # bytes that tell an encoding
 _BLOCK = 4096  # rows of a file that are held as lists of numbers at a time
@@ -168,11 +169,17 @@ class Layout:
             return None
         return None if "_" in field else number  # Python reads 1_1 as 11
 
-    def numbers(self, text: str) -> list[float]:
-        """The numbers in a row. SrnnError that says what else is there."""
+    def numbers(self, text: str, gaps: bool = False) -> list[float]:
+        """The numbers in a row. SrnnError that says what else is there.
+
+        ``gaps``: whether cells may be empty, which are NaN.
+        """
         fields = self.fields(text.partition("#")[0])
         row = []
         for column, field in enumerate(fields, 1):
+            if not field and gaps:
+                row.append(math.nan)
+                continue
             if not field:
                 raise SrnnError(
                     f"column {column} of {len(fields)} is empty; fill the value in, or remove the line or the column."
@@ -199,11 +206,12 @@ class Layout:
 class Rows:
     """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of columns, and finite.
 
-    ``name``: what messages begin with. ``block``: rows in a block, at most.
+    ``name``: what messages begin with. ``block``: rows in a block, at most. ``gaps``: whether values of channels may be missing,
+    which are NaN.
     """
 
-    def __init__(self, lines: Iterable[str], name: str, block: int) -> None:
-        self._lines, self._name, self._block = lines, name, block
+    def __init__(self, lines: Iterable[str], name: str, block: int, gaps: bool = False) -> None:
+        self._lines, self._name, self._block, self._gaps = lines, name, block, gaps
         self.layout = Layout(",")
         """Known from the first block on."""
 
@@ -214,9 +222,9 @@ class Rows:
         for number, text in self._begin(lines):
             where = f"{self._name}, line {number}"
             with naming(where):
-                row = self.layout.numbers(text)
+                row = self.layout.numbers(text, self._gaps)
             self._check_width(where, row, width)
-            check_row(where, row, self.layout, count)
+            check_row(where, row, self.layout, count, self._gaps)
             rows.append(row)
             count, width = count + 1, len(row)
             if len(rows) == self._block:
@@ -250,12 +258,16 @@ class Rows:
             raise SrnnError(f"{where}: the row has {len(row)} instead of {width} numbers.")
 
 
-def check_row(where: str, row: list[float], layout: Layout, count: int) -> None:
-    """SrnnError unless all numbers of row ``count`` are finite."""
+def check_row(where: str, row: list[float], layout: Layout, count: int, gaps: bool = False) -> None:
+    """SrnnError unless all numbers of row ``count`` are finite, or with ``gaps`` missing in a channel."""
     if all(map(math.isfinite, row)):
         return
-    check_finite(where, np.array([row[layout.leading :]]), count)
-    raise SrnnError(f"{where}: the time is not finite ({row[0]}).")
+    channels = np.array([row[layout.leading :]])
+    if gaps:
+        channels[np.isnan(channels)] = 0.0
+    check_finite(where, channels, count)
+    if not all(map(math.isfinite, row[: layout.leading])):
+        raise SrnnError(f"{where}: the time is not finite ({row[0]}).")
 
 
 def read_table(path: Path, mend: Callable[[Array, Layout], Array]) -> tuple[Array, Layout]:
@@ -277,24 +289,29 @@ def read_table(path: Path, mend: Callable[[Array, Layout], Array]) -> tuple[Arra
             layout = Layout.of(text, where, below)
             if number:
                 layout.check_titles(f"{path}, line {number}", len(layout.fields(below.partition("#")[0])))
+        read = False
         for decimal in ".," if layout.has_decimal_commas else ".":
             try:
                 x = _read_by_pandas(path, layout, encoding, skipped, decimal)
             except ValueError:  # a cell without such a number, or rows of different lengths
                 continue
+            read = True
             mended = mend(x, layout)
             if np.isfinite(mended).all():
                 return mended, layout
             if mended is not x:  # so that what is named is what could not be filled in
                 check_finite(str(path), mended[:, layout.leading :], 0)
         with path.open(encoding=encoding, errors="replace") as file:
-            for _ in Rows(file, str(path), _BLOCK):  # says where what is wrong
+            for _ in Rows(file, str(path), _BLOCK, gaps=not read):  # says where what is wrong
                 pass
         raise ValueError("its numbers are not all written in one way")
 
 
 def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, decimal: str) -> Array:
-    """The numbers; NaN where a cell is empty. ValueError for a cell that holds something else, or rows of different lengths."""
+    """The numbers; NaN where a cell is empty, or says so.
+
+    ValueError for a cell that holds something else, or rows of different lengths.
+    """
     import pandas as pd
 
     options: dict[str, Any] = {}
@@ -313,7 +330,7 @@ def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, dec
         skipinitialspace=True,
         dtype=types,
         keep_default_na=False,
-        na_values=[""],
+        na_values=_MISSING,
         encoding=encoding,
         encoding_errors="replace",
         **options,

@@ -29,9 +29,9 @@ from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, show
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import NOTHING_SAID, Reading
-from .samples import check_finite, clip_start, fit_length
+from .samples import clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
-from .signals.base import BLOCK, LONGEST_CALIBRATION
+from .signals.base import LONGEST_CALIBRATION
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
@@ -131,7 +131,7 @@ class Task(ABC):
         """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at least one step.
 
         "auto": a recording with as many columns as the network has inputs, if the signal has another number, is steps.
-        SrnnError, which begins with the ``name``, where it does not fit.
+        SrnnError, which begins with the ``name``, where it does not fit, or is too large to be encoded.
         """
         path, columns = self.whole_path(form), signal.shape[1]
         if form == "auto" and columns == self.inputs != path.channels:
@@ -144,8 +144,6 @@ class Task(ABC):
             )
         with np.errstate(over="ignore", invalid="ignore"):  # values too large for float32 become infinite
             signal = path.numbers(signal)
-            for start in range(0, len(signal), BLOCK):
-                check_finite(name, signal[start : start + BLOCK].astype(np.float32, copy=False), start)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it yields no steps.")

@@ -1,4 +1,5 @@
-"""WFDB records (PhysioNet), read by the package wfdb, which takes signals from files next to their header only.
+"""WFDB records (PhysioNet), read by the package wfdb, which takes signals from files next to their
+header only.
 
 Errors are Python's own exceptions, of any type: use this within ``reading``, which names the record.
 """
@@ -6,6 +7,7 @@ Errors are Python's own exceptions, of any type: use this within ``reading``, wh
 from __future__ import annotations
 
 import contextlib
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +17,45 @@ from ..errors import need
 
 
 def read_record(path: Path, physical: bool) -> Any:
-    """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``. SrnnError: wfdb is not installed."""
+    """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.
+
+    SrnnError: wfdb is not installed.
+    """
     with _wfdb() as wfdb:
         return wfdb.rdrecord(str(path.absolute()), physical=physical)
 
 
-def read_annotation(path: Path, extension: str) -> Any:
-    """wfdb's Annotation of PATH.EXTENSION. SrnnError: wfdb is not installed."""
+def read_annotation(path: Path, annotator: str) -> Any:
+    """wfdb's Annotation of PATH.ANNOTATOR.
+
+    ValueError for a file that is cut off, from which wfdb would read the beginning. SrnnError: wfdb
+    is not installed.
+    """
     with _wfdb() as wfdb:
-        return wfdb.rdann(str(path.absolute()), extension)
+        if not _ends(path.with_name(f"{path.name}.{annotator}").read_bytes()):
+            raise ValueError(f"its annotation {annotator} is truncated")
+        return wfdb.rdann(str(path.absolute()), annotator)
+
+
+def _ends(annotation: bytes) -> bool:
+    """Whether the words of an annotation file end with the zero word, as they should."""
+    at = 0
+    while at + 2 <= len(annotation):
+        (word,) = struct.unpack_from("<H", annotation, at)
+        if word == 0:
+            return True
+        kind, number = word >> 10, word & 0x3FF
+        # A long interval's four bytes; a text, padded to even.
+        extra = {59: 4, 63: number + number % 2}.get(kind, 0)
+        at += 2 + extra
+    return False
 
 
 @contextlib.contextmanager
 def _wfdb() -> Iterator[Any]:
-    """The package. Its use of pandas is deprecated here and there, already when it is imported: such warnings are not shown."""
+    """The package. Its use of pandas is deprecated here and there, already when it is imported: such
+    warnings are not shown.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield need("wfdb", "An ECG record", "ecg")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
+from ..data.recordings import NOTHING_SAID, Reading
 from ..errors import SrnnError, check_positive
 from ..files import locks, write_json
 from ..nn.network import freeze
@@ -43,6 +44,8 @@ class TuningOptions:
     data_dir: Path | None = None
     data: Path | None = None
     """Labelled recordings to fine-tune and measure on instead of the task's own data."""
+    said: Reading = NOTHING_SAID
+    """What is to be known of these recordings that they do not state themselves."""
     resume: bool = False
     state_bits: int | None = None
     """Bits of an int8 state; None: as many as the run was trained for."""
@@ -55,7 +58,9 @@ def _open(folder: Path | str, options: TuningOptions, hold_out: bool = True) -> 
     """
     trained = open_trained(folder)
     freeze(trained.spiking("pruned or quantised"), "Compression")
-    return trained if options.data is None else replace(trained, task=trained.task.reading(options.data, hold_out))
+    if options.data is None:
+        return trained
+    return replace(trained, task=trained.task.reading(options.data, hold_out, options.said))
 
 
 def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:

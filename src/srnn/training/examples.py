@@ -45,12 +45,15 @@ def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
 
 
 def _write(path: Path, signal: npt.NDArray[Any], taken: SignalPath) -> None:
-    if taken.names is None:
+    if taken.names is None and taken.units is None:
         with whole_file(path.with_name(f"{path.name}.npy"), parents=True) as file:
             np.save(file, signal)
         return
-    units = [unit or "" for unit in taken.units or [None] * taken.channels]
-    stated: dict[str, Any] = {"channels": np.array(taken.names), "units": np.array(units)}
+    stated = dict[str, Any]()
+    if taken.names is not None:
+        stated["channels"] = np.array(taken.names)
+    if taken.units is not None:
+        stated["units"] = np.array([unit or "" for unit in taken.units])
     if taken.rate is not None:
         stated["rate"] = np.array(taken.rate)
     with whole_file(path.with_name(f"{path.name}.npz"), parents=True) as file:

@@ -52,12 +52,15 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
     file, one of another format, and values that are not finite.
     """
     samples, own_rate = read_channels(path)
+    if not np.isfinite(samples).all():
+        raise SrnnError(f"{path} contains samples that are not finite (NaN or infinity).")
     mono = samples.mean(axis=1, dtype=np.float32)
     return at_rate(str(path), mono, own_rate, rate, sound=True), own_rate if rate is None else rate
 
 
 def read_channels(path: Path) -> tuple[Samples, int]:
-    """The samples (N >= 1, channels) of a sound file, as for ``read_audio`` but of each channel, at the file's rate."""
+    """The samples (N >= 1, channels) of a sound file, as for ``read_audio`` but of each channel, at the file's rate,
+    and perhaps not finite."""
     with reading(path, "sound"):
         there = os.stat(path)
         if not stat.S_ISREG(there.st_mode):  # such as a pipe, which would block
@@ -69,8 +72,6 @@ def read_channels(path: Path) -> tuple[Samples, int]:
         samples, own_rate = decode(content)
     if len(samples) == 0:
         raise SrnnError(f"{path} contains no samples; remove it.")
-    if not np.isfinite(samples).all():
-        raise SrnnError(f"{path} contains samples that are not finite (NaN or infinity).")
     return samples, own_rate
 
 

@@ -98,6 +98,7 @@ class ECGTask(Task):
             noun="leads of ECG",
             as_trained=self.source == "records",
             horizon=HORIZON if running else None,
+            units=("mV",) * LEADS,  # of every record; its leads are named differently in each
         )
 
     def origin(self, data_dir: Path | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,72 +23,128 @@ from .survey import say, say_notes
 Array = npt.NDArray[Any]
 
 
+class _Labelled(NamedTuple):
+    """Sequences as a signal path takes them, before they are encoded."""
+
+    names: list[str]
+    """For messages."""
+    signals: list[Array]
+    """(samples, channels) each."""
+    y: npt.NDArray[np.int64]
+    """(N,) or (N, samples): classes of the network."""
+    groups: Array | None
+    divided: bool
+    """Whether the source names no splits."""
+
+
 def load_labelled(
-    split: SplitName, source: Path, classes: Sequence[str], path: SignalPath, encode: Callable[[str, Array], Array],
-    shares: Shares | None = None, speaker: str = "", lag: int = 0, said: Reading = NOTHING_SAID,
-) -> Split:  # fmt: skip
+    split: SplitName,
+    source: Path,
+    classes: Sequence[str],
+    path: SignalPath,
+    encode: Callable[[str, Array], Array],
+    shares: Shares | None = None,
+    speaker: str = "",
+    lag: int = 0,
+    said: Reading = NOTHING_SAID,
+) -> Split:
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
     Args:
         split: which one, where the source names splits or ``shares`` are given.
-        classes: the network's, among which the source's names are looked up (SrnnError for any other name).
+        classes: the network's, among which the source's names are looked up (SrnnError for any
+            other name).
         path: says what channels and rate the files must have.
         encode: (name for messages, signal (samples, channels)) -> steps (T, inputs).
-        shares: how much is held out where the source names no splits (a RuntimeWarning then says so); None: nothing, and every
-            split is all of it.
+        shares: how much is held out where the source names no splits (a RuntimeWarning then says
+            so); None: nothing, and every split is all of it.
         speaker: as for ``list_items``.
-        lag: steps by which the network names things late: labels of steps, given at what they name, are moved later by as much.
+        lag: steps by which the network names things late: labels of steps, given at what they name,
+            are moved later by as much.
         said: what the user says about the recordings, for ``match``.
     """
     if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
-    groups: Array | None
     if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
-        about, whole = load_file(split, source, shares, path.numbers)
-        ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
-        names = [f"{source}, sequence {index}," for index in range(len(whole))]
-        given = [
-            Recording(np.asarray(x)[:end], about.rate, about.names, about.units, name)
-            for name, x, end in zip(names, whole.x, ends, strict=True)  # type: ignore[arg-type]
-        ]
-        signals = [match(one, path, said, strict=False).samples for one in given]
-        y, groups = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])[whole.y], whole.groups
-        if about.per_step and any(len(x) != end for x, end in zip(signals, ends, strict=True)):
-            raise SrnnError(
-                f"{source} has a label per step at {about.rate:g} Hz, but this network reads {path.rate:g} Hz; resample both."
-            )
-        divided = not about.splits
-        del whole, given
+        given = _of_arrays(split, source, classes, path, shares, said)
     else:
-        items = list_items(source, speaker)
-        divided = not any(item.split for item in items)
-        if shares is not None or not divided:
-            items = split_items(source, items, shares or Shares(0, 0))[split]
-        if not items:
-            raise SrnnError(f"{source} has no sequences for the {split} split.")
-        read = [read_signal(item.path, path, said) for item in items]
-        say_notes(source, [(item.path, note) for item, one in zip(items, read, strict=True) for note in one.notes])
-        signals = [one.samples for one in read]
-        names, y = [str(item.path) for item in items], np.array(_numbers(source, [i.label for i in items], classes))
-        groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
-    if divided and shares is not None:
-        what = "its sequences, each class by itself," if groups is None else "its groups"
+        given = _of_files(split, source, classes, path, shares, speaker, said)
+    _say_divided(source, split, shares, given)
+    y, steps = given.y, [encode(*one) for one in zip(given.names, given.signals, strict=True)]
+    if y.ndim == 2:
+        lengths = [len(signal) for signal in given.signals]
+        if any(len(one) != length for one, length in zip(steps, lengths, strict=True)):
+            raise SrnnError(
+                f"{source} has a label per sample, but this network's steps are not samples; give labels per step."
+            )
+    groups = given.groups
+    del given  # with much data, every copy counts
+    if y.ndim == 2:  # labels of steps, which may end before their array does
+        y = later(y[:, : max(map(len, steps))], lag)
+        steps = [np.pad(one, ((0, lag), (0, 0))) for one in steps]
+    x, lengths = padded(str(source), steps)
+    return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
+
+
+def _of_arrays(
+    split: SplitName,
+    source: Path,
+    classes: Sequence[str],
+    path: SignalPath,
+    shares: Shares | None,
+    said: Reading,
+) -> _Labelled:
+    about, whole = load_file(split, source, shares, path.numbers)
+    ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
+    names = [f"{source}, sequence {index}," for index in range(len(whole))]
+    given = (
+        Recording(np.asarray(x)[:end], about.rate, about.names, about.units, name)
+        for name, x, end in zip(names, whole.x, ends, strict=True)  # type: ignore[arg-type]
+    )
+    read = [match(one, path, said, strict=False) for one in given]
+    for note in dict.fromkeys(note for one in read for note in one.notes):
+        say(f"{source}: {note}.")
+    signals = [one.samples for one in read]
+    if about.per_step and [*map(len, signals)] != ends:
+        raise SrnnError(
+            f"{source} has a label per step at {about.rate:g} Hz, but this network reads {path.rate:g} Hz; resample both."
+        )
+    numbers = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])
+    return _Labelled(names, signals, numbers[whole.y], whole.groups, divided=not about.splits)
+
+
+def _of_files(
+    split: SplitName,
+    source: Path,
+    classes: Sequence[str],
+    path: SignalPath,
+    shares: Shares | None,
+    speaker: str,
+    said: Reading,
+) -> _Labelled:
+    items = list_items(source, speaker)
+    divided = not any(item.split for item in items)
+    if shares is not None or not divided:
+        items = split_items(source, items, shares or Shares(0, 0))[split]
+    if not items:
+        raise SrnnError(f"{source} has no sequences for the {split} split.")
+    read = [read_signal(item.path, path, said) for item in items]
+    say_notes(source, [(item.path, note) for item, one in zip(items, read, strict=True) for note in one.notes])
+    y = np.array(_numbers(source, [item.label for item in items], classes))
+    groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
+    return _Labelled([str(item.path) for item in items], [one.samples for one in read], y, groups, divided)
+
+
+def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _Labelled) -> None:
+    """What is held out, or is not, where the source names no splits."""
+    if given.divided and shares is not None:
+        what = "its sequences, each class by itself," if given.groups is None else "its groups"
         say(
             f"{source} names no splits: {shares.validation:.0%} of {what} are held out for validation and {shares.tested} for "
             "testing, always the same ones."
         )
-    if divided and shares is None and split == "test":
+    if given.divided and shares is None and split == "test":
         say(f"{source} names no splits: all of it is measured; this is not a test if training has seen any of it.")
-    steps = [encode(name, signal) for name, signal in zip(names, signals, strict=True)]
-    if y.ndim == 2 and any(len(one) != len(signal) for one, signal in zip(steps, signals, strict=True)):
-        raise SrnnError(
-            f"{source} has a label per sample, but this network's steps are not samples; give labels per step."
-        )
-    del signals  # with much data, every copy counts
-    if y.ndim == 2:  # labels of steps, which may end before their array does
-        y, steps = later(y[:, : max(map(len, steps))], lag), [np.pad(one, ((0, lag), (0, 0))) for one in steps]
-    x, lengths = padded(str(source), steps)
-    return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
 
 
 def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:

@@ -17,7 +17,6 @@ here, so they choose nothing, neither for this task nor for one that is tested o
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -152,8 +151,6 @@ def _read_wfdb(path: Path) -> Record:
         if not good:
             raise ValueError(problem)
 
-    marked = path.with_name(f"{path.name}.q1c").read_bytes()
-    require(_ends(marked), "its annotation q1c is truncated")  # wfdb continues regardless
     record = _wfdb.read_record(path, physical=False)
     expected = record.fs == SAMPLE_RATE and record.n_sig == 2 and set(record.file_name) == {f"{path.name}.dat"}
     require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")
@@ -171,19 +168,6 @@ def _read_wfdb(path: Path) -> Record:
     labels = label_segments(samples.tolist(), symbols, len(digital))
     require((labels >= 0).any(), "its annotation q1c has no complete wave")
     return Record((digital - baseline) / gain, labels)
-
-
-def _ends(annotation: bytes) -> bool:
-    """Whether the words of a WFDB annotation file end with the zero word, as they should."""
-    at = 0
-    while at + 2 <= len(annotation):
-        (word,) = struct.unpack_from("<H", annotation, at)
-        if word == 0:
-            return True
-        kind, number = word >> 10, word & 0x3FF
-        extra = {59: 4, 63: number + number % 2}.get(kind, 0)  # a long interval's four bytes; a text, padded to even
-        at += 2 + extra
-    return False
 
 
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:

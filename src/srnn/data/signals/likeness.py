@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...text import digits
 from ..units import KINDS
 
 Array = npt.NDArray[Any]
@@ -109,9 +110,9 @@ def differences(x: Array, channels: Channels) -> list[str]:
         if high == 0 < own:
             told.append(f"{called} varies, which it never did in training")
         elif 0 < own * 5 < low:
-            told.append(f"{called} varies {low / own:.3g} times less than in training{hint}")
+            told.append(f"{called} varies {digits(low / own)} times less than in training{hint}")
         elif own > 5 * high:
-            told.append(f"{called} varies {own / high:.3g} times more than in training{hint}")
+            told.append(f"{called} varies {digits(own / high)} times more than in training{hint}")
         elif rough[channel] > 2.5 * most["rough"][channel]:
             told.append(f"{called} is rougher than in training: noise, or a loose electrode")
     return told[:_SHOWN]
@@ -151,9 +152,9 @@ def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Chan
         value, low, high = size[own[0]], least[own[0]], most[own[0]]
         if value == 0:
             continue
-        how = f"{low / value:.3g} times smaller"
+        how = f"{digits(low / value)} times smaller"
         if value > low:
-            how = f"{value / high:.3g} times larger" if high else "larger"
+            how = f"{digits(value / high)} times larger" if high else "larger"
         names = " and ".join(channels.called(channel) for channel in own)
         verb = "is" if len(own) == 1 else "are"
         told.append(f"{names} {verb} {how} than in training{_unit_hint(value, low, high, unit)}")
@@ -199,7 +200,7 @@ def _levels(
         if not unlike(swapped).any():
             return [f"{channels.called(one)} and {channels.called(other)} seem to be swapped"]
     return [
-        f"{channels.called(c)} lies around {level[c]:.3g}, in training between {least[c]:.3g} and "
-        f"{most[c]:.3g}" + _unit_hint(level[c], least[c], most[c], channels.unit(c))
+        f"{channels.called(c)} lies around {digits(level[c])}, in training between {digits(least[c])} and "
+        f"{digits(most[c])}" + _unit_hint(level[c], least[c], most[c], channels.unit(c))
         for c in wrong
     ]

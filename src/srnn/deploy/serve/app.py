@@ -24,6 +24,7 @@ from .bodies import receive_body, unless_gone
 from .dropped import read_dropped
 from .limits import Limits
 from .messages import Array, describe, finite_json
+from .said import OF_ARRAYS, Said, check_keys
 from .stream import StreamConnection
 
 PAGE_POLICY = (
@@ -116,7 +117,7 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
         try:
             body = await receive_body(request, int(limits.body_bytes))
             kind = request.headers.get("content-type", "")
-            content = await unless_gone(request, answer(name, kind, body))
+            content = await unless_gone(request, answer(name, kind, body, request.query_params))
         except ClientDisconnect:
             return Response()  # to nobody
         except asyncio.CancelledError:  # by uvicorn, which would log a traceback
@@ -135,18 +136,21 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
         async with computing:
             read = await asyncio.to_thread(read_dropped, body, request.query_params, models[name].signal)
         data = np.ascontiguousarray(read.samples, "<f4").tobytes()
-        headers = {**HEADERS, "Srnn-Notes": json.dumps(read.notes)}
+        doubt = models[name].signal.doubt(read.samples)
+        headers = {**HEADERS, "Srnn-Notes": json.dumps(read.notes), "Srnn-Doubt": json.dumps(doubt)}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
-    async def answer(name: str, kind: str, body: bytes) -> str:
-        """The JSON for a body."""
-        results = []
+    async def answer(name: str, kind: str, body: bytes, asked: Mapping[str, str]) -> str:
+        """The JSON for a body, of which the address says what is asked."""
+        check_keys(asked, OF_ARRAYS)
+        said, results = Said.of(asked), []
         async with computing:
-            sequences = await asyncio.to_thread(read_body, body, kind, models[name], limits)
-            for number, sequence in enumerate(sequences):
+            read = await asyncio.to_thread(read_body, body, kind, models[name], limits, said)
+            for number, sequence in enumerate(read):
                 with naming(f"Sequence {number}"), np.errstate(all="ignore"):
-                    results.append(await classify(models[name], sequence))
-        return finite_json({"model": name, "results": results})
+                    results.append(await classify(models[name], sequence.samples))
+        notes = list(dict.fromkeys(note for one in read for note in one.notes))
+        return finite_json({"model": name, "results": results, "notes": notes})
 
 
 def _add_streams(app: FastAPI, models: Mapping[str, Decoder], limits: Limits, key: bytes) -> None:

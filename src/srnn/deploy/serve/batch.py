@@ -12,37 +12,48 @@ from typing import Any
 import numpy as np
 
 from ...data.datasets.audio import decode
-from ...data.recordings import at_rate
+from ...data.recordings import Recording, match
 from ...errors import SrnnError, naming
 from ...files import reading
 from ...files.arrays import parse_npy
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows
+from .said import NOTHING, Said
 from .turns import Turns
 
 
-def read_body(body: bytes, content_type: str, decoder: Decoder, limits: Limits | None = None) -> list[Array]:
-    """A request's sequences, each (samples, channels). SrnnError for an invalid body, or one beyond the limits."""
+def read_body(
+    body: bytes,
+    content_type: str,
+    decoder: Decoder,
+    limits: Limits | None = None,
+    said: Said = NOTHING,
+) -> list[Recording]:
+    """A request's sequences, as the network's signal path takes them.
+
+    SrnnError for an invalid body, one beyond the limits, or one that contradicts the path.
+    """
     limits = limits or Limits()
-    kind = content_type.partition(";")[0].strip().lower()
+    kind, signal = content_type.partition(";")[0].strip().lower(), decoder.signal
 
     with reading("The body", "sequences"):
+        if kind in ("audio/wav", "audio/x-wav", "audio/wave"):
+            return [_read_sound(body, decoder, said)]
+        channels = said.of_channels(signal)
         if kind == "application/json":
-            sequences = _read_json(body, decoder, limits)
+            sequences = _read_json(body, channels, limits)
         elif kind == "application/x-npy":
-            sequences = _read_npy(body, decoder, limits)
-        elif kind in ("audio/wav", "audio/x-wav", "audio/wave"):
-            sequences = [_read_sound(body, decoder)]
+            sequences = _read_npy(body, channels, limits)
         else:
             raise SrnnError("The content type must be application/json, application/x-npy or audio/wav.")
 
     if not all(map(len, sequences)):
         raise SrnnError("A sequence has no samples.")
-    return sequences
+    return [said.match(f"Sequence {number}", one, signal) for number, one in enumerate(sequences)]
 
 
-def _read_json(body: bytes, decoder: Decoder, limits: Limits) -> list[Array]:
+def _read_json(body: bytes, channels: int, limits: Limits) -> list[Array]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -52,11 +63,10 @@ def _read_json(body: bytes, decoder: Decoder, limits: Limits) -> list[Array]:
     if not isinstance(inputs, list) or not inputs:
         raise SrnnError('The body must be a JSON object with "inputs": a list of sequences.')
     _check_count(len(inputs), limits)
-    return [read_rows(rows, decoder.signal.channels) for rows in inputs]
+    return [read_rows(rows, channels) for rows in inputs]
 
 
-def _read_npy(body: bytes, decoder: Decoder, limits: Limits) -> list[Array]:
-    channels = decoder.signal.channels
+def _read_npy(body: bytes, channels: int, limits: Limits) -> list[Array]:
     array = parse_npy(body, "The body")
 
     if array.dtype.kind not in "fiub":
@@ -64,21 +74,17 @@ def _read_npy(body: bytes, decoder: Decoder, limits: Limits) -> list[Array]:
     if array.ndim != 3 or array.shape[2] != channels or not array.size:
         raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
     _check_count(len(array), limits)
-
-    # What is too large for float32 is refused as not finite.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return [decoder.signal.numbers(sequence).astype(np.float32) for sequence in array]
+    return list(array)
 
 
-def _read_sound(body: bytes, decoder: Decoder) -> Array:
+def _read_sound(body: bytes, decoder: Decoder, said: Said) -> Recording:
     signal = decoder.signal
     if signal.channels != 1 or signal.form != "signal" or signal.rate is None:
         raise SrnnError(f"This model reads {signal.what}, not sound.")
 
     with naming("The body"):
         samples, rate = decode(body)
-    mono = samples.mean(axis=1, keepdims=True, dtype=np.float32)
-    return at_rate("The sound", mono, rate, signal.rate, sound=True)
+    return match(Recording(samples, rate, name="The sound", sound=True), signal, said.reading)
 
 
 def _check_count(count: int, limits: Limits) -> None:
@@ -89,6 +95,9 @@ def _check_count(count: int, limits: Limits) -> None:
 async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     """The answer for one sequence (samples, channels): one decision about all of it, as by ``predict`` for a recording."""
     path, given = decoder.signal, samples
+    # What is too large for float32 is refused as not finite.
+    with np.errstate(over="ignore"):
+        samples = samples.astype(np.float32, copy=False)
     start = decoder.task.clip_start(len(samples), path) / path.rate if path.rate else 0.0
     samples = decoder.task.as_clip(samples, path)
 

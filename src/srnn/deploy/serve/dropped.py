@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ...data.datasets.audio import AUDIO_SUFFIXES
-from ...data.gaps import DEFAULT, Gaps
-from ...data.recordings import SENSOR_SUFFIXES, Reading, Recording, read_signal
+from ...data.recordings import SENSOR_SUFFIXES, Recording, read_signal
 from ...data.signals import SignalPath
-from ...data.units import parse_channels
 from ...errors import SrnnError
+from .said import OF_FILES, Said, check_keys
 
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", *AUDIO_SUFFIXES)
 """Of the files that can be read alone; a WFDB record has several."""
@@ -23,37 +20,23 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
     """The recording in a file's bytes, as the path takes it.
 
     Args:
-        asked: ``file``, the file's name; and where they are given ``rate``, ``channels`` and
-            ``missing``, as of srnn predict.
+        asked: ``file``, the file's name; and where they are given, what ``OF_FILES`` lists, as of
+            srnn predict.
 
     SrnnError, which names the file, as for ``read_signal``.
     """
+    check_keys(asked, ("file", *OF_FILES))
     name = asked.get("file", "")
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise SrnnError(
             f"The page reads {', '.join(SUFFIXES)}, not {name[:100]!r}; srnn predict also reads WFDB records."
         )
-    said = read_said(asked)
+    said = Said.of(asked).reading
     with TemporaryDirectory() as folder:
         path = Path(folder, f"file{suffix}")
         path.write_bytes(body)
         try:
-            recording = read_signal(path, signal, said)
+            return read_signal(path, signal, said)
         except SrnnError as error:
             raise SrnnError(str(error).replace(str(path), name[-100:])) from error
-    doubt = signal.doubt(recording.samples)
-    notes = [f"not sure: {doubt}"] if doubt else []
-    return replace(recording, notes=(*notes, *recording.notes))
-
-
-def read_said(asked: Mapping[str, str]) -> Reading:
-    """What the fields of the page say about a recording. SrnnError for values that mean nothing."""
-    rate, channels = asked.get("rate", "").strip(), asked.get("channels", "").strip()
-    try:
-        hertz = float(rate) if rate else None
-    except ValueError as error:
-        raise SrnnError(f"The rate must be a number of samples per second, not {rate[:50]!r}.") from error
-    chosen = parse_channels(channels, "channels") if channels else None
-    missing: Any = asked.get("missing", DEFAULT.missing)
-    return Reading(hertz, chosen, Gaps(missing))

@@ -32,6 +32,14 @@ class Start:
     finite: bool = False
     """Whether the signal is one that ends, such as a file: one sequence, unless the server was given a segment."""
     trace: bool = False
+    doubt: bool = False
+    """Whether the server says that the signal is unlike those of training, if it is."""
+    rate: float | None = None
+    """Of the samples; with this and the next, what contradicts the network is refused."""
+    channels: str | None = None
+    """Which of them the network reads, of those with ``names``."""
+    names: str | None = None
+    units: str | None = None
     state: bytes | None = None
     """A state from the server, to continue from; the client then sends samples from its "samples" on."""
     state_every: int | None = None
@@ -61,7 +69,7 @@ def read_start(message: dict[str, Any]) -> Start:
     for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
         if options.get(key, choices[0]) not in choices:
             raise SrnnError(f"'{key}' must be one of {', '.join(choices)}.")
-    for key in ("probabilities", "finite", "trace"):
+    for key in ("probabilities", "finite", "trace", "doubt"):
         check_flag(key, options.get(key, False))
     if options.get("state_every") is not None:
         check_whole("state_every", options["state_every"], 1, 2**53 - 1)

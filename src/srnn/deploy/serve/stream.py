@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from ...errors import SrnnError
 from ..streaming import Decisions, Decoder, Session
 from ..streaming.decisions import Chooser
+from ..streaming.running import Beginning
 from .limits import Limits
 from .messages import (
     Array,
@@ -29,6 +30,7 @@ from .messages import (
     read_start,
     read_text,
 )
+from .said import NOTHING, OF_STREAMS, Said
 from .turns import MOST, Turns
 
 TRACED = 64
@@ -57,6 +59,8 @@ class StreamConnection:
         self._session: Session = decoder.open()
         self._start = Start()
         self._told = 0  # samples at the last state that was sent
+        self._said = NOTHING
+        self._beginning: Beginning | None = None
 
     async def run(self) -> None:
         """Serve the stream. Never raises for a client's actions."""
@@ -83,12 +87,15 @@ class StreamConnection:
             raise SrnnError('The first message of a stream must be {"type": "start"}.')
 
         self._start = read_start(read_text(first["text"]))
+        self._said = Said.of({key: getattr(self._start, key) for key in OF_STREAMS})
+        self._said.check_stream(self._decoder.signal)
         if self._start.finite:
             self._session = self._decoder.open_finite()
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
         self._told = self._session.samples
         self._chooser = Chooser(self._start.report)
+        self._begin_listening()
         self._turns = Turns(self._session, TRACED if self._start.trace else MOST)
 
         await self._send(
@@ -107,29 +114,39 @@ class StreamConnection:
     async def _answer(self, message: dict[str, Any]) -> bool:
         """Handle a message; returns False if it was the last one."""
         signal = self._decoder.signal
+        channels = self._said.of_channels(signal)
         if "text" not in message:
             data = message["bytes"]
-            await self._push(read_samples(data, signal.channels, self._start.format, signal.int16_scale))
+            await self._push(read_samples(data, channels, self._start.format, signal.int16_scale))
             return True
 
         said = read_text(message["text"])
         if said["type"] == "samples":
-            await self._push(read_rows(said.get("samples"), signal.channels))
+            await self._push(read_rows(said.get("samples"), channels))
         elif said["type"] == "state":
             await self._tell_state()
         elif said["type"] == "reset":
             self._session.reset()
             self._told = 0
             self._chooser = Chooser(self._start.report)
+            self._begin_listening()
         elif said["type"] == "finish":
             await self._tell(await self._turns.finish())
+            await self._judge()
             return False
         else:
             raise SrnnError("A stream can be started only once.")
         return True
 
+    def _begin_listening(self) -> None:
+        """Listen for whether the signal is unlike those of training, from its beginning on."""
+        if self._start.doubt and not self._session.samples:
+            self._beginning = Beginning(self._decoder.signal)
+
     async def _push(self, samples: Array) -> None:
         every = self._start.state_every
+        if self._said != NOTHING and len(samples):
+            samples = self._said.match("The signal", samples, self._decoder.signal).samples
         async for block in self._turns.cut(samples):
             if self._start.trace:
                 await self._push_traced(block)
@@ -138,6 +155,10 @@ class StreamConnection:
 
             if every is not None and self._session.samples - self._told >= every:
                 await self._tell_state()
+            if self._beginning is not None:
+                self._beginning.hear(block)
+                if self._beginning.judged:
+                    await self._judge()
 
     async def _push_traced(self, block: Array) -> None:
         stream, layers = self._decoder.stream, range(len(self._decoder.hidden))
@@ -165,6 +186,13 @@ class StreamConnection:
         keep = self._chooser(decisions.winners, decisions.final)
         if keep.any():
             await self._send(decisions_message(self._decoder, decisions, keep, self._start.probabilities))
+
+    async def _judge(self) -> None:
+        """Say whether what has come is unlike those of training."""
+        doubt = "" if self._beginning is None else self._beginning.doubt()
+        self._beginning = None
+        if doubt:
+            await self._send({"type": "doubt", "doubt": doubt})
 
     async def _tell_state(self) -> None:
         session, self._told = self._session, self._session.samples

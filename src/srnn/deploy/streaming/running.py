@@ -93,18 +93,30 @@ class Beginning:
     def of(self, blocks: Iterator[Array]) -> Iterator[Array]:
         """The same blocks. ``tell`` is called once, if the first seconds are unlike training."""
         for block in blocks:
-            if self._room > 0 and block.size:
-                self._kept.append(np.array(block).reshape(-1, self._signal.channels))
-                self._room -= block.size
-            before, self._waits = self._waits, self._waits - len(block)
-            if before > 0 >= self._waits and (doubt := self._signal.doubt(np.concatenate(self._kept))):
-                self._tell(doubt)
+            self.hear(block)
             yield block
+
+    def hear(self, block: Array) -> None:
+        """A block, as for ``of``."""
+        if self._room > 0 and block.size:
+            self._kept.append(np.array(block).reshape(-1, self._signal.channels))
+            self._room -= block.size
+        before, self._waits = self._waits, self._waits - len(block)
+        if before > 0 >= self._waits and (doubt := self.doubt()):
+            self._tell(doubt)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the first seconds have come."""
+        return self._waits <= 0
+
+    def doubt(self) -> str:
+        """Why what has come can hardly be like training's signals, for people; else empty."""
+        return self._signal.doubt(np.concatenate(self._kept)) if self._kept else ""
 
     def unlike_training(self) -> str:
         """How it, or the way in which it is encoded, differs from training, for people; empty where it does not."""
-        signal = self._signal
-        return signal.unlike_training or (signal.doubt(np.concatenate(self._kept)) if self._kept else "")
+        return self._signal.unlike_training or self.doubt()
 
 
 def run_source(

@@ -17,8 +17,8 @@ from typing import IO, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...data.gaps import Filling
 from ...data.recordings import NOTHING_SAID, Reading, Recording, match, read_signal
-from ...data.samples import check_finite
 from ...data.signals import SignalPath
 from ...data.tables import Rows, lines_of
 from ...data.tasks import Task
@@ -84,8 +84,9 @@ def open_source(
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
             size = 1 if at_once and not stream.seekable() else block
-            return Source(name, _piped(Rows(lines_of(stream, name), name, size), name, signal, said))
-        return Source(name, _raw(stream, name, signal.channels, block, raw, signal.int16_scale, at_once))
+            rows = Rows(lines_of(stream, name), name, size, gaps=said.gaps.missing != "refuse")
+            return Source(name, _piped(rows, name, signal, said))
+        return Source(name, _raw(stream, name, signal, block, raw, said, at_once))
     recording = read_signal(source, signal, said)
     x = recording.samples
     blocks = (x[start : start + block] for start in range(0, len(x), block))
@@ -113,14 +114,32 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator
     times: list[float] = []
     rate = signal.rate
     in_place = replace(said, rate=rate)  # what comes through a pipe is not resampled
+    filling = Filling(name, said.gaps)
     for block in rows:
         layout = rows.layout
         if rate is not None and layout.unit is not None and len(times) < TIMED:
             times += block[:, 0].tolist()
             if len(times) >= TIMED:
                 _check_pace(layout.unit * float(np.median(np.diff(times))), rate)
-        given = Recording(block[:, layout.leading :], rate, layout.channels, layout.units, name)
-        yield match(given, signal, in_place).samples
+        complete = _filled(filling, block[:, layout.leading :], said)
+        if len(complete):
+            given = Recording(complete, rate, layout.channels, layout.units, name)
+            yield match(given, signal, in_place).samples
+    filling.finish()
+
+
+def _filled(filling: Filling, block: Array, said: Reading) -> Array:
+    """The samples that are complete with this block. A RuntimeWarning, once, where some were missing."""
+    before = filling.filled
+    complete = filling.push(block)
+    if filling.filled > before == 0:
+        warnings.warn(
+            f"standard input: values are missing, and are filled in ({said.gaps.missing}), at most "
+            f"{said.gaps.longest} in a row (--missing, --longest-gap).",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return complete
 
 
 def _check_pace(every: float, rate: float) -> None:
@@ -133,9 +152,16 @@ def _check_pace(every: float, rate: float) -> None:
 
 
 def _raw(
-    stream: IO[bytes], name: str, channels: int, block: int, raw: RawFormat, int16_scale: float, at_once: bool
+    stream: IO[bytes],
+    name: str,
+    signal: SignalPath,
+    block: int,
+    raw: RawFormat,
+    said: Reading,
+    at_once: bool,
 ) -> Iterator[Array]:
     """Blocks from raw samples; ``at_once``: as they come."""
+    channels, filling = signal.channels, Filling(name, said.gaps)
     dtype = np.dtype("<f4" if raw == "float32" else "<i2")
     size = channels * dtype.itemsize
     read = getattr(stream, "read1", stream.read) if at_once else stream.read  # read1 does not wait for more
@@ -146,8 +172,12 @@ def _raw(
         data, rest = data[:whole], data[whole:]
         if data:
             x = np.frombuffer(data, dtype).reshape(-1, channels)
-            yield check_finite(name, x if raw == "float32" else (x / int16_scale).astype(np.float32), count)
             count += len(x)
+            x = x if raw == "float32" else (x / signal.int16_scale).astype(np.float32)
+            complete = _filled(filling, x, said)
+            if len(complete):
+                yield complete
+    filling.finish()
     if rest:
         raise SrnnError(f"{name} is cut off: it ends {len(rest)} bytes into a sample of {size} ({channels} of {raw}).")
     if count == 0:
