@@ -79,6 +79,14 @@ def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path)
     assert srnn.load(older.save(tmp_path / "newer.safetensors")).unread is not None
 
 
+def test_a_run_with_a_policy_leaves_its_network_in_the_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", *DIGITS, "--network.backend=auto")
+    (run / "exit-policy.json").write_text('{"loss": "ce_mean", "confidence": 0.9}')
+    model = srnn.load(run)
+    assert model.unread is not None and model.policy is not None
+    assert model.but(steps=7).unread is not None and model.but(steps=7).steps == 7
+
+
 def test_a_network_is_made_of_its_file_when_it_is_asked_for() -> None:
     model = srnn.load(KEPT / "version-2.safetensors")
     other = copy.deepcopy(model)

@@ -171,7 +171,7 @@ class Run:
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
-        return replace(Trained.read(self.best, self.path), **chosen)
+        return Trained.read(self.best, self.path).but(**chosen)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -184,6 +184,10 @@ class Trained:
             return None
         return self.recipe.build_network(self.task, self.seed)
 
+    def but(self, **changes: Any) -> Self:
+        """``dataclasses.replace``, which leaves a network in its file until it is asked for."""
+        return type(self)(**{**{item.name: vars(self)[item.name] for item in fields(self)}, **changes})
+
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
         from ..nn.network import has_norm
@@ -206,7 +210,7 @@ class Trained:
                 f"{self.name} has no statistics of its training data, and computing them needs the data once: {error}"
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
-        fitted = replace(self, task=self.task.described(path))
+        fitted = self.but(task=self.task.described(path))
         if self.file is not None:
             with suppress(SrnnError):  # if the folder cannot be written, the data are read again next time
                 fitted.save(self.file, named=False)
