@@ -179,6 +179,8 @@ def test_lines_have_six_digits_in_json_and_the_rest_is_whole() -> None:
         ("layers.1.backward_layer", "Layer 2, backwards"),
         ("readout", "Readout"),
         ("encoder", "Encoder"),
+        ("layers.0.forward_layer", "Layer 1, forwards"),
+        ("layers.x", "Layers.x"),
     ],
 )
 def test_layers_have_names_for_people(name: str, title: str) -> None:

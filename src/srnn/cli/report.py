@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..measure.energy.page import section
 from .options import AS_STATED, MORE, Data, DataDir, Json, Models, NoExit, RecordingOptions
 from .show import show_result, tell
 from .show_section import show_section
@@ -149,6 +148,8 @@ def _show_one(
     write_page(content, out, named=named)
 
     def show() -> None:
+        from ..measure.energy.page import section
+
         heading = f"{content['name']}, {split} split"
         show_result(content["evaluation"], heading, content["network"]["spiking"])
         show_section(section(content["energy"]))

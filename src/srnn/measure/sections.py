@@ -11,6 +11,7 @@ Numbers are raw; their ``Form`` says how they are written. A value that is None 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self
@@ -251,11 +252,11 @@ def over_time(step_ms: float | None) -> str:
 
 def layer_title(name: str) -> str:
     """A layer's name for people: "Layer 1", "Layer 2, backwards", "Readout"."""
-    words = name.split(".")
-    if words[0] != "layers":
-        return words[0].capitalize()
-    directions = {"forward_layer": ", forwards", "backward_layer": ", backwards"}
-    return f"Layer {int(words[1]) + 1}" + "".join(directions.get(word, "") for word in words[2:])
+    found = re.fullmatch(r"layers\.(\d+)(?:\.(forward|backward)_layer)?", name)
+    if found is None:
+        return name.capitalize()
+    direction = f", {found[2]}s" if found[2] else ""
+    return f"Layer {int(found[1]) + 1}{direction}"
 
 
 def _rounded(values: Sequence[float | None] | None) -> list[float | None] | None:

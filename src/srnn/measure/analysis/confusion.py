@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...training.evaluation import accuracy_without, balanced_accuracy
 from ..scores import ratios
-from ..sections import COUNT, SHARE, TEXT, Confusion, Form, Part, Section, Table, Values
+from ..sections import COUNT, SHARE, TEXT, Confusion, Part, Section, Table, Values
 from .measuring import Measurement, Subject
 
 MOST_CLASSES = 12
@@ -85,12 +85,13 @@ class ClassReport:
         if len(self.class_names) > MOST_CLASSES:
             parts.append(self._most_frequent())
         parts.append(self.by_class())
-        rates: dict[str, tuple[float | None, Form]] = {
-            "balanced accuracy (mean recall)": (self.balanced_accuracy, SHARE),
-            "frame error rate": (self.frame_error_rate, SHARE),
-            "accuracy without silence": (self.accuracy_without_silence, SHARE),
+        rates = {
+            "balanced accuracy (mean recall)": self.balanced_accuracy,
+            "frame error rate": self.frame_error_rate,
+            "accuracy without silence": self.accuracy_without_silence,
         }
-        parts.append(Values({name: value for name, value in rates.items() if value[0] is not None}))
+        if known := {name: (rate, SHARE) for name, rate in rates.items() if rate is not None}:
+            parts.append(Values(known))
         return Section("Classes", "A row is a true class, a column a predicted one.", parts)
 
     def by_class(self) -> Table:

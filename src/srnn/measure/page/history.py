@@ -55,7 +55,7 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     rates, idle, norms = [], [], []
     for name in layers:
         title = layer_title(name)
-        if name.startswith("layers."):
+        if name.removeprefix("layers.").isdigit():
             rates.append(_line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1])))
         silent = "silent" if spiking else "always 0"
         idle.append(_line(epochs, f"{title}, {silent}", "health", name, "silent"))
@@ -137,7 +137,9 @@ def _line(epochs: Records, name: str, *path: str | int) -> Line:
     """What the records have at that path."""
     label = "training" if name == "train" else name
     look = "thin" if name == "train" else "line"
-    return Line(label, [_number(record, *path) for record in epochs], [record["epoch"] for record in epochs], look)
+    return Line(
+        label, [_number(record, *path) for record in epochs], [_number(record, "epoch") for record in epochs], look
+    )
 
 
 def _number(record: Any, *path: str | int) -> float | None:
