@@ -23,7 +23,7 @@ from .target import Target
 from .targets import TARGETS
 
 READERS = (
-    "srnn.measure.analysis.policy",
+    "srnn.measure.policy",
     "srnn.training.checkpoints",
     "paper",
     "srnn.data.datasets",

@@ -2,9 +2,12 @@
 
     python release/pretrained.py NAME RUN RUN RUN     the run that is the median on validation is shipped
     python release/pretrained.py                      writes the table in docs/pretrained.md again
+    python release/pretrained.py --again              writes the models' files again, in the present version of the format:
+                                                      the parameters stay, and only the file's size changes in the card
 
-Needs the data (SRNN_DATA): accuracy and energy are measured on validation, the test split is read once, of the shipped network.
-The texts of the card are in release/pretrained.yaml. The runs must be of that recipe; settings that differ are in the card.
+The first needs the data (SRNN_DATA): accuracy and energy are measured on validation, the test split is read once, of the
+shipped network. The texts of the card are in release/pretrained.yaml. The runs must be of that recipe; settings that
+differ are in the card.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from srnn.measure.energy.estimate import energy_report
 from srnn.measure.energy.prices import DEFAULT, load_technology
 from srnn.nn.network import Layer
 from srnn.text import digits, markdown_table
+from srnn.training.checkpoints import read_checkpoint
 from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.evaluation import evaluate
 from srnn.training.examples import keep_examples, kept_examples
@@ -53,7 +57,10 @@ BEGIN, END = "<!-- table: python release/pretrained.py -->", "<!-- end of table 
 
 
 def main(words: list[str]) -> None:
-    if words:
+    if words == ["--again"]:
+        for name in pretrained_names():
+            write_again(name)
+    elif words:
         ship(words[0], [Path(word) for word in words[1:]])
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
@@ -131,12 +138,26 @@ def ship(name: str, folders: list[Path]) -> None:
         ],
         live=live,
     )
+    write_card(name, card)
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / f"{name}.json").write_text(json.dumps(golden(name)) + "\n", encoding="utf-8")
+
+
+def write_again(name: str) -> None:
+    """Write a model's file again, and its size in the card."""
+    path, card = FOLDER / f"{name}.safetensors", read_card(name)
+    before = read_checkpoint(path)
+    srnn.load(path).save(path)
+    after = read_checkpoint(path)
+    assert all(torch.equal(tensor, after.tensors[key]) for key, tensor in before.tensors.items())
+    write_card(name, replace(card, bytes={**card.bytes, "file": path.stat().st_size}))
+
+
+def write_card(name: str, card: Card) -> None:
     content = json.loads(json.dumps(asdict(card)))  # numpy's numbers are plain ones then
     content = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
     (FOLDER / f"{name}.yaml").write_text(content, encoding="utf-8")
     assert read_card(name) == card
-    GOLDEN.mkdir(exist_ok=True)
-    (GOLDEN / f"{name}.json").write_text(json.dumps(golden(name)) + "\n", encoding="utf-8")
 
 
 def spotted(model: srnn.Model) -> dict[str, dict[str, float]]:

@@ -46,7 +46,7 @@ def spikes_class() -> Any:
 
 def fast_backend() -> str:
     """The name of the compiled CPU backend."""
-    if "cpu" not in import_module("srnn.nn.kernels").BACKENDS:
+    if "cpu" not in import_module("srnn.nn.kernels.running").BACKENDS:
         raise Unsupported("this checkout has no compiled CPU backend")
     return "cpu"
 

@@ -21,8 +21,8 @@ import triton.backends.nvidia as nvidia
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from srnn.nn.kernels import LayerProblem
 from srnn.nn.kernels.gpu import layer, plans
+from srnn.nn.kernels.problem import LayerProblem
 from srnn.nn.network.parameters import NeuronParameters
 from srnn.nn.neurons import NEURONS, as_neuron
 from srnn.nn.surrogates import SURROGATES, as_surrogate

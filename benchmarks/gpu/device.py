@@ -37,8 +37,8 @@ from unittest import mock
 import torch
 
 from srnn import SrnnError
-from srnn.nn.kernels import run_layer
 from srnn.nn.kernels.gpu import info, layer, plans
+from srnn.nn.kernels.running import run_layer
 from srnn.training.runs import environment
 from support.kernels import cast, differentiate, make
 from support.kernels import on_device as moved

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from srnn.nn.kernels import LayerProblem
+from srnn.nn.kernels.problem import LayerProblem
 from support.kernels import make
 
 

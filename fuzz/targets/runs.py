@@ -12,7 +12,7 @@ from .shared import CUT, TINY, each, network, parts, recipe
 
 
 def read_checkpoint(data: bytes, folder: Path) -> None:
-    from srnn.nn.network.state_format import StateFormat
+    from srnn.nn.state_format import StateFormat
     from srnn.training.checkpoints import load_network, load_optimizer, read_checkpoint
     from srnn.training.optimisation import build_optimizer
 
@@ -22,7 +22,7 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
     training = recipe().training
     each(
         lambda: load_network(network(), checkpoint),
-        lambda: StateFormat.from_tensors(checkpoint.tensors).into(network()),
+        lambda: StateFormat.from_arrays(checkpoint.tensors).into(network()),
         lambda: load_optimizer(build_optimizer(network(), training.optimizer, training.lr_scale), checkpoint),
     )
 
@@ -53,7 +53,7 @@ def read_model(data: bytes, folder: Path) -> None:
         save_checkpoint(path, network_tensors(network()), {"architecture": lines, "model": None})
         info = b'{"format": 1, "architecture": %s, "model": %s}' % (json.dumps(lines).encode(), described)
         path.write_bytes(mend_checkpoint(with_info(path.read_bytes(), info)))
-    Trained.read(path)
+    _ = Trained.read(path).network
 
 
 def model_seeds() -> dict[str, bytes]:
@@ -70,8 +70,8 @@ def model_seeds() -> dict[str, bytes]:
 
 
 def read_run(data: bytes, folder: Path) -> None:
-    from srnn.measure.analysis.policy import ExitPolicy
     from srnn.measure.page.content import training
+    from srnn.measure.policy import ExitPolicy
     from srnn.studies.summary import read_run
     from srnn.training.runs import Run
 

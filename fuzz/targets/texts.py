@@ -61,7 +61,7 @@ def technology_seeds() -> dict[str, bytes]:
 
 
 def read_policy(data: bytes, folder: Path) -> object:
-    from srnn.measure.analysis.policy import ExitPolicy
+    from srnn.measure.policy import ExitPolicy
 
     return ExitPolicy.load(write(folder, "a.json", data))
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from srnn.errors import SrnnError
-from srnn.nn.kernels import check_backend
-from srnn.nn.kernels.problem import Output
+from srnn.nn.emissions import Output
+from srnn.nn.kernels.running import check_backend
 from srnn.nn.network import SRNN, BidirectionalLayer, Layer, layers_by_name
 from srnn.nn.neurons.base import Init
 

@@ -40,6 +40,10 @@ from .files import code_cache
 _only_kept = ContextVar("_only_kept", default=False)
 
 
+class CannotCompile(SrnnError):
+    """A backend's compiler does not understand a neuron's or a surrogate's functions."""
+
+
 class _NotKept(Exception):
     """Raised while ``is_kept`` asks, if the call would have to compile something first."""
 

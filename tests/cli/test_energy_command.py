@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.measure.energy import MODELS
-from srnn.measure.energy.page import seeds_together
+from srnn.measure.energy.page import section, short_names
 from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.sections import Spread, Table
 from srnn.training.recipes import dump_recipe, load_recipe
 from srnn.training.runs import Run
 from support.commands import fails
@@ -45,6 +47,13 @@ def _json(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
     return json.loads(printed.out)
+
+
+def _table(comparison: dict, title: str) -> list[dict]:
+    """The rows of a table of the page, by the names of its columns."""
+    parts = section(comparison, seeds_together=True).parts
+    (table,) = (part for part in parts if isinstance(part, Table) and part.title.startswith(title))
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,16 +90,16 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru"]) == 0
     printed = capsys.readouterr()
     for title in (
-        "networks",
-        "operations per step",
-        "energy per step",
-        "energy per sequence",
-        "energy ratio",
-        "efficiency",
-        "break-even: firing rate above which srnn",
+        "Networks",
+        "Operations per step",
+        "Energy per step",
+        "Energy per sequence",
+        "Energy ratio",
+        "Efficiency",
+        "Break-even: firing rate above which srnn",
     ):
         assert title in printed.out, title
-    assert "energy per second" not in printed.out  # the steps of digits are not in time
+    assert "Energy per second" not in printed.out  # the steps of digits are not in time
     assert "gru: untrained" in printed.out and printed.err == ""
     assert max(map(len, printed.out.splitlines())) <= 90
 
@@ -104,11 +113,17 @@ def test_seeds_of_one_recipe_are_one_row(
     found = _json(capsys, runs["srnn"], again, runs["lstm"], "--out", out)
     assert json.loads((out / "energy.json").read_text()) == found
     assert [report["group"] for report in found["networks"]] == [0, 0, 2]
-    own, lstm = seeds_together(found)
-    assert own["seeds"] == [0, 1] and own["accuracy"] == [report["accuracy"] for report in found["networks"][:2]]
+    networks, ratios, efficiencies = (_table(found, word) for word in ("Networks", "Energy ratio", "Efficiency"))
+    own, lstm = networks
+    accuracies = [report["accuracy"] for report in found["networks"][:2]]
+    assert own["seeds"] == "0, 1"
+    expected = accuracies[0]
+    if len(set(accuracies)) > 1:
+        expected = Spread(statistics.fmean(accuracies), statistics.stdev(accuracies))
+    assert own["accuracy"] == expected
     costs = [report["models"]["memory"]["energy_pj"]["step"] for report in found["networks"]]
-    assert lstm["ratio"]["memory"] == pytest.approx(2 * costs[2] / (costs[0] + costs[1]))
-    assert lstm["efficiency"]["paper"] == pytest.approx(lstm["ratio"]["paper"] * lstm["error"])
+    assert ratios[1]["memory"] == pytest.approx(2 * costs[2] / (costs[0] + costs[1]))
+    assert efficiencies[1]["paper"] == pytest.approx(ratios[1]["paper"] * lstm["error ratio"])
     page = (out / "energy.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| srnn | 0, 1 |"))
     limits = next(line for line in page.splitlines() if line.startswith("| relu |")).split(" | ")[1:]
@@ -126,7 +141,7 @@ def test_the_runs_of_a_sweep_go_by_their_points(
     for name in ("srnn", "lstm"):
         shutil.copytree(runs[name], tmp_path / f"of={name}" / "s0")
     found = _json(capsys, tmp_path / "of=srnn" / "s0", tmp_path / "of=lstm" / "s0", "--out", tmp_path / "energy")
-    assert [row["name"] for row in seeds_together(found)] == ["of=srnn", "of=lstm"]
+    assert [row["network"] for row in _table(found, "Networks")] == ["of=srnn", "of=lstm"]
     page = (tmp_path / "energy" / "energy.md").read_text()
     assert "Made by `srnn energy of=srnn/s0 of=lstm/s0`" in page and str(tmp_path) not in page
 
@@ -237,10 +252,8 @@ def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_names_are_cut_only_where_they_differ() -> None:
-    from srnn.cli.show_energy import _short
-
-    assert _short(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
-    assert _short(["runs/a", "x/a"]) == ["runs/a", "x/a"]
+    assert short_names(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
+    assert short_names(["runs/a", "x/a"]) == ["runs/a", "x/a"]
 
 
 def test_from_python() -> None:

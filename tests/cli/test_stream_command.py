@@ -25,7 +25,7 @@ from srnn.data.signals import ScaledPath, WindowPath
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Beginning, decisions_of
 from srnn.errors import SrnnError
-from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.policy import ExitPolicy
 from support.runs import ECG, make_run
 from support.signals import read_as
 from support.sounds import write_wav

@@ -21,9 +21,9 @@ from srnn.deploy.export.c.arrays import DTYPES
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from srnn.nn.network.state_format import StateFormat
 from srnn.nn.neurons import Init, Neuron
 from srnn.nn.neurons.base import decay
+from srnn.nn.state_format import StateFormat
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build
 from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
 

@@ -26,7 +26,7 @@ from srnn.deploy.export.c.decision import c_string
 from srnn.deploy.export.c.names import check_name, identifier
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.deploy.export.model import export
-from srnn.measure.analysis.scores import running_scores
+from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName

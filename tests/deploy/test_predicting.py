@@ -27,7 +27,7 @@ from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
 from srnn.deploy.streaming.sources import open_source
-from srnn.measure.analysis.scores import confidences, running_scores
+from srnn.measure.scores import confidences, running_scores
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model

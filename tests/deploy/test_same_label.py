@@ -18,7 +18,7 @@ from srnn import SRNN
 from srnn.cli.main import main
 from srnn.deploy.export.c.plan import make_plan
 from srnn.deploy.streaming import Decisions
-from srnn.measure.analysis.scores import running_scores
+from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.training.runs import Run

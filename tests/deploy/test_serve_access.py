@@ -24,7 +24,7 @@ from srnn.deploy.serve.listening import bind, listen, raise_descriptors  # noqa:
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
-from srnn.measure.analysis.policy import ExitPolicy  # noqa: E402
+from srnn.measure.policy import ExitPolicy  # noqa: E402
 from support.commands import fails, parse  # noqa: E402
 from support.serving import TOKEN, Service  # noqa: E402
 

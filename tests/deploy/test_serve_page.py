@@ -21,7 +21,7 @@ from srnn.data.signals import ScaledPath
 from srnn.data.signals.likeness import seen_in
 from srnn.deploy.serve.app import Playable
 from srnn.deploy.streaming import Decoder
-from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.policy import ExitPolicy
 from support.browser import Browser, find_browser
 from support.runs import DIGITS, RECORDS, SPOKEN, make_run
 from support.serving import PIXELS, Service, serving

@@ -19,7 +19,7 @@ from srnn import SRNN, SrnnError
 from srnn.deploy.serve.messages import finite_json
 from srnn.deploy.streaming import Decoder
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.neurons import NEURONS
 from srnn.training.recipes.schema import Recipe, TaskConfig

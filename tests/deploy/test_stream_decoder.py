@@ -18,7 +18,7 @@ from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.policy import ExitPolicy
 from srnn.nn.losses import Loss
 from srnn.training.runs import Run
 from support.runs import DIGITS, SPOKEN, make_run
@@ -311,7 +311,7 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
         damaged = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
         with pytest.raises(SrnnError):
             fresh.restore(damaged, key)
-    for data in (b"", b"x", good[:-1], good[:40], good + b"0", b"srnn state 2".ljust(16, b"\0") + good[16:]):
+    for data in (b"", b"x", good[:-1], good[:40], good + b"0", b"srnn state 3".ljust(16, b"\0") + good[16:]):
         with pytest.raises(SrnnError):
             fresh.restore(data, key)
     for wrong in (b"", b"other"):  # made with another key

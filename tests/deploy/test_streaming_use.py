@@ -195,7 +195,7 @@ def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
 
 def test_a_fingerprint_tells_networks_of_the_same_weights_apart() -> None:
     prints = [
-        fingerprint(SRNN(2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)), "")
+        fingerprint(SRNN(2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)).freeze(), "")
         for substeps in (1, 1, 2)
     ]
     assert prints[0] == prints[1] != prints[2]

@@ -17,9 +17,9 @@ from srnn.data.datasets.soli import read_names
 from srnn.data.datasets.speech_commands import read_segments
 from srnn.data.datasets.unpack import Note
 from srnn.files import TEXT
-from srnn.measure.analysis.policy import ExitPolicy
 from srnn.measure.energy.prices import load_technology
 from srnn.measure.page.content import training
+from srnn.measure.policy import ExitPolicy
 from srnn.studies.summary import read_run, summarise
 from srnn.training.loop import train
 from srnn.training.runs import Run

@@ -21,7 +21,8 @@ from paper.table import Table
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.errors import check_positive, check_whole
-from srnn.measure.energy.page import markdown as energy_page
+from srnn.measure.energy.page import page as energy_page
+from srnn.measure.energy.prices import MODELS
 from srnn.measure.page.document import page
 from srnn.nn.neurons import Init
 from srnn.studies import load_sweep
@@ -219,11 +220,11 @@ def test_tables_of_the_paper_and_of_energy_show_names_as_they_are() -> None:
     assert list(csv.reader(io.StringIO(table.csv())))[1] == [name, "'=1+1"]
     report = {
         "name": f"runs/{name.replace('/', '')}", "seed": 0, "group": 0, "parameters": 1, "accuracy": 0.5, "firing_rate": None,
-        "spikes": None, "note": name, "models": dict.fromkeys(("paper", "fp32", "neurobench", "memory")),
+        "spikes": None, "note": name, "models": dict.fromkeys(MODELS), "footprint_bytes": 4,
     }  # fmt: skip
     found = {
         "task": name, "split": "test", "step_ms": 1.0, "technology": {"name": name}, "networks": [report, report | {"group": 1}],
-        "break_even": {name: {"paper": 0.1}},
+        "break_even": {name: dict.fromkeys(MODELS, 0.1)},
         "input": {"spikes": False, "density": None, "steps_per_sequence": 1},
     }  # fmt: skip
     kinds = rendered(energy_page(found, f"srnn energy {name}"))

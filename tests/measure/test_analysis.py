@@ -14,8 +14,16 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn.cli.show_analysis import show_analysis, sparkline
-from srnn.measure.analysis import AnalysisOptions, ClassReport, TimeConstants, analyse, exit_counts, time_constants
+from srnn.cli.show_section import show_section, sparkline
+from srnn.measure.analysis import (
+    Analysis,
+    AnalysisOptions,
+    ClassReport,
+    TimeConstants,
+    analyse,
+    exit_counts,
+    time_constants,
+)
 from srnn.measure.analysis.neurons import recipe_spikes
 from srnn.measure.energy import energy
 from srnn.training.evaluation import evaluate
@@ -305,9 +313,14 @@ def test_tables_where_only_ascii_can_be_shown() -> None:
         found = analyse(trained, initial=trained.recipe.build_network(task, 1))
         file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         with redirect_stdout(file):
-            show_analysis(found)
+            show_all(found)
         file.flush()
-        assert b"accuracy over time" in file.buffer.getvalue()  # type: ignore[attr-defined]
+        assert b"Accuracy over time" in file.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def show_all(found: Analysis) -> None:
+    for section in found.sections().values():
+        show_section(section)
 
 
 def shown(task: TinyTask, *words: str) -> str:
@@ -316,7 +329,7 @@ def shown(task: TinyTask, *words: str) -> str:
     found = analyse(trained, initial=trained.recipe.build_network(task, 1))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(file):
         patch.setenv("COLUMNS", "120")
-        show_analysis(found)
+        show_all(found)
     return file.getvalue()
 
 
@@ -330,9 +343,9 @@ def test_analog_neurons_are_not_said_to_spike() -> None:
 
 def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
-    first = text.index("of all labelled steps so far")
-    assert first < text.index("counting those without a label as a by convention")
-    assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("accuracy over time")[1].split("\n")[0]
+    first = text.index("all labelled steps so far")
+    assert first < text.index("those without a label count as a, by convention")
+    assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2].split("\n\n")[0]
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:

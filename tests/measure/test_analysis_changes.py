@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn.cli.show_analysis import show_analysis
+from srnn.cli.show_section import show_section
 from srnn.data.datasets import Split
 from srnn.measure.analysis import analyse
 from srnn.measure.analysis.changes import ChangeTimes
@@ -102,10 +102,10 @@ def test_a_decision_at_every_step_has_it(
     assert found.to_dict()["change_times"]["changes"] == 60
     assert found.change_times.points[0].confidence == 0.5
     monkeypatch.setenv("COLUMNS", "120")
-    show_analysis(found)
+    show_section(found.sections()["change_times"])
     text = capsys.readouterr().out
-    assert "time to decision: steps after each of 60 changes of the true class" in text
-    assert found.change_times.label_lag == 0 and "counted from the label" not in text
+    assert "changes of the true class: 60" in text and ("bidirectional" in text) == (both == "true")
+    assert found.change_times.label_lag == 0 and "labels come after" not in text
 
 
 def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,8 +113,8 @@ def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch, capsys
     task, recipe = ChangingTask(), tiny_recipe("--loss.name=nll")
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe))
     assert found.to_dict()["change_times"]["label_lag"] == 19
-    show_analysis(found)
-    assert "counted from the label, which comes 19 steps" in capsys.readouterr().out
+    show_section(found.sections()["change_times"])
+    assert "steps by which labels come after what they name: 19" in capsys.readouterr().out
 
 
 def test_one_decision_a_sequence_has_none() -> None:

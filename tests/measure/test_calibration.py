@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from srnn.cli.show_analysis import show_analysis
+from srnn.cli.show_section import show_section
 from srnn.measure.analysis import Calibration, analyse
-from srnn.measure.analysis.scores import confidences
+from srnn.measure.scores import confidences
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -72,15 +71,15 @@ def test_confidences_are_those_of_the_decision(loss: str) -> None:
     if loss == "nll":
         steps = np.arange(12)
         believed = believed[(data.y >= 0) & (steps >= 2) & (steps < lengths.numpy()[:, None])]
-    assert found.calibration.believed.sum() == pytest.approx(believed.sum())
+    assert found.calibration.confidence_sum.sum() == pytest.approx(believed.sum())
 
 
 def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    task, recipe = TinyTask(), tiny_recipe()
-    found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
     some = Calibration()
     some.add(np.array([[0.75, 0.25], [0.85, 0.15], [0.2, 0.8], [0.0, 1.0]]), np.array([0, 0, 0, 1]))
-    show_analysis(replace(found, calibration=some))
+    section = some.section()
+    assert section is not None
+    show_section(section)
     printed = capsys.readouterr().out
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if " to " in line]
     assert [row for row in cells if row] == [
@@ -88,6 +87,5 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ["80 to 90 %", "2", "82.50%", "50.00%"],
         ["90 to 100 %", "1", "100.00%", "100.00%"],
     ]
-    assert "expected calibration error 22.50 points; mean confidence minus accuracy +10.00 points" in printed
-    show_analysis(replace(found, calibration=Calibration()))
-    assert "calibration" not in capsys.readouterr().out  # nothing is known of it where nothing has a label
+    assert "expected calibration error: 22.50 points; mean confidence minus accuracy: +10.00 points" in printed
+    assert Calibration().section() is None  # nothing is known of it where nothing has a label

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from srnn.cli.main import main
-from srnn.cli.report import _text
 from srnn.errors import SrnnError
 from srnn.measure.page import comparison_content, page, report_content
+from srnn.measure.page.beside import MEASURES
 from srnn.measure.page.comparison import differences
 from srnn.measure.page.content import short_names
+from srnn.measure.sections import NUMBER, Measure, written
 from support.reporting import embedded
 from support.runs import DIGITS, ECG, few_sequences, make_run
 
@@ -66,7 +67,8 @@ def test_analog_neurons_have_rows_of_their_own(tmp_path: Path, capsys: pytest.Ca
     assert analog["activity"] == alone["evaluation"]["firing_rate"]["mean"]
     assert analog["analog_operations_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
     assert main(["report", str(ours), str(relu), "--out", str(tmp_path / "both.html")]) == 0
-    assert "relu: analog neurons, which do not spike" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "analog neurons: fraction of outputs not 0" in printed and "analog neurons: their operations" in printed
 
 
 def test_labelled_steps_are_compared(tmp_path: Path) -> None:
@@ -137,7 +139,16 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_large_number_is_written_out() -> None:
     given = {"energy_fp32": 3_941_234.0, "sops_per_step": 23_456.7, "firing_rate": 0.0239812, "parameters": 121_610}
-    assert [_text(key, value) for key, value in given.items()] == ["3,941 nJ", "23,457", "0.02398", "121,610"]
+    texts = [written(value, MEASURES[key][1]) for key, value in given.items()]
+    assert texts == ["3.94 µJ", "23,457", "0.024", "121,610"]
+
+
+def test_the_best_is_known_only_where_runs_differ() -> None:
+    best = [
+        Measure.of("", NUMBER, values, better).best
+        for values, better in (([1, 2], 1), ([1, 2], -1), ([1, 2], 0), ([2, 2], 1), ([None, 2], 1), ([None, 3, 2], -1))
+    ]
+    assert best == [2, 1, None, None, None, 2]
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ import torch
 from scipy import stats
 
 from srnn.cli.main import main
-from srnn.cli.show import show_interval
-from srnn.cli.show_analysis import show_analysis
+from srnn.cli.show_section import show_parts, show_section
 from srnn.data.datasets import Split
 from srnn.data.datasets.folder import FolderTask
 from srnn.data.datasets.spoken_digits import SpokenDigitSpikesTask
@@ -195,16 +194,18 @@ def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.Capture
     counts[::3] = many.counts
     evaluation = replace(found.evaluation, counts=counts, groups=np.repeat(names, 3))
     assert GroupReport.of(evaluation).to_dict() == many.to_dict()
-    show_analysis(replace(found, groups=many, evaluation=evaluation))
+    section = many.section()
+    assert section is not None
+    show_section(section)
     printed = capsys.readouterr().out
     assert printed.index("g13") < printed.index("g12") < printed.index("g02")
     assert "g01" not in printed and "2 more, up to 65.00%" in printed
     (line,) = (line for line in printed.splitlines() if "xxx" in line)
     assert "g13" in line and 20 < line.count("x") <= 34
-    show_interval(evaluation.report, GroupReport.of(replace(evaluation, groups=np.repeat("one", 45))))
-    assert capsys.readouterr().out == "accuracy: no confidence interval, as a single one of the groups has labels\n"
+    show_parts(GroupReport.of(replace(evaluation, groups=np.repeat("one", 45))).certainty())
+    assert capsys.readouterr().out == "No confidence interval: only one of the groups has labels.\n"
     low, high = many.interval or (0, 0)
-    assert f"accuracy: {low:.2%} to {high:.2%} (95% confidence interval over 14 groups)" in printed
+    assert f"accuracy, 95% confidence interval over 14 groups: {low:.2%} to {high:.2%}" in printed
 
 
 def test_evaluate_says_how_sure_it_is(
@@ -213,7 +214,8 @@ def test_evaluate_says_how_sure_it_is(
     few_sequences(monkeypatch)
     run = make_run(tmp_path / "run", *ECG)
     assert main(["evaluate", str(run)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("(95% confidence interval over 4 groups)")
+    interval = "accuracy, labelled steps, 95% confidence interval over 4 groups: "
+    assert capsys.readouterr().out.splitlines()[-1].startswith(interval)
 
 
 def test_decisions_of_several_networks_belong_to_their_groups_or_sequences() -> None:
@@ -256,9 +258,9 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     assert found["together"]["balanced_accuracy"] == pytest.approx(balanced) != found["balanced_accuracy"]["mean"]
     assert main(["evaluate", *folds, "--split", "test"]) == 0
     printed = capsys.readouterr().out
-    assert "standard deviation" in printed and printed.splitlines()[-1].endswith("over 6 groups)")
-    assert printed.splitlines()[-2] == f"all decisions: balanced accuracy {balanced:.2%}"
-    assert f"{confusion[0, 0] / confusion[0].sum():.1%}" in printed[printed.index("by class") :]
+    assert "standard deviation" in printed and "interval over 6 groups: " in printed.splitlines()[-1]
+    assert printed.splitlines()[-3] == f"all decisions: balanced accuracy {balanced:.2%}"
+    assert f"{confusion[0, 0] / confusion[0].sum():.2%}" in printed[printed.index("By class") :]
     others = str(_of_three_classes(tmp_path))
     wrong = (["--full"], "measure one model"), ([others], "measure them apart"), ([folds[0]], "named twice")
     for words, error in wrong:
@@ -277,9 +279,9 @@ def test_networks_of_other_folds_can_be_measured_on_the_same_recordings(
         train(tiny_recipe(task, "--training.epochs=1"), tmp_path / name)
         runs.append(str(tmp_path / name))
     assert main(["evaluate", *runs[:2], "--split", "test"]) == 0
-    assert capsys.readouterr().out.endswith("over 16 sequences)\n")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("accuracy, 95% confidence interval over 16 sequences: ")
     assert main(["evaluate", *runs, "--data", str(own)]) == 0
-    assert capsys.readouterr().out.endswith("over 24 sequences)\n")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("accuracy, 95% confidence interval over 24 sequences: ")
     assert main(["evaluate", *runs, "--split", "test"]) == 2
     assert f"{runs[2]} has another task, other options of it" in capsys.readouterr().err
 

@@ -109,8 +109,10 @@ def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     assert content["training"]["best_epoch"] == 2 and len(content["training"]["epochs"]) == 3
     assert content["training"]["events"] == [RESTORED]
     assert "run" not in content["training"]["result"] and str(tmp_path) not in to_json(content)
-    for part, one in zip(content["evaluation"]["time_constants"], content["histograms"], strict=True):
-        assert sum(one["now"]) == len(part["now"]["values"]) == sum(one["initial"])
+    plots = [part for part in content["sections"]["time_constants"]["parts"] if part["kind"] == "plot"]
+    for one, plot in zip(content["evaluation"]["time_constants"], plots, strict=True):
+        now, initial = (sum(line["y"]) for line in plot["lines"])
+        assert now == len(one["now"]["values"]) == initial
 
 
 @pytest.mark.parametrize("recipe", [DIGITS, ECG], ids=["digits", "ecg"])

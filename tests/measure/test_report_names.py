@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
 
-from srnn.measure.page import comparison_content, report_content, write_page
+from srnn.measure.page import comparison_content, comparison_sections, report_content, write_page
+from srnn.measure.sections import as_json
 from support.browser import Browser
 from support.drawn import CONTRAST, FRAMES, OVERLAPS, opened
 from support.runs import make_run
@@ -40,6 +41,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
         content["runs"][number] = described | {"name": f"a-run-whose-name-says-all-of-its-settings-{number}"}
     for row in content["recipes"] + content["environments"]:
         row["values"] *= 6
+    content["sections"] = as_json(comparison_sections(content))
     write_page(content, folder / "runs.html")
     return made | {"runs": (folder / "runs.html", content)}
 
@@ -82,10 +84,10 @@ def test_every_share_of_the_confusion_can_be_read(dark: bool, browser: Browser, 
     browser.dark(dark)
     opened(browser, pages["long"][0])
     browser.value(
-        """(report => {
+        """(part => {
           const four = [0, 1, 2, 3], rows = four.map(i => four.map(j => j === i ? 20 * i + 20 : (80 - 20 * i) / 3));
-          document.body.append(confusionTable({ ...report, confusion: rows }));
-        })(EVALUATION.classes)"""
+          document.body.append(confusionTable({ ...part, counts: rows }));
+        })(DATA.sections.classes.parts[0])"""
     )
     browser.value(FRAMES)
     cells = "[...document.querySelectorAll('.confusion tbody td')].map(e => getComputedStyle(e))"
@@ -109,7 +111,7 @@ def test_confusions_can_be_read_without_a_pointer(browser: Browser, pages: dict)
     for true, predicted, count, share in rows:
         i, j = MANY.index(true), MANY.index(predicted)
         assert i != j and int(count) == confusion[i, j]
-        assert share == f"{100 * confusion[i, j] / confusion[i].sum():.1f} %"
+        assert share == f"{100 * confusion[i, j] / confusion[i].sum():.2f} %"
     assert counts[0] == (confusion - np.diag(np.diag(confusion))).max() and browser.errors == []
     opened(browser, pages["long"][0])  # the matrix itself has them
     assert "Most frequent confusions" not in browser.value("document.getElementById('classes').textContent")

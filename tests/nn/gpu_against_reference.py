@@ -20,9 +20,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from srnn import SRNN, Spikes, SrnnError
-from srnn.nn.kernels import run_layer
+from srnn.compiling import CannotCompile
 from srnn.nn.kernels.gpu import layer, plans
-from srnn.nn.kernels.problem import CannotCompile
+from srnn.nn.kernels.running import run_layer
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS, as_neuron
 from srnn.nn.neurons.forms import KeptState, detached_model, grids, in_form, rounded_model

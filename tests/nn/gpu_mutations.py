@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from srnn.nn.kernels import LayerProblem
 from srnn.nn.kernels.gpu import layer, loops, plans
+from srnn.nn.kernels.problem import LayerProblem
 from support.gpu import blocks_of, check, show_unwritten
 from support.kernels import cast, make
 

@@ -8,7 +8,7 @@ import torch
 
 from srnn import SRNN, Spikes, SrnnError
 from srnn.data.spikes import packed, unpacked
-from srnn.nn.kernels import LayerResult
+from srnn.nn.kernels.problem import LayerResult
 
 
 def binary(*shape: int) -> torch.Tensor:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
-from srnn.nn.delays import LONGEST, Delays, delayed_input, depth_of, draw, later, reached
+from srnn.nn.delays import LONGEST, Delays
 from srnn.nn.network import Layer
 from srnn.nn.neurons import LIF, Init
+from srnn.nn.under_way import delayed_input, depth_of, draw, later, reached
 
 
 def layer(backend: str = "reference", inputs: int = 3, size: int = 8, **options: Any) -> Layer:

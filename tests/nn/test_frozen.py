@@ -12,9 +12,9 @@ from torch.nn.utils import parametrizations, parametrize
 
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.frozen import CANNOT
 from srnn.nn.network import BidirectionalLayer, Layer, freeze
-from srnn.nn.network.frozen import CANNOT
-from srnn.nn.network.state_format import StateFormat
+from srnn.nn.state_format import StateFormat
 
 
 def network(**options: Any) -> SRNN:

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
 from srnn import SRNN, SrnnError
+from srnn.compiling import CannotCompile
 from srnn.data.spikes import Spikes
 from srnn.nn.arithmetic import absolute
-from srnn.nn.kernels import LayerResult, run_layer
 from srnn.nn.kernels.cpu import layer as layers
 from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.cpu.compiler import info
-from srnn.nn.kernels.problem import CannotCompile
+from srnn.nn.kernels.problem import LayerResult
+from srnn.nn.kernels.running import run_layer
 from srnn.nn.neurons import NEURONS, Neuron
 from srnn.nn.surrogates import Surrogate
 from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, make, not_understood

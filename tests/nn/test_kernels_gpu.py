@@ -18,11 +18,12 @@ from benchmarks.gpu import parts
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from srnn import SrnnError
+from srnn.compiling import CannotCompile
 from srnn.data.spikes import Spikes, packed, unpacked
-from srnn.nn import kernels
-from srnn.nn.kernels import LayerProblem, LayerResult, choose, gpu, run_layer
+from srnn.nn.kernels import gpu, running
 from srnn.nn.kernels.gpu import plans
-from srnn.nn.kernels.problem import CannotCompile
+from srnn.nn.kernels.problem import LayerProblem, LayerResult
+from srnn.nn.kernels.running import choose, run_layer
 from support.kernels import make
 
 ROOT = Path(__file__).parents[2]
@@ -90,9 +91,9 @@ def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> No
         raise CannotCompile("Triton cannot compile the neuron 'alif' with 'linear' (no C compiler)")
 
     monkeypatch.setattr(gpu, "why_not", lambda problem: "")
-    monkeypatch.setattr(kernels, "BACKENDS", {**kernels.BACKENDS, "gpu": broken})
-    monkeypatch.setattr(kernels.reference, "run_layer", lambda problem: LayerResult(problem.x, ()))  # it has no values
-    kernels.warn_slow.cache_clear()
+    monkeypatch.setattr(running, "BACKENDS", {**running.BACKENDS, "gpu": broken})
+    monkeypatch.setattr(running.reference, "run_layer", lambda problem: LayerResult(problem.x, ()))  # it has no values
+    running.warn_slow.cache_clear()
     with FakeTensorMode():
         with pytest.warns(RuntimeWarning, match="slow reference backend: Triton cannot compile.*no C compiler"):
             assert run_layer(on_a_gpu()).output.is_cuda

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from srnn import SrnnError
-from srnn.nn.kernels import LayerResult
+from srnn.nn.kernels.problem import LayerResult
 from srnn.nn.loss_config import LossConfig, RateConfig
 from srnn.nn.losses import Loss, neuron_rates, rate_penalty
 

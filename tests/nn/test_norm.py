@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization, remove_parametrizations
 
 from srnn import SRNN, Spikes, SrnnError, Stream
-from srnn.nn.kernels import LayerProblem, run_layer
 from srnn.nn.kernels.cpu.coincidences import coincidences
+from srnn.nn.kernels.problem import LayerProblem
+from srnn.nn.kernels.running import run_layer
 from srnn.nn.network import BatchNorm, Dropout, Layer, Norm, has_norm
 from srnn.nn.network.norm import EPSILON, as_norm, second_moments
 from srnn.training.recipes.network import network_config

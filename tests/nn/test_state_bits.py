@@ -23,12 +23,12 @@ from srnn.deploy.export.nir_write import to_graph
 from srnn.deploy.export.onnx import to_model
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
-from srnn.nn.kernels import run_layer
 from srnn.nn.kernels.problem import LayerProblem
+from srnn.nn.kernels.running import run_layer
 from srnn.nn.network import Layer
-from srnn.nn.network.state_format import StateFormat
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.forms import KeptState, grids, in_form, rounded_model
+from srnn.nn.state_format import StateFormat
 from srnn.training.compression.in_training import Compression
 from srnn.training.evaluation import evaluate_sequences
 from srnn.training.loop import train
@@ -112,7 +112,7 @@ def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
             assert bits == min(layer.bits, found.kept[number][name])
             parts = [narrow.state[number][name]]
             assert all(-(2 ** (width - 1)) <= part.min() and part.max() < 2 ** (width - 1) for part in parts)
-    assert StateFormat.from_tensors(found.tensors()) == found and StateFormat().tensors() == {}
+    assert StateFormat.from_arrays(found.arrays()) == found and StateFormat().arrays() == {}
     if width == 16:
         assert all(np.mean(a == b) > 0.99 for a, b in zip(wide.emitted[:-1], narrow.emitted[:-1], strict=True))
         scale = 2.0**-model.output_bits
@@ -162,10 +162,10 @@ def test_what_does_not_fit() -> None:
         ("kept_bits.9.0.u", 1),
     ):
         with pytest.raises(SrnnError):
-            StateFormat.from_tensors({key: torch.tensor(bits)})
+            StateFormat.from_arrays({key: torch.tensor(bits)})
     for other in ("16.1.u", "8.2.u", "8.-1.u"):
         with pytest.raises(SrnnError, match="several widths, or leaves out a layer"):
-            StateFormat.from_tensors(dict.fromkeys(("kept_bits.8.0.u", f"kept_bits.{other}"), torch.tensor(1)))
+            StateFormat.from_arrays(dict.fromkeys(("kept_bits.8.0.u", f"kept_bits.{other}"), torch.tensor(1)))
     for kept in ([{"u": 1}], [{"u": 1, "w": 1}] * 3, [{"u": 1, "e": 1}] * 4):
         with pytest.raises(SrnnError, match="other layers or variables"):
             StateFormat(8, kept).into(network("alif"))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from srnn.nn.kernels import LayerProblem
 from srnn.nn.kernels.gpu import layer, plans
+from srnn.nn.kernels.problem import LayerProblem
 from support.kernels import assert_same, on_device
 
 DEVICE = "cpu" if plans.interpreted() else "cuda"

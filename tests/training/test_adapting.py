@@ -13,7 +13,7 @@ import torch
 from srnn import SRNN, SrnnError, from_network, load
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
-from srnn.nn.network.state_format import StateFormat
+from srnn.nn.state_format import StateFormat
 from srnn.training.adapting import Adaptation, Adapter, adapt
 from srnn.training.compression.masks import apply_masks, magnitude_masks, sparsity
 from srnn.training.evaluation import evaluate

@@ -14,7 +14,7 @@ import torch
 import srnn
 from srnn import SRNN, SrnnError
 from srnn.nn.network import has_norm
-from srnn.nn.network.state_format import StateFormat
+from srnn.nn.state_format import StateFormat
 from srnn.studies.pruning import TuningOptions, prune_run, quantise_run
 from srnn.training.checkpoints import architecture, read_checkpoint
 from srnn.training.compression.masks import sparsity

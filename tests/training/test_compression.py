@@ -19,7 +19,7 @@ from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, measure_ranges, quantise
 from srnn.studies import pruning as flow
 from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
-from srnn.training.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.training.checkpoints import load_network, network_tensors, read_checkpoint
 from srnn.training.compression import (
     apply_masks,
     dead_neurons,
@@ -277,7 +277,7 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
     net = run.recipe.build_network(TinyTask(), run.seed)
     checkpoint = read_checkpoint(run.best)
     load_network(net, checkpoint)
-    save_checkpoint(run.best, network_tensors(silenced(net, 0, 7)), checkpoint.info)  # type: ignore[arg-type]
+    run.trained().write(run.best, network_tensors(silenced(net, 0, 7)), checkpoint.info)  # type: ignore[arg-type]
     curve = prune_run(tiny_run, tmp_path / "out", [], what="dead")
     smaller, whole = (Run.open(folder).trained() for folder in (tmp_path / "out" / "dead", tiny_run))
     assert smaller.task == whole.task and smaller.steps == whole.steps == 12

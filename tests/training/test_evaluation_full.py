@@ -147,7 +147,7 @@ def test_a_run_that_cannot_be_written_is_refused_before_it_is_measured(
 def test_tables_for_people(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--full"]) == 0
     printed = capsys.readouterr()
-    for words in ("accuracy over time", "early exit", "synaptic operations", "time constant", "precision"):
+    for words in ("Accuracy over time", "Early exit", "synaptic operations", "Time constants", "precision"):
         assert words in printed.out
     assert printed.err == ""
 

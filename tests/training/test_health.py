@@ -13,7 +13,7 @@ import torch
 
 from srnn import SrnnError
 from srnn.data.spikes import Spikes
-from srnn.nn.kernels import LayerResult
+from srnn.nn.kernels.problem import LayerResult
 from srnn.progress import Reporter
 from srnn.training import checkpoints, health
 from srnn.training.checkpoints import TrainingState, read_checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
 from srnn.nn.fixedpoint.integer import InputFormat, measure_ranges
+from srnn.nn.network.freezing import with_drawn_state
 from srnn.studies.pruning import TuningOptions, prune_run
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
@@ -39,15 +41,61 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_model(tmp_path_factory.mktemp("model"))
 
 
-def test_a_file_of_version_1_loads_for_ever() -> None:
-    expected = json.loads((KEPT / "version-1.json").read_text())
-    model = srnn.load(KEPT / "version-1.safetensors")
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_each_version_loads_for_ever(version: int) -> None:
+    """That of version 2 has batch norm, delays, substeps, and an initial state that is drawn."""
+    expected = json.loads((KEPT / f"version-{version}.json").read_text())
+    model = srnn.load(KEPT / f"version-{version}.safetensors")
     found = model.predict(KEPT / "version-1-signal.npy")
     assert (found.label, found.numbers.tolist()) == (expected["label"], expected["numbers"])
     np.testing.assert_allclose(found.scores[-1], expected["scores"], rtol=1e-5)
     assert model.classes == ("rest", "walk", 'étage "x"') and model.steps == 64
-    assert model.inputs_as == InputFormat(1.0, True) and model.state_ranges == ({"u": 3.5, "w": 2.0}, {"u": 1.25})
+    assert model.inputs_as == InputFormat(1.0, True)
     assert model.policy == {"loss": "ce_mean", "start": 2, "confidence": 0.9} and model.about["licence"] == "CC0"
+    if version == 1:
+        assert model.state_ranges == ({"u": 3.5, "w": 2.0}, {"u": 1.25})
+    else:
+        signal = model.task.signal()
+        assert (signal.names, signal.units) == (("front", "back"), ("g", "g"))
+        assert model.spotting == {"threshold": 0.8, "smooth": 2, "chosen_on": "validation"}
+
+
+def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path) -> None:
+    """Written anew, each file of version 2 is the same to the byte: nothing in it depends on anything else."""
+    kept = KEPT / "version-2.safetensors"
+    model = srnn.load(kept)
+    unread = model.unread
+    assert unread is not None and model.frozen("streamed") is unread
+    drawn = with_drawn_state(model.network.freeze(), model.network, model.seed)
+    assert model.unread is None  # the module may have been changed since
+    for (name, own), layer in zip(unread.directions.items(), drawn.directions.values(), strict=True):
+        pairs = [(own.weight_in, layer.weight_in), (own.bias, layer.bias)]
+        pairs += [(own.coefficients[key], layer.coefficients[key]) for key in layer.coefficients]
+        pairs += [(own.initial[key], layer.initial[key]) for key in layer.initial]
+        assert all(a.tobytes() == b.tobytes() for a, b in pairs), name
+    assert model.save(tmp_path / "again.safetensors").read_bytes() == kept.read_bytes()
+    older = srnn.load(KEPT / "version-1.safetensors")
+    assert older.unread is None
+    assert srnn.load(older.save(tmp_path / "newer.safetensors")).unread is not None
+
+
+def test_a_run_with_a_policy_leaves_its_network_in_the_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", *DIGITS, "--network.backend=auto")
+    (run / "exit-policy.json").write_text('{"loss": "ce_mean", "confidence": 0.9}')
+    model = srnn.load(run)
+    assert model.unread is not None and model.policy is not None
+    assert model.but(steps=7).unread is not None and model.but(steps=7).steps == 7
+
+
+def test_a_network_is_made_of_its_file_when_it_is_asked_for() -> None:
+    model = srnn.load(KEPT / "version-2.safetensors")
+    other = copy.deepcopy(model)
+    assert other.unread is not None and model.network is model.network
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(1)
+    assert model.unread is None and other.unread is not None  # what is changed is used
+    assert not torch.equal(model.network.state_dict()["readout.bias"], other.network.state_dict()["readout.bias"])
 
 
 @pytest.mark.parametrize(
@@ -185,7 +233,7 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "has version 2 of the model's format; this srnn reads 1"),
+        ({"version": 3}, "has version 3 of the model's format; this srnn reads 1 to 2"),
         ({"version": "x" * 10**5}, "has version xxx"),
         ({"recipe": None}, "the recipe must be a mapping with the keys"),
         ({"recipe__network__hidden": [4000, 4000]}, "holds fewer weights"),
@@ -226,11 +274,14 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"states": [{"u": "x"}]}, "states"),
         ({"policy": 3}, "policy"),
         ({"about": []}, "about"),
+        ({"frozen": None}, "a model"),
+        ({"frozen__layers": []}, "a model"),
+        ({"task__class_names": ["a", "b", "c", "d"]}, "has 3 inputs and 2 outputs, its task 3 and 4"),
     ],
 )  # fmt: skip
 def test_descriptions_that_do_not_fit_are_one_line(small: Path, tmp_path: Path, changes: dict, message: str) -> None:
     with pytest.raises(SrnnError, match=message) as error:
-        srnn.load(damaged(small, tmp_path / "m.safetensors", **changes))
+        _ = srnn.load(damaged(small, tmp_path / "m.safetensors", **changes)).network
     assert "\n" not in str(error.value) and len(str(error.value)) < 2500 and "m.safetensors" in str(error.value)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import srnn
 from srnn.errors import SrnnError
-from srnn.nn.kernels import LayerProblem
+from srnn.nn.kernels.problem import LayerProblem
 from srnn.progress import BarReporter, LineReporter, Reporter, epoch_line, header, reporter_for
 from srnn.training import preparing
 from srnn.training.loop import train

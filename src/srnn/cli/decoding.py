@@ -14,7 +14,7 @@ from .options import Form
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
-    from ..measure.analysis.policy import ExitPolicy
+    from ..measure.policy import ExitPolicy
     from ..training.trained import Trained
 
 _SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "calibration", "exit": "exit"}
@@ -73,18 +73,19 @@ class DecoderOptions:
 
     def _policy(self, trained: Trained) -> ExitPolicy | None:
         """The policy that --exit names: a file's, or the model's own."""
-        from ..measure.analysis.policy import ExitPolicy
+        from ..measure.policy import ExitPolicy
 
         if isinstance(self.exit, str):
             return ExitPolicy.load(Path(self.exit))
         if not self.exit:
             return None
-        if trained.policy is None:
+        policy = ExitPolicy.of(trained)
+        if policy is None:
             raise SrnnError(
                 f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on "
                 "validation, or name a file."
             )
-        return ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
+        return policy
 
     def of_task(self, task: Task, form: Form) -> tuple[DecoderOptions, list[str]]:
         """The options that can apply to a task's networks, and the names of those that were left out."""

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..measure.energy.page import markdown, word
+from ..measure.energy.page import page, section, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
 from .options import AS_STATED, Called, Data, DataDir, Json, RecordingOptions, Split
 from .show import tell
-from .show_energy import show_energy
+from .show_section import show_section
 
 
 def energy(
@@ -91,7 +91,7 @@ def energy(
         words = called.again(left_out, *more)
         command = shlex.join(word(one) if one in networks else one for one in words)
         _write(out, comparison, command)
-    return tell(json, comparison, lambda: show_energy(comparison))
+    return tell(json, comparison, lambda: show_section(section(comparison)))
 
 
 def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:
@@ -99,7 +99,7 @@ def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:
 
     with locked(folder):
         write_atomically(folder / "energy.json", (json_text(comparison) + "\n").encode())
-        write_atomically(folder / "energy.md", markdown(comparison, command).encode())
+        write_atomically(folder / "energy.md", page(comparison, command).encode())
 
 
 def _rate(option: str, word: str) -> float:

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError
 from .options import AS_STATED, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
-from .show import RESULT_NAMES, percent, show_classes, show_interval, show_result, show_table, tell
+from .show import RESULT_NAMES, percent, show_result, show_table, tell
+from .show_section import show_parts, show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
@@ -130,7 +131,7 @@ def evaluate(
             raise SrnnError("--full and --live measure one model; name one.")
         return _evaluate_together(models, split, seed, data, said, data_dir, json)
 
-    from ..measure.analysis import GroupReport, recipe_spikes
+    from ..measure.analysis import ClassReport, GroupReport, recipe_spikes
     from ..training import evaluation
     from ..training.runs import open_trained
 
@@ -147,18 +148,17 @@ def evaluate(
         analysis = _analyse_fully(trained, initial, own, split, data_dir, chosen)
 
         def show() -> None:
-            from .show_analysis import show_analysis
-
             show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
-            show_analysis(analysis)
+            for section in analysis.sections().values():
+                show_section(section)
 
         return tell(json, analysis.to_dict(), show)
     measured = evaluation.evaluate(trained, split, data_dir=data_dir)
 
     def show_measured() -> None:
         show_result(measured.report, title, recipe_spikes(trained.recipe))
-        show_classes(measured.confusion, trained.task.class_names)
-        show_interval(measured.report, GroupReport.of(measured))
+        classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
+        show_parts([classes.by_class(), *GroupReport.of(measured).certainty()])
 
     return tell(json, measured.report, show_measured)
 
@@ -177,7 +177,7 @@ def _evaluate_together(
     import numpy as np
 
     from ..data.tasks import FOLDS
-    from ..measure.analysis import GroupReport
+    from ..measure.analysis import ClassReport, GroupReport
     from ..studies.summary import spread
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
     from ..training.runs import open_trained
@@ -212,11 +212,12 @@ def _evaluate_together(
         rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {split} split", ("model", "sequences", *titles), rows)
-        show_classes(confusion, first.task.class_names)
-        labelled = ", labelled steps" if "accuracy_labelled" in names else ""
+        show_parts([ClassReport(tuple(first.task.class_names), confusion, first.loss.per_step).by_class()])
+        labelled = ", labelled steps" if groups.labelled else ""
         if "balanced_accuracy" in together:
             print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")
-        print(f"all decisions{labelled}: {percent(groups.overall)} right; {groups.text}")
+        print(f"all decisions{labelled}: {percent(groups.overall)} right")
+        show_parts(groups.certainty())
 
     reports = [{"model": str(path), **one.report} for path, one in zip(paths, measured, strict=True)]
     content = {"split": split, "models": reports, **spreads, "together": {**together, **groups.to_dict()}}

@@ -103,7 +103,7 @@ def with_ranges(
 ) -> Trained:
     """The model with what int8 has to know of the training data: as the model says or, if it does not, measured on them."""
     from ..data.batches import Sequences
-    from ..nn.network.state_format import StateFormat
+    from ..nn.state_format import StateFormat
     from ..training.compression.evaluation import measure_int8
 
     network = trained.spiking("exported")
@@ -153,6 +153,8 @@ def _show(report: dict[str, Any], inputs: str) -> None:
         f"decides    {report['name']}_decide: {len(decision['classes'])} classes by {decision['loss']}; "
         f"{decision['ram_bytes']:,} of these bytes of RAM"
     )
+    if "until" in decision:
+        print(f"exits      {report['name']}_stands: when the class stands, by the model's exit policy")
     if "learning" in report:
         learning = report["learning"]
         costs = "; ".join(

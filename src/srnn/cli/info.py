@@ -20,9 +20,9 @@ def info(*, warm: bool = False, json: Json = False) -> int:
     """
     from ..compiling import why_no_numba
     from ..errors import SrnnError
-    from ..nn.kernels import BACKENDS
     from ..nn.kernels.gpu import info as gpu_info
     from ..nn.kernels.gpu import no_triton
+    from ..nn.kernels.running import BACKENDS
     from ..nn.neurons import NEURONS
     from ..nn.surrogates import SURROGATES
     from ..training.runs import environment

@@ -8,27 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..terminal import open_console
-from ..text import digits
+from ..measure.energy.page import section
 from .options import AS_STATED, MORE, Data, DataDir, Json, Models, NoExit, RecordingOptions
-from .show import show_result, show_table, tell
+from .show import show_result, tell
+from .show_section import show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
     from ..data.recordings import Reading
     from ..measure.analysis import AnalysisOptions
-
-_MEASURES = (
-    ("accuracy", "accuracy"),
-    ("balanced_accuracy", "balanced"),
-    ("firing_rate", "rate"),
-    ("sops_per_step", "SOPs per step"),
-    ("parameters", "parameters"),
-    ("energy_fp32", "energy per step, fp32"),
-    ("energy_memory", "with memory"),
-)
-_OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per_step"}
-"""What a column shows for neurons that do not spike."""
 
 
 def report(
@@ -161,11 +149,9 @@ def _show_one(
     write_page(content, out, named=named)
 
     def show() -> None:
-        from .show_energy import show_energy
-
         heading = f"{content['name']}, {split} split"
         show_result(content["evaluation"], heading, content["network"]["spiking"])
-        show_energy(content["energy"])
+        show_section(section(content["energy"]))
         print(f"page: {out}")
 
     return tell(json, content, show)
@@ -190,53 +176,19 @@ def _compare(
     options: AnalysisOptions,
     json: bool,
 ) -> int:
-    from ..measure.page import check_page, comparison_content, write_page
+    from ..measure.page import check_page, comparison_content, comparison_sections, write_page
 
     out = page or Path("comparison.html")
     named = page is not None
     check_page(out, named=named)
     content = comparison_content(runs, split, data_dir=data_dir, options=options)
     write_page(content, out, named=named)
-    return tell(json, content, lambda: _show_comparison(content, out))
 
+    def show() -> None:
+        show_section(comparison_sections(content)["measures"])
+        print(f"page: {out}")
 
-def _show_comparison(content: dict[str, Any], page: Path) -> None:
-    rows, analog = {}, []
-    for one in content["runs"]:
-        measures = one["measures"]
-        if measures["activity"] is not None:
-            analog.append(one["name"])
-            measures = measures | {key: measures[other] for key, other in _OF_ANALOG.items()}
-        rows[one["name"]] = measures
-    shown = [key for key, _ in _MEASURES if any(row[key] is not None for row in rows.values())]
-    columns = ["run", *(title for key, title in _MEASURES if key in shown)]
-    texts = [(name, *(_text(key, row[key]) for key in shown)) for name, row in rows.items()]
-    show_table(f"{content['task']['name']}, {content['split']} split", columns, texts)
-    if analog:
-        names = f"{', '.join(analog)}: analog neurons, which do not spike; "
-        open_console().print(
-            f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply."
-        )
-    first = content["runs"][0]
-    what = "accuracy" if first["measures"]["accuracy_labelled"] is None else "accuracy of labelled steps"
-    for name, gain in ((one["name"], one["above_first"]) for one in content["runs"]):
-        if gain is not None:
-            mean, low, high = (f"{100 * part:+.2f}" for part in (gain["accuracy"], *gain["interval"]))
-            print(
-                f"{name}: {what} {mean} points compared with {first['name']} (95% confidence interval {low} to {high}; "
-                f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in {gain['worse']:,})"
-            )
-    print(f"page: {page}")
-
-
-def _text(key: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if key.endswith("accuracy"):
-        return f"{value:.2%}"
-    if key.startswith("energy"):
-        return f"{digits(value / 1000)} nJ"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return tell(json, content, show)
 
 
 # ---- the seeds of one recipe ----

@@ -5,15 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..terminal import open_console, open_progress
 from ..text import json_text
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..measure.analysis import GroupReport
 
 RESULT_NAMES = {
     "task": "task",
@@ -109,23 +104,6 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
     open_console().print(table)
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
-
-
-def show_classes(confusion: np.ndarray, classes: Sequence[str]) -> None:
-    """Print how often each true class was recognised."""
-    rows = []
-    for index, row in enumerate(confusion):
-        total, wrong = int(row.sum()), row.copy()
-        wrong[index] = 0
-        mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
-        rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
-    show_table("by class", ("class", "labelled", "recognised", "most often taken for"), rows, left=(0, 3))
-
-
-def show_interval(report: Mapping[str, Any], groups: GroupReport) -> None:
-    """Print the confidence interval of an evaluation's accuracy, if there is one."""
-    if text := groups.text:
-        print(f"accuracy{', labelled steps' if 'accuracy_labelled' in report else ''}: {text}")
 
 
 def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:

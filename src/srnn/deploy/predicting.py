@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
@@ -35,10 +34,11 @@ from ..data.recordings import (
 from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory
-from ..measure.analysis.scores import check_confidences, confidences, running_scores
-from ..nn.network.inputs import as_numpy
+from ..measure.scores import check_confidences, confidences, running_scores
+from ..nn.given import as_numpy
 from ..text import counted
 from ..training.trained import Trained
+from .streaming.stream import Stream
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
@@ -56,7 +56,7 @@ class Prediction:
     """(T, classes) float64: class scores after each step, as if the recording ended there; a network that labels steps scores
     each step by itself."""
     probabilities: Array
-    """(T, classes): confidence in each class after each step, summing to 1."""
+    """(T, classes): confidence in each class after each step, summing to 1; (T, 0) where the answer is a value."""
     per_step: bool
     """Whether every step has a label of its own; if not, the last row is the decision."""
     step_seconds: float | None = None
@@ -76,8 +76,20 @@ class Prediction:
         return not self.doubt
 
     @property
+    def value(self) -> Array:
+        """What the scores are where the answer is a value: (outputs,), or (T, outputs) where every step has one."""
+        if self.per_step:
+            return self.scores
+        return self.scores[-1]
+
+    @property
     def number(self) -> int:
-        """The number of the predicted class: that after the last step or, where steps are labelled, the most frequent one."""
+        """The number of the predicted class: that after the last step or, where steps are labelled, the most frequent one.
+
+        SrnnError where the answer is a value.
+        """
+        if not self.probabilities.shape[-1]:
+            raise SrnnError(f"{self.name} gets a value, not a class; read it from .value.")
         if self.per_step:
             return int(np.bincount(self.numbers, minlength=len(self.classes)).argmax())
         return int(self.scores[-1].argmax())
@@ -116,6 +128,8 @@ class Prediction:
 
     def __repr__(self) -> str:
         steps, doubt = counted(len(self.scores), "step"), f", not sure: {self.doubt}" if self.doubt else ""
+        if not self.probabilities.shape[-1]:
+            return f"Prediction({self.scores[-1].tolist()}, {steps}{doubt})"
         return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
 
 
@@ -138,7 +152,7 @@ def predict(
     exceed the machine's memory. A RuntimeWarning says where one that gets a single class is far longer than training's sequences;
     ``Prediction.doubt`` where one is unlike those of training.
     """
-    network, loss, task = trained.network, trained.recipe.loss, trained.task
+    loss, task = trained.recipe.loss, trained.task
     path = task.whole_path(form)
     in_memory = not isinstance(signal, (str, Path))
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
@@ -158,19 +172,31 @@ def predict(
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
-    dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
-    generator = torch.Generator(device).manual_seed(trained.seed)
-    with torch.no_grad():
-        result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)
-    scores = np.asarray(result.output[0, lag:].cpu().numpy(), np.float64)
-    del steps, result  # for a long recording, each is as large as what is returned
-    if not per_step:
-        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
+    scores = np.asarray(_outputs(trained, steps)[lag:], np.float64)
+    del steps  # for a long recording, it is as large as what is returned
+    scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
-    check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
+    checked = believed
+    if loss.rule.value:
+        checked = scores
+    check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
     return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)
+
+
+def _outputs(trained: Trained, steps: Array) -> Array:
+    """What the network's readout gives for the steps (T, inputs): (T, outputs)."""
+    if (unread := trained.unread) is not None:
+        return Stream(unread).run(steps)  # the same bits, without torch
+    import torch
+
+    network = trained.network
+    dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
+    generator = torch.Generator(device).manual_seed(trained.seed)
+    with torch.no_grad():
+        x = torch.from_numpy(steps).to(device, dtype)[None]
+        return network.run(x, generator=generator).output[0].cpu().numpy()
 
 
 def far_longer(trained: Trained, steps: int) -> str:

@@ -11,6 +11,7 @@
     conversion.py     a file's values, converted to the types of a configuration
     json_schema.py    the same types as a JSON schema, for editors
     arrays.py         NumPy's .npy and .npz
+    tensors.py        safetensors with JSON and a checksum
     hdf5.py           HDF5, without what is in other files
     wfdb_records.py   WFDB records
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..nn.baselines import Network
-    from ..nn.kernels import LayerResult
+    from ..nn.kernels.problem import LayerResult
     from ..nn.network import Result
     from ..training.trained import Trained
 

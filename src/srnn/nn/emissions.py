@@ -18,12 +18,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import SrnnError
 from .arithmetic import positive_part, unit_step
 from .derivatives import slope_record
 from .equations import Algebra, Record, digest_of, record
+
+Output = Literal["emission", "membrane"]
+"""What a layer passes on: what its neurons emit, or their membrane."""
 
 
 @dataclass(frozen=True)

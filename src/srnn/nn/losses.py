@@ -30,7 +30,7 @@ from .loss_config import LossConfig, RateConfig
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
-    from .kernels import LayerResult
+    from .kernels.problem import LayerResult
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Loss:
     """
 
     def __init__(self, config: LossConfig, per_step: bool, unlabelled_class: int | None = None) -> None:
-        if per_step != (config.name == "nll"):
+        if per_step != config.rule.per_step:
             has, need = (
                 ("a label at every step", "nll") if per_step else ("one label per sequence", "one of the ce_* losses")
             )

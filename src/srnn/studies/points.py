@@ -14,7 +14,7 @@ from ..errors import SrnnError
 from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activity, picojoules, total
 from ..nn.fixedpoint.device import device_network
 from ..nn.fixedpoint.integer import quantise
-from ..nn.network.state_format import StateFormat
+from ..nn.state_format import StateFormat
 from ..training.compression.evaluation import evaluate_int8, measure_int8
 from ..training.compression.masks import sparsity
 from ..training.compression.quantisation import snap_weights

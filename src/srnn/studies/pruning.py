@@ -13,7 +13,7 @@ from ..data.recordings import NOTHING_SAID, Reading
 from ..errors import SrnnError, check_positive
 from ..files import locks, write_json
 from ..nn.network import freeze
-from ..nn.network.state_format import StateFormat
+from ..nn.state_format import StateFormat
 from ..progress import Reporter
 from ..registry import as_text
 from ..training.compression.evaluation import int8_of

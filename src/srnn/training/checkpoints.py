@@ -1,46 +1,39 @@
-"""Checkpoints: one safetensors file, tensors beside a JSON text; written whole or not at all, and never trusted unchecked.
+"""Checkpoints: tensors beside a JSON text (epoch, metrics so far, the optimiser's settings, ...) in one file.
 
-The JSON (epoch, metrics so far, the optimiser's settings, ...) is in the header's metadata as ``srnn``, next to ``sha256``:
-the digest of the whole file with 64 zeros in the digest's own place. A file that is cut, flipped or swapped is refused before
-anything is taken from it. Nothing is pickled.
+It is written whole or not at all, and never trusted unchecked (``files/tensors.py``).
 
 Names of tensors: ``network.<parameter>`` and ``optimizer.<number>.<quantity>``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load as tensors_from_bytes
-from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from ..errors import SrnnError
-from ..files import parse_json, read_bytes, read_metadata, reading, whole_file
+from ..files import reading
 from ..files.conversion import build, convert
+from ..files.tensors import load_arrays, save_arrays
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays
+from ..nn.given import as_numpy
 from ..nn.losses import Scored
 from ..nn.network import Layer, layers_by_name
-from ..nn.network.state_format import StateFormat
 from ..nn.neurons import NEURONS
+from ..nn.state_format import StateFormat
 from ..nn.surrogates import SURROGATES
 from ..text import one_line
 from .health import Watch
 from .recipes import Recipe
 
-FORMAT = 1
-_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _DELAYS = (".delay_rec", ".delay_in")
-_ZEROS = b'"sha256":"' + b"0" * 64 + b'"'
 
 
 @dataclass(frozen=True)
@@ -50,6 +43,13 @@ class Checkpoint:
     path: Path
     tensors: dict[str, Tensor]
     info: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: dict[str, Any]) -> Checkpoint:
+        """What ``load_arrays`` gave, as tensors, which share the arrays' memory."""
+        with reading(path, "a checkpoint of srnn"):  # torch lacks some of numpy's dtypes
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(path, tensors, info)
 
     @torch.no_grad()
     def copy_to(self, own: Mapping[str, Tensor], what: str) -> None:
@@ -153,47 +153,17 @@ def _read(hint: Any, value: Any, name: str) -> Any:
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False) -> None:
     """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for ``whole_file``."""
-    text = json.dumps({"format": FORMAT, **info})
-    # Copies: a file has a place for each name, even if layers share a tensor.
-    on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    content = tensors_to_bytes(on_cpu, {"srnn": text})
-    # The digest's place is made here: safetensors writes two texts in a random order, and a model saved twice should have
-    # the same bytes. With its spaces the place is 80 bytes long, so that tensors stay aligned to 8.
-    at = content.index(b'{"srnn":') + 1
-    length = (int.from_bytes(content[:8], "little") + 80).to_bytes(8, "little")
-    head, tail = length + content[8:at], (b",    ", memoryview(content)[at:])
-    digest = hashlib.sha256(head + _ZEROS)
-    for part in tail:
-        digest.update(part)
-    with whole_file(path, named=named) as file:
-        for part in (head, _ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), *tail):
-            file.write(part)
+    save_arrays(path, as_arrays(tensors), info, named=named)
+
+
+def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+    """Tensors as arrays, by the same names."""
+    return {name: as_numpy(tensor) for name, tensor in tensors.items()}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint. SrnnError if it is missing, damaged, or not a checkpoint of this library."""
-    if not path.is_file():
-        raise SrnnError(f"Cannot read the checkpoint {path}: there is no such file.")
-    content = read_bytes(path, "a checkpoint")
-    header_end = 8 + int.from_bytes(content[:8], "little")
-    match = _DIGEST.search(content, 8, min(header_end, len(content)))
-    if match is None:
-        raise SrnnError(f"{path} is not a checkpoint of srnn, or it is damaged.")
-    view = memoryview(content)  # avoids a copy
-    digest = hashlib.sha256(view[: match.start()])
-    digest.update(_ZEROS)
-    digest.update(view[match.end() :])
-    if digest.hexdigest().encode() != match[1]:
-        raise SrnnError(f"The checkpoint {path} is damaged (its checksum does not match); use another one.")
-    # Whoever can write the file can make the checksum fit: nothing is trusted unchecked from here on, either.
-    with reading(path, "a checkpoint of srnn"):
-        info = parse_json(read_metadata(content, path, "a checkpoint of srnn")["srnn"], path)
-        tensors = tensors_from_bytes(content)
-        if info.get("format") != FORMAT:
-            raise SrnnError(
-                f"{path} has the checkpoint format {str(info.get('format'))[:50]}; this version of srnn reads {FORMAT}."
-            )
-    return Checkpoint(path, tensors, info)
+    return Checkpoint.of(path, *load_arrays(path))
 
 
 def architecture(network: Network) -> list[str]:
@@ -246,7 +216,12 @@ def network_tensors(network: Network) -> dict[str, Tensor]:
 
 def model_tensors(network: Network) -> dict[str, Tensor]:
     """``network_tensors`` for a network to be used: with the format of its states."""
-    return network_tensors(network) | StateFormat.of_network(network).tensors()
+    return network_tensors(network) | format_tensors(network)
+
+
+def format_tensors(network: Network) -> dict[str, Tensor]:
+    """The format of the network's states, by checkpoint name."""
+    return {name: torch.from_numpy(bits) for name, bits in StateFormat.of_network(network).arrays().items()}
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:

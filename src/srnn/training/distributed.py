@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..errors import SrnnError
 from ..nn.baselines import Network
-from ..nn.kernels import LayerResult
+from ..nn.kernels.problem import LayerResult
 from ..nn.loss_config import RateConfig
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout

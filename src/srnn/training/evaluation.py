@@ -19,7 +19,7 @@ from ..data.batches import Batch, Sequences
 from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..nn.baselines import Network
-from ..nn.kernels import LayerResult
+from ..nn.kernels.problem import LayerResult
 from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
 from .trained import Trained

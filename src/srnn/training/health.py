@@ -29,7 +29,7 @@ from torch import Tensor
 from ..data.spikes import Spikes
 from ..files.conversion import build
 from ..nn.baselines import Network
-from ..nn.kernels import LayerResult
+from ..nn.kernels.problem import LayerResult
 from ..nn.network import SRNN, layers_by_name
 from .clipping import REMEMBERED, WHOLE
 

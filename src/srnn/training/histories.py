@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..nn.baselines import Network
-from ..nn.network.state_format import StateFormat
+from ..nn.state_format import StateFormat
 from .checkpoints import Checkpoint
 from .compression.in_training import Compression
 from .rules.fptt import RunningMean
@@ -60,7 +60,7 @@ class Average:
         if self.decay is None:
             return
         checkpoint.copy_to(self.tensors(), "average of this network's weights")
-        StateFormat.from_tensors(checkpoint.tensors).into(self.network)
+        StateFormat.from_arrays(checkpoint.tensors).into(self.network)
 
 
 @dataclass(frozen=True)

@@ -192,8 +192,8 @@ def _finish(training: Training, examples: bool) -> dict[str, Any]:
             "result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch},
             "srnn": __version__,
         }
-        model = replace(trained, about=about, **int8_of(trained, ready.train_set)).header()
-        checkpoints.save_checkpoint(run.best, best.tensors, {**best.info, "model": model})
+        model = replace(trained, about=about, **int8_of(trained, ready.train_set))
+        model.write(run.best, best.tensors, best.info)
         if examples:
             keep_examples(run.path, trained.task, validation_set)
     run.write_json("result.json", result)

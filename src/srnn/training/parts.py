@@ -131,7 +131,7 @@ class Training:
         best = self.averaged
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(best.network).items()}
         tensors = checkpoints.model_tensors(best.network) | rounded
-        checkpoints.save_checkpoint(self.run.best, tensors, {**self._info(best), "model": best.header()})
+        best.write(self.run.best, tensors, self._info(best))
 
     def _info(self, trained: Trained) -> dict[str, Any]:
         return {**checkpoints.made_of(trained.network), "state": asdict(self.state)}

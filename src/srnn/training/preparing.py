@@ -18,7 +18,8 @@ from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..errors import SrnnError
 from ..nn.baselines import Network
-from ..nn.kernels import LayerProblem, choose
+from ..nn.kernels.problem import LayerProblem
+from ..nn.kernels.running import choose
 from ..nn.losses import Loss
 from ..nn.network import SRNN, layers_by_name
 from ..text import some

@@ -27,8 +27,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
 from .._version import __version__, minor_version
 from ..data.recordings import NOTHING_SAID, Reading
 from ..errors import SrnnError
@@ -49,7 +47,6 @@ from ..files import (
     write_atomically,
     write_json,
 )
-from ..nn.kernels.problem import matmul_precision
 from ..text import file_name, json_text
 from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
@@ -174,7 +171,7 @@ class Run:
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
-        return replace(Trained.read(self.best, self.path), **chosen)
+        return Trained.read(self.best, self.path).but(**chosen)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""
@@ -240,6 +237,10 @@ def environment(seed: int) -> dict[str, Any]:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
             return None
+
+    import torch
+
+    from ..nn.kernels.problem import matmul_precision
 
     packages = ("torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
     return {

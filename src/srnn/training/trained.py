@@ -1,9 +1,10 @@
 """A trained network with everything needed to use it, and its file. Evaluation, streaming, exports, pruning and pages take one.
 
-The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``, the ``version``
-of this description (1) and the fields of ``Trained``: ``recipe`` as in recipe.yaml; ``task``: name, classes, step, whether labels
+The file is a checkpoint (safetensors with a checksum; ``files/tensors.py``) whose JSON also has, under ``model``, the ``version``
+of this description (2) and the fields of ``Trained``: ``recipe`` as in recipe.yaml; ``task``: name, classes, step, whether labels
 belong to sequences or steps, and the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
-(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``.
+(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``; and ``frozen``, which with arrays of that
+name lets the network be run without torch (``nn/stored.py``). Version 1 had no ``frozen``; nor have torch's cells.
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
 """
@@ -13,32 +14,80 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from torch import Tensor
-
+from ..compiling import why_no_numba
 from ..data.tasks import DescribedTask, Task
 from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import convert
-from ..nn.baselines import Network
+from ..files.tensors import Arrays, load_arrays, save_arrays
+from ..nn import stored
 from ..nn.delays import LEARNED
 from ..nn.fixedpoint.integer import InputFormat
+from ..nn.frozen import FrozenNetwork
+from ..nn.given import default_dtype
 from ..nn.loss_config import DecisionRule
-from ..nn.losses import Loss
-from ..nn.network import SRNN, has_norm
-from ..nn.network.state_format import StateFormat
+from ..nn.neurons import NEURONS
+from ..nn.state_format import StateFormat
+from ..nn.surrogates import SURROGATES
 from ..text import one_line
-from . import checkpoints
 from .recipes import Recipe
 from .recipes.reading import build
 
-VERSION = 1
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..nn.baselines import Network
+    from ..nn.losses import Loss
+    from ..nn.network import SRNN
+
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A network that is still in the arrays of a model's file."""
+
+    path: Path
+    arrays: Arrays
+    info: dict[str, Any]
+    recipe: Recipe
+    task: Task
+    seed: int
+    frozen: FrozenNetwork | None = None
+    """The network as it runs without torch; None: as a module only."""
+
+    def network(self) -> Network:
+        """The network as a module. SrnnError, which names the file, if this does not hold what its recipe describes."""
+        try:
+            return self._network()
+        except SrnnError as error:  # a setting's own check
+            raise error if str(self.path) in str(error) else SrnnError(f"{self.path}: {error}") from error
+
+    def _network(self) -> Network:
+        from . import checkpoints
+
+        described = self.recipe.network
+        sizes = [self.task.inputs, *described.hidden, self.task.outputs]
+        recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
+        weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
+        if weights > sum(array.size for array in self.arrays.values()):  # before memory is taken
+            raise SrnnError(f"{self.path} holds fewer weights than the network that it describes.")
+        if described.model == "srnn":
+            # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
+            # network need not be here: a network trained on a GPU is used on a laptop.
+            backend = "reference" if described.backend == "reference" else "auto"
+            described = replace(described, init_in="zero", init_rec="zero", backend=backend)
+        network = replace(self.recipe, network=described).build_network(self.task, self.seed)
+        checkpoints.load_network(network, checkpoints.Checkpoint.of(self.path, self.arrays, self.info))
+        StateFormat.from_arrays(self.arrays).into(network)
+        return network.eval()
 
 
 @dataclass(frozen=True)
@@ -72,6 +121,8 @@ class Trained:
     @cached_property
     def loss(self) -> Loss:
         """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""
+        from ..nn.losses import Loss
+
         return Loss.for_task(self.recipe.loss, self.task)
 
     @property
@@ -97,8 +148,28 @@ class Trained:
         name = self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
         return one_line(name)  # a file's may not be a text
 
+    @property
+    def unread(self) -> FrozenNetwork | None:
+        """The network in float32 as its file holds it, to be run by compiled code and without torch.
+
+        None: it must be run as a module, such as one that ``network`` gave, which may have been changed since.
+        """
+        network = vars(self)["network"]
+        frozen = network.frozen if isinstance(network, _Unread) else None
+        if frozen is None or default_dtype() != "float32" or why_no_numba():
+            return None
+        return None if frozen.why_not("A compiled stream") else frozen
+
+    def frozen(self, done: str) -> FrozenNetwork:
+        """The network as arrays. SrnnError, as of ``spiking``, if it is not a spiking one."""
+        if (unread := self.unread) is not None:
+            return unread
+        return self.spiking(done).freeze()
+
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
+        from ..nn.network import SRNN
+
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
@@ -113,8 +184,14 @@ class Trained:
             return None
         return self.recipe.build_network(self.task, self.seed)
 
+    def but(self, **changes: Any) -> Self:
+        """``dataclasses.replace``, which leaves a network in its file until it is asked for."""
+        return type(self)(**{**{item.name: vars(self)[item.name] for item in fields(self)}, **changes})
+
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
+        from ..nn.network import has_norm
+
         network: Any = self.network
         if not has_norm(network):
             return self
@@ -133,7 +210,7 @@ class Trained:
                 f"{self.name} has no statistics of its training data, and computing them needs the data once: {error}"
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
-        fitted = replace(self, task=self.task.described(path))
+        fitted = self.but(task=self.task.described(path))
         if self.file is not None:
             with suppress(SrnnError):  # if the folder cannot be written, the data are read again next time
                 fitted.save(self.file, named=False)
@@ -162,8 +239,31 @@ class Trained:
             "about": dict(self.about),
         }
 
+    def write(self, path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False) -> None:
+        """Write a model's file of these tensors, whole or not at all; ``save`` writes this one's own.
+
+        Args:
+            tensors: the weights and the format of states, by checkpoint name; ``frozen.*`` is made anew.
+            info: what a checkpoint's JSON says of its network (``checkpoints.made_of``), and whatever else.
+            named: the user named the file, so that a link is followed; else it is replaced.
+        """
+        from . import checkpoints
+
+        kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(stored.PREFIX)}
+        arrays, header = checkpoints.as_arrays(kept), self.header()
+        if self.recipe.network.model == "srnn":
+            from ..nn.network.freezing import freeze, with_drawn_state
+
+            network = _Unread(path, arrays, dict(info), self.recipe, self.task, self.seed).network()
+            frozen = with_drawn_state(freeze(network), network, self.seed)
+            header["frozen"] = stored.describe(frozen)
+            arrays |= stored.arrays_of(frozen, arrays)
+        save_arrays(path, arrays, {**info, "model": header}, named=named)
+
     def check_recipe(self) -> None:
         """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
+        from . import checkpoints
+
         built = self.recipe.build_network(self.task, self.seed)
         for describe in (checkpoints.architecture, checkpoints.surrogates):
             for own, made in zip(describe(self.network), describe(built), strict=False):
@@ -183,6 +283,8 @@ class Trained:
 
         named: the user named the file, so that a link is followed; else it is replaced.
         """
+        from . import checkpoints
+
         self.check_recipe()
         try:
             json.dumps(dict(self.about))
@@ -190,8 +292,8 @@ class Trained:
             raise SrnnError(
                 f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
             ) from error
-        info = {**checkpoints.made_of(self.network), "model": self.header()}
-        checkpoints.save_checkpoint(Path(path), checkpoints.model_tensors(self.network), info, named=named)
+        tensors = checkpoints.model_tensors(self.network)
+        self.write(Path(path), tensors, checkpoints.made_of(self.network), named=named)
         return Path(path)
 
     @classmethod
@@ -207,15 +309,15 @@ class Trained:
 
     @classmethod
     def _read(cls, path: Path, folder: Path | None) -> Self:
-        checkpoint = checkpoints.read_checkpoint(path)
-        model, source = checkpoint.info.get("model"), str(path)
+        arrays, info = load_arrays(path)
+        model, source = info.get("model"), str(path)
         if not isinstance(model, dict):
             raise SrnnError(
                 f"{path} is a checkpoint without a model's description (format, classes, signal); name a model.safetensors."
             )
-        if model.get("version") != VERSION:
+        if model.get("version") not in (1, VERSION):
             version = one_line(str(model.get("version")), 50)
-            raise SrnnError(f"{path} has version {version} of the model's format; this srnn reads {VERSION}.")
+            raise SrnnError(f"{path} has version {version} of the model's format; this srnn reads 1 to {VERSION}.")
         with reading(source, "a model"):
             recipe = build(Recipe, _without_removed(model["recipe"]), source)
             task = DescribedTask.restored(model["task"], source)
@@ -231,24 +333,51 @@ class Trained:
             policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
             if not all(isinstance(one, dict | None) for one in (policy, spotting)) or not isinstance(about, dict):
                 raise ValueError("policy, spotting and about should be mappings")
-        described = recipe.network
-        sizes = [task.inputs, *described.hidden, task.outputs]
-        recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
-        weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
-        if weights > sum(map(Tensor.numel, checkpoint.tensors.values())):
-            raise SrnnError(f"{path} holds fewer weights than the network that it describes.")  # before memory is taken
-        if described.model == "srnn":
-            # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
-            # network need not be here: a network trained on a GPU is used on a laptop.
-            backend = "reference" if described.backend == "reference" else "auto"
-            described = replace(described, init_in="zero", init_rec="zero", backend=backend)
-        network = replace(recipe, network=described).build_network(task, seed)
-        checkpoints.load_network(network, checkpoint)
-        StateFormat.from_tensors(checkpoint.tensors).into(network)
+            described: Any = model.get("frozen")
+            # Neurons of others may have been edited since, which ``checkpoints.load_network`` finds out.
+            ours = "frozen" in model and all(
+                layer["neuron"]["name"] in NEURONS and layer["surrogate"]["name"] in SURROGATES
+                for layer in described["layers"]
+            )
+        frozen = stored.restore(arrays, described, source) if ours else None
+        if frozen is not None and (frozen.inputs, frozen.outputs) != (task.inputs, task.outputs):
+            raise SrnnError(
+                f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task {task.inputs} and {task.outputs}."
+            )
+        network = _Unread(path, arrays, info, recipe, task, seed, frozen)
+        waits = frozen is not None and recipe.network.backend != "reference"
+        given: Any = network if waits else network.network()
         return cls(
-            network.eval(), task, recipe, seed, folder or path,
-            steps=steps, inputs_as=inputs_as, state_ranges=ranges, policy=policy, spotting=spotting, about=about,
-        )  # fmt: skip
+            given,
+            task,
+            recipe,
+            seed,
+            folder or path,
+            steps=steps,
+            inputs_as=inputs_as,
+            state_ranges=ranges,
+            policy=policy,
+            spotting=spotting,
+            about=about,
+        )
+
+
+class _Network:
+    """The field ``network``: a module, or one that is read from its file when it is first asked for."""
+
+    def __get__(self, trained: Trained | None, owner: type | None = None) -> Any:
+        if trained is None:
+            return self
+        network = vars(trained)["network"]
+        if isinstance(network, _Unread):
+            network = vars(trained)["network"] = network.network()
+        return network
+
+    def __set__(self, trained: Trained, network: Network | _Unread) -> None:
+        vars(trained)["network"] = network
+
+
+Trained.network = _Network()  # type: ignore[assignment]  # here, lest it be taken for the field's default
 
 
 def _without_removed(recipe: Any) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from ..data.spikes import Spikes
 from ..nn.baselines import Network
-from ..nn.kernels import LayerResult
+from ..nn.kernels.problem import LayerResult
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN, Dropout
 from ..nn.network.inputs import each_part

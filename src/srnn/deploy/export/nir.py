@@ -32,7 +32,7 @@ from ...errors import SrnnError, need
 from ...files import parse_json, reading, write_atomically
 from ...files.hdf5 import open_hdf5
 from ...nn.delays import Delays, check_delays
-from ...nn.kernels.problem import Output
+from ...nn.emissions import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.neurons import CubaLIF, Init, Integrator, as_neuron
 from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...data.signals import SignalPath
-from ...measure.analysis.scores import check_confidences
+from ...measure.scores import check_confidences
 from ...nn.decision import Decisions
 from .decisions import Array, Decision
 from .decoder import Decoder, Session

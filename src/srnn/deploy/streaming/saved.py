@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import numpy as tensors
 
 from ...errors import SrnnError
 from ...files import parse_json, read_metadata, reading
-from ...nn.network import SRNN
+from ...nn.frozen import FrozenNetwork
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"srnn state %d" % VERSION
 _HEAD = _MAGIC.ljust(16, b"\0")
 
@@ -52,13 +51,17 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
         return tensors.load(content), info
 
 
-def fingerprint(network: SRNN, summary: str) -> str:
-    """What tells a decoder's states from another's: its weights, its sizes, and its settings, which ``summary`` describes."""
+def fingerprint(network: FrozenNetwork, summary: str) -> str:
+    """What tells a decoder's states from another's: its network, and its settings, which ``summary`` describes."""
     digest = hashlib.blake2b(summary.encode(), digest_size=16)
-    digest.update(repr(network).encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(f"{network.substeps} {network.state_as}".encode())
+    if network.threshold is not None:
+        digest.update(network.threshold.tobytes())
+    for name, layer in network.directions.items():
+        digest.update(f"{name} {layer.neuron} {layer.output} {[*layer.delays]}".encode())
+        for array in (*layer.matrices(), layer.bias, *layer.coefficients.values(), *layer.delays.values()):
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 

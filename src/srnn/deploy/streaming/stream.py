@@ -9,20 +9,22 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ...compiling import why_no_numba
-from ...data.spikes import Spikes
+from ...compiling import CannotCompile, why_no_numba
 from ...errors import SrnnError, check_whole
-from ...nn import kernels
-from ...nn.kernels.problem import CannotCompile
-from ...nn.network import SRNN, FrozenNetwork, copied, freeze
-from ...nn.network.inputs import as_numpy
-from ...nn.network.srnn import State
+from ...nn.delays import state_type
+from ...nn.frozen import FrozenNetwork
+from ...nn.given import as_numpy, is_spikes, is_tensor
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...data.spikes import Spikes
+    from ...nn.network import SRNN
+    from ...nn.network.srnn import State
 
 Array = np.ndarray[Any, Any]
 
@@ -31,42 +33,56 @@ class _SteppedNetwork:
     """Takes the place of ``PackedNetwork`` where it cannot run: steps any network by its own ``run``."""
 
     def __init__(self, net: SRNN, streams: int) -> None:
+        import torch
+
         self._net = net
         self._state = net.initial_state(streams, torch.Generator())  # of the right shapes; the stream sets it
 
-    @torch.no_grad()
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
-        dtype = self._net.readout.weight_in.dtype
-        dense = x.dense(dtype) if isinstance(x, Spikes) else torch.from_numpy(x).to(dtype)
-        result = self._net.run(dense[which], self.state(which))
-        out[which] = result.output.to(torch.from_numpy(out).dtype).numpy()
-        self.set_state(result.state, which)
+        import torch
 
-    def state(self, which: Any) -> State:
-        return tuple(type(parts)(*(part[which].clone() for part in parts)) for parts in self._state)
+        dtype = self._net.readout.weight_in.dtype
+        dense = x.dense(dtype) if is_spikes(x) else torch.from_numpy(x).to(dtype)
+        before = tuple(type(parts)(*(part[which] for part in parts)) for parts in self._state)
+        with torch.no_grad():
+            result = self._net.run(dense[which], before)
+        out[which] = as_numpy(result.output).astype(out.dtype)
+        for own, parts in zip(self._state, result.state, strict=True):
+            for place, part in zip(own, parts, strict=True):
+                place[which] = part
+
+    def state(self, which: Any) -> list[list[Array]]:
+        return [[as_numpy(part[which]).copy() for part in parts] for parts in self._state]
 
     def part(self, number: int, name: str) -> Array:
-        return getattr(self._state[number], name).numpy().copy()
+        return as_numpy(getattr(self._state[number], name)).copy()
 
     def flat(self, number: int) -> Array:
-        return np.concatenate([part[number].numpy().ravel() for parts in self._state for part in parts])
+        return np.concatenate([as_numpy(part[number]).ravel() for parts in self._state for part in parts])
 
     def set_flat(self, number: int, values: Array) -> None:
+        import torch
+
         start = 0
         for part in (part for parts in self._state for part in parts):
             size = part[number].numel()
             part[number] = torch.from_numpy(values[start : start + size]).view(part.shape[1:])
             start += size
 
-    def set_state(self, state: State, which: Any) -> None:
+    def set_state(self, state: Sequence[Sequence[Array]], which: Any) -> None:
+        import torch
+
         for own, parts in zip(self._state, state, strict=True):
             for place, part in zip(own, parts, strict=True):
-                place[which] = part
+                place[which] = torch.from_numpy(part).to(place.dtype)
 
 
-def _network(net: SRNN, frozen: FrozenNetwork, streams: int) -> Any:
-    """The fastest way to step the network: a PackedNetwork, or a _SteppedNetwork and a warning (as ``kernels.run_layer``)."""
-    layers: list[Any] = [*net.layers, net.readout]
+def _network(net: SRNN | None, frozen: FrozenNetwork, streams: int) -> Any:
+    """The fastest way to step the network: a PackedNetwork, or a _SteppedNetwork and a warning.
+
+    net: the network as a module, to be stepped where it cannot be packed; None: CannotCompile there.
+    """
+    layers: list[Any] = [] if net is None else [*net.layers, net.readout]
     backends = {layer.backend for layer in layers}
     if "reference" not in backends:
         lacking = frozen.why_not("A compiled stream")
@@ -78,9 +94,14 @@ def _network(net: SRNN, frozen: FrozenNetwork, streams: int) -> Any:
                 return PackedNetwork(frozen, streams)
             except CannotCompile as error:
                 reason = str(error).rstrip(".")
+        if net is None:
+            raise CannotCompile(f"This stream cannot be compiled: {reason}.")
         if "cpu" in backends:
             raise SrnnError(f"The cpu backend cannot run this stream: {reason}.")
-        kernels.warn_slow(reason)
+        from ...nn.kernels.running import warn_slow
+
+        warn_slow(reason)
+    assert net is not None
     for layer in layers:
         layer.backend = "reference"  # a change to the stream's own copy; the reason has been given
     return _SteppedNetwork(net, streams)
@@ -99,7 +120,8 @@ class Stream:
 
     Args:
         net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: after
-            further training, make a new stream and pass on the state (``new.state = old.state``).
+            further training, make a new stream and pass on the state (``new.state = old.state``). Or a
+            ``FrozenNetwork``, which needs no torch: it starts from its own initial state.
         streams: how many independent streams, a leading axis of everything; None: one, without that axis.
         generator: draws the initial state of neurons whose initial state is random (default: torch's global one).
 
@@ -109,19 +131,36 @@ class Stream:
 
     A stream runs on the CPU, in the calling thread. Use it from one thread at a time (different streams from different
     threads do run side by side), and fork freely. It can be pickled and copied, with its state, to the same bits.
-    Raises SrnnError, in one line, for networks, inputs or states that do not fit.
+    Raises SrnnError, in one line, for networks, inputs or states that do not fit; CannotCompile, which is one, for
+    a ``FrozenNetwork`` that cannot be compiled.
     """
 
-    def __init__(self, net: SRNN, streams: int | None = None, *, generator: torch.Generator | None = None) -> None:
-        frozen = freeze(net, "A stream")
+    def __init__(
+        self,
+        net: SRNN | FrozenNetwork,
+        streams: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if isinstance(net, FrozenNetwork):
+            frozen, self._net = net.require("A stream"), None
+        else:
+            from ...nn.network import copied, freeze
+
+            frozen = freeze(net, "A stream")
+            self._net = copied(net).cpu().eval().requires_grad_(False)
+            # A trained encoder is applied here, before the compiled step, which knows only layers.
+            self._net.encoder = None
         if streams is not None:
             check_whole("streams", streams, 1)
-        self._net = copied(net).cpu().eval().requires_grad_(False)
-        # A trained encoder is applied here, before the compiled step, which knows only layers.
-        self._net.encoder, self._threshold = None, frozen.threshold
-        self.inputs, self.outputs, self.streams = net.inputs, net.outputs, streams
+        self._threshold = frozen.threshold
+        self.inputs, self.outputs, self.streams = frozen.inputs, frozen.outputs, streams
         self._count = 1 if streams is None else streams
         self._network = _network(self._net, frozen, self._count)
+        self._neurons = [layer.neuron for layer in frozen.layers]
+        self._start = frozen.initial_state(1)
+        """Its shapes are those of every state; its values, those that ``reset`` returns to, unless these are drawn."""
+        self._weights_in = frozen.dtype
         self.dtype: np.dtype[Any] = frozen.layers[-1].weight_in.dtype
         self._everyone = np.arange(self._count)
         self._prepare()
@@ -173,7 +212,7 @@ class Stream:
             else:
                 self._advance(x.reshape(-1), out.reshape(-1), self._everyone, self._plan, self._numbers)
             return out
-        if isinstance(x, Spikes):
+        if is_spikes(x):
             return self.run(x, active)
         x = self._array(x)
         if x.shape != self._x_shape:
@@ -206,13 +245,13 @@ class Stream:
         x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one stream; they are
         never made dense, and are the fastest input.
         """
-        if isinstance(x, Spikes):
+        if is_spikes(x):
             shape = tuple(x.shape)
             if shape[0] != self._count or shape[2] != self.inputs:
                 raise SrnnError(f"Expected spikes of shape ({self._count}, time, {self.inputs}), got {shape}.")
             block: Array | Spikes = x.to("cpu")
             if self._threshold is not None:
-                block = x.dense(self._net.readout.weight_in.dtype).cpu().numpy()
+                block = as_numpy(x.dense())
         else:
             dense = self._array(x)
             axes = self._x_shape[:-1]
@@ -258,7 +297,7 @@ class Stream:
 
         Assigning one continues from it, to the same bits.
         """
-        return self._network.state(slice(None))
+        return self._state(slice(None))
 
     @state.setter
     def state(self, state: State) -> None:
@@ -270,7 +309,7 @@ class Stream:
 
     def get_state(self, number: int) -> State:
         """A copy of the state of stream ``number``, as for a batch of 1: to be kept, or continued by any other stream."""
-        return self._network.state(self._one(number))
+        return self._state(self._one(number))
 
     def set_state(self, number: int, state: State) -> None:
         """Continue stream ``number`` from the state of a batch of 1."""
@@ -303,39 +342,51 @@ class Stream:
         1. (A random initial state may hold such spikes; this check is not meant for it.)"""
         before = self.flat_state()
         self.set_flat_state(values)
-        state = self.get_state(0)
+        state = self._network.state(slice(0, 1))
         self.set_flat_state(before)
         sound = bool(np.isfinite(values).all())
-        layers: list[Any] = [*self._net.layers, self._net.readout]
-        for layer, parts in zip(layers, state, strict=True):
-            if not layer.neuron.emission.binary:
-                continue
-            for emitted in (parts.s, *([parts.arriving] if "arriving" in layer.delay_steps else [])):
-                sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
+        for neuron, start, parts in zip(self._neurons, self._start, state, strict=True):
+            for name, part in zip(start, parts, strict=True):
+                if name in ("s", "arriving") and neuron.emission.binary:
+                    sound = sound and bool(((part == 0) | (part == 1)).all())
         if not sound:
             raise SrnnError("The network cannot be in this state.")
 
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
         """Return all streams, or those in a mask (n,), to the initial state; ``generator`` draws it where it is random."""
         which = self._which(active)
-        self._network.set_state(self._net.initial_state(len(which), generator), which)
+        if self._net is None:
+            state = [[np.repeat(part, len(which), 0) for part in parts.values()] for parts in self._start]
+        else:
+            drawn = self._net.initial_state(len(which), generator)
+            state = [[as_numpy(part) for part in parts] for parts in drawn]
+        self._network.set_state(state, which)
 
     def _one(self, number: int) -> slice:
         if not 0 <= number < self._count:
             raise SrnnError(f"There is no stream {number}; they are numbered from 0 to {self._count - 1}.")
         return slice(number, number + 1)
 
+    def _state(self, which: slice) -> State:
+        import torch
+
+        dtype, state = getattr(torch, self._weights_in), []
+        for neuron, start, parts in zip(self._neurons, self._start, self._network.state(which), strict=True):
+            fields = neuron.State._fields
+            kind = state_type(neuron.State, tuple(name for name in start if name not in fields))
+            state.append(kind(*(torch.from_numpy(part).to(dtype) for part in parts)))
+        return tuple(state)
+
     def _set_state(self, state: State, which: slice, count: int) -> None:
-        layers: list[Any] = [*self._net.layers, self._net.readout]
-        if not isinstance(state, (tuple, list)) or len(state) != len(layers):
+        if not isinstance(state, (tuple, list)) or len(state) != len(self._start):
             raise SrnnError(
-                f"A state of this network is a tuple of {len(layers)} entries, as returned by net.run and stream.state."
+                f"A state of this network is a tuple of {len(self._start)} entries, as returned by net.run and stream.state."
             )
-        for number, (parts, layer) in enumerate(zip(state, layers, strict=True)):
-            expected = {name: (count, *shape) for name, shape in layer.state_shapes.items()}
+        for number, (parts, start) in enumerate(zip(state, self._start, strict=True)):
+            expected = {name: (count, *part.shape[1:]) for name, part in start.items()}
             entries = parts if isinstance(parts, (tuple, list)) else [parts]
-            shapes = [tuple(part.shape) if isinstance(part, Tensor) else type(part) for part in entries]
+            shapes = [tuple(part.shape) if is_tensor(part) else type(part) for part in entries]
             if shapes != list(expected.values()):
                 raise SrnnError(f"The state of layer {number} does not fit: expected {expected}, got {shapes}.")
-        dtype = self._net.readout.weight_in.dtype
-        self._network.set_state([[part.detach().to("cpu", dtype) for part in parts] for parts in state], which)
+        arrays = [[np.asarray(as_numpy(part), self.dtype) for part in parts] for parts in state]
+        self._network.set_state(arrays, which)

@@ -9,16 +9,17 @@ it is), ``calibration`` (of confidences), ``anytime`` (accuracy over time), ``po
 docs/evaluation.md explains them.
 """
 
-from .analyse import Analysis, AnalysisOptions, analyse, can_exit, exit_counts
-from .anytime import Anytime, prefixes
+from ..policy import ExitPolicy
+from ..scores import running_scores
+from .analyse import Analysis, analyse
+from .anytime import Anytime
 from .calibration import Calibration
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
-from .exits import ExitCounts
+from .exits import ExitCounts, can_exit, exit_counts
 from .groups import GroupReport
+from .measuring import AnalysisOptions, prefixes
 from .neurons import Activity, recipe_spikes
-from .policy import ExitPolicy
-from .scores import running_scores
 from .time_constants import TimeConstants, time_constants
 
 __all__ = [

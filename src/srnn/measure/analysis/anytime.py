@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from ...data.batches import Batch
 from ...nn.losses import Loss
+from ..scores import ratios
+from ..sections import SHARE, Axis, Form, Line, Note, Part, Plot, Section, Values, over_time
 from .changes import Counts, Flags, since_change
-from .scores import confidences, ratios, running_scores
+from .measuring import BIDIRECTIONAL, Measurement, Outcome, Prefixes, Subject
 
 AFTER_CHANGE = 50
 """Number of steps after a change of the true class that are examined."""
-
-
-@dataclass(frozen=True)
-class Prefixes:
-    """The decision at each step of B sequences, from the steps read so far."""
-
-    predicted: Counts
-    """(B, T) classes; from a sequence's last step on, its final decision."""
-    confidence: npt.NDArray[np.float64]
-    """(B, T) confidence in that class."""
-    margin: npt.NDArray[np.float64]
-    """(B, T) difference between the confidences in this class and in the second-best class."""
-    last: Counts
-    """(B,) the last valid step."""
-
-
-def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
-    """Decisions at every step from a network's output (B, T, C); the last one equals the loss's own, to the bit."""
-    rows, steps = np.arange(len(output)), output.shape[1]
-    last = np.full(len(output), steps - 1) if lengths is None else lengths.cpu().numpy() - 1
-    scores = running_scores(output.detach().cpu().numpy(), loss.config.scoring, loss.config.start)
-    believed = confidences(scores, loss.config.scoring)
-    top = np.partition(believed, -2, axis=-1)[..., -2:] if believed.shape[-1] > 1 else np.repeat(believed, 2, -1)
-    predicted = scores.argmax(-1)
-    # A running sum rounds differently from the loss's: at the end the loss's own scores decide, as in evaluation.
-    predicted[rows, last] = loss.scores(output.detach(), lengths).argmax(-1).cpu().numpy()
-    ended = np.arange(steps) > last[:, None]
-    predicted = np.where(ended, predicted[rows, last][:, None], predicted)
-    return Prefixes(predicted, top[..., 1], top[..., 1] - top[..., 0], last.astype(np.int64))
 
 
 class Anytime:
@@ -55,6 +27,7 @@ class Anytime:
         unlabelled_class: class assigned to steps without a label; None: they do not count. If they do, labelled steps are
             also counted separately: an unlabelled stretch is right or wrong by convention only.
         online: whether every decision uses the past alone. False for a bidirectional network.
+        unlabelled_name: that class's name.
     """
 
     def __init__(
@@ -64,9 +37,10 @@ class Anytime:
         unlabelled_class: int | None = None,
         step_ms: float | None = None,
         online: bool = True,
+        unlabelled_name: str = "",
     ) -> None:
         self.loss, self.steps, self.unlabelled_class = loss, steps, unlabelled_class
-        self.step_ms, self.online = step_ms, online
+        self.step_ms, self.online, self.unlabelled_name = step_ms, online, unlabelled_name
         self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
         """(T,) decisions at each step. With one per sequence, sequences that have ended keep their last decision."""
         self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
@@ -75,6 +49,23 @@ class Anytime:
         """The first step (0, 1, ...) at which each class occurs as a label."""
         self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
         """(AFTER_CHANGE,) decisions 0, 1, ... steps after the true class has changed."""
+
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement | None:
+        task, loss = subject.trained.task, subject.trained.loss
+        if not (loss.per_step or subject.online):
+            return None
+        unlabelled = task.unlabelled_class
+        name = "" if unlabelled is None else task.class_names[unlabelled]
+        found = cls(loss, subject.steps, unlabelled, task.step_ms, subject.online, name)
+
+        def add(outcome: Outcome) -> None:
+            if loss.per_step:
+                found.add_steps(outcome.batch, outcome.result.output)
+            else:
+                found.add_decisions(outcome.prefixes, outcome.true)
+
+        return Measurement(lambda _: found, add)
 
     def add_decisions(self, decisions: Prefixes, true: Counts) -> None:
         """Count B sequences with one decision each; ``true`` (B,), -1 without a label."""
@@ -172,6 +163,54 @@ class Anytime:
         names = ("per_step", "online", "step_ms", "steps", "accuracy", "accuracy_labelled", "settled_steps")
         by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
         return {name: getattr(self, name) for name in (names + by_step if self.per_step else names)}
+
+    def section(self) -> Section | None:
+        labelled = self.accuracy_labelled
+        if all(value is None for value in (self.accuracy if labelled is None else labelled)):
+            return None
+        parts: list[Part] = []
+        settled = self.settled_steps
+        if not self.per_step:
+            marks = {} if settled is None else {f"settled at {settled}": settled}
+            parts.append(self._plot("Accuracy over time", "", [Line("if it ended here", self.accuracy)], marks))
+        elif labelled is None:
+            parts.append(self._plot("Accuracy over time", "", _alone_and_so_far("steps", self.at_step, self.accuracy)))
+        else:  # the curve over all steps comes second, because it counts unlabelled ones by convention
+            late = f"before step {self.labelled_from} all labels are the same" if (self.labelled_from or 1) > 1 else ""
+            lines = _alone_and_so_far("labelled steps", self.at_step_labelled or [], labelled)
+            parts.append(self._plot("Accuracy over time, labelled steps", late, lines))
+            convention = f"those without a label count as {self.unlabelled_name}, by convention"
+            lines = _alone_and_so_far("steps", self.at_step, self.accuracy)
+            parts.append(
+                self._plot("Accuracy over time, all steps", "; ".join(filter(None, (convention, late))), lines)
+            )
+        if self.per_step and any(value is not None for value in self.after_change):
+            parts.append(
+                Plot(
+                    "Accuracy after a change of the true class",
+                    Axis("steps since the change"),
+                    Axis("accuracy", SHARE, 0, 1),
+                    [Line("accuracy", self.after_change, list(range(AFTER_CHANGE)), "area")],
+                    "how fast the network follows",
+                )
+            )
+        if settled is not None:
+            name = "step from which the accuracy is at most 1 point below its last value"
+            parts.append(Values({name: (settled, Form("steps", step_ms=self.step_ms))}))
+        if not self.online:
+            parts.append(Note(BIDIRECTIONAL))
+        lead = "The network's accuracy from the first step to the last."
+        if not self.per_step:
+            lead = "The network's accuracy if it had to decide earlier."
+        return Section("Accuracy over time", lead, parts)
+
+    def _plot(self, title: str, subtitle: str, lines: Sequence[Line], marks: Mapping[str, float] | None = None) -> Plot:
+        time = Axis(over_time(self.step_ms), low=1, high=self.steps)
+        return Plot(title, time, Axis("accuracy", SHARE, 0, 1), lines, subtitle, marks or {})
+
+
+def _alone_and_so_far(what: str, alone: Sequence[float | None], so_far: Sequence[float | None]) -> tuple[Line, Line]:
+    return Line(f"all {what} so far", so_far), Line("at this step only", alone, look="thin")
 
 
 def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..sections import COUNT, NUMBER, SHARE, Form, Note, Section, Table, Values
+from .measuring import BIDIRECTIONAL, Measurement, Subject
+
 Counts = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -78,6 +81,14 @@ class ChangeTimes:
         self.right = np.zeros((len(confidences), steps), np.int64)
         self.sure_right = np.zeros(len(confidences), np.int64)
 
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement | None:
+        task, loss = subject.trained.task, subject.trained.loss
+        if not loss.per_step:
+            return None
+        found = cls(subject.steps, task.step_ms, subject.online, label_lag=task.lag())
+        return Measurement(lambda _: found, lambda outcome: found.add(outcome.true, outcome.confidences))
+
     def add(self, true: Counts, believed: npt.NDArray[np.floating[Any]]) -> None:
         """Count B sequences: true classes (B, T), -1 where nothing counts, and class probabilities (B, T, C)."""
         since, known = since_change(true)
@@ -115,6 +126,31 @@ class ChangeTimes:
             "changes": self.changes, "step_ms": self.step_ms, "online": self.online, "label_lag": self.label_lag,
             "points": [asdict(point) for point in self.points],
         }  # fmt: skip
+
+    def section(self) -> Section | None:
+        if not self.changes:
+            return None
+        steps = Form("steps", step_ms=self.step_ms)
+        columns = {"confidence": NUMBER, "reached": SHARE, "steps until then": steps, "median": NUMBER}
+        any_class = [
+            [one.confidence, one.reached, one.mean_steps, one.median_steps, one.accuracy_reached] for one in self.points
+        ]
+        true_class = [[one.confidence, one.right, one.right_mean_steps, one.right_median_steps] for one in self.points]
+        counted = {"changes of the true class": (self.changes, COUNT)}
+        if self.label_lag:
+            counted["steps by which labels come after what they name"] = (self.label_lag, steps)
+        notes = "Steps are counted from the label. Who is sure at once may still be sure of the previous class."
+        return Section(
+            "Time to decision",
+            "How long after a change of the true class the network is sure of a class, and of the true one, before the class "
+            "changes again.",
+            (
+                Table("Sure of any class", columns | {"then right": SHARE}, any_class),
+                Table("Sure of the true class", columns, true_class),
+                Values(counted),
+                Note(notes if self.online else f"{notes} {BIDIRECTIONAL}"),
+            ),
+        )
 
 
 def _first(stretch: Counts, chosen: Flags) -> Counts:

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...training.evaluation import accuracy_without, balanced_accuracy
-from .scores import ratios
+from ..scores import ratios
+from ..sections import COUNT, SHARE, TEXT, Confusion, Form, Part, Section, Table, Values
+from .measuring import Measurement, Subject
+
+MOST_CLASSES = 12
+"""Of more classes the most frequent confusions are listed, too: a large matrix is hard to read."""
+MOST_CONFUSIONS = 10
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,13 @@ class ClassReport:
     per_step: bool
     silence: int | None = None
     """The class of silence, if there is one."""
+
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement:
+        task, per_step = subject.trained.task, subject.trained.loss.per_step
+        return Measurement(
+            lambda evaluation: cls(tuple(task.class_names), evaluation.confusion, per_step, task.silence_class)
+        )
 
     @property
     def support(self) -> list[int]:
@@ -66,3 +79,43 @@ class ClassReport:
             "accuracy_labelled": self.accuracy,
             **{name: getattr(self, name) for name in rates},
         }
+
+    def section(self) -> Section:
+        parts: list[Part] = [Confusion(self.class_names, self.confusion.tolist())]
+        if len(self.class_names) > MOST_CLASSES:
+            parts.append(self._most_frequent())
+        parts.append(self.by_class())
+        rates: dict[str, tuple[float | None, Form]] = {
+            "balanced accuracy (mean recall)": (self.balanced_accuracy, SHARE),
+            "frame error rate": (self.frame_error_rate, SHARE),
+            "accuracy without silence": (self.accuracy_without_silence, SHARE),
+        }
+        parts.append(Values({name: value for name, value in rates.items() if value[0] is not None}))
+        return Section("Classes", "A row is a true class, a column a predicted one.", parts)
+
+    def by_class(self) -> Table:
+        """How often each class is recognised, and what it is most often taken for."""
+        wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
+        taken_for = [self.class_names[row.argmax()] if row.any() else None for row in wrong]
+        rows = zip(self.class_names, self.support, self.recall, self.precision, taken_for, strict=True)
+        columns = {
+            "class": TEXT,
+            "labelled": COUNT,
+            "recall": SHARE,
+            "precision": SHARE,
+            "most often taken for": TEXT,
+        }
+        return Table("By class", columns, list(rows), bar="recall")
+
+    def _most_frequent(self) -> Table:
+        """The classes that are most often taken for others."""
+        wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
+        of_class = wrong / np.maximum(self.confusion.sum(1, keepdims=True), 1)
+        order = np.lexsort((-of_class.ravel(), -wrong.ravel()))[:MOST_CONFUSIONS]
+        rows = []
+        for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
+            if count := int(wrong[true, predicted]):
+                names = self.class_names[true], self.class_names[predicted]
+                rows.append([*names, count, float(of_class[true, predicted])])
+        columns = {"true class": TEXT, "taken for": TEXT, "times": COUNT, "of the class": SHARE}
+        return Table("Most frequent confusions", columns, rows)

@@ -29,6 +29,8 @@ import numpy.typing as npt
 
 from ...data.datasets.qtdb import CLASS_NAMES
 from ...data.tasks import Task
+from ..sections import COUNT, NUMBER, SHARE, TEXT, Form, Note, Section, Table
+from .measuring import Measurement, Subject
 
 Border = Literal["onset", "offset"]
 Labels = npt.NDArray[np.int64]
@@ -128,6 +130,14 @@ class Delineation:
             for wave, (_, borders) in WAVES.items()
         }
 
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement | None:
+        task = subject.trained.task
+        if not has_waves(task):
+            return None
+        found = cls(task.step_ms or 1.0, subject.options.tolerance_ms)
+        return Measurement(lambda _: found, lambda outcome: found.add(outcome.true, outcome.predicted))
+
     def add(self, true: Labels, predicted: Labels) -> None:
         """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not count."""
         for reference, guess in zip(true, predicted, strict=True):
@@ -140,6 +150,29 @@ class Delineation:
             "tolerance_ms": self.tolerance_ms, "gap_ms": self.gap_ms, "shortest_ms": self.shortest_ms,
             **{name: wave.to_dict() for name, wave in self.waves.items()},
         }  # fmt: skip
+
+    def section(self) -> Section:
+        rows: list[list[Any]] = []
+        for name, wave in self.waves.items():
+            rows.append([name, wave.reference, wave.sensitivity, wave.ppv, None, None, None])
+            for border, one in wave.borders.items():
+                errors = one.mean_ms, one.sd_ms, one.cse_tolerance_ms
+                rows.append([f"  {border}", one.reference, one.sensitivity, one.ppv, *errors])
+        columns = {
+            "wave": TEXT,
+            "labelled": COUNT,
+            "sensitivity": SHARE,
+            "ppv": SHARE,
+            "mean, ms": Form("number", signed=True),
+            "sd, ms": NUMBER,
+            "experts, ms": NUMBER,
+        }
+        note = (
+            "mean, sd: of the errors, predicted minus true, so late is positive. ppv: fraction of the predictions that are "
+            "right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."
+        )
+        lead = f"Borders of the heart's waves, found within {self.tolerance_ms:g} ms of the cardiologist's."
+        return Section("Delineation", lead, (Table("Waves and their borders", columns, rows), Note(note)))
 
     def _compare(self, wave: str, true: Labels, predicted: Labels) -> None:
         """Count one kind of wave in one labelled stretch."""

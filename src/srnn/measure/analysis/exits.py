@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...data.batches import Sequences
+from ...errors import SrnnError
 from ...nn.losses import Loss
-from .anytime import Prefixes
+from ...training.evaluation import Evaluation, run_batches
+from ...training.trained import Trained
+from ..policy import ExitPolicy, first_exit
+from ..sections import NUMBER, SHARE, TEXT, Axis, Form, Line, Note, Plot, Section, Table
 from .changes import mean_and_median
-from .policy import ExitPolicy, first_exit
+from .measuring import AnalysisOptions, Measurement, Outcome, Prefixes, Subject, prefixes
 
 CONFIDENCES = (
     *(round(0.1 + 0.05 * i, 2) for i in range(16)),
@@ -27,6 +33,8 @@ PATIENCES = (1, 2, 4, 8, 16)
 """Numbers of consecutive steps that are tried."""
 EARLIEST = (1, 16, 32, 64, 128, 256, 512)
 """First steps that are tried, together with the first step that the loss counts: training ignores the output before that."""
+SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Confidences for which people see the time to decision."""
 
 
 @dataclass(frozen=True)
@@ -163,14 +171,145 @@ class EarlyExit:
     """Results on the split for every confidence, with the policy's patience, margin and earliest step."""
     first_reached: list[ExitPoint]
     """The time to decision: results on the split for every confidence, with patience 1, from the first step the loss counts."""
+    step_ms: float | None = None
 
     @classmethod
-    def chosen_on(cls, validation: ExitCounts, counts: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:
+    def begin(cls, subject: Subject) -> Measurement | None:
+        trained, options = subject.trained, subject.options
+        if not (options.early_exit and can_exit(trained)):
+            return None
+        validation = None
+        if subject.split != "validation":  # read first, because a task need not hold out anything
+            try:
+                validation = exit_counts(
+                    trained, data_dir=subject.data_dir, batch_size=subject.batch_size, options=options
+                )
+            except SrnnError as error:
+                raise SrnnError(
+                    f"The exit policy is chosen on validation, which failed (--no-exit skips the policy). {error}"
+                ) from error
+        counts = _exit_counts(trained.loss, subject.steps, options)
+
+        def add(outcome: Outcome) -> None:
+            counts.add(outcome.prefixes, outcome.true)
+
+        def result(_: Evaluation) -> EarlyExit:
+            step_ms = trained.task.step_ms
+            return cls.chosen_on(validation or counts, counts, subject.split, options.exit_loss, step_ms)
+
+        return Measurement(result, add)
+
+    @classmethod
+    def chosen_on(
+        cls,
+        validation: ExitCounts,
+        counts: ExitCounts,
+        split: str,
+        allowed_loss: float,
+        step_ms: float | None = None,
+    ) -> EarlyExit:
         policy = validation.choose(allowed_loss, "validation")
         return cls(
-            policy, split, counts.waiting(), counts.point(policy), validation.point(policy),
-            counts.curve(policy.patience, policy.earliest), counts.curve(1, policy.start + 1),
-        )  # fmt: skip
+            policy,
+            split,
+            counts.waiting(),
+            counts.point(policy),
+            validation.point(policy),
+            counts.curve(policy.patience, policy.earliest),
+            counts.curve(1, policy.start + 1),
+            step_ms,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def section(self) -> Section:
+        steps = Form("steps", step_ms=self.step_ms)
+        decisions = {"at the end": self.waiting}
+        if self.policy.confidence is not None:
+            decisions["early exit"] = self.result
+        columns = {
+            "decision": TEXT,
+            "accuracy": SHARE,
+            "sure enough": SHARE,
+            "mean steps read": steps,
+            "median": NUMBER,
+        }
+        rows = [
+            [name, point.accuracy, point.exited, point.mean_steps, point.median_steps]
+            for name, point in decisions.items()
+        ]
+        reached = [
+            [point.confidence, point.exited, point.mean_steps_exited, point.accuracy_exited]
+            for point in self.first_reached
+            if point.confidence in SHOWN
+        ]
+        head = {"confidence": NUMBER, "reached by": SHARE, "after steps, mean": steps, "then right": SHARE}
+        return Section(
+            "Early exit",
+            "The network need not wait for the end if it is sure before.",
+            (
+                Table("Decisions", columns, rows),
+                Note(self._policy_in_words()),
+                self._plot(),
+                Table("When the network is first that confident", head, reached),
+            ),
+        )
+
+    def _policy_in_words(self) -> str:
+        policy = self.policy
+        allowed = 100 * (policy.allowed_loss or 0)
+        if policy.confidence is None:
+            return f"Every policy costs more than {allowed:g} points of accuracy on validation: decide at the end."
+        margin = f" and {policy.margin:g} above the next class" if policy.margin else ""
+        in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
+        not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""
+        return (
+            f"Policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; chosen on validation for a loss of "
+            f"at most {allowed:g} points."
+        )
+
+    def _plot(self) -> Plot:
+        def line(name: str, points: Sequence[ExitPoint], look: Any = "points") -> Line:
+            ordered = sorted(points, key=lambda point: point.mean_steps)
+            return Line(name, [p.accuracy for p in ordered], [p.mean_steps for p in ordered], look)
+
+        lines = [line("at the end", [self.waiting])]
+        if self.policy.confidence is not None:
+            lines.append(line("chosen on validation", [self.result]))
+        lines.append(line("any confidence", self.curve, "line"))
+        return Plot(
+            "Accuracy against time",
+            Axis("mean steps read"),
+            Axis("accuracy", SHARE, high=1),
+            lines,
+            "one point for each confidence at which the network would decide",
+        )
+
+
+def can_exit(trained: Trained) -> bool:
+    """Whether a decision per sequence could be made before its end."""
+    return not trained.loss.per_step and not trained.network.bidirectional
+
+
+def exit_counts(
+    trained: Trained,
+    *,
+    data_dir: Path | None = None,
+    batch_size: int = 128,
+    options: AnalysisOptions | None = None,
+) -> ExitCounts:
+    """Evaluate every exit policy of the grid on validation."""
+    if not can_exit(trained):
+        raise SrnnError("An exit policy needs one decision per sequence and a network that is not bidirectional.")
+    network, loss = trained.network, trained.loss
+    sequences = Sequences(trained.task, "validation", data_dir, network.readout.weight_in.device)
+    counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
+    for batch, result in run_batches(network, sequences.batches(batch_size), seed=trained.seed):
+        counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())
+    return counts
+
+
+def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts:
+    patiences = PATIENCES if options.exit_patience is None else (options.exit_patience,)
+    return ExitCounts(loss, steps, patiences, options.exit_margin)

@@ -25,10 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...training.evaluation import Evaluation
-from .scores import ratios
+from ..scores import ratios
+from ..sections import COUNT, SHARE, TEXT, Note, Part, Section, Table, Values
+from .measuring import Measurement, Subject
 
 LEVEL = 0.95
 """How often the intervals of many samples of groups would contain the accuracy of all groups there are."""
+FIRST_GROUPS = 12
+"""How many groups a terminal lists."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,21 @@ class GroupReport:
     """(G,) sequences of each group."""
     counts: npt.NDArray[np.int64]
     """(G, 2) of each group: decisions that are right, and decisions that count."""
+    labelled: bool = False
+    """Whether only labelled steps count, of a task in which others count by convention."""
+
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement:
+        return Measurement(cls.of)
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> GroupReport:
         """From the counts of its sequences."""
         counts, groups = evaluation.counts, evaluation.groups
+        labelled, each = "accuracy_labelled" in evaluation.report, np.ones(len(counts), np.int64)
         if groups is None:
-            return cls(None, np.ones(len(counts), np.int64), counts)
-        return cls._named(groups.astype(str), np.ones(len(counts), np.int64), counts)
+            return cls(None, each, counts, labelled)
+        return cls._named(groups.astype(str), each, counts, labelled)
 
     @classmethod
     def together(cls, reports: Sequence[GroupReport], splits: Sequence[int]) -> GroupReport:
@@ -57,25 +68,32 @@ class GroupReport:
         splits: a number for each report, the same where they are about the same sequences (seeds), another elsewhere (folds).
         """
         named = [report.names for report in reports if report.names is not None]
+        labelled = any(report.labelled for report in reports)
         if len(named) < len(reports):
             of: dict[int, npt.NDArray[np.int64]] = {}
             for report, split in zip(reports, splits, strict=True):
                 of[split] = of.get(split, np.int64(0)) + report.counts
             joined = np.concatenate(list(of.values()))
-            return cls(None, np.ones(len(joined), np.int64), joined)
+            return cls(None, np.ones(len(joined), np.int64), joined, labelled)
         sequences, counts = (
             np.concatenate(parts) for parts in zip(*((r.sequences, r.counts) for r in reports), strict=True)
         )
-        return cls._named(np.concatenate(named), sequences, counts)
+        return cls._named(np.concatenate(named), sequences, counts, labelled)
 
     @classmethod
-    def _named(cls, names: npt.NDArray[Any], sequences: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Self:
+    def _named(
+        cls,
+        names: npt.NDArray[Any],
+        sequences: npt.NDArray[np.int64],
+        counts: npt.NDArray[np.int64],
+        labelled: bool,
+    ) -> Self:
         """Sequences (N,) and counts (N, 2) added up by name (N,)."""
         groups, which = np.unique(names, return_inverse=True)
         of_each, sums = np.zeros(len(groups), np.int64), np.zeros((len(groups), 2), np.int64)
         np.add.at(of_each, which, sequences)
         np.add.at(sums, which, counts)
-        return cls(tuple(groups.tolist()), of_each, sums)
+        return cls(tuple(groups.tolist()), of_each, sums, labelled)
 
     @property
     def unit(self) -> str:
@@ -133,9 +151,9 @@ class GroupReport:
             return None
         from scipy.special import stdtrit
 
-        own, its = (_without_each(one.counts[both]) for one in (self, other))
-        gain, count, tail = own[0] - its[0], int(both.sum()), (1 - LEVEL) / 2
-        variance = _variance(own[1] - its[1] - gain)
+        ours, theirs = (_without_each(one.counts[both]) for one in (self, other))
+        gain, count, tail = ours[0] - theirs[0], int(both.sum()), (1 - LEVEL) / 2
+        variance = _variance(ours[1] - theirs[1] - gain)
         # The same difference everywhere, mostly none: as many groups that agree, as in ``interval``, say how rare others are.
         half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance) if variance > 1e-20 else 1 - tail ** (1 / count)
         ahead = np.subtract(*(counts[both, 0] / counts[both, 1] for counts in (self.counts, other.counts)))
@@ -149,13 +167,18 @@ class GroupReport:
         }
 
     @property
-    def text(self) -> str:
-        """The interval for people, with what it is over, or why there is none; empty where nothing counts."""
-        interval = self.interval
-        if interval is None:
-            return f"no confidence interval, as a single one of the {self.unit} has labels" if self.count else ""
-        low, high = interval
-        return f"{low:.2%} to {high:.2%} ({LEVEL:.0%} confidence interval over {self.count:,} {self.unit})"
+    def accuracy_name(self) -> str:
+        """What the accuracy is of."""
+        return "accuracy, labelled steps" if self.labelled else "accuracy"
+
+    def certainty(self) -> tuple[Part, ...]:
+        """The interval for people, with what it is over, or why there is none; nothing where nothing counts."""
+        if not self.count:
+            return ()
+        if self.interval is None:
+            return (Note(f"No confidence interval: only one of the {self.unit} has labels."),)
+        name = f"{self.accuracy_name}, {LEVEL:.0%} confidence interval over {self.count:,} {self.unit}"
+        return (Values({name: (self.interval, SHARE)}),)
 
     def to_dict(self) -> dict[str, Any]:
         by_name = {
@@ -170,6 +193,21 @@ class GroupReport:
             "level": LEVEL,
             "by_group": None if self.names is None else {"names": list(self.names), **by_name},
         }
+
+    def section(self) -> Section | None:
+        if not self.count:
+            return None
+        if self.names is None:
+            return Section("Groups", "The split names no groups: each sequence counts as one.", self.certainty())
+        columns = zip(self.names, self.sequences.tolist(), self.counts[:, 1].tolist(), self.accuracy, strict=True)
+        rows = sorted((row for row in columns if row[3] is not None), key=lambda row: (row[3], row[0]))
+        head = {"group": TEXT, "sequences": COUNT, "labelled": COUNT, self.accuracy_name: SHARE}
+        lead = (
+            "Records, speakers or subjects. Sequences of one group are alike, so the interval depends on how much groups "
+            "differ, and on how few there are."
+        )
+        table = Table("The least accurate first", head, rows, bar=self.accuracy_name, first=FIRST_GROUPS)
+        return Section("Groups", lead, (table, *self.certainty()))
 
 
 def _without_each(counts: npt.NDArray[np.int64]) -> tuple[float, npt.NDArray[np.float64]]:

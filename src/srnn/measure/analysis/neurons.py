@@ -21,10 +21,10 @@ from ...nn.neurons import as_neuron
 from ...training.recipes import Recipe
 from ..energy.activity import ActivityTally
 from ..energy.counting import describe_network, fan_out
+from ..sections import COUNT, NUMBER, TEXT, Axis, Line, Plot, Section, Table, Values, layer_title
+from .measuring import SATURATED, Measurement, Subject
 
 Rates = npt.NDArray[np.float64]
-SATURATED = 0.9
-"""Spikes per step above which a neuron carries almost no information."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,18 @@ class Activity:
     """Synaptic operations of these inputs."""
     saturated_above: float = SATURATED
 
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement | None:
+        network, above = subject.trained.network, subject.options.saturated_above
+        if not isinstance(network, SRNN):
+            return None
+        tally = ActivityTally(network)
+        return Measurement(
+            lambda _: neuron_activity(tally, above),
+            lambda outcome: tally.add(outcome.batch, outcome.result),
+            tally.record,
+        )
+
     @property
     def spiking(self) -> bool:
         """Whether all hidden neurons emit spikes."""
@@ -95,6 +107,59 @@ class Activity:
             ],
         }  # fmt: skip
 
+    def section(self) -> Section:
+        above, steps = self.saturated_above, max(self.steps, 1)
+        silent, unit = ("dead", "SOPs per step") if self.spiking else ("always 0", "operations per step")
+        columns = {
+            "layer": TEXT,
+            "neurons": COUNT,
+            "rate": NUMBER,
+            "highest": NUMBER,
+            silent: COUNT,
+            f"over {above:g}": COUNT,
+            unit: NUMBER,
+        }
+        rows = [
+            [
+                layer_title(layer.name),
+                len(layer.rates),
+                float(layer.rates.mean()),
+                float(layer.rates.max()),
+                len(layer.dead()),
+                len(layer.saturated(above)),
+                layer.sops / steps,
+            ]
+            for layer in self.layers
+        ]
+        rate = "spikes per neuron and step" if self.spiking else "fraction of outputs that are not 0"
+        operations = "synaptic operations" if self.spiking else "operations of outputs that are not 0, which multiply,"
+        return Section(
+            "Activity",
+            f"The hidden neurons on the split; rate: {rate}.",
+            (
+                Table("By layer", columns, rows),
+                Values(
+                    {
+                        f"{operations} per step": (self.sops / steps, NUMBER),
+                        "of which inputs": (self.input_sops / steps, NUMBER),
+                        "per sequence": (self.sops / max(self.sequences, 1), NUMBER),
+                    }
+                ),
+                *(self._plot(layer) for layer in self.layers),
+            ),
+        )
+
+    def _plot(self, layer: LayerActivity) -> Plot:
+        rates = np.sort(layer.rates)[::-1].tolist()
+        edges = list(range(len(rates) + 1))
+        rate = "spikes per step" if self.spiking else "fraction of steps not 0"
+        return Plot(
+            layer_title(layer.name),
+            Axis("neurons, most active first", low=0, high=len(rates)),
+            Axis(rate, low=0),
+            [Line("rate", rates, edges, "area")],
+        )
+
 
 def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) -> Activity:
     """The activity of an SRNN's neurons in the batches of a tally."""
@@ -104,11 +169,12 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
     layers = []
     for index, (fired, shape) in enumerate(zip(tally.fired, shapes, strict=False)):
         assert shape.emission is not None, "an SRNN consists of neurons"
-        parts = [""] if shape.directions == 1 else [".forward_layer", ".backward_layer"]
+        directions = [""] if shape.directions == 1 else [".forward_layer", ".backward_layer"]
         reached = fan_out(shapes, index)
-        for part, own, fans in zip(parts, np.split(fired, len(parts)), np.split(reached, len(parts)), strict=True):
-            rates = own / max(tally.steps * network.substeps, 1)
-            layers.append(LayerActivity(shape.name + part, shape.emission, rates, int(own @ fans)))
+        halves = zip(directions, np.split(fired, len(directions)), np.split(reached, len(directions)), strict=True)
+        for direction, spikes, fans in halves:
+            rates = spikes / max(tally.steps * network.substeps, 1)
+            layers.append(LayerActivity(shape.name + direction, shape.emission, rates, int(spikes @ fans)))
     return Activity(
         tuple(layers), tally.sequences, tally.steps, int(tally.events.sum()),
         int(tally.events @ shapes[0].fan_in * shapes[0].updates), saturated_above,

@@ -13,14 +13,20 @@ from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.network import Layer
 from ...nn.neurons import Neuron
+from ..sections import NUMBER, TEXT, Axis, Line, Plot, Section, Spread, Table, layer_title, over_time
+from .measuring import Measurement, Subject
 
 Values = npt.NDArray[np.float64]
 WIDE = 20.0
 """Ratio of the longest to the shortest time constant above which histogram bins grow by a constant factor."""
 
 
+KINDS = {"tau_mem": "membrane", "tau_adp": "adaptation"}
+"""Names of time constants for people."""
+
+
 class Histogram(NamedTuple):
-    """Histogram of the time constants of a layer's neurons, as JSON values."""
+    """Histogram of the time constants of a layer's neurons."""
 
     log: bool
     """Whether bins grow by a constant factor, because the range is wide; otherwise all have the same width."""
@@ -76,6 +82,50 @@ class TimeConstants:
             "initial": None if self.initial is None else _summary(self.initial),
         }
 
+    @property
+    def title(self) -> str:
+        """For people: "Layer 1, membrane"."""
+        layer, _, name = self.name.rpartition(".")
+        return f"{layer_title(layer)}, {KINDS.get(name, name)}"
+
+    def plot(self) -> Plot:
+        bins = self.histogram()
+        lines = [Line("now", bins.now, bins.edges, "area")]
+        if bins.initial is not None:
+            lines.append(Line("before training", bins.initial, bins.edges, "dashed"))
+        steps = Axis(over_time(self.step_ms), low=bins.edges[0], high=bins.edges[-1], log=bins.log)
+        return Plot(self.title, steps, Axis("neurons", low=0, whole=True), lines)
+
+
+class AllTimeConstants(list[TimeConstants]):
+    """Those of every layer."""
+
+    @classmethod
+    def begin(cls, subject: Subject) -> Measurement:
+        trained = subject.trained
+        found = cls(time_constants(trained.network, subject.initial, trained.task.step_ms))
+        return Measurement(lambda _: found)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        return [one.to_dict() for one in self]
+
+    def section(self) -> Section | None:
+        if not self:
+            return None
+        columns = {
+            "time constant": TEXT,
+            "before training": NUMBER,
+            "now": NUMBER,
+            "rms change": NUMBER,
+            "trained": TEXT,
+        }
+        rows = [
+            [one.title, _spread(one.initial), _spread(one.values), one.rms_change, "yes" if one.is_trained else "no"]
+            for one in self
+        ]
+        lead = "How training changed them: mean and standard deviation over the neurons of a layer, in steps."
+        return Section("Time constants", lead, (Table("Time constants", columns, rows), *(one.plot() for one in self)))
+
 
 def time_constants(
     network: Network, initial: Network | None = None, step_ms: float | None = None
@@ -110,6 +160,11 @@ def trained_time_constants(neuron: Neuron) -> set[str]:
 def _finite(values: Values) -> Values:
     """The finite values: some published time constants are not finite, and a neuron that no longer turns has no period."""
     return values[np.isfinite(values)]
+
+
+def _spread(values: Values | None) -> Spread | None:
+    known = np.array([]) if values is None else _finite(values)
+    return Spread(float(known.mean()), float(known.std())) if len(known) else None
 
 
 def _summary(values: Values) -> dict[str, Any]:

@@ -1,121 +1,91 @@
-"""What ``srnn energy --out`` writes: networks compared with the first; seeds of one recipe in one row, with a spread."""
+"""A comparison of energy as a section: operations, energies, ratios and break-even rates."""
 
 from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...text import code, digits, markdown_table
-from ...text import markdown as md
+from ...text import code
+from ...text import markdown as escaped
+from ..sections import (
+    COUNT,
+    ENERGY,
+    NUMBER,
+    RATIO,
+    SHARE,
+    TEXT,
+    Form,
+    Note,
+    Part,
+    Section,
+    Spread,
+    Table,
+    Values,
+    markdown,
+)
 from .estimate import compare
 from .prices import MODELS
 
-HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
-NOTHING = "-"
-"""Stands for a value that was not measured, or means nothing here."""
-_SEED = re.compile(r"(s|seed)[-_.]*\d+")
+SEED = re.compile(r"(s|seed)[-_.]*\d+")
 """The name of a folder that only gives the seed, as in a sweep."""
 
-
-def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row for each group of ``comparison["networks"]`` that differ in nothing but the seed.
-
-    Each has name, seeds, parameters, and lists over the seeds: accuracy, firing_rate, energy (nJ per step, by model); then, from
-    their means, the values of ``compare``: ratio (by model), error, efficiency (by model). What is not known is None.
-    """
-    rows: list[dict[str, Any]] = []
-    for group in dict.fromkeys(report["group"] for report in comparison["networks"]):
-        members = [report for report in comparison["networks"] if report["group"] == group]
-        known = {model: [r["models"][model] for r in members] for model in MODELS}
-        rows.append({
-            "name": _name([report["name"] for report in members]),
-            "seeds": [report["seed"] for report in members],
-            "parameters": members[0]["parameters"],
-            "accuracy": _all(report["accuracy"] for report in members),
-            "firing_rate": _all(r["firing_rate"] and r["spikes"] and r["firing_rate"]["mean"] for r in members),
-            "energy": {
-                model: _all(value and value["energy_pj"]["step"] / 1e3 for value in values) for model, values in known.items()
-            },
-        })  # fmt: skip
-    means = [
-        {
-            "name": row["name"],
-            "accuracy": row["accuracy"] and statistics.fmean(row["accuracy"]),
-            "models": {
-                model: values and {"energy_pj": {"step": statistics.fmean(values)}} for model, values in row["energy"].items()
-            },
-        }
-        for row in rows
-    ]  # fmt: skip
-    for row, compared in zip(rows, compare(means), strict=True):
-        row |= {"ratio": compared["energy"], "error": compared["error"], "efficiency": compared["efficiency"]}
-    return rows
+LEAD = (
+    "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, "
+    "which is why all four are shown."
+)
+WHAT_MODELS_COUNT = (
+    "paper: its rules, 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's rate, "
+    "analog input as multiplications. neurobench: operations whose weight and value are not 0, at these prices. memory: "
+    "operations, memory traffic and addresses ({}). None of them includes the sensor, the encoder or control."
+)
 
 
-def markdown(comparison: dict[str, Any], command: str) -> str:
-    """The page: energies per step, their ratios to the first network's, and break-even rates."""
-    rows, signal = seeds_together(comparison), comparison["input"]
-    own, columns = md(rows[0]["name"]), [HEADS[model] for model in MODELS]
-    kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
-    step = f" ({comparison['step_ms']:g} ms)" if comparison["step_ms"] else ""
-    where = f", {comparison['split']} split" if comparison["split"] else ""
+Reports = Sequence[dict[str, Any]]
+
+
+def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section:
+    """Of what ``compare_energy`` gives; ``seeds_together``: seeds of one recipe share a row, with their mean and deviation."""
+    reports = comparison["networks"]
+    networks: list[Reports] = [[report] for report in reports]
+    names = short_names([report["name"] for report in reports])
+    if seeds_together:
+        groups = dict.fromkeys(report["group"] for report in reports)
+        networks = [[report for report in reports if report["group"] == group] for group in groups]
+        names = [name_of_seeds([report["name"] for report in seeds]) for seeds in networks]
+    compared = compare(list(map(_mean, networks)))
+    parts: list[Part] = [_input(comparison), _networks(names, networks, compared, seeds_together)]
+    if not seeds_together:
+        parts.append(_operations(names, reports))
+    for period in ("step", "sequence", "second"):
+        energies = [[_over(seeds, "models", name, "energy_pj", period) for name in MODELS] for seeds in networks]
+        parts += _by_model(f"Energy per {period}", ENERGY, names, energies, least=1, points=period == "step")
+    for title, key in (("Energy ratio", "energy"), ("Efficiency: energy ratio x error ratio", "efficiency")):
+        ratios = [[row[key][name] for name in MODELS] for row in compared]
+        parts += _by_model(f"{title}, compared with {names[0]}", RATIO, names, ratios, least=2)
+    limits = comparison["break_even"]
+    title = f"Break-even: firing rate above which {names[0]} costs more than these networks of its size; above 1: never"
+    parts += _by_model(title, NUMBER, list(limits), [list(rates.values()) for rates in limits.values()], least=1)
+    for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
+        of = dict.fromkeys(Path(report["name"]).name for report in reports if report["note"] == note)
+        parts.append(Note(f"{', '.join(of)}: {note}"))
+    parts.append(Note(WHAT_MODELS_COUNT.format(comparison["technology"]["name"])))
+    return Section("Energy", LEAD, parts)
+
+
+def page(comparison: dict[str, Any], command: str) -> str:
+    """The section in Markdown, with the command that made it."""
     lines = [
-        f"# Energy: {md(comparison['task'])}{where}",
+        f"# Energy: {escaped(comparison['task'])}",
         "",
-        f"Energy of one step{step} in nJ, by four models of what operations cost; input: {kind}; memory model: "
-        f"{md(comparison['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
+        LEAD,
+        *markdown(section(comparison, seeds_together=True).parts),
         "",
-        *markdown_table(
-            ["network", "seeds", "accuracy", "spikes per neuron and step", "parameters", *columns],
-            [
-                [
-                    md(row["name"]),
-                    ", ".join(str(seed) for seed in row["seeds"]) if None not in row["seeds"] else NOTHING,
-                    _spread(row["accuracy"], "{:.2%}"),
-                    _spread(row["firing_rate"], "{:.3f}"),
-                    f"{row['parameters']:,}",
-                    *(_spread(row["energy"][model], None) for model in MODELS),
-                ]
-                for row in rows
-            ],
-        ),
+        f"Made by {code(command)}; every number in [energy.json](energy.json).",
+        "",
     ]
-    if len(rows) > 1:
-        lines += [
-            "",
-            f"Compared with {own}: energy ratio by model; error ratio; efficiency, which is their product (above 1: {own} is "
-            "better). Ratios of means.",
-            "",
-            *markdown_table(
-                ["network", *columns, "error", *(f"efficiency, {column}" for column in columns)],
-                [
-                    [
-                        md(row["name"]),
-                        *(times(row["ratio"][model]) for model in MODELS),
-                        times(row["error"]),
-                        *(times(row["efficiency"][model]) for model in MODELS),
-                    ]
-                    for row in rows
-                ],
-            ),
-        ]
-    if comparison["break_even"]:
-        lines += [
-            "",
-            f"Break-even: the firing rate (spikes per neuron and step) above which {own} costs more than networks of its sizes "
-            "that do not spike. Where it lies above 1, spiking costs less at every rate.",
-            "",
-            *markdown_table(
-                ["compared with", *columns],
-                [[md(name), *map(digits, limits.values())] for name, limits in comparison["break_even"].items()],
-            ),
-        ]
-    notes = dict.fromkeys((Path(r["name"]).name, r["note"]) for r in comparison["networks"] if r["note"])
-    lines += ["", *(f"- {md(name)}: {md(note)}" for name, note in notes), ""] if notes else [""]
-    lines += [f"Made by {code(command)}; every number in [energy.json](energy.json).", ""]
     return "\n".join(lines)
 
 
@@ -124,29 +94,134 @@ def word(network: str) -> str:
     path = Path(network)
     if not path.exists():  # a recipe's name, or a pretrained network's
         return network
-    return f"{path.resolve().parent.name}/{path.name}" if _SEED.fullmatch(path.name) else path.name
+    return f"{path.resolve().parent.name}/{path.name}" if SEED.fullmatch(path.name) else path.name
 
 
-def _name(networks: Sequence[str]) -> str:
+def short_names(names: Sequence[str]) -> list[str]:
+    """The last parts of the names, if these still differ: run folders may lie deep, and a table is narrow."""
+    last = [Path(name).name for name in names]
+    return last if len(set(last)) == len(last) else list(names)
+
+
+def name_of_seeds(networks: Sequence[str]) -> str:
     """For runs ecg-lstm-s0, ecg-lstm-s1: ecg-lstm; for a sweep's POINT/s0, POINT/s1: POINT."""
     first = Path(networks[0])
-    if _SEED.fullmatch(first.name):
+    if SEED.fullmatch(first.name):
         return first.resolve().parent.name or first.name
-    return first.name if len(networks) == 1 else re.sub(r"[-_.]*(s|seed)?[-_.]*\d+$", "", first.name) or first.name
+    if len(networks) == 1:
+        return first.name
+    return re.sub(r"[-_.]*(s|seed)?[-_.]*\d+$", "", first.name) or first.name
 
 
-def _all(values: Iterable[Any]) -> list[float] | None:
-    known = list(values)
-    return None if None in known else known
+def _input(comparison: dict[str, Any]) -> Values:
+    signal = comparison["input"]
+    what: dict[str, tuple[Any, Form]] = {"task": (comparison["task"], TEXT)}
+    if comparison["split"]:
+        what["split"] = comparison["split"], TEXT
+    if signal["spikes"]:
+        what["input, spikes per channel and step"] = signal["density"], NUMBER
+    else:
+        what["input"] = "analog", TEXT
+    if signal["steps_per_sequence"]:
+        what["steps per sequence"] = signal["steps_per_sequence"], NUMBER
+    if comparison["step_ms"]:
+        what["ms per step"] = comparison["step_ms"], NUMBER
+    return Values(what)
 
 
-def _spread(values: list[float] | None, form: str | None) -> str:
+def _networks(
+    names: Sequence[str],
+    networks: Sequence[Reports],
+    compared: Reports,
+    seeds_together: bool,
+) -> Table:
+    columns = {"network": TEXT} | ({"seeds": TEXT} if seeds_together else {})
+    columns |= {
+        "accuracy": SHARE,
+        "error ratio": RATIO,
+        "rate": NUMBER,
+        "spikes": NUMBER,
+        "parameters": COUNT,
+        "bytes": COUNT,
+    }
+    rows = []
+    for name, seeds, row in zip(names, networks, compared, strict=True):
+        known = [str(report["seed"]) for report in seeds if report["seed"] is not None]
+        rows.append(
+            [
+                name,
+                *([", ".join(known) or None] if seeds_together else []),
+                _over(seeds, "accuracy"),
+                row["error"],
+                _over(seeds, "firing_rate", "mean"),
+                _over(seeds, "spikes", "per_step"),
+                seeds[0]["parameters"],
+                seeds[0]["footprint_bytes"],
+            ]
+        )
+    return Table("Networks", columns, rows)
+
+
+def _operations(names: Sequence[str], reports: Sequence[dict[str, Any]]) -> Table:
+    columns = ("network", "paper", "fp32", "neurobench", "neurobench, dense")
+    rows = []
+    for name, report in zip(names, reports, strict=True):
+        counts = report["counts"]
+        cells: list[str | None] = [None] * 4
+        if counts is not None:
+            cells[0] = f"{counts['paper_macs']:,.0f} + {counts['paper_acs']:,.0f}"
+            cells[1] = f"{counts['synaptic_macs'] + counts['neuron_macs']:,.0f} + {counts['synaptic_acs']:,.0f}"
+        if counts is not None and report["models"]["neurobench"]:
+            cells[2] = f"{counts['effective_macs']:,.0f} + {counts['effective_acs']:,.0f}"
+            cells[3] = f"{counts['dense']:,.0f}"
+        rows.append([name, *cells])
+    return Table("Operations per step: MAC + AC", dict.fromkeys(columns, TEXT), rows)
+
+
+def _by_model(
+    title: str,
+    form: Form,
+    names: Sequence[str],
+    rows: Sequence[Sequence[float | Spread | None]],
+    *,
+    least: int,
+    points: bool = False,
+) -> list[Table]:
+    """A row for each network of which something is known, and a column for each model; nothing for fewer rows than ``least``."""
+    known = [[name, *row] for name, row in zip(names, rows, strict=True) if any(value is not None for value in row)]
+    columns = {"network": TEXT} | dict.fromkeys(MODELS, form)
+    return [Table(title, columns, known, points=points)] if len(known) >= least else []
+
+
+def _known(seeds: Reports, *path: str) -> list[float] | None:
+    """A number of each seed; None if one of them has none."""
+    values = []
+    for report in seeds:
+        value: Any = report
+        for name in path:
+            value = value and value[name]
+        values.append(value)
+    return None if None in values else values
+
+
+def _over(seeds: Reports, *path: str) -> float | Spread | None:
+    """A number over the seeds."""
+    values = _known(seeds, *path)
     if values is None:
-        return NOTHING
-    write = digits if form is None else form.format
-    mean = write(statistics.fmean(values))
-    return mean if len(set(values)) == 1 else f"{mean} ± {write(statistics.stdev(values))}"
+        return None
+    if len(set(values)) == 1:
+        return values[0]
+    return Spread(statistics.fmean(values), statistics.stdev(values))
 
 
-def times(value: float | None) -> str:
-    return NOTHING if value is None else f"{digits(value)}x"
+def _mean(seeds: Reports) -> dict[str, Any]:
+    """What ``compare`` needs, of the mean over the seeds."""
+    accuracy = _known(seeds, "accuracy")
+    energies = {model: _known(seeds, "models", model, "energy_pj", "step") for model in MODELS}
+    return {
+        "name": seeds[0]["name"],
+        "accuracy": accuracy and statistics.fmean(accuracy),
+        "models": {
+            model: values and {"energy_pj": {"step": statistics.fmean(values)}} for model, values in energies.items()
+        },
+    }

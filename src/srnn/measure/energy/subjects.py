@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,38 +61,15 @@ def compare_energy(
         raise SrnnError("Name at least one run folder or recipe.")
     names, subjects = [str(item) for item in networks], [_find(item, data, said, rates) for item in networks]
     first, task = subjects[0], subjects[0].task
-    for name, other in zip(names, subjects, strict=True):
-        if other.recipe.task != first.recipe.task:
-            raise SrnnError(
-                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
-            )
-
-    analog = task.analog_in_paper
-    report = partial(energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=analog)
-    layers = describe_network(first.network)
+    _check_one_task(names, subjects)
+    report = partial(energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=task.analog_in_paper)
     if rates is None:
         if input_rate is not None:
             raise SrnnError("--input-rate belongs to --rates; otherwise the input is measured.")
-        from ...data.batches import Sequences
-
-        sequences = Sequences(task, split, data_dir)
-        reports, at_input = [], measure_input(sequences)
-        encoded = at_input
-        for name, one in zip(names, subjects, strict=True):
-            evaluation, activity = evaluate_activity(one, sequences, split)
-            if one is first:
-                encoded = activity
-            accuracy, note = evaluation.report["accuracy"], ""
-            if one.folder is None:
-                accuracy, note = None, UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
-            reports.append(report(one.network, activity, name=name, accuracy=accuracy, note=note))
+        reports, at_input, encoded = _measured(names, subjects, split, data_dir, report)
     else:
-        if len(subjects) > 1 or first.folder is not None:
-            raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
-        if not (spiking(layers) or graded(layers)):
-            raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
-        at_input = Activity(input_rate is not None, 1.0 if input_rate is None else input_rate, rates_of(layers, rates))
-        reports, encoded = [report(first.network, at_input, name=names[0], note="rates as given")], at_input
+        at_input = encoded = _given(names, first, rates, input_rate)
+        reports = [report(first.network, at_input, name=names[0], note="rates as given")]
     at_input, encoded = replace(at_input, rates=None), replace(encoded, rates=None)
 
     def read_by(network: Network) -> Activity:
@@ -109,10 +86,11 @@ def compare_energy(
         run = index < len(subjects) and subjects[index].folder is not None
         made["seed"] = subjects[index].seed if run else None
         made["group"] = recipes.index(recipes[index]) if run else index
-    limits = {}
+    limits, layers = {}, describe_network(first.network)
     for name in ("relu", "lstm") if all(layer.spiking for layer in layers[:-1]) else ():
         network = as_baseline(first.recipe, name).build_network(task, 0)
-        limits[name] = break_even(layers, encoded, describe_network(network), prices, analog, read_by(network))
+        shape = describe_network(network)
+        limits[name] = break_even(layers, encoded, shape, prices, task.analog_in_paper, read_by(network))
     return {
         "task": task.name,
         "split": split if rates is None else None,
@@ -127,6 +105,50 @@ def compare_energy(
         "compared_with_first": compare(reports),
         "break_even": limits,
     }
+
+
+def _check_one_task(names: Sequence[str], subjects: Sequence[Trained]) -> None:
+    first = subjects[0]
+    for name, other in zip(names, subjects, strict=True):
+        if other.recipe.task != first.recipe.task:
+            raise SrnnError(
+                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
+            )
+
+
+def _measured(
+    names: Sequence[str],
+    subjects: Sequence[Trained],
+    split: SplitName,
+    data_dir: Path | None,
+    report: Callable[..., dict[str, Any]],
+) -> tuple[list[dict[str, Any]], Activity, Activity]:
+    """Reports with rates measured on a split; its input, and what arrives after the first network's encoder."""
+    from ...data.batches import Sequences
+
+    sequences = Sequences(subjects[0].task, split, data_dir)
+    reports, at_input = [], measure_input(sequences)
+    encoded = at_input
+    for name, one in zip(names, subjects, strict=True):
+        evaluation, activity = evaluate_activity(one, sequences, split)
+        if one is subjects[0]:
+            encoded = activity
+        accuracy, note = evaluation.report["accuracy"], ""
+        if one.folder is None:
+            accuracy, note = None, UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
+        reports.append(report(one.network, activity, name=name, accuracy=accuracy, note=note))
+    return reports, at_input, encoded
+
+
+def _given(names: Sequence[str], first: Trained, rates: Sequence[float], input_rate: float | None) -> Activity:
+    """The activity of a recipe's network at assumed rates."""
+    layers = describe_network(first.network)
+    if len(names) > 1 or first.folder is not None:
+        raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
+    if not (spiking(layers) or graded(layers)):
+        raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
+    density = 1.0 if input_rate is None else input_rate
+    return Activity(input_rate is not None, density, rates_of(layers, rates))
 
 
 def _task(trained: Trained) -> str:

@@ -7,8 +7,9 @@
 ``assets/`` (one style sheet, scripts without a framework). docs/report.md explains the page.
 """
 
+from .beside import comparison_sections
 from .comparison import comparison_content
 from .content import report_content
 from .document import check_page, page, to_json, write_page
 
-__all__ = ["check_page", "comparison_content", "page", "report_content", "to_json", "write_page"]
+__all__ = ["check_page", "comparison_content", "comparison_sections", "page", "report_content", "to_json", "write_page"]

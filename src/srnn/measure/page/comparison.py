@@ -14,6 +14,8 @@ from ...text import plain
 from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, GroupReport, analyse
 from ..energy.subjects import compare_energy
+from ..sections import as_json
+from .beside import comparison_sections
 from .content import describe_network, describe_task, short_names, training
 
 
@@ -58,7 +60,7 @@ def comparison_content(
                 "best_epoch": logged["best_epoch"],
             }
         )
-    return plain(
+    content = plain(
         {
             "kind": "comparison",
             "split": split,
@@ -69,6 +71,7 @@ def comparison_content(
             "environments": differences([read_object(run.path / "environment.json") for run in runs]),
         }
     )
+    return content | {"sections": as_json(comparison_sections(content))}
 
 
 def measures(name: str, analysis: Analysis, energy: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,16 @@ from ...errors import SrnnError
 from ...files import read_object
 from ...registry import is_name
 from ...text import plain
+from ...training.evaluation import ACCURACIES
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
 from ...training.trained import Trained
-from ..analysis import AnalysisOptions, analyse, recipe_spikes
+from ..analysis import Analysis, AnalysisOptions, analyse, recipe_spikes
+from ..energy.page import section as energy_section
 from ..energy.subjects import compare_energy
+from ..sections import COUNT, ENERGY, NUMBER, SHARE, Form, Values, as_json
+from .history import history_sections
 from .samples import kind_of, take_samples
 
 SAMPLES = 6
@@ -75,6 +79,8 @@ def report_content(
     if samples:
         sequences = Sequences(task, split, data_dir)
         watched = take_samples(trained, sequences, samples, activity=analysis.activity, policy=policy)
+    sections = analysis.sections() | {"energy": energy_section(energy)}
+    sections |= history_sections(history, recipe_spikes(trained.recipe))
     return plain(
         {
             "kind": "report",
@@ -83,7 +89,8 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "histograms": [{"name": one.name, **one.histogram()._asdict()} for one in analysis.time_constants],
+            "short": as_json(_in_short(analysis, energy["networks"][0], recipe_spikes(trained.recipe))),
+            "sections": as_json(sections),
             "training": history,
             "energy": energy,
             "samples": watched,
@@ -91,6 +98,30 @@ def report_content(
             "environment": environment,
         }
     )  # fmt: skip
+
+
+def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Values:
+    """The numbers that a reader looks for first."""
+    report, found = analysis.evaluation.report, dict[str, tuple[Any, Form]]()
+    for name in ACCURACIES:
+        if report.get(name) is not None:
+            found[name.replace("_labelled", ", labelled steps").replace("_", " ")] = report[name], SHARE
+    for part in analysis.groups.certainty():
+        found |= part.values if isinstance(part, Values) else {}
+    if report["firing_rate"] is not None:
+        rate = "firing rate, spikes per neuron and step" if spiking else "activity, fraction of outputs that are not 0"
+        found[rate] = report["firing_rate"]["mean"], NUMBER
+    found["parameters"] = report["parameters"], COUNT
+    found["bytes of memory"] = energy["footprint_bytes"], COUNT
+    for model, name in (("fp32", "estimated energy per step"), ("memory", "estimated energy per step, with memory")):
+        if energy["models"][model] is not None:
+            found[name] = energy["models"][model]["energy_pj"]["step"], ENERGY
+    if analysis.exit is not None and analysis.exit.policy.confidence is not None:
+        found["steps read with early exit"] = (
+            analysis.exit.result.mean_steps,
+            Form("steps", step_ms=analysis.exit.step_ms),
+        )
+    return Values(found)
 
 
 def describe_task(trained: Trained) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ...text import one_line
 
 SCRIPTS = {
     "report": ("base.js", "plots.js", "player.js", "sections.js", "report.js"),
-    "comparison": ("base.js", "plots.js", "comparison.js"),
+    "comparison": ("base.js", "plots.js", "sections.js", "comparison.js"),
 }
 
 

@@ -30,7 +30,7 @@ from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
-from ..analysis.scores import confidences
+from ..scores import confidences
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
@@ -64,7 +64,7 @@ def take_samples(
     batch = sequences.take(indices)
     x = as_dense(batch.x, torch.float32)
     ((_, result),) = run_batches(network, [batch], seed=trained.seed, record=_traces(network))
-    believed = _beliefs(network, loss, result.output)
+    certain = _confidences(network, loss, result.output)
     watched = _watched(network, activity)
     most = max(1, BUDGET // len(indices) // _bytes_per_step(network, x, watched))
     lengths = [x.shape[1]] * len(x) if batch.lengths is None else batch.lengths.tolist()
@@ -82,7 +82,7 @@ def take_samples(
         if decided is not None and bool(decided.final[row]):
             item["exit"] = {"steps": int(decided.steps[row]) + 1, "class": int(decided.winners[row])}
         item |= {"input": _input(x[row, : item["shown"]].numpy())}
-        item |= _arrays(network, loss, batch, result, believed[row], watched, row, item["shown"])
+        item |= _arrays(network, loss, batch, result, certain[row], watched, row, item["shown"])
         shown.append(item)
     return {"watched": watched, "substeps": network.substeps, "sequences": shown}
 
@@ -95,7 +95,7 @@ def _traces(network: Network) -> tuple[str, ...]:
     return ("u", "v") if all("u" in neuron.variables() for neuron in neurons) else ()
 
 
-def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
+def _confidences(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
     """(B, T, C): probabilities of the classes at each step, from the steps read so far."""
     output = outputs.double().numpy()
     if loss.per_step or network.bidirectional:
@@ -150,11 +150,11 @@ def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) 
 
 
 def _arrays(
-    network: Network, loss: Loss, batch: Batch, result: Result, believed: Array, watched: list[dict[str, Any]], row: int,
+    network: Network, loss: Loss, batch: Batch, result: Result, certain: Array, watched: list[dict[str, Any]], row: int,
     steps: int,
 ) -> dict[str, Any]:  # fmt: skip
     """The first ``steps`` steps of a sequence's results, packed."""
-    sample: dict[str, Any] = {"probabilities": pack_levels(believed[:steps], fine=True)}
+    sample: dict[str, Any] = {"probabilities": pack_levels(certain[:steps], fine=True)}
     if loss.per_step:
         sample["labels"] = pack_numbers(batch.y[row, :steps].numpy())
         sample["decisions"] = pack_numbers(result.output[row, :steps].argmax(-1).numpy())

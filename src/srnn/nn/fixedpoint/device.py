@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import SrnnError
-from ..network.frozen import Array, FrozenNetwork, freeze
+from ..frozen import Array, FrozenNetwork
 
 if TYPE_CHECKING:
     from ...data.signals import SignalPath
@@ -32,6 +32,8 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
 
     Raises SrnnError for networks that no device can run step by step, and for weights that are not finite.
     """
+    from ..network.freezing import freeze
+
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
         raise SrnnError(

@@ -25,9 +25,9 @@ import numpy as np
 
 from ...errors import SrnnError, is_number
 from ..equations import Record, equations, function
-from ..network.frozen import Array, FrozenLayer, FrozenNetwork
-from ..network.state_format import StateFormat
+from ..frozen import Array, FrozenLayer, FrozenNetwork
 from ..neurons import Neuron
+from ..state_format import StateFormat
 from .device import DeviceRun, States, run_steps
 from .fixed import INT32_MAX, FixedArray, rounded_shift
 

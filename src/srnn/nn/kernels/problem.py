@@ -5,25 +5,21 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes, as_dense, traced
 from ...errors import SrnnError
+from ..emissions import Output
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
-Output = Literal["emission", "membrane"]
 FEW_INPUTS = 8
 """Up to this many dense channels the CPU backend adds up step by step, skipping zeros, to the same bits as a stream; more go
 through a matrix product, some steps at once."""
 _DTYPES = (torch.float32, torch.float64)
-
-
-class CannotCompile(SrnnError):
-    """A backend's compiler does not understand a neuron's or a surrogate's functions."""
 
 
 @dataclass(frozen=True)

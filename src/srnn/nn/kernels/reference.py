@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from ...data.spikes import as_dense
 from ...errors import SrnnError, nearest
-from ..delays import taps
 from ..emissions import Emission
 from ..equations import Algebra
 from ..neurons import Neuron
 from ..surrogates import Surrogate
+from ..under_way import taps
 from .problem import LayerProblem, LayerResult, is_autocast, valid_steps
 
 

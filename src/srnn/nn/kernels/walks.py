@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...compiling import has_numba
+from ...compiling import CannotCompile, has_numba
 from ..derivatives import adjoint
 from ..equations import Algebra
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
-from . import CannotCompile, warn_slow
+from .running import warn_slow
 
 State = tuple[Tensor, ...]
 """(*variables, s)."""

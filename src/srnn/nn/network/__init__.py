@@ -1,8 +1,9 @@
 """The nn.Modules: layers, readouts, and the network made of them."""
 
+from ..frozen import FrozenLayer, FrozenNetwork
 from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
-from .frozen import FrozenLayer, FrozenNetwork, freeze
+from .freezing import freeze
 from .layer import Layer, layers_by_name
 from .norm import BatchNorm, Norm, has_norm
 from .readout import Readout

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from ...data.spikes import Spikes, as_dense
 from ...errors import SrnnError
+from ..frozen import Merge
 from ..kernels.problem import LayerResult
 from .layer import Layer
-
-Merge = Literal["mean", "concat"]
 
 
 def reverse_time(x: Tensor, lengths: Tensor | None) -> Tensor:

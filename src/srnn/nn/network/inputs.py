@@ -22,17 +22,6 @@ _TORCH = ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float6
 """Numpy's dtypes that torch can calculate with."""
 
 
-def as_numpy(x: Any) -> Any:
-    """A tensor, on any device, of any dtype and layout, as a numpy array without gradients (bfloat16, which numpy lacks, as
-    float32); anything else as it is. SrnnError for a tensor without numbers."""
-    if not isinstance(x, Tensor):
-        return x
-    if x.is_meta:
-        raise SrnnError("A tensor on the meta device has no numbers.")
-    x = x.detach().to_dense().cpu()
-    return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
-
-
 def uncompiled(network: Any) -> Any:
     """The network itself, without the wrapper that ``torch.compile`` may have put around it."""
     return getattr(network, "_orig_mod", network)

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole, is_number, require
-from .. import kernels
-from ..delays import Delays, delayed_input, depth_of, draw, reached, state_type, taps
-from ..kernels.problem import LayerProblem, LayerResult, Output, uncast
+from ..delays import Delays, state_type
+from ..emissions import Output
+from ..kernels.problem import LayerProblem, LayerResult, uncast
+from ..kernels.running import check_backend, run_layer
 from ..neurons import Neuron, as_neuron
 from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
+from ..under_way import delayed_input, depth_of, draw, reached, taps
 from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 
@@ -94,7 +96,7 @@ class Layer(nn.Module):
         self.inputs, self.size = inputs, size
         self.output: Output = output
         self.neuron, self.surrogate = as_neuron(neuron), as_surrogate(surrogate)
-        self.backend = kernels.check_backend(backend)
+        self.backend = check_backend(backend)
         self.recompute = recompute
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
         init_weight(self.weight_in, init_in, generator)
@@ -240,7 +242,7 @@ class Layer(nn.Module):
                 recompute=self.recompute,
                 record=record,
             )
-            result = kernels.run_layer(problem, self.backend)
+            result = run_layer(problem, self.backend)
             if len(values) == len(problem.state):
                 return result
             values |= result.state._asdict()  # type: ignore[attr-defined]

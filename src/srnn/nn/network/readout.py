@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import SrnnError, nearest
 from ...registry import check_settings, refuse_class
-from ..kernels.problem import Output
+from ..emissions import Output
 from ..neurons import ALIF, Integrator, Neuron, as_neuron
 from ..neurons.base import DEFINED
 

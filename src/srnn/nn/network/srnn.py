@@ -14,14 +14,15 @@ from torch.nn.utils.rnn import PackedSequence
 from ...data.spikes import Spikes, as_dense
 from ...errors import SrnnError, check_choice, check_flag, check_whole
 from ..delays import Delays
+from ..frozen import FrozenNetwork, Merge
 from ..kernels.problem import LayerResult, without_padding
 from ..kernels.reference import recordable
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
-from .bidirectional import BidirectionalLayer, Merge
+from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
-from .frozen import FrozenNetwork, freeze
+from .freezing import freeze
 from .inputs import Input, Lengths, call, checked
 from .layer import Layer, WeightInit, layers_by_name
 from .norm import Norm, NormSpec

@@ -34,13 +34,13 @@ updated at the end of a step, ours at the start of the next: the same numbers). 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import check_choice
 from .base import Init, Neuron, clamped, decay
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(
@@ -87,7 +87,7 @@ class AdLIF(Neuron):
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters
         alpha = decay(p["tau_mem"])
-        symplectic = torch.full_like(alpha, 1.0 if self.discretisation == "symplectic" else 0.0)
+        symplectic = alpha.new_full(alpha.shape, float(self.discretisation == "symplectic"))
         a, b = p["coupling"] * clamped(p["a"], 0.0, 1.0), p["coupling"] * clamped(p["b"], 0.0, 2.0)
         rho = decay(p["tau_adp"])
         return alpha, rho, self._stable(a, alpha, rho), b, p["threshold"], symplectic
@@ -97,4 +97,4 @@ class AdLIF(Neuron):
         that of the identity."""
         top = alpha + rho if self.discretisation == "symplectic" else 1.0 - alpha * rho
         bound = top / ((1.0 - alpha) * (1.0 - rho)).clamp(min=1e-30)
-        return a + (torch.minimum(a, bound) - a).detach()
+        return a + (a.minimum(bound) - a).detach()

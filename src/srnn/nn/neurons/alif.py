@@ -15,11 +15,12 @@ Source: Yin, Corradi & Bohte 2021, Methods. Nothing is detached: the gradient al
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .base import Init, Neuron, decay
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any) -> Any:

@@ -20,16 +20,17 @@ import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import SrnnError, check_choice, check_flag, check_positive, is_number, nearest
 from ...registry import define, defined
 from ...text import brief
 from ..emissions import SPIKE, Emission
 from ..equations import digest_of, equations
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Init:
 
     def sample(self, *shape: int, generator: torch.Generator | None = None, **options: Any) -> Tensor:
         """Values of the given shape; ``options`` are torch's dtype and device."""
+        import torch
+
         if self.distribution == "constant":
             return torch.full(shape, self.a, **options)
         if self.distribution == "uniform":
@@ -246,6 +249,8 @@ class Neuron:
 
     def digest(self) -> str:
         """The digest of all it computes: its equations, and ``derive`` of some values, in as many digits as machines agree on."""
+        import torch
+
         numbers: list[str] = []
         for value in (0.4, 3.0):  # one neuron each: what derive holds for all of them itself is broadcast
             places = enumerate(self.parameters())
@@ -270,7 +275,7 @@ class Neuron:
 
 def decay(tau: Tensor) -> Tensor:
     """exp(-dt/tau) with dt = 1: the factor by which a variable of time constant tau (in steps) shrinks in one step."""
-    return torch.exp(-tau.reciprocal())
+    return (-tau.reciprocal()).exp()
 
 
 def clamped(value: Tensor, low: float, high: float) -> Tensor:

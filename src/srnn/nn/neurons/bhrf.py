@@ -18,12 +18,13 @@ our w is omega v, of the membrane's size; their 0.005 omega^2 in b is dt / 2 ome
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .base import Init, clamped
 from .brf import BRF, MAX_TURN, time_constants
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .base import Init, Neuron, clamped
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_TURN = 0.99
 """Largest turn in a step. At 1 the root's derivative is infinite; up to here not even a neuron that spikes at every step, whose q
@@ -48,6 +48,8 @@ def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
 
     Both follow from the eigenvalue of largest modulus: a period is a full turn of phase, ``tau_mem`` the time of decay to 1/e.
     """
+    import torch
+
     half = trace.to(torch.complex128) / 2
     root = torch.sqrt(half * half - determinant)
     largest = torch.where(trace < 0, half - root, half + root)
@@ -82,7 +84,7 @@ class BRF(Neuron):
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters
         turn = clamped(p["dt"] * p["omega"].abs(), 0.0, MAX_TURN)
-        keep = clamped(torch.sqrt(1.0 - turn * turn) - p["dt"] * p["b_offset"].abs(), 0.0, 1.0)
+        keep = clamped((1.0 - turn * turn).sqrt() - p["dt"] * p["b_offset"].abs(), 0.0, 1.0)
         return keep, turn, p["dt"], p["refractory"], p["threshold"]
 
     def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:

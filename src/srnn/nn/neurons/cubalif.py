@@ -33,13 +33,13 @@ Pedersen et al. 2024 (NIR, arXiv 2311.14711). Nothing is detached: the gradient 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import check_choice
 from .base import Init, Neuron, decay
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(
@@ -55,7 +55,7 @@ def step(
 
 def _lost(tau: Tensor) -> Tensor:
     """1 - exp(-1/tau), just as exact for long time constants."""
-    return -torch.expm1(-tau.reciprocal())
+    return -(-tau.reciprocal()).expm1()
 
 
 @dataclass(frozen=True)
@@ -105,5 +105,6 @@ class CubaLIF(Neuron):
         jump = p["reset"] if hard else p["reset"] - p["threshold"]
         if not next_step:  # a change before the leak leaks, too
             jump = beta * jump
-        switches = [torch.full_like(alpha, float(on)) for on in (hard, hard and next_step, self.synapse_step == "next")]
+        switched = (hard, hard and next_step, self.synapse_step == "next")
+        switches = [alpha.new_full(alpha.shape, float(on)) for on in switched]
         return alpha, beta, gain, p["threshold"], jump, *switches

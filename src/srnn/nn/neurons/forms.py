@@ -16,14 +16,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..arithmetic import positive_part
 from ..equations import arguments_of, function, record
 from .base import Neuron
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @functools.cache
@@ -74,8 +74,19 @@ def in_form(neuron: Neuron, form: Callable[[type[Neuron]], type[Neuron]]) -> Neu
 
 def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
     """The rounded model's additional coefficients, each of the shape and dtype of ``like`` (size,)."""
+    import torch
+
+    numbers = grid_numbers(neuron, kept, torch.finfo(like.dtype).eps)
+    return tuple(torch.full_like(like, number) for number in numbers)
+
+
+def grid_numbers(neuron: Neuron, kept: KeptState, epsilon: float) -> list[float]:
+    """The rounded model's additional coefficients, the same for all neurons.
+
+    epsilon: the distance from 1 to the next number of the dtype in which they are used.
+    """
     numbers: list[float] = []
     for name in neuron.variables():
         unit, bound = 2.0 ** -kept.bits[name], 2.0 ** (kept.width - 1)
-        numbers += [-bound * unit, (bound - 1) * unit, 1.5 / torch.finfo(like.dtype).eps * unit]
-    return tuple(torch.full_like(like, number) for number in numbers)
+        numbers += [-bound * unit, (bound - 1) * unit, 1.5 / epsilon * unit]
+    return numbers

@@ -8,12 +8,13 @@ It emits its membrane.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..emissions import IDENTITY, Emission
 from .base import Init, Neuron, decay
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:

@@ -14,11 +14,12 @@ The network of the paper's "LIF" ablation computes u = .618 u + I with threshold
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .base import Init, Neuron
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:

@@ -19,13 +19,13 @@ Source: Yin, Corradi & Bohte 2023 (Nature Machine Intelligence, arXiv 2112.11231
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..arithmetic import exp, positive_part
 from .base import Init, Neuron
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def step(
@@ -43,7 +43,7 @@ def step(
 
 def logit_of_decay(tau: Tensor) -> Tensor:
     """logit(exp(-1/tau))."""
-    return -torch.log(torch.expm1(1.0 / tau))
+    return -(1.0 / tau).expm1().log()
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, quantise
 from ...nn.kernels.problem import LayerResult
-from ...nn.network import SRNN, Result
-from ...nn.network.frozen import freeze
-from ...nn.network.state_format import StateFormat
+from ...nn.network import SRNN, Result, freeze
+from ...nn.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
 from ..trained import Trained
 

@@ -20,8 +20,8 @@ from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from ...nn.network import SRNN, has_norm
-from ...nn.network.state_format import StateFormat
-from ..checkpoints import Checkpoint, architecture, load_network, model_tensors
+from ...nn.state_format import StateFormat
+from ..checkpoints import Checkpoint, architecture, format_tensors, load_network, model_tensors
 from ..recipes.schema import TrainingConfig
 from ..runs import open_trained
 from .evaluation import measure_inputs, watched
@@ -110,9 +110,8 @@ class Compression:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that the last checkpoint stores besides network and optimiser."""
-        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | StateFormat.of_network(
-            self.network
-        ).tensors()
+        masks = {f"pruning.{name}": mask for name, mask in self.masks.items()}
+        return masks | format_tensors(self.network)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Restore the masks, and the format of states, from a last checkpoint."""
@@ -123,7 +122,7 @@ class Compression:
                     f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has another shape."
                 )
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in masks.items() if mask is not None}
-        StateFormat.from_tensors(checkpoint.tensors).into(self.network)
+        StateFormat.from_arrays(checkpoint.tensors).into(self.network)
 
     @cached_property
     def _inputs_as(self) -> InputFormat:
@@ -133,4 +132,4 @@ class Compression:
         """Make the layers ordinary again, with states kept as the ``best`` checkpoint says; its rounded weights are loaded."""
         ordinary(self.network)
         if best is not None:
-            StateFormat.from_tensors(best.tensors).into(self.network)
+            StateFormat.from_arrays(best.tensors).into(self.network)

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes, as_dense
-from ...nn.kernels import LayerResult, walks
-from ...nn.kernels.problem import valid_steps, without_padding
+from ...nn.kernels import walks
+from ...nn.kernels.problem import LayerResult, valid_steps, without_padding
 from ...nn.network import Result
 from .local import LocalLayer
 

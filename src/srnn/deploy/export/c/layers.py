@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ....nn.equations import Record, Text, equations
 from ....nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
 from ....nn.fixedpoint.integer import IntegerLayer
-from ....nn.network.frozen import FrozenLayer
+from ....nn.frozen import FrozenLayer
 from ....nn.neurons import Neuron
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent

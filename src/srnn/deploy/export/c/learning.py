@@ -52,6 +52,8 @@ class Learning:
             raise SrnnError(
                 "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt --rule bptt."
             )
+        if rule is not None and rule.loss.rule.value:
+            raise SrnnError("Learning in C is for classes; this network's answer is a value.")
         if rule is None:
             raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")
         chosen = layers if learn == "e-prop" else layers[-1:]

@@ -194,6 +194,8 @@ def _deciding(plan: Plan) -> defaultdict[str, str]:
     """What NAME_main.c also has, part by part, when the library decides: it prints classes."""
     if plan.decision is None:
         return defaultdict(str)
+    if plan.decision.how.value:
+        return _valuing(plan)
     name, upper, per_step = plan.name, plan.name.upper(), plan.decision.rule.per_step
     when = (
         "wherever the class changes: that step and the class"
@@ -254,6 +256,37 @@ static void decide(const {name}_score *scores)
 }}
 
 {"" if per_step else finish}""",
+    )
+
+
+def _valuing(plan: Plan) -> defaultdict[str, str]:
+    """The same when the library gives values: it prints those of every step, as if the sequence ended there."""
+    name, upper = plan.name, plan.name.upper()
+    form, cast = "%.9g", "(double)"
+    if plan.integer:
+        form, cast = "%ld", "(long)"
+    return defaultdict(
+        str,
+        about="A line of output\n * for each step: the values as if the sequence ended there, with commas.",
+        usage=" *   --scores          the readout's outputs instead, a line per step\n",
+        variables=f"static {name}_decision decision;\nstatic int scores_only;\n",
+        choice="if (!scores_only) {\n        decide(scores);\n    } else ",
+        begin=f"    {name}_decision_init(&decision);\n",
+        options=_option("scores", "scores_only"),
+        functions=f"""\
+/* A line of output, written at once. */
+static void decide(const {name}_score *scores)
+{{
+    {name}_score values[{upper}_NUM_CLASSES];
+    int i;
+
+    {name}_decide(&decision, scores, values);
+    for (i = 0; i < {upper}_NUM_CLASSES; i++)
+        printf("{form}%c", {cast}values[i], i + 1 < {upper}_NUM_CLASSES ? ',' : '\\n');
+    fflush(stdout);
+}}
+
+""",
     )
 
 

@@ -12,10 +12,10 @@ from ....errors import SrnnError, nearest
 from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
+from ....nn.frozen import Array, FrozenNetwork
 from ....nn.loss_config import DecisionRule
 from ....nn.network import SRNN
-from ....nn.network.frozen import Array, FrozenNetwork
-from ....nn.network.state_format import StateFormat
+from ....nn.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
 from .learning import Learn
 from .names import check_name

@@ -39,7 +39,7 @@ function table(caption, head, rows, kind) {
   const cell = (item, column) => {
     const first = column === 0;
     const given = item !== null && typeof item === "object" && !(item instanceof Node) ? item : { text: item };
-    return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-key": given.key, "data-head": kind === "settings" && !first && head[column] }, given.text, given.more && el("small", {}, given.more));
+    return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-head": kind === "settings" && !first && head[column] }, given.text, given.more && el("small", {}, given.more));
   };
   return el("div", { class: kind === "long" ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption || kind }, el("table", { class: kind },
     caption && el("caption", {}, el("span", {}, caption)),
@@ -67,7 +67,6 @@ function energy(pj) {
   const [factor, unit] = [[1e12, "J"], [1e9, "mJ"], [1e6, "µJ"], [1e3, "nJ"]].find(([size]) => pj >= size) || [1, "pJ"];
   return short(pj / factor) + " " + unit;
 }
-const stepsOf = value => `${short(value)} ${short(value) === "1" ? "step" : "steps"}`;
 const times = ratio => ratio == null ? NONE : short(ratio) + "×";
 function seconds(value) {
   if (value == null) return NONE;
@@ -99,6 +98,12 @@ const observer = new ResizeObserver(entries => entries.forEach(({ target }) => {
 }));
 function drawIn(host, draw) { drawings.set(host, { draw, width: 0 }); observer.observe(host); }
 const colourOf = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Black or white, whichever can be read on the colour. */
+function onColour(hex) {
+  const [r, g, b] = [1, 3, 5].map(i => (parseInt(hex.slice(i, i + 2), 16) / 255) ** 2.2);
+  return .2126 * r + .7152 * g + .0722 * b > .18 ? "#000" : "#fff";
+}
 
 (function theme() {
   const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");

@@ -206,12 +206,6 @@ function band(labels) {
   };
 }
 
-/** Black or white, whichever can be read on the colour. */
-function onColour(hex) {
-  const [r, g, b] = [1, 3, 5].map(i => (parseInt(hex.slice(i, i + 2), 16) / 255) ** 2.2);
-  return .2126 * r + .7152 * g + .0722 * b > .18 ? "#000" : "#fff";
-}
-
 function curve(context, width, height, first, count, per, value, [low, high], colour, thick, dash) {
   context.beginPath(); context.strokeStyle = colourOf(colour); context.lineWidth = thick; context.lineJoin = "round"; context.setLineDash(dash || []);
   const places = count * per === 1 ? [0, 1] : [.5];  // one step alone is as wide as it is: a line of one point cannot be seen

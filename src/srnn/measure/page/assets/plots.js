@@ -17,9 +17,8 @@ function ticks(low, high, count, log) {
 
 /** Ticks as text, with all of their digits where rounding makes two alike. */
 function tickTexts(found, text) {
-  const rounded = found.map(v => text(v));
-  if (new Set(rounded).size === rounded.length) return rounded;
-  return found.map(v => text === short ? v.toLocaleString("en", { maximumFractionDigits: 12 }) : text(v, true));
+  const written = [false, true].map(exact => found.map(value => text(value, exact)));
+  return written.find(texts => new Set(texts).size === texts.length) || found.map(value => value.toLocaleString("en", { maximumFractionDigits: 12 }));
 }
 
 function extent(values) {
@@ -30,7 +29,7 @@ function extent(values) {
 
 /**
  * figure = plot({title, subtitle, x: {label, log, min, max, text}, y: {...}, series: [{name, x, y, colour, dash, area, step, points}],
- *                marks: [{x, text}], marksAbove, height, labels, pad})
+ *                marks: [{x, text}], labels, pad})
  * y of a series may hold null: the line is broken there. A step series has one more x than y (edges). labels: points bear their names, where there is room. pad: y is a share, with
  * room around its points.
  */
@@ -38,14 +37,14 @@ function plot(spec) {
   const figure = el("figure", {}, el("figcaption", {}, spec.title, spec.subtitle && el("small", {}, spec.subtitle)));
   const host = el("div", {}), tip = el("div", { class: "tip", hidden: true, role: "status" });
   figure.append(host, tip);
-  if (spec.series.length > 1 || spec.legend) figure.append(el("ul", { class: "legend" }, spec.series.map(one =>
+  if (spec.series.length > 1) figure.append(el("ul", { class: "legend" }, spec.series.map(one =>
     el("li", {}, el("i", { class: one.area || one.points ? "dot" : one.dash ? "dash" : "", style: `color:${one.colour};border-color:${one.colour}` }), one.name))));
   drawIn(host, () => drawPlot(spec, host, tip));
   return figure;
 }
 
 function drawPlot(spec, host, tip) {
-  const width = host.clientWidth, height = spec.height || 230;
+  const width = host.clientWidth, height = 230;
   const xText = spec.x.text || short, yText = spec.y.text || short;
   const all = spec.series.flatMap(one => one.y), [lowest, highest] = extent(all);
   let [x0, x1] = extent(spec.series.flatMap(one => one.x)), [y0, y1] = [spec.y.min ?? lowest, spec.y.max ?? highest];
@@ -70,7 +69,7 @@ function drawPlot(spec, host, tip) {
   root.append(svg("text", { x: width - right, y: height - 4, "text-anchor": "end" }, spec.x.label), svg("text", { x: left, y: 2, "dominant-baseline": "hanging", dy: "-4" }, spec.y.label));
   for (const mark of spec.marks || []) {
     const x = px(mark.x), end = x > width * .7;
-    root.append(svg("line", { class: "cross", x1: x, x2: x, y1: top + 4, y2: height - bottom }), svg("text", { x: x + (end ? -5 : 5), y: spec.marksAbove ? top + 14 : height - bottom - 7, "text-anchor": end ? "end" : "start" }, mark.text));
+    root.append(svg("line", { class: "cross", x1: x, x2: x, y1: top + 4, y2: height - bottom }), svg("text", { x: x + (end ? -5 : 5), y: height - bottom - 7, "text-anchor": end ? "end" : "start" }, mark.text));
   }
   for (const one of spec.series) root.append(...shape(one, px, py, height - bottom));
   const cross = svg("line", { class: "cross", y1: top, y2: height - bottom, visibility: "hidden" });

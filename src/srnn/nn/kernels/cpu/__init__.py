@@ -11,17 +11,23 @@
     layer.py     one autograd function per layer, and the way in
     compile_time.py  how long compiling will take
 
-Importing this package does not import Numba; running a layer does.
+Importing this package imports neither Numba nor torch; running a layer does.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ....compiling import why_no_numba
-from ..problem import LayerProblem, LayerResult, unfit
+
+if TYPE_CHECKING:
+    from ..problem import LayerProblem, LayerResult
 
 
 def why_not(problem: LayerProblem) -> str:
     """Why this backend cannot run the problem, in half a sentence; empty if it can."""
+    from ..problem import unfit
+
     return unfit(problem, "cpu") or why_no_numba()
 
 

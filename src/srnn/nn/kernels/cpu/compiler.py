@@ -11,17 +11,15 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
-from ....compiling import compiled
+from ....compiling import CannotCompile, compiled
 from ....files.code_cache import folder_in_use
 from ...derivatives import adjoint
 from ...equations import equations, function
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate, derivative_record
-from ..problem import CannotCompile
 from .arguments import BACKWARD, FORWARD, from_fields
 from .backward import make_backward
 from .forward import EmissionLoops, make_forward
@@ -114,6 +112,7 @@ def info() -> dict[str, Any]:
     """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
     import llvmlite.binding as llvm
     import numba
+    import torch
 
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
     told: dict[str, Any] = {

@@ -14,9 +14,9 @@ from torch import Tensor
 from .... import threads
 from ....data.spikes import Spikes
 from ....errors import SrnnError
-from ...delays import later
 from ...neurons import Neuron
 from ...surrogates import Surrogate
+from ...under_way import later
 from ..problem import FEW_INPUTS, LayerProblem, LayerResult, aside
 from . import buffers
 from .arguments import (

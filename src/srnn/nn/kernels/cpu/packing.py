@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ....data.spikes import Spikes
-from ...delays import state_type
-from ...network.frozen import FrozenNetwork
+from ...frozen import FrozenNetwork
+from ...given import is_spikes
 from . import stream
 from .arguments import Array, Emitted
 from .rows import LIST_OVERRUN, lanes_of
+
+if TYPE_CHECKING:
+    from ....data.spikes import Spikes
 
 _RINGS = {
     "arriving": (stream.DEPTH, stream.DELAYS, stream.ARRIVING),
@@ -87,8 +87,7 @@ class PackedNetwork:
         turns = np.zeros(streams, np.int64)
         self.plan = np.concatenate([header, records.ravel(), turns, waits, np.zeros(capacity)]).astype(np.int64)
         self._records = records
-        # By torch, which aligns memory to cache lines, so that vectors do not straddle two.
-        self.numbers = torch.from_numpy(np.concatenate(parts)).clone().numpy()
+        self.numbers = _aligned(np.concatenate(parts))
         self._bind()
 
     def _bind(self) -> None:
@@ -102,12 +101,12 @@ class PackedNetwork:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.numbers = torch.from_numpy(self.numbers).clone().numpy()
+        self.numbers = _aligned(self.numbers)
         self._bind()
 
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
         """Advance the streams numbered ``which``: x (streams, T, inputs), contiguous; out (streams, T, outputs) is written."""
-        if isinstance(x, Spikes):
+        if is_spikes(x):
             words = x.bits().reshape(-1)
             stream.advance_loop(self.neurons, self.dtype, True)(words, out.reshape(-1), which, self.plan, self.numbers)
         else:
@@ -149,24 +148,23 @@ class PackedNetwork:
         self._states[number] = values
         self._turns[number] = 0
 
-    def state(self, which: Any) -> tuple[tuple[Tensor, ...], ...]:
-        """A copy of the state of some streams (slice or numbers): a State per layer, of tensors (streams, size), and with delays
-        those of what is under way (see ``nn/delays.py``)."""
+    def state(self, which: Any) -> list[list[Array]]:
+        """A copy of the state of some streams (slice or numbers): for each layer the arrays (streams, size) of
+        its variables and s, and with delays those of what is under way (see ``nn/under_way.py``)."""
         self._unwind(which)
         state = []
-        for number, model in enumerate(self.models):
+        for number in range(len(self.models)):
             size = self._records[number, stream.SIZE]
             variables, emitted = (part[which] for part in self._parts(number))
             rows = variables.transpose(2, 0, 1, 3).reshape(variables.shape[2], len(variables), -1)
-            tensors = (torch.from_numpy(row[:, :size].copy()) for row in (*rows, emitted))
-            more = {}
+            parts = [row[:, :size].copy() for row in (*rows, emitted)]
             for name, ring in self._rings(number).items():
                 own = name == "arriving"
                 slots = ring.shape[1] - (not own)  # the last slot of an input's ring is empty between two steps
                 count = size if own else self._records[number, stream.PRESYNAPTIC]
-                more[name] = torch.from_numpy(ring[which, :slots, :count].copy())
-            state.append(state_type(model.State, tuple(more))(*tensors, *more.values()))
-        return tuple(state)
+                parts.append(ring[which, :slots, :count].copy())
+            state.append(parts)
+        return state
 
     def part(self, number: int, name: str) -> Array:
         """A copy of one variable of a layer, or of its emission ``s``, for all streams, (streams, size)."""
@@ -175,20 +173,29 @@ class PackedNetwork:
         chosen = emitted if place == variables.shape[2] else variables[:, :, place].reshape(self.streams, -1)
         return chosen[:, : self._records[number, stream.SIZE]].copy()
 
-    def set_state(self, state: Sequence[Sequence[Tensor]], which: Any) -> None:
+    def set_state(self, state: Sequence[Sequence[Array]], which: Any) -> None:
         """Overwrite the state of some streams (slice or numbers); the caller checks the shapes."""
         self._turns[which] = 0
-        for number, tensors in enumerate(state):
+        for number, parts in enumerate(state):
             variables, emitted = self._parts(number)
             padding = self._records[number, stream.WIDTH] - self._records[number, stream.SIZE]
             count = len(self.models[number].State._fields)
-            for (name, ring), tensor in zip(self._rings(number).items(), tensors[count:], strict=True):
-                _, slots, presynaptic = tensor.shape
+            for (name, ring), part in zip(self._rings(number).items(), parts[count:], strict=True):
+                _, slots, presynaptic = part.shape
                 first = self._records[number, _RINGS[name][1]]
                 delays = self.plan[first : first + presynaptic] - (name == "incoming")
                 ring[which] = 0
-                ring[which, :slots, :presynaptic] = tensor.numpy() * (np.arange(slots)[:, None] <= delays)
-            *rows, s = (np.pad(tensor.numpy(), ((0, 0), (0, padding))) for tensor in tensors[:count])
+                ring[which, :slots, :presynaptic] = part * (np.arange(slots)[:, None] <= delays)
+            *rows, s = (np.pad(part, ((0, 0), (0, padding))) for part in parts[:count])
             for place, row in enumerate(rows):
                 variables[which, :, place] = row.reshape(len(row), -1, variables.shape[-1])
             emitted[which] = s
+
+
+def _aligned(array: Array) -> Array:
+    """A copy of a flat array that begins at a cache line, so that vectors do not straddle two."""
+    room = np.empty(array.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    copy = room[start : start + array.nbytes].view(array.dtype)
+    copy[:] = array
+    return copy

@@ -19,14 +19,15 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
+from ....compiling import CannotCompile
 from ....data.spikes import Spikes
 from ....errors import SrnnError
-from ...delays import later, reached
 from ...derivatives import adjoint_record
 from ...equations import Record, Writer, equations, function, record
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ..problem import CannotCompile, LayerProblem, LayerResult, aside, valid_steps, without_padding
+from ...under_way import later, reached
+from ..problem import LayerProblem, LayerResult, aside, valid_steps, without_padding
 from . import loops, plans
 
 _WORDS = {

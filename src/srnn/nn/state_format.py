@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from ...errors import SrnnError
-from ..neurons.forms import KeptState
-from .layer import Layer
+from ..errors import SrnnError
+from .neurons.forms import KeptState
+
+Array = np.ndarray[Any, Any]
 
 WIDTHS = (32, 16, 8)
 """Bits of a stored number."""
@@ -51,29 +51,29 @@ class StateFormat:
         """How that layer stores its state; None: unrounded."""
         return None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The format as tensors by name, for a checkpoint."""
+    def arrays(self) -> dict[str, Array]:
+        """The format as arrays by name, for a checkpoint."""
         return {
-            f"{_PREFIX}{self.width}.{number}.{name}": torch.tensor(bits)
+            f"{_PREFIX}{self.width}.{number}.{name}": np.array(bits)
             for number, layer in enumerate(self.kept)
             for name, bits in layer.items()
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StateFormat:
-        """The format from a checkpoint's tensors, as ``tensors`` wrote them. SrnnError for anything else."""
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> StateFormat:
+        """The format from a checkpoint's arrays or tensors, as ``arrays`` made them. SrnnError for anything else."""
         width, kept = 32, dict[int, dict[str, int]]()
-        given = {key: bits for key, bits in tensors.items() if key.startswith(_PREFIX)}
+        given = {key: bits for key, bits in arrays.items() if key.startswith(_PREFIX)}
         for key, bits in given.items():
             try:
                 own_width, number, name = key.removeprefix(_PREFIX).split(".")
                 width = int(own_width)
                 kept.setdefault(int(number), {})[name] = int(bits)
             # Another name, or not one number, or no such number.
-            except (ValueError, RuntimeError, OverflowError) as error:
+            except (ValueError, TypeError, RuntimeError, OverflowError) as error:
                 raise SrnnError(f"The checkpoint's '{key[:100]}' is not a valid state format.") from error
         found = cls(width, tuple(kept[number] for number in sorted(kept)))
-        if found.tensors().keys() != given.keys():
+        if found.arrays().keys() != given.keys():
             raise SrnnError("The checkpoint's state format has states of several widths, or leaves out a layer.")
         return found
 
@@ -108,8 +108,9 @@ class StateFormat:
             layer.kept = self.of_layer(number)
 
 
-def _layers(network: Any) -> list[Layer]:
-    return [layer for layer in [*network.layers, network.readout] if isinstance(layer, Layer)]
+def _layers(network: Any) -> list[Any]:
+    """The layers that can keep their states in few bits: all but bidirectional ones."""
+    return [layer for layer in [*network.layers, network.readout] if hasattr(layer, "kept")]
 
 
 def check_width(width: int) -> None:

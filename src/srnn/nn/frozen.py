@@ -12,34 +12,31 @@ import math
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from ...errors import SrnnError
-from ...text import some
-from ..delays import check_delays
-from ..equations import equations
-from ..kernels.problem import Output
-from ..neurons import Init, Neuron
-from ..neurons.forms import grids, in_form, rounded_model
-from ..surrogates import Surrogate
-from .bidirectional import BidirectionalLayer, Merge
-from .layer import Layer
-from .parameters import valid_values
+from ..errors import SrnnError
+from ..text import some
+from .emissions import Output
+from .equations import equations
+from .neurons import Init, Neuron
+from .neurons.forms import grid_numbers, in_form, rounded_model
 from .state_format import StateFormat
+from .surrogates import Surrogate
 
 if TYPE_CHECKING:
-    from ...data.signals import SignalPath
+    from torch import Tensor, nn
+
+    from ..data.signals import SignalPath
 
 Array = np.ndarray[Any, Any]
+Merge = Literal["mean", "concat"]
+"""How the outputs of a bidirectional layer's directions become one."""
 
-_BUFFERS = {"arriving": "delay_rec", "incoming": "delay_in"}
-"""Where a ``Layer`` keeps its delays."""
+DELAYS = {"arriving": ("delay_rec", True), "incoming": ("delay_in", False)}
+"""Where a ``Layer`` keeps its delays, and whether they are those of its own neurons, not of its input."""
 _ON_A_DEVICE = frozenset(("bidirectional", "encoder", "substeps", "membrane", "not finite"))
 CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -106,8 +103,13 @@ class FrozenLayer:
         output: Output = "emission",
     ) -> FrozenLayer:
         """A layer, whose coefficients and initial state follow from the neuron and its parameters."""
+        import torch
+
+        from .network.parameters import valid_values
+
         size = len(weight_in)
-        constants = neuron.derive(**valid_values(neuron, {key: torch.from_numpy(a) for key, a in parameters.items()}))
+        stored = {key: torch.from_numpy(array) for key, array in parameters.items()}
+        constants = neuron.derive(**valid_values(neuron, stored))
         return cls(
             name=name,
             neuron=neuron,
@@ -115,7 +117,7 @@ class FrozenLayer:
             weight_rec=weight_rec,
             bias=np.zeros(size, weight_in.dtype) if bias is None else bias,
             coefficients={key: value.numpy() for key, value in zip(neuron.coefficients, constants, strict=True)},
-            initial=_initial(neuron, size, weight_in.dtype),
+            initial=usual_state(neuron, size, weight_in.dtype),
             output=output,
             parameters=parameters,
             has_bias=bias is not None,
@@ -155,6 +157,10 @@ class FrozenLayer:
 
     def values(self) -> dict[str, Array]:
         """The neuron's parameters by name, each (H,), time constants in steps."""
+        import torch
+
+        from .network.parameters import valid_values
+
         stored = {name: torch.from_numpy(value) for name, value in self.parameters.items()}
         return {name: value.numpy() for name, value in valid_values(self.neuron, stored).items()}
 
@@ -211,30 +217,35 @@ class FrozenNetwork:
         """The state before the first step, of each layer: see ``FrozenLayer.initial_state``."""
         return [layer.initial_state(batch) for layer in self.layers]
 
-    @torch.no_grad()
     def into(self, network: nn.Module) -> None:
-        """Give a network with the same layers these weights, biases and parameters. SrnnError, before anything is changed, if it
-        has other layers, or one of another shape."""
+        """Give a network with the same layers these weights, biases and parameters.
+
+        SrnnError, before anything is changed, if it has other layers, or one of another shape.
+        """
+        import torch
+
+        from .network.layer import layers_by_name
+
         copies: list[tuple[Tensor, Array]] = []
-        others = [name for name, module in network.named_modules() if isinstance(module, Layer)]
+        others = layers_by_name(network)
         if {*others} != {*self.directions}:
-            raise SrnnError(f"These are weights of {some([*self.directions])}; the network has {some(others)}.")
+            raise SrnnError(f"These are weights of {some([*self.directions])}; the network has {some([*others])}.")
         for name, layer in self.directions.items():
-            target = network.get_submodule(name)
-            if isinstance(target, Layer) and target.norm is not None:
+            if others[name].norm is not None:
                 raise SrnnError(
                     f"{name} has batch norm, for which these weights have nothing; use a network without it (fold)."
                 )
             tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
             tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
-            tensors |= {_BUFFERS[key]: value for key, value in layer.delays.items()}
-            for key, tensor in target.state_dict().items():
+            tensors |= {DELAYS[key][0]: value for key, value in layer.delays.items()}
+            for key, tensor in others[name].state_dict().items():
                 value = np.array(tensors.get(key, ()))
                 if value.shape != tensor.shape:
                     raise SrnnError(f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}.")
                 copies.append((tensor, value))
-        for tensor, value in copies:
-            tensor.copy_(torch.from_numpy(value))
+        with torch.no_grad():
+            for tensor, value in copies:
+                tensor.copy_(torch.from_numpy(value))
 
     def dynamics(self, number: int) -> tuple[Neuron, list[Array]]:
         """The model that runs in time in a layer, and its coefficients, each (H,): those of the neuron, and of its rounding where
@@ -243,7 +254,9 @@ class FrozenNetwork:
         coefficients = list(layer.coefficients.values())
         if kept is None:
             return layer.neuron, coefficients
-        rounding = [grid.numpy() for grid in grids(layer.neuron, kept, torch.from_numpy(coefficients[0]))]
+        like = coefficients[0]
+        numbers = grid_numbers(layer.neuron, kept, float(np.finfo(like.dtype).eps))
+        rounding = [np.full_like(like, number) for number in numbers]
         return in_form(layer.neuron, rounded_model), coefficients + rounding
 
     def features(self) -> Iterator[tuple[str, str, str]]:
@@ -303,65 +316,9 @@ class FrozenNetwork:
         return self
 
 
-def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | None = None) -> FrozenNetwork:
-    """An SRNN as arrays; if for a consumer, which may know only some ``neurons``, it is checked by ``require``.
+def usual_state(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+    """The state before the first step where none is drawn, each (size,): see ``FrozenLayer.initial``."""
 
-    Raises SrnnError for anything but an SRNN, and for what the consumer cannot represent.
-    """
-    if not isinstance(getattr(network, "readout", None), Layer):
-        kind = type(network).__name__
-        raise SrnnError(
-            f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx exports other modules."
-        )
-    dtype = network.readout.weight_in.dtype
-    layers = {**{f"layers.{number}": layer for number, layer in enumerate(network.layers)}, "readout": network.readout}
-    for (below, sender), (name, layer) in pairwise(layers.items()):  # one of them may have been replaced
-        if layer.inputs != sender.size:
-            raise SrnnError(f"{name} takes {layer.inputs} inputs, but {below} has {sender.size} outputs.")
-    frozen = FrozenNetwork(
-        tuple(_frozen_layer(name, layer) for name, layer in layers.items()),
-        substeps=network.substeps if len(network.layers) else 1,
-        threshold=None if network.encoder is None else _array(network.encoder.threshold.to(dtype)),
-        state_as=StateFormat.of_network(network),
-        dtype=str(dtype).removeprefix("torch."),
-    )
-    return frozen if consumer is None else frozen.require(consumer, neurons)
-
-
-def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
-    if isinstance(layer, BidirectionalLayer):
-        backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
-        return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
-    weight_in, weight_rec, bias = layer.folded_weights()
-    parameters = {key: getattr(layer.params, key) for key in layer.neuron.parameters()}
-    square = weight_rec is None or weight_rec.shape == (layer.size, layer.size)
-    if weight_in.shape != (layer.size, layer.inputs) or not square:
-        raise SrnnError(f"The weights of {name} do not fit its {layer.inputs} inputs and {layer.size} neurons.")
-    for key, value in {"bias": bias, **parameters}.items():
-        if value is not None and value.shape != (layer.size,):
-            raise SrnnError(f"{name} needs one {key} for each of its {layer.size} neurons, not {tuple(value.shape)}.")
-    frozen = FrozenLayer.of(
-        name,
-        layer.neuron,
-        _array(weight_in),
-        None if weight_rec is None else _array(weight_rec),
-        None if bias is None else _array(bias),
-        {key: _array(value) for key, value in parameters.items()},
-        layer.output,
-    )
-    delays = {}
-    for key, value in layer.delay_steps.items():
-        check_delays(value, f"The delays of {name}")
-        delays[key] = value.cpu().numpy().copy()
-    return replace(frozen, delays=delays, surrogate=layer.surrogate)
-
-
-def _array(tensor: Tensor) -> Array:
-    tensor = tensor.detach().cpu()
-    return (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()).numpy().copy()
-
-
-def _initial(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array]:
     def mean(how: Init) -> float:
         return (how.a + how.b) / 2 if how.distribution == "uniform" else how.a
 

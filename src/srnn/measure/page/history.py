@@ -1,0 +1,156 @@
+"""How a network was trained, as sections: curves by epoch, and whether the training was healthy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..sections import NUMBER, SECONDS, SHARE, TEXT, Axis, Line, Part, Plot, Section, Table, Values, layer_title
+
+Records = Sequence[dict[str, Any]]
+EPOCH = Axis("epoch", whole=True)
+
+
+def history_sections(history: dict[str, Any], spiking: bool) -> dict[str, Section]:
+    """Of what ``content.training`` found in a run's folder; ``spiking``: whether all hidden neurons emit spikes."""
+    if not history["epochs"]:
+        return {}
+    found = {"training": _training(history, spiking)}
+    health = _health(history, spiking)
+    return found if health is None else found | {"health": health}
+
+
+def _training(history: dict[str, Any], spiking: bool) -> Section:
+    epochs, best = history["epochs"], history["best_epoch"]
+    marks = {f"best: {best}": best} if best else {}
+    rate = "spikes per neuron and step" if spiking else "fraction of outputs not 0"
+
+    def both(key: str) -> list[Line]:
+        return [_line(epochs, split, split, key) for split in ("validation", "train")]
+
+    plots = [
+        Plot("Accuracy", EPOCH, Axis("accuracy", SHARE), both("accuracy"), marks=marks),
+        Plot("Balanced accuracy", EPOCH, Axis("balanced accuracy", SHARE), both("balanced_accuracy"), marks=marks),
+        Plot("Loss", EPOCH, Axis("loss"), both("loss"), marks=marks),
+        Plot(
+            "Firing rate" if spiking else "Activity",
+            EPOCH,
+            Axis(rate, low=0),
+            [_line(epochs, "validation", "validation", "firing_rate", "mean")],
+            marks=marks,
+        ),
+        Plot("Learning rate", EPOCH, Axis("learning rate", low=0), [_line(epochs, "learning rate", "lr")]),
+    ]
+    took = {"epochs": (len(epochs), NUMBER), "time": (_number(epochs[-1], "seconds"), SECONDS)}
+    chosen = f"epoch {best}, which validation chose" if best else "the checkpoint that validation chose"
+    return Section("Training", f"Everything else is from {chosen}.", (*_drawn(plots), Values(took)))
+
+
+def _health(history: dict[str, Any], spiking: bool) -> Section | None:
+    """Each layer over the epochs, and what was done where it was not healthy."""
+    epochs = [record for record in history["epochs"] if isinstance(record.get("health"), dict)]
+    layers = sorted({name for record in epochs for name in record["health"]})
+    rates, idle, norms = [], [], []
+    for name in layers:
+        title = layer_title(name)
+        if name.startswith("layers."):
+            rates.append(_line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1])))
+        silent = "silent" if spiking else "always 0"
+        idle.append(_line(epochs, f"{title}, {silent}", "health", name, "silent"))
+        saturated = _line(epochs, f"{title}, saturated", "health", name, "saturated")
+        idle.append(Line(saturated.name, saturated.y, saturated.x, "dashed"))
+        norm = _line(epochs, title, "health", name, "gradient_norm")
+        norms.append(Line(title, [value or None for value in norm.y], norm.x))  # 0 has no logarithm
+    rate = "spikes per neuron and step" if spiking else "fraction of outputs not 0"
+    subtitle = "fractions of a layer, at the sampled steps: always 0, or not 0 at nearly every step"
+    if spiking:
+        subtitle = "fractions of a layer that never spiked, or at nearly every sampled step"
+    plots = _drawn(
+        [
+            Plot(
+                f"{'Firing rate' if spiking else 'Activity'} by layer",
+                EPOCH,
+                Axis(rate, low=0),
+                rates,
+                "on the training split",
+            ),
+            Plot(
+                "Silent and saturated neurons" if spiking else "Neurons that are always 0",
+                EPOCH,
+                Axis("fraction of neurons", SHARE, 0, 1),
+                idle,
+                subtitle,
+            ),
+            Plot(
+                "Gradient norm by layer",
+                EPOCH,
+                Axis("norm", log=True),
+                norms,
+                "geometric mean of an epoch's batches, before clipping; logarithmic",
+            ),
+        ]
+    )
+    done = [*_scaled_at_start(history["epochs"]), *map(_event, history["events"]), *_unhealthy(history["epochs"])]
+    if not (plots or done):
+        return None
+    parts: list[Part] = list(plots)
+    if done:
+        parts.append(Table("What was done", {"when": TEXT, "what": TEXT}, done))
+    mended = sum(one.get("event") == "restored" for one in history["events"])
+    often = {0: "never mended", 1: "mended once"}.get(mended, f"mended {mended} times")
+    lead = (
+        f"The training was {often}. A layer is sick when nearly all of its neurons are silent, half of them spike at nearly "
+        "every step, or its gradient has exploded."
+    )
+    return Section("Health", lead, parts)
+
+
+def _scaled_at_start(epochs: Records) -> list[list[str]]:
+    """Layers whose weights were scaled before the first step."""
+    rows = []
+    for layer in (one for record in epochs for one in record.get("start", ()) if one.get("scaled")):
+        gains, rates = ("{:.3g} to {:.3g}".format(*layer[name]) for name in ("gains", "rates"))
+        rows.append(["before the first step", f"{layer_title(layer['name'])}: weights scaled by {gains}, rate {rates}"])
+    return rows
+
+
+def _event(event: dict[str, Any]) -> list[str]:
+    """What was done when training went wrong."""
+    if event["event"] != "restored":
+        return [event["where"], f"{event['reason']}: {event['event']}"]
+    words = [f"{event['reason']}: mended from the last checkpoint, at {event['lr_factor']:.3g} times the learning rate"]
+    words += [f"{layer_title(one['name'])}: weights scaled" for one in event.get("scaled", ())]
+    words += [
+        f"{layer_title(name)}: {factor:.3g} times its recurrent weights"
+        for name, factor in event.get("calmed", {}).items()
+    ]
+    return [event["where"], "; ".join(words)]
+
+
+def _unhealthy(epochs: Records) -> list[list[str]]:
+    return [[f"epoch {record['epoch']}", reason] for record in epochs for reason in record.get("sick", ())]
+
+
+def _line(epochs: Records, name: str, *path: str | int) -> Line:
+    """What the records have at that path."""
+    label = "training" if name == "train" else name
+    look = "thin" if name == "train" else "line"
+    return Line(label, [_number(record, *path) for record in epochs], [record["epoch"] for record in epochs], look)
+
+
+def _number(record: Any, *path: str | int) -> float | None:
+    """The number at that path in a record, whatever else may be there; None: there is none that is finite."""
+    try:
+        for name in path:
+            record = record[name]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return record if isinstance(record, (int, float)) and math.isfinite(record) else None
+
+
+def _drawn(plots: Sequence[Plot]) -> list[Plot]:
+    """The plots that have lines with values, without others."""
+    known = [[line for line in plot.lines if any(value is not None for value in line.y)] for plot in plots]
+    return [replace(plot, lines=lines) for plot, lines in zip(plots, known, strict=True) if lines]
