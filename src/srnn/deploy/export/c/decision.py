@@ -16,7 +16,7 @@ from ....nn.decision import Rule
 from ....nn.equations import Text
 from ....nn.fixedpoint.decision import ONE_BITS, PER_LN2, POWER, vanishing
 from ....nn.loss_config import DecisionRule
-from .arrays import Member, number, struct_dtype, struct_lines
+from .arrays import Member, number, struct_dtype
 from .translate import FixedC, FixedText, FloatC
 
 _LONGEST = 1000
@@ -100,7 +100,7 @@ class DecisionPlan:
             f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
             f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
             f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
-            *struct_lines(f"{name}_decision", self.members()),
+            *_struct_lines(f"{name}_decision", self.members()),
             f"void {name}_decision_init({name}_decision *decision);",
             f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS]);",
         ]
@@ -110,6 +110,13 @@ class DecisionPlan:
                 f"float {name}_confidence(const {name}_decision *decision);",
             ]
         return [*lines, ""]
+
+    def configuration(self) -> dict[str, Any]:
+        return {
+            "DECISION_HEADER": "\n".join(self.header()),
+            "DECISION_SOURCE": self.source(),
+            "DECISION_NAMES": self.names(),
+        }
 
     def source(self) -> str:
         name, upper, classes = self.name, self.name.upper(), len(self.rule.classes)
@@ -335,3 +342,12 @@ def c_string(text: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
+
+
+def _struct_lines(name: str, members: list[Member]) -> list[str]:
+    """Its type in C."""
+    import numpy as np
+
+    sizes = ["".join(f"[{size}]" for size in np.atleast_1d(shape)) for _, _, shape in members]
+    lines = [f"    {ctype} {own}{size};" for (ctype, own, _), size in zip(members, sizes, strict=True)]
+    return ["typedef struct {", *lines, f"}} {name};"]

@@ -1,0 +1,6 @@
+/* Constants of NAME: FLASH bytes. To be included by model.c only. */
+#ifndef MODEL_WEIGHTS_H
+#define MODEL_WEIGHTS_H
+
+CONSTANTS
+#endif
