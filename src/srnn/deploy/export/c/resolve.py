@@ -94,20 +94,19 @@ def _lines(lines: list[str], name: str, configuration: Configuration) -> Iterato
 
 def _chosen(lines: list[str], start: int, configuration: Configuration) -> tuple[list[str], int]:
     """The lines of the first alternative that holds, and the place of the #endif."""
-    chosen, taken, depth = list[str](), False, 0
-    holds = False
+    chosen, found, holds, depth = list[str](), False, False, 0
     for place in range(start, len(lines)):
         line = lines[place]
         directive = _CONDITION.match(line)
-        opens = line.startswith(("#if", "#ifdef", "#ifndef"))
-        if directive and (depth == 1 or place == start) and not (opens and place > start):
+        depth += line.startswith("#if")  # and #ifdef
+        if directive and depth == 1:
             if directive[1] == "endif":
                 return chosen, place
-            holds = not taken and (directive[1] == "else" or _holds(directive[2], configuration))
-            taken = taken or holds
+            holds = not found and (directive[1] == "else" or _holds(directive[2], configuration))
+            found = found or holds
         elif holds:
             chosen.append(line)
-        depth += opens - line.startswith("#endif")
+        depth -= line.startswith("#endif")
     raise AssertionError(f"no #endif for {lines[start]}")
 
 

@@ -1,3 +1,4 @@
+/* A part of model.c, whose other parts it calls. */
 #include "configuration.h"
 
 #if LEARNS
