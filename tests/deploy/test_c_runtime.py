@@ -20,7 +20,19 @@ RUNTIME = Path(resolving.__file__).parent / "runtime"
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror")
 ALONE = ("-Wno-unused", f"-I{RUNTIME}", "-DPLATFORMIO=1")
 """Alone, most parts call nothing and are called by nobody."""
-ALWAYS = ("converted", "delays", "fixed_point", "half", "model", "rounded", "rows", "traced", "layouts/example")
+ALWAYS = (
+    "converted",
+    "delays",
+    "exponential",
+    "fixed_point",
+    "half",
+    "main",
+    "model",
+    "rounded",
+    "rows",
+    "traced",
+    "layouts/example",
+)
 CONFIGURATIONS = {
     "float": (),
     "integers": ("INTEGER",),
@@ -41,13 +53,29 @@ CONFIGURATIONS = {
     "sound": ("SOUND",),
     "sound-ternary": ("SOUND", "TERNARY"),
     "sound-integers": ("SOUND", "INTEGER"),
+    "decision": ("DECISION",),
+    "decision-each-step": ("DECISION", "PER_STEP"),
+    "decision-integers": ("DECISION", "INTEGER"),
+    "decision-soft": ("DECISION", "SOFT"),
+    "decision-soft-integers": ("DECISION", "SOFT", "INTEGER"),
+    "decision-joined-integers": ("DECISION", "ADDS=0", "INTEGER", "STANDS=0"),
+    "decision-values": ("DECISION", "VALUES"),
+    "decision-values-integers": ("DECISION", "VALUES", "INTEGER"),
 }
 
 
 def parts(configuration: str) -> list[str]:
     """The files that are compiled alone with a configuration."""
-    more = {"crossing": ["crossing"], "sound": ["fourier", "sound"], "learning": ["learning", "traces"]}
-    return [*ALWAYS, "main", *more.get(configuration.split("-")[0], [])]
+    more = {
+        "crossing": ["crossing"],
+        "sound": ["fourier", "sound"],
+        "learning": ["learning", "traces"],
+        "decision": ["decision"],
+    }
+    own = [*ALWAYS, *more.get(configuration.split("-")[0], [])]
+    if "VALUES" in CONFIGURATIONS[configuration]:  # which no example prints
+        own.remove("layouts/example")
+    return own
 
 
 def flags(configuration: str) -> list[str]:
@@ -70,7 +98,7 @@ def test_every_file_is_among_them() -> None:
     """But for a layer, which calls the other parts of model.c."""
     known = {part for configuration in CONFIGURATIONS for part in parts(configuration)}
     assert {str(path.relative_to(RUNTIME))[:-2] for path in RUNTIME.rglob("*.c") if "model/" not in str(path)} == (
-        known | {"layer", "decision"}
+        known | {"layer"}
     )
 
 
@@ -78,7 +106,14 @@ def test_every_file_is_among_them() -> None:
 def test_for_a_processor(processor: str, tmp_path: Path) -> None:
     """The library, of which main.c and the examples are no part."""
     own = PROCESSORS[processor]
-    for configuration in ("float", "sparse-integers", "e-prop", "crossing-running-integers", "sound"):
+    for configuration in (
+        "float",
+        "sparse-integers",
+        "e-prop",
+        "crossing-running-integers",
+        "sound",
+        "decision-integers",
+    ):
         checked(
             [
                 f"{own.prefix}gcc",

@@ -15,7 +15,15 @@ from srnn import SRNN, SrnnError
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.decision import DecisionPlan
 from srnn.measure.analysis.scores import confidences, running_scores
-from srnn.nn.fixedpoint.decision import POWER, exponential, integer_scores, softmax
+from srnn.nn.decision import Standing, Until
+from srnn.nn.fixedpoint.decision import (
+    POWER,
+    exponential,
+    integer_confidences,
+    integer_scores,
+    integer_stands,
+    softmax,
+)
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
@@ -29,7 +37,8 @@ NAMES: tuple[LossName, ...] = ("nll", "ce_last", "ce_mean", "ce_sum_softmax", "c
 RULES = [LossConfig(name, start) for name in NAMES for start in ((0, 3) if name[3:] in SUMMED else (0,))]
 CLASSES = ("a", "b", "c", "d")
 NET = SRNN(2, [2], 4, generator=torch.Generator().manual_seed(0))
-TYPES = {"float32": ("float", "double"), "int8": ("int32_t", "int64_t")}
+TYPES = {"float32": ("float", "double", "float"), "int8": ("int32_t", "int64_t", "int32_t")}
+UNTIL = Until(confidence=0.4, margin=0.05, patience=2, earliest=4)
 
 CALL = """\
         case {number}: {{
@@ -39,7 +48,8 @@ CALL = """\
             label = {name}_decide(&decision, output);
             for (c = 0; c < 4; c++)
                 scores[c] = decision.scores[c];
-            CONFIDENCE({name})
+            confidence = {name}_confidence(&decision);
+            stands = {name}_stands(&decision);
             break;
         }}
 """
@@ -48,10 +58,10 @@ DRIVER = """\
 
 int main(void)
 {{
-    int32_t rule, begins, label;
+    int32_t rule, begins, label, stands;
     {given} output[4];
     {kept} scores[4];
-    float confidence = 0.0f;
+    {belief} confidence;
     int c;
 
     while (fread(&rule, 4, 1, stdin) == 1 && fread(&begins, 4, 1, stdin) == 1 && fread(output, sizeof output, 1, stdin) == 1) {{
@@ -60,6 +70,7 @@ int main(void)
         }}
         fwrite(&label, 4, 1, stdout);
         fwrite(&confidence, 4, 1, stdout);
+        fwrite(&stands, 4, 1, stdout);
         fwrite(scores, sizeof scores, 1, stdout);
     }}
     return 0;
@@ -74,14 +85,13 @@ class Deciders:
         self.format: Format = format
         names = [f"{rule.name}_{rule.start}" for rule in RULES]
         for name, rule in zip(names, RULES, strict=True):
-            export_c(NET, folder / name, name, format, decision=DecisionRule(rule, CLASSES))
+            export_c(NET, folder / name, name, format, decision=DecisionRule(rule, CLASSES, UNTIL))
         model = quantise(device_network(NET)) if format == "int8" else device_network(NET)
         self.bits = model.output_bits if isinstance(model, IntegerNetwork) else 0
-        confidence = "confidence = name##_confidence(&decision);" if format == "float32" else "(void)0;"
         calls = "".join(CALL.format(number=number, name=name) for number, name in enumerate(names))
-        given, kept = TYPES[format]
+        given, kept, belief = TYPES[format]
         heads = "".join(f'#include "{name}/{name}.h"\n' for name in names)
-        text = f"{heads}#define CONFIDENCE(name) {confidence}\n{DRIVER.format(given=given, kept=kept, calls=calls)}"
+        text = heads + DRIVER.format(given=given, kept=kept, belief=belief, calls=calls)
         (folder / "driver.c").write_text(text)
         self.path = folder / "driver"
         sources = [str(folder / name / f"{name}.c") for name in names]
@@ -91,10 +101,12 @@ class Deciders:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        belief_type, score_type = np.int32, np.int64
+        if format == "float32":
+            belief_type, score_type = np.float32, np.float64
         self.record = np.dtype(
-            [("label", np.int32), ("confidence", np.float32),
-             ("scores", np.float64 if format == "float32" else np.int64, 4)]
-        )  # fmt: skip
+            [("label", "i4"), ("confidence", belief_type), ("stands", "i4"), ("scores", score_type, 4)]
+        )
 
     def __call__(self, rule: LossConfig, sequences: list[np.ndarray]) -> list[np.ndarray]:
         """Outputs (T, 4) of each sequence, one after the other -> what the library says after each step."""
@@ -135,13 +147,15 @@ def test_the_label_is_that_of_the_loss(rule: LossConfig, deciders: Deciders) -> 
         if deciders.format == "float32":
             confidence = confidences(expected, rule.name).max(-1)
             np.testing.assert_allclose(told["confidence"], confidence, rtol=1e-4)
+            _, stands = Standing(UNTIL, rule.rule, 1, 4).push(expected[None], np.arange(len(x)))
+            np.testing.assert_array_equal(told["stands"], stands[0])
     assert (differs > 100) == (rule.name not in ("nll", "ce_last"))  # the largest output of a step is another rule
 
 
 @needs_compiler
 @pytest.mark.parametrize("deciders", ["int8"], indirect=True)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name}-{rule.start}")
-def test_int8_scores_are_the_models_to_the_bit(rule: LossConfig, deciders: Deciders) -> None:
+def test_int8_decides_as_the_model_to_the_bit(rule: LossConfig, deciders: Deciders) -> None:
     """Any int32 as the output."""
     rng, ends = np.random.default_rng(1), np.iinfo(np.int32)
     anything = rng.integers(ends.min, ends.max, (200, 4), endpoint=True, dtype=np.int32)
@@ -151,6 +165,24 @@ def test_int8_scores_are_the_models_to_the_bit(rule: LossConfig, deciders: Decid
         expected = integer_scores(x, deciders.bits, rule)
         np.testing.assert_array_equal(told["scores"], expected)
         np.testing.assert_array_equal(told["label"], expected.argmax(-1))
+        believed = integer_confidences(expected, deciders.bits, rule)
+        np.testing.assert_array_equal(told["confidence"], believed[np.arange(len(x)), expected.argmax(-1)])
+        stands = integer_stands(expected, deciders.bits, rule, UNTIL)
+        np.testing.assert_array_equal(told["stands"], stands)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name}-{rule.start}")
+@pytest.mark.parametrize("bits", [0, 7, 20, 26])
+def test_the_integer_confidence_is_nearly_the_real_one(rule: LossConfig, bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    outputs = np.rint(rng.normal(size=(60, 4)) * 2.0**bits).astype(np.int64)
+    if rule.name == "ce_spike_count":
+        outputs = abs(outputs)
+    scores = integer_scores(outputs, bits, rule)
+    real = confidences(running_scores(outputs[None] / 2.0**bits, rule.scoring, rule.start)[0], rule.scoring)
+    believed = integer_confidences(scores, bits, rule) / 2.0**30
+    np.testing.assert_allclose(believed, real, atol=2.0**-18)
+    assert (believed.argmax(-1) == scores.argmax(-1)).all()
 
 
 @needs_compiler
@@ -160,7 +192,7 @@ def test_sums_of_a_long_sequence_go_on(deciders: Deciders) -> None:
     x = np.full((300_000, 4), [0.0, 0.50005, 0.5, 0.1]) + 1e-3 * rng.normal(size=(300_000, 1))
     x = x.astype(np.float32) if deciders.format == "float32" else np.rint(x * 2.0**deciders.bits).astype(np.int32)
     for name in ("ce_mean", "ce_sum_softmax"):
-        rule = LossConfig(name)  # type: ignore[arg-type]
+        rule = LossConfig(name)
         (told,) = deciders(rule, [x])
         total = running_scores(x[None] / 2.0**deciders.bits, rule.scoring, rule.start)[0, -1]
         scale = 2.0**30 if name == "ce_sum_softmax" else 2.0**deciders.bits

@@ -89,7 +89,7 @@ def test_what_c_cannot_decide_is_said() -> None:
     def refused(own: Rule, bits: int | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(RULES, "ce_last", own)
         with pytest.raises(SrnnError, match=said):
-            DecisionPlan("net", DecisionRule(LossConfig("ce_last"), ("a", "b")), bits).source()
+            DecisionPlan("net", DecisionRule(LossConfig("ce_last"), ("a", "b")), bits).configuration()
 
     twice = Rule("output", confidence=lambda scores, n: total_of(scores) / total_of(scores + 1.0))
     for own, bits, said in (

@@ -19,7 +19,7 @@ from srnn.data.encoders.speech import SpeechFeatures
 from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, judging
 from srnn.deploy.streaming.judging import Clip, Heard, choose, concatenated, judge
 from srnn.deploy.streaming.spotting import Detector
-from srnn.nn.decision import softmax
+from srnn.nn.decision import RULES, softmax
 from srnn.training.runs import Run
 from support.runs import make_run
 from support.signals import read_as
@@ -60,7 +60,7 @@ def heard_of(said: list[tuple[int, int, float]]) -> Heard:
 
 DECODER: Any = SimpleNamespace(
     signal=SimpleNamespace(rate=RATE, latency=0.05), step_seconds=0.01, segment=100, classes=("a", "b", "_unknown_"),
-    probabilities=softmax,
+    loss=SimpleNamespace(rule=RULES["ce_last"]),
 )  # fmt: skip
 """Windows of 1 s at 10 ms steps, and a latency of 0.05 s; classes a, b, and one that is no word."""
 

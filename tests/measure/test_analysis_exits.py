@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from srnn import SrnnError, Stream
 from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
-from srnn.measure.analysis.policy import in_a_row
 from srnn.measure.analysis.scores import RunningScores, check_confidences, confidences
-from srnn.nn.decision import RULES
+from srnn.nn.decision import RULES, in_a_row
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
 from srnn.training.trained import Trained

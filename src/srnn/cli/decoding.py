@@ -79,12 +79,13 @@ class DecoderOptions:
             return ExitPolicy.load(Path(self.exit))
         if not self.exit:
             return None
-        if trained.policy is None:
+        policy = ExitPolicy.of(trained)
+        if policy is None:
             raise SrnnError(
                 f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on "
                 "validation, or name a file."
             )
-        return ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
+        return policy
 
     def of_task(self, task: Task, form: Form) -> tuple[DecoderOptions, list[str]]:
         """The options that can apply to a task's networks, and the names of those that were left out."""

@@ -56,7 +56,7 @@ class Prediction:
     """(T, classes) float64: class scores after each step, as if the recording ended there; a network that labels steps scores
     each step by itself."""
     probabilities: Array
-    """(T, classes): confidence in each class after each step, summing to 1."""
+    """(T, classes): confidence in each class after each step, summing to 1; (T, 0) where the answer is a value."""
     per_step: bool
     """Whether every step has a label of its own; if not, the last row is the decision."""
     step_seconds: float | None = None
@@ -76,8 +76,20 @@ class Prediction:
         return not self.doubt
 
     @property
+    def value(self) -> Array:
+        """What the scores are where the answer is a value: (outputs,), or (T, outputs) where every step has one."""
+        if self.per_step:
+            return self.scores
+        return self.scores[-1]
+
+    @property
     def number(self) -> int:
-        """The number of the predicted class: that after the last step or, where steps are labelled, the most frequent one."""
+        """The number of the predicted class: that after the last step or, where steps are labelled, the most frequent one.
+
+        SrnnError where the answer is a value.
+        """
+        if not self.probabilities.shape[-1]:
+            raise SrnnError(f"{self.name} gets a value, not a class; read it from .value.")
         if self.per_step:
             return int(np.bincount(self.numbers, minlength=len(self.classes)).argmax())
         return int(self.scores[-1].argmax())
@@ -116,6 +128,8 @@ class Prediction:
 
     def __repr__(self) -> str:
         steps, doubt = counted(len(self.scores), "step"), f", not sure: {self.doubt}" if self.doubt else ""
+        if not self.probabilities.shape[-1]:
+            return f"Prediction({self.scores[-1].tolist()}, {steps}{doubt})"
         return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
 
 
@@ -167,7 +181,7 @@ def predict(
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
-    check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
+    check_confidences(scores if loss.rule.value else believed, np.arange(len(scores)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
     return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)

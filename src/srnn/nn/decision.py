@@ -5,8 +5,9 @@
     scores = total                 or, for a mean, total / the number of steps in it
     confidence(scores, classes)    how far each class is believed, from 0 to 1, summing to 1
 
-The class is that of the largest score. The steps up to ``loss.start`` stand alone: after each of them
-the total is y. From this text follow the scores of a loss (``losses.py``), of a stream
+The class is that of the largest score. A rule without a confidence gives no class but values, as in a
+regression: its scores. The steps up to ``loss.start`` are each scored alone: after each of them the
+total is y. From this text follow the scores of a loss (``losses.py``), of a stream
 (``measure/analysis/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of
 them agree at each step. A rule of your own is one entry, and its name in ``LossName`` for recipes:
 
@@ -14,6 +15,10 @@ them agree at each step. A rule of your own is one entry, and its name in ``Loss
 
 The functions are plain arithmetic of arrays whose last axis is the classes; ``softmax`` and
 ``total_of`` are over these.
+
+``Until`` says when an answer stands before the end, given the scores so far: an early exit
+(``measure/analysis/policy.py``) and a word heard in a stream (``deploy/streaming/spotting.py``) are
+such records. ``Standing`` reads it in numpy, ``integer_stands`` in integers, ``NAME_stands`` in C.
 """
 
 from __future__ import annotations
@@ -28,6 +33,9 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from .equations import Node, Record, record
+
+Array = npt.NDArray[Any]
+EVERY = slice(None)
 
 
 def softmax(x: Any) -> Any:
@@ -59,7 +67,8 @@ class Rule:
         counted: x (..., classes), a step's outputs -> what it counts, of the same shape.
         joined: (total, y) -> the total after a step that counts y.
         mean: whether the scores are the total divided by the number of its steps.
-        confidence: (scores, number of classes) -> the confidence in each class.
+        confidence: (scores, number of classes) -> the confidence in each class; None: the scores are
+            values, none of which is chosen.
         per_step: whether each step has an answer of its own, instead of one per sequence.
 
     Raises SrnnError for functions that are more than arithmetic, ``softmax`` and ``total_of``, or that
@@ -70,7 +79,7 @@ class Rule:
     counted: Callable[[Any], Any] = lambda x: x
     joined: Callable[[Any, Any], Any] = lambda total, y: total + y
     mean: bool = False
-    confidence: Callable[[Any, Any], Any] = lambda scores, classes: softmax(scores)
+    confidence: Callable[[Any, Any], Any] | None = lambda scores, classes: softmax(scores)
     per_step: bool = False
 
     def __post_init__(self) -> None:
@@ -89,8 +98,14 @@ class Rule:
 
     @functools.cached_property
     def confidence_record(self) -> Record:
-        """(scores, classes) -> (confidence,)."""
+        """(scores, classes) -> (confidence,); of classes only."""
+        assert self.confidence is not None
         return record(self.confidence, ("scores", "classes"))
+
+    @property
+    def value(self) -> bool:
+        """Whether an answer is the scores themselves, a value for each output, instead of a class."""
+        return self.confidence is None
 
     @property
     def soft(self) -> bool:
@@ -124,6 +139,139 @@ RULES: dict[str, Rule] = {
 }
 """The rules by the name of the loss (``LossConfig.scoring``)."""
 
+VALUES: dict[str, Rule] = {
+    "last": Rule("output at its last step", joined=lambda total, y: y, confidence=None),
+    "mean": Rule("mean of its output{over}", mean=True, confidence=None),
+    "steps": Rule("output at this step", joined=lambda total, y: y, confidence=None, per_step=True),
+}
+"""Rules whose answer is a value; no loss has one yet."""
+
+
+@dataclass(frozen=True)
+class Until:
+    """When an answer stands, read from the scores as they come: at an early exit, or as a word heard.
+
+    s = mean of the last ``smooth`` scores
+    sure = the class of s is among ``among``, is believed at least ``confidence``, and more than
+        any other by ``margin``, at step ``earliest`` or later
+    row = for how many scores in a row it has been sure of the same class
+    stands = row >= ``patience``, and ``rest`` steps or more after the last answer that stood
+
+    """
+
+    confidence: float | None = None
+    """The least confidence in a class, 0 to 1; None: no answer stands before the end."""
+    margin: float = 0.0
+    """The least difference between that confidence and the confidence in any other class, 0 to 1."""
+    patience: int = 1
+    """For how many scores in a row."""
+    earliest: int = 1
+    """The least number of steps that have been read."""
+    smooth: int = 1
+    """Number of scores that are averaged."""
+    rest: int = 0
+    """Steps after an answer in which no other can stand."""
+    among: tuple[int, ...] | None = None
+    """Classes that can be answers; None: all."""
+
+    def sure(self, believed: Array, read: Array | int | None = None) -> npt.NDArray[np.bool_]:
+        """Confidences (..., C), after so many steps (...) -> (...): whether a class is believed enough.
+
+        ``read`` is needed where there is an ``earliest``.
+        """
+        if self.confidence is None:
+            return np.zeros(believed.shape[:-1], bool)
+        best = believed.max(-1)
+        enough = best >= self.confidence
+        if self.earliest > 1:
+            assert read is not None
+            enough = enough & (read >= self.earliest)
+        if self.margin > 0 and believed.shape[-1] > 1:
+            second = np.partition(believed, -2, axis=-1)[..., -2]
+            enough = enough & (best - second >= self.margin)
+        return enough
+
+
+class Standing:
+    """``Until``, read from n streams. The state is ``heard, row, classes, last, past``.
+
+    Args:
+        until: when an answer stands.
+        rule: how far a class is believed.
+        streams, classes: how many there are.
+    """
+
+    def __init__(self, until: Until, rule: Rule, streams: int, classes: int) -> None:
+        self.until, self.rule = until, rule
+        self.heard = np.zeros(streams, np.int64)
+        """Number of scores that each stream has given."""
+        self.row = np.zeros(streams, np.int64)
+        """For how many of them in a row it has been sure of ``classes``."""
+        self.classes = np.full(streams, -1)
+        """The class of the last scores; -1: there were none."""
+        self.last = np.full(streams, -until.rest)
+        """The step of the last answer that stood."""
+        self.past = np.zeros((streams, until.smooth - 1, classes))
+        """The scores before, which are averaged with the next."""
+
+    def push(self, scores: Array, steps: Array, which: Array | slice = EVERY) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The next scores (m, T, C) of the streams ``which`` (m,), and the step of each, (T,) or (m, T),
+        counted from 0 -> the scores as they are averaged, and whether the class of each stands (m, T).
+        """
+        if not scores.shape[1]:
+            return scores, np.zeros(scores.shape[:2], bool)
+        if self.until.smooth > 1:
+            scores = self._averaged(scores, which)
+        assert self.rule.confidence is not None
+        believed = self.rule.confidence(scores, scores.shape[-1])
+        sure, classes = self.until.sure(believed, steps + 1), scores.argmax(-1)
+        if self.until.among is not None:
+            sure &= np.isin(classes, self.until.among)
+        rows = in_a_row(classes, sure, self.classes[which], self.row[which])
+        stands = rows >= self.until.patience
+        if self.until.rest:
+            stands = self._rested(stands, np.broadcast_to(steps, stands.shape), which)
+        self.heard[which] += scores.shape[1]
+        self.classes[which], self.row[which] = classes[:, -1], rows[:, -1]
+        return scores, stands
+
+    def _averaged(self, scores: Array, which: Array | slice) -> Array:
+        """Each with those before it; the first ones with fewer."""
+        count, smooth = scores.shape[1], self.until.smooth
+        known = np.concatenate([self.past[which], scores], axis=1)
+        self.past[which] = known[:, count:]
+        total = sum(known[:, first : first + count] for first in range(smooth))
+        heard = self.heard[which, None] + np.arange(1, count + 1)
+        return total / np.minimum(heard, smooth)[..., None]
+
+    def _rested(self, stands: Array, steps: Array, which: Array | slice) -> npt.NDArray[np.bool_]:
+        """Those of the answers that come late enough after the one before."""
+        kept, last = np.zeros_like(stands), self.last[which].copy()
+        for stream, number in np.argwhere(stands):
+            if steps[stream, number] - last[stream] >= self.until.rest:
+                kept[stream, number], last[stream] = True, steps[stream, number]
+        self.last[which] = last
+        return kept
+
+    def reset(self, which: Array | slice = EVERY) -> None:
+        """These streams begin anew."""
+        self.heard[which], self.row[which], self.classes[which] = 0, 0, -1
+        self.last[which], self.past[which] = -self.until.rest, 0.0
+
+
+def in_a_row(classes: Array, sure: Array, before: Array, count: Array) -> npt.NDArray[np.int64]:
+    """(B, T): for how many scores in a row the same class has been sure.
+
+    Args:
+        classes, sure: (B, T) the class of each of the next scores, and whether it is sure.
+        before, count: (B,) the class of the scores before, and the number of such scores up to it.
+    """
+    step = np.arange(classes.shape[1])
+    held = np.column_stack([count > 0, sure[:, :-1]])
+    goes_on = sure & held & (classes == np.column_stack([before, classes[:, :-1]]))
+    begun = np.maximum.accumulate(np.where(goes_on, -count[:, None], step), axis=1)
+    return np.where(sure, step - begun + 1, 0)
+
 
 class Decisions(NamedTuple):
     """What was decided: a row for each of T steps of a stream, or for each of several sequences."""
@@ -146,5 +294,5 @@ class Decisions(NamedTuple):
 
     @property
     def winners(self) -> npt.NDArray[Any]:
-        """(T,) the class with the greatest score."""
+        """(T,) the class with the greatest score; where the answer is a value, it is ``scores``."""
         return self.scores.argmax(-1)

@@ -10,7 +10,7 @@ from ..files.bounds import BelowOne, CountFrom0, Fraction, NotNegative
 from ..files.conversion import Section
 
 if TYPE_CHECKING:
-    from .decision import Rule
+    from .decision import Rule, Until
 
 LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
@@ -75,7 +75,9 @@ class DecisionRule:
     loss: LossConfig
     """Its ``rule`` and ``start`` say how scores are made (``srnn.nn.decision``); the largest is the class."""
     classes: tuple[str, ...]
-    """Names of the classes, in the order of the network's outputs."""
+    """Names of the classes, or of the values, in the order of the network's outputs."""
+    until: Until | None = None
+    """When an answer stands before a sequence's end; None: it is not asked."""
 
     @property
     def per_step(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath
 from ...data.signals.base import known, listed
 from ...errors import SrnnError, check_whole
+from ...measure.analysis.policy import ExitPolicy
+from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
 from ...training.trained import Trained
 
@@ -141,9 +143,17 @@ def export_c(
     other = "" if name in (None, own) else f"{trained.name}, "
     return export_c(
         device, out, name or own, format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, scale=scale, learn=learn,
+        decision=with_exit(trained), scale=scale, learn=learn,
         about=f"{other}task {trained.task.name}{each}", inputs=signal.step_inputs, layout=layout,
     )  # fmt: skip
+
+
+def with_exit(trained: Trained) -> DecisionRule:
+    """How the network's outputs become a class, and when it stands by the model's exit policy."""
+    policy = ExitPolicy.of(trained)
+    if policy is None:
+        return trained.decision
+    return replace(trained.decision, until=policy.until)
 
 
 def export_onnx(trained: Trained, path: Path, form: Form = "step") -> dict[str, Any]:

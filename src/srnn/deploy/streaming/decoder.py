@@ -29,7 +29,7 @@ from ...data.signals.base import Scale
 from ...errors import SrnnError, is_number, require
 from ...measure.analysis.policy import ExitPolicy
 from ...measure.analysis.scores import RunningScores, confidences
-from ...nn.decision import Decisions
+from ...nn.decision import Decisions, Standing, Until
 from ...nn.network.inputs import as_numpy
 from ...training.runs import open_trained
 from ...training.trained import Trained
@@ -81,13 +81,13 @@ class Decoder:
             raise SrnnError(f"A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not {policy!r}.")
         if policy is not None and task.kind != "per_sequence":
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
-        if policy is not None and (policy.loss, policy.start) != (loss.scoring, loss.start):
-            raise SrnnError(
-                f"The exit policy is for loss {policy.loss} from step {policy.start}, not for this network's."
-            )
+        if policy is not None:
+            policy.check(loss)
         self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
+        self.until = Until() if policy is None else policy.until
+        """When an answer stands before its sequence ends."""
         self.asked = segment
         """The segment that was asked for, which cuts finite signals, too."""
         self.segment = usual if segment is None else segment
@@ -193,6 +193,7 @@ class Session:
         """Its decoder; and the steps in a sequence, None: the sequence ends with the stream."""
         self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores, self._stream = self._new_scores(), decoder.stream
+        self._standing = Standing(decoder.until, decoder.loss.rule, 1, len(decoder.classes))
         self._listener: Listener | None = None
         self.reset()
         if decoder.adaptation is not None:
@@ -315,15 +316,13 @@ class Session:
 
     def _exit(self, scores: Array) -> int | None:
         """The row at which the policy decides, if it does."""
-        policy = self.decoder.policy
-        if policy is None or not len(scores):
+        if self.decoder.policy is None or not len(scores):
             return None
-        read = self._scores.steps[0] - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
-        guesses, counts = policy.judged(scores[None], read, np.array([self._guess]), np.array([self._sure]))
-        exits = np.flatnonzero(counts[0] >= policy.patience)
-        last = int(exits[0]) if len(exits) else -1
-        self._guess, self._sure = int(guesses[0, last]), int(counts[0, last])
-        return last if len(exits) else None
+        first = self._scores.steps[0] - len(scores)
+        _, stands = self._standing.push(scores[None], first + np.arange(len(scores)))
+        if stands.any():
+            return int(stands.argmax())
+        return None
 
     def _begin(self) -> None:
         """Begin the next segment."""
@@ -336,7 +335,7 @@ class Session:
         self._scores.reset()
         self._position = 0  # of the next step within its segment
         self._ended = False  # the segment's decision is made: the network rests
-        self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
+        self._standing.reset()
 
     # ---- learning ---------------------------------------------------------------------------------------------------
 
@@ -393,9 +392,16 @@ class Session:
         arrays |= {"network": self._network, "last": self._none.scores if self._last is None else self._last[None]}
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
-        info = {"decoder": self.decoder.fingerprint, "samples": self.samples, "steps": self.steps,
-                "position": self._position, "ended": self._ended, "guess": self._guess, "sure": self._sure,
-                "segment": self.segment}  # fmt: skip
+        info = {
+            "decoder": self.decoder.fingerprint,
+            "samples": self.samples,
+            "steps": self.steps,
+            "position": self._position,
+            "ended": self._ended,
+            "guess": int(self._standing.classes[0]),
+            "sure": int(self._standing.row[0]),
+            "segment": self.segment,
+        }
         return pack(arrays, info, key)
 
     def restore(self, data: bytes, key: bytes = b"") -> None:
@@ -431,7 +437,8 @@ class Session:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
         self.encoder, self._scores, self._network, self.segment = encoder, scores, network.copy(), segment
-        self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
+        self.samples, self.steps, self._position = samples, steps, position
+        self._standing.classes[0], self._standing.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number
 from ...files.conversion import build, checking
-from ...nn.decision import Decisions
+from ...nn.decision import Decisions, Standing, Until
 from ...text import brief
 from ...training.trained import Trained
 from .decisions import Array
@@ -46,6 +46,12 @@ class SpottingRule:
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
             raise SrnnError(f"A spotting rule's threshold must be from 0 to 1, not {brief(self.threshold)}.")
         check_whole("A spotting rule's smooth", self.smooth, 1, 100)
+
+    def until(self, decoder: Decoder) -> Until:
+        """When a word stands: it is believed enough, and the one before ended a window ago."""
+        assert decoder.segment is not None
+        words = tuple(number for number, name in enumerate(decoder.classes) if is_word(name))
+        return Until(self.threshold, smooth=self.smooth, rest=decoder.segment, among=words)
 
     @classmethod
     def of(cls, trained: Trained) -> Self:
@@ -128,25 +134,12 @@ class Detector:
     """Windows -> detections, by a rule."""
 
     def __init__(self, decoder: Decoder, rule: SpottingRule) -> None:
-        assert decoder.segment is not None
-        self._decoder, self._rule, self._length = decoder, rule, decoder.segment
-        self._words = np.array([is_word(name) for name in decoder.classes])
-        self._past, self._last = np.zeros((0, len(decoder.classes))), -decoder.segment
+        self._standing = Standing(rule.until(decoder), decoder.loss.rule, 1, len(decoder.classes))
 
     def push(self, ends: Array, scores: Array) -> Decisions:
         """The windows, each with the mean of its scores and those of the windows before; final: a word is detected."""
-        smooth, before = self._rule.smooth, len(self._past)
-        all_scores = np.concatenate([self._past, scores])
-        rows = range(before, len(all_scores))
-        mean = np.array([all_scores[max(0, at + 1 - smooth) : at + 1].mean(0) for at in rows]).reshape(scores.shape)
-        self._past = all_scores[max(0, len(all_scores) - smooth + 1) :]
-        final = np.zeros(len(ends), bool)
-        believed = self._decoder.probabilities(mean)
-        for row, (end, label) in enumerate(zip(ends.tolist(), believed.argmax(-1).tolist(), strict=True)):
-            sure = self._words[label] and believed[row, label] >= self._rule.threshold
-            if sure and end - self._last >= self._length:
-                final[row], self._last = True, end
-        return Decisions(ends, mean, final)
+        mean, stands = self._standing.push(scores[None], ends)
+        return Decisions(ends, mean[0], stands[0])
 
 
 def is_word(name: str) -> bool:

@@ -1,4 +1,5 @@
-"""Early exit: decide as soon as the network is sure enough, instead of at the end.
+"""Early exit: decide as soon as the network is sure enough, instead of at the end. A policy is a record of
+when an answer stands (``nn.decision.Until``) for one loss, with its origin.
 
     policy = ExitPolicy.load(Path("runs/digits/exit-policy.json"))
     policy.decide(output)                       # (B, T, C) at once: at which step, which class
@@ -20,11 +21,13 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, naming
 from ...files import read_json, write_json
-from ...nn.decision import RULES, Decisions
+from ...nn.decision import RULES, Decisions, Standing, Until, in_a_row
+from ...nn.loss_config import LossConfig
 from ...registry import check_settings
 from ...text import brief
+from ...training.trained import Trained
 from .changes import Counts, Flags
-from .scores import RunningScores, Scores, confidences, running_scores
+from .scores import RunningScores, Scores, running_scores
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class ExitPolicy:
             if not good:
                 raise SrnnError(f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}.")
 
-        losses = [name for name, rule in RULES.items() if not rule.per_step]
+        losses = [name for name, rule in RULES.items() if not (rule.per_step or rule.value)]
         require(self.loss in losses, "loss", f"one of {', '.join(losses)}")
         require(_whole(self.start, 0), "start", "an integer, at least 0")
         require(_whole(self.patience, 1), "patience", "an integer, at least 1")
@@ -77,9 +80,9 @@ class ExitPolicy:
         if last.shape != (len(x),) or last.min() < 0 or last.max() >= x.shape[1]:
             raise SrnnError(f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}.")
         scores = running_scores(x, self.loss, self.start)
-        nothing = np.zeros(len(x), np.int64)
-        _, sure_for = self.judged(scores, np.arange(1, x.shape[1] + 1), nothing, nothing)
-        exits = (sure_for >= self.patience) & (np.arange(x.shape[1]) <= last[:, None])
+        standing = Standing(self.until, RULES[self.loss], len(x), x.shape[-1])
+        _, stands = standing.push(scores, np.arange(x.shape[1]))
+        exits = stands & (np.arange(x.shape[1]) <= last[:, None])
         at = np.where(exits.any(1), exits.argmax(1), last)
         decisions = Decisions(at, scores[np.arange(len(x)), at], exits.any(1))
         return Decisions(*(part[0] for part in decisions)) if one else decisions
@@ -93,27 +96,28 @@ class ExitPolicy:
 
         ``read`` (...): number of steps read so far, 1 at the first; a policy with an ``earliest`` needs it (else SrnnError).
         """
-        if self.confidence is None:
-            return np.zeros(believed.shape[:-1], bool)
         if read is None and self.earliest > 1:
             raise SrnnError(f"This exit policy waits for step {self.earliest}; pass the number of steps read so far.")
-        in_time = True if read is None else read >= self.earliest
-        if believed.shape[-1] == 1:
-            return in_time & (believed[..., 0] >= self.confidence)
-        top = np.partition(believed, -2, axis=-1)
-        return in_time & (top[..., -1] >= self.confidence) & (top[..., -1] - top[..., -2] >= self.margin)
+        return self.until.sure(believed, read)
 
-    def judged(self, scores: Scores, read: Counts, before: Counts, count: Counts) -> tuple[Counts, Counts]:
-        """Scores (B, T, C) after each of the next T steps -> the classes (B, T), and for how many steps in a row the policy
-        has been sure of them (B, T): it decides at the first that reaches its patience.
+    @property
+    def until(self) -> Until:
+        """When an answer stands."""
+        return Until(self.confidence, self.margin, self.patience, self.earliest)
 
-        Args:
-            read: (T,) or (B, T) number of steps read so far, 1 at the first.
-            before, count: (B,) the two of the step before; anything and 0 before a sequence.
-        """
-        classes = scores.argmax(-1)
-        sure = self.sure(confidences(scores, self.loss), read)
-        return classes, in_a_row(classes, sure, before, count)
+    def check(self, loss: LossConfig) -> None:
+        """SrnnError unless it is for networks with this loss."""
+        if (self.loss, self.start) != (loss.scoring, loss.start):
+            raise SrnnError(f"The exit policy is for loss {self.loss} from step {self.start}, not for this network's.")
+
+    @classmethod
+    def of(cls, trained: Trained) -> ExitPolicy | None:
+        """The model's own policy; None: it has none. SrnnError for one that is damaged or another network's."""
+        if trained.policy is None:
+            return None
+        policy = cls.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
+        policy.check(trained.recipe.loss)
+        return policy
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -148,7 +152,7 @@ class Deciding:
         self.policy, self.streams = policy, streams
         count = 1 if streams is None else streams
         self._scores: RunningScores | None = None
-        self._before, self._row = np.full(count, -1), np.zeros(count, np.int64)
+        self._standing: Standing | None = None
         self.classes = np.full(count, -1)
         """(streams,) the class decided for each stream, -1 while undecided."""
         self.guesses = np.full(count, -1)
@@ -170,15 +174,15 @@ class Deciding:
         mask = np.ones(count, bool) if active is None else np.asarray(active)
         if mask.shape != (count,) or mask.dtype != bool:
             raise SrnnError(f"active must be {count} booleans, one for each stream.")
-        if self._scores is None:
-            self._scores = RunningScores(self.policy.loss, self.policy.start, count, x.shape[1])
+        if self._scores is None or self._standing is None:
+            policy = self.policy
+            self._scores = RunningScores(policy.loss, policy.start, count, x.shape[1])
+            self._standing = Standing(policy.until, RULES[policy.loss], count, x.shape[1])
         which = np.flatnonzero(mask)
         scores = self._scores.push(x[which, None], which)
-        read = self._scores.steps[which, None]
-        classes, rows = self.policy.judged(scores, read, self._before[which], self._row[which])
-        guess, row = classes[:, 0], rows[:, 0]
-        self._row[which], self._before[which], self.guesses[which] = row, guess, guess
-        decided = (row >= self.policy.patience) & (self.classes[which] < 0)
+        _, stands = self._standing.push(scores, self._scores.steps[which, None] - 1, which)
+        guess = self.guesses[which] = self._standing.classes[which]
+        decided = stands[:, 0] & (self.classes[which] < 0)
         self.classes[which[decided]] = guess[decided]
         if self.streams is None:
             return int(self.classes[0]) if self.classes[0] >= 0 else None
@@ -187,23 +191,10 @@ class Deciding:
     def reset(self, active: npt.ArrayLike | None = None) -> None:
         """Begin a new sequence in all streams, or where a mask (n,) is True."""
         which = np.arange(len(self.classes)) if active is None else np.flatnonzero(np.asarray(active))
-        self._before[which], self._row[which], self.classes[which], self.guesses[which] = -1, 0, -1, -1
-        if self._scores is not None:
+        self.classes[which], self.guesses[which] = -1, -1
+        if self._scores is not None and self._standing is not None:
             self._scores.reset(which)
-
-
-def in_a_row(predicted: Counts, sure: Flags, before: Counts, count: Counts) -> Counts:
-    """(B, T): for how many consecutive steps the same class has been sure.
-
-    Args:
-        predicted, sure: (B, T) the class at each step, and whether the network is sure of it.
-        before, count: (B,) for the step before: its class, and the number of such steps up to it (0 before a sequence).
-    """
-    step = np.arange(predicted.shape[1])
-    held = np.column_stack([count > 0, sure[:, :-1]])
-    goes_on = sure & held & (predicted == np.column_stack([before, predicted[:, :-1]]))
-    begun = np.maximum.accumulate(np.where(goes_on, -count[:, None], step), axis=1)
-    return np.where(sure, step - begun + 1, 0)
+            self._standing.reset(which)
 
 
 def first_exit(

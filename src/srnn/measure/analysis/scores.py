@@ -76,9 +76,12 @@ class RunningScores:
 def confidences(scores: Scores, loss: str) -> Scores:
     """Scores (..., C) -> confidence in each class, (..., C), summing to 1; the ranking of the classes is kept.
 
-    Of most rules it is softmax(scores): what the loss trains to be the class's probability.
+    Of most rules it is softmax(scores): what the loss trains to be the class's probability. Values have none, (..., 0).
     """
-    return RULES[loss].confidence(scores, scores.shape[-1])
+    confidence = RULES[loss].confidence
+    if confidence is None:
+        return scores[..., :0]
+    return confidence(scores, scores.shape[-1])
 
 
 def check_confidences(believed: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output") -> None:

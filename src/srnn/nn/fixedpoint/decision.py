@@ -1,4 +1,5 @@
-"""Decisions in integers: what an int8 C library's ``NAME_decide`` computes from the readout's outputs, to the bit.
+"""Decisions in integers: what an int8 C library's ``NAME_decide``, ``NAME_confidence`` and ``NAME_stands`` compute from the
+readout's outputs, to the bit.
 
 They follow from the loss's rule (``nn/decision.py``). Sums are exact; other totals are fixed-point numbers with the bits of
 what is counted. The softmax is computed with 30 fractional bits, to within 2**-22 of the real one:
@@ -9,11 +10,13 @@ what is counted. The softmax is computed with 30 fractional bits, to within 2**-
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import SrnnError
+from ..decision import Rule, Until, in_a_row
 from ..equations import Algebra
 from ..loss_config import LossConfig
 from ..network.frozen import Array
@@ -26,6 +29,10 @@ POWER = (744258157, 257898518, 59395847, 9908896, 1024386)
 """a1 ... a5, with 30 fractional bits: the polynomial nearest to 2**-f on 0 ... 1, to within 2**-24, and 1 at f = 0."""
 VANISHES = 21
 """exp(-21) is less than the last bit."""
+FINE_BITS = 20
+"""Fractional bits of a difference of scores in a confidence: of sums at most, of means exactly these."""
+COARSEST = -10
+"""Fewer fractional bits than these, and a mean's difference, in 64 bits, may overflow."""
 
 
 def vanishing(bits: int) -> int:
@@ -45,7 +52,11 @@ def exponential(distance: Array, bits: int) -> Array:
 
 def softmax(output: Array, bits: int) -> Array:
     """Softmax along the last axis of integers with ``bits`` fractional bits: int64 with 30 fractional bits."""
-    parts = exponential(output.max(-1, keepdims=True) - output, bits)
+    return _shares(exponential(output.max(-1, keepdims=True) - output, bits))
+
+
+def _shares(parts: Array) -> Array:
+    """Parts up to 2**30, one of which is that -> their shares of the sum over the last axis."""
     return parts * (2 ** (2 * ONE_BITS + 2) // parts.sum(-1, keepdims=True)) >> ONE_BITS + 2
 
 
@@ -62,7 +73,9 @@ class Integers(Algebra):
 
 
 def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
-    """The scores after every step of one sequence, (T, classes) int64; a mean is left as a sum, which ranks the classes alike.
+    """The scores after every step of one sequence, (T, classes) int64.
+
+    A mean is left as a sum, which ranks classes alike; only a value is the mean, rounded.
 
     Args:
         output: the integer readout's output, (T, classes).
@@ -77,7 +90,7 @@ def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
     scores = counted.values.copy()
     if rule.adds:
         np.cumsum(scores[loss.start :], axis=0, out=scores[loss.start :])
-        return scores
+        return _rounded(scores, loss)
     for step in range(loss.start + 1, len(scores)):
         total, y = (
             FixedArray(values, counted.bits, counted.bits, x.saturated)
@@ -85,4 +98,125 @@ def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
         )
         (joined,) = rule.joined_record.run(integers, [total, y])
         scores[step] = joined.to(counted.bits).values
-    return scores
+    return _rounded(scores, loss)
+
+
+def _rounded(totals: Array, loss: LossConfig) -> Array:
+    """The totals as scores: those of values are divided, rounded half up."""
+    if not (loss.rule.value and loss.rule.mean):
+        return totals
+    count = _steps_in(len(totals), loss)
+    whole, rest = np.divmod(totals, count)
+    return whole + (rest >= count - rest)
+
+
+def _steps_in(steps: int, loss: LossConfig) -> Array:
+    """The number of steps that the scores after each step are a sum of, (T, 1)."""
+    return np.maximum(np.arange(1, steps + 1) - loss.start, 1)[:, None]
+
+
+def score_bits(bits: int, rule: Rule) -> int:
+    """The fractional bits of scores, of outputs that have ``bits``."""
+    if rule.soft:
+        return ONE_BITS
+    return bits
+
+
+def integer_confidences(scores: Array, bits: int, loss: LossConfig) -> Array:
+    """``integer_scores`` (T, classes) -> the confidence in each class after each step, with 30 fractional bits.
+
+    SrnnError for a rule whose confidence int8 does not compute (``check_belief``).
+    """
+    own = score_bits(bits, loss.rule)
+    check_belief(loss.rule, own)
+    belief = _Belief(own, loss.rule.mean, _steps_in(len(scores), loss))
+    values = [scores, belief.constant(scores.shape[-1])]
+    (believed,) = loss.rule.confidence_record.run(belief, values)
+    return believed
+
+
+def integer_stands(scores: Array, bits: int, loss: LossConfig, until: Until) -> Array:
+    """``integer_scores`` (T, classes) of a sequence -> whether its class stands after each step, (T,) booleans."""
+    if until.confidence is None:
+        return np.zeros(len(scores), bool)
+    whole = replace(until, confidence=in_units(until.confidence), margin=in_units(until.margin))
+    sure = whole.sure(integer_confidences(scores, bits, loss), np.arange(1, len(scores) + 1))
+    nothing = np.zeros(1, np.int64)
+    return in_a_row(scores.argmax(-1)[None], sure[None], nothing, nothing)[0] >= until.patience
+
+
+def in_units(probability: float) -> int:
+    """A probability with 30 fractional bits."""
+    return round(probability * 2**ONE_BITS)
+
+
+def check_belief(rule: Rule, bits: int) -> None:
+    """SrnnError unless the confidence is the softmax of the scores, which have ``bits``, or a quotient of their sums."""
+    record = rule.confidence_record
+    (result,) = record.results
+    softmax = result.operation == "softmax" and result.operands[0].name == "scores"
+    parts = {node.operation for node in record.nodes} - {"argument", "constant", "add", "subtract", "total_of"}
+    quotient = result.operation == "divide" and parts == {"divide"} and record.counts["divide"] == 1
+    if bits < COARSEST or (not softmax and (rule.mean or not quotient)):
+        raise SrnnError("int8 computes a confidence as a softmax of the scores, or as a share of them, only.")
+    if quotient:
+        for node in record.nodes:
+            if node.operation == "constant":
+                whole_number(node.value, bits)
+
+
+def whole_number(value: float, bits: int) -> int:
+    """A number with so many fractional bits. SrnnError if it needs more."""
+    scaled = math.ldexp(value, bits)
+    if scaled != int(scaled):
+        raise SrnnError(f"The number {value} of a confidence does not fit {bits} fractional bits; export as float32.")
+    return int(scaled)
+
+
+class _Belief(Algebra):
+    """A confidence from totals of ``count`` steps (T, 1) with ``bits`` fractional bits; ``mean``: scores are their means."""
+
+    def __init__(self, bits: int, mean: bool, count: Array) -> None:
+        self.bits, self.mean, self.count = bits, mean, count
+
+    def constant(self, value: float) -> Any:
+        return np.int64(whole_number(value, self.bits))
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "softmax":
+            (scores,) = operands
+            distance = (scores.max(-1, keepdims=True) - scores).astype(np.uint64)
+            return _shares(exponential(*self._fine(distance)))
+        if operation == "total_of":
+            return operands[0].sum(-1, keepdims=True)
+        if operation == "divide":
+            return divided(*np.broadcast_arrays(*operands))
+        return super().apply(operation, *operands)
+
+    def _fine(self, distance: Array) -> tuple[Array, int]:
+        """Differences of totals, uint64 -> those of scores, up to 2**32, and their fractional bits."""
+        finer = fine_bits(self.bits, self.mean) - self.bits
+        count = self.count.astype(np.uint64)
+        if finer > 0:
+            distance = np.minimum(distance, np.uint64(vanishing(self.bits)) * count) << np.uint64(finer)
+        if self.mean:
+            distance = distance // count
+        if finer < 0:
+            distance = distance >> np.uint64(-finer)
+        return np.minimum(distance, 2**32).astype(np.int64), self.bits + finer
+
+
+def fine_bits(bits: int, mean: bool) -> int:
+    """The fractional bits of a difference of scores, for its exponential."""
+    if mean:
+        return FINE_BITS
+    return min(bits, FINE_BITS)
+
+
+def divided(part: Array, whole: Array) -> Array:
+    """part / whole with 30 fractional bits, at most 1; 0 where one of them is not above 0."""
+    part, whole = part.copy(), whole.copy()
+    while (large := whole >= 2**32).any():
+        part, whole = np.where(large, part >> 1, part), np.where(large, whole >> 1, whole)
+    quotient = (np.minimum(part, whole) << ONE_BITS) // np.maximum(whole, 1)
+    return np.where((part > 0) & (whole > 0), quotient, 0)

@@ -1,22 +1,35 @@
-"""The decision of the C library: the rule of the network's loss (``nn/decision.py``) and the classes.
+"""The decision of the C library: the rule of the network's loss and when its answer stands (``nn/decision.py``), and the classes.
 
-In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact, and the
-softmax is that of ``srnn.nn.fixedpoint.decision``.
+In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact, and softmax
+and confidence are those of ``srnn.nn.fixedpoint.decision``.
 """
 
 from __future__ import annotations
 
 import re
+from abc import ABC
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from ....errors import SrnnError
 from ....nn.decision import Rule
-from ....nn.equations import Text
-from ....nn.fixedpoint.decision import ONE_BITS, PER_LN2, POWER, vanishing
+from ....nn.equations import Algebra, Text, Writer
+from ....nn.fixedpoint.decision import (
+    ONE_BITS,
+    PER_LN2,
+    POWER,
+    check_belief,
+    fine_bits,
+    in_units,
+    score_bits,
+    vanishing,
+    whole_number,
+)
 from ....nn.loss_config import DecisionRule
-from .arrays import Member, number, struct_dtype
+from .arrays import Member, number, struct_dtype, struct_members
+from .resolve import resolved
 from .translate import FixedC, FixedText, FloatC
 
 _LONGEST = 1000
@@ -27,7 +40,7 @@ _OUTPUT, _TOTAL = "output[c]", "decision->scores[c]"
 
 @dataclass(frozen=True)
 class DecisionPlan:
-    """What is to be written for a decision: ``header``, lines of NAME.h; ``source``, C functions; ``report``, for NAME.json.
+    """What is to be written for a decision.
 
     ``bits``: fractional bits of the outputs in int8; None: they are float32.
     """
@@ -42,6 +55,8 @@ class DecisionPlan:
         for name in self.rule.classes:
             if len(_bytes(name)) > _LONGEST:
                 raise SrnnError(f"A class name has {len(_bytes(name))} bytes, more than {_LONGEST}: {name[:20]!r}...")
+        if self.stands and not self.believes:
+            raise SrnnError("This network's rule has no confidence in this format, so that no answer can stand early.")
 
     @property
     def how(self) -> Rule:
@@ -49,28 +64,40 @@ class DecisionPlan:
         return self.rule.loss.rule
 
     @property
+    def stands(self) -> bool:
+        """Whether an answer can stand before the end."""
+        return self.rule.until is not None and self.rule.until.confidence is not None
+
+    @property
+    def believes(self) -> bool:
+        """Whether it says how far a class is believed. int8 cannot for every rule."""
+        if self.how.value:
+            return False
+        if self.bits is None:
+            return True
+        try:
+            check_belief(self.how, score_bits(self.bits, self.how))
+        except SrnnError:
+            return False
+        return True
+
+    @property
     def uses_math(self) -> bool:
         """Whether it calls expf or fabsf."""
-        return self.bits is None and re.search(r"\b(expf|fabsf)\(", self.source()) is not None
+        if self.bits is not None:
+            return False
+        text = resolved("decision.c", self.name, self.configuration())
+        return re.search(r"\b(expf|fabsf)\(", text) is not None
 
+    @cached_property
     def members(self) -> list[Member]:
         """The fields of the struct."""
-        classes, how = len(self.rule.classes), self.how
-        score, part = "float", "float"
-        if self.bits is not None:
-            score, part = "int32_t", "uint32_t"
-            if how.adds:
-                score = "int64_t"
-        fields = [(score, "scores", classes)]
-        if how.adds and self.bits is None:
-            fields.append(("float", "lost", classes))
-        if how.soft:
-            fields.append((part, "part", classes))
-        return [*fields, ("uint32_t", "steps", ())]
+        text = resolved("decision.h", self.name, self.configuration())
+        return struct_members(text, f"{self.name}_decision")
 
     @property
     def ram_bytes(self) -> int:
-        return struct_dtype(self.members()).itemsize
+        return struct_dtype(self.members).itemsize
 
     @property
     def flash_bytes(self) -> int:
@@ -78,113 +105,82 @@ class DecisionPlan:
         return sum(len(_bytes(name)) + 5 for name in self.rule.classes)
 
     def report(self) -> dict[str, Any]:
-        loss, sizes = self.rule.loss, {"ram_bytes": self.ram_bytes, "flash_bytes": self.flash_bytes}
-        return {"loss": loss.name, "start": loss.start, "classes": list(self.rule.classes), **sizes}
+        loss, until = self.rule.loss, {}
+        if self.stands:
+            assert self.rule.until is not None
+            until = {"until": asdict(self.rule.until)}
+        return {
+            "loss": loss.name,
+            "start": loss.start,
+            "classes": list(self.rule.classes),
+            "ram_bytes": self.ram_bytes,
+            "flash_bytes": self.flash_bytes,
+            **until,
+        }
 
-    def header(self) -> list[str]:
-        name, upper, loss, over = self.name, self.name.upper(), self.rule.loss, " over all of its steps"
-        if loss.start:
-            over = f" over its steps from number {loss.start} on, counted from 0 (before that, each step alone)"
+    def configuration(self) -> dict[str, Any]:
+        """What ``decision.h`` and ``decision.c`` are told."""
+        loss, how, integer = self.rule.loss, self.how, self.bits is not None
+        return {
+            "NAMES_FLASH": self.flash_bytes,
+            "NUM_CLASSES": len(self.rule.classes),
+            "CLASS_NAMES": [{"CLASS_NAME": c_string(name)} for name in self.rule.classes],
+            "LOSS": loss.name,
+            "INTEGER": integer,
+            "NUMBER": "int32_t" if integer else "float",
+            "ZERO": number(0, "int32_t" if integer else "float"),
+            "LATE_START": loss.start > 0,
+            "LOSS_START": loss.start,
+            "KEEPS": how.keeps,
+            "ADDS": how.adds,
+            "SOFT": how.soft,
+            "SCORES_MEAN": how.mean,
+            "ONE_BITS": ONE_BITS,
+            "SHARE_BITS": 2 * ONE_BITS + 2,
+            **self._scores(),
+            **self._told(),
+            **self._steps(),
+            **self._belief(),
+            **self._until(),
+        }
+
+    def _told(self) -> dict[str, Any]:
+        """What NAME.h says of the answer."""
+        over = " over all of its steps"
+        if self.rule.loss.start:
+            over = (
+                f" over its steps from number {self.rule.loss.start} on, counted from 0 (before that, each step alone)"
+            )
         subject = "The class of a sequence is"
         if self.rule.per_step:
             subject = "Every step has a class of its own:"
-        lines = [
-            f"/* The decision: which class it is, by the loss that the network was trained with ({loss.name}).",
-            f" * {subject} the one with the largest {self.how.title.format(over=over)}.",
-            " *",
-            f" *     {name}_decision_init(&decision);                    before the first step of every sequence",
-            f" *     {name}_step(&state, input, scores);                 each step",
-            f" *     label = {name}_decide(&decision, scores);           {upper}_CLASSES[label] is its name",
-            " *",
-            f" * {name}_decide must see every step, and returns the class as if the sequence ended there.",
-            f" * RAM {self.ram_bytes} bytes per decision, flash {self.flash_bytes} bytes for the names. */",
-            f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
-            f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
-            *_struct_lines(f"{name}_decision", self.members()),
-            f"void {name}_decision_init({name}_decision *decision);",
-            f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS]);",
-        ]
-        if self.bits is None:
-            lines += [
-                "/* After a step: the probability that the network gives to the class it decided for, 0 to 1; not calibrated. */",
-                f"float {name}_confidence(const {name}_decision *decision);",
-            ]
-        return [*lines, ""]
+        told = {"VALUES": self.how.value, "TITLE": self.how.title.format(over=over)}
+        if self.how.value:
+            subject = "A step's value" if self.rule.per_step else "A sequence's value"
+            told["VALUES_ARE"] = "a float"
+            if self.bits is not None:
+                told["VALUES_ARE"] = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
+        return told | {"SUBJECT": subject}
 
-    def configuration(self) -> dict[str, Any]:
-        return {
-            "DECISION_HEADER": "\n".join(self.header()),
-            "DECISION_SOURCE": self.source(),
-            "DECISION_NAMES": self.names(),
-        }
-
-    def source(self) -> str:
-        name, upper, classes = self.name, self.name.upper(), len(self.rule.classes)
-        each = f"    for (c = 0; c < {classes}; c++)"
-        score = self.members()[0][0]
-        zero = "0.0f" if self.bits is None else "0"
-        cleared = "".join(
-            f"{each}\n        decision->{member}[c] = {zero};\n" for _, member, size in self.members() if size
-        )
-        functions = [
-            f"static int largest(const {score} *scores)\n{{\n    int c, best = 0;\n\n"
-            f"    for (c = 1; c < {classes}; c++)\n        if (scores[c] > scores[best])\n            best = c;\n"
-            "    return best;\n}\n",
-            f"void {name}_decision_init({name}_decision *decision)\n{{\n    int c;\n\n{cleared}    decision->steps = 0;\n}}\n",
-        ]
-        if self.how.adds and self.bits is not None:
-            functions.insert(0, _SUM)
-        if self.how.soft and self.bits is not None:
-            functions.insert(0, self._exponential())
-        declared = share = ""
-        if self.how.soft:
-            declared, share = self._softmax(each)
-        functions.append(
-            f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS])\n{{\n"
-            f"    int c;\n{declared}\n{share}{each} {{\n{self._joined()}    }}\n"
-            "    if (decision->steps < UINT32_MAX)\n        decision->steps++;\n"
-            "    return largest(decision->scores);\n}\n"
-        )
-        if self.bits is None:
-            functions.append(self._confidence(each))
-        return "\n".join(functions)
-
-    def names(self) -> str:
-        """The array of class names. Its lines are not folded."""
-        upper = self.name.upper()
-        rows = "".join(f"    {c_string(name)},\n" for name in self.rule.classes)
-        return f"const char *const {upper}_CLASSES[{upper}_NUM_CLASSES] = {{\n{rows}}};\n"
-
-    def _softmax(self, each: str) -> tuple[str, str]:
-        """Local variables, and what is computed with them: of which the share of a class is made."""
-        ctype, total, part, scale = "float", "float total = 0.0f", "expf(output[c] - most)", ""
-        if self.bits is not None:  # the one division: 2^62 / total, and total is at least 2^30
-            ctype, total = "int32_t", "uint64_t total = 0, inverse"
-            part = "exponential((uint64_t)((int64_t)most - output[c]))"
-            scale = f"    inverse = ((uint64_t)1 << {2 * ONE_BITS + 2}) / total;\n"
-        lines = f"{each}\n        most = output[c] > most ? output[c] : most;\n"
-        lines += f"{each} {{\n        decision->part[c] = {part};\n        total += decision->part[c];\n    }}\n"
-        return f"    {ctype} most = output[0];\n    {total};\n", lines + scale
-
-    def _joined(self) -> str:
-        """The body of the loop over the classes."""
-        ctype, how = "float", self.how
+    def _scores(self) -> dict[str, Any]:
+        """The types of scores and of the number of steps in them."""
+        told = {"SCORE_TYPE": "float", "STEPS_TYPE": "float", "ONE_STEP": "1.0f"}
         if self.bits is not None:
-            ctype = "int32_t"
-        (lines, value), total = self._written(), ""
-        before = "".join(f"        const {ctype} {name} = {text};\n" for name, text in lines)
-        if not how.keeps:
-            return f"{before}        {_TOTAL} = {value};\n"
-        start = self.rule.loss.start
-        alone = f"decision->steps <= {start}ul" if start else "decision->steps == 0"
-        before += f"        const {ctype} x = {value};\n"
-        if how.adds and self.bits is None:
-            return before + self._compensated(alone)
-        total = f"sum({_TOTAL}, x)"
-        if not how.adds:
-            lines, total = self._written(joining=True)
-            before += "".join(f"        const {ctype} {name} = {text};\n" for name, text in lines)
-        return f"{before}        {_TOTAL} = {alone} ? x : {total};\n"
+            told = {"SCORE_TYPE": "int32_t", "STEPS_TYPE": "int64_t", "ONE_STEP": "1"}
+            if self.how.adds:
+                told["SCORE_TYPE"] = "int64_t"
+        return told
+
+    def _steps(self) -> dict[str, Any]:
+        """What a step counts, and how it is joined to the total."""
+        counted, value = self._written()
+        told: dict[str, Any] = {"COUNTED_LINES": _lines("COUNTED", counted), "COUNTED_VALUE": value}
+        if self.how.keeps and not self.how.adds:
+            joined, total = self._written(joining=True)
+            told |= {"JOINED_LINES": _lines("JOINED", joined), "JOINED_VALUE": total}
+        if self.how.soft and self.bits is not None:
+            told["OUTPUT_EXPONENTIALS"] = [_exponential("exponential", self.bits)]
+        return told
 
     def _written(self, joining: bool = False) -> tuple[list[tuple[str, str]], str]:
         """What a step of a class counts, or what joins it to the total: local variables, and the value."""
@@ -202,53 +198,68 @@ class DecisionPlan:
         (fixed,) = record.run(integer, [FixedText(name, bits, bits, Counter()) for name in names])
         return integer.assignments, fixed.to(bits if joining else fixed.bits).text
 
-    @staticmethod
-    def _compensated(alone: str) -> str:
-        return f"""\
-        if ({alone}) {{
-            decision->scores[c] = x;
-            decision->lost[c] = 0.0f;
-        }} else {{ /* with what rounding lost so far */
-            const float more = x - decision->lost[c], after = decision->scores[c] + more;
-            decision->lost[c] = (after - decision->scores[c]) - more;
-            decision->scores[c] = after;
-        }}
-"""
+    def _belief(self) -> dict[str, Any]:
+        """How far any class is believed."""
+        how, bits = self.how, self.bits
+        told: dict[str, Any] = {"BELIEVES": self.believes, "STEPS_COUNTED": how.value and how.mean}
+        if not self.believes:
+            return told
+        if bits is None:
+            belief: _Belief = _FloatBelief(how.mean)
+            told |= {"BELIEF_TYPE": "float", "BELIEF_PART": "float", "BELIEF_RANGE": "0 to 1"}
+        else:
+            belief = _FixedBelief(how.mean, score_bits(bits, how))
+            told |= {"BELIEF_TYPE": "int32_t", "BELIEF_PART": "uint64_t", "BELIEF_RANGE": f"0 to 2^{ONE_BITS}"}
+        classes = belief.constant(float(len(self.rule.classes)))
+        (believed,) = how.confidence_record.run(belief, [_Believed(Text("own"), Text(_TOTAL)), classes])
+        return told | {
+            "STEPS_COUNTED": how.mean and belief.uses_most,
+            "BELIEF_OF_LARGEST": belief.uses_most,
+            "BELIEF_ADDED": belief.added,
+            "BELIEF_RESULT": believed.own.text,
+            **belief.told,
+        }
 
-    def _exponential(self) -> str:
-        assert self.bits is not None
-        shift = f">> {min(self.bits, 63)}" if self.bits >= 0 else f"<< {-self.bits}"
-        one = 1 << ONE_BITS
-        *others, last = POWER
-        steps = "".join(
-            f"    value = {coefficient} - (value * fraction >> {ONE_BITS});\n" for coefficient in (*others[::-1], one)
-        )
-        return (
-            f"/* 2^{ONE_BITS} exp(-distance / 2^{self.bits}): a power of two, its whole part by a shift. */\n"
-            "static uint32_t exponential(uint64_t distance)\n{\n    uint64_t power, fraction, value;\n\n"
-            f"    if (distance >= {vanishing(self.bits)})\n        return 0;\n"
-            f"    power = distance * {PER_LN2} {shift};\n    fraction = power & {one - 1};\n    value = {last};\n{steps}"
-            f"    return (uint32_t)(value >> (power >> {ONE_BITS}));\n}}\n"
-        )
+    def _until(self) -> dict[str, Any]:
+        """The step of ``nn.decision.Standing``."""
+        until = self.rule.until
+        if until is None or until.confidence is None:
+            return {"STANDS": False}
+        return {
+            "STANDS": True,
+            "PATIENCE": until.patience,
+            "EARLIEST": until.earliest,
+            "MARGIN_ASKED": until.margin > 0 and len(self.rule.classes) > 1,
+            "LEAST_BELIEF": self._probability(until.confidence),
+            "LEAST_MARGIN": self._probability(until.margin),
+            "UNTIL_CONFIDENCE": f"{until.confidence}",
+            "UNTIL_MARGIN": f"{until.margin}",
+        }
 
-    def _confidence(self, each: str) -> str:
-        start, count = self.rule.loss.start, ""
-        scores = _Believed(Text("most"), Text(_TOTAL))
-        if self.how.mean:
-            above, counted = "0", "decision->steps"
-            if start:
-                above, counted = f"{start}ul", f"(decision->steps - {start}ul)"
-            count = f"    const float count = decision->steps > {above} ? (float){counted} : 1.0f;\n"
-            scores = _Believed(Text("most / count", 2), Text(f"{_TOTAL} / count", 2))
-        classes = Text(f"{len(self.rule.classes)}.0f")
-        belief = _Belief(scores)
-        (believed,) = self.how.confidence_record.run(belief, [scores, _Believed(classes, classes)])
-        summed = f"{each}\n        total += {belief.added};\n"
-        return (
-            f"float {self.name}_confidence(const {self.name}_decision *decision)\n{{\n"
-            f"    const float most = decision->scores[largest(decision->scores)];\n{count}"
-            f"    float total = 0.0f;\n    int c;\n\n{summed}    return {believed.most.text};\n}}\n"
-        )
+    def _probability(self, value: float) -> str:
+        """As a constant."""
+        if self.bits is None:
+            return number(value, "float")
+        return str(in_units(value))
+
+
+def _lines(kind: str, assigned: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{f"{kind}_NAME": name, f"{kind}_LINE": value} for name, value in assigned]
+
+
+def _exponential(name: str, bits: int) -> dict[str, Any]:
+    """C's ``nn.fixedpoint.decision.exponential``."""
+    *others, last = POWER
+    return {
+        "EXPONENTIAL": name,
+        "DISTANCE_BITS": bits,
+        "VANISHING": vanishing(bits),
+        "PER_LN2": PER_LN2,
+        "TO_ONE_BITS": f">> {min(bits, 63)}" if bits >= 0 else f"<< {-bits}",
+        "BELOW_ONE": (1 << ONE_BITS) - 1,
+        "LAST_POWER": last,
+        "POWERS": [{"POWER": coefficient} for coefficient in (*others[::-1], 1 << ONE_BITS)],
+    }
 
 
 class _FloatDecision(FloatC):
@@ -274,45 +285,105 @@ class _FixedDecision(FixedC):
 
 @dataclass(frozen=True)
 class _Believed:
-    """Something of the class decided for, and of class c."""
+    """Something of the class in question, ``which``, and of class c."""
 
-    most: Text
+    own: Text
     each: Text
 
 
-class _Belief(FloatC):
-    """The confidence in the class decided for, with at most one sum over the classes, ``added``."""
+class _Belief(Algebra, ABC):
+    """The confidence in a class, with at most one sum over the classes, ``added``. ``mean``: scores are divided by ``count``."""
 
-    def __init__(self, scores: _Believed) -> None:
-        super().__init__()
-        self.scores, self.added = scores, ""
+    def __init__(self, mean: bool) -> None:
+        self.mean, self.added, self.uses_most = mean, "", False
+        self.told: dict[str, Any] = {"BELIEF_SOFT": False, "BELIEF_FINER": False, "BELIEF_DIVIDES": False}
+        """Which functions it calls, for ``decision.c``."""
+
+    def _add(self, text: str) -> None:
+        if self.added not in ("", text):
+            raise SrnnError("C can sum over the classes once for a confidence; this network's rule does so twice.")
+        self.added = text
+
+
+class _FloatBelief(_Belief):
+    def __init__(self, mean: bool) -> None:
+        super().__init__(mean)
+        self.writer = FloatC()
 
     def constant(self, value: float) -> Any:
         text = Text(number(value, "float"))
         return _Believed(text, text)
 
     def apply(self, operation: str, *operands: Any) -> Any:
-        if operation == "softmax" and operands[0] is self.scores:
+        if operation == "softmax" and operands[0].each.text == _TOTAL:
             # Of scores that are all divided by the same number, the difference is divided: one rounding less.
-            difference = f"{_TOTAL} - most"
-            if self.scores.most.text != "most":
-                difference = f"({difference}) / count"
-            self._add(f"expf({difference})")
-            return _Believed(Text("1.0f / total", 2), Text(f"expf({difference}) / total", 2))
+            own, each = "own - most", f"{_TOTAL} - most"
+            if self.mean:
+                own, each = f"({own}) / count", f"({each}) / count"
+            self.uses_most = True
+            self._add(f"expf({each})")
+            return _Believed(Text(f"expf({own}) / total", 2), Text(f"expf({each}) / total", 2))
         if operation == "total_of":
-            self._add(operands[0].each.text)
+            self._add(self._scaled(operands[0].each).text)
             return _Believed(Text("total"), Text("total"))
         _refuse_classes(operation)
-        most, each = ([getattr(operand, which) for operand in operands] for which in ("most", "each"))
-        return _Believed(super().apply(operation, *most), super().apply(operation, *each))
+        own, each = ([self._scaled(getattr(operand, which)) for operand in operands] for which in ("own", "each"))
+        return _Believed(self.writer.apply(operation, *own), self.writer.apply(operation, *each))
 
-    def named(self, name: str, value: Any) -> Any:
-        return value
+    def _scaled(self, score: Text) -> Text:
+        """A total as a score."""
+        if self.mean and score.text in ("own", _TOTAL):
+            self.uses_most = True
+            return Text(f"{score.text} / count", 2)
+        return score
 
-    def _add(self, text: str) -> None:
-        if self.added not in ("", text):
-            raise SrnnError("C can sum over the classes once for a confidence; this network's rule does so twice.")
-        self.added = text
+
+class _FixedBelief(_Belief):
+    """In integers, as ``nn.fixedpoint.decision.integer_confidences``; ``check_belief`` has seen to it that they suffice."""
+
+    def __init__(self, mean: bool, bits: int) -> None:
+        super().__init__(mean)
+        self.bits = bits
+
+    def constant(self, value: float) -> Any:
+        text = Text(f"{whole_number(value, self.bits)}u")
+        return _Believed(text, text)
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        if operation == "softmax":
+            fine = fine_bits(self.bits, self.mean)
+            self.told |= {
+                "BELIEF_SOFT": True,
+                "SCORE_EXPONENTIALS": [_exponential("exponential_of_scores", fine)],
+                "BELIEF_FINER": fine > self.bits,
+                "FINER_BITS": fine - self.bits,
+                "FAR": vanishing(self.bits),
+            }
+            self.uses_most = True
+            own, each = (self._part(score) for score in ("own", f"(uint64_t){_TOTAL}"))
+            self._add(each)
+            share = f"(int32_t)({own} * (((uint64_t)1 << {2 * ONE_BITS + 2}) / total) >> {ONE_BITS + 2})"
+            return _Believed(Text(share), Text(""))
+        if operation == "total_of":
+            self._add(f"(uint64_t){operands[0].each.text}")
+            return _Believed(Text("total"), Text("total"))
+        own, each = ([getattr(operand, which) for operand in operands] for which in ("own", "each"))
+        if operation == "divide":
+            self.told["BELIEF_DIVIDES"] = True
+            part, whole = own
+            return _Believed(Text(f"divided((int64_t)({part.text}), (int64_t)({whole.text}))"), Text(""))
+        return _Believed(Writer().apply(operation, *own), Writer().apply(operation, *each))
+
+    def _part(self, score: str) -> str:
+        distance = f"(most - {score})"
+        finer = fine_bits(self.bits, self.mean) - self.bits
+        if finer > 0:
+            distance = f"fine({distance}, (uint64_t)count)"
+        if self.mean:
+            distance += " / (uint64_t)count"
+        if finer < 0:
+            distance = f"({distance}) >> {-finer}"
+        return f"exponential_of_scores({distance})"
 
 
 def _refuse_classes(operation: str) -> None:
@@ -323,17 +394,6 @@ def _refuse_classes(operation: str) -> None:
         )
 
 
-_SUM = """\
-/* total + x, saturating in int64 */
-static int64_t sum(int64_t total, int32_t x)
-{
-    if (x > 0)
-        return total > INT64_MAX - x ? INT64_MAX : total + x;
-    return total < INT64_MIN - x ? INT64_MIN : total + x;
-}
-"""
-
-
 def c_string(text: str) -> str:
     """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest becomes octal digits."""
     plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
@@ -342,12 +402,3 @@ def c_string(text: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
-
-
-def _struct_lines(name: str, members: list[Member]) -> list[str]:
-    """Its type in C."""
-    import numpy as np
-
-    sizes = ["".join(f"[{size}]" for size in np.atleast_1d(shape)) for _, _, shape in members]
-    lines = [f"    {ctype} {own}{size};" for (ctype, own, _), size in zip(members, sizes, strict=True)]
-    return ["typedef struct {", *lines, f"}} {name};"]

@@ -9,6 +9,7 @@ import json
 from typing import Any, Literal
 
 from ...._version import __version__
+from ....errors import SrnnError
 from .encoder import CrossingPlan
 from .plan import Plan
 from .program import conversion
@@ -37,6 +38,8 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
     """
     if layout == "plain":
         return files
+    if plan.decision is not None and plan.decision.how.value:
+        raise SrnnError("The examples of a layout print a class, which a network with values lacks; use layout plain.")
     name, told = plan.name, _told(layout, plan, about)
     library = {f"src/{name}{end}": files[f"{name}{end}"] for end in (".h", ".c", "_weights.h")}
     own = {

@@ -50,6 +50,8 @@ class Learning:
             raise SrnnError(
                 "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt --rule bptt."
             )
+        if rule is not None and rule.loss.rule.value:
+            raise SrnnError("Learning in C is for classes; this network's answer is a value.")
         if rule is None:
             raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")
         chosen = layers if learn == "e-prop" else layers[-1:]
@@ -140,7 +142,7 @@ class Learning:
             "MEAN": self.summed and loss.rule.mean,
             "DIVIDED": not self.summed and loss.reduction == "mean" and not self.only_last,
             "STARTS_LATE": not self.only_last and loss.start > 0,
-            "LOSS_START": f"{loss.start}ul",
+            "LOSS_START": loss.start,
             "OUTPUTS_FLOAT": f"{outputs}.0f",
             "TARGET": number(1 - smoothing + smoothing / outputs, "float"),
             "OTHER_TARGET": number(smoothing / outputs, "float"),

@@ -55,6 +55,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
         "CROSSING": False,
         "SOUND": False,
         "DECISION": decision is not None,
+        "VALUES": False,
         "LEARNING": learning is not None,
         "LAYERS": layers,
         "ROWS": rows.values(),

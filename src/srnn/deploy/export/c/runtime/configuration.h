@@ -61,6 +61,18 @@
 #define TOLD (CROSSING && !RUNNING)
 #define RAW (STANDARDISED || INTEGER)
 #define FRACTIONAL INTEGER
+#ifndef VALUES /* the answer is a value for each output */
+#define VALUES 0
+#endif
+#ifndef ADDS /* scores are sums of steps */
+#define ADDS 1
+#endif
+#ifndef SOFT /* of softmax */
+#define SOFT 0
+#endif
+#ifndef STANDS /* an answer can stand early */
+#define STANDS !VALUES
+#endif
 #define MATH 1
 #define LIFTED 1
 #define FROM_BELOW 1
@@ -337,6 +349,77 @@
 #define ROW_TRACE readout_u
 #define ROW_NEXT 0.5f * u + z
 
+/* ---- the decision ---- */
+#define BELIEVES !VALUES
+#define BELIEF_SOFT !SOFT
+#define BELIEF_FINER !SOFT
+#define BELIEF_DIVIDES SOFT
+#define BELIEF_OF_LARGEST 1
+#define KEEPS 1
+#define SCORES_MEAN 1
+#define STEPS_COUNTED 1
+#define LATE_START 1
+#define MARGIN_ASKED 1
+#define NUM_CLASSES OUTPUTS
+#define CLASS_NAME "a", "b", "c"
+#define COUNTED_VALUE output[c]
+#define JOINED_VALUE x / 2 + (NUMBER)decision->scores[c] / 2
+#define COUNTED_NAME twice
+#define COUNTED_LINE 2 * output[c]
+#define JOINED_NAME half_of_it
+#define JOINED_LINE x / 2
+#define ONE_BITS 30
+#define SHARE_BITS 62
+#define EXPONENTIAL EXPONENTIAL_NAME
+#define DISTANCE_BITS 20
+#define VANISHING 22020096
+#define PER_LN2 1549082005
+#define TO_ONE_BITS >> 20
+#define BELOW_ONE 1073741823
+#define LAST_POWER 1024386
+#define POWER 9908896
+#define FAR 22020096
+#define FINER_BITS 4
+#define PATIENCE 2
+#define EARLIEST 4
+#if INTEGER && ADDS
+#define SCORE_TYPE int64_t
+#elif INTEGER
+#define SCORE_TYPE int32_t
+#else
+#define SCORE_TYPE float
+#endif
+#if INTEGER
+#define STEPS_TYPE int64_t
+#define ONE_STEP 1
+#define BELIEF_TYPE int32_t
+#define BELIEF_PART uint64_t
+#define LEAST_BELIEF 536870912
+#define LEAST_MARGIN 53687091
+#else
+#define STEPS_TYPE float
+#define ONE_STEP 1.0f
+#define BELIEF_TYPE float
+#define BELIEF_PART float
+#define LEAST_BELIEF 0.5f
+#define LEAST_MARGIN 0.05f
+#endif
+#if SOFT
+#define EXPONENTIAL_NAME exponential
+#else
+#define EXPONENTIAL_NAME exponential_of_scores
+#endif
+#if INTEGER && SOFT
+#define BELIEF_ADDED own
+#define BELIEF_RESULT divided((int64_t)own, (int64_t)(total / (uint64_t)count))
+#elif INTEGER
+#define BELIEF_ADDED exponential_of_scores(fine(most - own, (uint64_t)count))
+#define BELIEF_RESULT (int32_t)total
+#else
+#define BELIEF_ADDED expf((decision->scores[c] - most) / count)
+#define BELIEF_RESULT own / total
+#endif
+
 /* ---- the program that tries a network ---- */
 #define READ input_read
 #define READ_TYPE model_input
@@ -345,7 +428,6 @@
 #define READ_LEAST INT16_MIN
 #define READ_GREATEST INT16_MAX
 #define WHAT steps
-#define STEPS_A_CLASS 100
 #define PAUSE_MS 1
 
 /* ---- what each file may use of the others ---- */

@@ -1,7 +1,9 @@
 #include "configuration.h"
 
 /* Tries the network NAME on standard input, a line of MODEL_INPUTS numbers per step.
-#if DECISION && PER_STEP
+#if VALUES
+ * A line of output for each step: the values as if the sequence ended there, with commas.
+#elif DECISION && PER_STEP
  * A line of output wherever the class changes: that step and the class, with a tab between them;
  * steps count from 0.
 #elif DECISION
@@ -13,8 +15,10 @@
  * Input that is not such a line ends the program with exit code 2 and a message that says which
  * line it is.
  *
-#if DECISION
+#if DECISION && !VALUES
  *   --every           a line for every step, of the sequence so far
+#endif
+#if DECISION
  *   --scores          the readout's outputs instead, a line per step
 #endif
 #if RAW
@@ -53,6 +57,10 @@ static model_parameters parameters;
 #endif
 #if DECISION
 static model_decision decision;
+#endif
+#if VALUES
+static int scores_only;
+#elif DECISION
 static int every, scores_only, label = -1; /* of the sequence so far; -1: none */
 static unsigned long steps_read; /* of the sequence */
 #endif
@@ -162,7 +170,24 @@ static int READ(READ_TYPE *numbers)
 }
 
 /* end READERS */
-#if DECISION
+#if VALUES
+/* A line of output, written at once. */
+static void decide(const model_score *scores)
+{
+    model_score values[MODEL_NUM_CLASSES];
+    int i;
+
+    model_decide(&decision, scores, values);
+    for (i = 0; i < MODEL_NUM_CLASSES; i++)
+#if INTEGER
+        printf("%ld%c", (long)values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+#else
+        printf("%.9g%c", (double)values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+#endif
+    fflush(stdout);
+}
+
+#elif DECISION
 /* A line of output, written at once. No name can break it. */
 static void say(void)
 {
@@ -193,7 +218,7 @@ static void decide(const model_score *scores)
 }
 
 #endif
-#if DECISION && !PER_STEP
+#if DECISION && !PER_STEP && !VALUES
 /* The sequence's class, at its end. */
 static void finish(void)
 {
@@ -234,11 +259,13 @@ static void step(const model_input *input)
 static void begin(void)
 {
     state = first;
-#if DECISION && !PER_STEP
+#if DECISION && !PER_STEP && !VALUES
     finish();
 #endif
 #if DECISION
     model_decision_init(&decision);
+#endif
+#if DECISION && !VALUES
     steps_read = 0;
     label = -1;
 #endif
@@ -365,9 +392,11 @@ int main(int argc, char **argv)
             binary = 1;
         else if (!strcmp(argv[i], "--trace"))
             trace = 1;
-#if DECISION
+#if DECISION && !VALUES
         else if (!strcmp(argv[i], "--every"))
             every = 1;
+#endif
+#if DECISION
         else if (!strcmp(argv[i], "--scores"))
             scores_only = 1;
 #endif
@@ -432,7 +461,7 @@ int main(int argc, char **argv)
 #else
     run_steps(steps);
 #endif
-#if DECISION && !PER_STEP
+#if DECISION && !PER_STEP && !VALUES
     finish();
 #endif
 #ifdef SRNN_COUNT
