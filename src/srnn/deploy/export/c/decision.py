@@ -229,6 +229,7 @@ class DecisionPlan:
             "STANDS": True,
             "PATIENCE": until.patience,
             "EARLIEST": until.earliest,
+            "EARLIEST_ASKED": until.earliest > 1,
             "MARGIN_ASKED": until.margin > 0 and len(self.rule.classes) > 1,
             "LEAST_BELIEF": self._probability(until.confidence),
             "LEAST_MARGIN": self._probability(until.margin),

@@ -360,6 +360,7 @@
 #define STEPS_COUNTED 1
 #define LATE_START 1
 #define MARGIN_ASKED 1
+#define EARLIEST_ASKED ADDS
 #define NUM_CLASSES OUTPUTS
 #define CLASS_NAME "a", "b", "c"
 #define COUNTED_VALUE output[c]

@@ -226,8 +226,13 @@ int model_stands(model_decision *decision)
             second = c;
 #endif
 
+#if EARLIEST_ASKED
     if (decision->steps < EARLIEST || !(believed(decision, best) >= LEAST_BELIEF)) /* or a NaN */
         decision->row = 0;
+#else
+    if (!(believed(decision, best) >= LEAST_BELIEF)) /* or a NaN */
+        decision->row = 0;
+#endif
 #if MARGIN_ASKED
     else if (!(believed(decision, best) - believed(decision, second) >= LEAST_MARGIN))
         decision->row = 0;
