@@ -280,13 +280,15 @@ def from_network(
             f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal gives {path.inputs}, and "
             f"classes names {len(names)}."
         )
-    task = DescribedTask(
-        name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=names, path=path,
-        step_ms=step_ms if step_ms is not None else path.step_ms,
-    )  # fmt: skip
+    scored, kind = LossConfig(loss, start), "per_sequence"
+    if scored.rule.per_step:
+        kind = "per_step"
+    if step_ms is None:
+        step_ms = path.step_ms
+    task = DescribedTask(name=name, kind=kind, class_names=names, path=path, step_ms=step_ms)
     if len({*names}) != len(names):
         raise SrnnError(f"Two classes have the same name: {some(names)}.")
-    recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
+    recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=scored)
     model = Model(network, task, recipe, steps=steps, about=about or {})
     model.check_recipe()  # before the copy, because torch cannot copy all that is refused here
     return replace(model, network=deepcopy(network).eval())

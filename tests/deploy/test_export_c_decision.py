@@ -38,7 +38,7 @@ RULES = [LossConfig(name, start) for name in NAMES for start in ((0, 3) if name[
 CLASSES = ("a", "b", "c", "d")
 NET = SRNN(2, [2], 4, generator=torch.Generator().manual_seed(0))
 TYPES = {"float32": ("float", "double", "float"), "int8": ("int32_t", "int64_t", "int32_t")}
-UNTIL = Until(confidence=0.4, margin=0.05, patience=2, earliest=4)
+UNTIL = Until(confidence=0.26037, margin=0.01013, patience=2, earliest=4)  # no share of few spikes
 
 CALL = """\
         case {number}: {{
@@ -253,3 +253,12 @@ def test_no_product_of_the_integer_softmax_overflows() -> None:
     assert all(more > less > 0 for more, less in pairwise(stages))
     assert 2**32 * 1549082005 < 2**64  # distance x 1 / ln 2
     assert 2**30 * (2**62 // 2**30) < 2**64  # part x 2**62 / total, whose least is 2**30
+
+
+@pytest.mark.parametrize("spikes", range(5))
+def test_a_share_reaches_the_threshold_that_it_equals(spikes: int) -> None:
+    share = (9 - spikes) / 10  # (8 - spikes + 1) / (8 + 2)
+    scores = np.array([[8 - spikes, spikes]])
+    for confidence, stands in ((share, True), (share + 1e-8, False)):
+        found = integer_stands(scores, 0, LossConfig("ce_spike_count"), Until(confidence))
+        assert found.tolist() == [stands]

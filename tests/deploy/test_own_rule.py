@@ -89,7 +89,7 @@ def test_what_c_cannot_decide_is_said() -> None:
     def refused(own: Rule, bits: int | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(RULES, "ce_last", own)
         with pytest.raises(SrnnError, match=said):
-            DecisionPlan("net", DecisionRule(LossConfig("ce_last"), ("a", "b")), bits).configuration()
+            DecisionPlan("net", DecisionRule(LossConfig("ce_last"), ("a", "b")), bits).source()
 
     twice = Rule("output", confidence=lambda scores, n: total_of(scores) / total_of(scores + 1.0))
     for own, bits, said in (
@@ -101,3 +101,13 @@ def test_what_c_cannot_decide_is_said() -> None:
     ):
         with pytest.MonkeyPatch.context() as patch:
             refused(own, bits, said, patch)
+
+
+def test_a_share_of_means_is_written_in_float_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = Rule("mean of its spikes", mean=True, confidence=lambda scores, n: (scores + 1.0) / (total_of(scores) + n))
+    monkeypatch.setitem(RULES, "ce_last", share)
+    rule = DecisionRule(LossConfig("ce_last"), ("a", "b"))
+    text = DecisionPlan("net", rule, None).source()
+    assert "total += decision->scores[c] / count;" in text
+    assert "return (own / count + 1.0f) / (total + 2.0f);" in text
+    assert "confidence" not in DecisionPlan("net", rule, 5).source()

@@ -8,7 +8,7 @@ import torch
 
 from srnn import SrnnError
 from srnn.measure.analysis.scores import RunningScores, confidences, running_scores
-from srnn.nn.decision import RULES, Rule, softmax, total_of
+from srnn.nn.decision import RULES, Rule, Standing, Until, softmax, total_of
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
 from support.deciding import LEAKY, decided
@@ -66,3 +66,52 @@ def test_the_words_over_the_classes() -> None:
     np.testing.assert_allclose(softmax(x), softmax(tensor).numpy(), atol=1e-15)
     np.testing.assert_allclose(total_of(x), total_of(tensor).numpy(), atol=1e-15)
     assert total_of(x).shape == (4, 1)
+
+
+def standing(until: Until, rule: Rule, scores: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+    """What ``Until`` says of one stream's scores (T, C), in plain loops."""
+    means, stands, row, before, last = [], [], 0, -1, -until.rest
+    for number, step in enumerate(steps.tolist()):
+        mean = scores[max(0, number + 1 - until.smooth) : number + 1].mean(0)
+        believed = np.sort(rule.confidence(mean, len(mean)))  # type: ignore[misc]
+        best = int(mean.argmax())
+        sure = until.confidence is not None and believed[-1] >= until.confidence
+        sure = sure and believed[-1] - believed[-2] >= until.margin and step + 1 >= until.earliest
+        sure = sure and (until.among is None or best in until.among)
+        row = row * (best == before) + 1 if sure else 0
+        before = best
+        stands.append(bool(row >= until.patience and step - last >= until.rest))
+        if stands[-1]:
+            last = step
+        means.append(mean)
+    return np.stack(means), stands
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_when_an_answer_stands(seed: int) -> None:
+    """Several streams at once and in blocks, some of them begun anew, against the definition."""
+    rng = np.random.default_rng(seed)
+    until = Until(
+        confidence=float(rng.choice([0.0, 0.4, 0.5])),
+        margin=float(rng.choice([0.0, 0.1])),
+        patience=int(rng.integers(1, 4)),
+        earliest=int(rng.integers(1, 6)),
+        smooth=int(rng.integers(1, 4)),
+        rest=int(rng.choice([0, 5])),
+        among=[None, (0, 2)][int(rng.integers(2))],
+    )
+    rule, steps = RULES["ce_mean"], np.sort(rng.choice(60, 30, replace=False))
+    scores = np.repeat(rng.normal(size=(3, 10, 3)), 3, axis=1)
+    reader = Standing(until, rule, 3, 3)
+    reader.push(scores[:1], steps, np.array([0]))
+    reader.reset(np.array([0]))
+    parts = [
+        reader.push(block, part)
+        for block, part in zip(np.split(scores, [1, 1, 12], 1), np.split(steps, [1, 1, 12]), strict=True)
+    ]
+    means, stands = (np.concatenate(columns, 1) for columns in zip(*parts, strict=True))
+    for stream in range(3):
+        mean, stood = standing(until, rule, scores[stream], steps)
+        np.testing.assert_allclose(means[stream], mean, atol=1e-12)
+        assert stands[stream].tolist() == stood
+    assert not Standing(Until(), rule, 3, 3).push(scores, steps)[1].any()

@@ -153,6 +153,8 @@ def _show(report: dict[str, Any], inputs: str) -> None:
         f"decides    {report['name']}_decide: {len(decision['classes'])} classes by {decision['loss']}; "
         f"{decision['ram_bytes']:,} of these bytes of RAM"
     )
+    if "until" in decision:
+        print(f"exits      {report['name']}_stands: when the class stands, by the model's exit policy")
     if "learning" in report:
         learning = report["learning"]
         costs = "; ".join(

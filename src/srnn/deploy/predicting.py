@@ -178,10 +178,12 @@ def predict(
         result = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator)
     scores = np.asarray(result.output[0, lag:].cpu().numpy(), np.float64)
     del steps, result  # for a long recording, each is as large as what is returned
-    if not per_step:
-        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
+    scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
-    check_confidences(scores if loss.rule.value else believed, np.arange(len(scores)), f"{name}: the network's output")
+    checked = believed
+    if loss.rule.value:
+        checked = scores
+    check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
     return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)

@@ -59,7 +59,7 @@ class Loss:
     """
 
     def __init__(self, config: LossConfig, per_step: bool, unlabelled_class: int | None = None) -> None:
-        if per_step != (config.name == "nll"):
+        if per_step != config.rule.per_step:
             has, need = (
                 ("a label at every step", "nll") if per_step else ("one label per sequence", "one of the ce_* losses")
             )

@@ -86,8 +86,11 @@ class DecisionPlan:
         """Whether it calls expf or fabsf."""
         if self.bits is not None:
             return False
-        text = resolved("decision.c", self.name, self.configuration())
-        return re.search(r"\b(expf|fabsf)\(", text) is not None
+        return re.search(r"\b(expf|fabsf)\(", self.source()) is not None
+
+    def source(self) -> str:
+        """Its part of NAME.c."""
+        return resolved("decision.c", self.name, self.configuration())
 
     @cached_property
     def members(self) -> list[Member]:
@@ -212,8 +215,10 @@ class DecisionPlan:
             told |= {"BELIEF_TYPE": "int32_t", "BELIEF_PART": "uint64_t", "BELIEF_RANGE": f"0 to 2^{ONE_BITS}"}
         classes = belief.constant(float(len(self.rule.classes)))
         (believed,) = how.confidence_record.run(belief, [_Believed(Text("own"), Text(_TOTAL)), classes])
+        divided = how.mean and "count" in f"{belief.added} {believed.own.text}"
         return told | {
-            "STEPS_COUNTED": how.mean and belief.uses_most,
+            "STEPS_COUNTED": divided,
+            "BELIEF_OF_MEAN": divided,
             "BELIEF_OF_LARGEST": belief.uses_most,
             "BELIEF_ADDED": belief.added,
             "BELIEF_RESULT": believed.own.text,
@@ -334,7 +339,6 @@ class _FloatBelief(_Belief):
     def _scaled(self, score: Text) -> Text:
         """A total as a score."""
         if self.mean and score.text in ("own", _TOTAL):
-            self.uses_most = True
             return Text(f"{score.text} / count", 2)
         return score
 
@@ -347,7 +351,7 @@ class _FixedBelief(_Belief):
         self.bits = bits
 
     def constant(self, value: float) -> Any:
-        text = Text(f"{whole_number(value, self.bits)}u")
+        text = Text(f"(uint64_t){whole_number(value, self.bits)}")
         return _Believed(text, text)
 
     def apply(self, operation: str, *operands: Any) -> Any:

@@ -197,7 +197,7 @@ static BELIEF_TYPE believed(const model_decision *decision, int which)
 #if BELIEF_OF_LARGEST
     const BELIEF_PART most = (BELIEF_PART)decision->scores[largest(decision->scores)];
 #endif
-#if BELIEF_OF_LARGEST && SCORES_MEAN
+#if BELIEF_OF_MEAN
     const STEPS_TYPE count = counted(decision);
 #endif
     BELIEF_PART total = ZERO;

@@ -1,11 +1,12 @@
 #if VALUES
-/* The answer: a value for each output, VALUES_ARE. SUBJECT is the TITLE.
+/* The answer: a value for each output, VALUES_ARE.
+ * SUBJECT is the TITLE.
  *
  *     model_decision_init(&decision);                    before the first step of every sequence
  *     model_step(&state, input, scores);                 each step
  *     model_decide(&decision, scores, values);           MODEL_CLASSES has the values' names
  *
- * model_decide must see every step, and gives the values as if the sequence ended there.
+ * model_decide must see every step; what it says is as if the sequence ended there.
  * RAM DECISION_RAM bytes per decision, flash NAMES_FLASH bytes for the names. */
 #else
 /* The decision: which class it is, by the loss that the network was trained with (LOSS).
@@ -15,7 +16,7 @@
  *     model_step(&state, input, scores);                 each step
  *     label = model_decide(&decision, scores);           MODEL_CLASSES[label] is its name
  *
- * model_decide must see every step, and returns the class as if the sequence ended there.
+ * model_decide must see every step; what it says is as if the sequence ended there.
  * RAM DECISION_RAM bytes per decision, flash NAMES_FLASH bytes for the names. */
 #endif
 #define MODEL_NUM_CLASSES NUM_CLASSES
