@@ -59,8 +59,8 @@ class Constant:
     def bytes(self) -> int:
         return self.values.size * DTYPES[self.ctype].itemsize
 
-    @property
-    def text(self) -> str:
+    def configuration(self) -> dict[str, Any]:
+        """What ``model_weights.h`` is told about it."""
         lines, line = [], ""
         for value in self.values.ravel().tolist():
             item = f"{number(value, self.ctype)},"
@@ -68,8 +68,13 @@ class Constant:
                 lines.append(line)
                 line = ""
             line += f" {item}" if line else f"    {item}"
-        body = "\n".join([*lines, line])
-        return f"/* {self.comment} */\nstatic const {self.ctype} {self.name}[{self.values.size}] = {{\n{body}\n}};\n"
+        return {
+            "CONSTANT_ABOUT": self.comment,
+            "CONSTANT_TYPE": self.ctype,
+            "CONSTANT": self.name,
+            "CONSTANT_LENGTH": self.values.size,
+            "CONSTANT_VALUES": "\n".join([*lines, line]),
+        }
 
 
 @dataclass(frozen=True)

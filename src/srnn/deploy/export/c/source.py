@@ -24,8 +24,9 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
 
 def weights(plan: Plan) -> str:
     """NAME_weights.h: all constants."""
-    constants = {"NAME": plan.name, "CONSTANTS": "\n".join(constant.text for constant in plan.constants())}
-    return resolved("model_weights.h", plan.name, constants | {"FLASH": plan.flash_bytes})
+    constants = [constant.configuration() for constant in plan.constants()]
+    told = {"NAME": plan.name, "FLASH": plan.flash_bytes, "CONSTANTS": constants}
+    return resolved("model_weights.h", plan.name, told)
 
 
 def source(plan: Plan) -> str:

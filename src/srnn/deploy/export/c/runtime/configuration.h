@@ -218,14 +218,11 @@
 #define NEURON_CURRENT state->sums[h]
 #endif
 
-#define CONSTANTS \
-    static const WEIGHT readout_from_input[12] = {1}; \
-    static const uint8_t readout_from_input_start[5] = {0, 3, 6, 9, 12}; \
-    static const uint8_t readout_from_input_to[12] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2}; \
-    static const NUMBER readout_bias[3] = {1}; \
-    static const int32_t readout_scale[3] = {1, 2, 3}; \
-    static const uint8_t readout_delay[4] = {1, 2, 3, 0}; \
-    SIGNAL_CONSTANTS
+#define CONSTANT_ABOUT
+#define CONSTANT_TYPE WEIGHT
+#define CONSTANT readout_from_input
+#define CONSTANT_LENGTH 12
+#define CONSTANT_VALUES 1
 
 /* ---- what is traced: the neuron's step ---- */
 #define TRACED traced
@@ -308,14 +305,6 @@
 #define MADE_UP 500, 500
 #define MEANS 0.5f, 0.5f, 0.5f, 0.5f
 #define DEVIATIONS 2.0f, 2.0f, 2.0f, 2.0f
-#if CROSSING
-#define SIGNAL_CONSTANTS static const SMOOTHING_TYPE smoothing[5 * 5] = SMOOTHING_WEIGHTS;
-#else
-#define SIGNAL_CONSTANTS \
-    static const float cosines[WINDOW] = {1}, in_band[2 * HEARD] = {1}; \
-    static const float feature_mean[INPUTS] = {1}, feature_std[INPUTS] = {1}, slopes[18] = {1}; \
-    static const uint8_t loaded[POINTS] = {0, 1}, factors[STAGES] = {2}, band[HEARD] = {1};
-#endif
 
 /* ---- learning: the readout, as if it were the hidden layer too ---- */
 #define LEARNT 15
@@ -440,6 +429,18 @@
 #endif
 #include "model.h"
 #include "model_weights.h"
+static const uint8_t readout_from_input_start[5] = {0, 3, 6, 9, 12};
+static const uint8_t readout_from_input_to[12] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2};
+static const NUMBER readout_bias[3] = {1};
+static const int32_t readout_scale[3] = {1, 2, 3};
+static const uint8_t readout_delay[4] = {1, 2, 3, 0};
+#if CROSSING
+static const SMOOTHING_TYPE smoothing[5 * 5] = SMOOTHING_WEIGHTS;
+#elif SOUND
+static const float cosines[WINDOW] = {1}, in_band[2 * HEARD] = {1}, slopes[18] = {1};
+static const float feature_mean[INPUTS] = {1}, feature_std[INPUTS] = {1};
+static const uint8_t loaded[POINTS] = {0, 1}, factors[STAGES] = {2}, band[HEARD] = {1};
+#endif
 static inline int signal_read(SAMPLE *signal)
 {
     *signal = 0;
