@@ -20,8 +20,8 @@ from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.helpers import folded
 from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.export.c.resolve import folded
 from srnn.deploy.export.c.translate import FixedC, FixedText, FloatC
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.equations import Text, record

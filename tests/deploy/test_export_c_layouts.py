@@ -141,7 +141,8 @@ def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     assert len({line.split("\t")[1] for line in said}) > 1, "a network that always says the same shows nothing"
     text = (tmp_path / layout / EXAMPLES[layout]).read_text()
     assert "(1000)" not in text, "of a signal that does not end no second is slept through"
-    assert text.index("if (!begun)") < text.index("net_encoder_init(&encoder") < text.index("begun = 1")
+    assert "    if (!begun) {\n        begin();\n        begun = 1;\n    }\n" in text
+    assert text.count("net_encoder_init(&encoder") == text.count("        begin();") == 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -86,6 +86,7 @@ def test_names_made_of_texts() -> None:
     cases = {
         "digits": "digits", "spoken-digits": "spoken_digits", "My gestures (v2)": "My_gestures_v2", "größe": "groe",
         "4 gestures": "net_4_gestures", "int": "int_net", "Main": "Main_net", "": "net", "日本": "net", "math": "math_net",
+        "my-ecg-s3-20261201-140501": "my_ecg", "20261201-140501": "net_20261201_140501", "ecg-s3": "ecg_s3",
     }  # fmt: skip
     assert {text: identifier(text) for text in cases} == cases
 

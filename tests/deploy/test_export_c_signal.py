@@ -117,7 +117,7 @@ def test_an_encoder_has_the_bytes_that_are_said(compiler: str, tmp_path: Path) -
     for number, (channels, smoothing, horizon, bits) in enumerate(kinds):
         path, name = CrossingPath(LevelCrossing(), channels, 250.0, smoothing, horizon=horizon), f"n{number}"
         plan = CrossingPlan(name, path, bits)
-        lines += [f"#define {name.upper()}_INPUTS {path.inputs}", f"typedef float {name}_input;", *plan.header()]
+        lines += [f"#define {name.upper()}_INPUTS {path.inputs}", f"typedef float {name}_input;", plan.declaration()]
         lines.append(f"typedef char {name}_size[sizeof({name}_encoder) == {plan.ram_bytes} ? 1 : -1];")
     (tmp_path / "sizes.c").write_text("\n".join(lines) + "\n")
     done = subprocess.run([compiler, "-std=c99", "-fsyntax-only", tmp_path / "sizes.c"], capture_output=True, text=True)

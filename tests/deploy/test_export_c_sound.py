@@ -15,7 +15,7 @@ from srnn.cli.main import main
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import SpeechPath
 from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.deploy.export.c.sound import _HALF
+from srnn.deploy.export.c.resolve import resolved
 from srnn.deploy.export.model import export_c
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
@@ -156,7 +156,7 @@ def test_a_float16_is_rounded_half_to_even(tmp_path: Path) -> None:
     place = np.arange(2**10, 2**10 + 64)[:, None] + np.array([0, 2**-13, 0.25, 0.5 - 2**-13, 0.5, 0.5 + 2**-13, 0.75])
     x = np.concatenate([sign * place.ravel() * 2.0**by for sign in (-1, 1) for by in (-10, 0)]).astype(np.float32)
     (tmp_path / "half.c").write_text(
-        f"#include <stdint.h>\n#include <stdio.h>\n{_HALF}\nint main(void)\n{{\n    float x;\n\n"
+        f"#include <stdint.h>\n#include <stdio.h>\n{resolved('half.c', '', {})}\nint main(void)\n{{\n    float x;\n\n"
         "    for (; fread(&x, sizeof x, 1, stdin) == 1; fwrite(&x, sizeof x, 1, stdout))\n        x = half(x);\n"
         "    return 0;\n}\n"
     )

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.deploy.export.c.arrays import rounding
-from srnn.deploy.export.c.helpers import ARITHMETIC
+from srnn.deploy.export.c.resolve import resolved
 from srnn.deploy.export.c.translate import FixedText
 from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
 from support.compiled import FLAGS, SANITIZED, compilers
@@ -188,7 +187,7 @@ def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) ->
         INT32_MAX,
     ]
     asked = [(a, b, shift) for a in ends for b in ends for shift in (0, 1, 2, 3, 8, 16, 31, 32, 40, 62)]
-    (tmp_path / "calls.c").write_text(CALLS % ARITHMETIC)
+    (tmp_path / "calls.c").write_text(CALLS % resolved("fixed_point.c", "", {}))
     program = str(tmp_path / "calls")
     subprocess.run([compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "calls.c")], check=True)
     given = np.array(asked, np.int32).tobytes()
@@ -210,12 +209,8 @@ ROUNDED = f"""\
 #include <stdint.h>
 #include <stdio.h>
 
-static int16_t of_float(float x)
-{{
-{rounding("float")}
-static int16_t of_double(double x)
-{{
-{rounding("double")}
+{resolved("rounded.c", "", {"REAL": "float", "HALF": "0.5f"}).replace("rounded", "of_float")}
+{resolved("rounded.c", "", {"REAL": "double", "HALF": "0.5"}).replace("rounded", "of_double")}
 int main(void)
 {{
     double x;

@@ -1,7 +1,8 @@
-"""Numbers in C: weights, biases and coefficients as const arrays, with their bytes; and how a number is rounded."""
+"""Numbers in C: weights, biases and coefficients as const arrays, with their bytes; and the members of structs."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +23,15 @@ def struct_dtype(members: list[Member]) -> np.dtype[Any]:
     return np.dtype([(name, DTYPES[ctype], shape) for ctype, name, shape in members], align=True)
 
 
-def struct_lines(name: str, members: list[Member]) -> list[str]:
-    """Its type in C."""
-    sizes = ["".join(f"[{size}]" for size in np.atleast_1d(shape)) for _, _, shape in members]
-    lines = [f"    {ctype} {own}{size};" for (ctype, own, _), size in zip(members, sizes, strict=True)]
-    return ["typedef struct {", *lines, f"}} {name};"]
+def struct_members(text: str, name: str) -> list[Member]:
+    """The members of a struct ``name`` that C text declares, one in a line."""
+    body = re.search(rf"typedef struct \{{\n([^}}]*)}} {name};", text)
+    assert body is not None, name
+    members = list[Member]()
+    for line in body[1].splitlines():
+        ctype, own, sizes = re.fullmatch(r" *(\w+) (\w+)((?:\[\d+\])*);", line).groups()  # type: ignore[union-attr]
+        members.append((ctype, own, tuple(map(int, re.findall(r"\d+", sizes)))))
+    return members
 
 
 def whole_type(value: int) -> str:
@@ -39,26 +44,6 @@ def number(value: float | int, ctype: str) -> str:
     if ctype != "float":
         return str(int(value))
     return f"{np.float32(value)!s}f"  # as short as float32 allows
-
-
-def rounding(kind: str) -> str:
-    """The end of a C function: its ``x``, a float or double, rounded half to even and clamped to int16."""
-    f = "f" if kind == "float" else ""
-    return f"""\
-    int32_t whole;
-    {kind} rest;
-
-    if (x >= 32767.0{f})
-        return 32767;
-    if (x <= -32768.0{f})
-        return -32768;
-    whole = (int32_t)x;
-    rest = x - ({kind})whole;
-    whole += rest > 0.5{f} || (rest >= 0.5{f} && whole % 2 != 0);
-    whole -= rest < -0.5{f} || (rest <= -0.5{f} && whole % 2 != 0);
-    return (int16_t)whole;
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -74,8 +59,8 @@ class Constant:
     def bytes(self) -> int:
         return self.values.size * DTYPES[self.ctype].itemsize
 
-    @property
-    def text(self) -> str:
+    def configuration(self) -> dict[str, Any]:
+        """What ``model_weights.h`` is told about it."""
         lines, line = [], ""
         for value in self.values.ravel().tolist():
             item = f"{number(value, self.ctype)},"
@@ -83,8 +68,13 @@ class Constant:
                 lines.append(line)
                 line = ""
             line += f" {item}" if line else f"    {item}"
-        body = "\n".join([*lines, line])
-        return f"/* {self.comment} */\nstatic const {self.ctype} {self.name}[{self.values.size}] = {{\n{body}\n}};\n"
+        return {
+            "CONSTANT_ABOUT": self.comment,
+            "CONSTANT_TYPE": self.ctype,
+            "CONSTANT": self.name,
+            "CONSTANT_LENGTH": self.values.size,
+            "CONSTANT_VALUES": "\n".join([*lines, line]),
+        }
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from .arrays import Constant, Member, number
 
@@ -57,57 +58,33 @@ class Ring:
         """The local array of what arrives at a step."""
         return f"{self.name}_now"
 
-    def call(self, function: str) -> str:
-        """A call of "send" or "receive"."""
-        ring = f"state->{self.layer}.{self.name}"
-        values = f"{self.delays.name}, {self.sent.values}" if function == "send" else self.arrived
-        return f"    {function}_{self.kind}({ring}, {ring}_turn, {self.depth}, {values}, {self.presynaptic});"
-
     @property
     def kind(self) -> str:
-        return f"{'bits' if self.sent.spikes else 'values'}_{self.sent.ctype.removesuffix('_t')}"
+        """What its functions are called after."""
+        kind = "bits" if self.sent.spikes else "values"
+        return f"{kind}_{self.sent.ctype.removesuffix('_t')}"
 
-    def functions(self) -> str:
-        """The C functions of rings of this kind."""
-        ctype, bits = self.sent.ctype, self.sent.spikes
-        zero, one = number(0, ctype), number(1, ctype)
-        slot, at = "((uint32_t)count + 7) / 8" if bits else "(uint32_t)count", "(uint32_t)j"
-        if bits:
-            at += " / 8"
-            put, take = "(uint8_t)(ring[at] | 1u << j % 8)", f"((arriving[{at}] >> j % 8) & 1) ? {one} : {zero}"
-        else:
-            put, take = "presynaptic[j]", f"arriving[{at}]"
-        member, delays = self.members[0][0], self.delays.ctype
-        return f"""\
-/* Puts what presynaptic neurons emit now into the ring's slots, each by its delay. Any turn in the state is safe. */
-static void send_{self.kind}({member} *ring, const uint16_t *turn, int depth, const {delays} *delays,
-        const {ctype} *presynaptic, int count)
-{{
-    const uint32_t slot = {slot};
-    const int now = turn[0] < (uint16_t)depth ? (int)turn[0] : 0;
-    int j;
-
-    for (j = 0; j < count; j++)
-        if (presynaptic[j] != {zero}) {{
-            const int due = now + delays[j];
-            const uint32_t at = (uint32_t)(due < depth ? due : due - depth) * slot + {at};
-            ring[at] = {put};
-        }}
-}}
-
-/* Takes what arrives now; its slot is then empty, and the ring turns by one. */
-static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {ctype} *arrived, int count)
-{{
-    const uint32_t slot = {slot};
-    const int now = turn[0] < (uint16_t)depth ? (int)turn[0] : 0;
-    {member} *const arriving = ring + (uint32_t)now * slot;
-    uint32_t i;
-    int j;
-
-    for (j = 0; j < count; j++)
-        arrived[j] = {take};
-    for (i = 0; i < slot; i++)
-        arriving[i] = {zero if not bits else "0"};
-    turn[0] = (uint16_t)(now + 1 < depth ? now + 1 : 0);
-}}
-"""
+    def configuration(self) -> dict[str, Any]:
+        """What ``delays.c`` and ``layer.c`` are told about it."""
+        (slot, _, length), (_, turn, _) = self.members
+        return {
+            "SEND": f"send_{self.kind}",
+            "RECEIVE": f"receive_{self.kind}",
+            "BITS": self.sent.spikes,
+            "SENT": self.sent.values,
+            "SENT_TYPE": self.sent.ctype,
+            "SENT_ZERO": number(0, self.sent.ctype),
+            "SENT_ONE": number(1, self.sent.ctype),
+            "SLOT_TYPE": slot,
+            "SLOT_EMPTY": number(0, slot),
+            "DELAYS": self.delays.name,
+            "DELAY_TYPE": self.delays.ctype,
+            "RING": self.name,
+            "RING_TURN": turn,
+            "RING_LENGTH": length,
+            "RING_COUNT": self.presynaptic,
+            "RING_DEPTH": self.depth,
+            "ARRIVED": self.arrived,
+            "FROM_BELOW": self.name == "incoming",
+            "FROM_ITSELF": self.name == "arriving",
+        }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ....nn.equations import Record, Text, equations
 from ....nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
@@ -15,7 +15,7 @@ from ....nn.neurons import Neuron
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
 from .names import in_c
-from .translate import FixedC, FixedText, FloatC
+from .translate import FixedC, FixedText, FloatC, Traced
 
 
 @dataclass(frozen=True)
@@ -181,22 +181,25 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
         results = [result.text for result in own.run(writer, map(Text, own.arguments))]
         adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
         ctype = kept = "float"
-    used, assignments = set(re.findall(r"\w+", " ".join(results))), list[str]()
+    used, assigned = set(re.findall(r"\w+", " ".join(results))), list[tuple[str, str]]()
     for name, text in reversed(writer.assignments):  # what is multiplied by 0 is not needed
         if name in used:
             used |= set(re.findall(r"\w+", text))
-            assignments.insert(0, f"    const {ctype} {name} = {text};")
+            assigned.insert(0, (name, text))
     parameters = tuple(name for name in own.arguments[len(variables) :] if name in used)
-    body = [f"    const {ctype} {variable} = {text};" for variable, text in read.items() if variable in used]
-    body += assignments
-    body += [f"    *{variable}_at = {result};" for variable, result in zip(variables, results, strict=False)]
-    body.append(f"    return {results[-1]};")
-    head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
-    text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
+    *stored, drive = results
+    function = Traced(
+        f"From the step of srnn's neuron '{neuron.name}'. Returns the drive.",
+        ctype,
+        [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)],
+        [*((variable, text) for variable, text in read.items() if variable in used), *assigned],
+        [(f"{variable}_at", text) for variable, text in zip(variables, stored, strict=True)],
+        drive,
+    )
+    text = replace(function, about="").written("")
     if text not in functions:
         # Not NAME_step: if the network has its neuron's name, that is the library's own function.
-        taken = sum(function.name.startswith(f"{neuron.name}_neuron") for function in functions.values())
+        taken = sum(other.name.startswith(f"{neuron.name}_neuron") for other in functions.values())
         name = f"{neuron.name}_neuron" + (f"_{taken}" if taken else "")
-        about = f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n"
-        functions[text] = StepFunction(name, parameters, f"{about}static {ctype} {name}{text}", adds, multiplies)
+        functions[text] = StepFunction(name, parameters, function.written(name), adds, multiplies)
     return functions[text]

@@ -32,10 +32,13 @@ _WORDS = _KEYWORDS | frozenset(
 _RESERVED = re.compile(r"_[A-Z_]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY|\w+_(at|delay)|from_\w+|\w+_by_\w+")
 """Keywords of later C, macros of the headers that a library includes, and names that it makes from others."""
 _NAME_LENGTH = 31
+_WHEN = re.compile(r"(-s\d+)?-\d{8}-\d{6}$")
+"""The end of a run's name: its seed, and when it began."""
 
 
 def identifier(text: str) -> str:
-    """A name for ``export_c`` from any text, such as a model's name."""
+    """A name for ``export_c`` from any text, such as a model's name: without a run's seed and date."""
+    text = _WHEN.sub("", text)
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
     name = name if name[:1].isalpha() else f"net_{name}".rstrip("_")

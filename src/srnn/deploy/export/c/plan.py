@@ -44,15 +44,6 @@ class Plan:
     """What continues to learn."""
 
     @property
-    def learnt(self) -> tuple[str, str, str]:
-        """What a program needs for NAME_step if the network learns: a declaration, its initialisation, arguments."""
-        if self.learning is None:
-            return "", "", ""
-        name = self.name
-        initialisation = f"    {name}_parameters_init(&parameters);\n"
-        return f"static {name}_parameters parameters;\n", initialisation, "&parameters, 0, "
-
-    @property
     def integer(self) -> bool:
         return self.number != "float"
 

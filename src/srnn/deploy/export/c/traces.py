@@ -23,7 +23,8 @@ from ....nn.surrogates import Surrogate
 from .arrays import number
 from .layers import LayerPlan
 from .names import in_c
-from .translate import FloatC
+from .resolve import resolved
+from .translate import FloatC, Traced
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,10 @@ class LayerLearning:
         *results, drive = [result.text for result in whole.run(writer, map(Text, whole.arguments))]
         texts = dict(zip(wanted, results, strict=True))
         counts, spikes = whole.counts, "s" in self.rows
-        lines = [f"    const float {n} = {t};" for n, t in writer.assignments]
+        assigned, stored = list(writer.assignments), list[tuple[str, str]]()
         if spikes:
             counts = counts + psi.counts
-            lines += [f"    const float drive = {drive};", f"    const float psi = {self.name}_psi(drive);"]
+            assigned += [("drive", drive), ("psi", f"{self.name}_psi(drive)")]
         for row, column in self.kept:
             result = texts[row, column]
             if column == "s" and layer.weight_rec is not None and (row, "current") in texts:
@@ -153,62 +154,102 @@ class LayerLearning:
                 counts["add"], counts["multiply"] = counts["add"] + 1, counts["multiply"] + 1
             if row == "s":
                 result, counts["multiply"] = f"psi * ({result})", counts["multiply"] + 1
-            lines.append(f"    *{row}_by_{column}_at = {result};")
-        text = "\n".join(lines)
+            stored.append((f"{row}_by_{column}_at", result))
+        text = "\n".join(value for _, value in [*assigned, *stored])
         read = [name for name in (*whole.arguments, "own_weight") if re.search(rf"\b{name}\b", text)]
-        head = [f"float {name}" for name in read] + [f"float *{row}_by_{column}_at" for row, column in self.kept]
-        body = f"static void {self.name}_slopes({', '.join(head)})\n{{\n{text}\n}}\n"
+        head = [f"float {name}" for name in read] + [f"float *{place}" for place, _ in stored]
+        body = Traced("", "float", head, assigned, stored, "").written(f"{self.name}_slopes")
         if spikes:
             writer = FloatC()
             (value,) = [result.text for result in psi.run(writer, [Text("drive")])]
-            lines = [*(f"    const float {n} = {t};" for n, t in writer.assignments), f"    return {value};"]
-            body = f"static float {self.name}_psi(float drive)\n{{\n" + "\n".join(lines) + f"\n}}\n\n{body}"
+            function = Traced("", "float", ["float drive"], writer.assignments, [], value)
+            body = f"{function.written(f'{self.name}_psi')}\n{body}"
         adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
         return body, read, adds, multiplies, counts["exp"]
 
-    def functions(self, name: str) -> tuple[list[str], str]:
-        """C that updates the traces, before the layer's own step; and the call of it."""
-        size, state, rows = self.size, f"state->{self.name}", self.rows
-        lines, parts = list[str](), list[str]()
+    def configuration(self, name: str) -> dict[str, Any]:
+        """What ``traces.c`` and ``learning.c`` are told: its traces are updated before its own step."""
+        told: dict[str, Any] = {
+            "LAYER": self.name,
+            "SIZE": self.size,
+            "LEARNT": self.count,
+            "LEARNT_ROWS": self.count // self.size,
+            "FILTERED": self.filtered,
+            "OUTPUT_TRACE": self.output,
+            "LAST_ROW": f"{self.name}_{self.rows[-1]}",
+            "SUM": f"{self.name}_sum",
+            "TENSORS": self._tensors(),
+            "SLOPES_DIFFER": bool(self.kept),
+            "TRACED_SLOPES": "",
+            "SYNAPSE_INPUT": self._synapse_input(),
+            "TRACE_ROWS": [self._row(row) for row in self.rows],
+            "FOLLOW_LAYER": f"follow_{self.name}",
+        }
         if self.kept:
-            text, read, *_ = self._slopes
-            parts.append(text)
-            values = {coefficient: self.layer.coefficient(coefficient) for coefficient in self.layer.coefficients}
-            values["current"] = "state->sums[h]"
-            inputs = self.layer.matrices[0].presynaptic
-            values["own_weight"] = f"parameters->{self.name}[({inputs} + h) * {size} + h]"
-            call = [values.get(argument, f"{state}.{argument}[h]") for argument in read]
-            call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
-            lines += [f"    for (h = 0; h < {size}; h++)", f"        {self.name}_slopes({', '.join(call)});"]
+            told |= {"SLOPES": f"{self.name}_slopes", "SLOPE_ARGUMENTS": self._slope_arguments()}
+            told |= {"TRACED_SLOPES": self._slopes[0]}
+        types = {
+            "state": f"const {name}_state",
+            "parameters": f"const {name}_parameters",
+            "traces": f"{name}_traces",
+            "input": f"const {name}_input",
+        }
+        body = resolved("traces.c", name, told)
+        read = [own for own in types if re.search(rf"\b{own}(->|\[)", body)]
+        told["FOLLOW_PARAMETERS"] = ", ".join(f"{types[own]} *{own}" for own in read)
+        told["FOLLOW_ARGUMENTS"] = ", ".join(read)
+        return told
+
+    def _tensors(self) -> list[dict[str, Any]]:
+        """Where each lies, and what it was when it was shipped."""
+        told, offset = list[dict[str, Any]](), 0
+        for constant, length in self.tensors:
+            told.append({"SHIPPED": constant, "OFFSET": offset, "TENSOR_LENGTH": length})
+            offset += length
+        return told
+
+    def _slope_arguments(self) -> str:
+        """Of the call that computes one neuron's slopes."""
+        coefficients = {name: self.layer.coefficient(name) for name in self.layer.coefficients}
+        inputs = self.layer.matrices[0].presynaptic
+        values = {
+            **coefficients,
+            "current": "state->sums[h]",
+            "own_weight": f"parameters->{self.name}[({inputs} + h) * {self.size} + h]",
+        }
+        read = self._slopes[1]
+        call = [values.get(argument, f"state->{self.name}.{argument}[h]") for argument in read]
+        call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
+        return ", ".join(call)
+
+    def _synapse_input(self) -> str:
+        """What arrives at synapse j of every neuron; at that of the bias, 1."""
         arrived = "1.0f"
         sources = [expression for _, expression, _ in self.layer.read]
-        bounds = [sum(matrix.presynaptic for matrix in self.layer.matrices[:n]) for n in range(len(sources) + 1)]
+        sizes = [matrix.presynaptic for matrix in self.layer.matrices]
+        bounds = [sum(sizes[:n]) for n in range(len(sources) + 1)]
         for place in reversed(range(len(sources))):
             index = "j" if not bounds[place] else f"j - {bounds[place]}"
             value = f"{sources[place]}[{index}]"
             last = place == len(sources) - 1 and not self.layer.layer.has_bias
             arrived = value if last else f"j < {bounds[place + 1]} ? {value} : {arrived}"
-        lines += [f"    for (j = 0; j < {self.count // size}; j++) {{", f"        const float z = {arrived};"]
-        lines += [f"        float *const {row}_at = traces->{self.name}_{row} + j * {size};" for row in rows]
-        lines += ["", f"        for (h = 0; h < {size}; h++) {{"]
-        columns = {column for _, column in self._entries}
-        lines += [f"            const float {row} = {row}_at[h];" for row in rows if row in columns]
-        for row in rows:
-            terms = []
-            for entry_row, column in self._entries:
-                if entry_row == row and (column in rows or column == "current"):
-                    factor = self.slope(row, column)
-                    value = "z" if column == "current" else column
-                    terms.append(value if factor == "1.0f" else f"{factor} * {value}")
-            lines.append(f"            {row}_at[h] = {' + '.join(terms) or '0.0f'};")
-        lines += ["        }", "    }", "}", ""]
-        body = "\n".join(lines)
-        types = {"state": f"const {name}_state", "parameters": f"const {name}_parameters", "traces": f"{name}_traces"}
-        types["input"] = f"const {name}_input"
-        read = [argument for argument in types if re.search(rf"\b{argument}(->|\[)", body)]
-        head = ", ".join(f"{types[argument]} *{argument}" for argument in read)
-        parts.append(f"static void follow_{self.name}({head})\n{{\n    int h, j;\n\n{body}")
-        return parts, f"follow_{self.name}({', '.join(read)});"
+        return arrived
+
+    def _row(self, row: str) -> dict[str, Any]:
+        """One of the traces of a synapse: S_t = M_t S_{t-1} + d_t z_t."""
+        terms = []
+        for entry_row, column in self._entries:
+            if entry_row == row and (column in self.rows or column == "current"):
+                factor = self.slope(row, column)
+                value = "z" if column == "current" else column
+                terms.append(value if factor == "1.0f" else f"{factor} * {value}")
+        return {
+            "ROW": row,
+            "ROW_AT": f"{row}_at",
+            "ROW_TRACE": f"{self.name}_{row}",
+            "ROW_READ": row in {column for _, column in self._entries},
+            "ROW_NEXT": " + ".join(terms) or "0.0f",
+        }
 
     @property
     def operations(self) -> tuple[int, int, int]:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Self
 
 from ....errors import SrnnError
 from ....nn.equations import ATOM, Algebra, Text, Writer
 from ....nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, Fixed, bounds_of
 from .arrays import number
+from .resolve import resolved
 
 FUNCTIONS = {"exp": "expf", "absolute": "fabsf"}
 """Of <math.h>."""
@@ -141,3 +143,34 @@ class FixedC(Algebra):
             return value
         self.assignments.append((name, value.text))
         return value.named(name)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A C function of which every line comes from a record."""
+
+    about: str
+    returned: str
+    """The C type of the result, and of what is assigned."""
+    parameters: list[str]
+    assigned: list[tuple[str, str]]
+    """(name, value) of the local constants, each of which may be used by the next."""
+    stored: list[tuple[str, str]]
+    """(pointer, value) of what is stored in the end."""
+    result: str
+
+    def written(self, name: str) -> str:
+        """The function with that name."""
+        told = {
+            "TRACED_ABOUT": self.about,
+            "TOLD_ABOUT": bool(self.about),
+            "RETURNED": self.returned if self.result else "void",
+            "TRACED": name,
+            "PARAMETERS": ", ".join(self.parameters),
+            "NUMBER": self.returned,
+            "ASSIGNED": [{"ASSIGNED_NAME": own, "ASSIGNED_VALUE": value} for own, value in self.assigned],
+            "STORED": [{"STORED_AT": own, "STORED_VALUE": value} for own, value in self.stored],
+            "RESULT_USED": bool(self.result),
+            "RESULT": self.result,
+        }
+        return resolved("traced.c", "", told)

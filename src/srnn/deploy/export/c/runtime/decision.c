@@ -1,0 +1,253 @@
+#include "configuration.h"
+
+#if ADDS && INTEGER
+/* total + x, saturating in int64 */
+static int64_t sum(int64_t total, int32_t x)
+{
+    if (x > 0)
+        return total > INT64_MAX - x ? INT64_MAX : total + x;
+    return total < INT64_MIN - x ? INT64_MIN : total + x;
+}
+
+#endif
+#if SOFT && INTEGER
+/* repeat OUTPUT_EXPONENTIALS */
+#include "exponential.c"
+/* end OUTPUT_EXPONENTIALS */
+
+#endif
+#if VALUES && SCORES_MEAN && INTEGER
+/* total / count, rounded half up */
+static int32_t mean(int64_t total, int64_t count)
+{
+    int64_t whole = total / count, rest = total % count;
+
+    if (rest < 0) {
+        whole--;
+        rest += count;
+    }
+    return (int32_t)(whole + (rest >= count - rest));
+}
+
+#endif
+#if !VALUES
+static int largest(const SCORE_TYPE *scores)
+{
+    int c, best = 0;
+
+    for (c = 1; c < NUM_CLASSES; c++)
+        if (scores[c] > scores[best])
+            best = c;
+    return best;
+}
+
+#endif
+#if STEPS_COUNTED
+/* The steps in a total; before the first of them 1. */
+#endif
+#if STEPS_COUNTED && LATE_START
+static STEPS_TYPE counted(const model_decision *decision)
+{
+    return decision->steps > LOSS_START ? (STEPS_TYPE)(decision->steps - LOSS_START) : ONE_STEP;
+}
+
+#elif STEPS_COUNTED
+static STEPS_TYPE counted(const model_decision *decision)
+{
+    return decision->steps > 0 ? (STEPS_TYPE)decision->steps : ONE_STEP;
+}
+
+#endif
+void model_decision_init(model_decision *decision)
+{
+    int c;
+
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->scores[c] = ZERO;
+#if ADDS && !INTEGER
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->lost[c] = 0.0f;
+#endif
+#if SOFT
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->part[c] = ZERO;
+#endif
+#if STANDS
+    decision->sure_of = 0;
+    decision->row = 0;
+#endif
+    decision->steps = 0;
+}
+
+#if VALUES
+void model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS],
+        model_score values[MODEL_NUM_CLASSES])
+#else
+int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS])
+#endif
+{
+    int c;
+#if SOFT && INTEGER
+    int32_t most = output[0];
+    uint64_t total = 0, inverse;
+#elif SOFT
+    float most = output[0];
+    float total = 0.0f;
+#endif
+#if VALUES && SCORES_MEAN
+    STEPS_TYPE count;
+#endif
+
+#if SOFT
+    for (c = 0; c < NUM_CLASSES; c++)
+        most = output[c] > most ? output[c] : most;
+    for (c = 0; c < NUM_CLASSES; c++) {
+#if INTEGER
+        decision->part[c] = exponential((uint64_t)((int64_t)most - output[c]));
+#else
+        decision->part[c] = expf(output[c] - most);
+#endif
+        total += decision->part[c];
+    }
+#endif
+#if SOFT && INTEGER
+    inverse = ((uint64_t)1 << SHARE_BITS) / total;
+#endif
+    for (c = 0; c < NUM_CLASSES; c++) {
+/* repeat COUNTED_LINES */
+        const NUMBER COUNTED_NAME = COUNTED_LINE;
+/* end COUNTED_LINES */
+#if KEEPS
+        const NUMBER x = COUNTED_VALUE;
+#else
+        decision->scores[c] = COUNTED_VALUE;
+#endif
+#if KEEPS && ADDS && INTEGER
+        decision->scores[c] = decision->steps <= LOSS_START ? x : sum(decision->scores[c], x);
+#elif KEEPS && ADDS
+        if (decision->steps <= LOSS_START) {
+            decision->scores[c] = x;
+            decision->lost[c] = 0.0f;
+        } else { /* with what rounding lost so far */
+            const float more = x - decision->lost[c], after = decision->scores[c] + more;
+            decision->lost[c] = (after - decision->scores[c]) - more;
+            decision->scores[c] = after;
+        }
+#elif KEEPS
+/* repeat JOINED_LINES */
+        const NUMBER JOINED_NAME = JOINED_LINE;
+/* end JOINED_LINES */
+        decision->scores[c] = decision->steps <= LOSS_START ? x : JOINED_VALUE;
+#endif
+    }
+    if (decision->steps < UINT32_MAX)
+        decision->steps++;
+#if VALUES && SCORES_MEAN
+    count = counted(decision);
+#endif
+#if VALUES
+    for (c = 0; c < NUM_CLASSES; c++)
+#endif
+#if VALUES && SCORES_MEAN && INTEGER
+        values[c] = mean(decision->scores[c], count);
+#elif VALUES && SCORES_MEAN
+        values[c] = decision->scores[c] / count;
+#elif VALUES
+        values[c] = decision->scores[c];
+#else
+    return largest(decision->scores);
+#endif
+}
+
+#if BELIEVES && BELIEF_SOFT && INTEGER
+/* repeat SCORE_EXPONENTIALS */
+#include "exponential.c"
+/* end SCORE_EXPONENTIALS */
+
+#endif
+#if BELIEVES && BELIEF_FINER && INTEGER
+/* A difference of totals with FINER_BITS more fractional bits; beyond some it makes no difference. */
+static uint64_t fine(uint64_t distance, uint64_t count)
+{
+    const uint64_t far = FAR * count;
+
+    return (distance < far ? distance : far) << FINER_BITS;
+}
+
+#endif
+#if BELIEVES && BELIEF_DIVIDES && INTEGER
+/* 2^ONE_BITS part / whole, at most that; 0 where one of them is not above 0 */
+static int32_t divided(int64_t part, int64_t whole)
+{
+    if (part <= 0 || whole <= 0)
+        return 0;
+    while (whole >= (int64_t)1 << 32) {
+        part >>= 1;
+        whole >>= 1;
+    }
+    return (int32_t)(((part < whole ? part : whole) << ONE_BITS) / whole);
+}
+
+#endif
+#if BELIEVES
+/* How far a class is believed. */
+static BELIEF_TYPE believed(const model_decision *decision, int which)
+{
+    const BELIEF_PART own = (BELIEF_PART)decision->scores[which];
+#if BELIEF_OF_LARGEST
+    const BELIEF_PART most = (BELIEF_PART)decision->scores[largest(decision->scores)];
+#endif
+#if BELIEF_OF_MEAN
+    const STEPS_TYPE count = counted(decision);
+#endif
+    BELIEF_PART total = ZERO;
+    int c;
+
+    for (c = 0; c < NUM_CLASSES; c++)
+        total += BELIEF_ADDED;
+    return BELIEF_RESULT;
+}
+
+BELIEF_TYPE model_confidence(const model_decision *decision)
+{
+    return believed(decision, largest(decision->scores));
+}
+
+#endif
+#if STANDS
+int model_stands(model_decision *decision)
+{
+    const int best = largest(decision->scores);
+#if MARGIN_ASKED
+    int c, second = best == 0;
+
+    for (c = 0; c < NUM_CLASSES; c++)
+        if (c != best && decision->scores[c] > decision->scores[second])
+            second = c;
+#endif
+
+#if EARLIEST_ASKED
+    if (decision->steps < EARLIEST || !(believed(decision, best) >= LEAST_BELIEF)) /* or a NaN */
+        decision->row = 0;
+#else
+    if (!(believed(decision, best) >= LEAST_BELIEF)) /* or a NaN */
+        decision->row = 0;
+#endif
+#if MARGIN_ASKED
+    else if (!(believed(decision, best) - believed(decision, second) >= LEAST_MARGIN))
+        decision->row = 0;
+#endif
+    else if (best != decision->sure_of)
+        decision->row = 1;
+    else if (decision->row < UINT32_MAX)
+        decision->row++;
+    decision->sure_of = best;
+    return decision->row >= PATIENCE;
+}
+
+#endif
+const char *const MODEL_CLASSES[MODEL_NUM_CLASSES] = {
+/* repeat CLASS_NAMES */
+    CLASS_NAME,
+/* end CLASS_NAMES */
+};

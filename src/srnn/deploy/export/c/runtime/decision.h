@@ -1,0 +1,58 @@
+#if VALUES
+/* The answer: a value for each output, VALUES_ARE.
+ * SUBJECT is the TITLE.
+ *
+ *     model_decision_init(&decision);                    before the first step of every sequence
+ *     model_step(&state, input, scores);                 each step
+ *     model_decide(&decision, scores, values);           MODEL_CLASSES has the values' names
+ *
+ * model_decide must see every step; what it says is as if the sequence ended there.
+ * RAM DECISION_RAM bytes per decision, flash NAMES_FLASH bytes for the names. */
+#else
+/* The decision: which class it is, by the loss that the network was trained with (LOSS).
+ * SUBJECT the one with the largest TITLE.
+ *
+ *     model_decision_init(&decision);                    before the first step of every sequence
+ *     model_step(&state, input, scores);                 each step
+ *     label = model_decide(&decision, scores);           MODEL_CLASSES[label] is its name
+ *
+ * model_decide must see every step; what it says is as if the sequence ended there.
+ * RAM DECISION_RAM bytes per decision, flash NAMES_FLASH bytes for the names. */
+#endif
+#define MODEL_NUM_CLASSES NUM_CLASSES
+extern const char *const MODEL_CLASSES[MODEL_NUM_CLASSES]; /* UTF-8 */
+typedef struct {
+    SCORE_TYPE scores[NUM_CLASSES];
+#if ADDS && !INTEGER
+    float lost[NUM_CLASSES];
+#endif
+#if SOFT && INTEGER
+    uint32_t part[NUM_CLASSES];
+#elif SOFT
+    float part[NUM_CLASSES];
+#endif
+#if STANDS
+    int32_t sure_of;
+    uint32_t row;
+#endif
+    uint32_t steps;
+} model_decision;
+void model_decision_init(model_decision *decision);
+#if VALUES
+void model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS],
+        model_score values[MODEL_NUM_CLASSES]);
+#else
+int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS]);
+#endif
+#if BELIEVES
+/* After a step: the probability that the network gives to the class it decided for, BELIEF_RANGE; \
+ * not calibrated. */
+BELIEF_TYPE model_confidence(const model_decision *decision);
+#endif
+#if STANDS
+/* Call it once after each model_decide: not 0 once the class stands, so that the rest of
+ * the sequence need not be read. That is where, for PATIENCE steps in a row, the same class had a
+ * probability of at least UNTIL_CONFIDENCE, and UNTIL_MARGIN more than any other, at step number
+ * EARLIEST or later (counted from 1). */
+int model_stands(model_decision *decision);
+#endif

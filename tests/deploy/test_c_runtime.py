@@ -1,0 +1,217 @@
+"""The C files of which an export is made: each compiles alone with its sample configurations, and is resolved as a compiler
+would."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from benchmarks.boards import PROCESSORS
+
+import srnn.deploy.export.c.resolve as resolving
+from srnn.deploy.export.c.resolve import resolved, without_unused
+from support.compiled import COMPILERS, compilers
+from support.emulated import processors
+
+RUNTIME = Path(resolving.__file__).parent / "runtime"
+FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror")
+ALONE = ("-Wno-unused", f"-I{RUNTIME}", "-DPLATFORMIO=1")
+"""Alone, most parts call nothing and are called by nobody."""
+ALWAYS = (
+    "converted",
+    "delays",
+    "exponential",
+    "fixed_point",
+    "half",
+    "main",
+    "model",
+    "rounded",
+    "rows",
+    "traced",
+    "layouts/example",
+)
+CONFIGURATIONS = {
+    "float": (),
+    "integers": ("INTEGER",),
+    "sparse": ("SPARSE",),
+    "sparse-integers": ("SPARSE", "INTEGER", "SRNN_COUNT"),
+    "analog-delays": ("BITS=0", "SRNN_COUNT"),
+    "standardised": ("STANDARDISED",),
+    "standardised-integers": ("STANDARDISED", "INTEGER"),
+    "learning": ("LEARNING",),
+    "learning-summed": ("LEARNING", "SUMMED"),
+    "e-prop": ("LEARNING", "HIDDEN"),
+    "e-prop-summed": ("LEARNING", "HIDDEN", "SUMMED"),
+    "crossing": ("CROSSING",),
+    "crossing-integers": ("CROSSING", "INTEGER"),
+    "crossing-running": ("CROSSING", "RUNNING", "SMOOTHED=0"),
+    "crossing-running-integers": ("CROSSING", "RUNNING", "INTEGER"),
+    "crossing-plain": ("CROSSING", "ON_DELTA=0", "SMOOTHED=0", "INTEGER"),
+    "sound": ("SOUND",),
+    "sound-ternary": ("SOUND", "TERNARY"),
+    "sound-integers": ("SOUND", "INTEGER"),
+    "decision": ("DECISION",),
+    "decision-each-step": ("DECISION", "PER_STEP"),
+    "decision-integers": ("DECISION", "INTEGER"),
+    "decision-soft": ("DECISION", "SOFT"),
+    "decision-soft-integers": ("DECISION", "SOFT", "INTEGER"),
+    "decision-joined-integers": ("DECISION", "ADDS=0", "INTEGER", "STANDS=0"),
+    "decision-values": ("DECISION", "VALUES"),
+    "decision-values-integers": ("DECISION", "VALUES", "INTEGER"),
+}
+
+
+def parts(configuration: str) -> list[str]:
+    """The files that are compiled alone with a configuration."""
+    more = {
+        "crossing": ["crossing"],
+        "sound": ["fourier", "sound"],
+        "learning": ["learning", "traces"],
+        "decision": ["decision"],
+    }
+    own = [*ALWAYS, *more.get(configuration.split("-")[0], [])]
+    if "VALUES" in CONFIGURATIONS[configuration]:  # which no example prints
+        own.remove("layouts/example")
+    return own
+
+
+def flags(configuration: str) -> list[str]:
+    return [f"-D{flag}" for flag in CONFIGURATIONS[configuration]]
+
+
+def checked(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_every_file_compiles_alone(configuration: str, compiler: str) -> None:
+    files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
+    checked([compiler, *FLAGS, *ALONE, *flags(configuration), "-fsyntax-only", *files])
+
+
+def test_every_file_is_among_them() -> None:
+    """But for a layer, which calls the other parts of model.c."""
+    known = {part for configuration in CONFIGURATIONS for part in parts(configuration)}
+    assert {str(path.relative_to(RUNTIME))[:-2] for path in RUNTIME.rglob("*.c") if "model/" not in str(path)} == (
+        known | {"layer"}
+    )
+
+
+@pytest.mark.parametrize("processor", processors())
+def test_for_a_processor(processor: str, tmp_path: Path) -> None:
+    """The library, of which main.c and the examples are no part."""
+    own = PROCESSORS[processor]
+    for configuration in (
+        "float",
+        "sparse-integers",
+        "e-prop",
+        "crossing-running-integers",
+        "sound",
+        "decision-integers",
+    ):
+        checked(
+            [
+                f"{own.prefix}gcc",
+                *own.flags,
+                *own.library,
+                *FLAGS,
+                *ALONE,
+                *flags(configuration),
+                "-O2",
+                "-c",
+                "-o",
+                str(tmp_path / "model.o"),
+                str(RUNTIME / "model.c"),
+            ]
+        )
+
+
+@pytest.mark.skipif(not shutil.which("clang-tidy"), reason="apt-get install clang-tidy")
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_clang_tidy_has_nothing_to_say(configuration: str) -> None:
+    checks = "--checks=-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-*-security.*"
+    files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
+    checked(["clang-tidy", checks, "--warnings-as-errors=*", *files, "--", "-std=c99", *ALONE, *flags(configuration)])
+
+
+@pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+@pytest.mark.parametrize("seed", range(5))
+def test_conditions_are_decided_as_a_preprocessor_does(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nested, with every kind of directive, and with #ifdef, which is left to the compiler."""
+    drawn = random.Random(seed)
+
+    def condition() -> str:
+        words = [drawn.choice("!ABCD").replace("!", "!A") for _ in range(drawn.randint(1, 3))]
+        return "".join(word + drawn.choice((" && ", " || ")) for word in words) + drawn.choice("ABCD")
+
+    def block(depth: int) -> list[str]:
+        lines = [f"line {drawn.randint(0, 999)} VALUE;"]
+        for _ in range(drawn.randint(1, 3) if depth else 0):
+            lines += [f"#if {condition()}", *block(depth - 1)]
+            for _ in range(drawn.randint(0, 2)):
+                lines += [f"#elif {condition()}", *block(depth - 1)]
+            if drawn.random() < 0.5:
+                lines += ["#else", *block(depth - 1)]
+            lines += ["#endif", "#ifdef NEVER", *block(0), "#else", "kept;", "#endif"]
+        return lines
+
+    monkeypatch.setattr(resolving, "_RUNTIME", tmp_path)
+    (tmp_path / "all.c").write_text("\n".join(block(3)) + "\n")
+    for number in range(16):
+        told = {name: bool(number >> place & 1) for place, name in enumerate("ABCD")}
+        (tmp_path / "resolved.c").write_text(resolved("all.c", "net", told | {"VALUE": number}))
+        defined = [f"-D{name}={int(value)}" for name, value in told.items()]
+        preprocess = [COMPILERS[0], "-E", "-P", f"-DVALUE={number}"]
+        expected, found = (
+            subprocess.run([*preprocess, *more, str(tmp_path / file)], capture_output=True, check=True).stdout.split()
+            for file, more in (("all.c", defined), ("resolved.c", []))
+        )
+        assert found == expected, told
+
+
+def test_what_is_repeated_included_and_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "_RUNTIME", tmp_path)
+    (tmp_path / "part.c").write_text('About it.\n#include "configuration.h"\n\nint model_PART = VALUE;\n')
+    (tmp_path / "all.c").write_text(
+        "/* A comment that \\\n * continues. */\n"
+        '#include "model.h"\n#include <model.h>\n'
+        "/* repeat OUTER */\n/* repeat INNER */\n"
+        '#if ODD\n#include "part.c"\n#endif\n'
+        "MODEL_SIZE[VALUE] UNKNOWN_VALUE remodel_ed;\n"
+        "/* end INNER */\n/* end OUTER */\n\n\n\n"
+        "model_end();\n"
+    )
+    inner = {"INNER": [{"VALUE": "VALUE + 1", "ODD": True}, {"VALUE": 2, "ODD": False}]}
+    assert resolved("all.c", "net", {"OUTER": [inner], "VALUE": 0}) == (
+        "/* A comment that continues. */\n"
+        '#include "net.h"\n#include <net.h>\n\n'
+        "int net_PART = VALUE + 1;\n"
+        "NET_SIZE[VALUE + 1] UNKNOWN_VALUE remodel_ed;\n"
+        "NET_SIZE[2] UNKNOWN_VALUE remodel_ed;\n\n"
+        "net_end();\n"
+    )
+
+
+def test_a_condition_that_nobody_decided_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "_RUNTIME", tmp_path)
+    (tmp_path / "all.c").write_text("#if TYPO\n#endif\n")
+    with pytest.raises(KeyError, match="TYPO"):
+        resolved("all.c", "net", {})
+
+
+def test_only_what_is_called_is_kept() -> None:
+    functions = {
+        name: f"/* {name} */\nstatic inline int {name}(int x)\n{{\n    return {body};\n}}\n\n"
+        for name, body in (("one", "x"), ("two", "one(x)"), ("three", "two(x)"), ("two_more", "x"))
+    }
+    text = "".join(functions.values())
+    assert without_unused(text + "int main(void) { return two(1); }\n") == (
+        functions["one"] + functions["two"] + "int main(void) { return two(1); }\n"
+    )
