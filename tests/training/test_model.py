@@ -316,7 +316,7 @@ def test_class_names_cannot_speak_to_a_terminal(small: Path, tmp_path: Path) -> 
 
 def test_a_model_is_shown_in_a_line() -> None:
     assert repr(srnn.load("ecg-records")) == (
-        "Model('ecg-records': 2 leads of ECG at 250 Hz -> P, PQ, QR, RS, ST, TP; 1,848 parameters)"
+        "Model('ecg-records': 2 leads of ECG at 250 Hz (in mV) -> P, PQ, QR, RS, ST, TP; 1,848 parameters)"
     )
 
 
