@@ -112,10 +112,7 @@ class BatchNorm(nn.Module):
         count = float(sums[-1, -1].detach())
         if count < 2:
             return self.folded(weight, bias)
-        m = sums[-1, :-1] / count
-        covariance = sums[:-1, :-1] / count - torch.outer(m, m)
-        w = weight.to(sums.dtype)
-        mean, variance = w @ m, ((w @ covariance) * w).sum(1).clamp(min=0)
+        mean, variance = _of_current(weight.to(sums.dtype), sums, count)
         self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
         return self._scaled(weight, bias, mean, variance)
 
@@ -150,6 +147,22 @@ class BatchNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{len(self.gamma)}, detach={self.settings.detach}"
+
+
+def _of_current(weight: Tensor, sums: Tensor, count: float) -> tuple[Tensor, Tensor]:
+    """Mean and variance (size,) of the current W x, from W (size, inputs) and the sums of ``BatchNorm._sums``."""
+    products, totals = sums[:-1, :-1], sums[-1, :-1]
+    if sums.requires_grad:
+        m = totals / count
+        covariance = products / count - torch.outer(m, m)
+        return weight @ m, ((weight @ covariance) * weight).sum(1).clamp(min=0)
+    # The gradient of diag(W C W^T) is 2 W C, of which W C is at hand: autograd would multiply once more. And C
+    # itself, as large as the product, is never made.
+    constant, m = weight.detach(), totals / count
+    mean = weight @ m
+    half = (constant @ products) / count - torch.outer(mean.detach(), m)
+    variance = 2 * (half * weight).sum(1) - (half * constant).sum(1)
+    return mean, variance.clamp(min=0)
 
 
 def has_norm(network: nn.Module) -> bool:

@@ -8,9 +8,14 @@ from torch import Tensor
 
 from .... import threads
 from ....data.spikes import Spikes
+from .buffers import empty
 from .compiler import compile_loop
 from .padding import checked_lengths
 from .rows import LIST_OVERRUN, list_bits
+
+
+TILE = 32
+"""Rows and columns that are mirrored at a time, while both stay in the nearest cache."""
 
 
 def _count(first, last, words, lengths, active, counts):
@@ -27,6 +32,20 @@ def _count(first, last, words, lengths, active, counts):
                     row[active[j]] += 1
 
 
+def _gather(first, last, counts, sums):
+    """Rows first ... last - 1 of sums (I + 1, I + 1), symmetric, from the upper triangles of counts (shards, I + 1, I + 1)."""
+    channels = len(sums)
+    for top in range(first, last, TILE):
+        for left in range(top, channels, TILE):
+            for i in range(top, min(top + TILE, last)):
+                for j in range(max(i, left), min(left + TILE, channels)):
+                    total = np.int64(0)
+                    for shard in range(len(counts)):
+                        total += counts[shard, i, j]
+                    sums[i, j] = total
+                    sums[j, i] = total
+
+
 def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
     """The valid steps in which both of two channels of x (B, T, I) spike; one more channel does so in every step.
 
@@ -36,12 +55,16 @@ def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
     batch, steps, channels = x.shape
     valid, words = checked_lengths(lengths, batch, steps), x.bits()
     shards = max(1, min(torch.get_num_threads(), batch))
-    counts, loop = np.zeros((shards, channels + 1, channels + 1), np.int32), compile_loop(_count)
+    rows = channels + 1
+    counts = empty(shards * rows * rows, np.int32).reshape(shards, rows, rows)
+    sums = empty(rows * rows, np.float64).reshape(rows, rows)
+    count, gather = compile_loop(_count), compile_loop(_gather)
 
     def work(i: int) -> None:
-        active = np.empty(channels + 1 + LIST_OVERRUN, np.int64)
-        loop(i * batch // shards, (i + 1) * batch // shards, words, valid, active, counts[i])
+        counts[i] = 0
+        active = np.empty(rows + LIST_OVERRUN, np.int64)
+        count(i * batch // shards, (i + 1) * batch // shards, words, valid, active, counts[i])
 
     threads.for_each(work, shards)
-    upper = torch.from_numpy(np.triu(counts.sum(0, dtype=np.float64)))
-    return upper + upper.triu(1).T
+    gather(0, rows, counts, sums)
+    return torch.from_numpy(sums)
