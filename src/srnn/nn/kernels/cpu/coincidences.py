@@ -13,7 +13,6 @@ from .compiler import compile_loop
 from .padding import checked_lengths
 from .rows import LIST_OVERRUN, list_bits
 
-
 TILE = 32
 """Rows and columns that are mirrored at a time, while both stay in the nearest cache."""
 
