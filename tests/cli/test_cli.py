@@ -304,6 +304,7 @@ def test_the_command_beside_results_says_how_long_was_fine_tuned() -> None:
         assert repeated(parse(one).arguments["called"], 20, 0.5) == given
 
 
+@pytest.mark.robust
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     """As a process: exit code 130, one line with the command, and that command works."""
     out = tmp_path / "run"

@@ -13,6 +13,8 @@ from srnn.cli.parsing import app_of
 from srnn.training.recipes import recipe_keys
 from support.commands import parse
 
+pytestmark = pytest.mark.robust
+
 ODD = ("", "\x00", "\x1b[31m", "\udcff", "x" * 5000, "-1", "1e999", "nan", "9" * 5000, "[/red]", "--", "{")
 LISTING = ("data", "models", "recipes")
 """Without an action they list what there is, whatever their other options say."""

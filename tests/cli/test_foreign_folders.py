@@ -33,6 +33,8 @@ from support.runs import make_run
 from support.sweeps import BASE, sweep_of, units_in
 from support.tiny import TinyTask, tiny_recipe
 
+pytestmark = pytest.mark.robust
+
 __all__ = ["plain_network", "server"]  # fixtures
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 NOTES = ".notes-0123456789ab.tmp"

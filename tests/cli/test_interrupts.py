@@ -18,7 +18,7 @@ from srnn.cli.main import main
 from srnn.deploy.streaming import Session
 from support.runs import DIGITS, make_run
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+pytestmark = [pytest.mark.robust, pytest.mark.skipif(os.name != "posix", reason="signals")]
 
 INTERRUPTED_AT = """
 import atexit, os, signal, sys

@@ -24,6 +24,8 @@ from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming.sources import open_source
 
+pytestmark = pytest.mark.robust
+
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:

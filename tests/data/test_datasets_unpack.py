@@ -19,6 +19,8 @@ from srnn.errors import SrnnError
 from support.archives import Entry, zip_archive
 from support.loopback import CONTENT, zipped
 
+pytestmark = pytest.mark.robust
+
 
 def tarred(*members: tarfile.TarInfo, content: bytes = b"abc", mode: Literal["w", "w:gz"] = "w:gz") -> bytes:
     target = io.BytesIO()

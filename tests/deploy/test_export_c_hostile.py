@@ -27,6 +27,8 @@ from srnn.nn.state_format import StateFormat
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build
 from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
 
+pytestmark = pytest.mark.robust
+
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
 NET = SRNN(2, [2], 2, generator=torch.Generator().manual_seed(0))
 

@@ -30,6 +30,8 @@ from srnn.deploy.streaming import Decoder, Session
 from srnn.errors import SrnnError
 from support.serving import LEADS, Service, expected, serving, told
 
+pytestmark = pytest.mark.robust
+
 CLASSIFY, NPY = "/v1/models/digits/classify", "application/x-npy"
 
 

@@ -24,6 +24,8 @@ from srnn.deploy.streaming import Decoder, Session
 from srnn.errors import SrnnError
 from support.serving import LEADS, Client, Service, expected, serving, told
 
+pytestmark = pytest.mark.robust
+
 BAD_STARTS: list[tuple[Any, str]] = [
     (b"\0\0\0\0", "first message"),
     ("", "JSON object"),

@@ -27,6 +27,8 @@ from srnn.training.trained import Trained
 from support.serving import LEADS, Service, serving, told
 from support.tiny import TinyTask
 
+pytestmark = pytest.mark.robust
+
 NUMBERS = {
     "samples": (-1, 2**62, 1.0, True, "1", None), "steps": (-1, 2, 2**62, 5.0), "position": (-1, 6, 2**62, None),
     "sure": (-1, 1, True), "guess": (-2, 3, 2**62, 0.5), "ended": (1, 0, None, "no", True),

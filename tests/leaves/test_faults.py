@@ -13,6 +13,8 @@ import pytest
 
 from faults.disk import KINDS, Call, Disk, crash_points
 
+pytestmark = pytest.mark.robust
+
 HERE = Path(__file__).parents[1]
 
 

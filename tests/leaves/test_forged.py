@@ -24,6 +24,8 @@ from srnn.training.runs import Run
 from support.streams import decoder
 from support.tiny import TinyTask, tiny_recipe
 
+pytestmark = pytest.mark.robust
+
 ZEROS = b'"sha256":"' + b"0" * 64 + b'"'
 LONG = "x" * 300
 NUMBERS = ("1e999", "-1", "1.5", "NaN", "9" * 5000, "null", '"x"', "[]", "{}", "true")

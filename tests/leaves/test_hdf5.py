@@ -16,6 +16,8 @@ from srnn.data.tasks import create_task
 from srnn.files.hdf5 import list_type, lists, open_hdf5
 from support.hdf5_files import write
 
+pytestmark = pytest.mark.robust
+
 
 def fill_kinds(file: Any) -> None:
     rng = np.random.default_rng(0)

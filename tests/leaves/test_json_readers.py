@@ -26,6 +26,8 @@ from srnn.training.runs import Run
 from support.reproducing import evaluation, write_summary, write_sweep
 from support.tiny import TinyTask, tiny_recipe
 
+pytestmark = pytest.mark.robust
+
 BROKEN = (
     "", "{", "nonsense", "[]", "3", "null", '"text"', "{}", "[" * 100_000,
     '{"a":' * 5_000 + "1" + "}" * 5_000, "9" * 5_000, "1e999",

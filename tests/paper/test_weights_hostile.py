@@ -18,6 +18,8 @@ from torch import nn
 from paper.compat.weights import read_weights
 from srnn import SrnnError
 
+pytestmark = pytest.mark.robust
+
 
 @pytest.mark.parametrize("body", ["write", "loop"])
 def test_a_torchscript_archive_is_refused_and_not_run(tmp_path: Path, body: str) -> None:

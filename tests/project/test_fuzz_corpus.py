@@ -23,9 +23,10 @@ from fuzz.targets import TARGETS
 from srnn.errors import SrnnError, nearest
 from srnn.training.checkpoints import read_checkpoint
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore"
-)  # readers of damaged files may warn; the command line shows no warnings
+pytestmark = [
+    pytest.mark.robust,
+    pytest.mark.filterwarnings("ignore"),  # readers of damaged files may warn; the command line shows no warnings
+]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from srnn.studies.schema import load_sweep
 from srnn.training.recipes import load_recipe, parse_recipe
 from srnn.training.recipes.network import MOST_LAYERS, MOST_NEURONS
 
+pytestmark = pytest.mark.robust
+
 FREE = ("task.options.x", "network.neuron.x", "network.readout.x", "network.surrogate.x", "network.encoder.x")
 
 
