@@ -163,10 +163,18 @@ def _show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
             if measured is None:
                 rows.append(("", kind, "none", *[""] * 5))
                 continue
-            rows.append((
-                name if first else "", kind, f"{measured[accuracy]:.2%}", weights if first else "", f"{flash:,}",
-                f"{ram:,}", adds if first else "", f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    name if first else "",
+                    kind,
+                    f"{measured[accuracy]:.2%}",
+                    weights if first else "",
+                    f"{flash:,}",
+                    f"{ram:,}",
+                    adds if first else "",
+                    f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
+                )
+            )
         rows.append(None)
     right = accuracy.removesuffix("_accuracy")
     columns = ("network", "", right, "weights", "flash, B", "RAM, B", "adds/step", "energy")

@@ -163,10 +163,21 @@ class SRNN(nn.Module):
             n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays, normed: NormSpec, has_bias: bool
         ) -> Layer:
             return Layer(
-                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent, norm=normed, bias=has_bias,
-                delays=span if is_recurrent else replace(span, recurrent=None), init_in=init_in, init_rec=init_rec,
-                gain_in=gain_in, generator=generator, backend=backend, recompute=recompute,
-            )  # fmt: skip
+                n_in,
+                n,
+                model,
+                surrogate=self.surrogate,
+                recurrent=is_recurrent,
+                norm=normed,
+                bias=has_bias,
+                delays=span if is_recurrent else replace(span, recurrent=None),
+                init_in=init_in,
+                init_rec=init_rec,
+                gain_in=gain_in,
+                generator=generator,
+                backend=backend,
+                recompute=recompute,
+            )
 
         self.layers = nn.ModuleList()
         width = inputs
@@ -179,9 +190,17 @@ class SRNN(nn.Module):
             width = layer.size
         self.encoder = as_encoder(encoder, inputs)
         self.readout = Layer(
-            width, outputs, spec.neuron, surrogate=self.surrogate, recurrent=False,
-            output=spec.output, init_in=init_in, generator=generator, backend=backend, recompute=recompute,
-        )  # fmt: skip
+            width,
+            outputs,
+            spec.neuron,
+            surrogate=self.surrogate,
+            recurrent=False,
+            output=spec.output,
+            init_in=init_in,
+            generator=generator,
+            backend=backend,
+            recompute=recompute,
+        )
 
     @property
     def inputs(self) -> int:
