@@ -200,9 +200,16 @@ def train(
     try:
         with data_folder(place):
             train_run(
-                recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), Path(out), seed=seed,
-                data_dir=place, resume=resume, task=task, reporter=shown or reporter, logger=logger, examples=examples,
-            )  # fmt: skip
+                recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides),
+                Path(out),
+                seed=seed,
+                data_dir=place,
+                resume=resume,
+                task=task,
+                reporter=shown or reporter,
+                logger=logger,
+                examples=examples,
+            )
     finally:
         if shown is not None:
             shown.stop()

@@ -3,24 +3,85 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from ..errors import SrnnError
 from .options import AS_STATED, MORE, Called, Data, DataDir, Json, Model, RecordingOptions, Split, StateBits
 from .show import show_table, tell
 
+if TYPE_CHECKING:
+    from ..progress import Reporter
+    from ..studies.pruning import TuningOptions
+
 EPOCHS, LR_FACTOR = 20, 0.5
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PruningOptions:
+    """What is pruned, and how much.
+
+    Args:
+        sparsity: prune these fractions: 0.5 0.9
+        what: what to prune (default with --sparsity: weights)
+        scope: weights: prune the fraction of each matrix, or of all together (default: layer)
+        gradual: weights: prune gradually over this fraction of the fine-tuning; 0: at once
+    """
+
+    sparsity: Annotated[list[float] | None, MORE] = None
+    what: Literal["weights", "neurons", "dead"] | None = None
+    scope: Literal["layer", "network"] | None = None
+    gradual: float = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is pruned."""
+        return self.what is not None or self.sparsity is not None
+
+    def check(self, tuned: bool) -> None:
+        """SrnnError for options that contradict each other. tuned: whether options of fine-tuning are given."""
+        how = self.scope is not None or self.gradual > 0
+        if how and not self.wanted:
+            raise SrnnError("--scope and --gradual are for pruning; add --sparsity.")
+        if self.what == "dead" and (self.sparsity is not None or tuned):
+            raise SrnnError(
+                "--what dead removes all neurons that never spike, without training; leave out --sparsity and --epochs."
+            )
+        if self.wanted and self.what != "dead" and self.sparsity is None:
+            raise SrnnError(
+                "--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none."
+            )
+        if how and self.what not in (None, "weights"):
+            raise SrnnError(f"--scope and --gradual are for --what weights, not {self.what}; leave them out.")
+
+    def run(self, model: str, out: Path, options: TuningOptions, reporter: Reporter, command: str) -> dict[str, Any]:
+        """Prune and fine-tune into runs in ``out``; the report of ``studies.pruning.prune_run``."""
+        from ..studies.pruning import prune_run
+
+        return prune_run(
+            model,
+            out,
+            self.sparsity or [],
+            what=self.what or "weights",
+            scope=self.scope or "layer",
+            options=options,
+            reporter=reporter,
+            command=command,
+        )
+
+
+NOTHING_PRUNED = PruningOptions()
 
 
 def compress(
     model: Model,
     /,
     *,
-    sparsity: Annotated[list[float] | None, MORE] = None,
-    what: Literal["weights", "neurons", "dead"] | None = None,
-    scope: Literal["layer", "network"] | None = None,
-    gradual: float = 0.0,
+    pruning: PruningOptions = NOTHING_PRUNED,
     out: Path | None = None,
     epochs: int | None = None,
     lr_factor: float | None = None,
@@ -59,37 +120,29 @@ def compress(
     --out they are used whole.
 
     Args:
-        sparsity: prune these fractions: 0.5 0.9
-        what: what to prune (default with --sparsity: weights)
-        scope: weights: prune the fraction of each matrix, or of all together (default: layer)
-        gradual: weights: prune gradually over this fraction of the fine-tuning; 0: at once
         out: folder for the new run or, when pruning, the new runs; new or empty
         epochs: epochs of fine-tuning (default: 20)
         lr_factor: factor on the recipe's learning rate (default: 0.5)
         resume: resume what is in --out
     """
-    said = recording.of(data)
-    prunes = what is not None or sparsity is not None
+    reading = recording.of(data)
     tuned = epochs is not None or lr_factor is not None
-    if prunes:
-        _check_pruning(what, sparsity, tuned, scope is not None or gradual > 0)
-    elif scope is not None or gradual:
-        raise SrnnError("--scope and --gradual are for pruning; add --sparsity.")
-    if out is None and (prunes or tuned or resume):
+    pruning.check(tuned)
+    if out is None and (pruning.wanted or tuned or resume):
         raise SrnnError("Pruning and fine-tuning make new runs; name their folder: --out DIR.")
 
     from ..progress import reporter_for
-    from ..studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
+    from ..studies.pruning import TuningOptions, measure_run, quantise_run
     from ..training.runs import Run
 
     options = TuningOptions(
         EPOCHS if epochs is None else epochs,
         LR_FACTOR if lr_factor is None else lr_factor,
-        gradual,
+        pruning.gradual,
         split,
         data_dir,
         data,
-        said,
+        reading,
         resume,
         state_bits,
     )
@@ -99,32 +152,11 @@ def compress(
     Run.check(out, resume)
     reporter = reporter_for(json)
     command = repeated(called, options.epochs, options.lr_factor)
-    if not prunes:
+    if not pruning.wanted:
         points = quantise_run(model, out, options, reporter, command)
         return tell(json, points, lambda: _show_tuned(points, out))
-    curve = prune_run(
-        model,
-        out,
-        sparsity or [],
-        what=what or "weights",
-        scope=scope or "layer",
-        options=options,
-        reporter=reporter,
-        command=command,
-    )
+    curve = pruning.run(model, out, options, reporter, command)
     return tell(json, curve, lambda: _show_curve(curve, out))
-
-
-def _check_pruning(what: str | None, sparsity: list[float] | None, tuned: bool, how: bool) -> None:
-    """how: whether something is said about how weights are pruned."""
-    if what == "dead" and (sparsity is not None or tuned):
-        raise SrnnError(
-            "--what dead removes all neurons that never spike, without training; leave out --sparsity and --epochs."
-        )
-    if what != "dead" and sparsity is None:
-        raise SrnnError("--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none.")
-    if how and what not in (None, "weights"):
-        raise SrnnError(f"--scope and --gradual are for --what weights, not {what}; leave them out.")
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:
@@ -163,10 +195,18 @@ def _show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
             if measured is None:
                 rows.append(("", kind, "none", *[""] * 5))
                 continue
-            rows.append((
-                name if first else "", kind, f"{measured[accuracy]:.2%}", weights if first else "", f"{flash:,}",
-                f"{ram:,}", adds if first else "", f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    name if first else "",
+                    kind,
+                    f"{measured[accuracy]:.2%}",
+                    weights if first else "",
+                    f"{flash:,}",
+                    f"{ram:,}",
+                    adds if first else "",
+                    f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
+                )
+            )
         rows.append(None)
     right = accuracy.removesuffix("_accuracy")
     columns = ("network", "", right, "weights", "flash, B", "RAM, B", "adds/step", "energy")

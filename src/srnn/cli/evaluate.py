@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..data.recordings import Reading
     from ..measure.analysis import Analysis, AnalysisOptions
     from ..nn.baselines import Network
+    from ..training.evaluation import Evaluation
     from ..training.runs import Run
     from ..training.trained import Trained
 
@@ -112,55 +113,68 @@ def evaluate(
         false_accepts: --live: choose the rule for detecting words on validation, with at most so
             many false accepts per hour
     """
+    _check_full(options, full, no_exit)
+    _check_live(live, full, noise, false_accepts)
+    reading = recording.of(data)
+
+    if len(models) > 1:
+        if full or live:
+            raise SrnnError("--full and --live measure one model; name one.")
+        return _evaluate_together(models, split, seed, data, reading, data_dir, json)
+
+    from ..training import evaluation
+    from ..training.runs import open_trained
+
+    (title,) = models
+    original = open_trained(title, data, reading)
+    trained = original if seed is None else replace(original, seed=seed)
+    keeps = data is None and (full or false_accepts is not None)
+    run = _own_run(trained) if keeps else None
+    if live:
+        return _spot(trained, title, run, split, noise, false_accepts, data_dir, json)
+    if full:
+        chosen = _analysis_options(options, trained, no_exit)
+        initial = original.untrained()  # of the training's own seed
+        analysis = _analyse_fully(trained, initial, run, split, data_dir, chosen)
+        return tell(json, analysis.to_dict(), lambda: _show_analysis(analysis, title, trained))
+    measured = evaluation.evaluate(trained, split, data_dir=data_dir)
+    return tell(json, measured.report, lambda: _show_evaluation(measured, title, trained))
+
+
+def _check_full(options: FullOptions, full: bool, no_exit: bool) -> None:
+    """SrnnError for options of --full without it, and for an exit policy that is described and not wanted."""
     names = [*(["no_exit"] if no_exit else []), *options.given()]
-    given = [f"--{name.replace('_', '-')}" for name in names]
-    if given and not full:
-        raise SrnnError(f"{given[0]} belongs to --full; add it.")
-    if no_exit and len(given) > 1 and given[1].startswith("--exit"):
-        raise SrnnError(f"{given[1]} and --no-exit contradict each other; give one of them.")
+    named = [f"--{name.replace('_', '-')}" for name in names]
+    if named and not full:
+        raise SrnnError(f"{named[0]} belongs to --full; add it.")
+    if no_exit and len(named) > 1 and named[1].startswith("--exit"):
+        raise SrnnError(f"{named[1]} and --no-exit contradict each other; give one of them.")
+
+
+def _check_live(live: bool, full: bool, noise: float | None, false_accepts: float | None) -> None:
+    """SrnnError for --live beside --full, for its options without it, and for values out of their range."""
     if live and full:
         raise SrnnError("--live and --full measure different things; give one of them.")
     if noise is not None and not (live and -100 <= noise <= 100):
         raise SrnnError("--noise needs --live, and must be between -100 and 100 decibels.")
     if false_accepts is not None and not (live and false_accepts >= 0):
         raise SrnnError("--false-accepts needs --live, and must be at least 0.")
-    said = recording.of(data)
 
-    if len(models) > 1:
-        if full or live:
-            raise SrnnError("--full and --live measure one model; name one.")
-        return _evaluate_together(models, split, seed, data, said, data_dir, json)
 
+def _show_analysis(analysis: Analysis, title: str, trained: Trained) -> None:
+    from ..measure.analysis import recipe_spikes
+
+    show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
+    for section in analysis.sections().values():
+        show_section(section)
+
+
+def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None:
     from ..measure.analysis import ClassReport, GroupReport, recipe_spikes
-    from ..training import evaluation
-    from ..training.runs import open_trained
 
-    (title,) = models
-    original = open_trained(title, data, said)
-    trained = original if seed is None else replace(original, seed=seed)
-    keeps = data is None and (full or false_accepts is not None)
-    own = _own_run(trained) if keeps else None
-    if live:
-        return _spot(trained, title, own, split, noise, false_accepts, data_dir, json)
-    if full:
-        chosen = _analysis_options(options, trained, no_exit)
-        initial = original.untrained()  # of the training's own seed
-        analysis = _analyse_fully(trained, initial, own, split, data_dir, chosen)
-
-        def show() -> None:
-            show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
-            for section in analysis.sections().values():
-                show_section(section)
-
-        return tell(json, analysis.to_dict(), show)
-    measured = evaluation.evaluate(trained, split, data_dir=data_dir)
-
-    def show_measured() -> None:
-        show_result(measured.report, title, recipe_spikes(trained.recipe))
-        classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
-        show_parts([classes.by_class(), *GroupReport.of(measured).certainty()])
-
-    return tell(json, measured.report, show_measured)
+    show_result(measured.report, title, recipe_spikes(trained.recipe))
+    classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
+    show_parts([classes.by_class(), *GroupReport.of(measured).certainty()])
 
 
 def _evaluate_together(
@@ -168,7 +182,7 @@ def _evaluate_together(
     split: SplitName,
     seed: int | None,
     data: Path | None,
-    said: Reading,
+    reading: Reading,
     data_dir: Path | None,
     json: bool,
 ) -> int:
@@ -182,13 +196,13 @@ def _evaluate_together(
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
     from ..training.runs import open_trained
 
-    models = [open_trained(path, data, said) for path in paths]
+    models = [open_trained(path, data, reading) for path in paths]
     # With --data all are about the same sequences, whatever they were trained on.
     options = [{} if data else dict(trained.recipe.task.options) for trained in models]
-    folds = [{name: own.pop(name, None) for name in FOLDS} for own in options]
+    folds = [{name: of_run.pop(name, None) for name in FOLDS} for of_run in options]
     first = models[0]
-    for path, trained, own in zip(paths, models, options, strict=True):
-        if (trained.task.name, own, trained.classes) != (first.task.name, options[0], first.classes):
+    for path, trained, of_run in zip(paths, models, options, strict=True):
+        if (trained.task.name, of_run, trained.classes) != (first.task.name, options[0], first.classes):
             raise SrnnError(
                 f"{path} has another task, other options of it, or other classes, than {paths[0]}; measure them apart."
             )
@@ -238,17 +252,17 @@ def _spot(
     from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
 
     decoder = Decoder.of(trained, data_dir=data_dir)
-    own = SpottingRule.of(trained) if trained.spotting is not None else None
+    own_rule = SpottingRule.of(trained) if trained.spotting is not None else None
     sounds = trained.task.load(split, data_dir)
     if false_accepts is not None:
         validation = sounds if split == "validation" else trained.task.load("validation", data_dir)
-        own = choose(decoder, validation, false_accepts, trained.seed)
+        own_rule = choose(decoder, validation, false_accepts, trained.seed)
         if run is not None:
-            run.write_json("spotting.json", asdict(own))
+            run.write_json("spotting.json", asdict(own_rule))
     signal, clips = concatenated(sounds, decoder.signal.rate or 1.0, trained.seed, noise)
-    heard, rules = listen(decoder, signal), [SpottingRule(threshold) for threshold in THRESHOLDS]
-    by_rule = None if own is None else judge(decoder, heard, clips, own).to_dict()
-    rows = [judge(decoder, heard, clips, rule).to_dict() for rule in rules]
+    scores, rules = listen(decoder, signal), [SpottingRule(threshold) for threshold in THRESHOLDS]
+    by_rule = None if own_rule is None else judge(decoder, scores, clips, own_rule).to_dict()
+    rows = [judge(decoder, scores, clips, rule).to_dict() for rule in rules]
 
     def show() -> None:
         print(

@@ -140,8 +140,10 @@ def _show(report: dict[str, Any], inputs: str) -> None:
     encoder = report.get("encoder")
     if encoder is not None:
         late = f"{encoder['latency_samples']} samples late" if encoder["latency_samples"] else "without latency"
-        print(f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
-              f"{worst['encoder_multiplies']:,} per step")  # fmt: skip
+        print(
+            f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
+            f"{worst['encoder_multiplies']:,} per step"
+        )
         if encoder.get("std", ()) is None:
             print(
                 f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError
 from ..nn.loss_config import LossName
@@ -64,13 +64,13 @@ def import_nir(
     from ..training.runs import Run
     from ..training.trained import Trained
 
-    told = {"reset_kind": reset_kind, "reset_step": reset_step, "synapse_step": synapse_step}
+    of_neuron = {"reset_kind": reset_kind, "reset_step": reset_step, "synapse_step": synapse_step}
     imported = nir.load(
         file,
         dt=dt,
         discretisation=discretisation,
         extension=not no_extension,
-        neuron={name: value for name, value in told.items() if value is not None},
+        neuron={name: value for name, value in of_neuron.items() if value is not None},
     )
     if out is not None:
         Run.check(out, resume=None)
@@ -82,20 +82,6 @@ def import_nir(
         {"name": one.name, "size": one.size, "neuron": one.neuron.name, "recurrent": one.weight_rec is not None}
         for one in imported.network.freeze().layers
     ]
-
-    def show() -> None:
-        print(
-            f"{file}: {counted(imported.network.inputs, 'input')}, steps of {imported.dt:g} s "
-            f"({imported.discretisation})"
-        )
-        for layer in layers:
-            kind = "recurrent" if layer["recurrent"] else "feed-forward"
-            print(f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {kind}")
-        for line in imported.report.lines():
-            print(f"  {line}")
-        if out is not None:
-            print(f"run written: {out}")
-
     report = {
         "file": str(file),
         "dt": imported.dt,
@@ -105,7 +91,20 @@ def import_nir(
         "report": imported.report.to_dict(),
         "out": None if out is None else str(out),
     }
-    return tell(json, report, show)
+    return tell(json, report, lambda: _show(file, imported, layers, out))
+
+
+def _show(file: Path, imported: Imported, layers: list[dict[str, Any]], run: Path | None) -> None:
+    """layers: as in the report; run: the folder of the run that was made, if one was."""
+    inputs = counted(imported.network.inputs, "input")
+    print(f"{file}: {inputs}, steps of {imported.dt:g} s ({imported.discretisation})")
+    for layer in layers:
+        kind = "recurrent" if layer["recurrent"] else "feed-forward"
+        print(f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {kind}")
+    for line in imported.report.lines():
+        print(f"  {line}")
+    if run is not None:
+        print(f"run written: {run}")
 
 
 def with_scale(task: Task, imported: Imported, source: str) -> Task:

@@ -52,12 +52,15 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
 def _show_table(cards: dict[str, Card]) -> None:
     rows = [
         (
-            name, _hertz(card.rate), *map(_short, (card.validation, card.validation_int8, card.test)), f"{card.parameters:,}",
+            name,
+            _hertz(card.rate),
+            *map(_short, (card.validation, card.validation_int8, card.test)),
+            f"{card.parameters:,}",
             "/".join(f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-" for kind in ("float32", "int8")),
             digits(card.energy_nj["fp32"]["decision"]),
         )
         for name, card in cards.items()
-    ]  # fmt: skip
+    ]
     columns = ("network", "input", "val", "int8", "test", "parameters", "C, kB", "nJ")
     show_table("pretrained networks", columns, rows, padding=(0, 0))
     console = open_console()

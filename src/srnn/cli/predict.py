@@ -91,8 +91,9 @@ def predict(
         warnings.warn(
             f"recordings longer than training's clips of {loaded.task.clip_seconds:g} s, read only in their middle: {cut} of "
             f"{len(found)} (srnn stream reads all of one).",
-            RuntimeWarning, stacklevel=2,
-        )  # fmt: skip
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if failed and for_people and len(found) > 1:
         print(f"{len(found) - failed} of {len(found)} files were read", file=sys.stderr)
     return 2 if failed else 0

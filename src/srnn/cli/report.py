@@ -68,22 +68,17 @@ def report(
         title: seeds: one line that says what was trained (default: the task's name)
         command: seeds: the command that made each run, with SEED for the seed
     """
-    said = recording.of(data)
-    of_one = {"--samples": samples, "--baselines": baselines, "--data": data}
-    of_pages = {"--split": split, "--no-exit": no_exit or None}
-
+    reading = recording.of(data)
     runs = [Path(model) for model in models]
     summary = title is not None or command is not None
     if len(runs) > 1 and not summary and (out is None or out.suffix != ".html"):
         summary = _are_seeds(runs)
     if summary or len(runs) > 1:
+        of_one = {"--samples": samples, "--baselines": baselines, "--data": data}
         _refuse(of_one, "the page of a single run")
     if summary:
+        of_pages = {"--split": split, "--no-exit": no_exit or None}
         _refuse(of_pages, "pages; of runs that differ only in their seed there is one with --out FILE.html")
-        if out is None:
-            raise SrnnError(
-                "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a page, --out FILE.html."
-            )
         return _summarise(runs, out, title, command, json)
 
     from ..measure.analysis import AnalysisOptions
@@ -98,7 +93,7 @@ def report(
         6 if samples is None else samples,
         baselines,
         data,
-        said,
+        reading,
         data_dir,
         options,
         json,
@@ -122,7 +117,7 @@ def _show_one(
     samples: int,
     baselines: list[str] | None,
     data: Path | None,
-    said: Reading,
+    reading: Reading,
     data_dir: Path | None,
     options: AnalysisOptions,
     json: bool,
@@ -141,7 +136,7 @@ def _show_one(
         samples=samples,
         baselines=names,
         data=data,
-        said=said,
+        said=reading,
         data_dir=data_dir,
         options=options,
     )
@@ -207,7 +202,12 @@ def _are_seeds(runs: list[Path]) -> bool:
     return len(seeds) == len(runs) and all(recipe == recipes[0] for recipe in recipes)
 
 
-def _summarise(runs: list[Path], out: Path, title: str | None, command: str | None, json: bool) -> int:
+def _summarise(runs: list[Path], out: Path | None, title: str | None, command: str | None, json: bool) -> int:
+    if out is None:
+        raise SrnnError(
+            "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a page, "
+            "--out FILE.html."
+        )
     from ..studies.summary import summarise
     from ..training.runs import Run
 

@@ -296,11 +296,18 @@ class _Waits:
 
 
 def _json_line(decision: Decision) -> str:
-    return json_text({
-        "type": "decision", "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
-        "probability": round(decision.probability, 6), "final": decision.final,
-        "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
-    })  # fmt: skip
+    return json_text(
+        {
+            "type": "decision",
+            "step": decision.step,
+            "seconds": decision.seconds,
+            "class": decision.number,
+            "label": decision.label,
+            "probability": round(decision.probability, 6),
+            "final": decision.final,
+            "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
+        }
+    )
 
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:

@@ -86,19 +86,13 @@ def train(
     try:
         if "WORLD_SIZE" not in os.environ:
             reporter.phase("loading")  # PyTorch, which takes seconds
-        from ..training.distributed import world_size
-        from ..training.runs import default_folder
-
-        if world_size() > 1 and out is None:
-            raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
-        as_baseline = f" as {baseline}" if baseline else ""
-        folder = out or default_folder(_name(recipe, baseline), seed)
+        folder = out or _new_folder(_name(recipe, baseline), seed)
         resumed = called.again({"--resume": 0, "--out": 1}, "--out", str(folder), "--resume")
         return _train(
             loaded,
             folder,
             reporter,
-            title=f"{recipe}{as_baseline}, best checkpoint on validation",
+            title=_title(recipe, baseline),
             resumed=shlex.join(resumed),
             seed=seed,
             data_dir=data_dir,
@@ -116,6 +110,21 @@ def with_short_forms(settings: Sequence[str], epochs: str | None, device: str | 
     short = {"training.epochs": epochs, "training.device": device}
     given = [f"--{key}={value}" for key, value in short.items() if value is not None]
     return [*given, *settings]
+
+
+def _new_folder(name: str, seed: int) -> Path:
+    """Where a run goes that was given no folder. SrnnError for one of several processes, which would each make its own."""
+    from ..training.distributed import world_size
+    from ..training.runs import default_folder
+
+    if world_size() > 1:
+        raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
+    return default_folder(name, seed)
+
+
+def _title(recipe: str, baseline: str | None) -> str:
+    as_baseline = f" as {baseline}" if baseline else ""
+    return f"{recipe}{as_baseline}, best checkpoint on validation"
 
 
 def _name(recipe: str, baseline: str | None) -> str:

@@ -264,9 +264,16 @@ def create_task(name: str, /, **options: Any) -> Task:
 _LONGEST_MS = 1e12
 """Thirty years."""
 _PLAIN = (
-    "name", "kind", "class_names", "step_ms", "unlabelled_class", "silence_class", "analog_in_paper", "channel_blocks",
+    "name",
+    "kind",
+    "class_names",
+    "step_ms",
+    "unlabelled_class",
+    "silence_class",
+    "analog_in_paper",
+    "channel_blocks",
     "clip_seconds",
-)  # fmt: skip
+)
 """Fields of a ``DescribedTask`` that its file holds as they are."""
 
 
@@ -300,11 +307,14 @@ class DescribedTask(Task):
         # Checked here, so that no network is trained whose file could not be opened.
         path, classes = self.path, len(self.class_names)
         sizes = {
-            "classes": (classes, CLASSES), "ms per step (step_ms)": (self.step_ms, _LONGEST_MS),
-            "seconds per clip": (self.clip_seconds, 1e6), "channels": (path.channels, 2**16), "inputs": (path.inputs, 2**16),
+            "classes": (classes, CLASSES),
+            "ms per step (step_ms)": (self.step_ms, _LONGEST_MS),
+            "seconds per clip": (self.clip_seconds, 1e6),
+            "channels": (path.channels, 2**16),
+            "inputs": (path.inputs, 2**16),
             "samples per second": (path.rate, 1e6),
             "seconds of calibration": (getattr(path, "calibration", None), LONGEST_CALIBRATION),
-        }  # fmt: skip
+        }
         for what, (value, most) in sizes.items():
             if value is not None and not 0 < value <= most:
                 raise SrnnError(

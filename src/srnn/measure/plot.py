@@ -75,9 +75,13 @@ def raster(
             at, neurons = np.nonzero(emitted)
             size = emitted.shape[1]
             axes.plot(
-                at * _per_step(emitted, steps, step_ms), base + neurons, "|", color=style.CYCLE[index % 7],
-                ms=max(1.5, min(5.0, 120 / sum(layer.shape[1] for layer in layers))), mew=0.8,
-            )  # fmt: skip
+                at * _per_step(emitted, steps, step_ms),
+                base + neurons,
+                "|",
+                color=style.CYCLE[index % 7],
+                ms=max(1.5, min(5.0, 120 / sum(layer.shape[1] for layer in layers))),
+                mew=0.8,
+            )
             if base:
                 axes.axhline(base - 0.5, color=style.LIGHT, lw=0.6)
             name = "readout" if index == len(result.layers) - 1 else f"layer {index}"
@@ -95,9 +99,14 @@ def _check_result(result: object) -> None:
 
 
 def membranes(
-    result: Result, axes: Axes | None = None, *, layer: int = 0, neurons: Sequence[int] = (0, 1, 2), sequence: int = 0,
+    result: Result,
+    axes: Axes | None = None,
+    *,
+    layer: int = 0,
+    neurons: Sequence[int] = (0, 1, 2),
+    sequence: int = 0,
     step_ms: float | None = None,
-) -> Axes:  # fmt: skip
+) -> Axes:
     """Membrane potentials of some neurons of a layer over time, each in a band with its own scale, with their spikes.
 
     Args:
@@ -152,8 +161,10 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
             raise SrnnError(f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a network.")
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
-    kinds = {kind: positive_values([one for one in constants if one.name.endswith(kind)])
-             for kind in dict.fromkeys(one.name.rpartition(".")[2] for one in constants)}  # fmt: skip
+    kinds = {
+        kind: positive_values([one for one in constants if one.name.endswith(kind)])
+        for kind in dict.fromkeys(one.name.rpartition(".")[2] for one in constants)
+    }
     kinds = {kind: values for kind, values in kinds.items() if any(map(len, values))}
     if not kinds:
         raise SrnnError("None of the time constants is a positive number.")
@@ -170,14 +181,24 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
             symbol = _SYMBOLS.get(kind, kind)
             axes.stairs(sign * counts, edges, fill=True, color=colour, alpha=0.75, label=f"{symbol} after")
             if len(before):
-                axes.stairs(sign * start, edges, color=style.BLACK, lw=0.8, ls=style.DASHES[0 if sign > 0 else 2],
-                            label=f"{symbol} before")  # fmt: skip
+                axes.stairs(
+                    sign * start,
+                    edges,
+                    color=style.BLACK,
+                    lw=0.8,
+                    ls=style.DASHES[0 if sign > 0 else 2],
+                    label=f"{symbol} before",
+                )
         axes.axhline(0, color=style.GREY, lw=0.6)
         limit = max(map(abs, axes.get_ylim()))
         low, high = float(everything.min()) / 1.1, float(everything.max()) * 1.1
         style.log_scale(axes, "x")
-        axes.set(xlabel="steps", ylabel="hidden neurons", xlim=(low, high),
-                 ylim=(-limit if -1 in signs.values() else 0, limit if 1 in signs.values() else 0))  # fmt: skip
+        axes.set(
+            xlabel="steps",
+            ylabel="hidden neurons",
+            xlim=(low, high),
+            ylim=(-limit if -1 in signs.values() else 0, limit if 1 in signs.values() else 0),
+        )
         ticks = [tick for tick in _TICKS if low <= tick <= high]
         if len(ticks) > 5:
             ticks = [tick for tick in ticks if str(tick)[0] == "1"]

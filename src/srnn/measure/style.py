@@ -36,17 +36,47 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _AXIS_POINTS = 27
 """Points that the numbers and the label of an axis take below it."""
 SHEET: dict[Any, Any] = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5,
-    "axes.titlesize": 8, "axes.titlelocation": "left", "axes.titlepad": 5, "axes.labelsize": 7.5,
-    "axes.labelcolor": BLACK, "axes.edgecolor": GREY, "axes.linewidth": 0.6, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": False, "grid.color": LIGHT, "grid.linewidth": 0.5,
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.color": GREY, "ytick.color": GREY,
-    "xtick.labelcolor": BLACK, "ytick.labelcolor": BLACK, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "text.color": BLACK, "lines.linewidth": 1.3,
-    "lines.markersize": 4, "legend.frameon": False, "legend.fontsize": 7, "legend.handlelength": 1.9,
-    "legend.borderaxespad": 0.2, "legend.labelspacing": 0.3, "image.cmap": "cividis", "savefig.dpi": 200,
-    "text.parse_math": False, "svg.hashsalt": "srnn", "svg.fonttype": "path", "pdf.fonttype": 42, "pdf.compression": 6,
-}  # fmt: skip
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5,
+    "axes.labelsize": 7.5,
+    "axes.labelcolor": BLACK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": LIGHT,
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": BLACK,
+    "ytick.labelcolor": BLACK,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "text.color": BLACK,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "legend.handlelength": 1.9,
+    "legend.borderaxespad": 0.2,
+    "legend.labelspacing": 0.3,
+    "image.cmap": "cividis",
+    "savefig.dpi": 200,
+    "text.parse_math": False,
+    "svg.hashsalt": "srnn",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "pdf.compression": 6,
+}
 """matplotlib's settings; the salt makes the same numbers give the same picture, byte for byte."""
 
 
@@ -85,9 +115,17 @@ def label(axes: Axes, letter: str, text: str) -> None:
     """The panel's letter, bold, and its title."""
     title(axes, text)
     axes.annotate(
-        letter, (0, 1), (-17, 5), xycoords="axes fraction", textcoords="offset points", fontsize=10, fontweight="bold",
-        ha="center", va="bottom", annotation_clip=False,
-    )  # fmt: skip
+        letter,
+        (0, 1),
+        (-17, 5),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=10,
+        fontweight="bold",
+        ha="center",
+        va="bottom",
+        annotation_clip=False,
+    )
 
 
 def title(axes: Axes, text: str) -> None:
@@ -125,9 +163,15 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
         if needed < height:
             break
     look: dict[str, Any] = {
-        "xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top", "in_layout": False,
-        "linespacing": 1.12, "fontsize": size, "annotation_clip": False,
-    }  # fmt: skip
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "ha": "center",
+        "va": "top",
+        "in_layout": False,
+        "linespacing": 1.12,
+        "fontsize": size,
+        "annotation_clip": False,
+    }
     axes.annotate("\n".join(told), (0.5, 0.5), (0, needed / 2), **look)
     if words:
         place = (0, needed / 2 - line * (len(told) + 1))

@@ -33,20 +33,38 @@ from ..text import counted
 from . import arithmetic
 
 _UFUNCS: Mapping[np.ufunc, str] = {
-    np.add: "add", np.subtract: "subtract", np.multiply: "multiply", np.divide: "divide", np.negative: "negate",
-    np.exp: "exp", np.absolute: "absolute", np.maximum: "positive_part",
-    np.greater: "greater", np.greater_equal: "at_least", np.less: "less", np.less_equal: "at_most",
-}  # fmt: skip
+    np.add: "add",
+    np.subtract: "subtract",
+    np.multiply: "multiply",
+    np.divide: "divide",
+    np.negative: "negate",
+    np.exp: "exp",
+    np.absolute: "absolute",
+    np.maximum: "positive_part",
+    np.greater: "greater",
+    np.greater_equal: "at_least",
+    np.less: "less",
+    np.less_equal: "at_most",
+}
 OPERATIONS = (*_UFUNCS.values(), "unit_step")
 """All that equations may use: operators, comparisons (1 where true, else 0), and the functions of ``arithmetic``."""
 FUNCTIONS = ("exp", "absolute", "positive_part", "unit_step")
 COMPARISONS = ("greater", "at_least", "less", "at_most")
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
-    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
-    "negate": operator.neg, "exp": arithmetic.exp, "absolute": operator.abs, "positive_part": arithmetic.positive_part,
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negate": operator.neg,
+    "exp": arithmetic.exp,
+    "absolute": operator.abs,
+    "positive_part": arithmetic.positive_part,
     "unit_step": arithmetic.unit_step,
-    "greater": operator.gt, "at_least": operator.ge, "less": operator.lt, "at_most": operator.le,
-}  # fmt: skip
+    "greater": operator.gt,
+    "at_least": operator.ge,
+    "less": operator.lt,
+    "at_most": operator.le,
+}
 
 
 class Node(NDArrayOperatorsMixin):
@@ -284,8 +302,16 @@ def equations(model: Any) -> Record:
 
 # ---- text -----------------------------------------------------------------------------------------------------------------
 
-_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/",
-          "greater": ">", "at_least": ">=", "less": "<", "at_most": "<="}  # fmt: skip
+_SIGNS = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "greater": ">",
+    "at_least": ">=",
+    "less": "<",
+    "at_most": "<=",
+}
 _RANKS = {"add": 1, "subtract": 1, "multiply": 2, "divide": 2, **dict.fromkeys(COMPARISONS, 0)}
 ATOM = 3
 

@@ -156,9 +156,12 @@ class Loss:
         target = self.learnt(target, output, lengths, begin)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
         total = F.cross_entropy(
-            scores.movedim(-1, 1), target, ignore_index=-1, label_smoothing=self.config.label_smoothing,
+            scores.movedim(-1, 1),
+            target,
+            ignore_index=-1,
+            label_smoothing=self.config.label_smoothing,
             reduction="sum" if self.class_weights is None else "none",
-        )  # fmt: skip
+        )
         if self.class_weights is not None:
             total = (total * self.class_weights.to(total)[target.clamp(min=0)]).sum()
         weight = int((target >= 0).sum())

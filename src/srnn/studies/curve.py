@@ -16,10 +16,19 @@ Named = Sequence[tuple[str, dict[str, Any]]]
 """(name, point) in the order in which they were measured."""
 
 COLUMNS = (
-    "network", "weights", "float32", "int8", "int8 weights, exact state", "flash float32", "flash int8",
-    "RAM float32", "RAM int8",
-    "additions per step", "energy float32", "energy int8",
-)  # fmt: skip
+    "network",
+    "weights",
+    "float32",
+    "int8",
+    "int8 weights, exact state",
+    "flash float32",
+    "flash int8",
+    "RAM float32",
+    "RAM int8",
+    "additions per step",
+    "energy float32",
+    "energy int8",
+)
 
 
 def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:

@@ -147,8 +147,12 @@ def _label(points: Sequence[dict[str, Any]], metric: str) -> str:
         spiking = {point["spiking"] for point in points}
         words = {True: "spikes", False: "outputs not 0"}
         return f"{' or '.join(words[kind] for kind in sorted(spiking, reverse=True))} per neuron and step"
-    return {"accuracy": "validation accuracy, %", "accuracy_labelled": "validation accuracy of labelled steps, %",
-            "balanced_accuracy": "balanced accuracy on validation, %", "loss": "validation loss"}[metric]  # fmt: skip
+    return {
+        "accuracy": "validation accuracy, %",
+        "accuracy_labelled": "validation accuracy of labelled steps, %",
+        "balanced_accuracy": "balanced accuracy on validation, %",
+        "loss": "validation loss",
+    }[metric]
 
 
 def _is_flat(settings: Mapping[str, Any]) -> bool:

@@ -70,9 +70,15 @@ def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
 def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
     """Fine-tune the network that the recipe starts from, ``now``, in a run of its own, and open its best checkpoint."""
     train(
-        recipe, out, seed=now.seed, data_dir=options.data_dir, resume=options.resume, task=now.task, reporter=reporter,
+        recipe,
+        out,
+        seed=now.seed,
+        data_dir=options.data_dir,
+        resume=options.resume,
+        task=now.task,
+        reporter=reporter,
         examples=now.folder is not None and bool(kept_examples(now.folder)),
-    )  # fmt: skip
+    )
     return _open(out, options)
 
 
@@ -88,9 +94,12 @@ def tuning_recipe(recipe: Recipe, folder: Path | str | None, options: TuningOpti
         )
     optimizer = replace(recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor)
     training = replace(
-        recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=as_text(folder, pretrained_names()),
+        recipe.training,
+        epochs=options.epochs,
+        optimizer=optimizer,
+        start_from=as_text(folder, pretrained_names()),
         prune=replace(recipe.training.prune, begin=0.0, end=0.0),
-    )  # fmt: skip
+    )
     data = "" if options.data is None else f" Fine-tuned on {options.data}."
     return replace(
         recipe, network=recipe.network.folded(), training=training, note=f"{recipe.note} {note}{data}".strip()
@@ -156,9 +165,14 @@ def prune_run(
         write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
         points.append(point)
     curve = {
-        "task": now.task.name, "what": what, "scope": scope, "from": str(folder), "seed": now.seed,
-        "command": command, "points": points,
-    }  # fmt: skip
+        "task": now.task.name,
+        "what": what,
+        "scope": scope,
+        "from": str(folder),
+        "seed": now.seed,
+        "command": command,
+        "points": points,
+    }
     write_json(out / "curve.json", curve)
     write_curve(out, curve, [(share_name(point), point) for point in points])
     return curve
@@ -212,10 +226,16 @@ def quantise_run(
     recipe = replace(recipe, training=training)
     tuned = _tune(recipe, start, out, options, reporter)
     report = {
-        "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
-        "seed": start.seed, "command": command, "run": str(out),
-        "before": _point(start, options), "after": _point(tuned, options),
-    }  # fmt: skip
+        "task": start.task.name,
+        "what": "int8",
+        "state_bits": options.state_bits,
+        "from": str(folder),
+        "seed": start.seed,
+        "command": command,
+        "run": str(out),
+        "before": _point(start, options),
+        "after": _point(tuned, options),
+    }
     write_json(out / "compression.json", report)
     write_curve(out, report, [("as trained", report["before"]), ("fine-tuned", report["after"])])
     return report

@@ -258,9 +258,14 @@ class Adapter:
 
 
 def adapt(
-    trained: Trained, split: SplitName = "train", config: Adaptation | None = None, *, data_dir: Path | None = None,
-    limit: int | None = None, seed: int = 0,
-) -> tuple[Trained, dict[str, Any]]:  # fmt: skip
+    trained: Trained,
+    split: SplitName = "train",
+    config: Adaptation | None = None,
+    *,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> tuple[Trained, dict[str, Any]]:
     """Adapt to the sequences of a split of the task's data, one after the other, in an order drawn from ``seed``.
 
     limit: sequences at most; None: all. Returns the adapted network, and a report: numbers of sequences and labels, the accuracy

@@ -245,9 +245,11 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
     for name in sorted(expected.keys() | stored.keys()):
         a, b = stored.get(name), expected.get(name)
         fits = (
-            a is not None and b is not None and a.shape == b.shape
+            a is not None
+            and b is not None
+            and a.shape == b.shape
             and (a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point()))
-        )  # fmt: skip
+        )
         if not fits:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} has another architecture: '{one_line(name, 200)}' does not fit."

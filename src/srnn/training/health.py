@@ -114,8 +114,11 @@ class Watch:
             batches, logs, largest, exploded = self.norms.get(name, (0, 0.0, 0.0, 0))
             finite = norm if math.isfinite(norm) else 1e38
             self.norms[name] = [
-                batches + 1, logs + math.log(max(finite, _TINY)), max(largest, finite), exploded + (finite > EXPLODED),
-            ]  # fmt: skip
+                batches + 1,
+                logs + math.log(max(finite, _TINY)),
+                max(largest, finite),
+                exploded + (finite > EXPLODED),
+            ]
         if remember and math.isfinite(total):
             for name, norm in (*norms.items(), (WHOLE, total)):
                 self.recent[name] = [*self.recent.get(name, ()), norm][-REMEMBERED:]

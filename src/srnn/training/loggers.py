@@ -82,9 +82,13 @@ def _tensorboard(module: Any, run: Run, epoch: int) -> Opened:
 def _wandb(module: Any, run: Run, epoch: int) -> Opened:
     known = _known(run)
     made = module.init(
-        project="srnn", name=run.path.name, dir=str(run.path), config=run.recipe.to_dict(), id=known.get("wandb"),
+        project="srnn",
+        name=run.path.name,
+        dir=str(run.path),
+        config=run.recipe.to_dict(),
+        id=known.get("wandb"),
         resume="allow",
-    )  # fmt: skip
+    )
     run.write_json(_FILE, {**known, "wandb": made.id})
     return (lambda scalars, epoch: made.log(scalars, step=epoch)), made.finish
 

@@ -139,10 +139,15 @@ def _start(
     )
     return [
         LayerStart(
-            name, layer.size, (float(before.mean()), float(after.mean())), silent, saturated,
-            int((scaling.gains != 1).sum()), (float(gains.min()), float(gains.max())),
+            name,
+            layer.size,
+            (float(before.mean()), float(after.mean())),
+            silent,
+            saturated,
+            int((scaling.gains != 1).sum()),
+            (float(gains.min()), float(gains.max())),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _outside(rates: Tensor) -> tuple[Tensor, Tensor]:

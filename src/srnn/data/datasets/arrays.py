@@ -69,9 +69,11 @@ def describe(
     if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
         items = list_items(source, speaker)
         about = Description(
-            items[0].form, list_classes(item.label for item in items), splits=any(item.split for item in items),
+            items[0].form,
+            list_classes(item.label for item in items),
+            splits=any(item.split for item in items),
             items=tuple(items),
-        )  # fmt: skip
+        )
         if about.form == "sound":
             return about
         first = take_channels(read_recording(items[0].path, gaps), chosen)
@@ -232,9 +234,10 @@ def load_file(
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
         check_memory(
-            4 * len(rows) * steps * channels, f"{source}: its {split} split",
+            4 * len(rows) * steps * channels,
+            f"{source}: its {split} split",
             "give fewer or shorter sequences, or write a task that reads them in parts",
-        )  # fmt: skip
+        )
         values = np.empty((len(rows), steps, channels), np.float32)
         block, done = max(_BLOCK // max(steps * channels, 1), 1), 0
         for start in range(0, count, block):  # of the file: HDF5 reads consecutive rows at once, but others one by one

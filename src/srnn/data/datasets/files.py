@@ -28,9 +28,15 @@ _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif",
 _LABEL_AT_MOST = 200
 _FIELDS = ("label", "speaker", "index")  # of a pattern of names
 _SPLIT_FOLDERS: dict[str, SplitName] = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-    "dev": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)

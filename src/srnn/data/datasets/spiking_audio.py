@@ -123,41 +123,29 @@ def convert(
     """
     import h5py
 
-    if not clips:
-        raise SrnnError("There are no clips to convert.")
-    if len({clip.name for clip in clips}) < len(clips):
-        raise SrnnError("Each clip needs a name of its own, from which its random numbers are made.")
+    _check_settings(clips, workers, time_type, length)
     labels, speakers = in_order(clip.label for clip in clips), in_order(clip.group for clip in clips)
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(
             f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of each are possible."
         )
-    if time_type not in ("float32", "float16"):
-        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
-    if workers is not None:
-        check_whole("workers", workers, 1, 1024)
-    if length is not None and not 0.01 <= length <= 3600:
-        raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
     ear = cochlea or Cochlea()
     chosen: list[Item] = []
     left_out: list[str] = []
     spikes, seconds = 0, 0.0
     with _whole_file(Path(out), h5py) as (file, disk):
         if not leave_out_bad:
-            bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
-            if bad:
-                more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)" if len(bad) > 1 else ""
-                raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
+            _check_sounds(clips, ear)
         of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
         times = file.create_dataset("spikes/times", (len(clips),), of_times, maxshape=(None,))
         units = file.create_dataset("spikes/units", (len(clips),), of_units, maxshape=(None,))
-        for index, heard in enumerate(_in_threads(clips, ear, seed, workers, length)):
-            if isinstance(heard, SrnnError):
+        for index, converted in enumerate(_in_threads(clips, ear, seed, workers, length)):
+            if isinstance(converted, SrnnError):
                 if not leave_out_bad:
-                    raise heard
-                left_out.append(str(heard))
+                    raise converted
+                left_out.append(str(converted))
             else:
-                (when, unit), duration = heard
+                (when, unit), duration = converted
                 times[len(chosen)], units[len(chosen)] = when.astype(time_type), unit
                 chosen.append(clips[index])
                 spikes, seconds = spikes + len(unit), seconds + duration
@@ -183,6 +171,27 @@ def convert(
         file.attrs["seed"] = seed
         file.attrs["cochlea"] = json.dumps(ear.parameters())
     return Conversion(len(chosen), spikes, seconds, left_out)
+
+
+def _check_settings(clips: Sequence[Item], workers: int | None, time_type: str, length: float | None) -> None:
+    if not clips:
+        raise SrnnError("There are no clips to convert.")
+    if len({clip.name for clip in clips}) < len(clips):
+        raise SrnnError("Each clip needs a name of its own, from which its random numbers are made.")
+    if time_type not in ("float32", "float16"):
+        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
+    if workers is not None:
+        check_whole("workers", workers, 1, 1024)
+    if length is not None and not 0.01 <= length <= 3600:
+        raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
+
+
+def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
+    """Read all files. SrnnError, with the first problem, if any cannot be converted."""
+    bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
+    if bad:
+        more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)" if len(bad) > 1 else ""
+        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
 
 
 def _problem(path: Path, ear: Cochlea) -> str:

@@ -11,6 +11,17 @@ from .sliding_window import sliding_window
 from .speech import SpeechFeatures, Statistics, ternary
 
 __all__ = [
-    "MFCC", "Cochlea", "EventBinning", "LevelCrossing", "LogMel", "SpeechFeatures", "Statistics", "difference_derivatives",
-    "latency_coding", "rate_coding", "sliding_window", "smoothed_derivatives", "ternary",
-]  # fmt: skip
+    "MFCC",
+    "Cochlea",
+    "EventBinning",
+    "LevelCrossing",
+    "LogMel",
+    "SpeechFeatures",
+    "Statistics",
+    "difference_derivatives",
+    "latency_coding",
+    "rate_coding",
+    "sliding_window",
+    "smoothed_derivatives",
+    "ternary",
+]

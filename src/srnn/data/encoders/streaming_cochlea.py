@@ -180,11 +180,14 @@ class CochleaStream(StreamEncoder):
         reservoirs, cells = zip(*self._cells, strict=True)
         membranes = [np.stack([cell.current, cell.potential]) for cell in cells]
         return {
-            "sound": self._sound.copy(), "steps": np.array(self._steps, np.int64), "pending": self._pending.copy(),
-            "reservoirs": np.concatenate(reservoirs, axis=1), "membrane": np.concatenate(membranes, axis=1),
+            "sound": self._sound.copy(),
+            "steps": np.array(self._steps, np.int64),
+            "pending": self._pending.copy(),
+            "reservoirs": np.concatenate(reservoirs, axis=1),
+            "membrane": np.concatenate(membranes, axis=1),
             "recent": np.concatenate([cell.recent for cell in cells], axis=1).astype(np.int16),
             "pause": np.concatenate([cell.pause for cell in cells]).astype(np.int16),
-        }  # fmt: skip
+        }
 
     def restore(self, state: Mapping[str, Array]) -> None:
         frames, cochlea = self.frames, self.frames.cochlea

@@ -83,8 +83,11 @@ class LogMelStream(StreamEncoder):
     @property
     def state(self) -> State:
         # The count only detects short sound; it must not grow forever.
-        return {"sound": self._sound.copy(), "count": np.array(min(self._count, self._minimum), np.int64),
-                "started": np.array(int(self._started), np.int64)}  # fmt: skip
+        return {
+            "sound": self._sound.copy(),
+            "count": np.array(min(self._count, self._minimum), np.int64),
+            "started": np.array(int(self._started), np.int64),
+        }
 
     def restore(self, state: Mapping[str, Array]) -> None:
         sound = take(state, "sound", (None,), np.float32)

@@ -23,6 +23,16 @@ from .sound import CochleaPath, SpeechPath
 from .stored import alike, describe, restore
 
 __all__ = [
-    "CochleaPath", "CrossingPath", "Form", "PathForm", "ScaledPath", "SignalPath", "SpeechPath", "Steps", "WindowPath",
-    "alike", "describe", "restore",
-]  # fmt: skip
+    "CochleaPath",
+    "CrossingPath",
+    "Form",
+    "PathForm",
+    "ScaledPath",
+    "SignalPath",
+    "SpeechPath",
+    "Steps",
+    "WindowPath",
+    "alike",
+    "describe",
+    "restore",
+]

@@ -118,9 +118,13 @@ class SignalPath(ABC):
         return 1000 * self.stream().hop / self.rate if self.rate else None
 
     def calibrated(
-        self, *, scale: Scale | None = None, gain: float | None = None, calibration: float | None = None,
+        self,
+        *,
+        scale: Scale | None = None,
+        gain: float | None = None,
+        calibration: float | None = None,
         statistics: Statistics | None = None,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """The path with statistics of its signal. SrnnError for settings that it does not have (``settings``), and bad values.
 
         Args:

@@ -25,10 +25,14 @@ from .sound import CochleaPath, SpeechPath
 
 KINDS: Mapping[str, type[SignalPath]] = MappingProxyType(
     {
-        "steps": Steps, "scaled": ScaledPath, "window": WindowPath, "crossing": CrossingPath, "speech": SpeechPath,
+        "steps": Steps,
+        "scaled": ScaledPath,
+        "window": WindowPath,
+        "crossing": CrossingPath,
+        "speech": SpeechPath,
         "cochlea": CochleaPath,
     }
-)  # fmt: skip
+)
 
 
 def describe(path: SignalPath) -> dict[str, Any] | None:

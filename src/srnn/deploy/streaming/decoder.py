@@ -103,10 +103,18 @@ class Decoder:
 
     @classmethod
     def of(
-        cls, model: Trained | Path | str, *, form: Form = "auto", data_dir: Path | None = None,
-        scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
-        segment: float | None = None, policy: ExitPolicy | None = None, learn: Adaptation | None = None,
-    ) -> Decoder:  # fmt: skip
+        cls,
+        model: Trained | Path | str,
+        *,
+        form: Form = "auto",
+        data_dir: Path | None = None,
+        scale: Scale | None = None,
+        calibration: float | None = None,
+        gain: float | None = None,
+        segment: float | None = None,
+        policy: ExitPolicy | None = None,
+        learn: Adaptation | None = None,
+    ) -> Decoder:
         """The decoder of a trained network.
 
         Args:
@@ -421,13 +429,20 @@ class Session:
         ended, least = info.get("ended"), 0 if decoder.policy is None else 1
         segment = info.get("segment", self.segment)
         if (
-            network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
-            or len(last) > 1 or samples < 0 or not 0 <= position <= steps
-            or not isinstance(segment, int | None) or segment not in (None, decoder.asked, decoder.segment)
+            network is None
+            or (network.shape, network.dtype) != (initial.shape, initial.dtype)
+            or len(last) > 1
+            or samples < 0
+            or not 0 <= position <= steps
+            or not isinstance(segment, int | None)
+            or segment not in (None, decoder.asked, decoder.segment)
             or position >= (segment or 2**62)
-            or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
+            or not 0 <= sure <= least * position
+            or not -1 <= guess < classes
+            or type(ended) is not bool
+            or ended > least
             or not 0 <= scores.steps[0] <= position
-        ):  # fmt: skip
+        ):
             raise SrnnError("This state does not fit the network.")
         if not np.array_equal(network, initial):
             decoder.stream.check_flat_state(network)

@@ -69,12 +69,18 @@ class Spotting:
     def to_dict(self) -> dict[str, Any]:
         delays = np.percentile(self.delays, (50, 95)).tolist() if self.delays else [None, None]
         return {
-            "seconds": round(self.seconds, 3), "words": self.words, "threshold": self.rule.threshold,
-            "smooth": self.rule.smooth, "understood": self.understood, "false_rejects": self.words - self.understood,
-            "false_accepts": self.false_accepts, "mistaken": self.mistaken, "false_accepts_an_hour": self.an_hour,
+            "seconds": round(self.seconds, 3),
+            "words": self.words,
+            "threshold": self.rule.threshold,
+            "smooth": self.rule.smooth,
+            "understood": self.understood,
+            "false_rejects": self.words - self.understood,
+            "false_accepts": self.false_accepts,
+            "mistaken": self.mistaken,
+            "false_accepts_an_hour": self.an_hour,
             "without_a_word_an_hour": 3600 * (self.false_accepts - self.mistaken) / self.seconds,
             "delay_seconds": {"p50": delays[0], "p95": delays[1]},
-        }  # fmt: skip
+        }
 
 
 def concatenated(

@@ -27,12 +27,17 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
     check_confidences(believed, known.steps)
     return [
         Decision(
-            int(step), None if step_seconds is None else round(int(step - lag) * step_seconds, 6), int(number),
-            decoder.classes[number], float(row[number]), bool(final), row,
+            int(step),
+            None if step_seconds is None else round(int(step - lag) * step_seconds, 6),
+            int(number),
+            decoder.classes[number],
+            float(row[number]),
+            bool(final),
+            row,
         )
         for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
         if step >= lag
-    ]  # fmt: skip
+    ]
 
 
 class Timing:
@@ -120,9 +125,14 @@ class Beginning:
 
 
 def run_source(
-    session: Session | Spotter, source: Source, timing: Timing, *, real_time: bool = False, finish: bool = True,
+    session: Session | Spotter,
+    source: Source,
+    timing: Timing,
+    *,
+    real_time: bool = False,
+    finish: bool = True,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[list[Decision]]:  # fmt: skip
+) -> Iterator[list[Decision]]:
     """The decisions of each block, as soon as they are known, with their delays; then those of the signal's end.
 
     Args:

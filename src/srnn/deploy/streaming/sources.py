@@ -150,8 +150,9 @@ def _check_pace(every: float, rate: float) -> None:
         warnings.warn(
             f"standard input: its rows are {every:g} s apart, and this network takes each as {1 / rate:g} s: what comes "
             "through a pipe is not resampled. Give a file, or rows at the network's rate.",
-            RuntimeWarning, stacklevel=3,
-        )  # fmt: skip
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _raw(

@@ -23,7 +23,23 @@ from .neurons import Activity, recipe_spikes
 from .time_constants import TimeConstants, time_constants
 
 __all__ = [
-    "Activity", "Analysis", "AnalysisOptions", "Anytime", "Calibration", "ClassReport", "Delineation", "ExitCounts", "ExitPolicy",
-    "GroupReport", "TimeConstants", "analyse", "can_exit", "exit_counts", "has_waves", "prefixes", "recipe_spikes",
-    "running_scores", "time_constants",
-]  # fmt: skip
+    "Activity",
+    "Analysis",
+    "AnalysisOptions",
+    "Anytime",
+    "Calibration",
+    "ClassReport",
+    "Delineation",
+    "ExitCounts",
+    "ExitPolicy",
+    "GroupReport",
+    "TimeConstants",
+    "analyse",
+    "can_exit",
+    "exit_counts",
+    "has_waves",
+    "prefixes",
+    "recipe_spikes",
+    "running_scores",
+    "time_constants",
+]

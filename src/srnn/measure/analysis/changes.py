@@ -115,17 +115,24 @@ class ChangeTimes:
             sure, right = int(self.sure[i].sum()), int(self.right[i].sum())
             points.append(
                 ChangePoint(
-                    confidence, share(sure, self.changes), *mean_and_median(self.sure[i]),
-                    share(int(self.sure_right[i]), sure), share(right, self.changes), *mean_and_median(self.right[i]),
+                    confidence,
+                    share(sure, self.changes),
+                    *mean_and_median(self.sure[i]),
+                    share(int(self.sure_right[i]), sure),
+                    share(right, self.changes),
+                    *mean_and_median(self.right[i]),
                 )
-            )  # fmt: skip
+            )
         return points
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "changes": self.changes, "step_ms": self.step_ms, "online": self.online, "label_lag": self.label_lag,
+            "changes": self.changes,
+            "step_ms": self.step_ms,
+            "online": self.online,
+            "label_lag": self.label_lag,
             "points": [asdict(point) for point in self.points],
-        }  # fmt: skip
+        }
 
     def section(self) -> Section | None:
         if not self.changes:

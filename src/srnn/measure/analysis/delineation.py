@@ -36,12 +36,18 @@ Border = Literal["onset", "offset"]
 Labels = npt.NDArray[np.int64]
 
 WAVES: Mapping[str, tuple[tuple[int, ...], tuple[Border, ...]]] = {
-    "P": ((0,), ("onset", "offset")), "QRS": ((2, 3), ("onset", "offset")), "T": ((4,), ("offset",)),
-}  # fmt: skip
+    "P": ((0,), ("onset", "offset")),
+    "QRS": ((2, 3), ("onset", "offset")),
+    "T": ((4,), ("offset",)),
+}
 """Wave -> the classes of its steps (as in ``srnn.data.datasets.qtdb.CLASS_NAMES``), and the borders that they determine."""
 CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = {
-    ("P", "onset"): 10.2, ("P", "offset"): 12.7, ("QRS", "onset"): 6.5, ("QRS", "offset"): 11.6, ("T", "offset"): 30.6,
-}  # fmt: skip
+    ("P", "onset"): 10.2,
+    ("P", "offset"): 12.7,
+    ("QRS", "onset"): 6.5,
+    ("QRS", "offset"): 11.6,
+    ("T", "offset"): 30.6,
+}
 """Published, not measured here."""
 
 
@@ -147,9 +153,11 @@ class Delineation:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "tolerance_ms": self.tolerance_ms, "gap_ms": self.gap_ms, "shortest_ms": self.shortest_ms,
+            "tolerance_ms": self.tolerance_ms,
+            "gap_ms": self.gap_ms,
+            "shortest_ms": self.shortest_ms,
             **{name: wave.to_dict() for name, wave in self.waves.items()},
-        }  # fmt: skip
+        }
 
     def section(self) -> Section:
         rows: list[list[Any]] = []

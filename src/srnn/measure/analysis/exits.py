@@ -26,8 +26,24 @@ from .measuring import AnalysisOptions, Measurement, Outcome, Prefixes, Subject,
 
 CONFIDENCES = (
     *(round(0.1 + 0.05 * i, 2) for i in range(16)),
-    0.88, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999, 0.9999, 0.99999,
-)  # fmt: skip
+    0.88,
+    0.9,
+    0.91,
+    0.92,
+    0.93,
+    0.94,
+    0.95,
+    0.96,
+    0.97,
+    0.98,
+    0.985,
+    0.99,
+    0.995,
+    0.998,
+    0.999,
+    0.9999,
+    0.99999,
+)
 """Thresholds that are tried, ascending."""
 PATIENCES = (1, 2, 4, 8, 16)
 """Numbers of consecutive steps that are tried."""
@@ -146,9 +162,13 @@ class ExitCounts:
         return self._policy(CONFIDENCES[i], self.patiences[j], self.earliest[k], split, allowed_loss)
 
     def _policy(
-        self, confidence: float | None, patience: int, earliest: int, split: str | None = None,
+        self,
+        confidence: float | None,
+        patience: int,
+        earliest: int,
+        split: str | None = None,
         allowed_loss: float | None = None,
-    ) -> ExitPolicy:  # fmt: skip
+    ) -> ExitPolicy:
         config = self.loss.config
         return ExitPolicy(
             config.scoring, config.start, confidence, self.margin, patience, earliest, split, allowed_loss

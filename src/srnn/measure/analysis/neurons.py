@@ -99,13 +99,17 @@ class Activity:
             "saturated_above": self.saturated_above,
             "layers": [
                 {
-                    "name": layer.name, "emission": layer.emission.name, "rate": float(layer.rates.mean()),
-                    "rates": layer.rates.tolist(), "dead": layer.dead(), "saturated": layer.saturated(self.saturated_above),
+                    "name": layer.name,
+                    "emission": layer.emission.name,
+                    "rate": float(layer.rates.mean()),
+                    "rates": layer.rates.tolist(),
+                    "dead": layer.dead(),
+                    "saturated": layer.saturated(self.saturated_above),
                     **counts(layer.sops),
                 }
                 for layer in self.layers
             ],
-        }  # fmt: skip
+        }
 
     def section(self) -> Section:
         above, steps = self.saturated_above, max(self.steps, 1)
@@ -176,9 +180,13 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
             rates = spikes / max(tally.steps * network.substeps, 1)
             layers.append(LayerActivity(shape.name + direction, shape.emission, rates, int(spikes @ fans)))
     return Activity(
-        tuple(layers), tally.sequences, tally.steps, int(tally.events.sum()),
-        int(tally.events @ shapes[0].fan_in * shapes[0].updates), saturated_above,
-    )  # fmt: skip
+        tuple(layers),
+        tally.sequences,
+        tally.steps,
+        int(tally.events.sum()),
+        int(tally.events @ shapes[0].fan_in * shapes[0].updates),
+        saturated_above,
+    )
 
 
 def recipe_spikes(recipe: Recipe) -> bool:

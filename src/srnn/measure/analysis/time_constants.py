@@ -172,6 +172,9 @@ def _summary(values: Values) -> dict[str, Any]:
     if not len(known):
         return {"mean": None, "std": None, "min": None, "max": None, "values": [None] * len(values)}
     return {
-        "mean": float(known.mean()), "std": float(known.std()), "min": float(known.min()), "max": float(known.max()),
+        "mean": float(known.mean()),
+        "std": float(known.std()),
+        "min": float(known.min()),
+        "max": float(known.max()),
         "values": [value if np.isfinite(value) else None for value in values.tolist()],
-    }  # fmt: skip
+    }

@@ -13,7 +13,27 @@ from .estimate import break_even, compare, energy, energy_report
 from .prices import FP32, INT8, MODELS, PAPER, PAPER_AC_PJ, PAPER_MAC_PJ, load_technology, picojoules, technologies
 
 __all__ = [
-    "FP32", "INT8", "MODELS", "PAPER", "PAPER_AC_PJ", "PAPER_MAC_PJ", "Activity", "ActivityTally", "LayerCounts",
-    "LayerShape", "break_even", "compare", "count", "describe_network", "energy", "energy_report", "evaluate_activity",
-    "load_technology", "measure_input", "picojoules", "rates_of", "technologies", "total",
-]  # fmt: skip
+    "FP32",
+    "INT8",
+    "MODELS",
+    "PAPER",
+    "PAPER_AC_PJ",
+    "PAPER_MAC_PJ",
+    "Activity",
+    "ActivityTally",
+    "LayerCounts",
+    "LayerShape",
+    "break_even",
+    "compare",
+    "count",
+    "describe_network",
+    "energy",
+    "energy_report",
+    "evaluate_activity",
+    "load_technology",
+    "measure_input",
+    "picojoules",
+    "rates_of",
+    "technologies",
+    "total",
+]

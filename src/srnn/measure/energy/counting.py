@@ -176,9 +176,7 @@ def _classical(name: str, layer: Any) -> LayerShape:
 
     if not isinstance(layer, CellLayer):
         fan_in = _fan([layer.weight_in.detach().cpu().numpy()])
-        return LayerShape(
-            name, "dense", None, layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN
-        )  # fmt: skip
+        return LayerShape(name, "dense", None, layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN)
     cell = CELLS[layer.name]
     weights = {key: value.detach().cpu().numpy() for key, value in layer.cell.named_parameters()}
     return LayerShape(
@@ -368,8 +366,12 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
 def _added(synapses: float, events: float) -> LayerCounts:
     """Counts of added weights: events are read; at each target a weight is read, and the membrane read and written."""
     return LayerCounts(
-        synaptic_acs=synapses, weight_reads=synapses, state_accesses=2 * synapses, signal_accesses=events, addresses=synapses
-    )  # fmt: skip
+        synaptic_acs=synapses,
+        weight_reads=synapses,
+        state_accesses=2 * synapses,
+        signal_accesses=events,
+        addresses=synapses,
+    )
 
 
 def _multiplied(macs: float, weights: float, values: float) -> LayerCounts:

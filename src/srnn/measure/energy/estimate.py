@@ -105,12 +105,14 @@ def energy_report(
         "firing_rate": None if rates is None else {"layers": rates, "mean": mean},
         "activation_sparsity": None if mean is None else 1.0 - mean,
         "spikes": spikes,
-        "layers": None if missing else [
+        "layers": None
+        if missing
+        else [
             {"name": layer.name, "kind": layer.kind, **_plain(one)} for layer, one in zip(layers, counts, strict=True)
         ],
         "counts": None if missing else _plain(sums),
         "models": models,
-    }  # fmt: skip
+    }
 
 
 def price_lists(counts: LayerCounts, technology: Technology) -> dict[str, Prices]:

@@ -68,10 +68,18 @@ _AMOUNTS = (
     "a list of numbers of at least 0",
 )
 _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "name": _TEXT, "word_bits": _BITS, "weights": (("on_chip", "off_chip").__contains__, '"on_chip" or "off_chip"'),
-    "mac.pj": _AMOUNT, "ac.pj": _AMOUNT, "address.pj": _AMOUNT, "on_chip.bytes": _AMOUNTS, "on_chip.pj": _AMOUNTS,
-    "on_chip.access_bits": _BITS, "off_chip.pj": _AMOUNT, "off_chip.access_bits": _BITS,
-}  # fmt: skip
+    "name": _TEXT,
+    "word_bits": _BITS,
+    "weights": (("on_chip", "off_chip").__contains__, '"on_chip" or "off_chip"'),
+    "mac.pj": _AMOUNT,
+    "ac.pj": _AMOUNT,
+    "address.pj": _AMOUNT,
+    "on_chip.bytes": _AMOUNTS,
+    "on_chip.pj": _AMOUNTS,
+    "on_chip.access_bits": _BITS,
+    "off_chip.pj": _AMOUNT,
+    "off_chip.access_bits": _BITS,
+}
 """What each setting must be; settings in a table by the table's name and their own."""
 _SECTIONS = tuple(dict.fromkeys(key.partition(".")[0] for key in _SETTINGS if "." in key))
 _KNOWN = {**_SETTINGS, "base": _TEXT, **{f"{section}.source": _TEXT for section in _SECTIONS}}
@@ -107,9 +115,15 @@ class Technology:
         if self.weights == "off_chip":
             weight = self.off_chip_pj * self.word_bits / self.off_chip_access_bits
         return {
-            "synaptic_macs": self.mac_pj, "neuron_macs": self.mac_pj, "synaptic_acs": self.ac_pj, "additions": self.ac_pj,
-            "weight_reads": weight, "state_accesses": state, "signal_accesses": state, "addresses": self.address_pj,
-        }  # fmt: skip
+            "synaptic_macs": self.mac_pj,
+            "neuron_macs": self.mac_pj,
+            "synaptic_acs": self.ac_pj,
+            "additions": self.ac_pj,
+            "weight_reads": weight,
+            "state_accesses": state,
+            "signal_accesses": state,
+            "addresses": self.address_pj,
+        }
 
     def on_chip_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.

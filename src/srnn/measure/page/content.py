@@ -97,7 +97,7 @@ def report_content(
             "recipe": dump_recipe(trained.recipe),
             "environment": environment,
         }
-    )  # fmt: skip
+    )
 
 
 def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Values:
@@ -174,5 +174,8 @@ def training(run: Run) -> dict[str, Any]:
     if result is not None:
         result.pop("run", None)  # the run's location is private
     return {
-        "epochs": epochs, "events": run.events(), "best_epoch": best[-1] if best else None, "result": result,
-    }  # fmt: skip
+        "epochs": epochs,
+        "events": run.events(),
+        "best_epoch": best[-1] if best else None,
+        "result": result,
+    }

@@ -150,9 +150,15 @@ def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) 
 
 
 def _arrays(
-    network: Network, loss: Loss, batch: Batch, result: Result, certain: Array, watched: list[dict[str, Any]], row: int,
+    network: Network,
+    loss: Loss,
+    batch: Batch,
+    result: Result,
+    certain: Array,
+    watched: list[dict[str, Any]],
+    row: int,
     steps: int,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The first ``steps`` steps of a sequence's results, packed."""
     sample: dict[str, Any] = {"probabilities": pack_levels(certain[:steps], fine=True)}
     if loss.per_step:

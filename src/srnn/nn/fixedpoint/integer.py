@@ -303,12 +303,24 @@ def _quantise_layer(
     formats = {**kept, "s": emitted_bits(layer.neuron, bits)}
     initial = {name: _fixed(value, formats[name]) for name, value in layer.initial.items()}
     return IntegerLayer(
-        name=layer.name, neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),
-        coefficients=coefficients, initial=initial, output=layer.output, bits=bits,
-        width=state_as.width, kept_bits=kept,
-        coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
-        lift=lift, largest_sum=sums, delays=layer.delays,
-    )  # fmt: skip
+        name=layer.name,
+        neuron=layer.neuron,
+        weight_in=weight_in,
+        weight_rec=weight_rec,
+        bias=_fixed(layer.bias, bits),
+        coefficients=coefficients,
+        initial=initial,
+        output=layer.output,
+        bits=bits,
+        width=state_as.width,
+        kept_bits=kept,
+        coefficient_bits=coefficient_bits,
+        multiplier=np.rint(factors * 2.0**shift).astype(np.int64),
+        shift=shift,
+        lift=lift,
+        largest_sum=sums,
+        delays=layer.delays,
+    )
 
 
 def _fixed(value: Array, bits: int) -> Array:

@@ -93,9 +93,16 @@ class LayerProblem:
 
     @classmethod
     def smallest(
-        cls, neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, device: torch.device | str = "cpu",
-        *, size: int = 1, recurrent: bool = True, trained: bool = False,
-    ) -> LayerProblem:  # fmt: skip
+        cls,
+        neuron: Neuron,
+        surrogate: Surrogate,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        *,
+        size: int = 1,
+        recurrent: bool = True,
+        trained: bool = False,
+    ) -> LayerProblem:
         """One sequence, one step, one input: to ask a backend whether it can run such layers, or to compile for them."""
         ones = torch.ones(size, dtype=dtype, device=device, requires_grad=trained)
         return cls(

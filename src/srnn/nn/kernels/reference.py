@@ -29,8 +29,9 @@ def warn_rounded() -> None:
     """Warn that gradients lose most of their bits: the caller's autocast holds for the products of the backward pass."""
     warnings.warn(
         "backward() runs within torch.autocast, which rounds the gradients of the reference backend; call it after the block.",
-        RuntimeWarning, stacklevel=7,
-    )  # fmt: skip
+        RuntimeWarning,
+        stacklevel=7,
+    )
 
 
 class _Spike(torch.autograd.Function):

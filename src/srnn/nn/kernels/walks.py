@@ -31,9 +31,13 @@ def _compiled(tensor: Tensor) -> bool:
 
 @torch.no_grad()
 def forth(
-    neuron: Neuron, currents: Tensor, weight_rec: Tensor | None, coefficients: tuple[Tensor, ...], state: State,
+    neuron: Neuron,
+    currents: Tensor,
+    weight_rec: Tensor | None,
+    coefficients: tuple[Tensor, ...],
+    state: State,
     lengths: Tensor,
-) -> tuple[State, Tensor, State]:  # fmt: skip
+) -> tuple[State, Tensor, State]:
     """A layer over time.
 
     Args:
@@ -65,9 +69,17 @@ def forth(
 
 @torch.no_grad()
 def back(
-    neuron: Neuron, surrogate: Surrogate, membrane: bool, own_weight: Tensor, coefficients: tuple[Tensor, ...],
-    states: State, currents: Tensor, signal: Tensor, seed: State, lengths: Tensor,
-) -> tuple[Tensor, tuple[Tensor, ...], State]:  # fmt: skip
+    neuron: Neuron,
+    surrogate: Surrogate,
+    membrane: bool,
+    own_weight: Tensor,
+    coefficients: tuple[Tensor, ...],
+    states: State,
+    currents: Tensor,
+    signal: Tensor,
+    seed: State,
+    lengths: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...], State]:
     """Back through the steps of ``forth``, each neuron on its own: nothing passes through other neurons' recurrent weights.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -159,14 +160,29 @@ class SRNN(nn.Module):
         self.surrogate, spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
 
+        layer_of = partial(
+            Layer,
+            surrogate=self.surrogate,
+            init_in=init_in,
+            generator=generator,
+            backend=backend,
+            recompute=recompute,
+        )
+
         def make(
             n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays, normed: NormSpec, has_bias: bool
         ) -> Layer:
-            return Layer(
-                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent, norm=normed, bias=has_bias,
-                delays=span if is_recurrent else replace(span, recurrent=None), init_in=init_in, init_rec=init_rec,
-                gain_in=gain_in, generator=generator, backend=backend, recompute=recompute,
-            )  # fmt: skip
+            return layer_of(
+                n_in,
+                n,
+                model,
+                recurrent=is_recurrent,
+                norm=normed,
+                bias=has_bias,
+                delays=span if is_recurrent else replace(span, recurrent=None),
+                init_rec=init_rec,
+                gain_in=gain_in,
+            )
 
         self.layers = nn.ModuleList()
         width = inputs
@@ -178,10 +194,7 @@ class SRNN(nn.Module):
             self.layers.append(layer)
             width = layer.size
         self.encoder = as_encoder(encoder, inputs)
-        self.readout = Layer(
-            width, outputs, spec.neuron, surrogate=self.surrogate, recurrent=False,
-            output=spec.output, init_in=init_in, generator=generator, backend=backend, recompute=recompute,
-        )  # fmt: skip
+        self.readout = layer_of(width, outputs, spec.neuron, recurrent=False, output=spec.output)
 
     @property
     def inputs(self) -> int:

@@ -195,9 +195,11 @@ class Neuron:
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
             if name not in self.parameters():
-                hint = nearest(name, self.parameters()) if self.trained != Neuron.trained else (
-                    " Its field 'trained' says which are trained (trained: tuple[str, ...] = () if none are)."
-                )  # fmt: skip
+                hint = (
+                    nearest(name, self.parameters())
+                    if self.trained != Neuron.trained
+                    else (" Its field 'trained' says which are trained (trained: tuple[str, ...] = () if none are).")
+                )
                 raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{hint}")
         for name in self.taus:
             if name not in self.parameters():

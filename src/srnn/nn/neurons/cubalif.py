@@ -43,9 +43,19 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any, syn: Any, s: Any, current: Any, alpha: Any, beta: Any, gain: Any, threshold: Any,
-    jump: Any, hard: Any, late_reset: Any, late_synapse: Any,
-) -> Any:  # fmt: skip
+    u: Any,
+    syn: Any,
+    s: Any,
+    current: Any,
+    alpha: Any,
+    beta: Any,
+    gain: Any,
+    threshold: Any,
+    jump: Any,
+    hard: Any,
+    late_reset: Any,
+    late_synapse: Any,
+) -> Any:
     syn_new = alpha * syn + gain * current
     felt = syn_new + late_synapse * (syn - syn_new)
     u = beta * u

@@ -29,9 +29,19 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any, e: Any, s: Any, current: Any, rest_mem: Any, mem_current: Any, mem_state: Any, rest_adp: Any,
-    adp_current: Any, adp_state: Any, beta: Any, threshold: Any,
-) -> Any:  # fmt: skip
+    u: Any,
+    e: Any,
+    s: Any,
+    current: Any,
+    rest_mem: Any,
+    mem_current: Any,
+    mem_state: Any,
+    rest_adp: Any,
+    adp_current: Any,
+    adp_state: Any,
+    beta: Any,
+    threshold: Any,
+) -> Any:
     # sigmoid(z) = 1 / (1 + exp(-z)), with -z at most 40: an exponential that overflows would have no derivative.
     rho = 1.0 / (1.0 + exp(40.0 - positive_part(40.0 + rest_adp + adp_current * current + adp_state * e)))
     e = rho * e + (1.0 - rho) * s

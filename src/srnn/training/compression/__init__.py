@@ -5,5 +5,11 @@ from .neurons import dead_neurons, remove_neurons
 from .quantisation import snap_weights, train_as_int8
 
 __all__ = [
-    "apply_masks", "dead_neurons", "magnitude_masks", "remove_neurons", "snap_weights", "sparsity", "train_as_int8",
-]  # fmt: skip
+    "apply_masks",
+    "dead_neurons",
+    "magnitude_masks",
+    "remove_neurons",
+    "snap_weights",
+    "sparsity",
+    "train_as_int8",
+]

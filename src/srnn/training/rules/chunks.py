@@ -77,9 +77,17 @@ class Chunk:
         weights = layer.weight_rec
         own_weight = signal.new_zeros(signal.shape[-1]) if weights is None else weights.diagonal().contiguous()
         by_current, by_coefficient, start = walks.back(
-            layer.neuron, layer.layer.surrogate, layer.layer.output == "membrane", own_weight, layer.coefficients,
-            self.states, self.currents, signal, seed, self.lengths,
-        )  # fmt: skip
+            layer.neuron,
+            layer.layer.surrogate,
+            layer.layer.output == "membrane",
+            own_weight,
+            layer.coefficients,
+            self.states,
+            self.currents,
+            signal,
+            seed,
+            self.lengths,
+        )
         return by_current, torch.stack([by_current.sum(1), *by_coefficient], -1), start
 
 
@@ -168,9 +176,13 @@ class ChunkLearner:
     """
 
     def __init__(
-        self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]], *, filtered: bool = False,
+        self,
+        layers: Sequence[LocalLayer],
+        state: Sequence[tuple[Tensor, ...]],
+        *,
+        filtered: bool = False,
         feedback: Sequence[Tensor] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.layers, self.state = layers, [tuple(part) for part in state]
         self.filtered, self.feedback = filtered, feedback
         self.traces = [ChunkTraces(layer) for layer in layers]

@@ -69,9 +69,13 @@ class Learner:
     """
 
     def __init__(
-        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
+        self,
+        network: SRNN,
+        rule: OnlineRule,
+        batch: int,
+        state: Sequence[tuple[Tensor, ...]] | None = None,
         dropout: Dropout | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         network = uncompiled(network)
         require(isinstance(network, SRNN), "network", "an SRNN", network)
         require(isinstance(rule, OnlineRule), "rule", "an object such as EProp()", rule)

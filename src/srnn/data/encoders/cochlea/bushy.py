@@ -67,9 +67,14 @@ class BushyCell:
         return BushyState(recent, np.zeros(places), np.zeros(places), np.zeros(places, np.int32))
 
     def spikes(
-        self, probability: npt.NDArray[np.floating], rate: float, key: int, first_place: int = 0, first_step: int = 0,
+        self,
+        probability: npt.NDArray[np.floating],
+        rate: float,
+        key: int,
+        first_place: int = 0,
+        first_step: int = 0,
         state: BushyState | None = None,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # fmt: skip
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Spikes of one cell per place: their steps and columns, (S,) each, by step and then column.
 
         Args:
@@ -85,19 +90,44 @@ class BushyCell:
         most = places * (steps // (wait + 1) + 1)
         out_t, out_i = np.empty(most, np.int64), np.empty(most, np.int64)
         count = loop(_integrate)(
-            probability, recent, current, potential, pause,
-            np.uint64(key), first_place, first_step, self.copies, self.copies.bit_length(), wait,
-            math.exp(-1 / (rate * self.tau_syn)), math.exp(-1 / (rate * self.tau_mem)), self.weight / self.copies / rate,
-            out_t, out_i,
-        )  # fmt: skip
+            probability,
+            recent,
+            current,
+            potential,
+            pause,
+            np.uint64(key),
+            first_place,
+            first_step,
+            self.copies,
+            self.copies.bit_length(),
+            wait,
+            math.exp(-1 / (rate * self.tau_syn)),
+            math.exp(-1 / (rate * self.tau_mem)),
+            self.weight / self.copies / rate,
+            out_t,
+            out_i,
+        )
         return out_t[:count], out_i[:count]
 
 
 def _integrate(
-    p: npt.NDArray, recent: npt.NDArray, current: npt.NDArray, potential: npt.NDArray, pause: npt.NDArray,
-    key: np.uint64, first_place: int, first_step: int, copies: int, bits: int, wait: int,
-    keep_syn: float, keep_mem: float, gain: float, out_t: npt.NDArray, out_i: npt.NDArray,
-) -> int:  # fmt: skip
+    p: npt.NDArray,
+    recent: npt.NDArray,
+    current: npt.NDArray,
+    potential: npt.NDArray,
+    pause: npt.NDArray,
+    key: np.uint64,
+    first_place: int,
+    first_step: int,
+    copies: int,
+    bits: int,
+    wait: int,
+    keep_syn: float,
+    keep_mem: float,
+    gain: float,
+    out_t: npt.NDArray,
+    out_i: npt.NDArray,
+) -> int:
     """Number of spikes written. The short loops over places become SIMD code; only draws of 1 or more branch."""
     steps, places = p.shape
     free = np.full(places, copies, np.int32)

@@ -66,17 +66,38 @@ class HairCell:
         """
         held = self.reservoirs(velocity.shape[1]) if reservoirs is None else reservoirs
         loop(_release)(
-            velocity, held[0], held[1], held[2], self.offset, self.half_release, self.capacity,
-            self.permeability / rate, self.replenishment / rate, (self.loss + self.uptake) / rate, self.uptake / rate,
-            self.reprocessing / rate, self.firing / rate,
-        )  # fmt: skip
+            velocity,
+            held[0],
+            held[1],
+            held[2],
+            self.offset,
+            self.half_release,
+            self.capacity,
+            self.permeability / rate,
+            self.replenishment / rate,
+            (self.loss + self.uptake) / rate,
+            self.uptake / rate,
+            self.reprocessing / rate,
+            self.firing / rate,
+        )
         return velocity
 
 
 def _release(
-    v: npt.NDArray, q: npt.NDArray, c: npt.NDArray, w: npt.NDArray, offset: float, half: float, capacity: float,
-    g_dt: float, y_dt: float, lr_dt: float, r_dt: float, x_dt: float, h_dt: float,
-) -> None:  # fmt: skip
+    v: npt.NDArray,
+    q: npt.NDArray,
+    c: npt.NDArray,
+    w: npt.NDArray,
+    offset: float,
+    half: float,
+    capacity: float,
+    g_dt: float,
+    y_dt: float,
+    lr_dt: float,
+    r_dt: float,
+    x_dt: float,
+    h_dt: float,
+) -> None:
     """v (T, P) in place, reservoirs (P,): the places are the SIMD lanes."""
     steps, places = v.shape
     for t in range(steps):

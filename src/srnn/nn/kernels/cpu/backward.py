@@ -72,7 +72,7 @@ def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adj
 @pasted
 def _recompute_states(
     step, emit, spiking, chunk, span, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
-):  # fmt: skip
+):
     """The states before each step of a span, into the tape."""
     width, lanes = sizes.width, lanes_of(parameters.bias)
     spans, pitch = (sizes.steps + sizes.span - 1) // sizes.span, BLOCK * width
@@ -88,9 +88,20 @@ def _recompute_states(
             at = (k * BLOCK + r) * width
             if sizes.kept != Kept.CURRENTS:
                 sum_currents(
-                    scratch.recomputed, at, row, chunk.start + k, tape.s, at, spiking, sizes, inputs, parameters,
-                    saved.words, lines, scratch,
-                )  # fmt: skip
+                    scratch.recomputed,
+                    at,
+                    row,
+                    chunk.start + k,
+                    tape.s,
+                    at,
+                    spiking,
+                    sizes,
+                    inputs,
+                    parameters,
+                    saved.words,
+                    lines,
+                    scratch,
+                )
             for h in range(0, width, lanes):
                 result = step(
                     *_step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch)
@@ -105,9 +116,23 @@ def _recompute_states(
 
 @pasted
 def _step_back(
-    step, step_adjoint, psi, slope, spiking, chunk, span, k, sizes, parameters, lines, saved, adjoint, gradients, tape,
+    step,
+    step_adjoint,
+    psi,
+    slope,
+    spiking,
+    chunk,
+    span,
+    k,
+    sizes,
+    parameters,
+    lines,
+    saved,
+    adjoint,
+    gradients,
+    tape,
     scratch,
-):  # fmt: skip
+):
     """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
     width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
     slot = (chunk.start + k) % lines.depth * BLOCK * width
@@ -214,18 +239,56 @@ def make_backward(
                     first_k = number * span - start
                     part = Span(number, first_k, min(first_k + span, chunk.stop - start))
                     _recompute_states(
-                        step, emit, spiking, chunk, part, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
-                    )  # fmt: skip
+                        step,
+                        emit,
+                        spiking,
+                        chunk,
+                        part,
+                        sizes,
+                        inputs,
+                        parameters,
+                        lines,
+                        saved,
+                        adjoint,
+                        tape,
+                        scratch,
+                    )
                     for k in range(part.last - 1, first_k - 1, -1):
                         _step_back(
-                            step, step_adjoint, psi, slope, spiking, chunk, part, k, sizes, parameters, lines, saved,
-                            adjoint, gradients, tape, scratch,
-                        )  # fmt: skip
+                            step,
+                            step_adjoint,
+                            psi,
+                            slope,
+                            spiking,
+                            chunk,
+                            part,
+                            k,
+                            sizes,
+                            parameters,
+                            lines,
+                            saved,
+                            adjoint,
+                            gradients,
+                            tape,
+                            scratch,
+                        )
                         if recurrent:
                             multiply(
-                                scratch.arriving, brought, width, width, scratch.g_currents, k * pitch, width,
-                                rows, size, adjoint.back_own, width, 1, 0, 0,
-                            )  # fmt: skip
+                                scratch.arriving,
+                                brought,
+                                width,
+                                width,
+                                scratch.g_currents,
+                                k * pitch,
+                                width,
+                                rows,
+                                size,
+                                adjoint.back_own,
+                                width,
+                                1,
+                                0,
+                                0,
+                            )
                         if delayed:
                             _bring_back(
                                 start + k,
@@ -239,10 +302,21 @@ def make_backward(
                 if gradients.wants_x:
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(
-                            gradients.g_x, (block * steps + t) * channels, steps * channels, channels,
-                            scratch.g_currents, (t - start) * pitch, width, rows, size,
-                            adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, pitch,
-                        )  # fmt: skip
+                            gradients.g_x,
+                            (block * steps + t) * channels,
+                            steps * channels,
+                            channels,
+                            scratch.g_currents,
+                            (t - start) * pitch,
+                            width,
+                            rows,
+                            size,
+                            adjoint.back_in,
+                            x_width,
+                            min(TOGETHER, chunk.stop - t),
+                            channels,
+                            pitch,
+                        )
                 add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
                     add_own_weights(

@@ -61,8 +61,11 @@ class _Lease:
     def __init__(self, slab: Array, size: int) -> None:
         address = slab.ctypes.data
         self.__array_interface__ = {
-            "data": (address + -address % LINE, False), "shape": (size,), "typestr": "|u1", "version": 3,
-        }  # fmt: skip
+            "data": (address + -address % LINE, False),
+            "shape": (size,),
+            "typestr": "|u1",
+            "version": 3,
+        }
         ended = _Ended(self, _returned.append)
         ended.slab = slab
         _leases.add(ended)

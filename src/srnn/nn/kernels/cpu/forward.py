@@ -146,9 +146,20 @@ def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[
                         before = load_each(outputs.state, row * width + h)
                         store_each(saved.checkpoints, place + h, before[:checkpointed])
                 sum_currents(
-                    scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters,
-                    saved.words, lines, scratch,
-                )  # fmt: skip
+                    scratch.total,
+                    0,
+                    row,
+                    t,
+                    outputs.state[-1],
+                    row * width,
+                    spiking,
+                    sizes,
+                    inputs,
+                    parameters,
+                    saved.words,
+                    lines,
+                    scratch,
+                )
                 here = (row * steps + t) * size
                 word = np.uint64(0)
                 for h in range(0, width, lanes):

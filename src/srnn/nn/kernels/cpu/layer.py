@@ -121,8 +121,11 @@ class _Layer:
     def parameters(
         self, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None, coefficients: Arrays
     ) -> Parameters:
-        matrices = [tensor.detach().numpy() for tensor in (None if self.projects else weight_in, weight_rec)
-                    if tensor is not None]  # fmt: skip
+        matrices = [
+            tensor.detach().numpy()
+            for tensor in (None if self.projects else weight_in, weight_rec)
+            if tensor is not None
+        ]
         return Parameters(
             bias=self.padding.rows(bias, 1),
             weights=presynaptic_major(*matrices) if matrices else self.padding.empty(0),
@@ -188,9 +191,15 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, layer: _Layer, x: Tensor | None, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None,
-        early: Tensor | None, *tensors: Tensor,
-    ) -> tuple[Tensor | None, ...]:  # fmt: skip
+        ctx: Any,
+        layer: _Layer,
+        x: Tensor | None,
+        weight_in: Tensor,
+        bias: Tensor | None,
+        weight_rec: Tensor | None,
+        early: Tensor | None,
+        *tensors: Tensor,
+    ) -> tuple[Tensor | None, ...]:
         n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.padding.empty(0)
         dense = x if sizes.input_kind != InputKind.SPIKES else None
         inputs = Inputs(empty if dense is None else _flat(dense), layer.x_words)
@@ -204,9 +213,10 @@ class _Run(torch.autograd.Function):
         saved = Saved(
             words=layer.words,
             currents=layer.padding.empty(*shape) if sizes.kept == Kept.CURRENTS else empty,
-            checkpoints=tuple(layer.padding.empty(layer.batch, spans, sizes.width)
-                              for _ in (state[:-1] if layer.spiking else state)),
-        )  # fmt: skip
+            checkpoints=tuple(
+                layer.padding.empty(layer.batch, spans, sizes.width) for _ in (state[:-1] if layer.spiking else state)
+            ),
+        )
         dense_output = not layer.spiking or layer.emitted == Emitted.MEMBRANE
         out = layer.output_array(sizes.size) if dense_output else empty
         outputs = Outputs(state, layer.emitted if dense_output else int(Emitted.NOTHING), out)

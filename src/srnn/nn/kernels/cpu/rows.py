@@ -100,9 +100,16 @@ def store_panel(code: Code, array: Operand, index: Operand, panel: Operand) -> N
 
 @instruction(lambda panel, *_: panel)
 def add_outers(
-    code: Code, panel: Operand, columns: Operand, index: Operand, stride: Operand, rows: Operand, start: Operand,
-    row: Operand, count: Operand,
-) -> Any:  # fmt: skip
+    code: Code,
+    panel: Operand,
+    columns: Operand,
+    index: Operand,
+    stride: Operand,
+    rows: Operand,
+    start: Operand,
+    row: Operand,
+    count: Operand,
+) -> Any:
     """panel + the sum over k < ``count`` (a literal) of the outer product of a column and a row.
 
     The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many vectors as ``row`` has (a panel of
@@ -126,8 +133,15 @@ def add_outers(
 
 @instruction(types.void)
 def store_block(
-    code: Code, array: Operand, index: Operand, stride: Operand, rows: Operand, count: Operand, panel: Operand, row: Operand
-) -> None:  # fmt: skip
+    code: Code,
+    array: Operand,
+    index: Operand,
+    stride: Operand,
+    rows: Operand,
+    count: Operand,
+    panel: Operand,
+    row: Operand,
+) -> None:
     """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows, ``count`` numbers of each.
 
     ``row``: any panel of the width of one row; only its type matters.

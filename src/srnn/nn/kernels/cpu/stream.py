@@ -38,8 +38,26 @@ LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS
 # With delays, for its own emissions and for its input: where in the plan they lie, and where in the state the ring of what is
 # under way begins: DEPTH slots (0: there is no ring), each of one number per presynaptic neuron, rounded up to whole vectors. At
 # turn n, slot (n + k) % DEPTH has what arrives k steps from now.
-(KIND, PRESYNAPTIC, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED,
- DEPTH, DELAYS, ARRIVING, DEPTH_IN, DELAYS_IN, INCOMING, RECORD) = range(18)  # fmt: skip
+(
+    KIND,
+    PRESYNAPTIC,
+    SIZE,
+    WIDTH,
+    RECURRENT,
+    WANTS,
+    WEIGHTS,
+    BIAS,
+    COEFFICIENTS,
+    VARIABLES,
+    EMITTED,
+    DEPTH,
+    DELAYS,
+    ARRIVING,
+    DEPTH_IN,
+    DELAYS_IN,
+    INCOMING,
+    RECORD,
+) = range(18)
 
 
 @instruction(types.uint64)

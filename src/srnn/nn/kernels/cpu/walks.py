@@ -71,9 +71,22 @@ def make_back(
     slope = emission.slope
 
     def back(
-        first, last, lengths, steps, width, membrane, own_weight, coefficients, surrogate, states, currents, signal, seed,
-        g_currents, g_coefficients,
-    ):  # fmt: skip
+        first,
+        last,
+        lengths,
+        steps,
+        width,
+        membrane,
+        own_weight,
+        coefficients,
+        surrogate,
+        states,
+        currents,
+        signal,
+        seed,
+        g_currents,
+        g_coefficients,
+    ):
         """Sequences first ... last - 1.
 
         own_weight: one row, each neuron's weight to itself; signal (B, T): the derivative of the loss with respect to each step's
@@ -117,9 +130,13 @@ def _padding(tensor: Tensor) -> Padding:
 
 
 def forth(
-    neuron: Neuron, currents: Tensor, weight_rec: Tensor | None, coefficients: tuple[Tensor, ...],
-    state: tuple[Tensor, ...], lengths: Tensor,
-) -> tuple[tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:  # fmt: skip
+    neuron: Neuron,
+    currents: Tensor,
+    weight_rec: Tensor | None,
+    coefficients: tuple[Tensor, ...],
+    state: tuple[Tensor, ...],
+    lengths: Tensor,
+) -> tuple[tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:
     """See ``srnn.nn.kernels.walks.forth``."""
     (batch, steps, size), padding = currents.shape, _padding(currents)
     total = padding.rows(currents, batch * steps)
@@ -139,21 +156,37 @@ def forth(
 
 
 def back(
-    neuron: Neuron, surrogate: Surrogate, membrane: bool, own_weight: Tensor, coefficients: tuple[Tensor, ...],
-    states: tuple[Tensor, ...], currents: Tensor, signal: Tensor, seed: tuple[Tensor, ...], lengths: Tensor,
-) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:  # fmt: skip
+    neuron: Neuron,
+    surrogate: Surrogate,
+    membrane: bool,
+    own_weight: Tensor,
+    coefficients: tuple[Tensor, ...],
+    states: tuple[Tensor, ...],
+    currents: Tensor,
+    signal: Tensor,
+    seed: tuple[Tensor, ...],
+    lengths: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """See ``srnn.nn.kernels.walks.back``."""
     (batch, steps, _), padding = currents.shape, _padding(currents)
     places = batch * steps
     g_state, g_currents = tuple(padding.rows(part, batch) for part in seed), padding.zeros(places, padding.width)
     g_coefficients = tuple(padding.zeros(batch, padding.width) for _ in coefficients)
     layer = (
-        lengths.numpy(), steps, padding.width, membrane, padding.rows(own_weight, 1),
+        lengths.numpy(),
+        steps,
+        padding.width,
+        membrane,
+        padding.rows(own_weight, 1),
         tuple(padding.constants(value) for value in coefficients),
         surrogate.parameters if neuron.emission.uses_surrogate else (),
-        tuple(padding.rows(part, places) for part in states), padding.rows(currents, places), padding.rows(signal, places),
-        g_state, g_currents, g_coefficients,
-    )  # fmt: skip
+        tuple(padding.rows(part, places) for part in states),
+        padding.rows(currents, places),
+        padding.rows(signal, places),
+        g_state,
+        g_currents,
+        g_coefficients,
+    )
     loop = backward_loop(type(neuron), type(surrogate), make_back)
     with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, *layer), batch)

@@ -133,9 +133,17 @@ def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch)
             at = ((chunk.block + r) * sizes.steps + chunk.start) * channels
             for i in range(first, channels):
                 add_weighted_rows(
-                    g_weights, i * width, inputs.x, at + i, channels, valid_steps(chunk, sizes, r),
-                    scratch.g_currents, r * width, BLOCK * width, width,
-                )  # fmt: skip
+                    g_weights,
+                    i * width,
+                    inputs.x,
+                    at + i,
+                    channels,
+                    valid_steps(chunk, sizes, r),
+                    scratch.g_currents,
+                    r * width,
+                    BLOCK * width,
+                    width,
+                )
 
 
 @called
@@ -154,12 +162,28 @@ def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, sc
             at = ((chunk.block + r) * lines.known + chunk.start) * width
             for j in range(sizes.size):
                 add_weighted_rows(
-                    g_weights, (own + j) * width, lines.early, at + j, width, early,
-                    scratch.g_currents, r * width, pitch, width,
-                )  # fmt: skip
+                    g_weights,
+                    (own + j) * width,
+                    lines.early,
+                    at + j,
+                    width,
+                    early,
+                    scratch.g_currents,
+                    r * width,
+                    pitch,
+                    width,
+                )
         if not spiking:
             for j in range(sizes.size):
                 add_weighted_rows(
-                    g_weights, (own + j) * width, s, r * width + j, pitch, valid,
-                    scratch.g_currents, r * width, pitch, width,
-                )  # fmt: skip
+                    g_weights,
+                    (own + j) * width,
+                    s,
+                    r * width + j,
+                    pitch,
+                    valid,
+                    scratch.g_currents,
+                    r * width,
+                    pitch,
+                    width,
+                )

@@ -107,11 +107,14 @@ class Loop:
         self.persistent = several and plans.persistent()
         self.steps_a_launch = 1 if several and not self.persistent else max(1, self.steps)
         self.constants = {
-            "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth,
+            "SIZE": size,
+            "ROWS": plan.rows,
+            "COLUMNS": plan.columns,
+            "DEPTH": plan.depth,
             "PRECISION": self.products.on_device,
             "num_warps": plan.warps,
             "enable_fp_fusion": False,  # it rounds otherwise, and near a threshold the last digit decides about a spike
-        }  # fmt: skip
+        }
         if self.persistent:
             self.constants["launch_cooperative_grid"] = True
 
@@ -146,9 +149,15 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None,
-        current: Tensor, weight_rec: Tensor | None, *tensors: Tensor,
-    ) -> tuple[Tensor | None, ...]:  # fmt: skip
+        ctx: Any,
+        loop: Loop,
+        keep: bool,
+        lengths: Tensor | None,
+        delays: Tensor | None,
+        current: Tensor,
+        weight_rec: Tensor | None,
+        *tensors: Tensor,
+    ) -> tuple[Tensor | None, ...]:
         neuron, like = loop.neuron, {"dtype": current.dtype, "device": current.device}
         n = len(neuron.coefficients)
         coefficients, initial = ([tensor.contiguous() for tensor in part] for part in (tensors[:n], tensors[n:]))
@@ -162,10 +171,22 @@ class _Run(torch.autograd.Function):
         products = loop.products
         weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
         loop.launch(
-            loops.forward, loop.firsts, step_of(type(neuron)), current, weights, delays, tuple(coefficients), state,
-            lengths, emitted, sent, states, EMIT=emit_of(type(neuron)), KEEP=keep,
+            loops.forward,
+            loop.firsts,
+            step_of(type(neuron)),
+            current,
+            weights,
+            delays,
+            tuple(coefficients),
+            state,
+            lengths,
+            emitted,
+            sent,
+            states,
+            EMIT=emit_of(type(neuron)),
+            KEEP=keep,
             PIECES=1 if spiking else products.forward,
-        )  # fmt: skip
+        )
         ctx.loop = loop
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(lengths, delays, weight_rec, current, emitted, sent, *coefficients, *initial, *states)
@@ -195,11 +216,29 @@ class _Run(torch.autograd.Function):
         weights = None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
         model = type(neuron)
         loop.launch(
-            loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(loop.surrogate),
-            current, weights, delays, tuple(coefficients), tuple(initial),
-            lengths, emitted, tuple(states), g_emitted, g_membrane, g_current, g_sent, g_state, sums,
-            SLOPE=slope_of(model), WANTED=wanted, PIECES=products.backward,
-        )  # fmt: skip
+            loops.backward,
+            loop.firsts[::-1],
+            step_of(model),
+            adjoint_of(model),
+            psi_of(loop.surrogate),
+            current,
+            weights,
+            delays,
+            tuple(coefficients),
+            tuple(initial),
+            lengths,
+            emitted,
+            tuple(states),
+            g_emitted,
+            g_membrane,
+            g_current,
+            g_sent,
+            g_state,
+            sums,
+            SLOPE=slope_of(model),
+            WANTED=wanted,
+            PIECES=products.backward,
+        )
         g_weight = None
         if weight_rec is not None and ctx.needs_input_grad[5]:
             arrived = F.pad(sent, (0, 0, 1, 0))[:, : loop.steps].to(current.dtype)
@@ -246,13 +285,16 @@ def _smallest(problem: LayerProblem) -> LayerProblem:
         return None if tensor is None else p.weight_in.new_zeros(shape).requires_grad_(tensor.requires_grad)
 
     return replace(
-        p, x=p.weight_in.new_zeros(1, 1, 1).requires_grad_(p.wants_gradients),
-        weight_in=like(p.weight_in, size, 1), bias=None,
-        weight_rec=like(p.weight_rec, size, size), coefficients=tuple(like(each, size) for each in p.coefficients),
+        p,
+        x=p.weight_in.new_zeros(1, 1, 1).requires_grad_(p.wants_gradients),
+        weight_in=like(p.weight_in, size, 1),
+        bias=None,
+        weight_rec=like(p.weight_rec, size, size),
+        coefficients=tuple(like(each, size) for each in p.coefficients),
         state=tuple(like(each, 1, size) for each in p.state),
         arriving=None if p.arriving is None else like(p.arriving, 1, *p.arriving.shape[1:]),
         lengths=None if p.lengths is None else p.lengths.new_ones(1),
-    )  # fmt: skip
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -270,10 +312,20 @@ def precompile(problem: LayerProblem) -> None:
     p = problem
     asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, *p.coefficients)]
     outcome = _tried(
-        type(p.neuron), p.surrogate, p.weight_in.dtype, p.weight_in.device, len(p.weight_in), p.output, p.wants_gradients,
-        p.weight_rec is None, p.delays is None, p.lengths is None, plans.Products.of(p.weight_in.dtype),
-        plans.persistent(), *asked,
-    )  # fmt: skip
+        type(p.neuron),
+        p.surrogate,
+        p.weight_in.dtype,
+        p.weight_in.device,
+        len(p.weight_in),
+        p.output,
+        p.wants_gradients,
+        p.weight_rec is None,
+        p.delays is None,
+        p.lengths is None,
+        plans.Products.of(p.weight_in.dtype),
+        plans.persistent(),
+        *asked,
+    )
     if not outcome:
         outcome.append(None)
         try:

@@ -77,9 +77,19 @@ def multiply(values, tiles, total, PIECES: tl.constexpr, PRECISION: tl.constexpr
 
 @triton.jit
 def add_product(
-    total, source, at, known, row, batch, steps, tiles, SIZE: tl.constexpr, DEPTH: tl.constexpr,
-    PIECES: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    total,
+    source,
+    at,
+    known,
+    row,
+    batch,
+    steps,
+    tiles,
+    SIZE: tl.constexpr,
+    DEPTH: tl.constexpr,
+    PIECES: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """total (ROWS, COLUMNS) + what all neurons have at ``at`` in ``source`` (B, T, H) @ the tiles; or total, if not ``known``."""
     part = tl.arange(0, DEPTH)[None, :]
     others = tl.arange(0, total.shape[0])[:, None] * steps * SIZE + part
@@ -120,11 +130,30 @@ def meet(arrived, times):
 
 @triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
 def forward(
-    STEP: tl.constexpr, current, weights, delays, coefficients, state, lengths, emitted, sent, states,
-    arrived, batch, steps, first, last,
-    SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-    EMIT: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    STEP: tl.constexpr,
+    current,
+    weights,
+    delays,
+    coefficients,
+    state,
+    lengths,
+    emitted,
+    sent,
+    states,
+    arrived,
+    batch,
+    steps,
+    first,
+    last,
+    SIZE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr,
+    EMIT: tl.constexpr,
+    KEEP: tl.constexpr,
+    PIECES: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """current (B, T, H): from the input, and from what was under way at the start; replaced by the whole current if KEEP.
 
     weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays: (H,), or None.
@@ -177,13 +206,37 @@ def forward(
 
 @triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
 def backward(
-    STEP: tl.constexpr, ADJOINT: tl.constexpr, PSI: tl.constexpr,
-    current, weights, delays, coefficients, initial, lengths, emitted, states,
-    g_emitted, g_membrane, g_current, g_sent, g_state, g_coefficients,
-    arrived, batch, steps, first, last,
-    SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-    SLOPE: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    STEP: tl.constexpr,
+    ADJOINT: tl.constexpr,
+    PSI: tl.constexpr,
+    current,
+    weights,
+    delays,
+    coefficients,
+    initial,
+    lengths,
+    emitted,
+    states,
+    g_emitted,
+    g_membrane,
+    g_current,
+    g_sent,
+    g_state,
+    g_coefficients,
+    arrived,
+    batch,
+    steps,
+    first,
+    last,
+    SIZE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr,
+    SLOPE: tl.constexpr,
+    WANTED: tl.constexpr,
+    PIECES: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """From step ``last`` - 1 down to ``first``. The first arrays are those of ``forward``, as it left them, with all states.
 
     weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before step 0, (B, H) each.
