@@ -72,6 +72,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return out, done.stderr
 
 
+@pytest.mark.robust
 @pytest.mark.parametrize("name", list(cases()))
 def test_two_processes_give_the_weights_of_one(name: str, together: tuple[Path, str], tmp_path: Path) -> None:
     recipe, task = cases()[name]
@@ -100,6 +101,7 @@ def test_two_processes_give_the_weights_of_one(name: str, together: tuple[Path, 
     assert written["accuracy"] == pytest.approx(result["accuracy"], abs=1e-9)
 
 
+@pytest.mark.robust
 def test_a_killed_process_is_started_again_and_the_bits_are_those_of_an_undisturbed_run(
     together: tuple[Path, str],
 ) -> None:
