@@ -99,16 +99,11 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     lines: list[str] = []
     for name, text in rows.items():
         line = f"{name:<9} {text}"
-        lines += (
-            [line]
-            if width is None
-            else textwrap.wrap(
-                line,
-                max(width, 16),
-                subsequent_indent=" " * (10 if width >= 50 else 2),
-                break_on_hyphens=False,
-            )
-        )
+        if width is None:
+            lines.append(line)
+            continue
+        indent = " " * (10 if width >= 50 else 2)
+        lines += textwrap.wrap(line, max(width, 16), subsequent_indent=indent, break_on_hyphens=False)
     return lines
 
 

@@ -59,7 +59,7 @@ def test_a_dash_is_standard_input_and_options_may_stand_anywhere() -> None:
     assert parse(["stream", "run", "-", "--exit", "policy.json"]).arguments["decoding"].exit == "policy.json"
     recordings = ["serve", "m", "--recording", "-", "--recording", "[x].npy"]
     assert parse(recordings).arguments["recording"] == [Path("-"), Path("[x].npy")]
-    assert parse(["compress", "m", "--sparsity", "0.5", "0.9", "--json"]).arguments["sparsity"] == [0.5, 0.9]
+    assert parse(["compress", "m", "--sparsity", "0.5", "0.9", "--json"]).arguments["pruning"].sparsity == [0.5, 0.9]
     assert parse(["predict", "m", "x.wav", "--channels", "2,az"]).arguments["recording"].channels == [1, "az"]
 
 

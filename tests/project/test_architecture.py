@@ -241,3 +241,32 @@ def test_no_command_imports_another() -> None:
     for name in sorted(commands):
         taken = {target for target, _, _ in imports(name)} & commands
         assert not taken, f"{name} imports {', '.join(sorted(taken))}; put what both need into a file of its own"
+
+
+# ---- a function fits a screen ------------------------------------------------------------------------------------------------
+
+SCREEN = 80
+LONGER = {"cpu/backward.py:make_backward", "cpu/backward.py:backward", "gpu/loops.py:backward"}
+"""Time loops that are still longer: compiled, each in one piece, they pass on a dozen arrays one by one."""
+
+
+def long_functions(module: ast.AST) -> Iterator[str]:
+    """The names of functions of more lines than a screen has, with their signatures and docstrings."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if (node.end_lineno or node.lineno) - node.lineno + 1 > SCREEN:
+            yield node.name
+
+
+def test_every_function_fits_a_screen() -> None:
+    """But for the ones that are named here, none of which may stay named when it has become short."""
+    found = {
+        f"{path.parent.name}/{path.name}:{name}" for path in modules().values() for name in long_functions(tree(path))
+    }
+    assert found == LONGER
+
+
+def test_a_long_function_is_found() -> None:
+    assert not [*long_functions(ast.parse("def short():\n" + "    pass\n" * 79))]
+    assert [*long_functions(ast.parse("class A:\n async def long():\n" + "  pass\n" * 80))] == ["long"]

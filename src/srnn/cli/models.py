@@ -104,7 +104,9 @@ def show_card(name: str, card: Card) -> None:
 
 
 def _hertz(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate:g} Hz" if rate < 1000 else f"{rate / 1000:g} kHz"
+    if rate is None:
+        return "-"
+    return f"{rate:g} Hz" if rate < 1000 else f"{rate / 1000:g} kHz"
 
 
 def _short(value: float | None) -> str:

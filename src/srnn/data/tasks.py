@@ -125,7 +125,9 @@ class Task(ABC):
         """How whole recordings are read. "auto": as the signal where training data were encoded the same way, even if a stream
         cannot be; else as steps that were encoded elsewhere."""
         path = self.signal()
-        return path if form == "auto" and path.as_trained else self.live("steps" if form == "auto" else form)
+        if form != "auto":
+            return self.live(form)
+        return path if path.as_trained else self.live("steps")
 
     def encode(self, name: str, signal: npt.NDArray[Any], form: Form = "auto") -> npt.NDArray[np.float32]:
         """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at least one step.

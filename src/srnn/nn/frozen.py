@@ -326,7 +326,10 @@ def usual_state(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Ar
     values: dict[str, float] = {}
     for name in neuron.State._fields:
         how = rules.get(name)
-        values[name] = 0.0 if how is None else values["u"] if isinstance(how, str) else mean(how)
+        if how is None:
+            values[name] = 0.0
+        else:
+            values[name] = values["u"] if isinstance(how, str) else mean(how)
     if neuron.emission.binary and values["s"] not in (0.0, 1.0):
         values["s"] = 0.0
     return {name: np.full(size, value, dtype) for name, value in values.items()}

@@ -207,7 +207,9 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
         return []
     used = {item.path.relative_to(source).parts[0] for item in items}
     both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
-    read = both if not items else SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
+    read = both
+    if items:
+        read = SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
     loose, endings = 0, Counter[str]()
     for path in visible_files(source):
         ending = path.suffix.lower()

@@ -100,7 +100,9 @@ class LoudnessStream(StreamEncoder):
         x = check_block(block, 1, np.float64)
         if self._gain:
             return x * self._gain
-        silent = 0 if len(self._held) else int(x.any(axis=1).argmax()) if x.any() else len(x)
+        silent = 0  # samples before the first that is not 0
+        if not len(self._held):
+            silent = int(x.any(axis=1).argmax()) if x.any() else len(x)
         self._held = np.concatenate([self._held, x[silent:]])
         if len(self._held) < self._samples:
             return x[:silent]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nir import NIRGraph
     from onnx import ModelProto
 
+    from ...data.signals import SignalPath
     from ...nn.fixedpoint.integer import InputFormat
     from .c.layouts import Layout
     from .c.learning import Learn
@@ -48,8 +49,11 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
             "a network."
         )
     writers: dict[str, tuple[Any, ...]] = {
-        "c": (export_c, "float32"), "int8": (export_c, "int8"), "onnx": (export_onnx,), "nir": (export_nir,),
-    }  # fmt: skip
+        "c": (export_c, "float32"),
+        "int8": (export_c, "int8"),
+        "onnx": (export_onnx,),
+        "nir": (export_nir,),
+    }
     if format not in [*writers]:  # whatever its type
         raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx' or 'nir', not as {format!r}.")
     write, *given = writers[format]
@@ -100,26 +104,8 @@ def export_c(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for spikes, InputFormat(largest, "
             f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
-    signal = trained.task.signal()
-    # A class derived from one of these computes something else than the C that is written for it.
-    encodes = type(signal) in (CrossingPath, SpeechPath) and signal.has_c and signal.as_trained
-    encoder = signal if encodes else None
+    signal, encoder = trained.task.signal(), _encoder(trained, std)
     scale = known(signal.statistics, "A scaled signal")[:2] if type(signal) is ScaledPath else None
-    if std is not None:
-        if not isinstance(encoder, CrossingPath):
-            raise SrnnError(
-                f"Standard deviations (--std) belong to networks trained on raw ECG records; this one (task "
-                f"{trained.task.name}) has no such encoder."
-            )
-        encoder = encoder.with_std(std)
-    step_ms = trained.task.step_ms
-    each = "" if step_ms is None else f", a step every {step_ms:g} ms"
-    if step_ms is not None and (lag := trained.task.lag()):
-        each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
-    if trained.steps is not None and trained.task.kind == "per_sequence":  # after which srnn stream begins anew
-        each += f", trained on sequences of {counted(trained.steps, 'step')}"
-    if known_of_it := listed(signal.names, signal.units):
-        each += f", of {'' if signal.names else 'channels '}{known_of_it}"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         device.require("int8")  # before asking for what no measurement would help
@@ -142,10 +128,48 @@ def export_c(
     own = identifier(trained.name)
     other = "" if name in (None, own) else f"{trained.name}, "
     return export_c(
-        device, out, name or own, format, inputs_as=inputs_as, state_as=state_as,
-        decision=with_exit(trained), scale=scale, learn=learn,
-        about=f"{other}task {trained.task.name}{each}", inputs=signal.step_inputs, layout=layout,
-    )  # fmt: skip
+        device,
+        out,
+        name or own,
+        format,
+        inputs_as=inputs_as,
+        state_as=state_as,
+        decision=with_exit(trained),
+        scale=scale,
+        learn=learn,
+        about=f"{other}task {trained.task.name}{_facts(trained)}",
+        inputs=signal.step_inputs,
+        layout=layout,
+    )
+
+
+def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None:
+    """The part of the signal path that is written in C, if one is. SrnnError for a ``std`` that it cannot have."""
+    signal = trained.task.signal()
+    # A class derived from one of these computes something else than the C that is written for it.
+    encodes = type(signal) in (CrossingPath, SpeechPath) and signal.has_c and signal.as_trained
+    if std is None:
+        return signal if encodes else None
+    if not encodes or not isinstance(signal, CrossingPath):
+        raise SrnnError(
+            f"Standard deviations (--std) belong to networks trained on raw ECG records; this one (task "
+            f"{trained.task.name}) has no such encoder."
+        )
+    return signal.with_std(std)
+
+
+def _facts(trained: Trained) -> str:
+    """What the C file says of the model after its task: its step, what it was trained on, and its channels."""
+    step_ms = trained.task.step_ms
+    each = "" if step_ms is None else f", a step every {step_ms:g} ms"
+    if step_ms is not None and (lag := trained.task.lag()):
+        each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
+    if trained.steps is not None and trained.task.kind == "per_sequence":  # after which srnn stream begins anew
+        each += f", trained on sequences of {counted(trained.steps, 'step')}"
+    signal = trained.task.signal()
+    if known_of_it := listed(signal.names, signal.units):
+        each += f", of {'' if signal.names else 'channels '}{known_of_it}"
+    return each
 
 
 def with_exit(trained: Trained) -> DecisionRule:
@@ -172,9 +196,13 @@ def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
     task = trained.task
     about = {**({"label_lag": task.lag()} if task.lag() else {}), **input_scale(trained)}
     return onnx.to_model(
-        trained.spiking("exported"), form, name=trained.name, decision=trained.decision, step_ms=task.step_ms,
+        trained.spiking("exported"),
+        form,
+        name=trained.name,
+        decision=trained.decision,
+        step_ms=task.step_ms,
         metadata={"task": task.name, **{name: json.dumps(values) for name, values in about.items()}},
-    )  # fmt: skip
+    )
 
 
 def input_scale(trained: Trained) -> dict[str, list[float]]:
@@ -208,10 +236,16 @@ def to_nir(
     from . import nir
 
     step_ms = trained.task.step_ms
-    dt = dt if dt is not None else 1e-3 if step_ms is None else step_ms / 1000
+    if dt is None:
+        dt = 1e-3 if step_ms is None else step_ms / 1000
     about = {"task": asdict(trained.recipe.task), "loss": asdict(trained.recipe.loss), **input_scale(trained)}
     graph, report = nir.to_graph(
-        trained.spiking("exported"), dt=dt, discretisation=discretisation, scaling=scaling, name=trained.name,
-        class_names=trained.classes, about=about,
-    )  # fmt: skip
+        trained.spiking("exported"),
+        dt=dt,
+        discretisation=discretisation,
+        scaling=scaling,
+        name=trained.name,
+        class_names=trained.classes,
+        about=about,
+    )
     return graph, report, dt

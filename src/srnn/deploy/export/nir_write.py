@@ -39,8 +39,13 @@ Finding = tuple[str, Verdict, str]
 """(what, verdict, detail) of an entry of the report."""
 
 _STEPPED: Mapping[str, Discretisation] = {
-    "lif": "euler", "integrator": "exact", "relu": "exact", "alif": "exact", "adlif": "exact", "cubalif": "exact",
-}  # fmt: skip
+    "lif": "euler",
+    "integrator": "exact",
+    "relu": "exact",
+    "alif": "exact",
+    "adlif": "exact",
+    "cubalif": "exact",
+}
 """How our step discretises each neuron that can be written. NIR sees it as tau du/dt = -u + r I: with a threshold and a reset if
 it has a threshold, and after a synapse if it has a gain (of its input). To export another neuron, add an entry here, and to
 ``_omitted`` what its nearest NIR neuron leaves out; the extension contains the rest."""

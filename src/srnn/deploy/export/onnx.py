@@ -257,9 +257,13 @@ def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
     body.output("decision/steps.after", steps + 1.0, _SHAPES[1])
     nothing = graph.one("Gather", counted, np.array(0), axis=1)  # the first step ignores what was before it
     return graph.add(
-        "Scan", [nothing, np.zeros((1, 1)), counted], ["decision/total.final", "decision/steps.final"], body=body.proto(),
-        num_scan_inputs=1, scan_input_axes=[1],
-    )[0]  # fmt: skip
+        "Scan",
+        [nothing, np.zeros((1, 1)), counted],
+        ["decision/total.final", "decision/steps.final"],
+        body=body.proto(),
+        num_scan_inputs=1,
+        scan_input_axes=[1],
+    )[0]
 
 
 def _total_after(graph: Graph, decision: DecisionRule, total: Value, steps: Value, y: Value) -> Value:
@@ -362,9 +366,16 @@ def _scan(
     body.output(f"{key}/output", output, shape)
     names, direction = [f"{key}.{variable}.final" for variable in variables], [int(backwards)]
     *final, outputs = graph.add(
-        "Scan", [*state, current], [*names, f"{key}/outputs"], body=body.proto(), num_scan_inputs=1, scan_input_axes=[1],
-        scan_output_axes=[1], scan_input_directions=direction, scan_output_directions=direction,
-    )  # fmt: skip
+        "Scan",
+        [*state, current],
+        [*names, f"{key}/outputs"],
+        body=body.proto(),
+        num_scan_inputs=1,
+        scan_input_axes=[1],
+        scan_output_axes=[1],
+        scan_input_directions=direction,
+        scan_output_directions=direction,
+    )
     return outputs, final
 
 

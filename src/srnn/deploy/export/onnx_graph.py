@@ -24,10 +24,19 @@ Array = np.ndarray[Any, Any]
 Dimension = int | str
 
 _OPERATORS: Mapping[np.ufunc, str] = {
-    np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.divide: "Div", np.negative: "Neg",
-    np.exp: "Exp", np.absolute: "Abs", np.maximum: "Relu",
-    np.greater: "Greater", np.greater_equal: "GreaterOrEqual", np.less: "Less", np.less_equal: "LessOrEqual",
-}  # fmt: skip
+    np.add: "Add",
+    np.subtract: "Sub",
+    np.multiply: "Mul",
+    np.divide: "Div",
+    np.negative: "Neg",
+    np.exp: "Exp",
+    np.absolute: "Abs",
+    np.maximum: "Relu",
+    np.greater: "Greater",
+    np.greater_equal: "GreaterOrEqual",
+    np.less: "Less",
+    np.less_equal: "LessOrEqual",
+}
 """All that equations may use."""
 _COMPARISONS = (np.greater, np.greater_equal, np.less, np.less_equal)
 

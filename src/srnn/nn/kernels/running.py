@@ -40,7 +40,9 @@ def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
     name, why = check_backend(backend), "as asked for"
     if name == "auto":
         name, why = "gpu" if problem.weight_in.is_cuda else "cpu", "the fastest that can run it"
-    reason = "" if name == "reference" else (gpu if name == "gpu" else cpu).why_not(problem)
+    reason = ""
+    if name != "reference":
+        reason = (gpu if name == "gpu" else cpu).why_not(problem)
     if reason and backend != "auto":
         raise SrnnError(f"The {name} backend cannot run this layer: {reason}.")
     return ("reference", reason) if reason else (name, why)
