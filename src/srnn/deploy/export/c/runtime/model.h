@@ -135,6 +135,10 @@ void model_step(model_state *state, const model_input input[MODEL_INPUTS],
 #include "decision.h"
 
 #endif
+#if CODED && DECISION && !LEARNING && !VALUES
+#include "push.h"
+
+#endif
 #ifdef SRNN_COUNT
 /* What has been computed since the program began, over all states. */
 typedef struct {
