@@ -286,7 +286,7 @@ def test_the_header_says_how_late_a_class_is(name: str, lag: str, tmp_path: Path
     """Of a network whose labels came later in training, and what this one is called elsewhere."""
     srnn.load(name).export(tmp_path / "c", name="net")
     header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
-    about = f"{name}, task ecg, a step every 4 ms, with the class of the step {lag} before it, float32"
+    about = f"{name}, task ecg, a step every 4 ms, with the class of the step {lag} before it, "
     assert header.startswith(f"/* net: {about}")
 
 
