@@ -17,9 +17,9 @@ import pytest
 from srnn.files.code_cache import folder_in_use
 from support.pages import ROOT, program
 
-LARGEST = 4_000_000
-"""Bytes: a million of code, not quite three of the fourteen pretrained networks (the largest of 0.8), and what else is not code
-(pages' assets, recipes) has to be small."""
+LARGEST = 4_800_000
+"""Bytes: a million of code, not quite four of the fourteen pretrained networks (the largest of 0.8; with batch norm they hold
+their weights twice, as trained and folded), and what else is not code (pages' assets, recipes) has to be small."""
 
 
 def run(*command: Any, folder: Path, **environment: str) -> str:
