@@ -34,6 +34,17 @@ def naming(where: object) -> Iterator[None]:
         raise SrnnError(f"{where}: {error}") from error
 
 
+@contextmanager
+def naming_once(where: object) -> Iterator[None]:
+    """As ``naming``, but an error that names it already stays as it is."""
+    try:
+        yield
+    except SrnnError as error:
+        if str(where) in str(error):
+            raise
+        raise SrnnError(f"{where}: {error}") from error
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Whether the error says that memory ran out: a MemoryError, or torch's RuntimeError, which only its text gives away."""
     words = ("allocate memory", "not enough memory", "out of memory")

@@ -27,6 +27,7 @@ from support.compiled import compilers
 from support.deciding import LEAKY, decided
 from support.everywhere import devices
 from support.graded import BoundedALIF
+from support.onnx_scores import check_onnx
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
 
@@ -154,28 +155,6 @@ def check_python(model: srnn.Model, x: np.ndarray, seed: int) -> Any:
     return whole
 
 
-def check_onnx(model: srnn.Model, x: np.ndarray, expected: np.ndarray) -> None:
-    """Both forms, where onnxruntime is there."""
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return
-    from srnn.deploy.export import onnx as exported
-
-    net = model.spiking("exported")
-    state = exported.state_arrays(net, net.initial_state(1))
-    whole = exported.to_model(net, "sequence", decision=model.decision)
-    (scores,) = exported.start(whole).run(["scores"], {"x": x[None], **state})
-    np.testing.assert_allclose(scores[0], expected if model.decision.per_step else expected[-1], atol=1e-4)
-    stepwise = exported.to_model(net, "step", decision=model.decision)
-    session, inputs = exported.start(stepwise), state | exported.decision_arrays(stepwise, 1)
-    for step, row in enumerate(x):
-        names = ["scores", *(f"{name}.next" for name in inputs)]
-        scores, *after = session.run(names, {"x": row[None], **inputs})
-        inputs = dict(zip(inputs, after, strict=True))
-        np.testing.assert_allclose(scores[0], expected[step], atol=1e-4)
-
-
 def check_devices(model: srnn.Model, xs: list[np.ndarray], wholes: list[Any], folder: Path, compiler: str) -> None:
     """float32 C against the prediction; int8 C against the integer model, to the bit."""
     net, decision = model.spiking("exported"), with_exit(model)
@@ -212,8 +191,8 @@ def check_devices(model: srnn.Model, xs: list[np.ndarray], wholes: list[Any], fo
 def check(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, folder: Path, compiler: str) -> None:
     model, xs = model_of(kind, seed, monkeypatch), recordings(seed)
     wholes = [check_python(model, x, seed) for x in xs]
-    check_onnx(model, xs[-1], wholes[-1].scores)
     check_devices(model, xs, wholes, folder, compiler)
+    check_onnx(model, xs[-1], wholes[-1].scores, [len(xs[-1])], 1e-4)
 
 
 @pytest.mark.parametrize("compiler", compilers()[:1])
@@ -236,4 +215,4 @@ def test_all_say_the_same_of_more_networks(
 def test_of_networks_that_no_device_takes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(kind, 0, monkeypatch, substeps=2)
     for x in recordings(1):
-        check_onnx(model, x, check_python(model, x, 0).scores)
+        check_onnx(model, x, check_python(model, x, 0).scores, [len(x)], 1e-4)

@@ -22,6 +22,7 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import build, compilers
 from support.deciding import LEAKY, decided
+from support.onnx_scores import check_onnx
 
 SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
 SHIFTED = Rule("largest excess", counted=lambda x: (x + 0.5) * 0.5, joined=lambda total, y: total + 0.5 * (y - total))
@@ -50,7 +51,7 @@ def test_a_rule_of_ones_own_is_the_same_everywhere(
     session = model.stream()
     streamed = Decisions.joined([session.push(x[:7]), session.push(x[7:]), session.finish()])
     np.testing.assert_allclose(streamed.scores[:40], expected, atol=1e-5)
-    _check_onnx(model, x, output.shape[1], expected)
+    check_onnx(model, x, expected, [1, 2, len(x)], 1e-5)
 
     rule, device = DecisionRule(LossConfig("ce_last", start), ("a", "b", "c", "d")), device_network(net)
     small = quantise(device, InputFormat())
@@ -63,26 +64,6 @@ def test_a_rule_of_ones_own_is_the_same_everywhere(
         assert [line.split("\t")[1] for line in lines] == ["abcd"[number] for number in scores.argmax(-1)]
         if format == "float32":
             assert (np.diff(np.sort(expected, -1))[:, -1] > 1e-5).all()  # no ties, which rounding would decide
-
-
-def _check_onnx(model: srnn.Model, x: np.ndarray, steps: int, expected: np.ndarray) -> None:
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    from srnn.deploy.export import onnx as exported
-
-    net = model.spiking("exported")
-    state = exported.state_arrays(net, net.initial_state(1))
-    whole = exported.to_model(net, "sequence", decision=model.decision)
-    for length in (1, 2, steps):
-        (scores,) = exported.start(whole).run(["scores"], {"x": x[None, :length], **state})
-        np.testing.assert_allclose(scores[0], expected[length - 1], atol=1e-5)
-    stepwise = exported.to_model(net, "step", decision=model.decision)
-    session, inputs = exported.start(stepwise), state | exported.decision_arrays(stepwise, 1)
-    for step, row in enumerate(x):
-        names = ["scores", *(f"{name}.next" for name in inputs)]
-        scores, *after = session.run(names, {"x": row[None], **inputs})
-        inputs = dict(zip(inputs, after, strict=True))
-        np.testing.assert_allclose(scores[0], expected[step], atol=1e-5)
 
 
 def test_what_c_cannot_decide_is_said() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..errors import SrnnError, is_number, nearest
+from ..errors import SrnnError, is_number, naming_once, nearest
 from ..text import brief
 from .bounds import MOST, Between, ReadBy
 from .reading import reading
@@ -147,11 +147,8 @@ def finite(values: Iterable[Any]) -> list[float]:
 @contextlib.contextmanager
 def checking(source: Path | str, what: str) -> Iterator[None]:
     """``reading``, for values with checks of their own, which do not know the file: their SrnnErrors name it, too."""
-    try:
-        with reading(source, what):
-            yield
-    except SrnnError as error:
-        raise error if str(source) in str(error) else SrnnError(f"{source}: {error}") from error
+    with naming_once(source), reading(source, what):
+        yield
 
 
 def takes_null(hint: Any) -> bool:

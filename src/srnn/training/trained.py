@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..compiling import why_no_numba
 from ..data.tasks import DescribedTask, Task
-from ..errors import SrnnError
+from ..errors import SrnnError, naming_once
 from ..files import reading
 from ..files.conversion import convert
 from ..files.tensors import Arrays, load_arrays, save_arrays
@@ -65,10 +65,8 @@ class _Unread:
 
     def network(self) -> Network:
         """The network as a module. SrnnError, which names the file, if this does not hold what its recipe describes."""
-        try:
+        with naming_once(self.path):  # a setting's own check does not
             return self._network()
-        except SrnnError as error:  # a setting's own check
-            raise error if str(self.path) in str(error) else SrnnError(f"{self.path}: {error}") from error
 
     def _network(self) -> Network:
         from . import checkpoints
@@ -302,10 +300,8 @@ class Trained:
 
         SrnnError, which names the file, if that is damaged, of a newer version, or not a model.
         """
-        try:
+        with naming_once(path):  # a setting's own check does not
             return cls._read(Path(path), folder)
-        except SrnnError as error:  # a setting's own check
-            raise error if str(path) in str(error) else SrnnError(f"{path}: {error}") from error
 
     @classmethod
     def _read(cls, path: Path, folder: Path | None) -> Self:

@@ -31,12 +31,12 @@ def _count(first, last, words, lengths, active, counts):
                     row[active[j]] += 1
 
 
-def _gather(first, last, counts, sums):
-    """Rows first ... last - 1 of sums (I + 1, I + 1), symmetric, from the upper triangles of counts (shards, I + 1, I + 1)."""
+def _gather(counts, sums):
+    """sums (I + 1, I + 1), symmetric, from the upper triangles of counts (shards, I + 1, I + 1)."""
     channels = len(sums)
-    for top in range(first, last, TILE):
+    for top in range(0, channels, TILE):
         for left in range(top, channels, TILE):
-            for i in range(top, min(top + TILE, last)):
+            for i in range(top, min(top + TILE, channels)):
                 for j in range(max(i, left), min(left + TILE, channels)):
                     total = np.int64(0)
                     for shard in range(len(counts)):
@@ -65,5 +65,5 @@ def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
         count(i * batch // shards, (i + 1) * batch // shards, words, valid, active, counts[i])
 
     threads.for_each(work, shards)
-    gather(0, rows, counts, sums)
+    gather(counts, sums)
     return torch.from_numpy(sums)

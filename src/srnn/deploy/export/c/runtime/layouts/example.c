@@ -109,6 +109,23 @@ static int largest(const model_score *scores)
 }
 #endif
 
+/* The class after one more step. */
+static int decided(const model_input *input)
+{
+    static model_score scores[MODEL_OUTPUTS]; /* static: a task's stack may be small */
+
+#if LEARNING
+    model_step(&state, &parameters, 0, input, scores);
+#else
+    model_step(&state, input, scores);
+#endif
+#if DECISION
+    return model_decide(&decision, scores);
+#else
+    return largest(scores);
+#endif
+}
+
 static int classify(void)
 {
 #if ENDLESS
@@ -117,8 +134,7 @@ static int classify(void)
 #if CODED
     static SAMPLE sample[MODEL_CHANNELS];
 #endif
-    static model_input input[MODEL_INPUTS]; /* static: a task's stack may be small */
-    static model_score scores[MODEL_OUTPUTS];
+    static model_input input[MODEL_INPUTS];
     int t, i, label = 0;
 
 #if ENDLESS
@@ -134,18 +150,8 @@ static int classify(void)
         for (i = 0; i < MODEL_CHANNELS; i++)
             sample[i] = sensor(t, i);
         model_encoder_push(&encoder, sample);
-        while (model_encode(&encoder, input)) {
-#if LEARNING
-            model_step(&state, &parameters, 0, input, scores);
-#else
-            model_step(&state, input, scores);
-#endif
-#if DECISION
-            label = model_decide(&decision, scores);
-#else
-            label = largest(scores);
-#endif
-        }
+        while (model_encode(&encoder, input))
+            label = decided(input);
 #else
         for (i = 0; i < MODEL_INPUTS; i++)
 #if RAW && STANDARDISED && FRACTIONAL
@@ -155,16 +161,7 @@ static int classify(void)
 #else
             input[i] = sensor(t, i);
 #endif
-#if LEARNING
-        model_step(&state, &parameters, 0, input, scores);
-#else
-        model_step(&state, input, scores);
-#endif
-#if DECISION
-        label = model_decide(&decision, scores);
-#else
-        label = largest(scores);
-#endif
+        label = decided(input);
 #endif
     }
     return label;
