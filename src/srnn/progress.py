@@ -115,6 +115,9 @@ def compiling(description: dict[str, Any]) -> str:
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or more)."""
+    if "refit_epoch" in record:
+        loss, accuracy = record["train"]["loss"], record["train"]["accuracy"]
+        return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}  accuracy {accuracy:.2%}"
     validation = record["validation"]
     firing = validation["firing_rate"]
     accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)

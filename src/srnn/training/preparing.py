@@ -153,11 +153,13 @@ def prepare(
     data_dir: Path | None = None,
     task: Task | None = None,
     device: torch.device | str = "cpu",
+    refit: bool = False,
 ) -> Prepared:
     """Read the data and build the network, and refuse everything that training would refuse.
 
-    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it. SrnnError for data that are
-    missing or do not fit, and for settings that do not fit the task, the network, or each other.
+    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it. ``refit``: the validation
+    split's sequences are learnt, too. SrnnError for data that are missing or do not fit, and for settings that do not fit the
+    task, the network, or each other.
     """
     config = recipe.training
     task = recipe.create_task() if task is None else task
@@ -174,6 +176,9 @@ def prepare(
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
+    validation_set = Sequences(task, "validation", data_dir, device)
+    if refit:
+        train_set = train_set.joined(validation_set)
     described = task.described(_path_of(task, train_set))
     described.check_path()  # before a training whose model could not be read
     trained = Trained(network, described, recipe, seed, steps=train_set.typical_length)
@@ -183,7 +188,6 @@ def prepare(
         start_from(network, config.start_from, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed)
-    validation_set = Sequences(task, "validation", data_dir, device)
     origin = task.origin(data_dir)
     return Prepared(trained, optimizer, train_set, validation_set, batches, loss, origin)
 

@@ -134,6 +134,12 @@ class Trained:
         return DecisionRule(self.recipe.loss, self.classes)
 
     @property
+    def has_learnt_validation(self) -> bool:
+        """Whether the network has learnt the validation split of its task, too (``training.refit``)."""
+        of_others = getattr(self.task, "data", None) is not None
+        return "refit" in self.about.get("result", {}) and not of_others
+
+    @property
     def file(self) -> Path | None:
         """The model's file; None if it has none."""
         if self.folder is None or not self.folder.is_dir():
