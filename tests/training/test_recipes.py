@@ -243,7 +243,7 @@ def test_a_pattern_of_names_is_no_mapping() -> None:
 def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for k in range(8):
-        write_wav(tmp_path / "sounds: 1" / "ab"[k % 2] / f"{k}.wav", tone(0.1, 8000, 300.0), 8000)
+        write_wav(tmp_path / "sounds: 1" / "ab"[k % 2] / f"{k}.wav", tone(1, 8000, 300.0 + k), 8000)
     np.savez("one.npz", x=np.zeros((8, 5, 2)), y=np.arange(8) % 2)
     np.savez("steps.npz", x=np.zeros((8, 5, 2)), y=np.arange(40).reshape(8, 5) % 2)
     for name, loss in (("one.npz", "ce_mean"), ("steps.npz", "nll"), ("sounds: 1/", "ce_mean")):

@@ -51,17 +51,9 @@ def _is_below_data_dir(name: str) -> bool:
 def _own_recipe(path: str) -> dict[str, Any]:
     """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
     from ...data.datasets.folder import FolderTask
+    from .suited import suited_recipe
 
-    task = FolderTask(path=path)
-    options: dict[str, Any] = {"path": path}
-    if task.content.form == "sound":
-        options |= {"normalise": "training", "high_hz": None}  # can be streamed, and keeps all frequencies
-    return {
-        "task": {"name": "folder", "options": options},
-        "network": {"neuron": "adlif", "norm": "batch"},
-        "loss": {"name": "nll" if task.kind == "per_step" else "ce_mean"},
-        "training": {"epochs": 60, "batch_size": 16, "optimizer": {"lr": 0.02}, "schedule": {"name": "one_cycle"}},
-    }
+    return suited_recipe(FolderTask(path=path))
 
 
 def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
