@@ -92,6 +92,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
         "runs on": f"{d['device']} ({d['device_reason']}), {counted(d['threads'], 'thread')}; "
         f"backend {d['backend']} ({d['backend_reason']})",
     }
+    rows |= dict(line.split(": ", 1) for line in d["chosen"])
     if d["compile_seconds"]:
         rows["first"] = compiling(d)
     if d.get("start"):

@@ -27,6 +27,7 @@ from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
+from .recipes.suited import is_suited
 from .rules import local_layers
 from .starting import LayerStart, measured_start
 from .trained import Trained
@@ -76,6 +77,7 @@ class Prepared:
         backend, reason, seconds = self._backend(device)
         return {
             "task": task.name,
+            "chosen": self._chosen(),
             "origin": self.origin,
             "kind": task.kind,
             "sequences": {"train": len(train), "validation": len(self.validation_set)},
@@ -99,6 +101,11 @@ class Prepared:
             "backend_reason": reason,
             "compile_seconds": seconds,
         }
+
+    def _chosen(self) -> list[str]:
+        """What was chosen for data that came without a recipe, and why, a line each."""
+        recipe = self.trained.recipe
+        return recipe.note.splitlines()[1:] if is_suited({"note": recipe.note}) else []
 
     def _largest_class(self) -> dict[str, Any]:
         """The class with most labels in the validation split, and their fraction: the accuracy of always predicting it."""

@@ -16,6 +16,7 @@ from ...files import CLASSES, check_memory, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import composed, some
+from ..encoders.pooling import pooled
 from ..encoders.speech import Statistics, scale
 from ..gaps import DEFAULT, Gaps
 from ..recordings import Reading, Recording, at_rate, match, read_rate, read_recording, read_stated, take_channels
@@ -150,19 +151,33 @@ def _read_item(item: Item, about: Description) -> Recording:
     return match(recording, path, Reading(channels=about.chosen))
 
 
-def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None) -> Split:
-    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps.
+def load_scaled(
+    split: SplitName,
+    source: Path,
+    shares: Shares,
+    about: Description,
+    rate: float | None,
+    pool: int = 1,
+) -> Split:
+    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps,
+    each of which is the mean of ``pool`` samples.
 
     The statistics are computed once and kept in a file beside the source.
     """
-    unscaled = load_arrays(split, source, shares, about, rate)
+
+    def load(name: SplitName) -> Split:
+        return _pooled(str(source), load_arrays(name, source, shares, about, rate), pool)
+
+    unscaled = load(split)
 
     def fit() -> Arrays:
-        train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate)
+        train = unscaled if split == "train" else load("train")
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
     options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
+    if pool > 1:
+        options["pool"] = pool
     if about.gaps != DEFAULT:
         options["gaps"] = [about.gaps.missing, about.gaps.longest]
     if about.items:
@@ -175,6 +190,20 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
         if unscaled.lengths is not None:
             row[unscaled.lengths[index] :] = 0
     return replace(unscaled, x=x, statistics=statistics)
+
+
+def _pooled(name: str, split: Split, count: int) -> Split:
+    """The split with the means of ``count`` samples as steps. SrnnError for a sequence that is shorter than one."""
+    if count == 1:
+        return split
+    sequences, samples, channels = split.x.shape
+    lengths = None if split.lengths is None else split.lengths // count
+    shortest = samples // count if lengths is None else int(lengths.min())
+    if shortest == 0:
+        raise SrnnError(f"{name}: a sequence is shorter than the {count} samples of a step; lower pool.")
+    flat = np.asarray(split.x)[:, : samples // count * count].reshape(-1, channels)
+    x = pooled(flat, count).reshape(sequences, -1, channels)
+    return replace(split, x=x, lengths=lengths)
 
 
 def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:

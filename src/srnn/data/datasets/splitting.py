@@ -173,9 +173,7 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
             split[index] = own
     if len(rare) == len(of):
         fewer = "set smaller fractions" if shares.fold is None else "make fewer folds"
-        raise SrnnError(
-            f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or {fewer}."
-        )
+        raise SrnnError(f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or {fewer}.")
     if rare:
         say(
             f"too few sequences to hold any out of {counted(len(rare), 'class', 'classes')}, {some(rare)}: "

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from ...text import brief
 from .baselines import as_baseline
 from .network import NetworkConfig
 from .schema import Recipe
+from .suited import is_suited, suited_recipe
 
 _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
@@ -51,7 +53,6 @@ def _is_below_data_dir(name: str) -> bool:
 def _own_recipe(path: str) -> dict[str, Any]:
     """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
     from ...data.datasets.folder import FolderTask
-    from .suited import suited_recipe
 
     return suited_recipe(FolderTask(path=path))
 
@@ -64,7 +65,26 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
-    return make_recipe(recipe_content(name), str(name), overrides, baseline)
+    content = recipe_content(name)
+    recipe = make_recipe(content, str(name), overrides, baseline)
+    if not is_suited(content):
+        return recipe
+    changed = apply_overrides({}, overrides) if overrides else {}
+    settings = [f"{key} {brief(value)}" for key, value in _flat(changed)]
+    if baseline is not None:
+        settings.insert(0, f"baseline {baseline}")
+    if not settings:
+        return recipe
+    return replace(recipe, note=f"{recipe.note}\nby hand: {', '.join(settings)}")
+
+
+def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by their dotted keys."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def recipe_content(name: str | Path) -> dict[str, Any]:
