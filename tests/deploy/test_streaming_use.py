@@ -82,7 +82,7 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: s.push(torch.ones(5, device="meta")), "has no numbers"),
         (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
         (lambda s: Stream(s), "needs a spiking network .SRNN., not a Stream"),
-        (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
+        (lambda s: Stream(SRNN.paper(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
         (lambda s: Stream(make(), streams=0), "streams must be an integer of at least 1"),
         (lambda s: Stream(make(), streams=2.0), "streams must be an integer of at least 1"),  # type: ignore[arg-type]
     ],
@@ -195,7 +195,7 @@ def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
 
 def test_a_fingerprint_tells_networks_of_the_same_weights_apart() -> None:
     prints = [
-        fingerprint(SRNN(2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)).freeze(), "")
+        fingerprint(SRNN.paper(2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)).freeze(), "")
         for substeps in (1, 1, 2)
     ]
     assert prints[0] == prints[1] != prints[2]
