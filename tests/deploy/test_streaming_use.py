@@ -175,7 +175,7 @@ def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
     """Neuron models of every kind in one network, twice: the second process compiles nothing."""
     code = (
         "import srnn, numpy as np\n"
-        "stream = srnn.Stream(srnn.SRNN(4, [5, 6], 2, ['alif', 'lif'], 'integrator'))\n"
+        "stream = srnn.Stream(srnn.SRNN(4, [5, 6], 2, ['alif', 'lif'], norm='none'))\n"
         "stream.push(np.ones(4))\n"
         "print(sum(stream._advance.stats.cache_misses.values()), sum(stream._advance.stats.cache_hits.values()))"
     )

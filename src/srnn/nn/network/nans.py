@@ -1,7 +1,8 @@
 """A NaN in a network's input is a NaN in its output.
 
-A membrane that a NaN has reached stays NaN, which is above no threshold: the neuron falls silent. A readout of silent neurons
-is finite, and would look sound. So outputs become NaN where the input was, and stay so, like those of any other network.
+A membrane that a NaN has reached stays NaN, which is above no threshold: the neuron falls silent.
+A readout of silent neurons is finite, and would look sound. So outputs become NaN where the input
+was, and stay so, like those of any other network.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ from ..kernels.problem import valid_steps
 
 
 def reached(state: Any) -> Tensor:
-    """Which sequences a NaN has entered, (B,) booleans, from a network's state: every membrane of the first layer is then NaN,
-    or one is on its way there. (A single one that is NaN is a neuron with such weights, as a published network has.)"""
-    first = state[0] if isinstance(state[0][0], Tensor) else state[0][0]  # a bidirectional layer's forward half
+    """Which sequences a NaN has entered, (B,) booleans, from a network's state.
+
+    Every membrane of the first layer is then NaN, or a NaN is on its way there. (A single membrane
+    that is NaN is that of a neuron with such weights, as a published network has.)
+    """
+    first = state[0]
+    if not isinstance(first[0], Tensor):  # a bidirectional layer, which begins with its forward half
+        first = first[0]
     found = first[0].isnan().all(1)
     incoming = getattr(first, "incoming", None)
     return found if incoming is None else found | incoming.isnan().flatten(1).any(1)
@@ -27,16 +33,19 @@ def reached(state: Any) -> Tensor:
 def with_nans(
     output: Tensor, x: Tensor | Spikes, before: Any, after: Any, lengths: Tensor | None, mixed: bool
 ) -> Tensor:
-    """The output (B, T, outputs) of a network that read x (B, T, inputs), as NaN from the first step of x that holds one.
+    """The output of a network, NaN from the first step of its input that holds one.
 
-    Nearly always this costs a look at the first layer's membranes. Where their values must not be looked at, because the
-    program is traced or a GPU would be waited for, the steps are always marked.
+    Nearly always this costs a look at the first layer's membranes. Where their values must not be
+    looked at, because the program is traced or a GPU would be waited for, it costs a pass over x.
 
     Args:
+        output: (B, T, outputs).
+        x: the input (B, T, inputs).
         before: the network's state before x.
         after: the network's state after it.
         lengths: (B,), the valid steps of each sequence, or None.
-        mixed: whether the NaN has reached all steps, because the network also reads backwards or norms over its batch.
+        mixed: whether a NaN reaches all steps of its sequence, because the network also reads
+            backwards or norms over the batch.
     """
     found = reached(after)
     if found.device.type == "cpu" and not traced() and not bool(found.any()):

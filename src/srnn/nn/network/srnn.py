@@ -27,7 +27,7 @@ from .freezing import freeze
 from .inputs import Input, Lengths, call, checked
 from .layer import Layer, WeightInit, layers_by_name
 from .nans import with_nans
-from .norm import Norm, NormSpec
+from .norm import BatchNorm, Norm, NormSpec
 from .readout import Readout, as_readout
 
 NeuronSpec = str | Mapping[str, Any] | Neuron
@@ -86,8 +86,8 @@ class SRNN(nn.Module):
     Like ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``. Numpy
     arrays, booleans and integers are converted to the network's dtype; the output is always a tensor.
 
-    The defaults are chosen to learn in a loop of one's own, whatever the scale of the input: adLIF neurons, and batch norm of
-    what they receive. ``SRNN.paper`` makes the network of the paper instead.
+    The defaults are chosen to learn in a loop of one's own, whatever the scale of the input: adLIF
+    neurons, and batch norm of what they receive. ``SRNN.paper`` makes the paper's network instead.
 
     Args:
         inputs: number of input channels.
@@ -109,8 +109,8 @@ class SRNN(nn.Module):
             (``encoding.as_encoder``); None: the first layer reads the input as it is.
         norm: batch norm of the current that each hidden layer receives from below: "batch", or a mapping with its settings
             (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
-            batch and updates the running ones, which are used after ``eval()``. "none": no norm, as where batches hold single
-            steps.
+            batch and updates the running ones, which are used after ``eval()``. "none": no norm, as
+            where batches hold single steps.
         init_in: initialisation of feed-forward weights, "xavier", "orthogonal", "kaiming" or "zero".
         init_rec: initialisation of recurrent weights, likewise.
         gain_in: factor of the hidden layers' initial feed-forward weights.
@@ -203,18 +203,20 @@ class SRNN(nn.Module):
 
     @classmethod
     def paper(cls, inputs: int, hidden: int | Sequence[int], outputs: int, **options: Any) -> Self:
-        """The network of Yin, Corradi & Bohte 2021 (Nature Machine Intelligence 3, 905-913; arXiv 2103.12593).
+        """The network of Yin, Corradi & Bohte 2021 (Nature Machine Intelligence 3, 905-913).
 
-        ALIF neurons (equations 5 to 8: ``srnn.nn.neurons.alif``), which receive their currents without norm; the
-        multi-Gaussian surrogate gradient (equation 1: ``srnn.nn.surrogates``); leaky integrators as readout; feed-forward
-        weights drawn as Xavier and recurrent ones as orthogonal matrices, biases of 0. Sizes, time constants and thresholds
-        of each of the paper's tasks are in the recipes ``paper/ecg``, ``paper/shd``, ...
+        ALIF neurons (equations 5 to 8: ``srnn.nn.neurons.alif``) without any norm; the
+        multi-Gaussian surrogate gradient (equation 1: ``srnn.nn.surrogates``); leaky integrators
+        as readout; feed-forward weights drawn by Xavier's rule, recurrent ones as orthogonal
+        matrices, biases of 0. The time constants, thresholds and readouts of each of the paper's
+        tasks are in the recipes ``paper/ecg``, ``paper/shd``, ...
 
         Args:
             inputs: number of input channels.
             hidden: number of neurons in each hidden layer; a single number for one layer.
             outputs: number of classes.
-            options: other arguments of ``SRNN``; they also replace what is set here (``readout="alif"`` for ECG).
+            options: other arguments of ``SRNN``; they also replace what is set here
+                (``readout="alif"``, as for ECG).
         """
         theirs: dict[str, Any] = {
             "neuron": "alif",
@@ -286,9 +288,12 @@ class SRNN(nn.Module):
         return Result(output, after, tuple(results))
 
     def _mixes(self) -> bool:
-        """Whether one step of the input reaches every step of the output: in both directions, or through a batch's statistics."""
-        first = next(iter(layers_by_name(self).values()))
-        return self.bidirectional or (first.norm is not None and first.norm.training)
+        """Whether a step of the input reaches earlier steps of the output: backwards, or by a
+        batch's statistics."""
+        if self.bidirectional or not len(self.layers):
+            return self.bidirectional
+        norm = self.layers[0].norm
+        return isinstance(norm, BatchNorm) and norm.training
 
     def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:
         """The names to record that each layer has, the readout's last; a name that none has is left for the first to refuse."""
