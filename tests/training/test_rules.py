@@ -265,7 +265,7 @@ def test_a_rule_is_made_by_its_name_feedback_and_seed() -> None:
     [
         ({"bidirectional": True}, "bidirectional"),
         ({"substeps": 2}, "substeps"),
-        ({"norm": "batch"}, r"has batch norm, .*fold\(\)"),
+        ({"norm": "batch"}, r"has batch norm, .*fold\(\)\)"),
         ({"encoder": "learned_ternary"}, "encoder"),
         ({"delays": {"input": 2}}, "delays"),
     ],
