@@ -360,7 +360,7 @@ if __name__ == "__main__":
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.arange(20) % 2)
     (tmp_path / "a.yaml").write_text("""
 task: {name: folder, options: {path: a.npz}}
-network: {hidden: 4, surrogate: cauchy, backend: reference}
+network: {hidden: 4, neuron: alif, norm: none, surrogate: cauchy, backend: reference}
 training: {epochs: 1}
 """)
     (tmp_path / "b.yaml").write_text("{recipe: a.yaml, seeds: [0, 1]}")

@@ -79,7 +79,7 @@ def model(
     neuron: str, loss: Any, dtype: torch.dtype, readout: Any = LEAKY, hidden: Any = (7,), **options: Any
 ) -> Model:
     """A network with recurrent weights, whose time constants stay."""
-    net = SRNN(
+    net = SRNN.paper(
         4, list(hidden), 3, neuron=NEURONS[neuron] if isinstance(neuron, str) else neuron, readout=readout, recurrent=True,
         backend="reference", generator=torch.Generator().manual_seed(3), **options,
     )  # fmt: skip

@@ -88,7 +88,7 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
     policy.save("policy.json")
     assert ExitPolicy.load("policy.json") == policy
     Path("folder").mkdir()
-    onnx.save(onnx.to_model(srnn.SRNN(2, [4], 2), "step"), "net.onnx")
+    onnx.save(onnx.to_model(srnn.SRNN.paper(2, [4], 2), "step"), "net.onnx")
     wavfile.write("hum.wav", 8000, np.ones(800, np.int16))
     clips = find_clips(["hum.wav"])
     assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json"} and len(clips) == 1

@@ -23,7 +23,7 @@ Format = Literal["float32", "int8"]
 
 
 def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, FrozenNetwork]:
-    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
+    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0), norm="none")
     export_c(net, folder, "heart", format, encoder=encoder)
     device = device_network(net, encoder)
     model = quantise(device) if format == "int8" else device

@@ -201,9 +201,9 @@ def test_override_refines_the_neuron_that_a_readout_has_by_itself() -> None:
 
 
 def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
-    words = ["--network.neuron.beta", "0.5", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
+    words = ["--network.neuron.coupling", "30", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
     network = parse_recipe("task: {name: digits}", words).network
-    assert network.neuron == {"name": "alif", "beta": 0.5}
+    assert network.neuron == {"name": "adlif", "coupling": 30}
     assert network.readout == {"name": "integrator", "output": "emission"}
     assert network.surrogate == {"name": "multi_gaussian", "gamma": 0.4}
 
