@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from benchmarks.boards import PROCESSORS
 
-import srnn.deploy.export.c.resolve as resolving
-from srnn.deploy.export.c.resolve import resolved, without_unused
+import srnn.deploy.c.resolve as resolving
+from srnn.deploy.c.resolve import resolved, without_unused
 from support.compiled import COMPILERS, compilers
 from support.emulated import processors
 
