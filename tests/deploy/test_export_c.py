@@ -19,10 +19,10 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.plan import make_plan
-from srnn.deploy.export.c.resolve import folded
-from srnn.deploy.export.c.translate import FixedC, FixedText, FloatC
+from srnn.deploy.c import export_c
+from srnn.deploy.c.plan import make_plan
+from srnn.deploy.c.resolve import folded
+from srnn.deploy.c.translate import FixedC, FixedText, FloatC
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.equations import Text, record
 from srnn.nn.fixedpoint.device import device_network, run_float32

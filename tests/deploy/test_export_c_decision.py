@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.decision import DecisionPlan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.decision import DecisionPlan
 from srnn.measure.scores import confidences, running_scores
 from srnn.nn.decision import Standing, Until
 from srnn.nn.fixedpoint.decision import (

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig
@@ -71,9 +71,9 @@ def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from("*/\\?\n\r\"' é\0x "), max_size=200))
 def test_no_description_ends_its_comment(about: str) -> None:
-    from srnn.deploy.export.c.plan import make_plan
-    from srnn.deploy.export.c.project import one_comment
-    from srnn.deploy.export.c.source import header
+    from srnn.deploy.c.plan import make_plan
+    from srnn.deploy.c.project import one_comment
+    from srnn.deploy.c.source import header
 
     text = header(make_plan(device_network(NET), "net"), f"net: {one_comment(about)}, float32")
     joined = re.sub(r"(\?\?/|\\)\s*\n", "", text)

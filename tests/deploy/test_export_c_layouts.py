@@ -20,8 +20,8 @@ from srnn.cli.export_c import export_c as export_c_command
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.layouts import LAYOUTS, Layout
+from srnn.deploy.c import export_c
+from srnn.deploy.c.layouts import LAYOUTS, Layout
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import FLAGS, WARNINGS

@@ -19,9 +19,9 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES, index_types, pack_matrix
-from srnn.deploy.export.c.plan import Plan, lstm_sizes, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES, index_types, pack_matrix
+from srnn.deploy.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers

@@ -21,10 +21,10 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath, SignalPath
 from srnn.data.tasks import create_task
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.decision import c_string
-from srnn.deploy.export.c.names import check_name, identifier
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.decision import c_string
+from srnn.deploy.c.names import check_name, identifier
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.deploy.export.model import export
 from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32

@@ -21,9 +21,9 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.data.signals.crossing import smoothing_rows
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.encoder import CrossingPlan
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.encoder import CrossingPlan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import input_scale
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise

@@ -14,8 +14,8 @@ from srnn import SRNN, Model, from_network
 from srnn.cli.main import main
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import SpeechPath
-from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.deploy.export.c.resolve import resolved
+from srnn.deploy.c.plan import Plan, make_plan
+from srnn.deploy.c.resolve import resolved
 from srnn.deploy.export.model import export_c
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise

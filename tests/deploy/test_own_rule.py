@@ -11,9 +11,9 @@ import torch
 
 import srnn
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.decision import DecisionPlan
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.decision import DecisionPlan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.streaming import Decisions
 from srnn.nn.decision import RULES, Rule, softmax, total_of
 from srnn.nn.fixedpoint.decision import integer_scores

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import srnn
 from srnn import SRNN
 from srnn.cli.main import main
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.streaming import Decisions
 from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network

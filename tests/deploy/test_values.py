@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.plan import make_plan
 from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
 from srnn.nn.decision import RULES, VALUES, Rule, Until

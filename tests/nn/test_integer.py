@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import ALIF, SRNN, AdLIF, CubaLIF, Init, Neuron, SrnnError
-from srnn.deploy.export.c.translate import FixedC, FixedText
+from srnn.deploy.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, SHIFTS, FixedArray, possible_shift

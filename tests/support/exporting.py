@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from srnn import SRNN
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from srnn.nn.network import FrozenNetwork
