@@ -243,6 +243,7 @@ def from_network(
     loss: LossName = "ce_mean",
     start: int = 0,
     signal: SignalPath | None = None,
+    rate: float | None = None,
     step_ms: float | None = None,
     steps: int | None = None,
     name: str = "model",
@@ -253,10 +254,11 @@ def from_network(
     Args:
         network: an SRNN, compiled by torch or not; the model holds a copy of it, in evaluation mode.
         classes: names of its outputs; numbers become text.
-        loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
+        loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.losses``).
         start: first step that counts.
         signal: the path from a sensor's signal to the network's input; None: the network reads steps that are encoded elsewhere.
-        step_ms: milliseconds per step; None: steps are not units of time.
+        rate: steps per second, where the network reads steps; None: steps are not units of time, unless ``step_ms`` says so.
+        step_ms: the same as milliseconds per step.
         steps: the number of steps of a training sequence, after which a stream that may never end decides.
         name: the name of the task, for messages and exports.
         about: provenance, as JSON values.
@@ -278,6 +280,13 @@ def from_network(
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
     check_whole("start", start, 0)
+    if rate is not None:
+        check_positive("rate", rate)
+        if step_ms is not None or signal is not None:
+            raise SrnnError(
+                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same as 'rate'."
+            )
+        step_ms = 1000 / rate
     if step_ms is not None:
         check_positive("step_ms", step_ms)
     if steps is not None:
