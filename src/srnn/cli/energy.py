@@ -45,12 +45,8 @@ def energy(
       srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
 
     One table shows the operations of a step, their energy at the paper's prices, and the energy with
-    memory; --all, --json and --out give all four models.
-
-    paper: the paper's rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's
-    rate, 4.6 / 0.9 pJ, analog input as MACs. neurobench: NeuroBench's effective operations at these
-    prices. memory: operations, memory traffic and addressing, by a technology. docs/energy.md says
-    what each of them leaves out.
+    memory; --all, --json and --out give all four models, of which docs/energy.md says what each
+    counts and leaves out.
 
     Args:
         networks: run folders, pretrained networks or recipes of one task; all others are compared
