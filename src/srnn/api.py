@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import Reading, Recording
 from .errors import SrnnError, check_positive, check_whole, require
-from .text import some
+from .text import html_table, some
 from .training.trained import Trained
 
 if TYPE_CHECKING:
@@ -60,6 +60,17 @@ class Model(Trained):
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         return f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; {parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "reads": self.task.whole_path().what,
+            "answers": some(self.classes),
+            "parameters": f"{sum(parameter.numel() for parameter in self.network.parameters()):,}",
+        }
+        result = self.about.get("result")
+        if result:
+            rows[f"accuracy, {result['split']}"] = f"{result['accuracy']:.2%}"
+        return html_table(f"Model {self.name!r}", rows.items())
 
     def predict(
         self,
