@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .data.signals import Form, SignalPath
+    from .data.signals.base import Scale
     from .data.tasks import Task
     from .deploy.predicting import Prediction
     from .deploy.streaming.decoder import Session
+    from .measure.policy import ExitPolicy
     from .nn.loss_config import LossName
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths
     from .progress import Reporter
+    from .training.adapting import Adaptation
     from .training.loggers import LoggerName
     from .training.recipes import Recipe
 
@@ -110,23 +113,54 @@ class Model(Trained):
             return [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
         return _warned(predict(self, signal, form, said))  # type: ignore[arg-type]
 
-    def stream(self, **options: Any) -> Session:
+    def stream(
+        self,
+        form: Form = "auto",
+        *,
+        scale: Scale | None = None,
+        calibration: float | None = None,
+        gain: float | None = None,
+        segment: float | None = None,
+        policy: ExitPolicy | None = None,
+        learn: Adaptation | None = None,
+        data_dir: Path | None = None,
+    ) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
 
         All that is pushed is one sequence, and ``finish`` gives the answer that ``predict`` gives for it.
         ``segment`` cuts a signal that may never end into sequences.
 
         Args:
-            options: those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn,
-                data_dir. With ``learn=Adaptation()`` the stream learns from the targets it is given,
-                ``learn(target)``; it goes on, so that its sequences are as long as those in training,
-                or ``segment``.
+            form: what is pushed, "signal": what a sensor gives; "steps": the network's own input;
+                "auto": the signal, where training data were encoded the same way, else steps.
+            scale: mean and standard deviation of an ECG's leads, ([mean, ...], [std, ...]), in the
+                signal's unit; None: those of its first ``calibration`` seconds.
+            calibration: seconds, up to 60, from which scale or gain is measured where it is not given;
+                None: 5.
+            gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and the
+                next begins; 0: never; None: where the stream does.
+            policy: ends a sequence, which has one label, once the network is sure enough.
+            learn: with ``Adaptation()`` the stream learns from the targets it is given,
+                ``session.learn(target)``; it goes on, so that its sequences are as long as those in
+                training, or ``segment``.
+            data_dir: where training data are, for a model that lacks the statistics it needs.
 
         Raises SrnnError for a network that cannot be streamed (it says why).
         """
         from .deploy.streaming import Decoder
 
-        decoder = Decoder.of(self, **options)
+        decoder = Decoder.of(
+            self,
+            form=form,
+            data_dir=data_dir,
+            scale=scale,
+            calibration=calibration,
+            gain=gain,
+            segment=segment,
+            policy=policy,
+            learn=learn,
+        )
         return decoder.open_finite() if decoder.adaptation is None else decoder.open()
 
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
