@@ -88,6 +88,20 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         assert srnn.load(model.save(tmp_path / "numbers.safetensors")).classes == model.classes == ("0", "1", "2")
 
 
+def test_a_network_of_steps_has_a_rate(tmp_path: Path) -> None:
+    net = srnn.SRNN(2, [3], 2)
+    model = srnn.load(srnn.from_network(net, "ab", rate=50).save(tmp_path / "m.safetensors"))
+    assert model.task.step_ms == 20 and model.task.whole_path().rate == 50
+    prediction = model.predict(np.zeros((5, 2)))
+    assert prediction.step_seconds == 0.02
+    for wrong in (0, -50, float("inf"), "50", True):
+        with pytest.raises(SrnnError, match="rate must be a number above 0"):
+            srnn.from_network(net, "ab", rate=wrong)
+    for twice in ({"step_ms": 20}, {"signal": srnn.data.signals.Steps(2, 20)}):
+        with pytest.raises(SrnnError, match="'rate' is of steps alone"):
+            srnn.from_network(net, "ab", rate=50, **twice)
+
+
 def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_read() -> None:
     def small() -> srnn.SRNN:
         return srnn.SRNN.paper(2, [3], 2)

@@ -22,6 +22,7 @@ from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerResult
 from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
+from ..text import counted
 from .trained import Trained
 
 ACCURACIES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
@@ -45,6 +46,12 @@ class Evaluation:
     sequence's own."""
     groups: np.ndarray | None
     """(N,) the group of each sequence, such as its speaker; None: not known."""
+
+    def __repr__(self) -> str:
+        sequences = counted(len(self.counts), "sequence")
+        return (
+            f"Evaluation({self.report['task']}, {self.report['split']}: {self.report['accuracy']:.2%} of {sequences})"
+        )
 
 
 def evaluate(

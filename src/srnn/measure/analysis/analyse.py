@@ -61,6 +61,10 @@ class Analysis:
         self.evaluation, self.findings = evaluation, dict(findings)
         vars(self).update(findings)
 
+    def __repr__(self) -> str:
+        known = [name for name, one in self.findings.items() if one is not None]
+        return f"Analysis({self.evaluation!r}; {', '.join(known)})"
+
     def to_dict(self) -> dict[str, Any]:
         """The evaluation's report, and each finding under its name."""
         findings = {name: None if one is None else one.to_dict() for name, one in self.findings.items()}
