@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,7 +192,7 @@ def break_even(
     return limits
 
 
-def compare(reports: list[dict]) -> list[dict[str, Any]]:
+def compare(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each network against the first: energy ratio by each model, error ratio, and their product, the efficiency.
 
     As in the paper's Table S2: above 1, the first network is better. None where something was not measured, or the first network
