@@ -1,4 +1,5 @@
-"""Numbers in C: weights, biases and coefficients as const arrays, with their bytes; and the members of structs."""
+"""Numbers in C: weights, biases and coefficients as const arrays, with their bytes; and the members
+of structs."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import numpy as np
 from ...nn.frozen import Array
 
 DTYPES = {"float": np.dtype(np.float32)} | {
-    f"{kind}{bits}_t": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+    f"{kind}_t": np.dtype(kind)
+    for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
 Member = tuple[str, str, int | tuple[int, ...]]
 """(C type, name, length or shape; (): no array) of a struct's member."""
@@ -29,13 +31,16 @@ def struct_members(text: str, name: str) -> list[Member]:
     assert body is not None, name
     members = list[Member]()
     for line in body[1].splitlines():
-        ctype, own, sizes = re.fullmatch(r" *(\w+) (\w+)((?:\[\d+\])*);", line).groups()  # type: ignore[union-attr]
+        found = re.fullmatch(r" *(\w+) (\w+)((?:\[\d+\])*);", line)
+        assert found is not None, line
+        ctype, own, sizes = found.groups()
         members.append((ctype, own, tuple(map(int, re.findall(r"\d+", sizes)))))
     return members
 
 
 def whole_type(value: int) -> str:
-    """The narrowest C type for integers from 0 to ``value``; if that is negative, the narrowest signed one that holds it."""
+    """The narrowest C type for integers from 0 to ``value``; if that is negative, the narrowest
+    signed one that holds it."""
     return f"{np.min_scalar_type(value)}_t"
 
 
@@ -79,7 +84,8 @@ class Constant:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights, one row per presynaptic neuron: all of them, or (where that is smaller) only those that are not zero."""
+    """Weights, one row per presynaptic neuron: all of them, or (where that is smaller) only those
+    that are not zero."""
 
     name: str
     size: int
@@ -99,14 +105,23 @@ class Matrix:
 
 
 def index_types(matrices: list[Array]) -> tuple[str, str]:
-    """(type of a row's start, of a target) for sparse matrices (size, presynaptic): one pair for all matrices of a network."""
+    """(type of a row's start, of a target) for sparse matrices (size, presynaptic): one pair for
+    all matrices of a network."""
     most = max(int(np.count_nonzero(matrix)) for matrix in matrices)
     widest = max(len(matrix) for matrix in matrices)
     return ("uint16_t" if most < 2**16 else "uint32_t"), whole_type(widest - 1)
 
 
-def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str, dense: bool = False) -> Matrix:
-    """matrix (size, presynaptic) as one row per presynaptic neuron; compressed if that takes fewer bytes, unless ``dense``."""
+def pack_matrix(
+    name: str,
+    matrix: Array,
+    ctype: str,
+    types: tuple[str, str],
+    what: str,
+    dense: bool = False,
+) -> Matrix:
+    """matrix (size, presynaptic) as one row per presynaptic neuron; compressed if that takes fewer
+    bytes, unless ``dense``."""
     size, presynaptic = matrix.shape
     rows = np.ascontiguousarray(matrix.T)
     nonzero = rows != 0
@@ -121,11 +136,10 @@ def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], wh
     targets = np.nonzero(nonzero)[1] if kept else np.zeros(1, np.int64)
     weights = rows[nonzero] if kept else np.zeros(1, rows.dtype)
     about = f"{what}: {kept} of {rows.size} weights"
-    return Matrix(
-        name, size, presynaptic, kept,
-        (
-            Constant(f"{name}_start", start_type, starts, f"{about}; where the weights of each presynaptic neuron begin"),
-            Constant(f"{name}_to", target_type, targets, f"{about}; which neuron each goes to"),
-            Constant(name, ctype, weights, about),
-        ),
-    )  # fmt: skip
+    begins = f"{about}; where the weights of each presynaptic neuron begin"
+    arrays = (
+        Constant(f"{name}_start", start_type, starts, begins),
+        Constant(f"{name}_to", target_type, targets, f"{about}; which neuron each goes to"),
+        Constant(name, ctype, weights, about),
+    )
+    return Matrix(name, size, presynaptic, kept, arrays)

@@ -1,7 +1,8 @@
-"""The decision of the C library: the rule of the network's loss and when its answer stands (``nn/decision.py``), and the classes.
+"""The decision of the C library: the rule of the network's loss and when its answer stands
+(``nn/decision.py``), and the classes.
 
-In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In int8 they are exact, and softmax
-and confidence are those of ``srnn.nn.fixedpoint.decision``.
+In float32 sums are compensated (Kahan), so that they do not stop growing in a long sequence. In
+int8 they are exact, and softmax and confidence are those of ``srnn.nn.fixedpoint.decision``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .resolve import resolved
 from .translate import FixedC, FixedText, FloatC
 
 _LONGEST = 1000
-"""Bytes of a class name; a string in C99 may have 4,095 characters, and a device's memory is small."""
+"""Bytes of a class name; C99 allows strings of 4,095 characters, and devices have little memory."""
 _LAST_START = 2**31
 _OUTPUT, _TOTAL = "output[c]", "decision->scores[c]"
 
@@ -51,12 +52,19 @@ class DecisionPlan:
 
     def __post_init__(self) -> None:
         if self.rule.loss.start >= _LAST_START:
-            raise SrnnError(f"C counts steps up to {_LAST_START}; the loss starts at {self.rule.loss.start}.")
+            start = self.rule.loss.start
+            raise SrnnError(f"C counts steps up to {_LAST_START}; the loss starts at {start}.")
         for name in self.rule.classes:
-            if len(_bytes(name)) > _LONGEST:
-                raise SrnnError(f"A class name has {len(_bytes(name))} bytes, more than {_LONGEST}: {name[:20]!r}...")
+            length = len(_bytes(name))
+            if length > _LONGEST:
+                raise SrnnError(
+                    f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}..."
+                )
         if self.stands and not self.believes:
-            raise SrnnError("This network's rule has no confidence in this format, so that no answer can stand early.")
+            raise SrnnError(
+                "This network's rule has no confidence in this format, "
+                "so that no answer can stand early."
+            )
 
     @property
     def how(self) -> Rule:
@@ -152,7 +160,8 @@ class DecisionPlan:
         over = " over all of its steps"
         if self.rule.loss.start:
             over = (
-                f" over its steps from number {self.rule.loss.start} on, counted from 0 (before that, each step alone)"
+                f" over its steps from number {self.rule.loss.start} on, counted from 0 "
+                "(before that, each step alone)"
             )
         subject = "The class of a sequence is"
         if self.rule.per_step:
@@ -186,7 +195,7 @@ class DecisionPlan:
         return told
 
     def _written(self, joining: bool = False) -> tuple[list[tuple[str, str]], str]:
-        """What a step of a class counts, or what joins it to the total: local variables, and the value."""
+        """What a step of a class counts, or joins it to the total: local variables, and value."""
         record, names = self.how.counted_record, [_OUTPUT]
         if joining:
             record, names = self.how.joined_record, [_TOTAL, "x"]
@@ -212,9 +221,14 @@ class DecisionPlan:
             told |= {"BELIEF_TYPE": "float", "BELIEF_PART": "float", "BELIEF_RANGE": "0 to 1"}
         else:
             belief = _FixedBelief(how.mean, score_bits(bits, how))
-            told |= {"BELIEF_TYPE": "int32_t", "BELIEF_PART": "uint64_t", "BELIEF_RANGE": f"0 to 2^{ONE_BITS}"}
+            told |= {
+                "BELIEF_TYPE": "int32_t",
+                "BELIEF_PART": "uint64_t",
+                "BELIEF_RANGE": f"0 to 2^{ONE_BITS}",
+            }
         classes = belief.constant(float(len(self.rule.classes)))
-        (believed,) = how.confidence_record.run(belief, [_Believed(Text("own"), Text(_TOTAL)), classes])
+        score = _Believed(Text("own"), Text(_TOTAL))
+        (believed,) = how.confidence_record.run(belief, [score, classes])
         divided = how.mean and "count" in f"{belief.added} {believed.own.text}"
         return told | {
             "STEPS_COUNTED": divided,
@@ -298,16 +312,24 @@ class _Believed:
 
 
 class _Belief(Algebra, ABC):
-    """The confidence in a class, with at most one sum over the classes, ``added``. ``mean``: scores are divided by ``count``."""
+    """The confidence in a class, with at most one sum over the classes, ``added``. ``mean``: scores
+    are divided by ``count``."""
 
     def __init__(self, mean: bool) -> None:
         self.mean, self.added, self.uses_most = mean, "", False
-        self.told: dict[str, Any] = {"BELIEF_SOFT": False, "BELIEF_FINER": False, "BELIEF_DIVIDES": False}
+        self.told: dict[str, Any] = {
+            "BELIEF_SOFT": False,
+            "BELIEF_FINER": False,
+            "BELIEF_DIVIDES": False,
+        }
         """Which functions it calls, for ``decision.c``."""
 
     def _add(self, text: str) -> None:
         if self.added not in ("", text):
-            raise SrnnError("C can sum over the classes once for a confidence; this network's rule does so twice.")
+            raise SrnnError(
+                "C can sum over the classes once for a confidence; "
+                "this network's rule does so twice."
+            )
         self.added = text
 
 
@@ -322,7 +344,8 @@ class _FloatBelief(_Belief):
 
     def apply(self, operation: str, *operands: Any) -> Any:
         if operation == "softmax" and operands[0].each.text == _TOTAL:
-            # Of scores that are all divided by the same number, the difference is divided: one rounding less.
+            # Of scores that are all divided by the same number, the difference is divided: one
+            # rounding less.
             own, each = "own - most", f"{_TOTAL} - most"
             if self.mean:
                 own, each = f"({own}) / count", f"({each}) / count"
@@ -333,7 +356,8 @@ class _FloatBelief(_Belief):
             self._add(self._scaled(operands[0].each).text)
             return _Believed(Text("total"), Text("total"))
         _refuse_classes(operation)
-        own, each = ([self._scaled(getattr(operand, which)) for operand in operands] for which in ("own", "each"))
+        own = [self._scaled(operand.own) for operand in operands]
+        each = [self._scaled(operand.each) for operand in operands]
         return _Believed(self.writer.apply(operation, *own), self.writer.apply(operation, *each))
 
     def _scaled(self, score: Text) -> Text:
@@ -344,7 +368,8 @@ class _FloatBelief(_Belief):
 
 
 class _FixedBelief(_Belief):
-    """In integers, as ``nn.fixedpoint.decision.integer_confidences``; ``check_belief`` has seen to it that they suffice."""
+    """In integers, as ``nn.fixedpoint.decision.integer_confidences``; ``check_belief`` has seen to
+    it that they suffice."""
 
     def __init__(self, mean: bool, bits: int) -> None:
         super().__init__(mean)
@@ -367,16 +392,19 @@ class _FixedBelief(_Belief):
             self.uses_most = True
             own, each = (self._part(score) for score in ("own", f"(uint64_t){_TOTAL}"))
             self._add(each)
-            share = f"(int32_t)({own} * (((uint64_t)1 << {2 * ONE_BITS + 2}) / total) >> {ONE_BITS + 2})"
+            inverse = f"((uint64_t)1 << {2 * ONE_BITS + 2}) / total"
+            share = f"(int32_t)({own} * ({inverse}) >> {ONE_BITS + 2})"
             return _Believed(Text(share), Text(""))
         if operation == "total_of":
             self._add(f"(uint64_t){operands[0].each.text}")
             return _Believed(Text("total"), Text("total"))
-        own, each = ([getattr(operand, which) for operand in operands] for which in ("own", "each"))
+        own = [operand.own for operand in operands]
+        each = [operand.each for operand in operands]
         if operation == "divide":
             self.told["BELIEF_DIVIDES"] = True
             part, whole = own
-            return _Believed(Text(f"divided((int64_t)({part.text}), (int64_t)({whole.text}))"), Text(""))
+            share = f"divided((int64_t)({part.text}), (int64_t)({whole.text}))"
+            return _Believed(Text(share), Text(""))
         return _Believed(Writer().apply(operation, *own), Writer().apply(operation, *each))
 
     def _part(self, score: str) -> str:
@@ -394,15 +422,17 @@ class _FixedBelief(_Belief):
 def _refuse_classes(operation: str) -> None:
     if operation in ("softmax", "total_of"):
         raise SrnnError(
-            f"C has '{operation}' over the classes only of a step's outputs or of the scores themselves; this network's rule "
-            "uses it of something else."
+            f"C has '{operation}' over the classes only of a step's outputs or of the scores "
+            "themselves; this network's rule uses it of something else."
         )
 
 
 def c_string(text: str) -> str:
-    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest becomes octal digits."""
+    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest
+    becomes octal digits."""
     plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in _bytes(text)) + '"'
+    letters = (chr(byte) if byte in plain else f"\\{byte:03o}" for byte in _bytes(text))
+    return f'"{"".join(letters)}"'
 
 
 def _bytes(text: str) -> bytes:

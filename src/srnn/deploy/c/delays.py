@@ -29,8 +29,9 @@ class Sent:
 
 @dataclass(frozen=True)
 class Ring:
-    """What is under way to a layer from its input ("incoming") or from itself ("arriving"). At turn n, slot (n + k) modulo
-    ``depth`` holds what arrives k steps from now. The C compares and subtracts, because small cores have no division."""
+    """What is under way to a layer from its input ("incoming") or from itself ("arriving"). At turn
+    n, slot (n + k) modulo ``depth`` holds what arrives k steps from now. The C compares and
+    subtracts, because small cores have no division."""
 
     name: str
     layer: str

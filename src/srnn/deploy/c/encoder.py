@@ -1,4 +1,5 @@
-"""The encoder of the C library: signal to input, sample by sample (see ``srnn.data.signals.crossing``, its model)."""
+"""The encoder of the C library: signal to input, sample by sample (see
+``srnn.data.signals.crossing``, its model)."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ from .resolve import resolved
 
 @dataclass(frozen=True)
 class EncoderPlan(ABC):
-    """What is to be written for an encoder. ``bits``: fractional bits of the network's input; None: it is float32.
+    """What is to be written for an encoder. ``bits``: fractional bits of the network's input; None:
+    it is float32.
 
-    Each kind also has ``constants``; ``declared``, the file in ``runtime/`` with its struct; ``report``, for
-    NAME.json.
+    Each kind also has ``constants``; ``declared``, the file in ``runtime/`` with its struct;
+    ``report``, for NAME.json.
     """
 
     name: str
@@ -120,7 +122,8 @@ class CrossingPlan(EncoderPlan):
 
     @property
     def wide(self) -> str:
-        """C type of the difference of two samples (in integers it takes 33 bits) and, if running, of sums of differences."""
+        """C type of the difference of two samples (in integers it takes 33 bits) and, if running,
+        of sums of differences."""
         return "int64_t" if self.integer else "float"
 
     @property
@@ -131,7 +134,8 @@ class CrossingPlan(EncoderPlan):
         weights = self.encoder.weights(self.integer)
         ctype = whole_type(-int(abs(weights).max()) - 1) if self.integer else "float"
         over = f", over {self.encoder.denominator}" if self.integer else ""
-        what = f"smoothing: a row of {self.encoder.window} samples' weights for each place of a window{over}"
+        row = f"a row of {self.encoder.window} samples' weights"
+        what = f"smoothing: {row} for each place of a window{over}"
         return Constant("smoothing", ctype, weights, what)
 
     def constants(self) -> list[Constant]:
@@ -139,7 +143,11 @@ class CrossingPlan(EncoderPlan):
 
     def report(self) -> dict[str, Any]:
         encoder = self.encoder
-        about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
+        about = {
+            "rule": encoder.crossing.rule,
+            "up": encoder.crossing.up,
+            "down": encoder.crossing.down,
+        }
         scale = {"horizon": encoder.horizon} if self.running else {"std": encoder.std}
         more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, **scale}
         return {**about, **more, "ram_bytes": self.ram_bytes}
@@ -178,7 +186,8 @@ class CrossingPlan(EncoderPlan):
         if encoder.std is not None:
             pairs = zip(*encoder.thresholds(encoder.std, self.integer), strict=True)
             for side, values in zip(("UP", "DOWN"), pairs, strict=True):
-                told[f"{side}_THRESHOLDS"] = ", ".join(number(value, self.sample) for value in values)
+                written = (number(value, self.sample) for value in values)
+                told[f"{side}_THRESHOLDS"] = ", ".join(written)
         if self.running:
             up, down, unit = encoder.multiples(self.integer)
             horizon = encoder.running().horizon
@@ -189,22 +198,28 @@ class CrossingPlan(EncoderPlan):
     def _unit(self, up: str, down: str) -> str:
         encoder, upper = self.encoder, self.name.upper()
         if self.running:
-            clamped = f" Samples are integers, clamped to +-{encoder.limit}." if self.integer else ""
-            return (
-                f"Thresholds follow each channel: {up} and {down} times its mean change from a sample to the next, over all "
-                f"so far, later with a time constant of {encoder.running().horizon} samples. Offset and gain do not "
-                f"matter.{clamped}"
+            horizon = encoder.running().horizon
+            text = (
+                f"Thresholds follow each channel: {up} and {down} times its mean change from a "
+                f"sample to the next, over all so far, later with a time constant of {horizon} "
+                "samples. Offset and gain do not matter."
             )
+            if self.integer:
+                text += f" Samples are integers, clamped to +-{encoder.limit}."
+            return text
         if self.integer:
             over = f" x {encoder.denominator}" if encoder.denominator > 1 else ""
             text = (
-                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples are integers in any unit, "
-                f"as a converter gives them, clamped to +-{encoder.limit}; the deviation is in the same unit"
+                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples "
+                "are integers in any unit, as a converter gives them, clamped to "
+                f"+-{encoder.limit}; the deviation is in the same unit"
             )
         else:
             text = f"{up} and {down} times its standard deviation, in the signal's unit"
         text = f"up, down: a channel's thresholds, {text}"
         if encoder.std is None:
-            return f"{text}. The network was trained on standardised channels; the mean does not matter."
+            trained = "The network was trained on standardised channels; the mean does not matter."
+            return f"{text}. {trained}"
         stds = ", ".join(f"{value:g}" for value in encoder.std)
-        return f"{text}: {upper}_UP and {upper}_DOWN for deviations of {stds}. The mean does not matter."
+        constants = f"{upper}_UP and {upper}_DOWN for deviations of {stds}"
+        return f"{text}: {constants}. The mean does not matter."

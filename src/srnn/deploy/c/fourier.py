@@ -1,7 +1,8 @@
-"""The Fourier transform of the C library: of complex numbers, of any length, in place, prime by prime (Cooley and Tukey 1965).
+"""The Fourier transform of the C library: of complex numbers, of any length, in place, prime by
+prime (Cooley and Tukey 1965).
 
-Real samples are transformed as half as many complex ones, so the table ``cosines``, a turn of a circle, has two entries for each
-complex number, a multiple of four in all.
+Real samples are transformed as half as many complex ones, so the table ``cosines``, a turn of a
+circle, has two entries for each complex number, a multiple of four in all.
 """
 
 from __future__ import annotations
@@ -24,5 +25,5 @@ def primes(number: int) -> list[int]:
 
 
 def loading(factors: Sequence[int]) -> np.ndarray[Any, Any]:
-    """The order in which a transform in place by these factors, the last one last, takes its numbers."""
+    """The order in which a transform in place by these factors, in turn, takes its numbers."""
     return np.arange(np.prod(factors)).reshape(factors).T.ravel()

@@ -1,4 +1,5 @@
-"""A layer as C text, before any of it is written: the packing of its arrays, its state, and its neuron's step."""
+"""A layer as C text, before any of it is written: the packing of its arrays, its state, and its
+neuron's step."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ class StepFunction:
 
     name: str
     parameters: tuple[str, ...]
-    """Names of what it takes beyond the variables: s, current and coefficients, where the step reads them."""
+    """Names of what it takes beyond the variables: s, current and coefficients, where the step
+    reads them."""
     text: str
     adds: int
     multiplies: int
@@ -33,7 +35,8 @@ class StepFunction:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer as C text: the frozen layer, and the name, type and packing that each of its arrays has in C."""
+    """One layer as C text: the frozen layer, and the name, type and packing that each of its arrays
+    has in C."""
 
     name: str
     layer: FrozenLayer
@@ -81,7 +84,8 @@ class LayerPlan:
     def emitted(self) -> str:
         """What a neuron of drive v emits, in C."""
         if isinstance(self.layer, IntegerLayer):
-            return self.layer.emitted(FixedText("v", self.layer.bits, self.layer.bits, Counter())).text
+            drive = FixedText("v", self.layer.bits, self.layer.bits, Counter())
+            return self.layer.emitted(drive).text
         return self.layer.neuron.emission.record.run(FloatC(), [Text("v")])[0].text
 
     def coefficient(self, name: str) -> str:
@@ -97,10 +101,16 @@ class LayerPlan:
 
 
 def plan_layer(
-    layer: FrozenLayer, name: str, below: Sent, types: tuple[str, str], delay_type: str, functions: dict[str, StepFunction],
+    layer: FrozenLayer,
+    name: str,
+    below: Sent,
+    types: tuple[str, str],
+    delay_type: str,
+    functions: dict[str, StepFunction],
     dense: bool,
-) -> LayerPlan:  # fmt: skip
-    """The plan of one layer. ``functions``: those of the earlier layers, by their text; ``dense``: no matrix is compressed."""
+) -> LayerPlan:
+    """The plan of one layer. ``functions``: those of the earlier layers, by their text; ``dense``:
+    no matrix is compressed."""
     weight = value = kept = "float"
     scaling = None
     if isinstance(layer, IntegerLayer):
@@ -108,10 +118,10 @@ def plan_layer(
         about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
         scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
     sources = ("input", "self") if name == "layer0" else ("below", "self")
-    matrices = tuple(
-        pack_matrix(f"{name}_from_{source}", matrix, weight, types, f"{name}, weights from {source}", dense)
-        for source, matrix in zip(sources, layer.matrices(), strict=False)
-    )
+    matrices = list[Matrix]()
+    for source, matrix in zip(sources, layer.matrices(), strict=False):
+        called, what = f"{name}_from_{source}", f"{name}, weights from {source}"
+        matrices.append(pack_matrix(called, matrix, weight, types, what, dense))
     bias = Constant(f"{name}_bias", value, layer.bias, f"{name}, bias")
     own = in_c(equations(type(layer.neuron)))
     step = _step_function(layer, own, functions)
@@ -134,9 +144,20 @@ def plan_layer(
     for key, delays in layer.delays.items():
         sent, what = (below, "its input") if key == "incoming" else (itself, "itself")
         about = f"{name}, by how many steps what it gets from {what} is delayed"
-        rings.append(Ring(key, name, Constant(f"{name}_{key}_delay", delay_type, delays, about), sent))
+        constant = Constant(f"{name}_{key}_delay", delay_type, delays, about)
+        rings.append(Ring(key, name, constant, sent))
     return LayerPlan(
-        name, layer, own, matrices, bias, scaling, coefficients, step, tuple(state), (below, itself), tuple(rings)
+        name,
+        layer,
+        own,
+        tuple(matrices),
+        bias,
+        scaling,
+        coefficients,
+        step,
+        tuple(state),
+        (below, itself),
+        tuple(rings),
     )
 
 
@@ -147,7 +168,11 @@ def _bounds_of_emitted(neuron: Neuron) -> tuple[int, int]:
     return INT32 if math.isinf(neuron.emission.bound) else bounds_of(16)
 
 
-def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFunction]) -> StepFunction:
+def _step_function(
+    layer: FrozenLayer,
+    own: Record,
+    functions: dict[str, StepFunction],
+) -> StepFunction:
     """The layer's step, from its equations; layers whose steps have the same text share one."""
     neuron = layer.neuron
     variables = own.arguments[: len(neuron.variables())]
@@ -164,18 +189,28 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
         largest = layer.largest_current
         formats.append((layer.emitted_bits, _bounds_of_emitted(neuron)))
         formats.append((layer.bits, INT32 if largest > INT32_MAX else (-largest, largest)))
-        formats += [
-            (bits, (int(values.min()), int(values.max())))
-            for bits, values in zip(layer.coefficient_bits.values(), layer.coefficients.values(), strict=True)
-        ]
+        coefficients = zip(
+            layer.coefficient_bits.values(),
+            layer.coefficients.values(),
+            strict=True,
+        )
+        formats += [(bits, (int(array.min()), int(array.max()))) for bits, array in coefficients]
         given = [
             FixedText(name, bits, layer.bits, counts, bounds)
             for name, (bits, bounds) in zip(own.arguments, formats, strict=True)
         ]
         *after, drive = own.run(writer, given)
-        after = [result.kept(bits, layer.width) for bits, result in zip(kept_bits, after, strict=True)]
-        results = [result.text for result in (*after, drive.to(layer.bits))]
-        adds, multiplies, ctype, kept = counts["adds"], counts["multiplies"], "int32_t", f"int{layer.width}_t"
+        results = [
+            result.kept(bits, layer.width).text
+            for bits, result in zip(kept_bits, after, strict=True)
+        ]
+        results.append(drive.to(layer.bits).text)
+        adds, multiplies, ctype, kept = (
+            counts["adds"],
+            counts["multiplies"],
+            "int32_t",
+            f"int{layer.width}_t",
+        )
     else:
         counts, writer = own.counts, FloatC()
         results = [result.text for result in own.run(writer, map(Text, own.arguments))]
@@ -191,7 +226,10 @@ def _step_function(layer: FrozenLayer, own: Record, functions: dict[str, StepFun
     function = Traced(
         f"From the step of srnn's neuron '{neuron.name}'. Returns the drive.",
         ctype,
-        [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)],
+        [
+            *(f"{kept} *{variable}_at" for variable in variables),
+            *(f"{ctype} {name}" for name in parameters),
+        ],
         [*((variable, text) for variable, text in read.items() if variable in used), *assigned],
         [(f"{variable}_at", text) for variable, text in zip(variables, stored, strict=True)],
         drive,

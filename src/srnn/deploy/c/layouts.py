@@ -1,6 +1,8 @@
-"""Where an exported network's files lie, and what stands beside them, so that a tool for devices takes the folder as a library.
+"""Where an exported network's files lie, and what stands beside them, so that a tool for devices
+takes the folder as a library.
 
-The C is the same in all. The example runs the network on a made-up sensor and prints the class of each sequence.
+The C is the same in all. The example runs the network on a made-up sensor and prints the class of
+each sequence.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
     if layout == "plain":
         return files
     if plan.decision is not None and plan.decision.how.value:
-        raise SrnnError("The examples of a layout print a class, which a network with values lacks; use layout plain.")
+        raise SrnnError(
+            "The examples of a layout print a class, which a network with values lacks; "
+            "use layout plain."
+        )
     name, told = plan.name, _told(layout, plan, about)
     library = {f"src/{name}{end}": files[f"{name}{end}"] for end in (".h", ".c", "_weights.h")}
     own = {

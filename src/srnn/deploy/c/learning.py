@@ -1,13 +1,17 @@
-"""Learning in C: a network that goes on learning on the device, in memory of fixed size, without allocation.
+"""Learning in C: a network that goes on learning on the device, in memory of fixed size, without
+allocation.
 
-The weights and biases of the readout learn or, by e-prop, those of the one hidden layer, too. They are a struct in RAM; the
-shipped ones stay as constants, from which nothing moves further than a bound. It is the delta rule: each parameter moves against
-its gradient. ``Adaptation(optimizer="sgd")`` does the same in Python.
+The weights and biases of the readout learn or, by e-prop, those of the one hidden layer, too. They
+are a struct in RAM; the shipped ones stay as constants, from which nothing moves further than a
+bound. It is the delta rule: each parameter moves against its gradient.
+``Adaptation(optimizer="sgd")`` does the same in Python.
 
 There are two ways, depending on the loss:
 
-    each step    from the step's own outputs, by cross-entropy: a label for a step, whenever there is one
-    at the end   ce_mean, ce_spike_count: traces are summed, and one label is given for all steps since the last one
+    each step    from the step's own outputs, by cross-entropy: a label for a step, whenever there
+                 is one
+    at the end   ce_mean, ce_spike_count: traces are summed, and one label is given for all steps
+                 since the last one
 """
 
 from __future__ import annotations
@@ -36,29 +40,46 @@ class Learning:
     loss: LossConfig
 
     @classmethod
-    def of(cls, name: str, layers: tuple[LayerPlan, ...], learn: Learn, rule: DecisionRule | None) -> Learning:
+    def of(
+        cls,
+        name: str,
+        layers: tuple[LayerPlan, ...],
+        learn: Learn,
+        rule: DecisionRule | None,
+    ) -> Learning:
         """SrnnError for what cannot learn in C."""
         if learn not in get_args(Learn):
-            raise SrnnError(f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}.")
+            raise SrnnError(
+                f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}."
+            )
         if isinstance(layers[0].layer, IntegerLayer):
-            raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
+            raise SrnnError(
+                "Learning in C needs float32: int8 weights are too coarse for its small steps."
+            )
         if learn == "e-prop" and len(layers) != 2:
             raise SrnnError(
-                f"e-prop in C is for one hidden layer, but this network has {len(layers) - 1}; use --learn readout."
+                f"e-prop in C is for one hidden layer, but this network has {len(layers) - 1}; "
+                "use --learn readout."
             )
         if any(layer.rings for layer in layers):
             raise SrnnError(
-                "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt --rule bptt."
+                "A network with delays cannot learn in C; export it without --learn, "
+                "or adapt it with srnn adapt --rule bptt."
             )
         if rule is not None and rule.loss.rule.value:
             raise SrnnError("Learning in C is for classes; this network's answer is a value.")
         if rule is None:
-            raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")
-        chosen = layers if learn == "e-prop" else layers[-1:]
-        made = cls(name, tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen), rule.loss)
-        if made.summed and len(chosen) > 1 and not made.layers[-1].constant:  # errors would differ from step to step
             raise SrnnError(
-                f"e-prop in C with the loss {made.loss.name} needs a readout whose membrane is the output; use --learn readout."
+                "Learning in C needs the loss that the network was trained with: give a decision."
+            )
+        chosen = layers if learn == "e-prop" else layers[-1:]
+        learning = tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen)
+        made = cls(name, learning, rule.loss)
+        if made.summed and len(chosen) > 1 and not learning[-1].constant:
+            # Errors would differ from step to step.
+            raise SrnnError(
+                f"e-prop in C with the loss {made.loss.name} needs a readout whose membrane is the "
+                "output; use --learn readout."
             )
         return made
 
@@ -70,7 +91,7 @@ class Learning:
 
     @property
     def only_last(self) -> bool:
-        """Whether the last step alone decides, and ``start`` and the number of steps mean nothing."""
+        """Whether the last step alone decides; ``start`` and the number of steps mean nothing."""
         rule = self.loss.rule
         return not rule.keeps and not rule.per_step
 
@@ -82,7 +103,7 @@ class Learning:
         """What the layer of that name learns; None: nothing."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
-    # ---- sizes ------------------------------------------------------------------------------------------------------
+    # ---- sizes ----
 
     @property
     def parameters(self) -> int:
@@ -91,9 +112,15 @@ class Learning:
     @cached_property
     def members(self) -> list[Member]:
         """Of the traces."""
-        arrays = [*(member for layer in self.layers for member in layer.members()), ("scores", self.readout.size)]
+        arrays = [
+            *(member for layer in self.layers for member in layer.members()),
+            ("scores", self.readout.size),
+        ]
         counts = ("position", "learnt", *(["told"] if self.summed else []))
-        return [*(("float", *array) for array in arrays), *(("uint32_t", name, ()) for name in counts)]
+        return [
+            *(("float", *array) for array in arrays),
+            *(("uint32_t", name, ()) for name in counts),
+        ]
 
     @property
     def trace_bytes(self) -> int:
@@ -101,7 +128,8 @@ class Learning:
 
     @property
     def operations(self) -> dict[str, dict[str, int]]:
-        """Additions, multiplications and calls of expf for a step (in addition to the network's own), a label and an update."""
+        """Additions, multiplications and calls of expf for a step (in addition to the network's
+        own), a label and an update."""
         outputs = self.readout.size
         adds, multiplies, exponentials = (
             sum(part) for part in zip(*(layer.operations for layer in self.layers), strict=True)
@@ -109,13 +137,23 @@ class Learning:
         for layer in self.layers:
             adds += layer.count * (layer.filtered + self.summed)
             multiplies += layer.count * layer.filtered
-        told_adds, told_multiplies = self.parameters * (not self.summed) + 3 * outputs, self.parameters + 2 * outputs
+        told_adds, told_multiplies = (
+            self.parameters * (not self.summed) + 3 * outputs,
+            self.parameters + 2 * outputs,
+        )
         for layer in self.layers[:-1]:
-            told_adds, told_multiplies = told_adds + outputs * layer.size, told_multiplies + outputs * (layer.size + 1)
+            told_adds, told_multiplies = (
+                told_adds + outputs * layer.size,
+                told_multiplies + outputs * (layer.size + 1),
+            )
         return {
             "step": {"adds": adds, "multiplies": multiplies, "exponentials": exponentials},
             "label": {"adds": told_adds, "multiplies": told_multiplies, "exponentials": outputs},
-            "update": {"adds": 6 * self.parameters, "multiplies": 4 * self.parameters, "exponentials": 0},
+            "update": {
+                "adds": 6 * self.parameters,
+                "multiplies": 4 * self.parameters,
+                "exponentials": 0,
+            },
         }
 
     def report(self) -> dict[str, Any]:
@@ -148,7 +186,9 @@ class Learning:
             "OTHER_TARGET": number(smoothing / outputs, "float"),
             "LEARNING_LAYERS": [self._layer(layer) for layer in self.layers],
             "TRACE_MEMBERS": [
-                {"TRACE": name, "TRACE_LENGTH": length} for layer in self.layers for name, length in layer.members()
+                {"TRACE": name, "TRACE_LENGTH": length}
+                for layer in self.layers
+                for name, length in layer.members()
             ],
             "PARAMETERS_RAM": 4 * self.parameters,
             "TRACES_RAM": self.trace_bytes,

@@ -1,4 +1,5 @@
-"""Names in C: what a library may be called, and how the variables and coefficients of a neuron's author are renamed."""
+"""Names in C: what a library may be called, and how the variables and coefficients of a neuron's
+author are renamed."""
 
 from __future__ import annotations
 
@@ -8,36 +9,44 @@ import unicodedata
 from ...errors import SrnnError
 from ...nn.equations import Node, Record, unused
 
-_KEYWORDS = frozenset(
-    ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
-     "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
-     "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while")
-)  # fmt: skip
-_TAKEN = frozenset(
-    ("main", "makefile", "count", "checked", "clean", "assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646",
-     "limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
-     "tgmath", "time", "wchar", "wctype")
-)  # fmt: skip
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_KEYWORDS = _words("""
+auto break case char const continue default do double else enum extern float for goto if inline
+int long register restrict return short signed sizeof static struct switch typedef union
+unsigned void volatile while
+""")
+_TAKEN = _words("""
+main makefile count checked clean assert complex ctype errno fenv inttypes iso646 limits locale
+math setjmp signal stdarg stdbool stddef stdint stdio stdlib string tgmath time wchar wctype
+""")
 """Files and targets besides the library's own, and the headers of C, which -I. would hide."""
 _DEVICES = re.compile(r"aux|con|nul|prn|(com|lpt)[0-9]", re.IGNORECASE)
 """Names that no file can have on Windows, whatever its ending."""
-_WORDS = _KEYWORDS | frozenset(
-    ("bool", "catch", "delete", "explicit", "export", "friend", "mutable", "namespace", "new", "operator", "private",
-     "protected", "public", "template", "this", "throw", "typename", "using", "virtual",
-     "add", "subtract", "multiply", "scale", "rescale", "narrow", "saturated", "expf", "fabsf", "int8_t", "int16_t", "int32_t",
-     "h", "j", "z", "psi", "drive", "own_weight", "state", "parameters", "traces", "input",
-     "sum", "filtered", "incoming", "arriving", "incoming_turn", "arriving_turn", "bias", "scale", "slopes")
-)  # fmt: skip
-"""Names that equations cannot have in C: words of C, of C++, which reads the header too, and of the library itself."""
-_RESERVED = re.compile(r"_[A-Z_]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY|\w+_(at|delay)|from_\w+|\w+_by_\w+")
-"""Keywords of later C, macros of the headers that a library includes, and names that it makes from others."""
+_WORDS = _KEYWORDS | _words("""
+bool catch delete explicit export friend mutable namespace new operator private protected public
+template this throw typename using virtual
+add subtract multiply scale rescale narrow saturated expf fabsf int8_t int16_t int32_t h j z psi
+drive own_weight state parameters traces input sum filtered incoming arriving incoming_turn
+arriving_turn bias scale slopes
+""")
+"""Names that equations cannot have in C: words of C, of C++, which reads the header too, and of the
+library itself."""
+_RESERVED = re.compile(
+    r"_[A-Z_]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY"
+    r"|\w+_(at|delay)|from_\w+|\w+_by_\w+"
+)
+"""Keywords of later C, macros of the headers that a library includes, and names that it makes."""
 _NAME_LENGTH = 31
 _WHEN = re.compile(r"(-s\d+)?-\d{8}-\d{6}$")
 """The end of a run's name: its seed, and when it began."""
 
 
 def identifier(text: str) -> str:
-    """A name for ``export_c`` from any text, such as a model's name: without a run's seed and date."""
+    """A name for ``export_c`` from any text, such as a run's name without its seed and date."""
     text = _WHEN.sub("", text)
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
@@ -47,15 +56,16 @@ def identifier(text: str) -> str:
 
 def check_name(name: str) -> None:
     """SrnnError unless it may begin C identifiers."""
-    if not isinstance(name, str) or not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_NAME_LENGTH - 1}}}", name):
+    shape = rf"[A-Za-z][A-Za-z0-9_]{{0,{_NAME_LENGTH - 1}}}"
+    if not isinstance(name, str) or not re.fullmatch(shape, name):
         raise SrnnError(
-            f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, at most {_NAME_LENGTH} in all "
-            "(--name)."
+            f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, "
+            f"at most {_NAME_LENGTH} in all (--name)."
         )
     if _is_taken(name):
         raise SrnnError(
-            f"A library cannot be called {name!r}, which is a keyword of C, a device of Windows, or a file, target or header "
-            "that the library needs; choose another --name."
+            f"A library cannot be called {name!r}, which is a keyword of C, a device of Windows, "
+            "or a file, target or header that the library needs; choose another --name."
         )
 
 
@@ -70,7 +80,9 @@ def in_c(own: Record) -> Record:
     made = dict[Node, Node]()
     for node in own.nodes:
         made[node] = Node(
-            node.operation, tuple(map(made.__getitem__, node.operands)), names.get(node.value, node.value)
+            node.operation,
+            tuple(map(made.__getitem__, node.operands)),
+            names.get(node.value, node.value),
         )
         if node.operands:
             made[node].name = _free(node.name)
@@ -79,11 +91,13 @@ def in_c(own: Record) -> Record:
 
 def _free(name: str) -> str:
     """The name with letters that are not ASCII written out, tau for a Greek one."""
-    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
-    plain = "".join(letter if letter.isascii() else _written_out(letter) for letter in letters)
+    letters = unicodedata.normalize("NFKD", name)
+    plain = "".join(_written_out(letter) for letter in letters if not unicodedata.combining(letter))
     return f"{plain}_" if plain in _WORDS or _RESERVED.fullmatch(plain) else plain
 
 
 def _written_out(letter: str) -> str:
+    if letter.isascii():
+        return letter
     word = re.sub(r"\W", "_", unicodedata.name(letter).rpartition(" ")[2])
     return word.lower() if letter.islower() else word

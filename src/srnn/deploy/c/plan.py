@@ -25,7 +25,7 @@ Scale = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole network. ``number``: the C type of sums and states; ``input``: that of the network's input."""
+    """A whole network. ``number``: the C type of sums and states; ``input``: that of its input."""
 
     name: str
     network: FrozenNetwork
@@ -63,10 +63,12 @@ class Plan:
 
     @property
     def uses_math(self) -> bool:
-        """Whether a neuron's step, the encoder, the decision or learning calls a function of <math.h>."""
-        if self.learning is not None or any(part.uses_math for part in (self.encoder, self.decision) if part):
+        """Whether a neuron, the encoder, the decision or learning calls a function of <math.h>."""
+        parts = [part for part in (self.encoder, self.decision) if part]
+        if self.learning is not None or any(part.uses_math for part in parts):
             return True
-        return any(f"{function}(" in layer.step.text for layer in self.layers for function in FUNCTIONS.values())
+        steps = "".join(layer.step.text for layer in self.layers)
+        return any(f"{function}(" in steps for function in FUNCTIONS.values())
 
     @property
     def flash_bytes(self) -> int:
@@ -87,20 +89,30 @@ class Plan:
     @property
     def ram_bytes(self) -> int:
         """The bytes of one state, and of one encoder and one decision if there are any."""
-        return self.state_bytes + sum(part.ram_bytes for part in (self.encoder, self.decision) if part)
+        parts = [part for part in (self.encoder, self.decision) if part]
+        return self.state_bytes + sum(part.ram_bytes for part in parts)
 
     @property
     def counted(self) -> list[str]:
         """What a build with -DSRNN_COUNT counts."""
-        names = ["steps", "events", "synaptic_adds", "synaptic_multiplies", "neuron_adds", "neuron_multiplies"]
+        names = [
+            "steps",
+            "events",
+            "synaptic_adds",
+            "synaptic_multiplies",
+            "neuron_adds",
+            "neuron_multiplies",
+        ]
         return [*names, *(["encoder_adds", "encoder_multiplies"] if self.encoder else [])]
 
     def operations(self) -> dict[str, int]:
         """Those of one step in the worst case, in which every presynaptic neuron spikes."""
         neurons = [(layer.layer.size, layer.step) for layer in self.layers]
-        # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does not spike is multiplied.
+        # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does
+        # not spike is multiplied.
         read = [(matrix.stored, sent) for layer in self.layers for matrix, _, sent in layer.read]
-        multiplied = sum(stored for stored, sent in read if not sent.spikes and sent.values != "input")
+        analog = [(stored, sent) for stored, sent in read if not sent.spikes]
+        multiplied = sum(stored for stored, sent in analog if sent.values != "input")
         scaled = sum(layer.layer.size for layer in self.layers) if self.integer else 0
         counts = {
             "synaptic_adds": sum(stored for stored, _ in read),
@@ -115,15 +127,16 @@ class Plan:
 
     def report(self) -> dict[str, Any]:
         """Sizes and operations, for JSON."""
+        matrices = [matrix for layer in self.layers for matrix in layer.matrices]
         return {
             "name": self.name,
             "format": "int8" if self.integer else "float32",
             **({"state_bits": self.state_width} if self.integer else {}),
             "flash_bytes": self.flash_bytes,
             "ram_bytes": self.ram_bytes,
-            "weights": sum(matrix.presynaptic * matrix.size for layer in self.layers for matrix in layer.matrices),
-            "weights_not_zero": sum(matrix.kept for layer in self.layers for matrix in layer.matrices),
-            "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
+            "weights": sum(matrix.presynaptic * matrix.size for matrix in matrices),
+            "weights_not_zero": sum(matrix.kept for matrix in matrices),
+            "sparse": [matrix.name for matrix in matrices if matrix.sparse],
             "worst_case_operations_per_step": self.operations(),
             **({"encoder": self.encoder.report()} if self.encoder else {}),
             **({"decision": self.decision.report()} if self.decision else {}),
@@ -133,14 +146,16 @@ class Plan:
 
 
 def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
-    """What an LSTM with the same layers and a linear readout would take if written in the same way: counted, not built.
+    """What an LSTM with the same layers and a linear readout would take if written in the same way:
+    counted, not built.
 
-    Each of its layers has 4 gates with one bias (biases: 4 bytes each); it keeps a cell and an output for each unit, and needs
-    room for the gates of its largest layer.
+    Each of its layers has 4 gates with one bias (biases: 4 bytes each); it keeps a cell and an
+    output for each unit, and needs room for the gates of its largest layer.
     """
     *hidden, readout = network.layers
     units = sum(layer.size for layer in hidden)
-    weights = sum(4 * layer.size * (layer.inputs + layer.size) for layer in hidden) + readout.size * readout.inputs
+    weights = sum(4 * layer.size * (layer.inputs + layer.size) for layer in hidden)
+    weights += readout.size * readout.inputs
     return {
         "flash_bytes": weights * weight_bytes + 4 * (4 * units + readout.size),
         "ram_bytes": 4 * (2 * units + 4 * max((layer.size for layer in hidden), default=0)),
@@ -149,11 +164,14 @@ def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
 
 
 def make_plan(
-    network: FrozenNetwork, name: str = "network", rule: DecisionRule | None = None, scale: Scale | None = None,
+    network: FrozenNetwork,
+    name: str = "network",
+    rule: DecisionRule | None = None,
+    scale: Scale | None = None,
     learn: Learn | None = None,
-) -> Plan:  # fmt: skip
-    """The plan of a network, float32 or (an IntegerNetwork) int8. ``rule``: how it decides; ``scale``: of its input, as in
-    ``Plan``; ``learn``: what learns."""
+) -> Plan:
+    """The plan of a network, float32 or (an IntegerNetwork) int8. ``rule``: how it decides;
+    ``scale``: of its input, as in ``Plan``; ``learn``: what learns."""
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
     functions: dict[str, StepFunction] = {}
     number = input_type = "float"
@@ -161,14 +179,15 @@ def make_plan(
     if isinstance(network, IntegerNetwork):
         number, input_type = "int32_t", "int8_t" if network.inputs_as.bound == 128 else "int16_t"
         input_bits, output_bits = network.inputs_as.bits, network.output_bits
-    longest = max((int(delays.max()) for layer in network.layers for delays in layer.delays.values()), default=0)
+    delays = [delays for layer in network.layers for delays in layer.delays.values()]
+    delay_type = whole_type(max((int(each.max()) for each in delays), default=0))
     layers = list[LayerPlan]()
     for index, layer in enumerate(network.layers):
         last = index == len(network.layers) - 1
         learns = learn == "e-prop" or (last and learn is not None)
         below = layers[-1].sent[1] if layers else Sent("input", input_type, spikes=False)
         own = "readout" if last else f"layer{index}"
-        layers.append(plan_layer(layer, own, below, types, whole_type(longest), functions, dense=learns))
+        layers.append(plan_layer(layer, own, below, types, delay_type, functions, dense=learns))
     encoder = decision = None
     learning = None if learn is None else Learning.of(name, tuple(layers), learn, rule)
     if network.signal is not None:
@@ -180,4 +199,15 @@ def make_plan(
     if rule is not None:
         rule.check(network.outputs)
         decision = DecisionPlan(name, rule, output_bits)
-    return Plan(name, network, tuple(layers), number, input_type, input_bits, encoder, decision, scale, learning)
+    return Plan(
+        name,
+        network,
+        tuple(layers),
+        number,
+        input_type,
+        input_bits,
+        encoder,
+        decision,
+        scale,
+        learning,
+    )

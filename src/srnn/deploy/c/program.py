@@ -1,4 +1,4 @@
-"""NAME_main.c and the Makefile beside an exported network: a program that tries it on recorded inputs."""
+"""NAME_main.c and the Makefile beside a network: a program that tries it on recorded inputs."""
 
 from __future__ import annotations
 
@@ -36,18 +36,21 @@ def makefile(plan: Plan) -> str:
 def main_c(plan: Plan) -> str:
     """A program that runs the network on what it reads, to try it, and for tests."""
     encoder, upper = plan.encoder, plan.name.upper()
-    readers = [_reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS", takes_raw(plan))]
+    raw = takes_raw(plan)
+    readers = [_reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS", raw)]
     told: dict[str, Any] = {
         "TOLD": False,
         "PER_STEP": plan.decision is not None and plan.decision.rule.per_step,
         "COUNTED": [{"WHAT": what} for what in plan.counted],
     }
     if encoder is not None:
-        readers.append(_reader("signal_read", encoder.sample, encoder.sample, f"{upper}_CHANNELS", False))
+        sample = encoder.sample
+        readers.append(_reader("signal_read", sample, sample, f"{upper}_CHANNELS", False))
         told["ENDS"] = encoder.ends
     if isinstance(encoder, CrossingPlan) and not encoder.running:
         told |= _multiples(encoder)
-    return resolved("main.c", plan.name, configuration(plan) | conversion(plan) | told | {"READERS": readers})
+    told["READERS"] = readers
+    return resolved("main.c", plan.name, configuration(plan) | conversion(plan) | told)
 
 
 def _reader(function: str, ctype: str, base: str, length: str, converted: bool) -> dict[str, Any]:

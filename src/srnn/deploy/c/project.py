@@ -50,18 +50,21 @@ def export_c(
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty.
         name, format, learn, layout: as in ``export.model.export_c``.
-        inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
-        state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
-            32 bits).
+        inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to
+            127).
+        state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the
+            network was trained for, or in 32 bits).
         encoder: what turns a signal into inputs, to be part of the library (``task.signal()``).
-        decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
-            it the library ends with the readout's outputs.
-        scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
+        decision: the rule by which outputs become a class, and the classes' names: gives
+            NAME_decide and NAME_CLASSES. Without it the library ends with the readout's outputs.
+        scale: means and standard deviations (inputs,) by which channels were scaled in training,
+            for the header and the program.
         about: one line for the header: what network this is.
         inputs: for the header of a network without an encoder: what the inputs of a step are.
 
     Returns: sizes and operations, as written to NAME.json.
-    Raises SrnnError for a network that cannot be exported like this, a bad name, or a folder that cannot be written.
+    Raises SrnnError for a network that cannot be exported like this, a bad name, or a folder that
+    cannot be written.
     """
     out = Path(out)
     check_name(name)
@@ -73,11 +76,19 @@ def export_c(
     if inputs_as is not None and format != "int8":
         raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
-        raise SrnnError("The width of states belongs to --format int8; float32 keeps states in float32.")
+        raise SrnnError(
+            "The width of states belongs to --format int8; float32 keeps states in float32."
+        )
     if encoder is not None and isinstance(network, FrozenNetwork):
-        raise SrnnError("The encoder for a network from device_network is given there: device_network(net, encoder).")
+        raise SrnnError(
+            "The encoder for a network from device_network is given there: "
+            "device_network(net, encoder)."
+        )
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
-    model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
+    if format == "int8":
+        model = quantise(device, inputs_as, state_as)
+    else:
+        model = device.require("float32 C")
     plan = make_plan(model, name, decision, scale, learn)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
@@ -92,20 +103,24 @@ def export_c(
     with whole_folder(out) as folder:  # all files, or no folder
         for file, content in arranged(layout, plan, text, files).items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_bytes(content.encode())  # written as text, its line ends would change on Windows
+            # Written as text, its line ends would change on Windows.
+            (folder / file).write_bytes(content.encode())
     return report
 
 
 def one_comment(about: str) -> str:
-    """A text that cannot end the comment in which it stands: no */, not even where a trigraph or a backslash joins two lines."""
+    """A text that cannot end the comment in which it stands: no */, not even where a trigraph or a
+    backslash joins two lines."""
     return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
 
 
 def describe(network: FrozenNetwork) -> str:
     """The architecture in a few words: 4 - 36 alif, recurrent - 6 integrator."""
-    recurrent = ["" if layer.weight_rec is None else ", recurrent" for layer in network.layers]
-    parts = [f"{layer.size} {layer.neuron.name}{how}" for layer, how in zip(network.layers, recurrent, strict=True)]
-    return " - ".join([str(network.inputs), *parts])
+    parts = [str(network.inputs)]
+    for layer in network.layers:
+        recurrent = "" if layer.weight_rec is None else ", recurrent"
+        parts.append(f"{layer.size} {layer.neuron.name}{recurrent}")
+    return " - ".join(parts)
 
 
 def check_out(out: Path) -> None:

@@ -1,10 +1,12 @@
-"""The files in ``runtime/`` as they are exported: C that compiles alone, of which a network takes what it uses.
+"""The files in ``runtime/`` as they are exported: C that compiles alone, of which a network takes
+what it uses.
 
-A configuration gives names a value: a number or a text to be put in their place, or for a condition a boolean. In a file
+A configuration gives names a value: a number or a text to be put in their place, or for a condition
+a boolean. In a file
 
     #include "part.c"                       another file of ``runtime/`` stands here
-    #include "configuration.h"              a sample, with which the file compiles alone, is left out
-    #if A && !B / #elif C / #else / #endif  is decided here; #ifdef and #ifndef are left to the compiler
+    #include "configuration.h"              a sample, with which the file compiles alone: left out
+    #if A && !B / #elif C / #else / #endif  is decided here; #ifdef and #ifndef are the compiler's
     /* repeat ITEMS */ ... /* end ITEMS */  once for each configuration in the list ITEMS
     model_, MODEL_                          become the library's own prefix
     a backslash at the end of a comment's line: it continues in the next
@@ -27,7 +29,10 @@ _INCLUDE = re.compile(r'#include "((?!model)[\w/]+\.[ch])"')
 _CONDITION = re.compile(r"#(if|elif|else|endif)\b *(.*)")
 _REPEAT = re.compile(r"/\* repeat (\w+) \*/")
 _CONTINUED = re.compile(r" \\\n *\*? *")
-_INLINE = re.compile(r"(?:/\*(?:(?!\*/).)*\*/\n)?static inline \w+ (\w+)\((?:(?!\n}\n).)*\n}\n\n?", re.DOTALL)
+_INLINE = re.compile(
+    r"(?:/\*(?:(?!\*/).)*\*/\n)?static inline \w+ (\w+)\((?:(?!\n}\n).)*\n}\n\n?",
+    re.DOTALL,
+)
 
 
 def resolved(file: str, name: str, configuration: Configuration) -> str:
@@ -112,10 +117,11 @@ def _chosen(lines: list[str], start: int, configuration: Configuration) -> tuple
 
 def _holds(condition: str, configuration: Configuration) -> bool:
     """Whether a condition of names, !, && and ||, without parentheses, holds."""
-    return any(
-        all(bool(configuration[word.strip(" !")]) != word.strip().startswith("!") for word in term.split("&&"))
-        for term in condition.split("||")
-    )
+
+    def true(word: str) -> bool:
+        return bool(configuration[word.strip(" !")]) != word.strip().startswith("!")
+
+    return any(all(map(true, term.split("&&"))) for term in condition.split("||"))
 
 
 _WIDTH = 118
@@ -124,9 +130,9 @@ _BOUND = re.compile(r"(?<=\w) (?=\*?\w)")
 
 
 def folded(text: str) -> str:
-    """C text without very long lines: they are broken at blanks, and the rest is indented further, or
-    follows the star of a comment. A name stays with its type, and the end of a comment with its last
-    word; a macro continues after a backslash. A line that begins with a string stays as it is."""
+    """C text without very long lines: they are broken at blanks, and the rest is indented further
+    or follows the star of a comment. A name stays with its type, and the end of a comment with its
+    last word; a macro continues after a backslash. A line that begins with a string stays."""
     lines, comment = [], False
     for line in text.split("\n"):
         comment = comment or line.startswith("/* ")

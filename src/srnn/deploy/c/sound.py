@@ -1,10 +1,14 @@
-"""The front end of a sound network in C: 16-bit samples -> log-mel features and derivatives, as ``SpeechPath`` streams them.
+"""The front end of a sound network in C: 16-bit samples -> log-mel features and derivatives, as
+``SpeechPath`` streams them.
 
-A frame is Hann-weighted; its Fourier transform is that of half as many complex numbers (``fourier``). One table of cosines serves
-for everything: the window, the turns of the transform, and sines, a quarter further on.
-All of it is float32, in a struct of fixed size; the logarithm is <math.h>'s. Python sums in another order, so energies differ by
-rounding; both round log energies to float16, as training did, so nearly all features are equal but for the rounding of their
-scale (tests/deploy/test_export_c_sound.py states how many).
+A frame is Hann-weighted; its Fourier transform is that of half as many complex numbers
+(``fourier``). One table of cosines serves for everything: the window, the turns of the transform,
+and sines, a quarter further on.
+
+All of it is float32, in a struct of fixed size; the logarithm is <math.h>'s. Python sums in another
+order, so energies differ by rounding; both round log energies to float16, as training did, so
+nearly all features are equal but for the rounding of their scale
+(tests/deploy/test_export_c_sound.py states how many).
 """
 
 from __future__ import annotations
@@ -67,14 +71,16 @@ class SoundPlan(EncoderPlan):
 
     @cached_property
     def bands(self) -> tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """(first frequency, the lower band of each frequency from there on, (frequencies, 2) what it adds to that band and the
-        next): a frequency lies in at most two."""
+        """(first frequency, the lower band of each frequency from there on, (frequencies, 2) what
+        it adds to that band and the next): a frequency lies in at most two."""
         front = self.front
-        weights = mel_filters(front.rate, front.window, front.mels, front.low, front.high)[:, : self.points].T
+        filters = mel_filters(front.rate, front.window, front.mels, front.low, front.high)
+        weights = filters[:, : self.points].T
         heard = np.flatnonzero(weights.any(1))
         first, weights = int(heard[0]), weights[heard[0] : heard[-1] + 1]
         lower = (weights != 0).argmax(1)
-        both = np.stack([row[[at, min(at + 1, front.mels - 1)]] for row, at in zip(weights, lower, strict=True)])
+        upper = np.minimum(lower + 1, front.mels - 1)
+        both = np.take_along_axis(weights, np.stack([lower, upper], 1), 1)
         both[lower == front.mels - 1, 1] = 0
         return first, lower, both
 
@@ -90,17 +96,29 @@ class SoundPlan(EncoderPlan):
         turns = np.cos(2 * np.pi * np.arange(front.window) / front.window)
         tables = [
             Constant("cosines", "float", turns, f"a turn of a circle in {front.window} parts"),
-            Constant("loaded", index, loading(self.factors), "where each number lies before its transform"),
+            Constant(
+                "loaded",
+                index,
+                loading(self.factors),
+                "where each number lies before its transform",
+            ),
             Constant("factors", index, np.array(self.factors), "of the transform"),
             Constant("band", whole_type(front.mels - 1), lower, "the lower band of a frequency"),
-            Constant("in_band", "float", both, "what a frequency's power adds to that band, and to the next"),
+            Constant(
+                "in_band",
+                "float",
+                both,
+                "what a frequency's power adds to that band, and to the next",
+            ),
             Constant("feature_mean", "float", statistics.mean, "of the training set"),
             Constant("feature_std", "float", statistics.std, "of the training set"),
         ]
         if self.order:
             # The k-th derivative of a polynomial of degree k is the same all over a window.
-            rows = smoothed_derivatives(np.eye(WIDTH, dtype=np.float32), self.order)[WIDTH // 2, WIDTH:]
-            tables.append(Constant("slopes", "float", rows, f"a row of {WIDTH} frames' weights for each derivative"))
+            derivatives = smoothed_derivatives(np.eye(WIDTH, dtype=np.float32), self.order)
+            rows = derivatives[WIDTH // 2, WIDTH:]
+            about = f"a row of {WIDTH} frames' weights for each derivative"
+            tables.append(Constant("slopes", "float", rows, about))
         return tables
 
     @property
@@ -110,9 +128,14 @@ class SoundPlan(EncoderPlan):
         adds, multiplies = front.window, 2 * front.window
         for p in self.factors:
             pairs = p // 2
-            turned, combined = 2 * (p - 1), 4 * pairs * pairs if p > 2 else 0
-            adds += self.points // p * (turned + 4 * pairs + (2 * pairs + combined + 4 * pairs if p > 2 else 0))
-            multiplies += self.points // p * (2 * turned + combined)
+            turned = 2 * (p - 1)
+            own_adds, own_multiplies = turned + 4 * pairs, 2 * turned
+            if p > 2:
+                combined = 4 * pairs * pairs
+                own_adds += combined + 6 * pairs
+                own_multiplies += combined
+            adds += self.points // p * own_adds
+            multiplies += self.points // p * own_multiplies
         heard = len(self.bands[1])
         adds, multiplies = adds + 11 * heard + front.mels, multiplies + 8 * heard
         products = WIDTH * (channels - front.mels)

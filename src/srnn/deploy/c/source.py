@@ -40,6 +40,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
     layers = [_layer(plan, layer) for layer in plan.layers]
     rows = {row["ADD_ROWS"]: row for layer in plan.layers for row in _sources(plan, layer)}
     rings = {ring["SEND"]: ring for layer in layers for ring in layer["RINGS"]}
+    neurons = dict.fromkeys(layer.step.text for layer in plan.layers)
     return {
         "NAME": plan.name,
         "INPUTS": plan.network.inputs,
@@ -61,7 +62,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
         "LAYERS": layers,
         "ROWS": rows.values(),
         "RING_KINDS": rings.values(),
-        "NEURONS": [{"NEURON_FUNCTION": text} for text in dict.fromkeys(layer.step.text for layer in plan.layers)],
+        "NEURONS": [{"NEURON_FUNCTION": text} for text in neurons],
         **(encoder.configuration() if encoder else {}),
         **(decision.configuration() if decision else {}),
         **(learning.configuration() if learning else {}),
@@ -92,14 +93,14 @@ def _costs(plan: Plan) -> dict[str, Any]:
     if plan.decision is not None:
         told["DECISION_RAM"] = plan.decision.ram_bytes
     if plan.scale is not None:
-        means, deviations = (", ".join(number(value, "float") for value in part) for part in plan.scale)
-        told |= {"MEANS": means, "DEVIATIONS": deviations}
+        for what, values in zip(("MEANS", "DEVIATIONS"), plan.scale, strict=True):
+            told[what] = ", ".join(number(value, "float") for value in values)
     if isinstance(network, IntegerNetwork):
         layers = [*zip(plan.layers, network.layers, strict=True)]
-        kept = [
-            f"{layer.name} {', '.join(map('{} {}'.format, layer.variables, own.kept_bits.values()))}"
-            for layer, own in layers
-        ]
+        kept = list[str]()
+        for layer, own in layers:
+            bits = map("{} {}".format, layer.variables, own.kept_bits.values())
+            kept.append(f"{layer.name} {', '.join(bits)}")
         told |= {
             "STATE_BITS": ", ".join(f"{layer.name} {own.bits}" for layer, own in layers),
             "STATE_KIND": f"int{plan.state_width}",
@@ -113,6 +114,7 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
     """What ``layer.c`` is told about a layer."""
     model, last = layer.layer, layer is plan.layers[-1]
     learning = plan.learning.of_layer(layer.name) if plan.learning else None
+    members = (f"{ctype} {name}[{size}];" for ctype, name, size in layer.members)
     first = "0" if plan.integer else f"{layer.bias.name}[h]"
     if learning and model.has_bias:
         first = f"({learning.place(len(layer.matrices))})[h]"
@@ -125,13 +127,14 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
         "STEP_PARAMETERS": ", ".join(f"{ctype} *{name}" for name, ctype in arguments.items()),
         "STEP_ARGUMENTS": ", ".join(arguments),
         "SIZE": model.size,
-        "STATE_MEMBERS": " ".join(f"{ctype} {name}[{size}];" for ctype, name, size in layer.members),
+        "STATE_MEMBERS": " ".join(members),
         "VARIABLES": [
             {"VARIABLE": name, "INITIAL": number(values[0], ctype)}  # one for all: see FrozenLayer
             for (ctype, name), values in zip(layer.state, model.initial.values(), strict=False)
         ],
         "RINGS": [ring.configuration() for ring in layer.rings],
-        "SOURCES": sorted(sources, key=lambda source: not source["LIFTED"]),  # the coarser sums first
+        # The coarser sums first.
+        "SOURCES": sorted(sources, key=lambda source: not source["LIFTED"]),
         "FIRST_SUM": first,
         "BIAS": layer.bias.name,
         "NEURON": layer.step.name,
@@ -191,7 +194,12 @@ def _sources(plan: Plan, layer: LayerPlan) -> list[Configuration]:
 
 def row_name(kind: str, sparse: bool) -> str:
     """The name of the function that adds the rows of what a ``Sent.kind`` sends."""
-    return "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])
+    parts = ["add"]
+    if kind != "any":
+        parts.append(kind)
+    if sparse:
+        parts.append("sparse")
+    return "_".join([*parts, "rows"])
 
 
 def _neuron_arguments(plan: Plan, layer: LayerPlan) -> str:

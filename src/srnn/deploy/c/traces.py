@@ -1,12 +1,15 @@
-"""The traces of a layer in C: how its output depends on its own weights and bias, kept up to date step by step.
+"""The traces of a layer in C: how its output depends on its own weights and bias, kept up to date
+step by step.
 
-They are those of ``training.rules``, made from the Jacobian of the neuron's recorded equations, so no neuron needs code of its
-own for them.
+They are those of ``training.rules``, made from the Jacobian of the neuron's recorded equations, so
+no neuron needs code of its own for them.
 
-    S_t = M_t S_{t-1} + d_t z_t            a row of S for each state variable; z_t: what arrives at the synapses, 1 for the bias
-    F_t = kept_t F_{t-1} + S_t             e-prop: a hidden layer's, filtered as the readout remembers
+    S_t = M_t S_{t-1} + d_t z_t     a row of S for each state variable; z_t: what arrives at the
+                                    synapses, 1 for the bias
+    F_t = kept_t F_{t-1} + S_t      e-prop: a hidden layer's, filtered as the readout remembers
 
-Arrays are laid out as the weights are: a row of a layer's neurons for each presynaptic neuron, and one for the bias.
+Arrays are laid out as the weights are: a row of a layer's neurons for each presynaptic neuron, and
+one for the bias.
 """
 
 from __future__ import annotations
@@ -44,8 +47,11 @@ class LayerLearning:
 
     @property
     def tensors(self) -> list[tuple[str, int]]:
-        """(name of the shipped constant, length) of weights and bias, in the order in which they lie."""
-        weights = [(matrix.constants[0].name, matrix.presynaptic * self.size) for matrix in self.layer.matrices]
+        """(name of the shipped constant, length) of weights and bias, in the order of memory."""
+        weights = [
+            (matrix.constants[0].name, matrix.presynaptic * matrix.size)
+            for matrix in self.layer.matrices
+        ]
         return weights + ([(self.layer.bias.name, self.size)] if self.layer.layer.has_bias else [])
 
     @property
@@ -64,7 +70,8 @@ class LayerLearning:
 
     @cached_property
     def rows(self) -> list[str]:
-        """The state's variables (and s) on which the output depends over time; the output itself is the last."""
+        """The state's variables (and s) on which the output depends over time; the output itself is
+        the last."""
         names, model = self._state, self.layer.layer
         order = [names[0] if model.output == "membrane" else names[-1]]
         for row in order:
@@ -77,7 +84,8 @@ class LayerLearning:
 
     @cached_property
     def _partials(self) -> dict[tuple[str, str], Node | None]:
-        """What the rows depend on, by (row, column): nodes of the Jacobian; None: on s, only through the neuron's own weight."""
+        """What the rows depend on, by (row, column): nodes of the Jacobian; None: on s, only
+        through the neuron's own weight."""
         neuron = self.layer.layer.neuron
         names, own = self._state, jacobian_record(type(neuron))
         width = len(own.arguments)
@@ -124,20 +132,25 @@ class LayerLearning:
         return [entry for entry in self._entries if self.slope(*entry).startswith("traces->")]
 
     def members(self) -> list[tuple[str, int]]:
-        """(name, length) of its arrays among the traces: those of synapses, then those of neurons."""
-        synapses = [f"{self.name}_{row}" for row in self.rows] + ([self.output] if self.filtered else [])
+        """(name, length) of its arrays among the traces: those of synapses, then of neurons."""
+        synapses = [f"{self.name}_{row}" for row in self.rows]
+        if self.filtered:
+            synapses.append(self.output)
+        synapses.append(f"{self.name}_sum")
         slopes = [f"{self.name}_{row}_by_{column}" for row, column in self.kept]
-        return [*((name, self.count) for name in (*synapses, f"{self.name}_sum")), *((n, self.size) for n in slopes)]
+        return [(name, self.count) for name in synapses] + [(name, self.size) for name in slopes]
 
     @cached_property
     def _slopes(self) -> tuple[str, list[str], int, int, int]:
-        """The C function of one neuron's slopes, its parameters; additions, multiplications and calls of expf in it."""
+        """The C function of one neuron's slopes, its parameters; additions, multiplications and
+        calls of expf in it."""
         layer = self.layer.layer
         own = equations(type(layer.neuron))
         psi = emission_slope(layer.neuron.emission, layer.surrogate)
         through = [(row, "current") for row in self.rows if (row, "current") in self._partials]
         wanted = [*self.kept, *(entry for entry in through if entry not in self.kept)]
-        nodes = [as_node(0.0 if node is None else node) for node in map(self._partials.__getitem__, wanted)]
+        partials = map(self._partials.__getitem__, wanted)
+        nodes = [as_node(0.0 if node is None else node) for node in partials]
         whole = in_c(Record(own.arguments, (*nodes, own.results[-1]), all_named=False))
         writer = FloatC()
         *results, drive = [result.text for result in whole.run(writer, map(Text, whole.arguments))]
@@ -156,7 +169,8 @@ class LayerLearning:
                 result, counts["multiply"] = f"psi * ({result})", counts["multiply"] + 1
             stored.append((f"{row}_by_{column}_at", result))
         text = "\n".join(value for _, value in [*assigned, *stored])
-        read = [name for name in (*whole.arguments, "own_weight") if re.search(rf"\b{name}\b", text)]
+        known = (*whole.arguments, "own_weight")
+        read = [name for name in known if re.search(rf"\b{name}\b", text)]
         head = [f"float {name}" for name in read] + [f"float *{place}" for place, _ in stored]
         body = Traced("", "float", head, assigned, stored, "").written(f"{self.name}_slopes")
         if spikes:
@@ -168,7 +182,7 @@ class LayerLearning:
         return body, read, adds, multiplies, counts["exp"]
 
     def configuration(self, name: str) -> dict[str, Any]:
-        """What ``traces.c`` and ``learning.c`` are told: its traces are updated before its own step."""
+        """What ``traces.c`` and ``learning.c`` are told: traces are updated before the step."""
         told: dict[str, Any] = {
             "LAYER": self.name,
             "SIZE": self.size,
@@ -259,12 +273,16 @@ class LayerLearning:
         adds, multiplies = self.count * (len(entries) - len(self.rows)), self.count * multiplied
         if self.kept:
             _, _, own_adds, own_multiplies, exponentials = self._slopes
-            return adds + self.size * own_adds, multiplies + self.size * own_multiplies, self.size * exponentials
+            return (
+                adds + self.size * own_adds,
+                multiplies + self.size * own_multiplies,
+                self.size * exponentials,
+            )
         return adds, multiplies, 0
 
 
 def emission_slope(emission: Emission, surrogate: Surrogate | None) -> Record:
-    """What stands for the derivative of the emission with respect to the drive, as a record of equations."""
+    """What stands for the derivative of the emission with respect to the drive, as a record."""
     return record(lambda drive: _slope_at(drive, emission, surrogate), ("drive",))
 
 

@@ -1,6 +1,7 @@
 """A neuron's own ``step`` as C: the record of its equations, written out with its author's names.
 
-``FloatC`` writes float32 arithmetic, ``FixedC`` calls of the library's fixed-point functions, by the rules of ``fixed.py``.
+``FloatC`` writes float32 arithmetic, ``FixedC`` calls of the library's fixed-point functions, by
+the rules of ``fixed.py``.
 """
 
 from __future__ import annotations
@@ -38,18 +39,28 @@ class FloatC(Writer):
             text = x.text if x.rank == ATOM else f"({x.text})"
             return Text(f"{text} > 0.0f ? {CHOICES[operation].format(text)} : 0.0f", CHOICE)
         made = super().apply(operation, *operands)
-        return Text(f"(float)({made.text})") if made.rank == 0 else made  # a comparison is an int in C
+        if made.rank == 0:  # a comparison, which is an int in C
+            return Text(f"(float)({made.text})")
+        return made
 
 
 class FixedText(Fixed):
-    """A fixed-point expression in C, and the bounds of its value: what cannot overflow is written without a check.
+    """A fixed-point expression in C, and the bounds of its value: what cannot overflow is written
+    without a check.
 
-    ``compound``: it needs parentheses as an operand. Operations are counted in ``counts``, shared by all of a step.
+    ``compound``: it needs parentheses as an operand. Operations are counted in ``counts``, shared
+    by all of a step.
     """
 
     def __init__(
-        self, text: str, bits: int, limit: int, counts: Counter[str], bounds: tuple[int, int] = INT32, compound: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        text: str,
+        bits: int,
+        limit: int,
+        counts: Counter[str],
+        bounds: tuple[int, int] = INT32,
+        compound: bool = False,
+    ) -> None:
         self.text, self.bits, self.limit, self.counts = text, bits, limit, counts
         self.bounds, self.compound = bounds, compound
 
@@ -61,9 +72,16 @@ class FixedText(Fixed):
         return type(self)(text, bits, self.limit, self.counts, bounds, compound)
 
     def _made(
-        self, kind: str, bits: int, bounds: tuple[int, int], plain: str, saturating: str, compound: bool = True
+        self,
+        kind: str,
+        bits: int,
+        bounds: tuple[int, int],
+        plain: str,
+        saturating: str,
+        compound: bool = True,
     ) -> Self:
-        """The result of an operation: ``plain``, which is ``compound`` or not, if everything within ``bounds`` fits int32."""
+        """The result of an operation: ``plain``, which is ``compound`` or not, if everything within
+        ``bounds`` fits int32."""
         low, high = (max(INT32_MIN, min(INT32_MAX, bound)) for bound in bounds)
         if low == high > INT32_MIN:
             return self._constant(low, bits)
@@ -86,7 +104,8 @@ class FixedText(Fixed):
     def _difference(self, other: Self, bits: int) -> Self:
         (a, b), (c, d) = self.bounds, other.bounds
         plain = f"{self.operand} - {other.operand}"
-        return self._made("adds", bits, (a - d, b - c), plain, f"subtract({self.text}, {other.text})")
+        saturating = f"subtract({self.text}, {other.text})"
+        return self._made("adds", bits, (a - d, b - c), plain, saturating)
 
     def _product(self, other: Self, shift: int, bits: int) -> Self:
         if other.bounds == (2**shift, 2**shift):
@@ -97,10 +116,12 @@ class FixedText(Fixed):
         corners = [a * b + half for a in self.bounds for b in other.bounds]
         low, high = min(corners), max(corners)
         short = INT32_MIN + half <= low <= high <= INT32_MAX  # with and without what rounds it
-        arguments, plain = f"({self.text}, {other.text}, {shift})", f"{self.operand} * {other.operand}"
+        arguments = f"({self.text}, {other.text}, {shift})"
+        plain = f"{self.operand} * {other.operand}"
         if shift:
             plain = f"({plain} + {half}) >> {shift}" if short else f"scale{arguments}"
-        return self._made("multiplies", bits, (low >> shift, high >> shift), plain, f"multiply{arguments}", short)
+        bounds = low >> shift, high >> shift
+        return self._made("multiplies", bits, bounds, plain, f"multiply{arguments}", short)
 
     def _chosen(self, other: Self, bits: int) -> Self:
         low, high = other.bounds
@@ -113,14 +134,19 @@ class FixedText(Fixed):
         if 0 < shift < 31:
             plain = f"{self.operand} * {2**shift}"
         half = 2**-shift // 2 if shift < 0 else 0
-        low, high = ((bound << shift if shift > 0 else bound + half >> -shift) for bound in self.bounds)
+        low, high = self.bounds
+        if shift > 0:
+            low, high = low << shift, high << shift
+        else:
+            low, high = low + half >> -shift, high + half >> -shift
         if half and self.bounds[1] <= INT32_MAX - half:
             plain = f"({self.operand} + {half}) >> {-shift}"
         return self._made("shifts", bits, (low, high), plain, saturating, plain != saturating)
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
         self.counts["shifts"] += 1
-        return self._with(f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)", bits, bounds_of(width))
+        text = f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)"
+        return self._with(text, bits, bounds_of(width))
 
 
 class FixedC(Algebra):
@@ -133,9 +159,12 @@ class FixedC(Algebra):
         try:
             return super().apply(operation, *operands)
         except SrnnError as error:
-            if operation in ("add", "subtract", "multiply"):  # the message names a number that has no such form
+            # Of these the message names a number that has no such form.
+            if operation in ("add", "subtract", "multiply"):
                 raise
-            raise SrnnError(f"int8 has no '{operation}' for a neuron's equations; export it as float32.") from error
+            raise SrnnError(
+                f"int8 has no '{operation}' for a neuron's equations; export it as float32."
+            ) from error
 
     def named(self, name: str, value: Any) -> Any:
         constant = not isinstance(value, FixedText) or value.bounds[0] == value.bounds[1]
@@ -168,7 +197,10 @@ class Traced:
             "TRACED": name,
             "PARAMETERS": ", ".join(self.parameters),
             "NUMBER": self.returned,
-            "ASSIGNED": [{"ASSIGNED_NAME": own, "ASSIGNED_VALUE": value} for own, value in self.assigned],
+            "ASSIGNED": [
+                {"ASSIGNED_NAME": assigned, "ASSIGNED_VALUE": value}
+                for assigned, value in self.assigned
+            ],
             "STORED": [{"STORED_AT": own, "STORED_VALUE": value} for own, value in self.stored],
             "RESULT_USED": bool(self.result),
             "RESULT": self.result,
