@@ -237,6 +237,14 @@ def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
                for a, b in zip(one, other, strict=True))  # fmt: skip
 
 
+def test_a_nan_in_the_input_is_a_nan_in_the_output() -> None:
+    net, x = SRNN.paper(3, [20], 5, backend="gpu").to(DEVICE), torch.randn(2, 6, 3)
+    x[1, 4, 0] = float("nan")
+    with torch.no_grad():
+        output, _ = net(x.to(DEVICE))
+    assert output[1, 4:].isnan().all() and int(output.isnan().sum()) == 2 * 5
+
+
 def test_programs_meet_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one block of neurons, which waits for itself alone; several cannot meet where one runs after the other."""
     counters, part = [], layer.Loop.part

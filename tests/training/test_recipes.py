@@ -22,6 +22,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
 from srnn.training.recipes.baselines import as_baseline
 from srnn.training.recipes.network import network_config
+from srnn.training.recipes.reading import recipe_content
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from support.layouts import WRITERS
 from support.pages import ROOT
@@ -186,6 +187,18 @@ def test_an_override_inside_another_leaves_the_callers_values_alone() -> None:
     neuron = {"name": "lif"}
     recipe = load_recipe("digits", {"network.neuron": neuron, "network.neuron.threshold": 1})
     assert recipe.network.neuron == {"name": "lif", "threshold": 1} and neuron == {"name": "lif"}
+
+
+def test_shipped_recipes_state_what_they_rely_on() -> None:
+    """So that other defaults leave them as they are."""
+    for name in shipped_recipes():
+        network = recipe_content(name)["network"]
+        needed = {"neuron", "norm", "readout"}
+        if name.startswith("paper/"):
+            needed |= {"surrogate", "init_in", "init_rec"}
+        if "model" in network:
+            needed = set()
+        assert needed <= network.keys(), name
 
 
 def test_override_refines_a_neuron_given_by_name() -> None:

@@ -64,7 +64,8 @@ class Result:
     """Everything that a run of the network returns."""
 
     output: Tensor
-    """(B, T, outputs): the readout's membrane, or its spikes; zero after a sequence's length."""
+    """(B, T, outputs): the readout's membrane, or its spikes; NaN from the first NaN of a sequence's input on, and zero after its
+    length."""
     state: State
     """Final state; pass it to the next call to go on where this one ended."""
     layers: tuple[LayerResult, ...]
