@@ -18,17 +18,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from ...errors import SrnnError, check_choice, check_positive
+from ...errors import SrnnError, check_choice, check_flag, check_positive
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from ..units import parse_channels
 from .arrays import Description, describe, load_arrays, load_scaled
+from .audio import read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
 from .features import AudioTask, load_clips
 from .splitting import Shares, split_items
-from .survey import list_changes, list_shared, say_unread
+from .survey import (
+    Problem,
+    list_changes,
+    list_copies,
+    list_shared,
+    list_sound_problems,
+    say_unread,
+    usable,
+)
 
 Scale = Literal["training", "none"]
 
@@ -66,6 +75,8 @@ class FolderTask(AudioTask):
     """Sensor files: what is done about missing samples: interpolate, hold or refuse."""
     longest_gap: int = DEFAULT.longest
     """Sensor files: samples that may be missing in a row."""
+    skip: bool = False
+    """Leave out files that cannot be used, such as damaged ones, and name them in a warning; else they are refused."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -80,6 +91,7 @@ class FolderTask(AudioTask):
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
         _ = self._chosen, self._gaps
+        check_flag("skip", self.skip)
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -91,11 +103,16 @@ class FolderTask(AudioTask):
                 raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
-        for name, idle in (("channels", self.channels is None), ("missing", self._gaps == DEFAULT)):
+        for name, idle in (
+            ("channels", self.channels is None),
+            ("missing", self._gaps == DEFAULT),
+        ):
             if not idle and not about.items:
                 raise SrnnError(
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; remove it."
                 )
+        if self.skip and not about.items:
+            raise SrnnError(f"{source} is one file, so there is nothing to skip; remove the option 'skip'.")
         without = {
             "sound": ("scale", "channels", "missing", "longest_gap"),
             "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
@@ -163,6 +180,16 @@ class FolderTask(AudioTask):
     def origin(self, data_dir: Path | None = None) -> str:
         return str(self.source)
 
+    def problems(self) -> list[Problem]:
+        """What is wrong with, or unusual about, each file, in their order. All are read; none twice."""
+        items, files, cache = self.content.items, self.content.files, cache_of(self.source)
+        if files is not None:
+            found = files.problems(self._array_rate)
+        else:
+            found = list_sound_problems(items, cache)
+        copies = list_copies(items, cache) if items else []
+        return sorted([*found, *copies], key=lambda problem: problem.file)
+
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used:
         the source was found when the task was made.
@@ -172,16 +199,18 @@ class FolderTask(AudioTask):
         source, shares = self.source, self.shares
         if self.content.form == "arrays":
             load = load_scaled if self.scale == "training" else load_arrays
-            return load(split, source, shares, self.content, self._array_rate)
+            return load(split, source, shares, self.content, self._array_rate, self.skip)
         check_split(split)
-        items, sound = self.content.items, self.sound
+        items, sound, cache = self.content.items, self.sound, cache_of(source)
         clips = split_items(source, items, shares)
+        if self.skip and any(problem.refused for problem in list_sound_problems(items, cache)):
+            items, _ = usable(source, items, lambda item: read_audio(item.path), skip=True)
+            clips = {name: [item for item in of if item in items] for name, of in clips.items()}
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
         length = None if self.seconds is None else round(self.seconds * sound.rate)
         seconds = None if length is None else length / sound.rate
-        cache = cache_of(source)
         say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
 
