@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from srnn.cli.main import main
+from srnn.data.datasets import sensors
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from support.sounds import write_wav
@@ -87,16 +88,15 @@ def test_all_that_is_wrong_is_listed_in_one_run(folder: Path, capsys: pytest.Cap
 
 
 def test_nothing_is_read_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, read = create_task("folder", path=str(folder), scale="none"), list[Path]()
+    read = list[Path]()
 
     def counting(path: Path, *rest: object) -> object:
         read.append(path)
         return original(path, *rest)
 
-    from srnn.data.datasets import sensors
-
     original = sensors.read_recording
     monkeypatch.setattr(sensors, "read_recording", counting)
+    task = create_task("folder", path=str(folder), scale="none")
     assert task.problems() == []
     for split in ("train", "validation", "test"):
         task.load(split)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def test_files_that_cannot_be_used_are_left_out_by_skip(folder: Path, capsys: py
     spoil(folder)
     with pytest.raises(SrnnError, match=r"cannot|missing|recorded|empty|row"):
         create_task("folder", path=str(folder)).load("train")
-    with pytest.warns(RuntimeWarning, match=r"files? of \d+ cannot be used and are left out: .*csv \("):
+    with pytest.warns(RuntimeWarning, match=r"files left out that cannot be used, \d+ of \d+: .*csv \("):
         task = create_task("folder", path=str(folder), skip=True)
         left = {name: task.load(name).y.size for name in kept}  # type: ignore[arg-type]
     assert sum(kept.values()) - sum(left.values()) == len(REFUSED)
@@ -147,7 +147,7 @@ def test_sounds_that_cannot_be_read_are_listed_and_left_out(tmp_path: Path) -> N
     assert [(one.file, one.refused) for one in task.problems()] == [("a/00.wav", True), ("b/01.wav", True)]
     with pytest.raises(SrnnError, match=r"00\.wav"):
         task.load("train")
-    with pytest.warns(RuntimeWarning, match="2 files of 16 cannot be used"):
+    with pytest.warns(RuntimeWarning, match="files left out that cannot be used, 2 of 16"):
         skipping = create_task("folder", path=str(tmp_path), skip=True)
         sizes = [len(skipping.load(name)) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
     assert sum(sizes) == 14

@@ -138,14 +138,15 @@ def _name(recipe: str, baseline: str | None) -> str:
 
 
 def _dry_run(recipe: Recipe, seed: int, data_dir: Path | None, json: bool) -> int:
+    task = recipe.create_task()
+    problems = _problems(task, json)  # before PyTorch, which takes seconds
+
     from ..progress import header
     from ..terminal import open_console
     from ..training.distributed import Team
     from ..training.preparing import prepare
 
     device = Team(recipe.training.device).fabric.device
-    task = recipe.create_task()
-    problems = _problems(task, json)
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=device)
     description = {**ready.description(), "problems": problems}
     # If nothing has to be compiled for it, the layers run once, to show how the network would start.

@@ -355,6 +355,7 @@ class DescribedTask(Task):
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         if self.data is not None:
+            from .datasets.cutting import Cutting
             from .datasets.labelled import load_labelled
 
             # As the task itself does it: the same files give the same split.
@@ -362,7 +363,19 @@ class DescribedTask(Task):
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
             path = self.whole_path()
             lag = self.lag(path.form)
-            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, lag, self.said)
+            own = self.options if self.name == "folder" else {}  # the only one with these options
+            return load_labelled(
+                split,
+                self.data,
+                self.class_names,
+                path,
+                self.encode,
+                shares,
+                speaker,
+                lag,
+                self.said,
+                Cutting.of(own),
+            )
         original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(

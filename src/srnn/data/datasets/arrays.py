@@ -17,15 +17,15 @@ from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import composed, some
 from ..encoders.speech import Statistics, scale
-from ..gaps import DEFAULT, Gaps
 from ..recordings import read_rate, read_stated
 from ..signals.likeness import seen_in
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
+from .cutting import WHOLE, Cutting, labels_of
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
 from .sensors import SensorFiles
 from .splitting import Shares, split_items
-from .survey import list_shared, say, say_notes, say_unread, usable
+from .survey import list_shared, say, say_notes, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
 _CODE = 3  # incremented when the same files shall give other statistics
@@ -54,100 +54,85 @@ class Description(NamedTuple):
     """The files of a folder or table, if they are a sensor's."""
 
 
-def describe(
-    source: Path,
-    speaker: str = "",
-    chosen: tuple[str | int, ...] | None = None,
-    gaps: Gaps = DEFAULT,
-) -> Description:
+def describe(source: Path, speaker: str = "", cutting: Cutting = WHOLE, **how: Any) -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout.
 
-    ``speaker``: as for ``list_items``. ``chosen``, ``gaps``: see ``Description``.
+    ``speaker``: as for ``list_items``. ``how``: further fields of ``SensorFiles``.
     """
-    if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
-        items = list_items(source, speaker)
-        about = Description(
-            items[0].form,
-            list_classes(item.label for item in items),
-            splits=any(item.split for item in items),
-            items=tuple(items),
-        )
-        if about.form == "sound":
+    if not source.is_dir() and source.suffix.lower() in ARRAY_FILES:
+        with _open(source) as (_, about, _, _):
             return about
-        files = SensorFiles(source, about.items, chosen, gaps)
-        return about._replace(
-            channels=files.channels, rate=files.rate, names=files.names, units=files.units, files=files
-        )
-    with _open(source) as (_, about, _, _):
-        return about
+    items = tuple(list_items(source, speaker, cutting))
+    splits = any(item.split for item in items)
+    if items[0].form == "sound":
+        return Description("sound", list_classes(item.label for item in items), splits=splits, items=items)
+    files = SensorFiles(source, items, cutting, **how)
+    return Description(
+        "arrays",
+        files.class_names,
+        cutting.per_step,
+        files.channels,
+        files.rate,
+        splits,
+        items,
+        files.names,
+        files.units,
+        files,
+    )
 
 
-def load_arrays(
-    split: SplitName,
-    source: Path,
-    shares: Shares,
-    about: Description,
-    rate: float | None = None,
-    skip: bool = False,
-) -> Split:
+def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description) -> Split:
     """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
 
     Args:
         source: a folder or table of sensor files, or an .npz or HDF5 file.
         shares: how much is held out where no split is given.
         about: what ``describe`` said about the source.
-        rate: Hz; files that state another rate are resampled. None: each stays as it is.
-        skip: leave out files that cannot be used (a RuntimeWarning names them); else they are refused.
     """
     check_split(split)
     files, items = about.files, about.items
     if files is None:
         return load_file(split, source, shares)[1]
-    splits = split_items(source, items, shares)
-    say_unread(source, items, list_shared(splits, cache_of(source)))
-    chosen, read = usable(source, splits[split], lambda item: files.read(item, rate), skip)
+    chosen = files.sequences(split, shares)
+    shared: list[str] = []
+    if not files.divided_inside:
+        shared = list_shared(split_items(source, items, shares), cache_of(source))
+    say_unread(source, items, shared)
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-    if rate is None and any(one.rate is not None for one in read):
+    read = {one.item.path: one.sensed for one in chosen}
+    if about.rate is None and any(one.rate is not None for one in read.values()):
         say(
             f"{source}: some files state their rate and others, such as {items[0].path.name}, do not, so all are read as they "
             "are, however fast; set the option rate to have them resampled."
         )
     if split == "train":
-        _say_rising(str(source), [one.rises for one in read if one.rises is not None])
-    say_notes(source, [(item.path, note) for item, one in zip(chosen, read, strict=True) for note in one.notes])
-    x, lengths = padded(str(source), [one.x for one in read])
+        _say_rising(str(source), [one.rises for one in read.values() if one.rises is not None])
+    say_notes(source, [(path, note) for path, one in read.items() for note in one.notes])
+    x, lengths = padded(str(source), [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen])
     _say_axes(str(items[0].path), x.shape, "x.T")
-    names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
+    groups = [one.item.group for one in chosen]
+    names = np.array(groups) if all(groups) else None
     number = {label: index for index, label in enumerate(about.class_names)}
-    y = np.array([number[item.label] for item in chosen], np.int64)
+    y = labels_of([one.piece for one in chosen], number, x.shape[1], about.per_step)
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def load_scaled(
-    split: SplitName,
-    source: Path,
-    shares: Shares,
-    about: Description,
-    rate: float | None,
-    skip: bool = False,
-) -> Split:
+def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description) -> Split:
     """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps.
 
     The statistics are computed once and kept in a file beside the source.
     """
-    unscaled = load_arrays(split, source, shares, about, rate, skip)
+    unscaled = load_arrays(split, source, shares, about)
 
     def fit() -> Arrays:
-        train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate, skip)
+        train = unscaled if split == "train" else load_arrays("train", source, shares, about)
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
-    options: dict[str, Any] = {"shares": shares, "rate": rate, "code": _CODE, "channels": None}
+    options: dict[str, Any] = {"shares": shares, "rate": about.rate, "code": _CODE, "channels": None}
     if about.files is not None:
         options |= about.files.options
-        options |= {"skip": True} if skip else {}
-        options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
     files = [item.path for item in about.items] or [source]
     statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
     x = np.asarray(unscaled.x)

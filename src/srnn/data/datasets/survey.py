@@ -62,7 +62,7 @@ def usable(
                 raise
             bad.append(f"{item.name} ({Problem.of(item, error).problem})")
     if bad:
-        say(f"{source}: {counted(len(bad), 'file')} of {len(items)} cannot be used and are left out: {some(bad)}.")
+        say(f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: {some(bad)}.")
     return good, found
 
 

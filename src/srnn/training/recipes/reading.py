@@ -48,11 +48,15 @@ def _is_below_data_dir(name: str) -> bool:
     return False
 
 
-def _own_recipe(path: str) -> dict[str, Any]:
-    """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
+def _own_recipe(path: str, overrides: Overrides) -> dict[str, Any]:
+    """The recipe for data that come without one, with overrides, some of which say how data are read. SrnnError unless the task
+    "folder" can read them."""
     from ...data.datasets.folder import FolderTask
+    from ...data.tasks import create_task
 
-    task = FolderTask(path=path)
+    given = apply_overrides({}, overrides).get("task", {}).get("options", {})
+    task = create_task(FolderTask.name, **{"path": path, **given})
+    assert isinstance(task, FolderTask)
     options: dict[str, Any] = {"path": path}
     if task.content.form == "sound":
         options |= {"normalise": "training", "high_hz": None}  # can be streamed, and keeps all frequencies
@@ -72,11 +76,13 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
-    return make_recipe(recipe_content(name), str(name), overrides, baseline)
+    return make_recipe(recipe_content(name, overrides), str(name), overrides, baseline)
 
 
-def recipe_content(name: str | Path) -> dict[str, Any]:
+def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any]:
     """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited.
+
+    ``overrides`` are not in it, but some of them say how data are read.
 
     SrnnError if there is neither.
     """
@@ -87,7 +93,7 @@ def recipe_content(name: str | Path) -> dict[str, Any]:
     elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     elif os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
-        return _own_recipe(name)
+        return _own_recipe(name, overrides)
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
     elif not os.path.isfile(path):
