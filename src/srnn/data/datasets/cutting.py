@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ from ...files.wfdb_records import BEATS
 from ...text import composed
 from ..recordings import Recording
 from .base import UNLABELLED
-
-if TYPE_CHECKING:
-    from .files import Item
 
 _RHYTHM = "+"
 """The symbol of WFDB's annotations that say, in words such as "(AFIB", what rhythm begins."""
@@ -123,11 +120,6 @@ class Cutting:
         """The different classes that ``classes`` names; None: the labels are the classes."""
         return tuple(dict.fromkeys(self._named.values())) or None
 
-    def annotator_of(self, item: Item) -> str | None:
-        """Whose annotations are read with a file; None: it is no WFDB record, or its labels are elsewhere."""
-        record = item.path.suffix.lower() in (".hea", ".dat")
-        return self.annotator if record and not item.label and not item.events else None
-
     def named(self, spans: Sequence[Span]) -> tuple[Span, ...]:
         """The spans with the names of their classes in place of labels; without those that have none."""
         names = self._named
@@ -152,23 +144,30 @@ WHOLE = Cutting()
 
 
 def cut_recording(
-    recording: Recording, item: Item, cutting: Cutting, samples: int, rate: float | None
+    recording: Recording,
+    label: str,
+    group: str,
+    events: Sequence[Event],
+    cutting: Cutting,
+    samples: int,
+    rate: float | None,
 ) -> tuple[Piece, ...]:
     """The sequences of a recording that is resampled to so many samples (at a rate in Hz, if this is known).
 
-    SrnnError, which names it, where its labels, or the options, do not fit.
+    ``label``: that of all of it; "" if its labels are in it, or are ``events``. ``group``: "" if its
+    column says it, or nobody. SrnnError, which names it, where its labels, or the options, do not fit.
     """
     length = len(recording.samples)
     resampled = samples != length and bool(rate and recording.rate)
     ratio = rate / recording.rate if resampled and rate and recording.rate else 1.0
     column = recording.words.get(cutting.group.casefold())
     whole = [Span(0, length, "")] if column is None else runs(column)
-    parts = [part._replace(label=item.group or composed(part.label)) for part in moved(whole, ratio, samples)]
+    parts = [part._replace(label=group or composed(part.label)) for part in moved(whole, ratio, samples)]
     spans = None
-    if not item.label:
-        spans = moved(find_spans(recording, cutting, item.events), ratio, samples)
+    if not label:
+        spans = moved(find_spans(recording, cutting, events), ratio, samples)
     with naming_once(recording.name):
-        return cut_all(spans, parts, item.label, cutting, rate)
+        return cut_all(spans, parts, label, cutting, rate)
 
 
 def find_spans(recording: Recording, cutting: Cutting, events: Sequence[Event] = ()) -> tuple[Span, ...]:

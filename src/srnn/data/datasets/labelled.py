@@ -17,9 +17,9 @@ from ..recordings import NOTHING_SAID, Reading, Recording, match, read_recording
 from ..signals import SignalPath
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, later, padded, shown
-from .cutting import WHOLE, Cutting, cut_recording, labels_of
+from .cutting import WHOLE, Cutting, labels_of
 from .files import ARRAY_FILES, Item, list_items
-from .sensors import Sensed, cut, divide
+from .sensors import Sensed, annotator_of, cut, divide, pieces_of
 from .splitting import Shares
 from .survey import say, say_notes
 
@@ -132,10 +132,10 @@ def _of_files(
     divided = not any(item.split for item in items)
 
     def read(item: Item) -> Sensed:
-        given = read_recording(item.path, said.gaps, cutting.annotator_of(item), cutting.words)
+        given = read_recording(item.path, said.gaps, annotator_of(item, cutting), cutting.words)
         one = match(given, path, said)
         given = replace(given, rate=said.rate or given.rate)
-        pieces = cut_recording(given, item, cutting, len(one.samples), path.rate)
+        pieces = pieces_of(given, item, cutting, len(one.samples), path.rate)
         return Sensed(one.samples, pieces, one.rate, one.notes, None, ())
 
     if shares is None and divided:

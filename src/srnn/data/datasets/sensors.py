@@ -110,7 +110,7 @@ class SensorFiles:
         return take_channels(self._found[1], self.chosen)
 
     def _recording(self, item: Item, gaps: Gaps) -> Recording:
-        annotator = self.cutting.annotator_of(item)
+        annotator = annotator_of(item, self.cutting)
         return read_recording(item.path, gaps, annotator, self.cutting.words)
 
     @property
@@ -213,7 +213,7 @@ class SensorFiles:
         if self.chosen is None and self.names is not None:
             known = {name.casefold() for name in self.names}
             others = tuple(name for name in recording.channels or () if name.casefold() not in known)
-        pieces = cut_recording(recording, item, self.cutting, len(x), self.rate)
+        pieces = pieces_of(recording, item, self.cutting, len(x), self.rate)
         return Sensed(x.astype(np.float32, copy=False), pieces, matched.rate, matched.notes, rises, others)
 
     def _check_channels(self, recording: Recording) -> None:
@@ -291,6 +291,19 @@ class SensorFiles:
             yield f"has {one.rate:g} Hz", f"it is resampled to {rate:g} Hz (option rate)"
         if len(one.x) * _SHORT < typical:
             yield f"has {len(one.x)} steps, others {typical:g}", "see whether it was cut off"
+
+
+def annotator_of(item: Item, cutting: Cutting) -> str | None:
+    """Whose annotations are read with a file; None: it is no WFDB record, or labelled otherwise."""
+    record = item.path.suffix.lower() in (".hea", ".dat")
+    return cutting.annotator if record and not item.label and not item.events else None
+
+
+def pieces_of(
+    recording: Recording, item: Item, cutting: Cutting, samples: int, rate: float | None
+) -> tuple[Piece, ...]:
+    """``cut_recording`` of a file."""
+    return cut_recording(recording, item.label, item.group, item.events, cutting, samples, rate)
 
 
 def divide(
