@@ -308,7 +308,7 @@ def test_channels_are_read_by_name(gestures: Path) -> None:
     assert all(map(np.array_equal, loaded(scale="none"), before))
     path.write_text(path.read_text().replace("k,Z,x,y", "u,v,w,x", 1))
     with pytest.raises(
-        SrnnError, match=r"b-5\.csv has the channels u, v, w, x, but .*a-0\.csv has x, y, z: name them alike"
+        SrnnError, match=r"b-5\.csv has the channels u, v, w, x, but .*a-0\.csv has x, y, z; name them alike"
     ):
         loaded()
     task = create_task("folder", path=str(gestures), channels="1,2")

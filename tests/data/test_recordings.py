@@ -191,7 +191,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "1\n3\n", "a.csv has 1 channel; this network reads 2"),
         ("a.csv", "1,2\n" * 4096 + "3\n", "a.csv, line 4097: the row has 1 instead of 2 numbers"),
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
-        ("a.csv", "x,label\n1,walk\n3,run\n", "a.csv, line 2: '1,walk' is not .*, and remove columns of words"),
+        ("a.csv", "x,kind\n1,walk\n3,run\n", "a.csv, line 2: '1,walk' is not .*, and remove columns of words"),
         ("a.csv", "1,2\n3,\n", "a.csv, line 2: column 2 of 2 is empty"),
         ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1 \(counted from 0\): nan"),
         (

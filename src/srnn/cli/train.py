@@ -8,15 +8,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..errors import SrnnError
+from ..text import counted, json_text
 from .options import Baseline, Called, DataDir, Json, RecipeName, Seed, Settings, data_dir_again
-from .show import tell
+from .show import show_table, tell
 
 if TYPE_CHECKING:
+    from ..data.tasks import Task
     from ..progress import Reporter
     from ..training.recipes import Recipe
 
@@ -51,9 +53,9 @@ def train(
     'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped,
     even by kill -9, continues with the same command and --resume, to the same final weights.
 
-    With --dry-run nothing is trained, compiled or written. Shown is what would be trained: data and
-    where they come from, shapes, classes, parameters, device, backend, and whether loops have to be
-    compiled first. Whatever training would refuse is refused.
+    With --dry-run nothing is trained, compiled or written. Shown is what would be trained: data,
+    shapes, classes, parameters, device, backend, and whether loops have to be compiled first.
+    Whatever training would refuse is refused; a table lists all that is wrong with your own files.
       srnn train paper/ecg --dry-run
 
     Your own data need no recipe: give a folder that holds a folder of recordings for each class
@@ -136,14 +138,17 @@ def _name(recipe: str, baseline: str | None) -> str:
 
 
 def _dry_run(recipe: Recipe, seed: int, data_dir: Path | None, json: bool) -> int:
+    task = recipe.create_task()
+    problems = _problems(task, json)  # before PyTorch, which takes seconds
+
     from ..progress import header
     from ..terminal import open_console
     from ..training.distributed import Team
     from ..training.preparing import prepare
 
     device = Team(recipe.training.device).fabric.device
-    ready = prepare(recipe, seed=seed, data_dir=data_dir, device=device)
-    description = ready.description()
+    ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=device)
+    description = {**ready.description(), "problems": problems}
     # If nothing has to be compiled for it, the layers run once, to show how the network would start.
     description["start"] = []
     if not description["compile_seconds"]:
@@ -151,6 +156,24 @@ def _dry_run(recipe: Recipe, seed: int, data_dir: Path | None, json: bool) -> in
     ready.compression()  # SrnnError where int8 cannot represent the network
     width = open_console().width if sys.stdout.isatty() else None
     return tell(json, description, lambda: print("\n".join(header(description, width))))
+
+
+def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
+    """What is wrong with files of the data; SrnnError if training would refuse some."""
+    problems = task.problems()
+    plain = [problem._asdict() for problem in problems]
+    if problems and not json:
+        rows = [(problem.file, problem.problem, problem.mend) for problem in problems]
+        show_table("files", ("file", "problem", "what mends it, or is done"), rows, left=(0, 1, 2))
+    refused = {problem.file for problem in problems if problem.refused}
+    if refused and not task.chosen()["skip"]:
+        if json:
+            print(json_text({"problems": plain}))
+        raise SrnnError(
+            f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave such "
+            "files out with --task.options.skip true."
+        )
+    return plain
 
 
 def _train(

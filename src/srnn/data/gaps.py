@@ -10,7 +10,7 @@ not finite. A signal that is still coming is filled in the same way (``Filling``
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,25 @@ Array = npt.NDArray[Any]
 Missing = Literal["interpolate", "hold", "refuse"]
 LONGEST_GAP = 25
 """Samples: half a second of a sensor at 50 Hz."""
+
+
+class _Gap(NamedTuple):
+    """Samples that are missing in a channel between two others."""
+
+    channel: int
+    before: int
+    """The sample before it."""
+    lost: int
+
+
+def _gaps(channel: int, column: Array) -> list[_Gap]:
+    there = np.flatnonzero(~np.isnan(column))
+    apart = np.diff(there)
+    places = np.flatnonzero(apart > 1)
+    return [
+        _Gap(channel, before, distance - 1)
+        for before, distance in zip(there[places].tolist(), apart[places].tolist(), strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -41,21 +60,20 @@ class Gaps:
         """Samples (T, channels) without the gaps that may be filled, and the number of those that
         were filled.
 
-        SrnnError, which begins with ``name``, for a gap that is too long.
+        SrnnError, which begins with ``name``, for the longest gap if it is too long.
         """
         if x.dtype.kind != "f" or self.missing == "refuse" or not np.isnan(x).any():
             return x, 0
         filled = np.array(x)
-        count = 0
-        for channel, column in enumerate(filled.T):
-            there = np.flatnonzero(~np.isnan(column))
-            last = np.flatnonzero(np.diff(there) > 1)  # of what is there before each gap
-            for before, after in zip(there[last].tolist(), there[last + 1].tolist(), strict=True):
-                lost = after - before - 1
-                if lost > self.longest:
-                    raise self.too_long(name, f"{counted(lost, 'sample')} are", channel, before)
-                column[before + 1 : after] = self.between(column[before], column[after], lost)
-                count += lost
+        found = [gap for channel, column in enumerate(x.T) for gap in _gaps(channel, column)]
+        longest = max(found, key=lambda gap: gap.lost, default=None)
+        if longest is not None and longest.lost > self.longest:
+            lost = f"{counted(longest.lost, 'sample')} are"
+            raise self.too_long(name, lost, longest.channel, longest.before)
+        for gap in found:
+            column, after = filled[:, gap.channel], gap.before + gap.lost + 1
+            column[gap.before + 1 : after] = self.between(column[gap.before], column[after], gap.lost)
+        count = sum(gap.lost for gap in found)
         return filled, count
 
     def even(self, name: str, seconds: Array, x: Array, step: float) -> tuple[Array, int]:

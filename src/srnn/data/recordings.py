@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ from .datasets.audio import AUDIO_SUFFIXES, FASTEST, at_rate, read_channels
 from .gaps import DEFAULT, Gaps
 from .samples import check_channels, check_finite
 from .signals.base import SignalPath, listed
-from .tables import TABLE_SUFFIXES, Layout, read_table, time_unit
+from .tables import TABLE_SUFFIXES, WORDS, Layout, read_table, time_unit
 from .units import conversion
 
 Array = npt.NDArray[Any]
@@ -81,6 +81,10 @@ class Recording:
     """
     annotations: tuple[Annotation, ...] = ()
     """Those of the annotator that was asked for, in the order of their samples."""
+    words: Mapping[str, Array] = field(default_factory=dict)
+    """(T,) texts of the columns of words, such as "label", by their names in lower case."""
+    start: float = 0.0
+    """The time of the first sample, in seconds, as a column of time states it."""
 
     def __post_init__(self) -> None:
         x = self.samples
@@ -143,7 +147,12 @@ def read_signal(source: Any, path: SignalPath, said: Reading = NOTHING_SAID) -> 
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def read_recording(source: Any, gaps: Gaps = DEFAULT, annotator: str | None = None) -> Recording:
+def read_recording(
+    source: Any,
+    gaps: Gaps = DEFAULT,
+    annotator: str | None = None,
+    words: Collection[str] = WORDS,
+) -> Recording:
     """A recording as it is.
 
     Args:
@@ -152,12 +161,13 @@ def read_recording(source: Any, gaps: Gaps = DEFAULT, annotator: str | None = No
             channel.
         gaps: what is done about missing samples.
         annotator: whose annotations are read with a WFDB record, as for ``Reading``.
+        words: names of a table's columns that are no channels.
 
     SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
     format.
     """
     if isinstance(source, (str, Path)):
-        recording = _read_file(Path(source), gaps, annotator)
+        recording = _read_file(Path(source), gaps, annotator, words)
     elif isinstance(source, Recording):
         recording = source
     elif is_frame(source):
@@ -177,7 +187,7 @@ def is_frame(source: Any) -> bool:
     return hasattr(source, "columns") and hasattr(source, "to_numpy")
 
 
-def _read_file(path: Path, gaps: Gaps, annotator: str | None) -> Recording:
+def _read_file(path: Path, gaps: Gaps, annotator: str | None, words: Collection[str]) -> Recording:
     suffix = path.suffix.lower()
     if suffix in (".hea", ".dat") or _is_record(path):
         return _read_record(path, annotator)
@@ -185,7 +195,7 @@ def _read_file(path: Path, gaps: Gaps, annotator: str | None) -> Recording:
     if annotator is not None:
         raise SrnnError(f"{path} has no annotations ({annotator}): only WFDB records have them.")
     if suffix in TABLE_SUFFIXES:
-        return _read_table(path, gaps)
+        return _read_table(path, gaps, words)
     if suffix in (".npz", ".npy"):
         return _read_numpy(path)
     if suffix in AUDIO_SUFFIXES:
@@ -223,7 +233,7 @@ def _filled(count: int, gaps: Gaps) -> tuple[str, ...]:
     return (f"{counted(count, 'missing value')} filled in {how[gaps.missing]}",) if count else ()
 
 
-def _read_table(path: Path, gaps: Gaps) -> Recording:
+def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:
     name, filled = str(path), 0
 
     def mend(x: Array, layout: Layout) -> Array:
@@ -231,11 +241,16 @@ def _read_table(path: Path, gaps: Gaps) -> Recording:
         channels, filled = gaps.fill(name, x[:, layout.leading :])
         return np.concatenate([x[:, : layout.leading], channels], axis=1) if filled else x
 
-    x, layout = read_table(path, mend)
-    samples = x[:, layout.leading :]
+    x, layout, texts = read_table(path, mend, words)
     recording = Recording(
-        samples, None, layout.channels, layout.units, name, notes=_filled(filled, gaps)
-    )  # its rate follows from its times
+        x[:, layout.leading :],
+        None,  # its rate follows from its times
+        layout.channels,
+        layout.units,
+        name,
+        notes=_filled(filled, gaps),
+        words=texts,
+    )
     if layout.unit is None:
         return recording
     return _timed(recording, x[:, 0], layout.unit, gaps)
@@ -253,6 +268,7 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
             f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call the "
             "column time_ms, time_us or time_ns, as its unit requires, or repair it."
         )
+    recording = replace(recording, start=float(seconds[0]))
     every = np.diff(seconds)
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1
@@ -265,7 +281,10 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
         return replace(recording, rate=float(len(every) / every.sum()))
     even, more = gaps.even(name, seconds, x, step)
     notes = (*recording.notes, *_filled(more, gaps))
-    return replace(recording, samples=even, rate=1 / step, notes=notes)
+    places = seconds[0] + step * np.arange(len(even))
+    rows = np.searchsorted(seconds, places + 1e-6 * step, side="right") - 1
+    words = {name: column[rows] for name, column in recording.words.items()}
+    return replace(recording, samples=even, rate=1 / step, notes=notes, words=words)
 
 
 def _read_frame(frame: Any, gaps: Gaps) -> Recording:

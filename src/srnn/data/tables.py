@@ -10,18 +10,18 @@ import codecs
 import csv
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError, naming
 from ..files import reading
-from ..text import counted
+from ..text import counted, some
 from .samples import check_finite
 from .units import split_title
 
@@ -39,6 +39,8 @@ _UNITS = {
 }
 _IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # names by themselves
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
+WORDS = ("label", "group")
+"""Columns that are never channels: what each row is of, and whom or what it is of."""
 _MISSING = ("", "nan", "NaN", "NAN")
 _LINE_AT_MOST = 2**20
 _BEGINNING = 2**16  # bytes that tell an encoding
@@ -92,24 +94,32 @@ class Layout:
     """The first column's unit of time, in seconds; None: it is not time."""
     dates: bool = False
     """Whether the first column's times are dates, which become seconds since 1970."""
+    words: tuple[int, ...] = ()
+    """The places of the columns of words, which are not among the ``titles``."""
 
     @classmethod
-    def of(cls, text: str, where: str, below: str = "") -> Layout:
+    def of(cls, text: str, where: str, below: str = "", words: Collection[str] = WORDS) -> Layout:
         """The layout of a table with this first row, and this row ``below`` it.
 
-        SrnnError, which begins with ``where``, as for ``time_unit``.
+        ``words``: names of columns that are no channels. SrnnError, which begins with ``where``, as for ``time_unit``.
         """
         untitled, titles = cls._begun(text)
         if not titles:
             return untitled
-        separator = untitled.separator
+        known = {name.casefold() for name in words}
+        places = tuple(place for place, title in enumerate(titles) if title.casefold() in known)
+        titles = tuple(title for place, title in enumerate(titles) if place not in places)
+        if not titles:
+            raise SrnnError(f"{where}: there are no channels beside {some(untitled.fields(text))}.")
+        untitled = replace(untitled, words=places)
+        titled = replace(untitled, titles=titles)
         if len(titles) == 1:
-            return cls(separator, titles)
+            return titled
         first = untitled.fields(below)[0] if below else ""
         if _CLOCKS & {*_words(titles[0])} and untitled.number(first) is None and seconds_of(first) is not None:
-            return cls(separator, titles, 1.0, dates=True)
+            return replace(titled, unit=1.0, dates=True)
         with naming(where):
-            return cls(separator, titles, time_unit(titles[0]))
+            return replace(titled, unit=time_unit(titles[0]))
 
     @classmethod
     def _begun(cls, text: str) -> tuple[Layout, tuple[str, ...]]:
@@ -154,12 +164,13 @@ class Layout:
         return units if any(units) else None
 
     def fields(self, text: str) -> list[str]:
-        """The columns of a row, without quotes and blanks around them."""
+        """The columns of a row but those of words, without quotes and blanks around them."""
         if self.separator == " ":
             text = " ".join(text.split())
-        if '"' not in text:
-            return [field.strip() for field in text.split(self.separator)]
-        return [field.strip() for field in next(csv.reader([text], delimiter=self.separator, skipinitialspace=True))]
+        fields = text.split(self.separator)
+        if '"' in text:
+            fields = next(csv.reader([text], delimiter=self.separator, skipinitialspace=True))
+        return [field.strip() for place, field in enumerate(fields) if place not in self.words]
 
     def number(self, field: str) -> float | None:
         """The number in a column; None for anything else."""
@@ -207,11 +218,13 @@ class Rows:
     """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of columns, and finite.
 
     ``name``: what messages begin with. ``block``: rows in a block, at most. ``gaps``: whether values of channels may be missing,
-    which are NaN.
+    which are NaN. ``words``: as for ``Layout.of``.
     """
 
-    def __init__(self, lines: Iterable[str], name: str, block: int, gaps: bool = False) -> None:
-        self._lines, self._name, self._block, self._gaps = lines, name, block, gaps
+    def __init__(
+        self, lines: Iterable[str], name: str, block: int, gaps: bool = False, words: Collection[str] = WORDS
+    ) -> None:
+        self._lines, self._name, self._block, self._gaps, self._words = lines, name, block, gaps, words
         self.layout = Layout(",")
         """Known from the first block on."""
 
@@ -246,7 +259,7 @@ class Rows:
             yield number, text
         else:
             first = next(lines, None)
-            self.layout = Layout.of(text, where, first[1] if first else "")
+            self.layout = Layout.of(text, where, first[1] if first else "", self._words)
             if first:
                 yield first
         yield from lines
@@ -270,10 +283,28 @@ def check_row(where: str, row: list[float], layout: Layout, count: int, gaps: bo
         raise SrnnError(f"{where}: the time is not finite ({row[0]}).")
 
 
-def read_table(path: Path, mend: Callable[[Array, Layout], Array]) -> tuple[Array, Layout]:
-    """All columns of a table in a file (rows, columns), and its layout. SrnnError, which names file and line.
+def read_titles(path: Path) -> tuple[str, ...]:
+    """The names of a table's columns; none where the first row holds numbers. SrnnError, which names the file."""
+    with reading(path, "a table of numbers"), path.open(encoding=_encoding(path), errors="replace") as file:
+        _, text = next(content(file), (0, ""))
+        return Layout._begun(text)[1]
+
+
+class Table(NamedTuple):
+    """A table in a file."""
+
+    x: Array
+    """(rows, columns) all numbers, those of the time with them."""
+    layout: Layout
+    words: dict[str, Array]
+    """(rows,) texts of each column of words, by its name in lower case."""
+
+
+def read_table(path: Path, mend: Callable[[Array, Layout], Array], words: Collection[str] = WORDS) -> Table:
+    """A table in a file. SrnnError, which names file and line.
 
     ``mend``: fills in what is missing: NaN where a cell is empty or says so. What is not finite after it is refused.
+    ``words``: as for ``Layout.of``.
     """
     with reading(path, "a table of numbers"):
         encoding = _encoding(path)
@@ -286,29 +317,33 @@ def read_table(path: Path, mend: Callable[[Array, Layout], Array]) -> tuple[Arra
             if Layout.has_titles(text):
                 skipped = number
                 number, below = next(lines, (0, ""))
-            layout = Layout.of(text, where, below)
+            layout = Layout.of(text, where, below, words)
             if number:
                 layout.check_titles(f"{path}, line {number}", len(layout.fields(below.partition("#")[0])))
         read = False
         for decimal in ".," if layout.has_decimal_commas else ".":
             try:
-                x = _read_by_pandas(path, layout, encoding, skipped, decimal)
+                x, texts = _read_by_pandas(path, layout, encoding, skipped, decimal)
             except ValueError:  # a cell without such a number, or rows of different lengths
                 continue
             read = True
             mended = mend(x, layout)
             if np.isfinite(mended).all():
-                return mended, layout
+                titles = Layout._begun(text)[1]
+                named = {titles[place].casefold(): column for place, column in texts.items()}
+                return Table(mended, layout, named)
             if mended is not x:  # so that what is named is what could not be filled in
                 check_finite(str(path), mended[:, layout.leading :], 0)
         with path.open(encoding=encoding, errors="replace") as file:
-            for _ in Rows(file, str(path), _BLOCK, gaps=not read):  # says where what is wrong
+            for _ in Rows(file, str(path), _BLOCK, gaps=not read, words=words):  # says where what is wrong
                 pass
         raise ValueError("its numbers are not all written in one way")
 
 
-def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, decimal: str) -> Array:
-    """The numbers; NaN where a cell is empty, or says so.
+def _read_by_pandas(
+    path: Path, layout: Layout, encoding: str, skipped: int, decimal: str
+) -> tuple[Array, dict[int, Array]]:
+    """The numbers, NaN where a cell is empty, or says so; and the columns of words by their places.
 
     ValueError for a cell that holds something else, or rows of different lengths.
     """
@@ -318,8 +353,11 @@ def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, dec
     if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # later ones read numbers exactly by themselves
         options["float_precision"] = "round_trip"
     types: Any = np.float64
+    columns = [place for place in range(len(layout.titles) + len(layout.words)) if place not in layout.words]
+    if layout.dates or layout.words:
+        types = dict.fromkeys(columns, np.float64) | dict.fromkeys(layout.words, str)
     if layout.dates:
-        types = dict.fromkeys(range(1, len(layout.titles)), np.float64) | {0: str}
+        types[columns[0]] = str
     frame = pd.read_csv(
         path,
         sep=r"\s+" if layout.separator == " " else layout.separator,
@@ -336,11 +374,14 @@ def _read_by_pandas(path: Path, layout: Layout, encoding: str, skipped: int, dec
         **options,
     )
     if layout.dates:
-        seconds = [seconds_of(date) for date in frame[0]]
+        seconds = [seconds_of(date) for date in frame[columns[0]]]
         if None in seconds:
             raise ValueError("a date is not one")
-        frame[0] = seconds
-    return np.ascontiguousarray(frame.to_numpy(np.float64))
+        frame[columns[0]] = seconds
+    texts = {place: frame[place].fillna("").str.strip().to_numpy(str) for place in layout.words}
+    if layout.words:
+        frame = frame[columns]
+    return np.ascontiguousarray(frame.to_numpy(np.float64)), texts
 
 
 def content(lines: Iterable[str]) -> Iterator[tuple[int, str]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from .recordings import NOTHING_SAID, Reading
 from .samples import clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import LONGEST_CALIBRATION
+
+if TYPE_CHECKING:
+    from .datasets.survey import Problem
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
@@ -193,6 +196,10 @@ class Task(ABC):
             return f"{says} ({resolve_data_dir(data_dir)})"
         return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
 
+    def problems(self) -> list[Problem]:
+        """What is wrong with, or unusual about, single files of the data. Only data of your own are looked through."""
+        return []
+
     def reading(self, data: Path, hold_out: bool = False, said: Reading = NOTHING_SAID) -> DescribedTask:
         """The task with labelled recordings in place of its own data.
 
@@ -348,6 +355,7 @@ class DescribedTask(Task):
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         if self.data is not None:
+            from .datasets.cutting import Cutting
             from .datasets.labelled import load_labelled
 
             # As the task itself does it: the same files give the same split.
@@ -355,7 +363,19 @@ class DescribedTask(Task):
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
             path = self.whole_path()
             lag = self.lag(path.form)
-            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, lag, self.said)
+            own = self.options if self.name == "folder" else {}  # the only one with these options
+            return load_labelled(
+                split,
+                self.data,
+                self.class_names,
+                path,
+                self.encode,
+                shares,
+                speaker,
+                lag,
+                self.said,
+                Cutting.of(own),
+            )
         original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(

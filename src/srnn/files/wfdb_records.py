@@ -15,6 +15,9 @@ from typing import Any
 
 from ..errors import need
 
+BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
+"""The symbols of annotations that are of heart beats."""
+
 
 def read_record(path: Path, physical: bool) -> Any:
     """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.

@@ -18,13 +18,13 @@ from ...files.hdf5 import open_hdf5
 from ...text import composed, some
 from ..encoders.pooling import pooled
 from ..encoders.speech import Statistics, scale
-from ..gaps import DEFAULT, Gaps
-from ..recordings import Reading, Recording, at_rate, match, read_rate, read_recording, read_stated, take_channels
-from ..signals import ScaledPath
+from ..recordings import read_rate, read_stated
 from ..signals.likeness import seen_in
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
+from .cutting import WHOLE, Cutting, labels_of
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
+from .sensors import SensorFiles
 from .splitting import Shares, split_items
 from .survey import list_shared, say, say_notes, say_unread
 
@@ -51,114 +51,75 @@ class Description(NamedTuple):
     """Names of the channels, as the arrays' file (the first of several) states them; None: it does not."""
     units: tuple[str | None, ...] | None = None
     """Units of the channels, in the same way."""
-    chosen: tuple[str | int, ...] | None = None
-    """The channels that are read of each file, as for ``Reading``; None: those with the names of the first one's."""
-    gaps: Gaps = DEFAULT
-    """What is done about missing samples of each file."""
+    files: SensorFiles | None = None
+    """The files of a folder or table, if they are a sensor's."""
 
 
-def describe(
-    source: Path,
-    speaker: str = "",
-    chosen: tuple[str | int, ...] | None = None,
-    gaps: Gaps = DEFAULT,
-) -> Description:
+def describe(source: Path, speaker: str = "", cutting: Cutting = WHOLE, **how: Any) -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout.
 
-    ``speaker``: as for ``list_items``. ``chosen``, ``gaps``: see ``Description``.
+    ``speaker``: as for ``list_items``. ``how``: further fields of ``SensorFiles``.
     """
-    if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
-        items = list_items(source, speaker)
-        about = Description(
-            items[0].form,
-            list_classes(item.label for item in items),
-            splits=any(item.split for item in items),
-            items=tuple(items),
-        )
-        if about.form == "sound":
+    if not source.is_dir() and source.suffix.lower() in ARRAY_FILES:
+        with _open(source) as (_, about, _, _):
             return about
-        first = take_channels(read_recording(items[0].path, gaps), chosen)
-        by_number = chosen is not None and any(isinstance(one, int) for one in chosen)
-        return about._replace(
-            channels=first.samples.shape[1],
-            rate=first.rate,
-            names=None if by_number else first.channels,  # what has one place need not have one name
-            units=first.units,
-            chosen=chosen,
-            gaps=gaps,
-        )
-    with _open(source) as (_, about, _, _):
-        return about
+    items = tuple(list_items(source, speaker, cutting))
+    splits = any(item.split for item in items)
+    if items[0].form == "sound":
+        return Description("sound", list_classes(item.label for item in items), splits=splits, items=items)
+    files = SensorFiles(source, items, cutting, **how)
+    return Description(
+        "arrays",
+        files.class_names,
+        cutting.per_step,
+        files.channels,
+        files.rate,
+        splits,
+        items,
+        files.names,
+        files.units,
+        files,
+    )
 
 
-def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None) -> Split:
+def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description) -> Split:
     """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
 
     Args:
         source: a folder or table of sensor files, or an .npz or HDF5 file.
         shares: how much is held out where no split is given.
         about: what ``describe`` said about the source.
-        rate: Hz; files that state another rate are resampled. None: each stays as it is.
     """
     check_split(split)
-    if not about.items:
+    files, items = about.files, about.items
+    if files is None:
         return load_file(split, source, shares)[1]
-    items = about.items
-    splits = split_items(source, items, shares)
-    say_unread(source, items, list_shared(splits, cache_of(source)))
-    chosen = splits[split]
+    chosen = files.sequences(split, shares)
+    shared: list[str] = []
+    if not files.divided_inside:
+        shared = list_shared(split_items(source, items, shares), cache_of(source))
+    say_unread(source, items, shared)
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-    arrays, rises, stated, notes = [], [], False, list[tuple[Path, str]]()
-    for item in chosen:
-        recording = _read_item(item, about)
-        notes += [(item.path, note) for note in recording.notes]
-        stated = stated or recording.rate is not None
-        x = at_rate(recording.name, recording.samples, recording.rate, rate, sound=False)
-        arrays.append(x.astype(np.float32, copy=False))  # in which the reader found it finite
-        if len(x) >= 8:  # before rounding: seconds since 1970 do not rise in float32
-            rises.append((np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0]))
-    if rate is None and stated:
+    read = {one.item.path: one.sensed for one in chosen}
+    if about.rate is None and any(one.rate is not None for one in read.values()):
         say(
             f"{source}: some files state their rate and others, such as {items[0].path.name}, do not, so all are read as they "
             "are, however fast; set the option rate to have them resampled."
         )
     if split == "train":
-        _say_rising(str(source), rises)
-    say_notes(source, notes)
-    x, lengths = padded(str(source), arrays)
+        _say_rising(str(source), [one.rises for one in read.values() if one.rises is not None])
+    say_notes(source, [(path, note) for path, one in read.items() for note in one.notes])
+    x, lengths = padded(str(source), [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen])
     _say_axes(str(items[0].path), x.shape, "x.T")
-    names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
+    groups = [one.item.group for one in chosen]
+    names = np.array(groups) if all(groups) else None
     number = {label: index for index, label in enumerate(about.class_names)}
-    y = np.array([number[item.label] for item in chosen], np.int64)
+    y = labels_of([one.piece for one in chosen], number, x.shape[1], about.per_step)
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def _read_item(item: Item, about: Description) -> Recording:
-    """A file of a folder or table, with the first one's channels in its units, at its own rate."""
-    assert about.channels is not None
-    recording, first = read_recording(item.path, about.gaps), about.items[0].path
-    by_position = about.chosen is None and (about.names is None or recording.channels is None)
-    if by_position and recording.samples.shape[1] != about.channels:
-        raise SrnnError(f"{item.path} has {recording.samples.shape[1]} channels, but {first} has {about.channels}.")
-    known = {name.casefold() for name in recording.channels or ()}
-    if not by_position and about.chosen is None and not known >= {name.casefold() for name in about.names or ()}:
-        raise SrnnError(
-            f"{item.path} has the channels {some(recording.channels or ())}, but {first} has {some(about.names or ())}: "
-            "name them alike, or choose which to read by name or number with the option channels."
-        )
-    path = ScaledPath(about.channels, names=about.names, units=about.units)
-    return match(recording, path, Reading(channels=about.chosen))
-
-
-def load_scaled(
-    split: SplitName,
-    source: Path,
-    shares: Shares,
-    about: Description,
-    rate: float | None,
-    pool: int = 1,
-) -> Split:
+def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, pool: int = 1) -> Split:
     """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps,
     each of which is the mean of ``pool`` samples.
 
@@ -166,7 +127,7 @@ def load_scaled(
     """
 
     def load(name: SplitName) -> Split:
-        return _pooled(str(source), load_arrays(name, source, shares, about, rate), pool)
+        return _pooled(str(source), load_arrays(name, source, shares, about), pool)
 
     unscaled = load(split)
 
@@ -175,13 +136,11 @@ def load_scaled(
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
-    options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
+    options: dict[str, Any] = {"shares": shares, "rate": about.rate, "code": _CODE, "channels": None}
     if pool > 1:
         options["pool"] = pool
-    if about.gaps != DEFAULT:
-        options["gaps"] = [about.gaps.missing, about.gaps.longest]
-    if about.items:
-        options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
+    if about.files is not None:
+        options |= about.files.options
     files = [item.path for item in about.items] or [source]
     statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
     x = np.asarray(unscaled.x)

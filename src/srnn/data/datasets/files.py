@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import re
 from collections import Counter
@@ -16,8 +17,10 @@ from ...errors import SrnnError
 from ...files import CLASSES, read_text, reading
 from ...text import brief, composed, some
 from ..recordings import SENSOR_SUFFIXES
+from ..tables import TABLE_SUFFIXES, read_titles
 from .audio import AUDIO_SUFFIXES
 from .base import SplitName
+from .cutting import WHOLE, Cutting, Event
 
 Form = Literal["sound", "arrays"]
 HDF5 = (".h5", ".hdf5")
@@ -48,11 +51,14 @@ class Item:
     name: str
     """Path relative to the data's folder."""
     label: str
+    """Its class; "" if the labels are in it, beside it, or in ``events``."""
     group: str = ""
     """Whom or what it is of; "" where this is not known."""
     split: str = ""
     start: int | None = None
     """For a piece of a sound file: its first sample; None: it is all of the file."""
+    events: tuple[Event, ...] = ()
+    """What a table says of its parts."""
 
     def __post_init__(self) -> None:
         for name in ("name", "label", "group"):
@@ -95,22 +101,30 @@ class NamePattern:
         return None if match is None else match.groupdict()
 
 
-def list_items(source: Path, speaker: str = "") -> list[Item]:
-    """The files of a folder or table, sorted by name (a table's in its order), all of one form.
+def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> list[Item]:
+    """The files of a folder or table, sorted by name (a table's in its order), all of one form; or a table that is itself a
+    recording with a column of labels.
 
     speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does not give; with "/" also of the
     folders that they are in, below their class's folder.
     """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)
+        if not items and _has_labels(source, cutting):
+            items = [Item(source, source.name, "")]
+        if not items:
+            raise SrnnError(
+                f"{source} should begin with the line 'file,label' (also: group, split, start, end) and name files below it, "
+                f"or be a recording with a column '{cutting.label}'; the option label names another column."
+            )
     elif source.is_dir():
-        items = _folders(source)
+        items = _labelled_inside(source, cutting) or _folders(source)
         if not items:
             there = "".join(f"; {line}" for line in list_unread(source, items))
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
                 f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the columns file,label "
-                "may name the classes instead."
+                f"may name the classes instead, or a column '{cutting.label}' in each file."
             )
     else:
         raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
@@ -122,6 +136,49 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
         return items
     pattern = NamePattern(speaker, needed=("speaker",))
     return [item if item.group else replace(item, group=_speaker(source, item, pattern, speaker)) for item in items]
+
+
+def _has_labels(path: Path, cutting: Cutting) -> bool:
+    """Whether it is a table with a column of labels."""
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return False
+    return cutting.label.casefold() in {title.casefold() for title in read_titles(path)}
+
+
+def _labelled_inside(source: Path, cutting: Cutting) -> list[Item]:
+    """The files in a folder and its subfolders if their labels are in them, or beside them: tables with a column of labels, else
+    WFDB records; none if there are neither, and folders are the classes."""
+    paths = visible_files(source)
+    of_sensors = [path for path in paths if path.suffix.lower() in SENSOR_SUFFIXES]
+    tables = [path for path in of_sensors if path.suffix.lower() in TABLE_SUFFIXES]
+    if tables and _has_labels(_with_content(tables), cutting):
+        return _in_splits(source, of_sensors)
+    records = [path for path in paths if path.suffix.lower() == ".hea"]
+    if not records or any(path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES for path in paths):
+        return []
+    annotated = [path for path in records if path.with_suffix(f".{cutting.annotator}").is_file()]
+    if not annotated:
+        raise SrnnError(
+            f"{source} holds WFDB records, but none has annotations {cutting.annotator}; name the ending of their files with "
+            "the option annotator."
+        )
+    return _in_splits(source, annotated)
+
+
+def _with_content(paths: Sequence[Path]) -> Path:
+    """The first file that is not empty, else the first."""
+    return next((path for path in paths if path.is_file() and path.stat().st_size), paths[0])
+
+
+def _in_splits(source: Path, paths: Sequence[Path]) -> list[Item]:
+    """The files without a class, in the splits that the folders in ``source`` are called by, if all of them are."""
+    names = [path.relative_to(source) for path in paths]
+    splits = [_SPLIT_FOLDERS.get(name.parts[0].lower(), "") if len(name.parts) > 1 else "" for name in names]
+    if len(set(splits)) < 2 or "" in splits:
+        splits = [""] * len(paths)
+    return [
+        Item(path, name.as_posix(), "", split=split) for path, name, split in zip(paths, names, splits, strict=True)
+    ]
 
 
 def _folders(source: Path) -> list[Item]:
@@ -160,7 +217,7 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
 def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
     parts = item.path.with_suffix("").parts
     if source.is_dir():
-        parts = parts[len(source.parts) + (2 if item.split else 1) :]
+        parts = parts[len(source.parts) + bool(item.split) + bool(item.label) :]
     read = pattern.read(composed("/".join(parts[-1 - told.count("/") :])))
     if read is None:
         raise SrnnError(f"The pattern {told!r} does not find the speaker in the name of {item.path}.")
@@ -168,51 +225,79 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
 
 
 def _table(source: Path) -> list[Item]:
+    """The files that a table names; none if it has no columns file and label."""
     with reading(source, "a table"):
         text = re.sub("\r\n?", "\n", read_text(source, "a table"))
-        first = text.partition("\n")[0]
-        between = ";" if ";" in first and "," not in first else ","  # as in German spreadsheets
-        table = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=between)
-        names = table.fieldnames or ()
-        items: list[Item] = []
-        lines: dict[Path, int] = {}
-        for row in table if {"file", "label"} <= {*names} else ():
-            file, label, group, split = ((row.get(key) or "").strip() for key in ("file", "label", "group", "split"))
+    first = text.partition("\n")[0]
+    between = ";" if ";" in first and "," not in first else ","  # as in German spreadsheets
+    table = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=between)
+    names = {*(table.fieldnames or ())}
+    if not {"file", "label"} <= names:
+        return []
+    items: dict[Path, Item] = {}
+    lines: dict[Path, int] = {}
+    with reading(source, "a table"):
+        for row in table:
+            cells = {key: (row.get(key) or "").strip() for key in ("file", "label", "group", "split", "start", "end")}
             where = f"{source}, line {table.line_num}"
-            if not file or not label:
-                raise SrnnError(f"{where}: a row needs a file and a label.")
-            if len(label) > _LABEL_AT_MOST:
-                raise SrnnError(f"{where}: a label may have at most {_LABEL_AT_MOST} characters.")
-            if file.startswith(("//", "\\\\")):
-                raise SrnnError(f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first.")
-            path = source.parent / file
-            if not path.is_file():
-                raise SrnnError(f"{where}: {path} was not found.")
-            first = lines.setdefault(path.resolve(), table.line_num)
-            if first != table.line_num:
+            item = _row(source, where, cells)
+            known = item.path.resolve()
+            if known not in items:
+                items[known], lines[known] = item, table.line_num
+                continue
+            before = items[known]
+            if not (before.events and item.events):
                 raise SrnnError(
-                    f"{where}: {path} is already named in line {first}; a file has one label and one split."
+                    f"{where}: {item.path} is already named in line {lines[known]}; a file has one label and one split."
                 )
-            items.append(Item(path, file, label, group, split))
-        if not items:
-            raise SrnnError(
-                f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
-            )
-        return items
+            if (before.group, before.split) != (item.group, item.split):
+                raise SrnnError(f"{where}: {item.path} has another group or split than in line {lines[known]}.")
+            items[known] = replace(before, events=before.events + item.events)
+    return [*items.values()]
+
+
+def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
+    """What a row of a table says. SrnnError, which begins with ``where``."""
+    file, label = cells["file"], cells["label"]
+    if not file or not label:
+        raise SrnnError(f"{where}: a row needs a file and a label.")
+    if len(label) > _LABEL_AT_MOST:
+        raise SrnnError(f"{where}: a label may have at most {_LABEL_AT_MOST} characters.")
+    if file.startswith(("//", "\\\\")):
+        raise SrnnError(f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first.")
+    path = source.parent / file
+    if not path.is_file():
+        raise SrnnError(f"{where}: {path} was not found.")
+    if not cells["start"] and not cells["end"]:
+        return Item(path, file, label, cells["group"], cells["split"])
+    times = []
+    for name in ("start", "end"):
+        try:
+            times.append(float(cells[name]) if cells[name] else math.nan)
+        except ValueError as error:
+            raise SrnnError(f"{where}: {name} is {cells[name][:40]!r}, not a number.") from error
+    start, end = times
+    if not math.isfinite(start) or math.isinf(end) or end <= start:
+        raise SrnnError(f"{where}: an event needs a start, and ends after it, if it has an end.")
+    event = Event(start, None if math.isnan(end) else end, label)
+    return Item(path, file, "", cells["group"], cells["split"], events=(event,))
 
 
 def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     """What is in a folder but not among its items: a line for each kind, with counts. Nothing for a table."""
-    if not source.is_dir():
-        return []
+    if not source.is_dir() or (items and items[0].path.suffix.lower() == ".hea"):
+        return []  # of a record, many files are read
     used = {item.path.relative_to(source).parts[0] for item in items}
     both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
     read = both
     if items:
         read = SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
+    read_here = {item.path for item in items}
     loose, endings = 0, Counter[str]()
     for path in visible_files(source):
         ending = path.suffix.lower()
+        if path in read_here:
+            continue
         if path.parent == source:
             loose += ending in (read if read == SENSOR_SUFFIXES else read + _OTHER_SOUND)
         elif ending not in read:

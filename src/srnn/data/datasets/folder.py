@@ -3,6 +3,9 @@
     words/{class}/*.wav                        a folder with one folder of sound files for each class,
     gestures/{class}/*.csv                     or of sensor files: .csv, .npy, .npz (``recordings.py``), (T, C) each
     words.csv                                  file,label[,group][,split]; files are sound, or a sensor's
+    events.csv                                 file,label,start,end[,group][,split]: parts of a sensor's files
+    walk.csv, days/*.csv                       a sensor's recordings with a column label
+    mitdb/*.hea                                WFDB records with annotations (.atr)
     gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none;
                                                optional: lengths (N,), groups (N,), split (N,), class_names, rate
 
@@ -13,23 +16,34 @@ same fractions of every class. No chance is involved, and the result is the same
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from ...errors import SrnnError, check_choice, check_positive, check_whole
+from ...errors import SrnnError, check_choice, check_flag, check_positive, check_whole
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
 from ..tasks import Kind, register
 from ..units import parse_channels
 from .arrays import Description, describe, load_arrays, load_scaled
+from .audio import read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
+from .cutting import WHOLE, Cutting
 from .features import AudioTask, load_clips
 from .splitting import Shares, split_items
-from .survey import list_changes, list_shared, say_unread
+from .survey import (
+    Problem,
+    list_changes,
+    list_copies,
+    list_shared,
+    list_sound_problems,
+    say_unread,
+    usable,
+)
 
 Scale = Literal["training", "none"]
 
@@ -69,6 +83,25 @@ class FolderTask(AudioTask):
     """Sensor files: what is done about missing samples: interpolate, hold or refuse."""
     longest_gap: int = DEFAULT.longest
     """Sensor files: samples that may be missing in a row."""
+    window: float | None = None
+    """Sensor files: the length of a sequence, in seconds if the rate is known, else in steps, into which recordings are cut. All
+    from one recording are in one split. None: each recording is a sequence, or each of its parts that has one label."""
+    stride: float | None = None
+    """Sensor files: from the beginning of one window to the next, as ``window``. None: they do not overlap."""
+    per_step: bool = False
+    """Sensor files: each step keeps the label that is given in the file. Otherwise a window has that of most of its steps, at
+    least of half of them; without, it is left out."""
+    label: str = Cutting.label
+    """Tables: the column that says what each row is of, if it is there (empty: nothing)."""
+    group: str = Cutting.group
+    """Tables: the column that says whom or what each row is of, if it is there."""
+    annotator: str = Cutting.annotator
+    """WFDB records: the ending of the files with the annotations that are the labels."""
+    classes: Mapping[str, str] | None = None
+    """Which labels are which class, such as {N: normal, V: pvc}; others have none. Labels that begin with "(" are WFDB's rhythms.
+    None: each label is a class, and of annotations those of beats."""
+    skip: bool = False
+    """Leave out files that cannot be used, such as damaged ones, and name them in a warning; else they are refused."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
@@ -82,7 +115,8 @@ class FolderTask(AudioTask):
         _ = self.shares
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
-        _ = self._chosen, self._gaps
+        _ = self._chosen, self._gaps, self.cutting
+        check_flag("skip", self.skip)
         check_choice("scale", self.scale, get_args(Scale))
         check_whole("pool", self.pool, 1, MOST_POOLED)
         for name in ("seconds", "rate"):
@@ -95,14 +129,20 @@ class FolderTask(AudioTask):
                 raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
-        for name, idle in (("channels", self.channels is None), ("missing", self._gaps == DEFAULT)):
+        for name, idle in (
+            ("channels", self.channels is None),
+            ("missing", self._gaps == DEFAULT),
+            ("window", self.cutting == WHOLE),
+        ):
             if not idle and not about.items:
                 raise SrnnError(
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; remove it."
                 )
+        if self.skip and not about.items:
+            raise SrnnError(f"{source} is one file, so there is nothing to skip; remove the option 'skip'.")
         without = {
-            "sound": ("scale", "pool", "channels", "missing", "longest_gap"),
-            "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
+            "sound": ("scale", "pool", "channels", "missing", "longest_gap", *names_of(Cutting)),
+            "arrays": ("seconds", *names_of(AudioTask)),
         }
         if self.pool > 1 and (about.per_step or self.scale == "none"):
             raise SrnnError("pool is for scaled arrays with one label for each sequence; remove it.")
@@ -123,7 +163,13 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        return describe(self.source, self.speaker, self._chosen, self._gaps)
+        how = {"chosen": self._chosen, "gaps": self._gaps, "asked": self.rate, "skip": self.skip}
+        return describe(self.source, self.speaker, self.cutting, **how)
+
+    @cached_property
+    def cutting(self) -> Cutting:
+        """How recordings become sequences."""
+        return Cutting.of(self.chosen())
 
     @property
     def _chosen(self) -> tuple[str | int, ...] | None:
@@ -176,6 +222,16 @@ class FolderTask(AudioTask):
     def origin(self, data_dir: Path | None = None) -> str:
         return str(self.source)
 
+    def problems(self) -> list[Problem]:
+        """What is wrong with, or unusual about, each file, in their order. All are read; none twice."""
+        items, files, cache = self.content.items, self.content.files, cache_of(self.source)
+        if files is not None:
+            found = files.problems()
+        else:
+            found = list_sound_problems(items, cache)
+        copies = list_copies(items, cache) if items else []
+        return sorted([*found, *copies], key=lambda problem: problem.file)
+
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used:
         the source was found when the task was made.
@@ -185,19 +241,26 @@ class FolderTask(AudioTask):
         source, shares = self.source, self.shares
         if self.content.form == "arrays":
             if self.scale == "training":
-                return load_scaled(split, source, shares, self.content, self._array_rate, self.pool)
-            return load_arrays(split, source, shares, self.content, self._array_rate)
+                return load_scaled(split, source, shares, self.content, self.pool)
+            return load_arrays(split, source, shares, self.content)
         check_split(split)
-        items, sound = self.content.items, self.sound
+        items, sound, cache = self.content.items, self.sound, cache_of(source)
         clips = split_items(source, items, shares)
+        if self.skip and any(problem.refused for problem in list_sound_problems(items, cache)):
+            items, _ = usable(source, items, lambda item: read_audio(item.path), skip=True)
+            clips = {name: [item for item in of if item in items] for name, of in clips.items()}
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
         length = None if self.seconds is None else round(self.seconds * sound.rate)
         seconds = None if length is None else length / sound.rate
-        cache = cache_of(source)
         say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
+
+
+def names_of(options: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields."""
+    return tuple(option.name for option in fields(options))
 
 
 def find_source(path: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +13,14 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...text import some
-from ..recordings import NOTHING_SAID, Reading, Recording, match, read_signal
+from ..recordings import NOTHING_SAID, Reading, Recording, match, read_recording
 from ..signals import SignalPath
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, later, padded, shown
-from .files import ARRAY_FILES, list_items
-from .splitting import Shares, split_items
+from .cutting import WHOLE, Cutting, labels_of
+from .files import ARRAY_FILES, Item, list_items
+from .sensors import Sensed, annotator_of, cut, divide, pieces_of
+from .splitting import Shares
 from .survey import say, say_notes
 
 Array = npt.NDArray[Any]
@@ -47,6 +50,7 @@ def load_labelled(
     speaker: str = "",
     lag: int = 0,
     said: Reading = NOTHING_SAID,
+    cutting: Cutting = WHOLE,
 ) -> Split:
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
@@ -62,13 +66,14 @@ def load_labelled(
         lag: steps by which the network names things late: labels of steps, given at what they name,
             are moved later by as much.
         said: what the user says about the recordings, for ``match``.
+        cutting: how files become sequences.
     """
     if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
         given = _of_arrays(split, source, classes, path, shares, said)
     else:
-        given = _of_files(split, source, classes, path, shares, speaker, said)
+        given = _of_files(split, source, classes, path, shares, speaker, said, cutting)
     _say_divided(source, split, shares, given)
     y, steps = given.y, [encode(*one) for one in zip(given.names, given.signals, strict=True)]
     if y.ndim == 2:
@@ -121,18 +126,35 @@ def _of_files(
     shares: Shares | None,
     speaker: str,
     said: Reading,
+    cutting: Cutting,
 ) -> _Labelled:
-    items = list_items(source, speaker)
+    items = list_items(source, speaker, cutting)
     divided = not any(item.split for item in items)
-    if shares is not None or not divided:
-        items = split_items(source, items, shares or Shares(0, 0))[split]
-    if not items:
+
+    def read(item: Item) -> Sensed:
+        given = read_recording(item.path, said.gaps, annotator_of(item, cutting), cutting.words)
+        one = match(given, path, said)
+        given = replace(given, rate=said.rate or given.rate)
+        pieces = pieces_of(given, item, cutting, len(one.samples), path.rate)
+        return Sensed(one.samples, pieces, one.rate, one.notes, None, ())
+
+    if shares is None and divided:
+        chosen = cut(source, items, cutting, read)
+    else:
+        chosen = divide(source, items, cutting, read, split, shares or Shares(0, 0))
+    if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split.")
-    read = [read_signal(item.path, path, said) for item in items]
-    say_notes(source, [(item.path, note) for item, one in zip(items, read, strict=True) for note in one.notes])
-    y = np.array(_numbers(source, [item.label for item in items], classes))
-    groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
-    return _Labelled([str(item.path) for item in items], [one.samples for one in read], y, groups, divided)
+    say_notes(source, [(one.item.path, note) for one in chosen for note in one.sensed.notes])
+    names = [f"{one.item.path}, sample {one.piece.start}," for one in chosen]
+    if cutting.window is None:
+        names = [str(one.item.path) for one in chosen]
+    signals = [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen]
+    pieces = [one.piece for one in chosen]
+    known = [*dict.fromkeys(label for piece in pieces for label in piece.names)]
+    number = dict(zip(known, _numbers(source, known, classes), strict=True))
+    y = labels_of(pieces, number, max(map(len, signals)), cutting.per_step and not items[0].label)
+    groups = np.array([one.item.group for one in chosen]) if all(one.item.group for one in chosen) else None
+    return _Labelled(names, signals, y, groups, divided)
 
 
 def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _Labelled) -> None:

@@ -65,7 +65,6 @@ RECORDS: Mapping[SplitName, tuple[str, ...]] = MappingProxyType(
 SPLIT_SINCE = "0.2"
 """The version of srnn since which this is the split; before it, a record's split was given by its place among those at hand."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
-_BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 SOURCE = (
     "get the data with 'srnn data fetch qtdb', or from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files "
     "into {folder}"
@@ -178,7 +177,7 @@ def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.N
     labels = np.full(length, -1, dtype=np.int64)
     waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset
     for i, symbol in enumerate(symbols):
-        kind = "R" if symbol in _BEATS else symbol
+        kind = "R" if symbol in _wfdb.BEATS else symbol
         if kind in ("p", "R", "t"):
             onset = samples[i - 1] if i > 0 and symbols[i - 1] == "(" else None
             offset = samples[i + 1] if i + 1 < len(symbols) and symbols[i + 1] == ")" else None

@@ -5,21 +5,65 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import SrnnError
 from ...files import reading
-from ...text import counted
+from ...text import counted, some
 from .audio import read_audio
 from .cache import Arrays, cached
 from .files import Item, list_unread
 
+Read = TypeVar("Read")
 _CODE = 1
 _TOLERANCE = 1e-3  # seconds by which a clip's length may differ from the wanted one
+
+
+class Problem(NamedTuple):
+    """Something that is wrong with, or unusual about, a file of a folder or table."""
+
+    file: str
+    """Its name in the folder."""
+    problem: str
+    mend: str
+    """What mends it; if it is not refused, what is done about it."""
+    refused: bool = False
+    """Whether training refuses it, or leaves it out (option ``skip``)."""
+
+    @classmethod
+    def of(cls, item: Item, error: SrnnError) -> Self:
+        """From an error, which names the file, and behind a semicolon says what to do."""
+        problem, _, mend = str(error).removeprefix(str(item.path)).lstrip(":, ").partition("; ")
+        return cls(item.name, problem.rstrip("."), mend.rstrip(".") or "repair or remove it", True)
+
+
+def usable(
+    source: Path, items: Sequence[Item], read: Callable[[Item], Read], skip: bool
+) -> tuple[list[Item], list[Read]]:
+    """The files that can be read, and what was read of each.
+
+    ``skip``: leave the others out, and name them in a RuntimeWarning; else SrnnError for the first.
+    """
+    good: list[Item] = []
+    found: list[Read] = []
+    bad: list[str] = []
+    for item in items:
+        try:
+            found.append(read(item))
+            good.append(item)
+        except SrnnError as error:
+            if not skip:
+                raise
+            bad.append(f"{item.name} ({Problem.of(item, error).problem})")
+    if bad:
+        say(f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: {some(bad)}.")
+    return good, found
 
 
 def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ()) -> None:
@@ -42,11 +86,10 @@ def say_notes(source: Path, notes: Sequence[tuple[Path, str]]) -> None:
         say(f"{source}: {files[0]}{others}: {note}.")
 
 
-def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
-    """What is done to clips of all splits, a line for each kind: cut, padded, or silent.
+def _measured(items: Sequence[Item], cache: Path) -> npt.NDArray[np.float64]:
+    """(2, clips): how many seconds each lasts, and how far apart its least and greatest sample are.
 
-    ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are cut or padded; None: each
-    keeps its length. SrnnError for a file that cannot be read, with its name.
+    ``cache``: the folder where this is cached. SrnnError for a file that cannot be read, with its name.
     """
 
     def measure() -> Arrays:
@@ -60,7 +103,16 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> l
         return np.array([arrays["seconds"], arrays["swing"]]).reshape(2, len(items))  # ValueError for other clips'
 
     options = {"clips": [item.name for item in items], "code": _CODE}
-    lasting, swing = cached(cache, "clips", options, [item.path for item in items], measure, use)
+    return cached(cache, "clips", options, [item.path for item in items], measure, use)
+
+
+def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
+    """What is done to clips of all splits, a line for each kind: cut, padded, or silent.
+
+    ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are cut or padded; None: each
+    keeps its length. SrnnError for a file that cannot be read, with its name.
+    """
+    lasting, swing = _measured(items, cache)
     silent, lines = np.flatnonzero(swing == 0), []
     if seconds is not None:
         cut, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()
@@ -86,6 +138,27 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
     """
     split_of = {item: split for split, items in splits.items() for item in items}
     items = sorted(split_of, key=lambda item: item.name)
+    digests = list_digests(items, cache)
+    lines, home, first = [], dict[str, str](), dict[str, Item]()
+    torn = {
+        item.group for item in items if item.group and home.setdefault(item.group, split_of[item]) != split_of[item]
+    }
+    if torn:
+        lines.append(f"groups that are in two splits: {len(torn)} of {len(home)}, such as {min(torn)}")
+    pairs = [(item, first.setdefault(known, item)) for item, known in zip(items, digests, strict=True)]
+    copies = [(item, other) for item, other in pairs if split_of[item] != split_of[other]]
+    if copies:
+        item, other = copies[0]
+        same = f"such as {item.name}, which is the same as {other.name}"
+        lines.append(f"files that are in two splits: {len(copies)} of {len(items)}, {same}")
+    return lines
+
+
+def list_digests(items: Sequence[Item], cache: Path) -> list[str]:
+    """A text for each file; files with the same text agree in every byte.
+
+    ``cache``: the folder where they are cached.
+    """
 
     def measure() -> Arrays:
         of_size = dict[int, list[int]]()
@@ -102,17 +175,36 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
         return arrays["digests"].reshape(len(items)).tolist()
 
     options = {"files": [item.name for item in items], "code": _CODE}
-    digests = cached(cache, "copies", options, [item.path for item in items], measure, use)
-    lines, home, first = [], dict[str, str](), dict[str, Item]()
-    torn = {
-        item.group for item in items if item.group and home.setdefault(item.group, split_of[item]) != split_of[item]
-    }
-    if torn:
-        lines.append(f"groups that are in two splits: {len(torn)} of {len(home)}, such as {min(torn)}")
-    pairs = [(item, first.setdefault(known, item)) for item, known in zip(items, digests, strict=True)]
-    copies = [(item, other) for item, other in pairs if split_of[item] != split_of[other]]
-    if copies:
-        item, other = copies[0]
-        same = f"such as {item.name}, which is the same as {other.name}"
-        lines.append(f"files that are in two splits: {len(copies)} of {len(items)}, {same}")
-    return lines
+    return cached(cache, "copies", options, [item.path for item in items], measure, use)
+
+
+def list_copies(items: Sequence[Item], cache: Path) -> list[Problem]:
+    """The files that agree in every byte with one before them. ``cache``: as for ``list_digests``."""
+    items = sorted(items, key=lambda item: item.name)
+    first = dict[str, Item]()
+    pairs = [
+        (item, first.setdefault(digest, item)) for item, digest in zip(items, list_digests(items, cache), strict=True)
+    ]
+    return [
+        Problem(item.name, f"is the same as {other.name}", "remove one of them")
+        for item, other in pairs
+        if item is not other
+    ]
+
+
+def list_sound_problems(items: Sequence[Item], cache: Path) -> list[Problem]:
+    """The sound files that cannot be read, or hold only silence. ``cache``: as for ``list_changes``."""
+    try:
+        _, swing = _measured(items, cache)
+    except SrnnError:
+        return [problem for item in items for problem in _unreadable(item)]
+    silent = [item for item, one in zip(items, swing, strict=True) if one == 0]
+    return [Problem(item.name, "holds only silence", "record it again") for item in silent]
+
+
+def _unreadable(item: Item) -> list[Problem]:
+    try:
+        read_audio(item.path)
+    except SrnnError as error:
+        return [Problem.of(item, error)]
+    return []

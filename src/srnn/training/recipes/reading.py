@@ -50,11 +50,16 @@ def _is_below_data_dir(name: str) -> bool:
     return False
 
 
-def _own_recipe(path: str) -> dict[str, Any]:
-    """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
+def _own_recipe(path: str, overrides: Overrides) -> dict[str, Any]:
+    """The recipe for data that come without one, with overrides, some of which say how data are read. SrnnError unless the task
+    "folder" can read them."""
     from ...data.datasets.folder import FolderTask
+    from ...data.tasks import create_task
 
-    return suited_recipe(FolderTask(path=path))
+    given = apply_overrides({}, overrides).get("task", {}).get("options", {})
+    task = create_task(FolderTask.name, **{"path": path, **given})
+    assert isinstance(task, FolderTask)
+    return suited_recipe(task)
 
 
 def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
@@ -65,7 +70,7 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
-    content = recipe_content(name)
+    content = recipe_content(name, overrides)
     recipe = make_recipe(content, str(name), overrides, baseline)
     if not is_suited(content):
         return recipe
@@ -87,8 +92,10 @@ def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{key}", value
 
 
-def recipe_content(name: str | Path) -> dict[str, Any]:
+def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any]:
     """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited.
+
+    ``overrides`` are not in it, but some of them say how data are read.
 
     SrnnError if there is neither.
     """
@@ -99,7 +106,7 @@ def recipe_content(name: str | Path) -> dict[str, Any]:
     elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     elif os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
-        return _own_recipe(name)
+        return _own_recipe(name, overrides)
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
     elif not os.path.isfile(path):

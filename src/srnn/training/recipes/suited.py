@@ -58,8 +58,10 @@ def is_suited(content: Mapping[str, Any]) -> bool:
 def suited_recipe(task: FolderTask) -> dict[str, Any]:
     """The recipe for data of one's own, as plain mappings: task, network, loss, training, and a note that says why."""
     measured, reasons = _measure(task), list[str]()
-    pool = _pool(measured)
-    measured = replace(measured, steps=measured.steps // pool)
+    pool = task.pool
+    if pool == 1 and task.scale == "training":
+        pool = _pool(measured)
+    measured = replace(measured, steps=max(1, measured.steps // pool))
     loss = "nll" if measured.per_step else "ce_mean"
     return {
         "task": _task(task, measured, pool, reasons),
@@ -72,7 +74,7 @@ def suited_recipe(task: FolderTask) -> dict[str, Any]:
 
 def _measure(task: FolderTask) -> _Measured:
     sound = task.content.form == "sound"
-    split = (task if sound else replace(task, scale="none")).load("train")
+    split = (task if sound else replace(task, scale="none", pool=1)).load("train")
     count, steps, inputs = split.x.shape
     x = np.asarray(split.x[:1000])
     return _Measured(

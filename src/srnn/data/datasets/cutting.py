@@ -1,0 +1,361 @@
+"""How a recording becomes sequences: where its labels are, and how it is cut.
+
+What is labelled is a ``Span`` of samples, whoever says so: the rows of a column that say the same,
+an event of a table, an annotation of a WFDB record (a point, whose span has no length).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError, check_flag, check_positive, naming_once, require
+from ...files.wfdb_records import BEATS
+from ...text import composed
+from ..recordings import Recording
+from .base import UNLABELLED
+
+_RHYTHM = "+"
+"""The symbol of WFDB's annotations that say, in words such as "(AFIB", what rhythm begins."""
+
+
+class Event(NamedTuple):
+    """What a table says of a part of a recording: in seconds, or in samples if its rate is not known."""
+
+    start: float
+    end: float | None
+    """None: it is a point in time."""
+    label: str
+
+
+class Span(NamedTuple):
+    """Samples, from ``start`` up to but without ``stop``, that have one label."""
+
+    start: int
+    stop: int
+    """As large as ``start`` for a point in time."""
+    label: str
+
+
+class Piece(NamedTuple):
+    """The samples of a recording that are one sequence."""
+
+    start: int
+    stop: int
+    label: str = ""
+    spans: tuple[Span, ...] = ()
+    """Where each step has a label: the labels, with places from the piece's first sample on."""
+    group: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels in it."""
+        return (self.label,) if self.label else tuple(span.label for span in self.spans)
+
+    def labels(self, number: Mapping[str, int]) -> npt.NDArray[np.int64]:
+        """(steps,) the numbers of the steps' classes, -1 where there is none."""
+        y = np.full(self.stop - self.start, UNLABELLED, np.int64)
+        for span in self.spans:
+            y[span.start : span.stop] = number[span.label]
+        return y
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """The options of the task "folder" that say how recordings become sequences."""
+
+    window: float | None = None
+    stride: float | None = None
+    per_step: bool = False
+    label: str = "label"
+    group: str = "group"
+    annotator: str = "atr"
+    classes: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Those among a task's options, checked."""
+        own = {option.name: options[option.name] for option in fields(cls) if option.name in options}
+        return cls(**own)
+
+    def __post_init__(self) -> None:
+        for name in ("window", "stride"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name), 10**9)
+        check_flag("per_step", self.per_step)
+        for name in ("label", "group", "annotator"):
+            value = getattr(self, name)
+            require(isinstance(value, str) and bool(value), name, "a name", value)
+        known = self.classes is None
+        if isinstance(self.classes, Mapping):
+            known = bool(self.classes) and all(self.classes.values())
+        require(known, "classes", "a class for each label, such as {N: normal, V: pvc}", self.classes)
+        if self.stride is not None and self.window is None:
+            raise SrnnError("The option 'stride' says how far apart windows begin; give 'window' too, or remove it.")
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Names of the columns that are no channels."""
+        return self.label, self.group
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two windows may share samples."""
+        return self.window is not None and self.stride is not None and self.stride < self.window
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """``classes``, as text: YAML reads some labels as numbers."""
+        return {composed(str(key)): composed(str(name)) for key, name in (self.classes or {}).items()}
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The different classes that ``classes`` names; None: the labels are the classes."""
+        return tuple(dict.fromkeys(self._named.values())) or None
+
+    def named(self, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """The spans with the names of their classes in place of labels; without those that have none."""
+        names = self._named
+        if self.classes is None:
+            return tuple(span._replace(label=composed(span.label)) for span in spans if span.label)
+        known = (span._replace(label=composed(span.label)) for span in spans)
+        return tuple(span._replace(label=names[span.label]) for span in known if span.label in names)
+
+    def steps(self, what: str, rate: float | None) -> int | None:
+        """``window`` or ``stride`` in steps; None where it is not given. SrnnError if it is less than one."""
+        value = getattr(self, what)
+        if value is None:
+            return None
+        steps = round(value * (rate or 1.0))
+        if not steps:
+            raise SrnnError(f"{what} must be at least one step, not {value!r}.")
+        return steps
+
+
+WHOLE = Cutting()
+"""Each file is a sequence, unless its labels say more."""
+
+
+def cut_recording(
+    recording: Recording,
+    label: str,
+    group: str,
+    events: Sequence[Event],
+    cutting: Cutting,
+    samples: int,
+    rate: float | None,
+) -> tuple[Piece, ...]:
+    """The sequences of a recording that is resampled to so many samples (at a rate in Hz, if this is known).
+
+    ``label``: that of all of it; "" if its labels are in it, or are ``events``. ``group``: "" if its
+    column says it, or nobody. SrnnError, which names it, where its labels, or the options, do not fit.
+    """
+    length = len(recording.samples)
+    resampled = samples != length and bool(rate and recording.rate)
+    ratio = rate / recording.rate if resampled and rate and recording.rate else 1.0
+    column = recording.words.get(cutting.group.casefold())
+    whole = [Span(0, length, "")] if column is None else runs(column)
+    parts = [part._replace(label=group or composed(part.label)) for part in moved(whole, ratio, samples)]
+    spans = None
+    if not label:
+        spans = moved(find_spans(recording, cutting, events), ratio, samples)
+    with naming_once(recording.name):
+        return cut_all(spans, parts, label, cutting, rate)
+
+
+def find_spans(recording: Recording, cutting: Cutting, events: Sequence[Event] = ()) -> tuple[Span, ...]:
+    """What is labelled in a recording. SrnnError, which names it, for an event that is not within it."""
+    if events:
+        spans = [_span_of(recording, event) for event in events]
+    elif (column := recording.words.get(cutting.label.casefold())) is not None:
+        spans = runs(column)
+    else:
+        spans = _annotated(recording, cutting)
+    return cutting.named(spans)
+
+
+def runs(column: npt.NDArray[Any]) -> list[Span]:
+    """The spans of rows that say the same."""
+    borders = [0, *(np.flatnonzero(column[1:] != column[:-1]) + 1).tolist(), len(column)]
+    return [Span(start, stop, str(column[start])) for start, stop in pairwise(borders)]
+
+
+def _span_of(recording: Recording, event: Event) -> Span:
+    rate, length = recording.rate, len(recording.samples)
+    first = recording.start if rate is not None else 0.0
+    start = round((event.start - first) * (rate or 1.0))
+    stop = start if event.end is None else round((event.end - first) * (rate or 1.0))
+    last = length if event.end is not None else length - 1
+    # One sample more: a recording may be said to last until the sample after its last one.
+    if start < 0 or start >= length or stop > last + 1:
+        unit = "" if rate is None else " s"
+        ends = f" to {event.end:g}" if event.end is not None else ""
+        whole = f"{first:g} to {first + length / (rate or 1.0):g}{unit}"
+        raise SrnnError(
+            f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not within "
+            f"the recording, {whole}; correct its times."
+        )
+    return Span(start, max(min(stop, last), start), event.label)
+
+
+def _annotated(recording: Recording, cutting: Cutting) -> list[Span]:
+    """The beats of a WFDB record, or if ``classes`` names some, its rhythms."""
+    marks = recording.annotations
+    if any(str(label).startswith("(") for label in cutting.classes or ()):
+        rhythms = [mark for mark in marks if mark.symbol == _RHYTHM]
+        ends = [*(mark.sample for mark in rhythms[1:]), len(recording.samples)]
+        return [Span(one.sample, end, one.text) for one, end in zip(rhythms, ends, strict=True)]
+    beats = (mark for mark in marks if cutting.classes is not None or mark.symbol in BEATS)
+    return [Span(mark.sample, mark.sample, mark.symbol) for mark in beats]
+
+
+def cut_all(
+    spans: Sequence[Span] | None,
+    whole: Sequence[Span],
+    label: str,
+    cutting: Cutting,
+    rate: float | None,
+) -> tuple[Piece, ...]:
+    """The sequences of a recording at a rate (Hz; None: not known).
+
+    Args:
+        spans: what is labelled in it; None: all of it has the ``label``.
+        whole: its parts, whose labels are their groups, and across which nothing is cut.
+
+    SrnnError for options that do not fit these labels.
+    """
+    window, stride = cutting.steps("window", rate), cutting.steps("stride", rate)
+    if spans is None:
+        pieces = [
+            Piece(start, stop, label, group=part.label)
+            for part in whole
+            for start, stop in windows(part, window, stride)
+        ]
+        return tuple(pieces)
+    points = [span for span in spans if span.start == span.stop]
+    if points:
+        if len(points) < len(spans):
+            raise SrnnError("some labels are points in time and some last; give all an end, or none.")
+        return tuple(_around(points, whole, cutting, window, stride))
+    if window is None and not cutting.per_step:
+        return tuple(_segments(spans, whole))
+    ordered = _apart(spans)
+    pieces = []
+    for part in whole:
+        for start, stop in windows(part, window, stride):
+            piece = _labelled(ordered, Piece(start, stop, group=part.label), cutting.per_step)
+            pieces += [] if piece is None else [piece]
+    return tuple(pieces)
+
+
+def windows(part: Span, window: int | None, stride: int | None) -> Iterator[tuple[int, int]]:
+    """Where windows begin and end. A part that is shorter than one is a window of its own length; what
+    is left behind the last one is not used.
+    """
+    length = part.stop - part.start
+    if window is None or length <= window:
+        yield part.start, part.stop
+        return
+    for start in range(part.start, part.stop - window + 1, stride or window):
+        yield start, start + window
+
+
+def _around(
+    points: Sequence[Span],
+    whole: Sequence[Span],
+    cutting: Cutting,
+    window: int | None,
+    stride: int | None,
+) -> Iterator[Piece]:
+    """A window around each point in time, but for those too near to an end."""
+    if window is None:
+        raise SrnnError("labels are points in time; say with the option window how much around each is a sequence.")
+    if stride is not None or cutting.per_step:
+        idle = "stride" if stride is not None else "per_step"
+        raise SrnnError(f"labels are points in time, on which the option {idle} has no effect; remove it.")
+    for point in points:
+        start = point.start - window // 2
+        for part in whole:
+            if part.start <= start and start + window <= part.stop:
+                yield Piece(start, start + window, point.label, group=part.label)
+
+
+def _segments(spans: Sequence[Span], whole: Sequence[Span]) -> Iterator[Piece]:
+    """Each span by itself."""
+    for span in spans:
+        for part in whole:
+            start, stop = max(span.start, part.start), min(span.stop, part.stop)
+            if start < stop:
+                yield Piece(start, stop, span.label, group=part.label)
+
+
+def _apart(spans: Sequence[Span]) -> list[Span]:
+    """The spans in their order. SrnnError if two overlap."""
+    ordered = sorted(spans)
+    for one, other in pairwise(ordered):
+        if other.start < one.stop:
+            raise SrnnError(
+                f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; correct "
+                "their times, or give no window, so that each is a sequence."
+            )
+    return ordered
+
+
+def _labelled(ordered: Sequence[Span], piece: Piece, per_step: bool) -> Piece | None:
+    """The piece with the label of most of its samples, or with the labels of its steps; None if less
+    than half of it has one label, or none of it any.
+    """
+    first = bisect_right(ordered, piece.start, key=lambda span: span.stop)
+    last = bisect_left(ordered, piece.stop, key=lambda span: span.start)
+    inside = tuple(
+        Span(
+            max(span.start, piece.start) - piece.start,
+            min(span.stop, piece.stop) - piece.start,
+            span.label,
+        )
+        for span in ordered[first:last]
+    )
+    if per_step:
+        return piece._replace(spans=inside) if inside else None
+    counts = Counter[str]()
+    for span in inside:
+        counts[span.label] += span.stop - span.start
+    label, count = counts.most_common(1)[0] if counts else ("", 0)
+    return piece._replace(label=label) if label and 2 * count >= piece.stop - piece.start else None
+
+
+def moved(spans: Sequence[Span], ratio: float, samples: int) -> tuple[Span, ...]:
+    """The spans of a recording that now has so many samples, ``ratio`` times what it had."""
+    if ratio == 1:
+        return tuple(spans)
+    found = []
+    for span in spans:
+        start, stop = (
+            min(round(span.start * ratio), samples - 1),
+            min(round(span.stop * ratio), samples),
+        )
+        if span.start == span.stop:
+            found.append(Span(start, start, span.label))
+        elif start < stop:
+            found.append(Span(start, stop, span.label))
+    return tuple(found)
+
+
+def labels_of(pieces: Sequence[Piece], number: Mapping[str, int], steps: int, per_step: bool) -> npt.NDArray[np.int64]:
+    """The numbers of the pieces' classes: (N,), or where each step has a label (N, steps), -1 where there is none.
+
+    ``number``: that of each label.
+    """
+    if not per_step:
+        return np.array([number[piece.label] for piece in pieces], np.int64)
+    y = np.full((len(pieces), steps), UNLABELLED, np.int64)
+    for row, piece in zip(y, pieces, strict=True):
+        row[: piece.stop - piece.start] = piece.labels(number)
+    return y

@@ -1,0 +1,373 @@
+"""The sensor files of a folder or table: read as the first of them says, and what is wrong with
+each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...text import counted, some
+from ..gaps import DEFAULT, Gaps
+from ..recordings import Reading, Recording, at_rate, match, read_recording, take_channels
+from ..signals import ScaledPath
+from .base import SplitName
+from .cutting import WHOLE, Cutting, Piece, cut_recording
+from .files import Item, list_classes
+from .splitting import Shares, split_items
+from .survey import Problem, say, usable
+
+_ANY_GAP = 2**31
+_SHORT = 10
+"""A recording is short that has less than this part of the steps of a typical one."""
+_SAME_RATE = 0.01
+
+
+class Sensed(NamedTuple):
+    """A recording of a folder or table, as a data set takes it."""
+
+    x: npt.NDArray[np.float32]
+    """(T, channels), the channels of the first file in its units, at the data set's rate."""
+    pieces: tuple[Piece, ...]
+    """Those of its samples that are sequences."""
+    rate: float | None
+    """Samples per second that the file states; None: it does not."""
+    notes: tuple[str, ...]
+    """What was filled in, for people."""
+    rises: npt.NDArray[np.bool_] | None
+    """(channels,) whether each never falls, as time and counters do; None: it is too short to say."""
+    others: tuple[str, ...]
+    """Its channels that are not read, though nobody chose others."""
+
+
+class Cut(NamedTuple):
+    """One sequence of a data set."""
+
+    item: Item
+    """Its file, with the class and the group of this sequence, and a name of its own."""
+    file: str
+    """The file's own name."""
+    sensed: Sensed
+    piece: Piece
+
+
+@dataclass(frozen=True, eq=False)
+class SensorFiles:
+    """The sensor files of a folder or table.
+
+    SrnnError, which names the file, where one is read that is damaged, or unlike the first.
+    """
+
+    source: Path
+    items: tuple[Item, ...]
+    cutting: Cutting = WHOLE
+    chosen: tuple[str | int, ...] | None = None
+    """The channels that are read of each, as for ``Reading``; None: those with the names of the
+    first one's.
+    """
+    gaps: Gaps = DEFAULT
+    """What is done about missing samples of each."""
+    asked: float | None = None
+    """Samples per second to which files are resampled; None: what the first file states."""
+    skip: bool = False
+    """Leave out files that cannot be used (a RuntimeWarning names them); else they are refused."""
+    _kept: dict[Path, Sensed | SrnnError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cutting.per_step and any(item.label for item in self.items):
+            raise SrnnError(
+                f"{self.source} has one label for each file; per_step is for labels in the files, or "
+                "for a table of events, so remove it."
+            )
+        if self.cutting.classes is not None and not self.labelled_inside:
+            raise SrnnError(
+                f"{self.source} has one label for each file; the option classes is for labels in the "
+                "files, so remove it, or rename the folders."
+            )
+
+    @cached_property
+    def _found(self) -> tuple[Item, Recording]:
+        """The first file that can be read, as it is."""
+        problems = []
+        for item in self.items:
+            try:
+                return item, self._recording(item, self.gaps)
+            except SrnnError as error:
+                problems.append(error)
+        raise problems[0]
+
+    @cached_property
+    def _first(self) -> Recording:
+        """The first file that can be read, whose channels and units all others need."""
+        return take_channels(self._found[1], self.chosen)
+
+    def _recording(self, item: Item, gaps: Gaps) -> Recording:
+        annotator = annotator_of(item, self.cutting)
+        return read_recording(item.path, gaps, annotator, self.cutting.words)
+
+    @property
+    def channels(self) -> int:
+        return self._first.samples.shape[1]
+
+    @cached_property
+    def rate(self) -> float | None:
+        """Samples per second of all; None: they stay as they are."""
+        return self._first.rate if self.asked is None else self.asked
+
+    @property
+    def labelled_inside(self) -> bool:
+        """Whether what is in the files, or in a table of events, says their classes."""
+        return any(not item.label for item in self.items)
+
+    @property
+    def divided_inside(self) -> bool:
+        """Whether all files have to be read to divide their sequences into splits."""
+        return self.labelled_inside or self.cutting.group.casefold() in self._first.words
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes; where the files say them, all of these are read, and kept."""
+        if self.cutting.class_names is not None and self.labelled_inside:
+            return self.cutting.class_names
+        if not self.labelled_inside:
+            return list_classes(item.label for item in self.items)
+        found = [self._kept_or_error(item) for item in self.items]
+        read = [one for one in found if isinstance(one, Sensed)]
+        if not read:
+            raise found[0]  # type: ignore[misc]
+        names = list_classes(name for one in read for piece in one.pieces for name in piece.names)
+        if not names:
+            raise no_labels(self.source)
+        return names
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the channels; None: they are not known, or may differ from file to file."""
+        by_number = any(isinstance(one, int) for one in self.chosen or ())
+        return None if by_number else self._first.channels
+
+    @property
+    def units(self) -> tuple[str | None, ...] | None:
+        return self._first.units
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What statistics of the files depend on, as JSON values, besides the files themselves."""
+        options: dict[str, Any] = {"channels": self.chosen, "skip": self.skip}
+        if self.cutting != WHOLE:
+            options["cutting"] = asdict(self.cutting)
+        if self.gaps != DEFAULT:
+            options["gaps"] = [self.gaps.missing, self.gaps.longest]
+        options["items"] = [(item.name, item.label, item.group, item.split, *item.events) for item in self.items]
+        return options
+
+    def sequences(self, split: SplitName, shares: Shares) -> list[Cut]:
+        """The sequences of one split."""
+        if not self.divided_inside:
+            items = split_items(self.source, self.items, shares)[split]
+            return cut(self.source, items, self.cutting, self._read_once, self.skip)
+        return divide(self.source, self.items, self.cutting, self._keep, split, shares, self.skip)
+
+    def _read_once(self, item: Item) -> Sensed:
+        """A file, which is not kept, unless it is already."""
+        kept = self._kept.get(item.path)
+        if isinstance(kept, SrnnError):
+            raise kept
+        return self._read(item, self.gaps) if kept is None else kept
+
+    def _keep(self, item: Item) -> Sensed:
+        """A file, which is kept."""
+        kept = self._kept_or_error(item)
+        if isinstance(kept, SrnnError):
+            raise kept
+        return kept
+
+    def _kept_or_error(self, item: Item) -> Sensed | SrnnError:
+        if item.path not in self._kept:
+            try:
+                self._kept[item.path] = self._read(item, self.gaps)
+            except SrnnError as error:
+                self._kept[item.path] = error
+        return self._kept[item.path]
+
+    def _read(self, item: Item, gaps: Gaps) -> Sensed:
+        first, recording = self._found
+        if (item, gaps) != (first, self.gaps):
+            recording = self._recording(item, gaps)
+        self._check_channels(recording)
+        path = ScaledPath(self.channels, names=self.names, units=self.units)
+        matched = match(recording, path, Reading(channels=self.chosen))
+        x = at_rate(matched.name, matched.samples, matched.rate, self.rate, sound=False)
+        rises = None
+        if len(x) >= 8:  # before rounding: seconds since 1970 do not rise in float32
+            rises = (np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0])
+        others: tuple[str, ...] = ()
+        if self.chosen is None and self.names is not None:
+            known = {name.casefold() for name in self.names}
+            others = tuple(name for name in recording.channels or () if name.casefold() not in known)
+        pieces = pieces_of(recording, item, self.cutting, len(x), self.rate)
+        return Sensed(x.astype(np.float32, copy=False), pieces, matched.rate, matched.notes, rises, others)
+
+    def _check_channels(self, recording: Recording) -> None:
+        if self.chosen is not None:
+            return
+        first, count = self._found[0].path, recording.samples.shape[1]
+        if self.names is None or recording.channels is None:
+            if count != self.channels:
+                raise SrnnError(
+                    f"{recording.name} has {count} channels, but {first} has {self.channels}; choose "
+                    "which to read with the option channels."
+                )
+            return
+        known = {name.casefold() for name in recording.channels}
+        if not known >= {name.casefold() for name in self.names}:
+            raise SrnnError(
+                f"{recording.name} has the channels {some(recording.channels)}, but {first} has "
+                f"{some(self.names)}; name them alike, or choose which to read by name or number with "
+                "the option channels."
+            )
+
+    # ---- what is wrong ----------------------------------------------------------------------
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with each file, and what training does about it. All are read, and kept."""
+        found: list[Problem] = []
+        read: list[tuple[Item, Sensed]] = []
+        for item in self.items:
+            kept = self._kept_or_error(item)
+            if isinstance(kept, Sensed):
+                read.append((item, kept))
+            else:
+                found.append(Problem.of(item, kept))
+                found += self._beside_its_gaps(item, found[-1])
+        typical = float(np.median([len(one.x) for _, one in read])) if read else 0.0
+        some_state = any(one.rate is not None for _, one in read)
+        for item, one in read:
+            found += [Problem(item.name, *row) for row in self._noted(one, typical, some_state)]
+        return [*found, *self._unread_channels(read)]
+
+    def _unread_channels(self, read: Sequence[tuple[Item, Sensed]]) -> list[Problem]:
+        """Channels that some files have and the first one lacks: said of them, or if they are most,
+        of the first.
+        """
+        with_more = [(item, one) for item, one in read if one.others]
+        if 2 * len(with_more) <= len(read):
+            mend = "they are not read (option channels)"
+            return [Problem(item.name, f"also has {some(one.others)}", mend) for item, one in with_more]
+        item, one = with_more[0]
+        problem = f"lacks {some(one.others)}, which most others have, such as {item.name}"
+        return [Problem(self._found[0].name, problem, "no file's is read: repair or remove this one")]
+
+    def _beside_its_gaps(self, item: Item, first: Problem) -> list[Problem]:
+        """What would also be wrong with a file if the gaps in it could be filled."""
+        try:
+            self._read(item, replace(self.gaps, missing="interpolate", longest=_ANY_GAP))
+        except SrnnError as error:
+            other = Problem.of(item, error)
+            return [] if other == first else [other]
+        return []
+
+    def _noted(self, one: Sensed, typical: float, some_state: bool) -> Iterator[tuple[str, str]]:
+        """What is unusual about a file that can be read, and what is done about it."""
+        rate, window = self.rate, self.cutting.steps("window", self.rate)
+        if not one.pieces:
+            mend = "nothing is read of it (options label, classes, window)"
+            yield "holds no sequence with a label", mend
+        if window is not None and len(one.x) < window:
+            yield f"has {len(one.x)} steps, fewer than a window, {window}", "it is used as it is"
+        for note in one.notes:
+            yield note, f"as missing: {self.gaps.missing} says; missing: refuse would refuse it"
+        if one.rate is None and (rate is not None or some_state):
+            yield "does not state its rate", "it is read as it is (a column time states it)"
+        elif one.rate and rate and not math.isclose(one.rate, rate, rel_tol=_SAME_RATE):
+            yield f"has {one.rate:g} Hz", f"it is resampled to {rate:g} Hz (option rate)"
+        if len(one.x) * _SHORT < typical:
+            yield f"has {len(one.x)} steps, others {typical:g}", "see whether it was cut off"
+
+
+def annotator_of(item: Item, cutting: Cutting) -> str | None:
+    """Whose annotations are read with a file; None: it is no WFDB record, or labelled otherwise."""
+    record = item.path.suffix.lower() in (".hea", ".dat")
+    return cutting.annotator if record and not item.label and not item.events else None
+
+
+def pieces_of(
+    recording: Recording, item: Item, cutting: Cutting, samples: int, rate: float | None
+) -> tuple[Piece, ...]:
+    """``cut_recording`` of a file."""
+    return cut_recording(recording, item.label, item.group, item.events, cutting, samples, rate)
+
+
+def divide(
+    source: Path,
+    items: Sequence[Item],
+    cutting: Cutting,
+    read: Callable[[Item], Sensed],
+    split: SplitName,
+    shares: Shares,
+    skip: bool = False,
+) -> list[Cut]:
+    """The sequences of one split of files, all of which are read. Those of one group are in one split:
+    of one recording, unless a column, table or pattern says other groups. With fewer than three
+    recordings, parts of one are in all splits (a RuntimeWarning says so).
+
+    SrnnError as for ``split_items``; and for windows that overlap and would be in two splits.
+    """
+    every = cut(source, items, cutting, read, skip)
+    if not every:
+        raise no_labels(source)
+    if all(item.label and not item.group for item in items) and not any(one.piece.group for one in every):
+        files = {item.name for item in split_items(source, items, shares)[split]}
+        return [one for one in every if one.file in files]
+    stated = any(one.piece.group or one.item.split for one in every)
+    if len({one.item.group for one in every}) < 3 and not stated:
+        if cutting.overlaps:
+            raise SrnnError(
+                f"{source} holds too few recordings to hold some out, and windows that overlap must "
+                "not be in two splits; give more recordings, a column of groups, or no stride."
+            )
+        say(
+            f"{source} holds {counted(len(items), 'recording')}, so that parts of one are in all "
+            "splits: the accuracy on recordings of other days or people may be far lower."
+        )
+        every = [one._replace(item=replace(one.item, group="")) for one in every]
+    split_of = split_items(source, [one.item for one in every], shares)
+    chosen = {item.name for item in split_of[split]}
+    return [one for one in every if one.item.name in chosen]
+
+
+def no_labels(source: Path) -> SrnnError:
+    """The error to raise where nothing can be made of any file."""
+    return SrnnError(f"{source}: no sequence has a label; see the options label, classes and window.")
+
+
+def cut(
+    source: Path,
+    items: Iterable[Item],
+    cutting: Cutting,
+    read: Callable[[Item], Sensed],
+    skip: bool = False,
+) -> list[Cut]:
+    """The sequences of files, in their order. ``skip``: as for ``usable``."""
+    good, found = usable(source, [*items], read, skip)
+    sequences = []
+    for item, sensed in zip(good, found, strict=True):
+        for index, piece in enumerate(sensed.pieces):
+            one = replace(
+                item,
+                name=f"{item.name} {index:08}",
+                label=piece.label or "of steps",
+                group=piece.group,
+            )
+            if cutting.window is not None or not item.label:
+                one = replace(one, group=piece.group or item.name)
+            sequences.append(Cut(one, item.name, sensed, piece))
+    return sequences
