@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from srnn import progress
+
 if TYPE_CHECKING:
     from srnn.deploy.streaming import Decoder
     from support.browser import Browser
     from support.serving import Service
+
+progress.PATIENCE = 3600.0  # else a slow machine's tests would find lines that a fast one's do not
 
 # The same examples in every run, on a machine however slow.
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)

@@ -202,6 +202,7 @@ def train(
     seed: int = 0,
     data_dir: Path | str | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     task: Task | None = None,
     reporter: Reporter | None = None,
     logger: LoggerName | None = None,
@@ -211,13 +212,13 @@ def train(
 
     Args:
         recipe: the name of a shipped recipe, a YAML file or a ``Recipe``; or data of your own that the task "folder" can read.
-        out: the run's folder: new or empty, or with ``resume`` a run of the same recipe and seed.
+        out: the run's folder: new or empty; with ``resume`` a run of the same recipe and seed, with ``overwrite`` one to replace.
         overrides: settings of the recipe by their dotted keys: {"training.epochs": 5, "network.hidden": [32, 32]}.
         seed: the seed of everything random; the same seed gives the same bits.
         data_dir: where the task's files are.
         task: the task itself, if it is one that a recipe cannot name.
-        reporter: what reports progress, such as ``srnn.progress.LineReporter()``; None: nothing is reported, except in a notebook
-            or at Python's prompt, where it is shown as by ``srnn train``.
+        reporter: what reports progress, such as ``srnn.progress.LineReporter()``; None: a line for what takes more than two
+            seconds; in a notebook or at Python's prompt, as by ``srnn train``.
         logger: where else each epoch's metrics go: "tensorboard", "wandb" or "mlflow"; None: nowhere.
         examples: keep in the folder a few short recordings of the validation split, which ``srnn serve`` plays.
 
@@ -250,6 +251,7 @@ def train(
                 seed=seed,
                 data_dir=place,
                 resume=resume,
+                overwrite=overwrite,
                 task=task,
                 reporter=shown or reporter,
                 logger=logger,

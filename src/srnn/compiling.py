@@ -26,8 +26,10 @@ import os
 import pickle
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
@@ -36,6 +38,7 @@ from typing import Any
 
 from .errors import SrnnError
 from .files import code_cache
+from .progress import COMPILING, saying
 
 _only_kept = ContextVar("_only_kept", default=False)
 
@@ -90,9 +93,39 @@ def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any)
     why_no_numba()
     import numba  # costs more than everything else here
 
+    _announce()
     dispatcher: Any = numba.njit(**options)(function)
     dispatcher._cache = _DiskCache(function, (depends_on, sorted(options.items())))
     return dispatcher
+
+
+@functools.cache
+def _announce() -> None:
+    """From now on people who wait for compiling are told, whoever calls what has to be compiled."""
+    from numba.core import event as events
+
+    class Announced(events.Listener):
+        """Counts the seconds of all pieces together: each is short, and there are many."""
+
+        def __init__(self) -> None:
+            self.spent, self.depth = 0.0, 0
+            self.work = ExitStack()
+
+        def on_start(self, event: Any) -> None:
+            self.depth += 1
+            if self.depth == 1 and isinstance(getattr(event.data["dispatcher"], "_cache", None), _DiskCache):
+                self.work.callback(self.add, time.monotonic())
+                self.work.enter_context(saying(COMPILING, self.spent))
+
+        def on_end(self, event: Any) -> None:
+            self.depth -= 1
+            if self.depth == 0:
+                self.work.close()
+
+        def add(self, begun: float) -> None:
+            self.spent += time.monotonic() - begun
+
+    events.register("numba:compile", Announced())
 
 
 @functools.cache

@@ -45,6 +45,26 @@ def naming_once(where: object) -> Iterator[None]:
         raise SrnnError(f"{where}: {error}") from error
 
 
+_AT_A_COMMAND_LINE = [False]
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Within it, messages call options as they are called on the command line (``option``)."""
+    before, _AT_A_COMMAND_LINE[0] = _AT_A_COMMAND_LINE[0], True
+    try:
+        yield
+    finally:
+        _AT_A_COMMAND_LINE[0] = before
+
+
+def option(name: str, flag: bool = False) -> str:
+    """What a message calls an option: ``--out`` on the command line, ``out`` in Python; a flag ``--resume``, ``resume=True``."""
+    if _AT_A_COMMAND_LINE[0]:
+        return f"--{name.replace('_', '-')}"
+    return f"{name}=True" if flag else name
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Whether the error says that memory ran out: a MemoryError, or torch's RuntimeError, which only its text gives away."""
     words = ("allocate memory", "not enough memory", "out of memory")

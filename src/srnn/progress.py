@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from .text import counted, one_line, printable, some
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+PATIENCE = 2.0
+"""Seconds after which silent work says what it does."""
 _MOST = 0.75
 """Fraction of one class above which people are told that classes can be weighed."""
 _UNEQUAL = 1.5
@@ -31,6 +35,34 @@ _RENEWED = 0.3
 """Seconds after which a notebook's output is renewed."""
 _BESIDE = {"learnt": 70, "speed": 110}
 """What stands beside a training's bar, and how many characters wide a terminal must be for it."""
+
+
+COMPILING = "compiling loops for this machine, once; later starts find them on disk"
+_SAID: set[str] = set()
+"""What people have been told, each once in a process."""
+
+
+def say(text: str) -> None:
+    """One line for people who wait, unless they know: on standard error, in a notebook among the outputs."""
+    if text in _SAID:
+        return
+    _SAID.add(text)
+    stream = sys.stderr
+    if in_notebook():
+        stream = sys.stdout
+    print(f"srnn: {one_line(text)}", file=stream, flush=True)
+
+
+@contextmanager
+def saying(text: str, waited: float = 0.0) -> Iterator[None]:
+    """Work that says what it does once people have waited for it longer than ``PATIENCE``; ``waited``: seconds until now."""
+    timer = threading.Timer(max(PATIENCE - waited, 0.0), say, (text,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Reporter:
@@ -101,6 +133,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     rows |= dict(line.split(": ", 1) for line in d["chosen"])
     if d["compile_seconds"]:
         rows["first"] = compiling(d)
+        _SAID.add(COMPILING)
     if d.get("start"):
         rows["start"] = f"measured: {'; '.join(d['start'])}"
     lines: list[str] = []
@@ -140,6 +173,23 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
         f"{record['epoch']:4d}  {accuracy}{best}",
     )
     return next((line for line in lines if width is None or len(line) <= width), lines[-1])
+
+
+class ScriptReporter(Reporter):
+    """A line for each kind of work that takes longer than ``PATIENCE``: what a script shows that asks for no reporter."""
+
+    def __init__(self) -> None:
+        self._work = ExitStack()
+
+    def phase(self, text: str) -> None:
+        self._work.close()
+        self._work.enter_context(saying(text))
+
+    def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
+        self.phase(f"training, {counted(epochs, 'epoch')}; reporter=srnn.progress.LineReporter() shows each")
+
+    def stop(self) -> None:
+        self._work.close()
 
 
 class LineReporter(Reporter):

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,7 +275,23 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     (out / "mine.txt").write_text("kept")
     with pytest.raises(SrnnError, match="not empty"):
         export_c(network(), out)
+    with pytest.raises(SrnnError, match=r"not empty; choose another out\."):
+        export_c(network(), out, overwrite=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["c", "mine.txt"]
+
+
+@pytest.mark.parametrize("layout", ["plain", "arduino"])
+def test_an_earlier_export_is_written_over_where_that_is_asked_for(layout: Any, tmp_path: Path) -> None:
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    export_c(network(seed=1), out, layout=layout)
+    (out / "network").write_text("built")
+    with pytest.raises(SrnnError, match=r"not empty; overwrite=True writes over it, or choose another out\."):
+        export_c(network(seed=2), out, layout=layout)
+    export_c(network(seed=2), out, layout=layout, overwrite=True)
+    export_c(network(seed=2), fresh, layout=layout, overwrite=True)
+    files = [path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()]
+    assert all((out / file).read_bytes() == (fresh / file).read_bytes() for file in files)
+    assert (out / "network").read_text() == "built"
 
 
 # ---- the translator -------------------------------------------------------------------------------------------------

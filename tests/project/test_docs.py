@@ -111,6 +111,19 @@ def test_no_command_has_a_comment_behind_it() -> None:
         assert not [line for line in lines if re.search(r"\S\s+#", line)], name(page)
 
 
+def test_what_beginners_paste_can_be_run_twice() -> None:
+    """A second run of README, quickstart or tutorial finds the folders of the first."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", *(ROOT / "docs" / "tutorials").glob("*.md")]
+    for page in pages:
+        for language, code in blocks(page):
+            if language == "python":
+                writing = re.findall(r"^.*(?:srnn\.train|model\.export|mkdir)\(.*$", code, re.M)
+                assert all("overwrite=True" in line or "exist_ok=True" in line for line in writing), name(page)
+            for line in commands(code):
+                if re.match(r"srnn (?:train .*--out|export c )", line):
+                    assert "--overwrite" in line or "--resume" in line, f"{name(page)}: {line}"
+
+
 def test_every_local_link_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import numpy as np
 import pytest
 
 import srnn
+from srnn import progress
 from srnn.errors import SrnnError
 from srnn.nn.kernels.problem import LayerProblem
 from srnn.progress import BarReporter, LineReporter, Reporter, epoch_line, header, reporter_for
-from srnn.training import preparing
+from srnn.training import loop, preparing
 from srnn.training.loop import train
 from srnn.training.preparing import prepare
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -221,7 +225,16 @@ def test_training_reports_in_order_and_to_the_same_bits(tmp_path: Path) -> None:
     train(recipe, tmp_path / "told", task=TinyTask(), reporter=Told())
     train(recipe, tmp_path / "quiet", task=TinyTask())
     measuring = "measuring the first spikes"
-    assert said == ["reading the data", "header of tiny", measuring, "start 2 4 0", "validating", "validating"]
+    integers = "measuring what integers need to hold, for int8"
+    assert said == [
+        "reading the data",
+        "header of tiny",
+        measuring,
+        "start 2 4 0",
+        "validating",
+        "validating",
+        integers,
+    ]
     lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("told", "quiet")]
     assert len({re.sub(r'"(seconds|samples_per_s)": [0-9.]+', "", text) for text in lines}) == 1
 
@@ -234,6 +247,63 @@ def test_a_notebook_sees_each_epoch_and_a_program_nothing(
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)  # which IPython sets as well
     srnn.train(tiny_recipe("--training.epochs", "2"), tmp_path / "notebook", task=TinyTask())
     assert "epoch    2" in capsys.readouterr().err
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for long, and nothing has been said."""
+    monkeypatch.setattr(progress, "PATIENCE", 0.02)
+    monkeypatch.setattr(progress, "_SAID", set())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_slow_work_says_what_it_does_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(KeyError), progress.saying("failing at once"):
+        raise KeyError
+    for _ in range(2):
+        with progress.saying("reading\na lot"):
+            time.sleep(0.2)
+    printed = capsys.readouterr()
+    assert printed.err == "srnn: reading a lot\n" and printed.out == ""
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    with progress.saying("measuring", waited=60):
+        time.sleep(0.2)
+    printed = capsys.readouterr()
+    assert printed.out == "srnn: measuring\n" and printed.err == ""
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_script_is_told_of_each_kind_of_slow_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slowly(function: Any) -> Any:
+        return lambda *given, **more: (time.sleep(0.2), function(*given, **more))[1]
+
+    monkeypatch.setattr(loop, "prepare", slowly(loop.prepare))
+    monkeypatch.setattr(loop, "int8_of", slowly(loop.int8_of))
+    train(tiny_recipe("--training.epochs", "2"), tmp_path / "run", task=TinyTask())
+    said = capsys.readouterr().err.splitlines()
+    assert {"srnn: reading the data", "srnn: measuring what integers need to hold, for int8"} <= {*said}
+    assert len({*said}) == len(said) and all(line.startswith("srnn: ") for line in said)
+    with pytest.raises(SrnnError):
+        train(tiny_recipe("--training.epochs", "2"), tmp_path / "run", task=TinyTask())
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""  # what failed is not going on
+
+
+def test_the_first_compiling_is_announced_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "loops.py").write_text("def once(x): return x + 1\ndef twice(x): return x + 2\n")
+    code = (
+        "import loops; from srnn import progress; from srnn.compiling import compiled; import time\n"
+        "progress.PATIENCE = 0.0\n"
+        "assert compiled(loops.once)(1) == 2 and compiled(loops.twice)(1) == 3"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    said = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stderr
+        for _ in range(2)
+    ]
+    assert said == [f"srnn: {progress.COMPILING}\n", ""]
 
 
 def test_what_is_no_recipe_or_task(tmp_path: Path) -> None:

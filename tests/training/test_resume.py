@@ -18,6 +18,7 @@ from srnn import SrnnError
 from srnn._version import __version__
 from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
+from srnn.errors import command_line, option
 from srnn.training import loop, stepping
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
@@ -191,7 +192,7 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     recipe = tiny_recipe("--training.epochs=1")
     run = tmp_path / "run"
     train(recipe, run, task=TinyTask())
-    with pytest.raises(SrnnError, match="--resume"):
+    with pytest.raises(SrnnError, match="resume=True"):
         train(recipe, run, task=TinyTask())
     with pytest.raises(SrnnError, match=r"another recipe.*training\.epochs: 1 there, 2 now"):
         train(tiny_recipe("--training.epochs=2"), run, task=TinyTask(), resume=True)
@@ -296,6 +297,47 @@ def test_a_start_that_was_killed_before_its_recipe_starts_again(tmp_path: Path) 
     assert train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
 
 
-def test_default_folders_name_recipe_and_seed() -> None:
-    assert str(default_folder("paper/ecg", 3)).startswith("runs/paper-ecg-s3-20")
-    assert str(default_folder("../mine/a.yaml", 0)).startswith("runs/mine-a-s0-20")
+def test_default_folders_name_recipe_and_seed_and_count_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2, 3):
+        folder = default_folder("paper/ecg", 3)
+        assert folder.as_posix() == f"runs/paper-ecg-s3-{number}"
+        folder.mkdir(parents=True)
+    assert default_folder("../mine/a.yaml", 0).as_posix() == "runs/mine-a-s0-1"
+
+
+def test_a_run_is_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
+    run, fresh, recipe = tmp_path / "run", tmp_path / "fresh", tiny_recipe("--training.epochs=2")
+    train(tiny_recipe("--training.epochs=3"), run, task=TinyTask())
+    (run / "evaluation-test.json").write_text("{}")
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(
+        SrnnError, match=r"resume=True continues its run, overwrite=True replaces it, or choose another out\."
+    ):
+        train(recipe, run, task=TinyTask())
+    with pytest.raises(SrnnError, match="resume=True and overwrite=True contradict each other"):
+        train(recipe, run, task=TinyTask(), resume=True, overwrite=True)
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(SrnnError):  # before anything is removed
+        train(replace(recipe, loss=replace(recipe.loss, name="nll")), run, task=TinyTask(), overwrite=True)
+    assert (run / "model.safetensors").read_bytes() == before and (run / "evaluation-test.json").exists()
+
+    again = train(recipe, run, task=TinyTask(), overwrite=True)
+    alone = train(recipe, fresh, task=TinyTask())
+    assert again["epochs"] == alone["epochs"] == 2 and again["loss"] == alone["loss"]
+    assert len(Run.open(run).epochs()) == 2 and (run / "notes.txt").read_text() == "mine"
+    assert {path.name for path in run.iterdir()} == {path.name for path in fresh.iterdir()} | {"notes.txt"}
+
+
+def test_only_a_run_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(SrnnError, match=r"is not empty; choose another out\."):
+        train(tiny_recipe("--training.epochs=1"), tmp_path, task=TinyTask(), overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_option_is_called_as_the_user_calls_it() -> None:
+    assert (option("data_dir"), option("resume", flag=True)) == ("data_dir", "resume=True")
+    with command_line():
+        assert (option("data_dir"), option("resume", flag=True)) == ("--data-dir", "--resume")
+    assert option("out") == "out"

@@ -84,7 +84,7 @@ def evaluate(
 ) -> int:
     """Measure a trained network: accuracy, firing rates, number of parameters.
 
-      srnn evaluate runs/digits-s0-20260101-120000 --split test
+      srnn evaluate runs/digits-s0-1 --split test
 
     With --full it measures everything that applies to the task: recall and precision of every
     class, the accuracy of every group (record, speaker, subject) and its confidence interval,
@@ -93,7 +93,7 @@ def evaluate(
     before and after training. The results are written into the run (evaluation-SPLIT.json,
     exit-policy.json), but not if the data or the seed are not the run's own; use --json to keep
     those.
-      srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
+      srnn evaluate runs/digits-s0-1 --full --exit-loss 1
 
     With --live the sounds of the split form one long signal, with silence between them. Measured
     are the words understood, false accepts per hour, false rejects, and the delay of a decision,

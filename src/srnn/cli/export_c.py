@@ -29,6 +29,7 @@ def export_c(
     inputs: str | None = None,
     learn: Literal["readout", "e-prop"] | None = None,
     std: Annotated[list[str] | None, MORE] = None,
+    overwrite: bool = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -36,7 +37,7 @@ def export_c(
     class that the network decides for, with a program to try it and a Makefile; or, with --layout,
     as a library for a device tool, with an example.
 
-      srnn export c runs/digits-s0-20260101-120000 --out digits_c
+      srnn export c runs/digits-s0-1 --out digits_c
       srnn export c RUN --out DIR --format int8
       srnn export c RUN --out DIR --format int8 --state-bits 16
       srnn export c RUN --out DIR --layout arduino
@@ -59,13 +60,14 @@ def export_c(
         learn: float32: what keeps learning on the device: the readout, or also one hidden layer, by
             e-prop
         std: raw ECG: standard deviation of each lead, as S S or S,S
+        overwrite: write over an earlier export in --out
     """
     from ..deploy.c.names import check_name
     from ..deploy.c.project import check_out
     from ..deploy.export import model as exporting
     from ..training.runs import open_trained
 
-    check_out(out)
+    check_out(out, overwrite)
     if name is not None:
         check_name(name)
     trained, inputs_as = open_trained(model), input_format(inputs)
@@ -81,6 +83,7 @@ def export_c(
         std=None if std is None else numbers("--std", ",".join(std)),
         layout=layout,
         learn=learn,
+        overwrite=overwrite,
     )
     report = {**report, "out": str(out), "layout": layout}
     return tell(json, report, lambda: _show(report, trained.task.signal().step_inputs))

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from ..errors import SrnnError, lacks_memory
+from ..errors import SrnnError, command_line, lacks_memory
 from ..terminal import printable_output
 from ..text import one_line
 from .program import AGAIN, Program, list_commands
@@ -69,7 +69,7 @@ def ending(run: Callable[[], int], name: str = "srnn") -> int:
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
     # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    with printable_output():
+    with printable_output(), command_line():
         try:
             return _flushed(run)
         except SrnnError as error:

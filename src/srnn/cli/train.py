@@ -31,6 +31,7 @@ def train(
     *,
     out: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     dry_run: bool = False,
     baseline: Baseline = None,
     seed: Seed = 0,
@@ -53,13 +54,11 @@ def train(
     'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped,
     even by kill -9, continues with the same command and --resume, to the same final weights.
 
-    With --dry-run nothing is trained, compiled or written. Shown is what would be trained: data,
-    shapes, classes, parameters, device, backend, and whether loops have to be compiled first.
-    Whatever training would refuse is refused; a table lists all that is wrong with your own files.
+    With --dry-run nothing is trained, compiled or written: it shows what would be trained, refuses
+    whatever training would refuse, and lists all that is wrong with your own files.
       srnn train paper/ecg --dry-run
 
-    Your own data need no recipe: give a folder that holds a folder of recordings for each class
-    (docs/bring-your-own.md):
+    Your own data need no recipe (docs/bring-your-own.md): a folder of recordings for each class.
       srnn train gestures/ --task.options.speaker "{speaker}-{index}"
 
     A baseline on the same task, splits and sizes, for comparison:
@@ -69,11 +68,11 @@ def train(
       torchrun --nproc-per-node 4 -m srnn train paper/shd --out DIR
 
     Args:
-        out: run folder (default: runs/RECIPE-sSEED-DATE)
+        out: run folder (default: runs/RECIPE-sSEED-1, or the next number)
         resume: resume the run in --out; start it if there is none
+        overwrite: replace the run in --out
         dry_run: only show what would be trained, or why it cannot be
-        no_examples: keep no recordings in the run folder (otherwise three short ones of the
-            validation split, for srnn serve)
+        no_examples: keep no recordings in the run folder (otherwise three, for srnn serve)
         logger: also send each epoch's metrics there
     """
     from ..progress import reporter_for
@@ -89,7 +88,7 @@ def train(
         if "WORLD_SIZE" not in os.environ:
             reporter.phase("loading")  # PyTorch, which takes seconds
         folder = out or _new_folder(_name(recipe, baseline), seed)
-        resumed = called.again({"--resume": 0, "--out": 1}, "--out", str(folder), "--resume")
+        resumed = called.again({"--resume": 0, "--overwrite": 0, "--out": 1}, "--out", str(folder), "--resume")
         return _train(
             loaded,
             folder,
@@ -99,6 +98,7 @@ def train(
             seed=seed,
             data_dir=data_dir,
             resume=resume,
+            overwrite=overwrite,
             logger=logger,
             examples=not no_examples,
             json=json,
@@ -186,6 +186,7 @@ def _train(
     seed: int,
     data_dir: Path | None,
     resume: bool,
+    overwrite: bool,
     logger: Logger | None,
     examples: bool,
     json: bool,
@@ -203,6 +204,7 @@ def _train(
             seed=seed,
             data_dir=data_dir,
             resume=resume,
+            overwrite=overwrite,
             reporter=reporter,
             logger=logger,
             examples=examples,

@@ -97,7 +97,7 @@ class Team:
                     "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/distributed.md)."
                 ) from error
 
-    def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
+    def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool, overwrite: bool = False) -> Run:
         """The run, which the first process starts or resumes; the others get one that writes nothing.
 
         SrnnError if it is refused; the other processes, which wait for the first, then end without a word (SystemExit).
@@ -105,7 +105,10 @@ class Team:
         run, refused = Onlooker(out, recipe, seed), ""
         if self.first:
             try:
-                run = Run.resume(out, recipe, seed) if resume else Run.start(out, recipe, seed)
+                if resume:
+                    run = Run.resume(out, recipe, seed)
+                else:
+                    run = Run.start(out, recipe, seed, overwrite=overwrite)
             except SrnnError as error:
                 refused = str(error)
         if refused := self.fabric.broadcast(refused):

@@ -22,6 +22,7 @@ from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerResult
 from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
+from ..progress import saying
 from ..text import counted
 from .trained import Trained
 
@@ -65,8 +66,9 @@ def evaluate(
     Raises SrnnError for data that are missing or do not fit, and if outputs are not finite.
     """
     warn_if_learnt(trained, split)
-    sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
-    return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
+    with saying(f"reading and measuring the {split} split of {trained.task.name}"):
+        sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
+        return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
 
 
 def warn_if_learnt(trained: Trained, split: SplitName) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 
 from .._version import __version__
 from ..data.tasks import Task
-from ..errors import SrnnError, check_whole
+from ..errors import SrnnError, check_whole, option
 from ..files import locks
-from ..progress import Reporter
+from ..progress import Reporter, ScriptReporter
 from . import checkpoints
 from .batches import differ
 from .compression.evaluation import int8_of
@@ -46,6 +46,7 @@ def train(
     seed: int = 0,
     data_dir: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     task: Task | None = None,
     reporter: Reporter | None = None,
     logger: LoggerName | None = None,
@@ -55,10 +56,11 @@ def train(
 
     Args:
         out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which continues to the same
-            bits as if it had never stopped. Nobody else can train in it meanwhile.
+            bits as if it had never stopped, or with ``overwrite`` a run, which is replaced once all is known to be right. Nobody
+            else can train in it meanwhile.
         seed: determines the initial weights, the order of the data and the initial states.
         task: the task itself, if the recipe cannot name it.
-        reporter: shows progress to a person.
+        reporter: shows progress to a person; None: a line for what takes more than two seconds.
         logger: where else each epoch's metrics go (``loggers.py``); None: nowhere.
         examples: also keep a few recordings of the validation split in the folder (``examples.py``).
 
@@ -69,7 +71,26 @@ def train(
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
     seed = int(check_whole("seed", seed, 0, 2**63 - 1))
-    training = _prepare(recipe, out, seed, data_dir, resume, task, reporter, logger)
+    reporter = reporter or ScriptReporter()
+    try:
+        return _train(recipe, out, seed, data_dir, resume, overwrite, task, reporter, logger, examples)
+    finally:
+        reporter.stop()
+
+
+def _train(
+    recipe: Recipe,
+    out: Path,
+    seed: int,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    task: Task | None,
+    reporter: Reporter,
+    logger: LoggerName | None,
+    examples: bool,
+) -> dict[str, Any]:
+    training = _prepare(recipe, out, seed, data_dir, resume, overwrite, task, reporter, logger)
     _begin(training)
     with _watched(training, logger):
         _train_epochs(training)
@@ -98,8 +119,9 @@ def _prepare(
     seed: int,
     data_dir: Path | None,
     resume: bool,
+    overwrite: bool,
     task: Task | None,
-    reporter: Reporter | None,
+    reporter: Reporter,
     logger: LoggerName | None,
 ) -> Training:
     """What is trained, on which data, to which end. Nothing is written until all of this is known to be right."""
@@ -107,10 +129,10 @@ def _prepare(
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
     team = Team(config.device)
-    if not team.first or reporter is None:
+    if not team.first:
         reporter = Reporter()
     if team.first:
-        Run.check(out, resume)
+        Run.check(out, resume, overwrite)
         if logger:
             service(logger)
     reporter.phase("reading the data")
@@ -118,7 +140,7 @@ def _prepare(
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device, refit=again)
     training = Training.of(ready, seed, team, reporter)
     reporter.header(ready.description)
-    training.run = team.open_run(out, recipe, seed, resume)
+    training.run = team.open_run(out, recipe, seed, resume, overwrite)
     return training
 
 
@@ -199,14 +221,14 @@ def _continued(training: Training) -> checkpoints.TrainingState:
     if others:
         raise SrnnError(
             f"The checkpoint {training.run.last} was made with other data: sequences, labels, speakers or inputs are not the "
-            "same. Resume with the data with which training began (--data-dir), or choose another --out."
+            f"same. Resume with the data with which training began ({option('data_dir')}), or choose another {option('out')}."
         )
     return state
 
 
 @contextmanager
 def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
-    """While epochs are trained: a logger that gets their metrics; one line for a connection that broke; the bar's end."""
+    """While epochs are trained: a logger that gets their metrics; one line for a connection that broke."""
     if logger and training.team.first:
         training.log = Logger(logger, training.run, training.state.epoch)
     try:
@@ -215,7 +237,6 @@ def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
         training.team.raise_if_broken(error, training.run.path)
         raise
     finally:
-        training.reporter.stop()
         if training.log is not None:
             training.log.close()
 
@@ -259,6 +280,7 @@ def _finish(training: Training, examples: bool) -> dict[str, Any]:
     if best is not None:
         kept = {name: value for name, value in report.items() if name != "loss"}
         about = {"result": kept, "srnn": __version__}
+        training.reporter.phase("measuring what integers need to hold, for int8")
         model = replace(ready.trained, about=about, **int8_of(ready.trained, ready.train_set))
         model.write(run.best, best.tensors, best.info)
         if examples:

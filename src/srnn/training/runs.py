@@ -23,13 +23,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from .._version import __version__, minor_version
 from ..data.recordings import NOTHING_SAID, Reading
-from ..errors import SrnnError
+from ..errors import SrnnError, option
 from ..files import (
     append_line,
     changing,
@@ -52,6 +53,17 @@ from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
+_WRITTEN = (
+    "exit-policy.json",
+    "spotting.json",
+    "result.json",
+    "model.safetensors",
+    "metrics.jsonl",
+    "environment.json",
+    "recipe.yaml",
+)
+"""A run's files, in the order in which they are removed."""
+
 
 def open_trained(path: Path | str, data: Path | None = None, said: Reading = NOTHING_SAID) -> Trained:
     """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError for anything else.
@@ -66,9 +78,11 @@ def open_trained(path: Path | str, data: Path | None = None, said: Reading = NOT
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
-    """runs/<recipe>-s<seed>-<date and time>; characters that folder names cannot have everywhere are left out."""
+    """runs/<recipe>-s<seed>-<number>, the first that is not there; characters that folder names cannot have everywhere are left
+    out."""
     name = recipe_name.removesuffix(Path(recipe_name).suffix) if Path(recipe_name).name else recipe_name
-    return Path("runs") / f"{file_name(name) or 'run'}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (f"{file_name(name) or 'run'}-s{seed}-{number}" for number in count(1))
+    return next(Path("runs") / name for name in names if not os.path.lexists(Path("runs") / name))
 
 
 class Run:
@@ -80,15 +94,23 @@ class Run:
         self.metrics, self.outcome = path / "metrics.jsonl", path / "result.json"
 
     @classmethod
-    def check(cls, path: Path, resume: bool | None) -> None:
+    def check(cls, path: Path, resume: bool | None, overwrite: bool = False) -> None:
         """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing.
 
-        ``resume``: whether to continue a run that is there; None: the command cannot continue one.
+        Args:
+            resume: whether to continue a run that is there; None: the command cannot continue one.
+            overwrite: whether a run that is there may be replaced; anything else that is there is refused.
         """
         check_folder(path)
-        if not resume and files_in(path):
-            advice = "" if resume is None else "continue it with --resume, or "
-            raise SrnnError(f"The output folder {path} is not empty; {advice}choose another --out.")
+        if resume and overwrite:
+            both = f"{option('resume', flag=True)} and {option('overwrite', flag=True)}"
+            raise SrnnError(f"{both} contradict each other; give one of them.")
+        replaces = overwrite and (path / "recipe.yaml").is_file()
+        if not resume and not replaces and files_in(path):
+            advice = ""
+            if resume is not None and (path / "recipe.yaml").is_file():
+                advice = f"{option('resume', flag=True)} continues its run, {option('overwrite', flag=True)} replaces it, or "
+            raise SrnnError(f"The output folder {path} is not empty; {advice}choose another {option('out')}.")
         _check_files(path)
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_symlink():  # what is written there would be elsewhere
@@ -96,11 +118,21 @@ class Run:
         check_writable(path)
 
     @classmethod
-    def start(cls, path: Path, recipe: Recipe, seed: int, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
-        """A new run in a new or empty folder; the entries of ``about`` are added to environment.json."""
-        cls.check(path, resume=None)
+    def start(
+        cls,
+        path: Path,
+        recipe: Recipe,
+        seed: int,
+        about: Mapping[str, Any] = MappingProxyType({}),
+        overwrite: bool = False,
+    ) -> Run:
+        """A new run in a new or empty folder, or with ``overwrite`` in place of the run in it; the entries of ``about`` are added
+        to environment.json."""
+        cls.check(path, resume=None, overwrite=overwrite)
         text = dump_recipe(recipe)
         parse_recipe(text)  # refuses what no recipe can hold, such as a name that is not a text, before training
+        if overwrite:
+            _clear_run(path)
         with changing(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         run = cls(path, recipe, seed)
@@ -127,7 +159,7 @@ class Run:
         if not (path / "recipe.yaml").is_file():
             if not _has_only_begun(path):
                 raise SrnnError(
-                    f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another --out."
+                    f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another {option('out')}."
                 )
             _clear(path)
             return cls.start(path, recipe, seed)
@@ -144,7 +176,8 @@ class Run:
                 f"{path} was trained with another recipe ({difference}); resume it with its own recipe.yaml{place}."
             )
         if run.seed != seed:
-            raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with --seed {run.seed}.")
+            own = f"{option('seed')} {run.seed}"
+            raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with {own}.")
         return run
 
     @classmethod
@@ -225,7 +258,7 @@ def _check_version(path: Path) -> None:
         return
     raise SrnnError(
         f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue (it does read their "
-        "models); finish it with that version, or train anew in another --out."
+        f"models); finish it with that version, or train anew in another {option('out')}."
     )
 
 
@@ -293,6 +326,17 @@ def _has_only_begun(path: Path) -> bool:
     except SrnnError:  # none, or torn
         return True
     return isinstance(about, dict) and "seed" in about  # else it is another program's
+
+
+def _clear_run(path: Path) -> None:
+    """Remove what a run wrote, and nothing else. Its recipe goes last: until then the folder is a run, which can be replaced."""
+    with changing(path):
+        for folder in (path / "checkpoints", path / "examples"):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        measured = [file.name for file in path.glob("evaluation-*.json")]
+        for name in (*measured, *_WRITTEN):
+            (path / name).unlink(missing_ok=True)
 
 
 def _clear(path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...data.signals import SignalPath
-from ...errors import SrnnError, nearest
-from ...files import check_folder, whole_folder
+from ...errors import SrnnError, nearest, option
+from ...files import changing, check_folder, whole_folder, write_atomically
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
 from ...nn.frozen import Array, FrozenNetwork
@@ -43,12 +43,13 @@ def export_c(
     about: str = "",
     inputs: str = "",
     layout: Layout = "plain",
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
 
     Args:
         network: an SRNN, or what ``device_network`` made of one.
-        out: folder to be made; new or empty.
+        out: folder to be made; new or empty, or with ``overwrite`` that of an earlier export.
         name, format, learn, layout: as in ``export.model.export_c``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to
             127).
@@ -68,7 +69,7 @@ def export_c(
     """
     out = Path(out)
     check_name(name)
-    check_out(out)
+    check_out(out, overwrite)
     if format not in ("float32", "int8"):
         raise SrnnError(f"The format of C must be float32 or int8, not {format!r}.")
     if layout not in LAYOUTS:
@@ -100,8 +101,15 @@ def export_c(
         "Makefile": makefile(plan),
         f"{name}.json": json.dumps(report, indent=2) + "\n",
     }
+    arrangement = arranged(layout, plan, text, files)
+    if _exported(out):  # what was built there, and files of one's own, stay
+        for file, content in arrangement.items():
+            with changing(out / file):
+                (out / file).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / file, content.encode())
+        return report
     with whole_folder(out) as folder:  # all files, or no folder
-        for file, content in arranged(layout, plan, text, files).items():
+        for file, content in arrangement.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             # Written as text, its line ends would change on Windows.
             (folder / file).write_bytes(content.encode())
@@ -123,8 +131,21 @@ def describe(network: FrozenNetwork) -> str:
     return " - ".join(parts)
 
 
-def check_out(out: Path) -> None:
-    """SrnnError unless the folder is new or empty."""
+def check_out(out: Path, overwrite: bool = False) -> None:
+    """SrnnError unless the folder is new or empty, or with ``overwrite`` that of an earlier export."""
     check_folder(out)
-    if out.is_dir() and any(out.iterdir()):  # a folder with something in it cannot be replaced
-        raise SrnnError(f"The output folder {out} is not empty; choose another --out.")
+    if out.is_dir() and any(out.iterdir()) and not (overwrite and _exported(out)):
+        advice = f"{option('overwrite', flag=True)} writes over it, or " if _exported(out) else ""
+        raise SrnnError(
+            f"The output folder {out} is not empty; {advice}choose another {option('out')}."
+        )
+
+
+def _exported(out: Path) -> bool:
+    """Whether an export was written to the folder: it has NAME.json, and NAME_weights.h where a layout has it."""
+    places = (out, out / "src")
+    return any(
+        (place / f"{file.stem}_weights.h").is_file()
+        for file in out.glob("*.json")
+        for place in places
+    )

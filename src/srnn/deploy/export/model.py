@@ -75,6 +75,7 @@ def export_c(
     std: Sequence[float] | None = None,
     layout: Layout = "plain",
     learn: Learn | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """A C99 library in the folder ``out``; see ``deploy.c.export_c``.
 
@@ -86,6 +87,7 @@ def export_c(
         learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by "e-prop".
         std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
         layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio", "zephyr", "espidf".
+        overwrite: write over an earlier export in the folder.
 
     SrnnError also where int8 needs a fact about the training data that the model does not state.
     """
@@ -140,6 +142,7 @@ def export_c(
         about=f"{other}task {trained.task.name}{_facts(trained)}",
         inputs=signal.step_inputs,
         layout=layout,
+        overwrite=overwrite,
     )
 
 
