@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .api import Model, from_network, load, train
+    from .api import Model, fit, from_network, load, train
     from .data.spikes import Spikes
     from .deploy.export.model import export
     from .deploy.predicting import Prediction
@@ -59,6 +59,7 @@ __all__ = [
     "energy",
     "example",
     "export",
+    "fit",
     "from_network",
     "load",
     "load_recipe",
@@ -67,7 +68,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "api": ("Model", "from_network", "load", "train"),
+    "api": ("Model", "fit", "from_network", "load", "train"),
     "data.spikes": ("Spikes",),
     "deploy.export.model": ("export",),
     "deploy.predicting": ("Prediction",),

@@ -1,4 +1,4 @@
-"""Your own arrays: sequences in one .npz or HDF5 file, or a sensor's recording in each file of a folder or table."""
+"""Your own arrays: sequences in one .npz or HDF5 file or in memory, or a sensor's recording in each file of a folder or table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,18 @@ from .survey import list_shared, say, say_notes, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
 _CODE = 3  # incremented when the same files shall give other statistics
+
+
+class Given(dict[str, npt.NDArray[Any]]):
+    """A data set in memory: the arrays that a file of arrays would hold, under the same names."""
+
+    def __str__(self) -> str:
+        """What messages call it, as they call a file by its path."""
+        return "The data"
+
+
+Source = Path | Given
+"""Where a data set is: a folder, a table, a file of arrays, or memory."""
 
 
 class Description(NamedTuple):
@@ -55,9 +67,40 @@ class Description(NamedTuple):
     gaps: Gaps = DEFAULT
     """What is done about missing samples of each file."""
 
+    def of_first(self, first: Recording, chosen: tuple[str | int, ...] | None) -> Self:
+        """With what the first of several recordings says of its ``chosen`` channels."""
+        first = take_channels(first, chosen)
+        names = first.channels
+        if chosen is not None and any(isinstance(one, int) for one in chosen):
+            names = None  # what has one place need not have one name
+        return self._replace(
+            channels=first.samples.shape[1],
+            rate=first.rate,
+            names=names,
+            units=first.units,
+            chosen=chosen,
+        )
+
+    def alike(self, recording: Recording, first: object) -> Recording:
+        """One of several recordings, with the ``first`` one's channels in its units, at its own rate. SrnnError where it lacks
+        some of them."""
+        assert self.channels is not None
+        name = recording.name
+        by_position = self.chosen is None and (self.names is None or recording.channels is None)
+        if by_position and recording.samples.shape[1] != self.channels:
+            raise SrnnError(f"{name} has {recording.samples.shape[1]} channels, but {first} has {self.channels}.")
+        known = {name.casefold() for name in recording.channels or ()}
+        if not by_position and self.chosen is None and not known >= {name.casefold() for name in self.names or ()}:
+            raise SrnnError(
+                f"{name} has the channels {some(recording.channels or ())}, but {first} has {some(self.names or ())}: "
+                "name them alike, or choose which to read by name or number with the option channels."
+            )
+        path = ScaledPath(self.channels, names=self.names, units=self.units)
+        return match(recording, path, Reading(channels=self.chosen))
+
 
 def describe(
-    source: Path,
+    source: Source,
     speaker: str = "",
     chosen: tuple[str | int, ...] | None = None,
     gaps: Gaps = DEFAULT,
@@ -66,7 +109,7 @@ def describe(
 
     ``speaker``: as for ``list_items``. ``chosen``, ``gaps``: see ``Description``.
     """
-    if source.is_dir() or source.suffix.lower() not in ARRAY_FILES:
+    if isinstance(source, Path) and (source.is_dir() or source.suffix.lower() not in ARRAY_FILES):
         items = list_items(source, speaker)
         about = Description(
             items[0].form,
@@ -76,31 +119,24 @@ def describe(
         )
         if about.form == "sound":
             return about
-        first = take_channels(read_recording(items[0].path, gaps), chosen)
-        by_number = chosen is not None and any(isinstance(one, int) for one in chosen)
-        return about._replace(
-            channels=first.samples.shape[1],
-            rate=first.rate,
-            names=None if by_number else first.channels,  # what has one place need not have one name
-            units=first.units,
-            chosen=chosen,
-            gaps=gaps,
-        )
+        return about.of_first(read_recording(items[0].path, gaps), chosen)._replace(gaps=gaps)
     with _open(source) as (_, about, _, _):
         return about
 
 
-def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None) -> Split:
+def load_arrays(
+    split: SplitName, source: Source, shares: Shares, about: Description, rate: float | None = None
+) -> Split:
     """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
 
     Args:
-        source: a folder or table of sensor files, or an .npz or HDF5 file.
+        source: a folder or table of sensor files, an .npz or HDF5 file, or arrays in memory.
         shares: how much is held out where no split is given.
         about: what ``describe`` said about the source.
         rate: Hz; files that state another rate are resampled. None: each stays as it is.
     """
     check_split(split)
-    if not about.items:
+    if isinstance(source, Given) or not about.items:
         return load_file(split, source, shares)[1]
     items = about.items
     splits = split_items(source, items, shares)
@@ -110,7 +146,7 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
     arrays, rises, stated, notes = [], [], False, list[tuple[Path, str]]()
     for item in chosen:
-        recording = _read_item(item, about)
+        recording = about.alike(read_recording(item.path, about.gaps), items[0].path)
         notes += [(item.path, note) for note in recording.notes]
         stated = stated or recording.rate is not None
         x = at_rate(recording.name, recording.samples, recording.rate, rate, sound=False)
@@ -133,27 +169,10 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def _read_item(item: Item, about: Description) -> Recording:
-    """A file of a folder or table, with the first one's channels in its units, at its own rate."""
-    assert about.channels is not None
-    recording, first = read_recording(item.path, about.gaps), about.items[0].path
-    by_position = about.chosen is None and (about.names is None or recording.channels is None)
-    if by_position and recording.samples.shape[1] != about.channels:
-        raise SrnnError(f"{item.path} has {recording.samples.shape[1]} channels, but {first} has {about.channels}.")
-    known = {name.casefold() for name in recording.channels or ()}
-    if not by_position and about.chosen is None and not known >= {name.casefold() for name in about.names or ()}:
-        raise SrnnError(
-            f"{item.path} has the channels {some(recording.channels or ())}, but {first} has {some(about.names or ())}: "
-            "name them alike, or choose which to read by name or number with the option channels."
-        )
-    path = ScaledPath(about.channels, names=about.names, units=about.units)
-    return match(recording, path, Reading(channels=about.chosen))
-
-
-def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None) -> Split:
+def load_scaled(split: SplitName, source: Source, shares: Shares, about: Description, rate: float | None) -> Split:
     """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps.
 
-    The statistics are computed once and kept in a file beside the source.
+    The statistics are computed once and kept in a file beside the source, unless that is in memory.
     """
     unscaled = load_arrays(split, source, shares, about, rate)
 
@@ -162,19 +181,26 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
-    options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
-    if about.gaps != DEFAULT:
-        options["gaps"] = [about.gaps.missing, about.gaps.longest]
-    if about.items:
-        options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
-    files = [item.path for item in about.items] or [source]
-    statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
+    statistics = Statistics.read(fit()) if isinstance(source, Given) else _cached(source, shares, about, rate, fit)
     x = np.asarray(unscaled.x)
     for index, row in enumerate(x):  # in place: with much data, every copy counts
         row[:] = scale(row, statistics)
         if unscaled.lengths is not None:
             row[unscaled.lengths[index] :] = 0
     return replace(unscaled, x=x, statistics=statistics)
+
+
+def _cached(
+    source: Path, shares: Shares, about: Description, rate: float | None, fit: Callable[[], Arrays]
+) -> Statistics:
+    """The statistics of a folder's, table's or file's training split, computed by ``fit`` unless its cache has them."""
+    options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
+    if about.gaps != DEFAULT:
+        options["gaps"] = [about.gaps.missing, about.gaps.longest]
+    if about.items:
+        options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
+    files = [item.path for item in about.items] or [source]
+    return cached(cache_of(source), "scale", options, files, fit, Statistics.read)
 
 
 def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:
@@ -196,9 +222,9 @@ def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = No
 
 
 def load_file(
-    split: SplitName, source: Path, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
+    split: SplitName, source: Source, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
 ) -> tuple[Description, Split]:
-    """What ``describe`` says about an .npz or HDF5 file, and one split of it as ``load_arrays`` gives it.
+    """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as ``load_arrays`` gives it.
 
     ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
     """
@@ -228,8 +254,9 @@ def load_file(
             )
             none = [""] * count
             columns = zip(labels, groups or none, splits or none, strict=True)
-            items = [Item(source, f"{index:08d}", *of) for index, of in enumerate(columns)]
-            chosen = split_items(source, items, shares or Shares(0, 0))[split]
+            where = Path(str(source))
+            items = [Item(where, f"{index:08d}", *of) for index, of in enumerate(columns)]
+            chosen = split_items(where, items, shares or Shares(0, 0))[split]
             rows = np.array([int(item.name) for item in chosen], np.int64)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
@@ -257,18 +284,10 @@ def load_file(
 
 
 @contextlib.contextmanager
-def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
-    """An .npz, or an HDF5 file whose parts are read on demand: a mapping of its arrays; what it contains; x, (N, T, C) numbers,
-    an array or an HDF5 dataset in its place; and y, as ``_labels`` gives it."""
-    needed = "it needs x (N, T, C) and y (N,) or (N, T)"
-    if source.stat().st_size == 0:
-        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
-    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
-        if not len(content):
-            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
-        for key in ("x", "y"):
-            if key not in content:
-                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+def _open(source: Source) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
+    """A mapping of a data set's arrays; what it contains; x, (N, T, C) numbers, an array or an HDF5 dataset in its place; and y,
+    as ``_labels`` gives it."""
+    with _contents(source) as content:
         (classes, y), x = _labels(source, content), content["x"]
         if x.ndim != 3:
             raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
@@ -291,14 +310,32 @@ def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.
         yield content, about, x, y
 
 
-def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:
+@contextlib.contextmanager
+def _contents(source: Source) -> Iterator[Any]:
+    """The arrays by name: those given, or of an .npz, or of an HDF5 file, whose parts are read on demand."""
+    if isinstance(source, Given):
+        yield source
+        return
+    needed = "it needs x (N, T, C) and y (N,) or (N, T)"
+    if source.stat().st_size == 0:
+        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
+    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
+        if not len(content):
+            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
+        for key in ("x", "y"):
+            if key not in content:
+                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+        yield content
+
+
+def _texts(source: Source, values: npt.NDArray[Any] | None) -> list[str] | None:
     if values is None:
         return None
-    with reading(source, "a data set's arrays"):
+    with reading(str(source), "a data set's arrays"):
         return [composed(v.decode() if isinstance(v, bytes) else str(v)) for v in values.tolist()]
 
 
-def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are their own names, sorted."""
     y = np.asarray(content["y"])
     if not y.size:

@@ -23,7 +23,7 @@ from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from ..units import parse_channels
-from .arrays import Description, describe, load_arrays, load_scaled
+from .arrays import Description, Source, describe, load_arrays, load_scaled
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
 from .features import AudioTask, load_clips
@@ -68,10 +68,7 @@ class FolderTask(AudioTask):
     """Sensor files: samples that may be missing in a row."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not self.path:
-            raise SrnnError(
-                "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file."
-            )
+        source = self.source
         if not isinstance(self.speaker, str):
             raise SrnnError(
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
@@ -84,7 +81,7 @@ class FolderTask(AudioTask):
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
-        about, source = self.content, self.source
+        about = self.content
         if about.form == "sound":
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
@@ -110,7 +107,7 @@ class FolderTask(AudioTask):
         return Shares.of({name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")})
 
     @cached_property
-    def source(self) -> Path:
+    def source(self) -> Source:
         """Where ``path`` was found when the task was made."""
         return find_source(self.path)
 
@@ -174,6 +171,7 @@ class FolderTask(AudioTask):
             load = load_scaled if self.scale == "training" else load_arrays
             return load(split, source, shares, self.content, self._array_rate)
         check_split(split)
+        assert isinstance(source, Path)  # what is in memory is arrays
         items, sound = self.content.items, self.sound
         clips = split_items(source, items, shares)
         for name in (split, "train") if sound.features.fitted else (split,):
@@ -188,6 +186,11 @@ class FolderTask(AudioTask):
 
 def find_source(path: str) -> Path:
     """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in neither place."""
+    if not isinstance(path, str) or not path:
+        raise SrnnError(
+            "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file; "
+            "or, for a trained network, whose data were in memory, other recordings with --data."
+        )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
         return here

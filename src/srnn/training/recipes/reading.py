@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import SrnnError, naming, nearest
 from ...files import TEXT, read_text
@@ -25,6 +25,9 @@ from ...text import brief
 from .baselines import as_baseline
 from .network import NetworkConfig
 from .schema import Recipe
+
+if TYPE_CHECKING:
+    from ...data.datasets.folder import FolderTask
 
 _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
@@ -48,12 +51,9 @@ def _is_below_data_dir(name: str) -> bool:
     return False
 
 
-def _own_recipe(path: str) -> dict[str, Any]:
-    """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
-    from ...data.datasets.folder import FolderTask
-
-    task = FolderTask(path=path)
-    options: dict[str, Any] = {"path": path}
+def own_recipe(task: FolderTask) -> dict[str, Any]:
+    """The recipe for data that come without one: files, or arrays in memory."""
+    options: dict[str, Any] = {"path": task.path}
     if task.content.form == "sound":
         options |= {"normalise": "training", "high_hz": None}  # can be streamed, and keeps all frequencies
     return {
@@ -87,7 +87,9 @@ def recipe_content(name: str | Path) -> dict[str, Any]:
     elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     elif os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
-        return _own_recipe(name)
+        from ...data.datasets.folder import FolderTask
+
+        return own_recipe(FolderTask(path=name))
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
     elif not os.path.isfile(path):
