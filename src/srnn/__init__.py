@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .api import Model, fit, from_network, load, train
+    from .classifier import SRNNClassifier
     from .data.spikes import Spikes
     from .deploy.export.model import export
     from .deploy.predicting import Prediction
@@ -52,6 +53,7 @@ __all__ = [
     "ReLU",
     "Readout",
     "SLayer",
+    "SRNNClassifier",
     "Spikes",
     "SrnnError",
     "Stream",
@@ -69,6 +71,7 @@ __all__ = [
 
 _HOME = {
     "api": ("Model", "fit", "from_network", "load", "train"),
+    "classifier": ("SRNNClassifier",),
     "data.spikes": ("Spikes",),
     "deploy.export.model": ("export",),
     "deploy.predicting": ("Prediction",),

@@ -91,14 +91,14 @@ def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe,
         told = told._replace(validation=None)
     if not isinstance(x, (str, Path)):
         given = gather(x, told)
-        recipe = make_recipe(own_recipe(GivenTask(arrays=given)), "srnn.fit", options | settings)
+        recipe = make_recipe(own_recipe(GivenTask(arrays=given)), "srnn.fit", {**options, **settings})
         return recipe, GivenTask.of(given, recipe.task.options)
     for name, value in told._asdict().items():
         if value is not None and name in ("rate", "channels"):
             options[f"task.options.{name}"] = value
         elif value is not None:
             raise SrnnError(f"The data in {x} state this themselves: remove {name}, which is for arrays.")
-    return load_recipe(x, options | settings), None
+    return load_recipe(x, {**options, **settings}), None
 
 
 def gather(x: Any, told: Told) -> Given:
