@@ -138,8 +138,8 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
     """Everything about one network."""
     from srnn.data.batches import Sequences
     from srnn.data.spikes import Spikes
-    from srnn.deploy.export.c import export_c
-    from srnn.deploy.export.c.plan import make_plan
+    from srnn.deploy.c import export_c
+    from srnn.deploy.c.plan import make_plan
     from srnn.deploy.export.onnx import to_model
     from srnn.nn.fixedpoint.device import device_network
     from srnn.nn.fixedpoint.integer import quantise

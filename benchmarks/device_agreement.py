@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from srnn.deploy.export.c.plan import Plan
+    from srnn.deploy.c.plan import Plan
     from srnn.training.trained import Trained
 
 CHUNK = 10
@@ -20,7 +20,7 @@ CHUNK = 10
 
 def run_c(program: Path, plan: Plan, x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """(scores (B, T, outputs), spikes of the hidden layers (B, T, size)) of a program, x (B, T, inputs)."""
-    from srnn.deploy.export.c.arrays import DTYPES
+    from srnn.deploy.c.arrays import DTYPES
 
     given = np.ascontiguousarray(x, DTYPES[plan.input])
     words = [program, "--binary", "--trace", "--steps", str(x.shape[1])]

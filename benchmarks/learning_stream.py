@@ -35,7 +35,12 @@ def measure(steps: list[int], train: str) -> list[dict[str, float]]:
     torch.manual_seed(0)
     neuron = srnn.AdLIF(tau_mem=srnn.Init("uniform", 5, 25), tau_adp=srnn.Init("uniform", 60, 300))
     net = srnn.SRNN(
-        inputs=4, hidden=[36], outputs=6, neuron=neuron, readout=srnn.Integrator(tau_mem=srnn.Init("constant", 5))
+        inputs=4,
+        hidden=[36],
+        outputs=6,
+        neuron=neuron,
+        readout=srnn.Integrator(tau_mem=srnn.Init("constant", 5)),
+        norm="none",
     )
     model = srnn.from_network(net, ["P", "PQ", "QR", "RS", "ST", "TP"], loss="nll", step_ms=4)
     stream = model.stream(learn=srnn.Adaptation(train))  # type: ignore[arg-type]

@@ -41,7 +41,9 @@ def learn(rule: str, steps: int, neurons: int, window: int, limit: float) -> tup
     from srnn.training.windows import Trainee
 
     generator = torch.Generator().manual_seed(0)
-    network = SRNN(INPUTS, [neurons], OUTPUTS, ALIF(), Integrator(Init("constant", 20.0)), generator=generator)
+    network = SRNN(
+        INPUTS, [neurons], OUTPUTS, ALIF(), Integrator(Init("constant", 20.0)), generator=generator, norm="none"
+    )
     optimizer, trainee = torch.optim.Adam(network.parameters(), 1e-3), Trainee(network, create_rule(rule))
     past, done, start = trainee.begin(network.initial_state(BATCH, generator)), 0, time.perf_counter()
     size = steps if rule == "bptt" else window

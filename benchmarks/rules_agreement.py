@@ -60,7 +60,14 @@ def measure(name: str, seeds: int) -> list[dict[str, Any]]:
     rows = [{"network": name, "rule": rule, "values": list[tuple[float, ...]]()} for rule in RULES]
     for seed in range(seeds):
         generator = torch.Generator().manual_seed(seed)
-        network = SRNN(INPUTS, outputs=OUTPUTS, readout=Integrator(tau_mem=20), generator=generator, **NETWORKS[name])  # type: ignore[arg-type]
+        network = SRNN(
+            INPUTS,
+            outputs=OUTPUTS,
+            readout=Integrator(tau_mem=20),
+            norm="none",
+            generator=generator,
+            **NETWORKS[name],
+        )
         network = network.double()
         if NETWORKS[name]["neuron"] == "brf":  # its current enters times 0.01: recurrent weights of 1 would do nothing
             network.layers[0].weight_rec.data *= 100  # type: ignore[operator, union-attr]

@@ -37,7 +37,7 @@ PROCESSES = {
 }
 COMPILED = """
 import torch, srnn
-net = srnn.SRNN(4, [8], 3)
+net = srnn.SRNN(4, [8], 3, neuron='alif', norm='none')
 out, _ = net(torch.randn(2, 20, 4))
 out.sum().backward()
 """

@@ -29,6 +29,7 @@ READERS = (
     "srnn.data.datasets",
     "srnn.measure.energy",
     "srnn.errors",
+    "srnn.deploy.c",
     "srnn.deploy.export",
     "srnn.files",
     "srnn.training.optimisation",

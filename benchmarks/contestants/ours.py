@@ -70,6 +70,8 @@ class Ours(TorchContestant):
             if "recompute" not in inspect.signature(SRNN.__init__).parameters:
                 raise Unsupported("this checkout cannot recompute")
             given["recompute"] = True
+        if "norm" in inspect.signature(SRNN.__init__).parameters:  # an older checkout has none
+            given["norm"] = "none"
         name = self.options.get("neuron", "alif")
         if name not in NEURONS:
             raise Unsupported(f"this checkout has no neuron '{name}'")

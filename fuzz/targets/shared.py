@@ -25,6 +25,7 @@ task: {name: digits}
 network:
   hidden: [4]
   neuron: {name: alif, tau_mem: 4, tau_adp: 20}
+  norm: none
   readout: {name: integrator, neuron: {name: integrator, tau_mem: 3}}
   backend: reference
 training: {epochs: 2, batch_size: 16}

@@ -48,7 +48,7 @@ class Definition:
         """A recipe that describes the network, but not how it was trained; ``overrides`` as for ``load_recipe``."""
         sections = {
             "task": {"name": self.task, "options": self.task_options},
-            "network": self.network,
+            "network": {"norm": "none", **self.network},
             "loss": self.loss,
             "note": f"Published weights ({self.about}); they were not trained with the training settings given here.",
         }

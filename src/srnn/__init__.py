@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import SrnnError
     from .measure import plot
     from .measure.energy import energy
+    from .nn import losses
     from .nn.network import SRNN, Readout
     from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, LiquidALIF, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
@@ -65,6 +66,7 @@ __all__ = [
     "from_network",
     "load",
     "load_recipe",
+    "losses",
     "plot",
     "train",
 ]
@@ -98,7 +100,7 @@ _HOME = {
     "training.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")
-_MODULES = {"plot": "measure.plot", "progress": "progress"} | {wing: wing for wing in _WINGS}
+_MODULES = {"losses": "nn.losses", "plot": "measure.plot", "progress": "progress"} | {wing: wing for wing in _WINGS}
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 
@@ -111,4 +113,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__"])

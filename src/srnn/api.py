@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import Reading, Recording
 from .errors import SrnnError, check_positive, check_whole, require
-from .text import some
+from .text import html_table, some
 from .training.trained import Trained
 
 if TYPE_CHECKING:
@@ -37,14 +37,17 @@ if TYPE_CHECKING:
 
     from .data.datasets import SplitName
     from .data.signals import Form, SignalPath
+    from .data.signals.base import Scale
     from .data.tasks import Task
     from .deploy.predicting import Prediction
     from .deploy.streaming.decoder import Session
+    from .measure.policy import ExitPolicy
     from .nn.loss_config import LossName
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths
     from .nn.neurons import Neuron
     from .progress import Reporter
+    from .training.adapting import Adaptation
     from .training.evaluation import Evaluation
     from .training.loggers import LoggerName
     from .training.recipes import Recipe
@@ -67,6 +70,17 @@ class Model(Trained):
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         return f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; {parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "reads": self.task.whole_path().what,
+            "answers": some(self.classes),
+            "parameters": f"{sum(parameter.numel() for parameter in self.network.parameters()):,}",
+        }
+        result = self.about.get("result")
+        if result:
+            rows[f"accuracy, {result['split']}"] = f"{result['accuracy']:.2%}"
+        return html_table(f"Model {self.name!r}", rows.items())
 
     def predict(
         self,
@@ -106,23 +120,54 @@ class Model(Trained):
             return [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
         return _warned(predict(self, signal, form, said))  # type: ignore[arg-type]
 
-    def stream(self, **options: Any) -> Session:
+    def stream(
+        self,
+        form: Form = "auto",
+        *,
+        scale: Scale | None = None,
+        calibration: float | None = None,
+        gain: float | None = None,
+        segment: float | None = None,
+        policy: ExitPolicy | None = None,
+        learn: Adaptation | None = None,
+        data_dir: Path | None = None,
+    ) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
 
         All that is pushed is one sequence, and ``finish`` gives the answer that ``predict`` gives for it.
         ``segment`` cuts a signal that may never end into sequences.
 
         Args:
-            options: those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn,
-                data_dir. With ``learn=Adaptation()`` the stream learns from the targets it is given,
-                ``learn(target)``; it goes on, so that its sequences are as long as those in training,
-                or ``segment``.
+            form: what is pushed, "signal": what a sensor gives; "steps": the network's own input;
+                "auto": the signal, where training data were encoded the same way, else steps.
+            scale: mean and standard deviation of an ECG's leads, ([mean, ...], [std, ...]), in the
+                signal's unit; None: those of its first ``calibration`` seconds.
+            calibration: seconds, up to 60, from which scale or gain is measured where it is not given;
+                None: 5.
+            gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and the
+                next begins; 0: never; None: where the stream does.
+            policy: ends a sequence, which has one label, once the network is sure enough.
+            learn: with ``Adaptation()`` the stream learns from the targets it is given,
+                ``session.learn(target)``; it goes on, so that its sequences are as long as those in
+                training, or ``segment``.
+            data_dir: where training data are, for a model that lacks the statistics it needs.
 
         Raises SrnnError for a network that cannot be streamed (it says why).
         """
         from .deploy.streaming import Decoder
 
-        decoder = Decoder.of(self, **options)
+        decoder = Decoder.of(
+            self,
+            form=form,
+            data_dir=data_dir,
+            scale=scale,
+            calibration=calibration,
+            gain=gain,
+            segment=segment,
+            policy=policy,
+            learn=learn,
+        )
         return decoder.open_finite() if decoder.adaptation is None else decoder.open()
 
     def evaluate(self, split: SplitName = "validation", *, data_dir: Path | str | None = None) -> Evaluation:
@@ -343,6 +388,7 @@ def from_network(
     loss: LossName = "ce_mean",
     start: int = 0,
     signal: SignalPath | None = None,
+    rate: float | None = None,
     step_ms: float | None = None,
     steps: int | None = None,
     name: str = "model",
@@ -353,10 +399,11 @@ def from_network(
     Args:
         network: an SRNN, compiled by torch or not; the model holds a copy of it, in evaluation mode.
         classes: names of its outputs; numbers become text.
-        loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
+        loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.losses``).
         start: first step that counts.
         signal: the path from a sensor's signal to the network's input; None: the network reads steps that are encoded elsewhere.
-        step_ms: milliseconds per step; None: steps are not units of time.
+        rate: steps per second, where the network reads steps; None: steps are not units of time, unless ``step_ms`` says so.
+        step_ms: the same as milliseconds per step.
         steps: the number of steps of a training sequence, after which a stream that may never end decides.
         name: the name of the task, for messages and exports.
         about: provenance, as JSON values.
@@ -378,6 +425,13 @@ def from_network(
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
     check_whole("start", start, 0)
+    if rate is not None:
+        check_positive("rate", rate)
+        if step_ms is not None or signal is not None:
+            raise SrnnError(
+                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same as 'rate'."
+            )
+        step_ms = 1000 / rate
     if step_ms is not None:
         check_positive("step_ms", step_ms)
     if steps is not None:

@@ -82,7 +82,10 @@ def need(package: str, what: str, extra: str) -> Any:
     try:
         return import_module(package)
     except ImportError as error:
-        raise SrnnError(f'{what} needs {package}: pip install "srnn[{extra}]".') from error
+        install = (
+            f'pip install "srnn[{extra}]"; in a copy of the source pip install ".[{extra}]", or ".[all]" for all extras'
+        )
+        raise SrnnError(f"{what} needs {package}: {install}.") from error
     except OSError as error:  # its library in C is missing
         raise SrnnError(f"{package} is installed, but does not work: {error}") from error
 

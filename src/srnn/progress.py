@@ -1,6 +1,6 @@
 """What people see during training: a header, then a progress bar in a terminal, one plain line per epoch elsewhere, or nothing.
 
-All of it is written to standard error; standard output belongs to results.
+All of it is written to standard error, because standard output belongs to results; in a notebook it is an output of the cell.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .terminal import one_line_column, open_console, open_progress
-from .text import counted, one_line, some
+from .text import counted, one_line, printable, some
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,6 +25,10 @@ _UNEQUAL = 1.5
 """How many times its equal share a class may have before the header says how often always choosing it would be right."""
 _NAMED = 12
 """The most classes that a header names."""
+_NOTEBOOK = 100
+"""Characters in a line of a notebook's output."""
+_RENEWED = 0.3
+"""Seconds after which a notebook's output is renewed."""
 _BESIDE = {"learnt": 70, "speed": 110}
 """What stands beside a training's bar, and how many characters wide a terminal must be for it."""
 
@@ -92,6 +98,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
         "runs on": f"{d['device']} ({d['device_reason']}), {counted(d['threads'], 'thread')}; "
         f"backend {d['backend']} ({d['backend_reason']})",
     }
+    rows |= dict(line.split(": ", 1) for line in d["chosen"])
     if d["compile_seconds"]:
         rows["first"] = compiling(d)
     if d.get("start"):
@@ -115,6 +122,9 @@ def compiling(description: dict[str, Any]) -> str:
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or more)."""
+    if "refit_epoch" in record:
+        loss, accuracy = record["train"]["loss"], record["train"]["accuracy"]
+        return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}  accuracy {accuracy:.2%}"
     validation = record["validation"]
     firing = validation["firing_rate"]
     accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)
@@ -227,8 +237,72 @@ def _training_progress() -> Progress:
     return open_progress(console, *columns)
 
 
+class NotebookReporter(Reporter):
+    """In a notebook: one output, renewed as training goes on, with the header, the best epoch and what is being done now."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, str] = {}
+        """The output's parts, in their order: the header, notes and events, the best epoch, what is being done now."""
+        self._display: Any = None
+        self._epochs, self._renewed = 0, 0.0
+
+    def phase(self, text: str) -> None:
+        self._show(now=text)
+
+    def header(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self.phase("looking for compiled loops")
+        description = describe()
+        self._show(header="\n".join(header(description, _NOTEBOOK)), now=compiling(description))
+
+    def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
+        self._epochs = epochs
+
+    def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
+        if time.monotonic() - self._renewed >= _RENEWED:
+            learnt = f"loss {numbers['loss']:.4g}  accuracy {numbers['accuracy']:.1%}"
+            self._show(
+                now=f"epoch {numbers['epoch']}/{self._epochs}  {learnt}  {numbers['samples_per_s']:.0f} samples/s"
+            )
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        if record["best"]:
+            self._show(best=epoch_line(record, _NOTEBOOK))
+
+    def note(self, text: str) -> None:
+        self._show(notes=f"{self._shown.get('notes', '')}{text}\n")
+
+    def event(self, text: str) -> None:
+        self.note(text)
+
+    def stop(self) -> None:
+        if self._display is not None:
+            self._show(now="")
+            self._display = None  # another training may follow
+            self._shown = {}
+
+    def _show(self, **parts: str) -> None:
+        display = import_module("IPython.display").display  # a notebook has it
+        self._shown |= parts
+        self._renewed = time.monotonic()
+        known = [self._shown.get(name, "").rstrip() for name in ("header", "notes", "best", "now")]
+        data = {"text/plain": printable("\n".join(part for part in known if part))}
+        if self._display is None:
+            self._display = display(data, raw=True, display_id=True)
+        else:
+            self._display.update(data, raw=True)
+
+
+def in_notebook() -> bool:
+    """Whether a notebook runs this, where standard error is shown in red and a bar as many lines."""
+    asked = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return asked is not None and hasattr(asked(), "kernel")
+
+
 def reporter_for(json: bool) -> Reporter:
-    """Nothing with --json; a bar in a terminal; lines otherwise, and in a terminal that cannot move its cursor."""
+    """Nothing with --json; a renewed output in a notebook; a bar in a terminal; lines otherwise, and in a terminal that cannot
+    move its cursor."""
     if json:
         return Reporter()
+    if in_notebook():
+        return NotebookReporter()
     return BarReporter() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineReporter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -111,6 +112,24 @@ def code(text: str) -> str:
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table. Cells are Markdown: made by ``markdown``, ``code`` or ourselves."""
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def html_table(title: str, rows: Iterable[Sequence[object]]) -> str:
+    """A table in HTML, as notebooks show it: the first cell of a row names it. All cells are text, never HTML."""
+    lines = [f"<table><caption>{html.escape(one_line(title))}</caption>"]
+    for name, *cells in rows:
+        each = "".join(f"<td>{html.escape(one_line(str(cell)))}</td>" for cell in cells)
+        lines.append(f"<tr><th>{html.escape(one_line(str(name)))}</th>{each}</tr>")
+    return "\n".join([*lines, "</table>"])
+
+
+def shapes(state: Any) -> str:
+    """``repr`` of a NamedTuple of arrays: their shapes instead of their numbers."""
+    fields = zip(state._fields, state, strict=True)
+    each = [
+        f"{name} {tuple(value.shape)}" if hasattr(value, "shape") else f"{name}={value!r}" for name, value in fields
+    ]
+    return f"{type(state).__name__}({', '.join(each)})"
 
 
 def spreadsheet(value: Any) -> Any:

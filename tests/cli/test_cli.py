@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,10 +22,12 @@ import torch
 from srnn.cli.compress import repeated
 from srnn.cli.main import COMMANDS, main
 from srnn.cli.show import show_result
+from srnn.cli.show_section import show_parts
 from srnn.cli.train import with_short_forms
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.files import only_writer
+from srnn.measure.analysis import ClassReport
 from srnn.nn.neurons import NEURONS, Neuron
 from srnn.nn.surrogates import SURROGATES, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
@@ -83,10 +86,31 @@ def test_evaluate_repeats_trainings_number(run: Path, capsys: pytest.CaptureFixt
     assert (found["split"], found["seed"]) == ("test", 9)
 
 
-def test_evaluate_for_people_shows_classes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_for_people_is_short_and_says_where_the_rest_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run)]) == 0
-    printed = capsys.readouterr()
-    assert "most often taken for" in " ".join(printed.out.split()) and printed.err == ""
+    short = capsys.readouterr()
+    assert short.err == "" and len(short.out.splitlines()) <= 14
+    *_, said, sure, rest = short.out.splitlines()
+    assert "Least often recognised: " in short.out and "taken for" in said and sure.startswith("accuracy, 95%")
+    assert rest == f"Everything else: srnn evaluate {run} --full, or a page of it: srnn report {run}"
+    assert main(["evaluate", str(run), "--full"]) == 0
+    assert "most often taken for" in " ".join(capsys.readouterr().out.split())
+
+
+def test_no_table_says_that_all_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    perfect = ClassReport(("a", "b"), np.diag([3, 1_000]), False)
+    assert perfect.least_recognised() == ()
+    show_parts(perfect.section().parts)
+    said = ["No class is taken for another.", "By class: 100 % in all 2"]
+    assert capsys.readouterr().out.splitlines()[:2] == said
+    for almost in (
+        np.array([[3, 0], [1, 1_000_000]]),
+        np.array([[3, 0], [0, 0]]),
+    ):  # "100.00%", and a class that never occurs
+        show_parts(ClassReport(("a", "b"), almost, False).section().parts)
+        assert any(line.strip() == "By class" for line in capsys.readouterr().out.splitlines())
+    (missed,) = ClassReport(("a\x1b[2J", "b"), np.array([[0, 2], [1, 0]]), False).least_recognised()
+    assert missed.text.count("0.00%") == 2 and "\x1b" not in missed.text
 
 
 def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,6 +273,23 @@ def test_a_rate_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
         assert says in (shown := capsys.readouterr().out) and ("layers" in shown) == (len(layers) > 1)
 
 
+def test_help_is_one_screen_and_help_all_says_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in (name for name in COMMANDS if COMMANDS[name][0]):
+        assert main([*name.split(), "--help"]) == 0
+        short = capsys.readouterr().out
+        assert len(short.splitlines()) <= 32, name
+        assert short.endswith(f"srnn {name} --help-all\n") or name in ("data", "recipes")
+        assert main([*name.split(), "--help-all"]) == 0
+        everything = capsys.readouterr().out
+        assert {*re.findall(r"^  (--[\w-]+)", short, re.M)} <= {*re.findall(r"^  (--[\w-]+)", everything, re.M)}
+    assert main(["evaluate", "--help-all"]) == 0
+    text = capsys.readouterr().out
+    assert "--exit-patience" in text and "--longest-gap" in text and " ...\n" not in text
+
+
 def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
     """Of each command: first what it does, then how it is called."""
     for words in (["--help"], *([*name.split(), "--help"] for name in COMMANDS)):
@@ -277,7 +318,7 @@ def test_what_a_command_does_stands_below_it_where_there_is_no_room_beside_it(
 ) -> None:
     """It began behind a gap, at the end of the command's line, with a word or none."""
     monkeypatch.setenv("COLUMNS", "80")
-    assert main(["compress", "--help"]) == 0
+    assert main(["compress", "--help-all"]) == 0
     assert "\n  srnn compress RUN --what dead --out DIR\n      neurons that never spike" in capsys.readouterr().out
 
 
@@ -360,7 +401,7 @@ if __name__ == "__main__":
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.arange(20) % 2)
     (tmp_path / "a.yaml").write_text("""
 task: {name: folder, options: {path: a.npz}}
-network: {hidden: 4, surrogate: cauchy, backend: reference}
+network: {hidden: 4, neuron: alif, norm: none, surrogate: cauchy, backend: reference}
 training: {epochs: 1}
 """)
     (tmp_path / "b.yaml").write_text("{recipe: a.yaml, seeds: [0, 1]}")

@@ -16,7 +16,7 @@ from srnn.cli.main import main
 from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import section, short_names
 from srnn.measure.energy.subjects import compare_energy
-from srnn.measure.sections import Spread, Table
+from srnn.measure.sections import ENERGY, Spread, Table, written
 from srnn.training.recipes import dump_recipe, load_recipe
 from srnn.training.runs import Run
 from support.commands import fails
@@ -87,7 +87,7 @@ def test_a_wrong_name_does_not_wait_for_torch() -> None:
 
 
 def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru"]) == 0
+    assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru", "--all"]) == 0
     printed = capsys.readouterr()
     for title in (
         "Networks",
@@ -102,6 +102,22 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     assert "Energy per second" not in printed.out  # the steps of digits are not in time
     assert "gru: untrained" in printed.out and printed.err == ""
     assert max(map(len, printed.out.splitlines())) <= 90
+
+
+def test_one_table_for_a_first_look(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(runs["srnn"]), str(runs["lstm"]), "--baselines", "lif"]
+    found = _json(capsys, *words)
+    assert main(["energy", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line for line in lines if "with memory" in line]
+    rows = {line.split()[1]: line for line in lines if line.startswith("│")}
+    assert len(heads) == 1 and {*rows} == {"srnn", "lstm", "lif"} and len(lines) <= 20
+    for report in found["networks"][:2]:
+        row = rows[Path(report["name"]).name]
+        for model in ("paper", "memory"):
+            assert written(report["models"][model]["energy_pj"]["step"], ENERGY) in row
+        assert f"{report['footprint_bytes']:,}" in row
+    assert rows["lif"].count(" - ") == 5 and "--all" in lines[-1]  # its rates were not measured
 
 
 def test_seeds_of_one_recipe_are_one_row(

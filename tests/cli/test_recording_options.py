@@ -27,7 +27,7 @@ def model(tmp_path: Path) -> Path:
     """A network of two named channels in m/s2 at 50 Hz."""
     statistics = Statistics(np.zeros(2, np.float32), np.full(2, 9.80665, np.float32))
     path = ScaledPath(2, 50, statistics, names=("ax", "ay"), units=("m/s2", "m/s2"))
-    network = srnn.SRNN(2, [4], 2, generator=torch.Generator().manual_seed(0))
+    network = srnn.SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
     return srnn.from_network(network, ("still", "moving"), signal=path, steps=20).save(tmp_path / "m.safetensors")
 
 
@@ -125,7 +125,7 @@ def test_names_units_and_rate_are_in_the_file_the_page_the_header_and_the_servic
 
 def test_the_header_of_an_ecg_says_that_it_reads_millivolts(tmp_path: Path) -> None:
     task = create_task("ecg", source="records", scale="running")
-    network = srnn.SRNN(4, [4], 6, generator=torch.Generator().manual_seed(0))
+    network = srnn.SRNN.paper(4, [4], 6, generator=torch.Generator().manual_seed(0))
     made = srnn.from_network(network, task.class_names, loss="nll", signal=task.signal())
     made.export(tmp_path / "c", "c", name="heart")
     text = (tmp_path / "c" / "heart.h").read_text().replace("\n * ", " ")

@@ -90,7 +90,7 @@ def test_a_signal_in_another_unit_is_told(run: str, tmp_path: Path, capsys: pyte
 
 def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """157 steps were a circle for predict, and ended as shake: what came after training's 153 began a new sequence."""
-    net = SRNN(2, [9], 3, generator=torch.Generator().manual_seed(1))
+    net = SRNN.paper(2, [9], 3, generator=torch.Generator().manual_seed(1))
     model = from_network(net, ["shake", "circle", "lift"], steps=153, name="gestures")
     model.save(tmp_path / "m.safetensors")
     for length, longer in ((157, False), (700, True)):

@@ -150,7 +150,7 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"groups": np.array(["a"] * 30)}, r"1 group \(speakers, subjects\), a: too few"),
         ({"split": np.array(["tain"] * 30)}, "split must be train, validation or test"),
         ({"split": np.array(["test"] * 30)}, "has no sequences for the train split"),
-        ({"groups": None, "y": np.arange(30) % 15}, "Class 0 has 2 sequences, too few"),
+        ({"groups": None, "y": np.arange(30) % 15}, "No class has enough sequences to hold out 15% .*: 0 .2., 1 .2.,"),
         ({"x": np.full((30, 8, 2), np.nan)}, "not finite"),
         (
             {"x": np.where(np.arange(30)[:, None, None] == 29, np.inf, np.ones((1, 8, 2)))},
@@ -312,7 +312,7 @@ def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
             "some files have a group and some have none; give one to all or none of them",
         ),
         ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
-        ("file,label\nhigh/ann-0.wav,a\n", r"Class a has 1 sequence, too few .* record more, or leave the class out"),
+        ("file,label\nhigh/ann-0.wav,a\n", r"No class has enough sequences to hold out .*: a \(1\); record more"),
         (
             "file,label\nhigh/ann-0.wav,a\nhigh/ann-1.wav,a\nlow/../high/ann-0.wav,b\n",
             "line 4: .* is already named in line 2",

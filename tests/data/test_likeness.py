@@ -192,7 +192,7 @@ def test_a_prediction_is_not_sure_of_what_is_unlike_training(
     path: ScaledPath, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file in g got "idle, 95.8 %" without a word; the class and its confidence stay what they were."""
-    model = from_network(SRNN(4, [6], 3), ("still", "walk", "shake"), signal=path)
+    model = from_network(SRNN.paper(4, [6], 3), ("still", "walk", "shake"), signal=path)
     x = movement(100)
     assert model.predict(x).sure and "not sure" not in repr(model.predict(x))  # type: ignore[union-attr]
     in_g = x / [G, G, G, 1]

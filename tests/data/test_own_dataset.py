@@ -27,6 +27,7 @@ task: {name: taps, options: {threshold: 0.5}}
 network:
   hidden: [6]
   neuron: {name: alif, tau_mem: 5, tau_adp: 20, threshold: 0.05}
+  norm: none
   readout: {name: integrator, neuron: {name: integrator, tau_mem: 5}}
 loss: {name: ce_mean}
 training: {epochs: 1, batch_size: 8}

@@ -86,3 +86,20 @@ def test_a_fold_is_refused_beside_what_already_says_what_is_tested(tmp_path: Pat
         create_task("folder", path=str(own), fold="1/3").load("train")
     with pytest.raises(SrnnError, match="remove test_fraction"):
         create_task("folder", path=str(own), fold="1/3", test_fraction=0.3)
+
+
+def test_a_rare_class_is_for_training_and_a_warning_says_so() -> None:
+    """Two sequences cannot be split in three: they are learnt, and the other classes are held out as ever."""
+    names, labels = [str(number) for number in range(22)], ["often"] * 20 + ["rare"] * 2
+    with pytest.warns(RuntimeWarning, match=r"1 class, rare \(2\): all of them are for training"):
+        split = split_by_class(names, labels, Shares())
+    assert split[20:] == ["train", "train"]
+    assert split[:20] == split_by_class(names[:20], labels[:20], Shares())
+    assert {"train", "validation", "test"} == set(split[:20])
+
+
+def test_a_class_with_fewer_sequences_than_folds_is_in_none() -> None:
+    names, labels = [str(number) for number in range(13)], ["often"] * 10 + ["rare"] * 3
+    with pytest.warns(RuntimeWarning, match=r"rare \(3\)"):
+        splits = [split_by_class(names, labels, Shares.of({"fold": f"{fold}/5"})) for fold in range(1, 6)]
+    assert [split[10:] for split in splits] == [["train"] * 3] * 5

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c.plan import make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers
@@ -88,7 +88,7 @@ def test_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
     """A turn beyond its ring is the first. 16 and 8 neurons fill their bytes, beyond which nothing is touched, and
     there is room for the sums of the largest layer, the last."""
     delays = [{"recurrent": 15, "input": 3}, {"recurrent": 15, "input": "uniform(0, 15)"}]
-    net = SRNN(5, [16, 8], 17, neuron="alif", delays=delays, generator=torch.Generator().manual_seed(0))
+    net = SRNN(5, [16, 8], 17, neuron="alif", delays=delays, generator=torch.Generator().manual_seed(0), norm="none")
     plan, model = exported(net, tmp_path / "c")
     x, program = signal("spikes"), build(tmp_path / "c", plan, compiler, *SANITIZED)
     scores, states = program.run(x, trace=True)

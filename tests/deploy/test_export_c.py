@@ -19,10 +19,10 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.plan import make_plan
-from srnn.deploy.export.c.resolve import folded
-from srnn.deploy.export.c.translate import FixedC, FixedText, FloatC
+from srnn.deploy.c import export_c
+from srnn.deploy.c.plan import make_plan
+from srnn.deploy.c.resolve import folded
+from srnn.deploy.c.translate import FixedC, FixedText, FloatC
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.equations import Text, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -241,7 +241,7 @@ def test_long_lines_are_broken_where_it_reads_well() -> None:
 
 def test_random_initial_states_become_their_mean() -> None:
     neuron = {"name": "alif", "initial": {"u": "uniform(0, 0.1)", "s": "u", "e": 0.01}}
-    device = device_network(SRNN(2, [3], 2, neuron=neuron))
+    device = device_network(SRNN(2, [3], 2, neuron=neuron, norm="none"))
     assert device.layers[0].initial["u"].tolist() == pytest.approx([0.05] * 3)
     assert device.layers[0].initial["e"].tolist() == pytest.approx([0.01] * 3)
     assert not device.layers[0].initial["s"].any()
@@ -269,7 +269,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="makes 4 inputs from 2 channels; this network has 5"):
         export_c(network(), out, encoder=CrossingPath(LevelCrossing(), 2))
     with pytest.raises(SrnnError, match="is given there: device_network"):  # it was left out without a word
-        export_c(device_network(SRNN(4, [3], 2)), out, encoder=CrossingPath(LevelCrossing(), 2))
+        export_c(device_network(SRNN.paper(4, [3], 2)), out, encoder=CrossingPath(LevelCrossing(), 2))
     out.mkdir()
     (out / "mine.txt").write_text("kept")
     with pytest.raises(SrnnError, match="not empty"):

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.decision import DecisionPlan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.decision import DecisionPlan
 from srnn.measure.scores import confidences, running_scores
 from srnn.nn.decision import Standing, Until
 from srnn.nn.fixedpoint.decision import (
@@ -36,7 +36,7 @@ SUMMED = ("mean", "sum_softmax", "spike_count")
 NAMES: tuple[LossName, ...] = ("nll", "ce_last", "ce_mean", "ce_sum_softmax", "ce_spike_count")
 RULES = [LossConfig(name, start) for name in NAMES for start in ((0, 3) if name[3:] in SUMMED else (0,))]
 CLASSES = ("a", "b", "c", "d")
-NET = SRNN(2, [2], 4, generator=torch.Generator().manual_seed(0))
+NET = SRNN.paper(2, [2], 4, generator=torch.Generator().manual_seed(0))
 TYPES = {"float32": ("float", "double", "float"), "int8": ("int32_t", "int64_t", "int32_t")}
 UNTIL = Until(confidence=0.26037, margin=0.01013, patience=2, earliest=4)  # no share of few spikes
 

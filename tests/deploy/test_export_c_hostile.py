@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig
@@ -30,7 +30,7 @@ from support.exporting import build_step, check_steps, exported, raw_states, run
 pytestmark = pytest.mark.robust
 
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
-NET = SRNN(2, [2], 2, generator=torch.Generator().manual_seed(0))
+NET = SRNN.paper(2, [2], 2, generator=torch.Generator().manual_seed(0))
 
 # ---- names and descriptions -------------------------------------------------------------------------------------------------
 
@@ -71,9 +71,9 @@ def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from("*/\\?\n\r\"' é\0x "), max_size=200))
 def test_no_description_ends_its_comment(about: str) -> None:
-    from srnn.deploy.export.c.plan import make_plan
-    from srnn.deploy.export.c.project import one_comment
-    from srnn.deploy.export.c.source import header
+    from srnn.deploy.c.plan import make_plan
+    from srnn.deploy.c.project import one_comment
+    from srnn.deploy.c.source import header
 
     text = header(make_plan(device_network(NET), "net"), f"net: {one_comment(about)}, float32")
     joined = re.sub(r"(\?\?/|\\)\s*\n", "", text)
@@ -132,7 +132,9 @@ def named_by_its_author(
     place: dict[str, Any] = {}
     exec(compile(text, "<own>", "exec"), place)
     neuron: Any = type("Own", (_Own,), {"name": "test_own_names", "step": place["step"], "__module__": __name__})
-    return SRNN(2, [3], 2, neuron=neuron(), generator=torch.Generator().manual_seed(0), backend="reference")
+    return SRNN(
+        2, [3], 2, neuron=neuron(), generator=torch.Generator().manual_seed(0), backend="reference", norm="none"
+    )
 
 
 @needs_compiler
@@ -197,7 +199,7 @@ def test_the_ends_of_where_states_are_kept(tmp_path: Path) -> None:
 
 def astray(**scales: float) -> SRNN:
     """A network some of whose numbers have been multiplied."""
-    net = SRNN(3, [2], 2, neuron="alif", generator=torch.Generator().manual_seed(0))
+    net = SRNN(3, [2], 2, neuron="alif", generator=torch.Generator().manual_seed(0), norm="none")
     with torch.no_grad():
         for name, values in [*net.named_parameters(), *net.named_buffers()]:
             values *= scales.get(name.rpartition(".")[2], 1.0)

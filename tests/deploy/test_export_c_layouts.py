@@ -20,13 +20,13 @@ from srnn.cli.export_c import export_c as export_c_command
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.layouts import LAYOUTS, Layout
+from srnn.deploy.c import export_c
+from srnn.deploy.c.layouts import LAYOUTS, Layout
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import FLAGS, WARNINGS
 
-NET = SRNN(3, [6], 4, generator=torch.Generator().manual_seed(0))
+NET = SRNN.paper(3, [6], 4, generator=torch.Generator().manual_seed(0))
 CLASSES = ("50 %", 'the "b"', "c", "d")
 STUBS = {
     # Each prints what the platform prints, once, and ends where a platform would wait.
@@ -129,7 +129,7 @@ def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     path = CrossingPath(LevelCrossing("send_on_delta", 1.2, 1.2), channels=2, smoothing=7)
     path = replace(path, rate=250.0, horizon=5.0) if scale == "running" else path
     path = path.with_std((400.0, 300.0)) if scale == "told" else path
-    net = SRNN(4, [12], 4, generator=torch.Generator().manual_seed(1))
+    net = SRNN.paper(4, [12], 4, generator=torch.Generator().manual_seed(1))
     rule = DecisionRule(LossConfig("nll"), CLASSES)
     for one in ("plain", layout):
         export_c(net, tmp_path / one, "net", format, encoder=path, decision=rule, layout=one)  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ def test_no_file_speaks_of_one_that_is_not_there(layout: Layout, tmp_path: Path)
 @pytest.mark.parametrize("layout", ("platformio", "zephyr", "espidf"))
 def test_an_example_fits_a_small_stack(layout: Layout, tmp_path: Path) -> None:
     """The main task of ESP-IDF has 3,584 bytes, Zephyr's 1,024: 700 inputs in float32 are 2,800."""
-    export_c(SRNN(700, [6], 4), tmp_path / "wide", "net", layout=layout)
+    export_c(SRNN.paper(700, [6], 4), tmp_path / "wide", "net", layout=layout)
     assert printed_by(tmp_path / "wide", layout, tmp_path, "-Wstack-usage=512")
 
 

@@ -14,11 +14,11 @@ import torch
 
 from srnn import SRNN, Adaptation, Model, SrnnError, from_network
 from srnn.cli.main import main
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import number
-from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.deploy.export.c.traces import emission_slope
-from srnn.deploy.export.c.translate import FloatC
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import number
+from srnn.deploy.c.plan import Plan, make_plan
+from srnn.deploy.c.traces import emission_slope
+from srnn.deploy.c.translate import FloatC
 from srnn.nn.emissions import RELU
 from srnn.nn.equations import Text
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -79,7 +79,7 @@ def model(
     neuron: str, loss: Any, dtype: torch.dtype, readout: Any = LEAKY, hidden: Any = (7,), **options: Any
 ) -> Model:
     """A network with recurrent weights, whose time constants stay."""
-    net = SRNN(
+    net = SRNN.paper(
         4, list(hidden), 3, neuron=NEURONS[neuron] if isinstance(neuron, str) else neuron, readout=readout, recurrent=True,
         backend="reference", generator=torch.Generator().manual_seed(3), **options,
     )  # fmt: skip

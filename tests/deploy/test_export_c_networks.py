@@ -19,9 +19,9 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES, index_types, pack_matrix
-from srnn.deploy.export.c.plan import Plan, lstm_sizes, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES, index_types, pack_matrix
+from srnn.deploy.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers
@@ -193,7 +193,7 @@ def test_the_page_of_the_benchmark(
 
 
 def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
-    net = SRNN(2, [3], 2, neuron="lif")
+    net = SRNN(2, [3], 2, neuron="lif", norm="none")
     with torch.no_grad():
         net.layers[0].params.tau_mem.copy_(torch.tensor([20.0, 30.0, 20.0]))
     leak, threshold = (
@@ -203,7 +203,7 @@ def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
 
 
 def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
-    net = SRNN(5, [12], 3)
+    net = SRNN.paper(5, [12], 3)
     with torch.no_grad():
         net.layers[0].weight_in.zero_()  # type: ignore[operator, union-attr]
     report = make_plan(device_network(net), "net").report()
@@ -212,7 +212,7 @@ def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
 
 
 def test_an_lstm_of_the_same_size_is_counted() -> None:
-    device = device_network(SRNN(5, [12, 9], 3))
+    device = device_network(SRNN.paper(5, [12, 9], 3))
     weights, biases = 4 * 12 * (5 + 12) + 4 * 9 * (12 + 9) + 9 * 3, 4 * 12 + 4 * 9 + 3
     for each in (4, 1):
         assert lstm_sizes(device, each) == {

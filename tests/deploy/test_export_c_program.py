@@ -21,10 +21,10 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath, SignalPath
 from srnn.data.tasks import create_task
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.decision import c_string
-from srnn.deploy.export.c.names import check_name, identifier
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.decision import c_string
+from srnn.deploy.c.names import check_name, identifier
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.deploy.export.model import export
 from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -39,7 +39,7 @@ needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, c
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 CLASSES = ("a", "b", "c", "d")
-NET = SRNN(2, [2], 4, generator=torch.Generator().manual_seed(0))
+NET = SRNN.paper(2, [2], 4, generator=torch.Generator().manual_seed(0))
 
 # ---- names ------------------------------------------------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ HOSTILE = [
 def test_any_class_name_in_c(tmp_path: Path) -> None:
     """1,000 of them: their bytes, and nothing of a name becomes C."""
     classes = tuple(HOSTILE) + tuple(f"class {n}" for n in range(1000 - len(HOSTILE)))
-    net = SRNN(2, [1], 1000, generator=torch.Generator().manual_seed(0))
+    net = SRNN.paper(2, [1], 1000, generator=torch.Generator().manual_seed(0))
     report = export_c(net, tmp_path, "net", decision=DecisionRule(LossConfig(), classes))
     assert report["decision"]["classes"] == list(classes)
     (tmp_path / "names.c").write_text(
@@ -117,7 +117,7 @@ def test_decisions_that_cannot_be_exported(tmp_path: Path) -> None:
 
 def program(folder: Path, format: Format, loss: LossConfig, **options: Any) -> tuple[Any, Plan, Any]:
     """(program, plan, model) of a network of 5 inputs and 3 classes."""
-    net = SRNN(5, [12, 9], 3, generator=torch.Generator().manual_seed(1))
+    net = SRNN.paper(5, [12, 9], 3, generator=torch.Generator().manual_seed(1))
     rule = DecisionRule(loss, ("up\n", "do wn", "é"))
     export_c(net, folder, "net", format, decision=rule, **options)
     device = device_network(net)
@@ -178,7 +178,7 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -> None:
     """Of a model whose channels were scaled in training; its library takes them scaled, and its header says how."""
-    net = SRNN(2, [8], 3, generator=torch.Generator().manual_seed(3))
+    net = SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(3))
     statistics = Statistics(np.array([9.81, -300.0], np.float32), np.array([0.3, 71.5], np.float32))
     known = {"names": ("ax", "temp */"), "units": ("m/s2", None)}
     model = from_network(net, ("a", "b", "c"), signal=ScaledPath(2, 50.0, statistics, **known), name="My sensor")
@@ -205,7 +205,7 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
 def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None:
     """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in for it here."""
     path = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=1, smoothing=0, horizon=2.0)
-    net = SRNN(2, [4], 2, generator=torch.Generator().manual_seed(0))
+    net = SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
     from_network(net, ("a", "b"), loss="nll", signal=path).export(tmp_path, "c", name="net")
     source = tmp_path / "net_main.c"
     narrow, count = re.subn(r"(?<!unsigned )\blong (?!long)(?=[a-z]+\W)", "signed char ", source.read_text())
@@ -229,7 +229,7 @@ def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None
         crossing.with_std([float(value) for value in std]),
     )
     for number, path in enumerate(signals):
-        net = SRNN(path.inputs, [2], 2, generator=torch.Generator().manual_seed(0))
+        net = SRNN.paper(path.inputs, [2], 2, generator=torch.Generator().manual_seed(0))
         model, folder = from_network(net, ("a", "b"), signal=path), tmp_path / str(number)
         options = {"inputs_as": InputFormat(4.0, whole=False)} if format == "int8" else {}
         model.export(folder, "c" if format == "float32" else "int8", name="net", **options)
@@ -296,7 +296,7 @@ def test_an_export_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.savez("taps.npz", x=np.zeros((30, 5, 2)), y=np.arange(30) % 3)
     task = create_task("folder", path="taps.npz", scale="none").described()
     Path("taps.npz").unlink()
-    export(Trained(SRNN(2, [2], 3), task, Recipe(TaskConfig("folder"))), tmp_path / "c")
+    export(Trained(SRNN.paper(2, [2], 3), task, Recipe(TaskConfig("folder"))), tmp_path / "c")
 
 
 @needs_compiler
@@ -356,7 +356,7 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
     if shutil.which(linker) is None:
         pytest.skip(f"no {linker} in the PATH")
     nets = {
-        name: SRNN(2, [8], 3, generator=torch.Generator().manual_seed(seed))
+        name: SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(seed))
         for seed, name in enumerate(("heart", "hand"))
     }
     formats: dict[str, Format] = {"heart": "float32", "hand": "int8"}

@@ -105,7 +105,7 @@ def test_a_crossed_signal(running: bool, loss: Any, format: Format, compiler: st
     path = CrossingPath(crossing, 2, 250.0, horizon=3.0)
     if not running:
         path = CrossingPath(crossing, 2, smoothing=7).with_std((171.3, 95.7))
-    net = SRNN(4, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
+    net = SRNN(4, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0), norm="none")
     decision = DecisionRule(LossConfig(loss), CLASSES, UNTIL)
     plan, model = exported(net, tmp_path, format, encoder=path, decision=decision)
     assert plan.encoder is not None
@@ -127,7 +127,7 @@ def test_sound(format: Format, compiler: str, tmp_path: Path) -> None:
     features = SpeechFeatures(rate=8000, mels=8, normalise="training")
     known = [features.expand(features.frames(tone(0.5, 8000, hz) / 32768)) for hz in (300, 700, 1500)]
     path = SpeechPath(features, None, features.fit(known))
-    net = SRNN(known[0].shape[1], [16], 3, neuron="alif", generator=torch.Generator().manual_seed(1))
+    net = SRNN(known[0].shape[1], [16], 3, neuron="alif", generator=torch.Generator().manual_seed(1), norm="none")
     decision = DecisionRule(LossConfig("ce_mean"), CLASSES)
     inputs_as = {"inputs_as": InputFormat(8.0, whole=False)} if format == "int8" else {}
     exported(net, tmp_path, format, encoder=path, decision=decision, **inputs_as)

@@ -21,9 +21,9 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.data.signals.crossing import smoothing_rows
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.encoder import CrossingPlan
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.encoder import CrossingPlan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import input_scale
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
@@ -153,15 +153,18 @@ class Squared(ScaledPath):
 def test_a_path_derived_from_the_librarys_is_not_written_as_that_one(tmp_path: Path) -> None:
     for kind, encodes in ((CrossingPath, True), (Louder, False)):
         path = kind(LevelCrossing("send_on_delta", 0.5, 0.5), 2, scale=([0.0, 0.0], [1.0, 1.0]))
-        report = srnn.from_network(SRNN(4, [3], 2), "ab", signal=path).export(tmp_path / kind.__name__)
+        report = srnn.from_network(SRNN.paper(4, [3], 2), "ab", signal=path).export(tmp_path / kind.__name__)
         assert ("encoder" in report) is encodes
     statistics = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
     for kind, names in ((ScaledPath, {"input_mean", "input_std"}), (Squared, set())):
-        assert input_scale(srnn.from_network(SRNN(2, [3], 2), "ab", signal=kind(2, 50.0, statistics))).keys() == names
+        assert (
+            input_scale(srnn.from_network(SRNN.paper(2, [3], 2), "ab", signal=kind(2, 50.0, statistics))).keys()
+            == names
+        )
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
-    net, crossing = SRNN(4, [3], 2), LevelCrossing()
+    net, crossing = SRNN.paper(4, [3], 2), LevelCrossing()
     with pytest.raises(SrnnError, match="odd number"):
         CrossingPath(crossing, 2, smoothing=6)
     with pytest.raises(SrnnError, match="2 standard deviations"):

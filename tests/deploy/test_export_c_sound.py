@@ -14,8 +14,8 @@ from srnn import SRNN, Model, from_network
 from srnn.cli.main import main
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import SpeechPath
-from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.deploy.export.c.resolve import resolved
+from srnn.deploy.c.plan import Plan, make_plan
+from srnn.deploy.c.resolve import resolved
 from srnn.deploy.export.model import export_c
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
@@ -113,7 +113,7 @@ def inputs_in_c(program: Path, sound: np.ndarray, dtype: Any, inputs: int) -> np
 
 def front(path: SpeechPath, folder: Path, format: Any = "float32", *flags: str, **options: Any) -> tuple[Path, Plan]:
     """(FEATURES, plan) of a network behind the path."""
-    plan, _ = exported(SRNN(path.inputs, [4], 2), folder, format, encoder=path, **options)
+    plan, _ = exported(SRNN.paper(path.inputs, [4], 2), folder, format, encoder=path, **options)
     return build_step(folder, COMPILERS[0], *flags, program=FEATURES), plan
 
 
@@ -185,7 +185,7 @@ def test_ternary_features_and_those_of_integers(tmp_path: Path) -> None:
 def test_any_order_of_calls_and_its_bytes(tmp_path: Path) -> None:
     """Under sanitizers, with samples that nobody fetched and samples after the end; and the struct is as large as is said."""
     path = sounding(8000, derivatives=1)
-    plan, _ = exported(SRNN(path.inputs, [4], 2), tmp_path / "c", encoder=path)
+    plan, _ = exported(SRNN.paper(path.inputs, [4], 2), tmp_path / "c", encoder=path)
     assert plan.encoder is not None
     check = f"typedef char size[sizeof(net_encoder) == {plan.encoder.ram_bytes} ? 1 : -1];\n"
     program = build_step(
@@ -236,7 +236,7 @@ def test_a_network_takes_samples(format: Any, tmp_path: Path, capsys: pytest.Cap
 
 def test_what_has_no_front_end_in_c_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = sounding(8100)  # a quarter of its window is no whole number of samples
-    file = from_network(SRNN(path.inputs, [4], 2), ["a", "b"], signal=path).save(tmp_path / "m.safetensors")
+    file = from_network(SRNN.paper(path.inputs, [4], 2), ["a", "b"], signal=path).save(tmp_path / "m.safetensors")
     assert main(["export", "c", str(file), "--out", str(tmp_path / "c"), "--name", "net"]) == 0
     said = "features of sound at 8100 Hz, which your program computes: C has a front end only for log_mel"
     assert f"inputs     {said} with normalise: training, at a multiple of 400 Hz\n" in capsys.readouterr().out

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.deploy.export.c.resolve import resolved
-from srnn.deploy.export.c.translate import FixedText
+from srnn.deploy.c.resolve import resolved
+from srnn.deploy.c.translate import FixedText
 from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
 from support.compiled import FLAGS, SANITIZED, compilers
 

@@ -44,12 +44,12 @@ def drawn(rng: np.random.Generator, readout: str, **options: Any) -> SRNN:
     recurrent = rng.choice([True, False], depth).tolist()
     delays = [None, {"input": 2}, {"recurrent": "uniform(0, 3)"}]
     hidden = rng.integers(5, 12, depth).tolist()
-    net = SRNN(
+    net = SRNN.paper(
         INPUTS,
         hidden,
         len(NAMES),
-        neurons,
-        readout,
+        neuron=neurons,
+        readout=readout,
         recurrent=recurrent,
         delays=[delays[int(rng.integers(3))] for _ in range(depth)],
         generator=torch.Generator().manual_seed(int(rng.integers(2**31))),

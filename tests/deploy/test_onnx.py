@@ -366,7 +366,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_file_says_how_a_sensors_channels_are_scaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Read as they come, accelerations near 10 would give another class, and nothing would tell."""
     scale = Statistics(np.array([9.8, -3.0], np.float32), np.array([2.0, 50.0], np.float32))
-    trained = from_network(SRNN(2, [6], 3), "abc", signal=ScaledPath(2, 50.0, scale))
+    trained = from_network(SRNN.paper(2, [6], 3), "abc", signal=ScaledPath(2, 50.0, scale))
     trained.save(tmp_path / "m.safetensors")
     shown = command(capsys, tmp_path / "m.safetensors", "--out", tmp_path / "m.onnx", "--form", "sequence")
     assert "x is (channels - mean) / std of training" in shown

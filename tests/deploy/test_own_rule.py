@@ -11,9 +11,9 @@ import torch
 
 import srnn
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.decision import DecisionPlan
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.decision import DecisionPlan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.streaming import Decisions
 from srnn.nn.decision import RULES, Rule, softmax, total_of
 from srnn.nn.fixedpoint.decision import integer_scores
@@ -36,7 +36,7 @@ def test_a_rule_of_ones_own_is_the_same_everywhere(
     own: str, start: int, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RULES, "ce_last", OWN[own])
-    net = SRNN(3, [12], 4, "alif", generator=torch.Generator().manual_seed(2))
+    net = SRNN(3, [12], 4, "alif", generator=torch.Generator().manual_seed(2), norm="none")
     with torch.no_grad():
         net.layers[0].weight_in *= 4  # type: ignore[operator]
     model = srnn.from_network(net, "abcd", loss="ce_last", start=start)

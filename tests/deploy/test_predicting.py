@@ -170,7 +170,7 @@ def test_what_predict_takes(small: Path) -> None:
 
 def test_a_channel_in_another_unit_is_named() -> None:
     scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
-    model = from_network(SRNN(2, [4], 2), ("a", "b"), signal=ScaledPath(2, 50.0, scale))
+    model = from_network(SRNN.paper(2, [4], 2), ("a", "b"), signal=ScaledPath(2, 50.0, scale))
     x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
     model.predict(x)
     x[:, 1] = 9800
@@ -187,7 +187,7 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
 ) -> None:
     scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
     path = ScaledPath(2, 50.0, scale, names=("ax", "az"), units=("m/s2", "m/s2"))
-    model = from_network(SRNN(2, [4], 2), ("a", "b"), signal=path)
+    model = from_network(SRNN.paper(2, [4], 2), ("a", "b"), signal=path)
     assert repr(model).startswith("Model('model': 2 channels at 50 Hz (ax, az in m/s2) -> a, b;")
     x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
     expected, frame = model.predict(x), pd.DataFrame({"az (g)": x[:, 1] / 9.80665, "ax (m/s2)": x[:, 0]})
@@ -220,13 +220,13 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
 
 
 def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
-    model = from_network(SRNN(2, [4], 2), ("a", "b"), steps=50)
+    model = from_network(SRNN.paper(2, [4], 2), ("a", "b"), steps=50)
     model.predict(np.zeros((200, 2)))
     with pytest.warns(
         RuntimeWarning, match="^The signal: 201 steps are read as one sequence, where training's had 50; cut it"
     ):
         model.predict(np.zeros((201, 2)))
-    each = from_network(SRNN(2, [4], 2), ("a", "b"), loss="nll", steps=50)
+    each = from_network(SRNN.paper(2, [4], 2), ("a", "b"), loss="nll", steps=50)
     each.predict(np.zeros((201, 2)))  # has a class at every step
 
 
@@ -234,7 +234,9 @@ def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
     ("white", "brightest", "doubt"), [(1, 1, ""), (1, 16, "0 to 16"), (255, 255, ""), (255, 1, "0 to 1"), (255, 0, "")]
 )
 def test_images_of_another_white_are_named(white: float, brightest: float, doubt: str, tmp_path: Path) -> None:
-    model = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3, white)).save(tmp_path / "model.safetensors")
+    model = from_network(SRNN.paper(3, [4], 2), ("a", "b"), signal=WindowPath(3, white)).save(
+        tmp_path / "model.safetensors"
+    )
     np.save(tmp_path / "x.npy", np.linspace(0, brightest, 20))
     warned = pytest.warns(RuntimeWarning, match=doubt) if doubt else contextlib.nullcontext()
     with warned:
@@ -243,7 +245,7 @@ def test_images_of_another_white_are_named(white: float, brightest: float, doubt
 
 def test_an_image_of_rows_and_columns_is_told_to_be_flat(tmp_path: Path) -> None:
     """Also where its columns are as many as the network's inputs, which makes them steps; real steps are taken."""
-    model, image = from_network(SRNN(3, [4], 2), ("a", "b"), signal=WindowPath(3)), np.eye(28)
+    model, image = from_network(SRNN.paper(3, [4], 2), ("a", "b"), signal=WindowPath(3)), np.eye(28)
     np.save(tmp_path / "x.npy", image)
     for given in (image, tmp_path / "x.npy"):
         with pytest.raises(
@@ -376,7 +378,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
 def test_a_long_recording_is_held_few_times() -> None:
     """What is computed between a recording and its prediction is of parts of it, or in the place of what was there."""
     path = ScaledPath(64, statistics=Statistics(np.zeros(64, np.float32), np.ones(64, np.float32)))
-    net = srnn.SRNN(inputs=64, hidden=[2], outputs=16, neuron="lif", readout="integrator")
+    net = srnn.SRNN(inputs=64, hidden=[2], outputs=16, neuron="lif", readout="integrator", norm="none")
     model = srnn.from_network(net, list("abcdefghijklmnop"), loss="ce_mean", signal=path)
     recording = np.ones((2**18, 64), np.uint8)
     steps, peak = _peak(lambda: model.task.encode("long", recording))
@@ -392,7 +394,7 @@ def test_a_recording_that_memory_cannot_hold_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A few kilobytes may hold so many steps that the system would end the process without a word."""
-    net = srnn.SRNN(inputs=1, hidden=[2], outputs=3, neuron="lif", readout="integrator")
+    net = srnn.SRNN(inputs=1, hidden=[2], outputs=3, neuron="lif", readout="integrator", norm="none")
     srnn.from_network(net, list("abc")).save(tmp_path / "model.safetensors")
     np.savez_compressed(tmp_path / "long.npz", x=np.zeros((10_000, 1), np.uint8))
     np.save(tmp_path / "short.npy", np.zeros((100, 1), np.uint8))

@@ -116,7 +116,7 @@ def test_what_is_unlike_training_is_shown_as_not_sure(browser: Browser, tmp_path
     std = np.full(2, 2, np.float32)
     statistics = Statistics(np.array([0, 9.81], np.float32), std, seen_in(like, std, ("m/s2", "m/s2")))
     path = ScaledPath(2, 50, statistics, names=("ax", "ay"), units=("m/s2", "m/s2"))
-    model = srnn.from_network(srnn.SRNN(2, [8], 2), ("still", "moving"), signal=path)
+    model = srnn.from_network(srnn.SRNN.paper(2, [8], 2), ("still", "moving"), signal=path)
     good = np.random.default_rng(99).normal([0, 9.81], 2.0, (50 * seconds, 2)).astype(np.float32)
     np.savetxt(tmp_path / "g.csv", good / 9.81, "%.5f", ",", header="ax (m/s2),ay (m/s2)", comments="")
     played = [Playable(name, x, ("sensor",)) for name, x in (("good", good), ("in g", good / np.float32(9.81)))]

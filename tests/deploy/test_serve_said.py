@@ -37,7 +37,7 @@ def model() -> srnn.Model:
     like = [np.random.default_rng(number).normal([0, G], 2.0, (300, 2)) for number in range(1, 20)]
     statistics = Statistics(np.array([0, G], np.float32), std, seen_in(like, std, ("m/s2", "m/s2")))
     path = ScaledPath(2, 50, statistics, names=("ax", "ay"), units=("m/s2", "m/s2"))
-    network = srnn.SRNN(2, [8], 2, generator=torch.Generator().manual_seed(0))
+    network = srnn.SRNN.paper(2, [8], 2, generator=torch.Generator().manual_seed(0))
     return srnn.from_network(network, ("still", "moving"), signal=path)
 
 

@@ -39,7 +39,7 @@ def small(neuron: str = "alif", readout: str = "integrator", **options: Any) -> 
     task = TinyTask()
     backend = options.pop("backend", "reference")
     net = SRNN(
-        task.inputs, [6], task.outputs, neuron, readout, backend=backend, delays=options.pop("delays", None)
+        task.inputs, [6], task.outputs, neuron, readout, backend=backend, delays=options.pop("delays", None), norm="none"
     )  # fmt: skip
     loss = LossConfig(name="ce_spike_count" if readout == "spike_count" else "ce_mean", start=0)
     return Decoder(Trained(net, task, Recipe(TaskConfig(task.name), loss=loss)), task.live("steps"), **options)

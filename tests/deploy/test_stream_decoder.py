@@ -357,7 +357,7 @@ def test_a_sensor_s_sample_is_pushed_as_it_comes() -> None:
 def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() -> None:
     """It went into the network as an infinity, with numpy's warning of an overflow."""
     scale = Statistics(np.zeros(2, np.float32), np.full(2, 1e-5, np.float32))
-    session = from_network(SRNN(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)).stream()
+    session = from_network(SRNN.paper(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)).stream()
     with pytest.raises(SrnnError, match="too large to be encoded"):
         session.push(np.full((4, 2), 1e38, np.float32))
     assert session.samples == 0 and np.isfinite(session.push(np.ones((4, 2))).scores).all()
@@ -370,7 +370,7 @@ def test_a_policy_s_file_is_no_policy() -> None:
 
 def test_one_long_sequence_goes_on_from_its_saved_state() -> None:
     """Beyond where the decoder's segments end, its own state was refused."""
-    model = from_network(SRNN(2, [4], 2, generator=torch.Generator().manual_seed(0)), ["a", "b"], steps=5)
+    model = from_network(SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0)), ["a", "b"], steps=5)
     x, decoding = np.random.default_rng(0).standard_normal((12, 2)), Decoder.of(model)
     session, again = decoding.open(whole=True), decoding.open(whole=True)
     session.push(x[:8])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.plan import make_plan
 from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
 from srnn.nn.decision import RULES, VALUES, Rule, Until
@@ -22,7 +22,7 @@ from srnn.nn.losses import Loss
 from support.compiled import build, compilers
 from support.deciding import LEAKY, decided
 
-NET = SRNN(2, [6], 3, generator=torch.Generator().manual_seed(0))
+NET = SRNN.paper(2, [6], 3, generator=torch.Generator().manual_seed(0))
 NAMES = ("speed", "height", "load")
 LEAKY_VALUE = Rule("leaky mean of its output", joined=LEAKY.joined, confidence=None)
 OWN = {**VALUES, "leaky": LEAKY_VALUE}

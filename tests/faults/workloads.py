@@ -18,7 +18,7 @@ import numpy as np
 
 TINY = """
 task: {name: tiny}
-network: {hidden: [4], neuron: lif, readout: integrator, backend: reference}
+network: {hidden: [4], neuron: lif, norm: none, readout: integrator, backend: reference}
 training: {epochs: 2, batch_size: 30, checkpoint_every: 1, optimizer: {lr: 2e-2}}
 """
 _UNLIKE = re.compile(rb'"(seconds|samples_per_s|started|worker|git_commit)": ?("[^"]*"|[0-9.e+-]+|null)')

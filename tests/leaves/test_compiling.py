@@ -358,7 +358,7 @@ def test_numba_that_is_told_to_compile_nothing_is_not_used(
     monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
     assert not compiling.has_numba()
     with pytest.raises(SrnnError, match="cannot run this layer: NUMBA_DISABLE_JIT is set"):
-        srnn.SRNN(2, [3], 2, backend="cpu")(torch.zeros(1, 4, 2))
+        srnn.SRNN.paper(2, [3], 2, backend="cpu")(torch.zeros(1, 4, 2))
     assert main(["info"]) == 0 and "NUMBA_DISABLE_JIT" in capsys.readouterr().out
     assert main(["info", "--warm"]) == 2 and "NUMBA_DISABLE_JIT" in capsys.readouterr().err
     monkeypatch.delitem(sys.modules, "numba")

@@ -85,7 +85,7 @@ def test_what_cannot_be_run_has_no_energy() -> None:
 
 def test_measuring_a_network_leaves_it_as_it_was() -> None:
     """A norm whose statistics were no longer to change went on changing them, and frozen parameters were none."""
-    net = SRNN(2, [3], 2, norm="batch", backend="reference")
+    net = SRNN(2, [3], 2, norm="batch", backend="reference", neuron="alif")
     before = energy(net, torch.ones(1, 4, 2))["parameters"]
     assert isinstance(net.layers[0].norm, torch.nn.Module)
     net.layers[0].norm.eval().requires_grad_(False)
@@ -159,7 +159,7 @@ def test_weights_that_are_0_cost_nothing_but_in_the_paper_s_rule() -> None:
 
 def test_each_sender_counts_with_the_weights_that_it_has() -> None:
     """Not spread evenly: the channel that is active may be the one that was pruned."""
-    net = SRNN(2, 3, 2, "lif", recurrent=False, backend="reference")
+    net = SRNN(2, 3, 2, "lif", recurrent=False, backend="reference", norm="none")
     with torch.no_grad():
         net.layers[0].weight_in[:, 1] = 0  # type: ignore[index, union-attr]
     layers = describe_network(net)
@@ -257,7 +257,7 @@ def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
 
 def test_memory_by_hand() -> None:
     """Two inputs, one LIF neuron, one integrator: each term counted on paper."""
-    layers = describe_network(SRNN(2, 1, 1, "lif", "integrator"))
+    layers = describe_network(SRNN(2, 1, 1, "lif", "integrator", norm="none"))
     prices = replace(load_technology(), on_chip_bytes=(1e9,), on_chip_pj=(2.0,), on_chip_access_bits=32, address_pj=7.0)
     counts = total(count(layers, Activity(True, 0.5, (0.25,))))
     found = parts(counts, prices.prices(counts))
@@ -314,7 +314,10 @@ def test_what_is_under_way_takes_memory_and_nothing_else(spikes: bool) -> None:
     activity = Activity(spikes, 0.5, (0.25,))
     plain, late = (
         total(
-            count(describe_network(SRNN(3, 5, 2, delays=delays, generator=torch.Generator().manual_seed(0))), activity)
+            count(
+                describe_network(SRNN.paper(3, 5, 2, delays=delays, generator=torch.Generator().manual_seed(0))),
+                activity,
+            )
         )
         for delays in (None, {"recurrent": 7, "input": 4})
     )
@@ -323,7 +326,7 @@ def test_what_is_under_way_takes_memory_and_nothing_else(spikes: bool) -> None:
 
 
 def test_dram_costs_orders_of_magnitude_more() -> None:
-    counts = total(count(describe_network(SRNN(700, [128, 128], 20)), spiking(0.1, 0.1)))
+    counts = total(count(describe_network(SRNN.paper(700, [128, 128], 20)), spiking(0.1, 0.1)))
     on, off = (parts(counts, load_technology(name).prices(counts)) for name in ("horowitz-45nm", "horowitz-45nm-dram"))
     operations = ("synaptic_macs", "neuron_macs", "synaptic_acs", "additions")
     assert sum(off.values()) > 10 * sum(on.values()) and all(off[name] == on[name] for name in operations)

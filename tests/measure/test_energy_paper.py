@@ -36,34 +36,36 @@ RELU_READOUT = Readout(ReLU(), "emission")
 # The paper's networks, each with what its row says.
 MNIST = (4, [64, 256, 256], 10)
 PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
-    ("ECG", "relu_srnn"): lambda: SRNN(4, 36, 6, "relu", RELU_READOUT),
+    ("ECG", "relu_srnn"): lambda: SRNN(4, 36, 6, "relu", RELU_READOUT, norm="none"),
     ("ECG", "rnn"): lambda: ClassicalRNN(4, 36, 6, "rnn"),
     ("ECG", "gru"): lambda: ClassicalRNN(4, 36, 6, "gru"),
     ("ECG", "lstm"): lambda: ClassicalRNN(4, 36, 6, "lstm"),
     ("ECG", "bilstm"): lambda: ClassicalRNN(
         4, [120, 40, 100, 20], 6, "lstm", recurrent=[True, True, False, False], bidirectional=True
     ),
-    ("ECG", "alif_srnn"): lambda: SRNN(4, 36, 6, OFF, "alif"),
-    ("ECG", "lif_srnn"): lambda: SRNN(4, 36, 6, "lif", {"name": "alif", "neuron": "lif"}),
-    ("SMNIST", "relu_srnn"): lambda: SRNN(*MNIST, "relu", RELU_READOUT, recurrent=[True, True, False]),
-    ("SMNIST", "alif_srnn"): lambda: SRNN(*MNIST, "alif", "spike_count", recurrent=[True, True, False]),
-    ("PSMNIST", "alif_srnn"): lambda: SRNN(*MNIST, "alif", "spike_count", recurrent=[True, True, False]),
-    ("SHD", "relu_srnn"): lambda: SRNN(700, [128, 128], 20, "relu"),
+    ("ECG", "alif_srnn"): lambda: SRNN(4, 36, 6, OFF, "alif", norm="none"),
+    ("ECG", "lif_srnn"): lambda: SRNN(4, 36, 6, "lif", {"name": "alif", "neuron": "lif"}, norm="none"),
+    ("SMNIST", "relu_srnn"): lambda: SRNN.paper(
+        *MNIST, neuron="relu", readout=RELU_READOUT, recurrent=[True, True, False]
+    ),
+    ("SMNIST", "alif_srnn"): lambda: SRNN.paper(*MNIST, readout="spike_count", recurrent=[True, True, False]),
+    ("PSMNIST", "alif_srnn"): lambda: SRNN.paper(*MNIST, readout="spike_count", recurrent=[True, True, False]),
+    ("SHD", "relu_srnn"): lambda: SRNN(700, [128, 128], 20, "relu", norm="none"),
     ("SHD", "bilstm"): lambda: ClassicalRNN(
         700, [128, 128, 100], 20, "lstm", recurrent=[True, True, False], bidirectional=True
     ),
-    ("SHD", "alif_srnn"): lambda: SRNN(700, [128, 128], 20),
-    ("SSC", "relu_srnn"): lambda: SRNN(700, [400, 400], 35, "relu"),
-    ("SSC", "alif_srnn"): lambda: SRNN(700, [400, 400], 35),
-    ("SoLi", "relu_srnn"): lambda: SRNN(1024, [512, 512], 11, "relu", recurrent=[False, True]),
+    ("SHD", "alif_srnn"): lambda: SRNN.paper(700, [128, 128], 20),
+    ("SSC", "relu_srnn"): lambda: SRNN(700, [400, 400], 35, "relu", norm="none"),
+    ("SSC", "alif_srnn"): lambda: SRNN.paper(700, [400, 400], 35),
+    ("SoLi", "relu_srnn"): lambda: SRNN(1024, [512, 512], 11, "relu", recurrent=[False, True], norm="none"),
     ("SoLi", "lstm"): lambda: ClassicalRNN(1024, [512, 512, 128], 11, "lstm", recurrent=[False, True, False]),
-    ("SoLi", "alif_srnn"): lambda: SRNN(1024, [512, 512], 11, recurrent=[False, True]),
+    ("SoLi", "alif_srnn"): lambda: SRNN.paper(1024, [512, 512], 11, recurrent=[False, True]),
     ("SoLi", "rnn"): lambda: ClassicalRNN(1024, [512, 512], 11, "rnn", recurrent=[False, True]),
     ("SoLi", "gru"): lambda: ClassicalRNN(1024, [512, 512], 11, "gru", recurrent=[False, True]),
-    ("GSC", "relu_srnn"): lambda: SRNN(120, [300, 300], 12, "relu", recurrent=[False, True]),
-    ("GSC", "alif_srnn"): lambda: SRNN(120, [300, 300], 12, recurrent=[False, True]),
-    ("TIMIT", "relu_srnn"): lambda: SRNN(39, 512, 61, "relu", bidirectional=True),
-    ("TIMIT", "alif_srnn"): lambda: SRNN(39, 256, 61, bidirectional=True, merge="concat"),
+    ("GSC", "relu_srnn"): lambda: SRNN(120, [300, 300], 12, "relu", recurrent=[False, True], norm="none"),
+    ("GSC", "alif_srnn"): lambda: SRNN.paper(120, [300, 300], 12, recurrent=[False, True]),
+    ("TIMIT", "relu_srnn"): lambda: SRNN(39, 512, 61, "relu", bidirectional=True, norm="none"),
+    ("TIMIT", "alif_srnn"): lambda: SRNN.paper(39, 256, 61, bidirectional=True, merge="concat"),
 }
 
 

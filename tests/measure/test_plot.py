@@ -19,7 +19,7 @@ from srnn.nn.losses import Loss
 
 NET = srnn.SRNN(
     3, [5, 4], 2, neuron={"name": "alif", "initial": {"u": 0.05}}, backend="reference", substeps=2,
-    generator=torch.Generator().manual_seed(1),
+    generator=torch.Generator().manual_seed(1), norm="none"
 )  # fmt: skip
 RESULT = NET.run(3 * torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(2)), record=("u", "v"))
 

@@ -189,7 +189,7 @@ def test_a_network_with_all_that_layers_have() -> None:
     delays = {"recurrent": 2.25, "input": 1}
     nets = [
         SRNN(70, [19, 6], 3, backend=backend, norm="batch", delays=delays,
-             generator=torch.Generator().manual_seed(3)).double().to(DEVICE)
+             generator=torch.Generator().manual_seed(3), neuron="alif").double().to(DEVICE)
         for backend in ("reference", "gpu")
     ]  # fmt: skip
     generator = torch.Generator().manual_seed(4)
@@ -225,7 +225,7 @@ def test_float32_is_as_exact_as_asked_for(precision: str) -> None:
 
 
 def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
-    net = SRNN(3, [20], 5, backend="gpu").to(DEVICE)
+    net = SRNN.paper(3, [20], 5, backend="gpu").to(DEVICE)
     net.layers[0].weight_in.data *= 10.0  # type: ignore[union-attr,operator]
     x = torch.randn(2, 9, 3).to(DEVICE)
     with torch.no_grad():

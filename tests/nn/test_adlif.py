@@ -44,7 +44,7 @@ def test_settings_and_range() -> None:
     assert as_neuron({"name": "adlif", "discretisation": "euler"}) == AdLIF(discretisation="euler")
     with pytest.raises(SrnnError, match="discretisation"):
         AdLIF(discretisation="implicit")  # type: ignore[arg-type]
-    net = SRNN(3, [4], 2, neuron="adlif")
+    net = SRNN(3, [4], 2, neuron="adlif", norm="none")
     params = net.layers[0].params
     with torch.no_grad():
         params.a.copy_(torch.tensor([-5.0, 0.5, 3.0, 1.0]))

@@ -111,7 +111,7 @@ def run(net: SRNN, x) -> list[torch.Tensor]:
     "options", [{}, {"bidirectional": True}, {"substeps": 2}], ids=["plain", "both ways", "substeps"]
 )
 def test_a_dense_binary_input_gives_the_same_bits_as_spikes(options) -> None:
-    net = SRNN(20, [16], 3, generator=torch.Generator().manual_seed(0), **options)
+    net = SRNN.paper(20, [16], 3, generator=torch.Generator().manual_seed(0), **options)
     with torch.no_grad():
         net.layers[0].get_parameter("forward_layer.weight_in" if "bidirectional" in options else "weight_in").mul_(5)
     bits = binary(3, 30, 20)
@@ -122,7 +122,7 @@ def test_a_dense_binary_input_gives_the_same_bits_as_spikes(options) -> None:
         assert all(map(torch.equal, run(net, one), expected))
     assert torch.equal(net(x[0])[0], expected[0][0])
     x[2, 29, 19] = 0.5  # the last of all values: dense, and to rounding what the reference computes
-    reference = SRNN(20, [16], 3, backend="reference", **options).double()
+    reference = SRNN.paper(20, [16], 3, backend="reference", **options).double()
     reference.load_state_dict(net.double().state_dict())
     values = x.double()
     for own, true in zip(run(net, values), run(reference, values), strict=True):
@@ -130,8 +130,8 @@ def test_a_dense_binary_input_gives_the_same_bits_as_spikes(options) -> None:
 
 
 def test_the_gradient_reaches_a_dense_binary_input() -> None:
-    net = SRNN(20, [16], 3, generator=torch.Generator().manual_seed(0)).double()
-    reference = SRNN(20, [16], 3, backend="reference").double()
+    net = SRNN.paper(20, [16], 3, generator=torch.Generator().manual_seed(0)).double()
+    reference = SRNN.paper(20, [16], 3, backend="reference").double()
     reference.load_state_dict(net.state_dict())
     gradients = []
     for one in (net, reference):

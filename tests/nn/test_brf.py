@@ -126,7 +126,7 @@ def test_time_constants_are_those_of_the_impulse_response(neuron: Neuron, omega:
 
 
 def test_a_networks_time_constants() -> None:
-    net = SRNN(1, [4], 2, neuron={"name": "brf", "omega": 50, "b_offset": 0})
+    net = SRNN(1, [4], 2, neuron={"name": "brf", "omega": 50, "b_offset": 0}, norm="none")
     found = net.time_constants()
     assert set(found) == {"layers.0.period", "layers.0.tau_mem", "readout.tau_mem"}
     assert torch.allclose(found["layers.0.period"], torch.full((4,), 12.0))  # sin(2 pi / 12) = .5

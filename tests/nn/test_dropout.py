@@ -21,7 +21,7 @@ SIZES = (9, 70)
 def network(backend: str = "auto", **settings) -> SRNN:
     generator = torch.Generator().manual_seed(0)
     settings = {"neuron": {"name": "alif", "threshold": 0.05}, **settings}
-    return SRNN(5, list(SIZES), 3, backend=backend, generator=generator, **settings).double()
+    return SRNN.paper(5, list(SIZES), 3, backend=backend, generator=generator, **settings).double()
 
 
 def signal() -> torch.Tensor:

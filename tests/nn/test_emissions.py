@@ -30,7 +30,7 @@ from support.kernels import assert_same, make
 
 def network(readout: Any = "integrator", neuron: str = "graded_alif", **options: Any) -> SRNN:
     generator = torch.Generator().manual_seed(0)
-    return SRNN(5, [12, 9], 3, neuron=neuron, readout=readout, generator=generator, **options).eval()
+    return SRNN.paper(5, [12, 9], 3, neuron=neuron, readout=readout, generator=generator, **options).eval()
 
 
 def analog(batch: int, steps: int = 40) -> torch.Tensor:

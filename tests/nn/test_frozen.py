@@ -18,7 +18,7 @@ from srnn.nn.state_format import StateFormat
 
 
 def network(**options: Any) -> SRNN:
-    return SRNN(3, [4, 5], 2, generator=torch.Generator().manual_seed(0), **options)
+    return SRNN.paper(3, [4, 5], 2, generator=torch.Generator().manual_seed(0), **options)
 
 
 def test_the_arrays_are_copies_of_the_networks_numbers() -> None:
@@ -41,7 +41,7 @@ def test_the_arrays_are_copies_of_the_networks_numbers() -> None:
 
 
 def test_a_network_that_it_does_not_fit_stays_as_it_was() -> None:
-    other = SRNN(3, [4, 5], 7)
+    other = SRNN.paper(3, [4, 5], 7)
     before = {name: value.clone() for name, value in other.state_dict().items()}
     with pytest.raises(SrnnError, match=r"^readout\.weight_in is of shape \(7, 5\), not \(2, 5\)\.$"):
         network().freeze().into(other)
@@ -50,7 +50,7 @@ def test_a_network_that_it_does_not_fit_stays_as_it_was() -> None:
         with pytest.raises(
             SrnnError, match=r"^These are weights of layers\.0, layers\.1, readout; the network has layers\.0"
         ):
-            network().freeze().into(SRNN(3, hidden, 2, **options))
+            network().freeze().into(SRNN.paper(3, hidden, 2, **options))
 
 
 def test_parametrized_weights_and_time_constants_are_frozen_as_they_are() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import ALIF, SRNN, AdLIF, CubaLIF, Init, Neuron, SrnnError
-from srnn.deploy.export.c.translate import FixedC, FixedText
+from srnn.deploy.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, SHIFTS, FixedArray, possible_shift
@@ -142,7 +142,7 @@ def test_which_coefficients_are_multipliers() -> None:
 
 
 def network(neuron: Any = "alif", **options: Any) -> SRNN:
-    return SRNN(5, [12, 9], 3, neuron=neuron, generator=torch.Generator().manual_seed(0), **options)
+    return SRNN.paper(5, [12, 9], 3, neuron=neuron, generator=torch.Generator().manual_seed(0), **options)
 
 
 def matrix_scales(layer: IntegerLayer) -> list[np.ndarray]:
@@ -283,7 +283,7 @@ def test_what_int8_cannot_say() -> None:
         with pytest.raises(SrnnError, match="float32"):
             quantise(device_network(network(neuron)))
     with pytest.raises(SrnnError, match="overflow"):
-        quantise(device_network(SRNN(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
+        quantise(device_network(SRNN.paper(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
     device = device_network(network("lif"))
     layer = device.layers[0]
     growing = [
@@ -304,7 +304,9 @@ def test_what_int8_cannot_say() -> None:
 def test_a_state_that_grows_beyond_all_numbers_is_refused(neuron: Neuron) -> None:
     """It is NaN at the end, which was passed over."""
     with pytest.raises(SrnnError, match="no bounded state"):
-        quantise(device_network(SRNN(3, [4], 2, neuron=neuron, generator=torch.Generator().manual_seed(0))))
+        quantise(
+            device_network(SRNN(3, [4], 2, neuron=neuron, generator=torch.Generator().manual_seed(0), norm="none"))
+        )
 
 
 def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constants_alone() -> None:
@@ -326,7 +328,9 @@ def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constant
             return (parameters["threshold"],)
 
     with pytest.raises(SrnnError, match=r"or its equations let it grow.*export the network as float32"):
-        quantise(device_network(SRNN(3, [4], 2, neuron=Quadratic(), generator=torch.Generator().manual_seed(0))))
+        quantise(
+            device_network(SRNN(3, [4], 2, neuron=Quadratic(), generator=torch.Generator().manual_seed(0), norm="none"))
+        )
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def make(**options: Any) -> SRNN:
     settings: dict[str, Any] = {"backend": "cpu"} | options
-    return SRNN(INPUTS, [40, 30], 4, generator=generator(), **settings)
+    return SRNN.paper(INPUTS, [40, 30], 4, generator=generator(), **settings)
 
 
 def spikes(steps: int = STEPS) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_spikes_of_channels_that_there_are_not_are_refused(bit: int) -> None:
     for size in (64, 65):
         full = Spikes.from_dense(torch.ones(1, 3, size))
         assert full.bits().shape == (1, 3, -(-size // 64))
-        assert SRNN(size, [40], 4, backend="cpu")(full)[0].isfinite().all()
+        assert SRNN.paper(size, [40], 4, backend="cpu")(full)[0].isfinite().all()
 
 
 @pytest.mark.parametrize(

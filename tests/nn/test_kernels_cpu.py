@@ -70,7 +70,7 @@ def test_sequences_without_steps_leave_no_gradient() -> None:
 
 def test_the_gradient_of_a_layer_below_passes_through_bits() -> None:
     """Two stacked layers: between them only bits and a carrier, and whoever asks still gets dense spikes with gradients."""
-    nets = [SRNN(4, [37, 21], 3, backend=backend, generator=torch.Generator().manual_seed(3)).double()
+    nets = [SRNN.paper(4, [37, 21], 3, backend=backend, generator=torch.Generator().manual_seed(3)).double()
             for backend in ("reference", "cpu")]  # fmt: skip
     x = torch.randn(11, 50, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     results = []
@@ -216,7 +216,7 @@ def test_weights_and_gradients_are_turned_round(size: int, inputs: int, dtype: t
 
 
 def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
-    net = SRNN(3, [40], 5, backend="cpu")
+    net = SRNN.paper(3, [40], 5, backend="cpu")
     net.layers[0].weight_in.data *= 10.0  # type: ignore[union-attr,operator]
     x = torch.randn(3, 90, 3)
     whole, state = net(x)
@@ -268,7 +268,7 @@ def test_spikes_from_dense() -> None:
 
 
 def test_a_network_takes_spikes_like_a_dense_input() -> None:
-    net = SRNN(70, [30], 4)
+    net = SRNN.paper(70, [30], 4)
     x = (torch.rand(5, 20, 70) < 0.1).float()
     dense, bits = net(x)[0], net(Spikes.from_dense(x))[0]
     assert torch.allclose(bits, dense, atol=1e-5)
@@ -348,7 +348,7 @@ def test_a_forked_process_makes_its_own_threads() -> None:
 @pytest.mark.parametrize("neuron", ["alif", "lif"])
 def test_the_first_call_of_a_process_may_be_within_an_activation_checkpoint(neuron: str) -> None:
     """There loops are compiled in forward, which the checkpoint took for a part of the layer that did not run again."""
-    net, x, found = SRNN(5, [8], 3, neuron), torch.rand(4, 30, 5), []
+    net, x, found = SRNN(5, [8], 3, neuron, norm="none"), torch.rand(4, 30, 5), []
     for within in (True, False):
         layers.precompile.cache_clear()
         net.zero_grad()

@@ -54,7 +54,7 @@ def test_nothing_to_do_gives_zero_gradients_of_every_shape(
     net = SRNN(
         inputs, sizes, 3, neuron, readout, recurrent=recurrent, bidirectional=bidirectional, substeps=substeps,
         backend=backend, recompute=recompute, generator=torch.Generator().manual_seed(0),  # type: ignore[arg-type]
-        delays={"recurrent": 5 if readout.neuron.emission.binary else None, "input": 3} if late else None,
+        delays={"recurrent": 5 if readout.neuron.emission.binary else None, "input": 3} if late else None, norm="none"
     ).to(dtype)  # fmt: skip
     x: torch.Tensor | Spikes = torch.ones(*shape, inputs, dtype=dtype)
     x = Spikes.from_dense(x) if binary else x.requires_grad_()
@@ -70,7 +70,7 @@ def test_nothing_to_do_gives_zero_gradients_of_every_shape(
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_an_empty_batch_among_others_changes_nothing(backend: str) -> None:
     """As a loader's last batch may be: gradients are added up as if it were not there."""
-    net = SRNN(4, [20, 7], 3, backend=backend, generator=torch.Generator().manual_seed(0))
+    net = SRNN.paper(4, [20, 7], 3, backend=backend, generator=torch.Generator().manual_seed(0))
     x = torch.randn(5, 9, 4, generator=torch.Generator().manual_seed(1))
     grads = []
     for batches in ([x], [x[:0], x, x[:, :0]]):

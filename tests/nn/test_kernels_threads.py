@@ -76,7 +76,7 @@ def test_a_training_has_the_same_bits_whatever_the_threads() -> None:
     try:
         for number in (1, 2, 3):
             torch.set_num_threads(number)
-            net = SRNN(30, [150, 60], 4, backend="cpu", generator=torch.Generator().manual_seed(0))
+            net = SRNN.paper(30, [150, 60], 4, backend="cpu", generator=torch.Generator().manual_seed(0))
             optimizer = torch.optim.Adam(net.parameters(), 1e-2)
             for _ in range(3):
                 optimizer.zero_grad()
@@ -93,7 +93,7 @@ def test_a_training_has_the_same_bits_whatever_the_threads() -> None:
 def _outputs() -> torch.Tensor:
     torch.manual_seed(0)
     torch.set_num_threads(2)
-    net = SRNN(5, [20], 3, backend="cpu")
+    net = SRNN.paper(5, [20], 3, backend="cpu")
     with torch.no_grad():
         return net(10.0 * torch.ones(33, 12, 5))[0]
 

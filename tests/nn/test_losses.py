@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import srnn
 from srnn import SrnnError
 from srnn.nn.kernels.problem import LayerResult
 from srnn.nn.loss_config import LossConfig, RateConfig
@@ -237,3 +238,32 @@ def test_rate_penalty_lowers_rates() -> None:
     assert isinstance(penalty, torch.Tensor)
     penalty.backward()
     assert spikes.grad is not None and (spikes.grad > 0).all()
+
+
+def test_the_masked_mean_is_each_sequences_own_whatever_padding_holds() -> None:
+    output, _, target = _batch()
+    lengths = torch.tensor([7, 1, 3, 2, 5])
+    padded = output.clone()
+    for row, length in enumerate(lengths):
+        padded[row, length:] = torch.nan
+    padded.requires_grad_(True)
+    for start in (0, 2):
+        mean = srnn.losses.masked_mean(padded, lengths.tolist(), start)
+        for row, length in enumerate(lengths.tolist()):
+            alone = output[row, min(start, length - 1) : length].mean(0)
+            torch.testing.assert_close(mean[row], alone, rtol=1e-12, atol=0)
+    assert torch.equal(srnn.losses.masked_mean(output), srnn.losses.masked_mean(output, [7] * 5))
+    assert torch.equal(srnn.losses.masked_mean(output, lengths), srnn.losses.Loss("ce_mean").scores(output, lengths))
+    F.cross_entropy(srnn.losses.masked_mean(padded, lengths), target).backward()
+    assert padded.grad is not None and padded.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [*CE, "nll"])
+def test_a_loss_by_its_name_knows_what_labels_it_needs(name: Any) -> None:
+    output, per_step, per_sequence = _batch()
+    target = {"nll": per_step}.get(name, per_sequence)
+    named, made = srnn.losses.Loss(name), Loss(LossConfig(name), name == "nll")
+    assert named.per_step == (name == "nll")
+    assert torch.equal(named(output, target).loss, made(output, target).loss)
+    with pytest.raises(SrnnError, match=r"'loss\.name' must be one of nll, ce_mean"):
+        srnn.losses.Loss("cross_entropy")  # type: ignore[arg-type]

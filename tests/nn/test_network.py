@@ -35,7 +35,7 @@ def make(
 ) -> SRNN:
     """A small float64 network that spikes: few inputs need a larger gain than Xavier's."""
     generator = torch.Generator().manual_seed(seed)
-    net = SRNN(3, hidden, 4, neuron=neuron, readout=readout, generator=generator, **options).double()
+    net = SRNN.paper(3, hidden, 4, neuron=neuron, readout=readout, generator=generator, **options).double()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith("weight_in"):
@@ -126,7 +126,7 @@ def test_padding_gets_no_gradient() -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        *(partial(SRNN, backend=backend, **more) for backend in CPU_BACKENDS
+        *(partial(SRNN.paper, backend=backend, **more) for backend in CPU_BACKENDS
           for more in ({}, {"bidirectional": True}, {"substeps": 2}, {"encoder": "learned_ternary"}, {"norm": "batch"})),
         partial(ClassicalRNN, recurrent=[False, True]),
         partial(ClassicalRNN, bidirectional=True, norm="layer"),
@@ -163,7 +163,7 @@ def test_networks_share_no_state_and_calls_leave_none() -> None:
 def test_a_seed_fixes_everything() -> None:
     def build(seed: int) -> SRNN:
         neuron = srnn.ALIF(initial={"u": "uniform(0, 1)", "s": "u"})
-        return SRNN(3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed))
+        return SRNN(3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed), norm="none")
 
     def drawn(dtype: torch.dtype) -> list[torch.Tensor]:
         torch.set_default_dtype(dtype)
@@ -254,10 +254,10 @@ def test_wild_learning_rate_keeps_time_constants_valid() -> None:
 
 
 def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
-    params = SRNN(3, [2], 2).layers[0].params
+    params = SRNN.paper(3, [2], 2).layers[0].params
     params.set_values(tau_mem=np.array([5.0, 7.0]))  # type: ignore[arg-type]
     assert torch.equal(params.dynamics()["tau_mem"], torch.tensor([5.0, 7.0]))
-    logs = SRNN(3, [2], 2, neuron=srnn.ALIF(time_constants="log")).layers[0].params
+    logs = SRNN(3, [2], 2, neuron=srnn.ALIF(time_constants="log"), norm="none").layers[0].params
     logs.set_values(tau_mem=torch.tensor([5.0, 0.5]), beta=torch.tensor([0.5, 1.0]))
     torch.testing.assert_close(
         logs.dynamics()["tau_mem"], torch.tensor([5.0, 0.5])
@@ -272,7 +272,7 @@ def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
 
 
 def test_untrained_parameters_are_buffers() -> None:
-    net = SRNN(3, [4], 2, neuron=srnn.ALIF(trained=("tau_adp",)))
+    net = SRNN(3, [4], 2, neuron=srnn.ALIF(trained=("tau_adp",)), norm="none")
     names = {name for name, _ in net.named_parameters()}
     assert "layers.0.params.tau_adp" in names and "layers.0.params.tau_mem" not in names
     assert "layers.0.params.tau_mem" in net.state_dict()
@@ -280,7 +280,13 @@ def test_untrained_parameters_are_buffers() -> None:
 
 def test_used_like_lstm() -> None:
     net = SRNN(
-        inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator", surrogate="multi_gaussian"
+        inputs=700,
+        hidden=[128, 128],
+        outputs=20,
+        neuron="alif",
+        readout="integrator",
+        surrogate="multi_gaussian",
+        norm="none",
     )
     x = (torch.rand(2, 6, 700, generator=torch.Generator().manual_seed(0)) < 0.05).float()
     out, state = net(x)
@@ -295,21 +301,21 @@ def test_used_like_lstm() -> None:
 @pytest.mark.parametrize("outputs", [2, 6])
 def test_a_readout_and_a_first_layer_may_be_replaced_for_other_classes_and_channels(outputs: int) -> None:
     """The network told the old numbers: a stream wrote six outputs where it had room for three."""
-    net = SRNN(4, [8], 3)
+    net = SRNN.paper(4, [8], 3)
     net.layers[0], net.readout = Layer(5, 8), Layer(8, outputs, "integrator", recurrent=False, output="membrane")
     assert (net.inputs, net.outputs) == (5, outputs)
     x = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(0))
     stream = srnn.Stream(net)
     assert np.array_equal([stream.push(step) for step in x[0].numpy()], net(x)[0][0].detach().numpy())
     assert srnn.from_network(net, [str(number) for number in range(outputs)]).network.outputs == outputs
-    assert SRNN(4, [], 3).inputs == 4
+    assert SRNN.paper(4, [], 3).inputs == 4
 
 
 def test_feed_forward_mixed_and_bidirectional_networks() -> None:
-    net = SRNN(3, [6, 5], 2, neuron=["lif", srnn.ALIF(beta=0)], recurrent=[False, True])  # type: ignore[arg-type,list-item]
+    net = SRNN(3, [6, 5], 2, neuron=["lif", srnn.ALIF(beta=0)], recurrent=[False, True], norm="none")  # type: ignore[arg-type,list-item]
     assert net.layers[0].weight_rec is None and net.layers[1].weight_rec is not None
     for merge, width in (("mean", 6), ("concat", 12)):
-        both = SRNN(3, [6], 2, bidirectional=True, merge=merge)  # type: ignore[arg-type]
+        both = SRNN.paper(3, [6], 2, bidirectional=True, merge=merge)  # type: ignore[arg-type]
         assert both.readout.inputs == width
         result = both.run(torch.randn(2, 9, 3), record=("u",))
         assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (2, 9, 6)
@@ -320,7 +326,7 @@ def test_feed_forward_mixed_and_bidirectional_networks() -> None:
 )
 def test_what_the_backward_direction_reads(late: bool, wanted: list[list[int]]) -> None:
     """The valid steps from the last on; late, as in the published TIMIT network, the first and then these a step late."""
-    layer = SRNN(3, [4], 2, bidirectional=True, late=late).layers[0]
+    layer = SRNN.paper(3, [4], 2, bidirectional=True, late=late).layers[0]
     assert isinstance(layer, BidirectionalLayer)
     x = torch.arange(7.0, 12.0)[None, :, None].expand(2, -1, 3)
     ahead, back = layer.signals(x, torch.tensor([4, 2]))
@@ -330,7 +336,7 @@ def test_what_the_backward_direction_reads(late: bool, wanted: list[list[int]]) 
 
 
 def test_a_layer_records_what_it_has() -> None:
-    net = SRNN(3, [4, 5], 2, neuron=["alif", "lif"])
+    net = SRNN(3, [4, 5], 2, neuron=["alif", "lif"], norm="none")
     result = net.run(torch.randn(2, 9, 3), record=("e", "u"))
     assert [set(layer.traces) for layer in result.layers] == [{"e", "u"}, {"u"}, {"u"}]
     assert result.layers[0].traces["e"].shape == (2, 9, 4)
@@ -341,16 +347,16 @@ def test_a_layer_records_what_it_has() -> None:
 
 
 def test_initialisation() -> None:
-    net = SRNN(3, [64], 2, generator=torch.Generator().manual_seed(0))
+    net = SRNN.paper(3, [64], 2, generator=torch.Generator().manual_seed(0))
     layer = net.layers[0]
     assert torch.allclose(layer.weight_rec @ layer.weight_rec.T, torch.eye(64), atol=1e-5)
     assert layer.weight_in.abs().max() <= (6 / 67) ** 0.5 and layer.bias.abs().max() == 0
-    zero = SRNN(3, [64], 2, init_rec="zero")
+    zero = SRNN.paper(3, [64], 2, init_rec="zero")
     assert zero.layers[0].weight_rec.abs().max() == 0
 
 
 def test_misuse_is_refused_in_one_line() -> None:
-    net, x = SRNN(3, [4], 2), torch.zeros(2, 5, 3)
+    net, x = SRNN.paper(3, [4], 2), torch.zeros(2, 5, 3)
     state = net(x)[1]
     for call in (
         lambda: net(torch.zeros(2, 5, 4)),
@@ -362,32 +368,32 @@ def test_misuse_is_refused_in_one_line() -> None:
         lambda: net(x, lengths=torch.tensor([6, 1])),
         lambda: net(x, lengths=torch.tensor([1.0, 2.0])),
         lambda: net(x, lengths=torch.tensor([1])),
-        lambda: SRNN(3, [0], 2),
-        lambda: SRNN(3, [4.0], 2),  # type: ignore[list-item]
-        lambda: SRNN(3, 4.0, 2),  # type: ignore[arg-type]
-        lambda: SRNN("3", 4, 2),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, substeps=1.5),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, neuron=srnn.ALIF),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, recurrent=None),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, norm=5),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, delays=3),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, encoder=3),  # type: ignore[arg-type]
-        lambda: SRNN(3, 4, 2, readout=srnn.Integrator),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4, 4], 2, neuron=["alif"]),
-        lambda: SRNN(3, [4], 2, readout="integrater"),
-        lambda: SRNN(3, [4], 2, readout={"name": "alif", "neurn": {}}),
-        lambda: SRNN(3, [4], 2, init_rec="orthogonl"),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, backend="tpu"),
-        lambda: SRNN(3, [4], 2, backend=["cpu"]),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, readout={"name": ["alif"]}),
-        lambda: SRNN(3, [4], 2, merge="sum"),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, gain_in=float("nan")),
-        lambda: SRNN(3, [4], 2, gain_in="2"),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, bidirectional="yes"),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, late="no"),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, recompute="no"),  # type: ignore[arg-type]
-        lambda: SRNN(3, [4], 2, recurrent=["no"]),  # type: ignore[list-item]
-        lambda: SRNN(3, [4], 2, bias=["no"]),  # type: ignore[list-item]
+        lambda: SRNN.paper(3, [0], 2),
+        lambda: SRNN.paper(3, [4.0], 2),  # type: ignore[list-item]
+        lambda: SRNN.paper(3, 4.0, 2),  # type: ignore[arg-type]
+        lambda: SRNN.paper("3", 4, 2),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, 4, 2, substeps=1.5),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, neuron=srnn.ALIF, norm="none"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, 4, 2, recurrent=None),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, norm=5, neuron="alif"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, 4, 2, delays=3),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, 4, 2, encoder=3),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, 4, 2, readout=srnn.Integrator),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4, 4], 2, neuron=["alif"], norm="none"),
+        lambda: SRNN.paper(3, [4], 2, readout="integrater"),
+        lambda: SRNN.paper(3, [4], 2, readout={"name": "alif", "neurn": {}}),
+        lambda: SRNN.paper(3, [4], 2, init_rec="orthogonl"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, backend="tpu"),
+        lambda: SRNN.paper(3, [4], 2, backend=["cpu"]),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, readout={"name": ["alif"]}),
+        lambda: SRNN.paper(3, [4], 2, merge="sum"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, gain_in=float("nan")),
+        lambda: SRNN.paper(3, [4], 2, gain_in="2"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, bidirectional="yes"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, late="no"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, recompute="no"),  # type: ignore[arg-type]
+        lambda: SRNN.paper(3, [4], 2, recurrent=["no"]),  # type: ignore[list-item]
+        lambda: SRNN.paper(3, [4], 2, bias=["no"]),  # type: ignore[list-item]
         lambda: Layer(3, 2.5),  # type: ignore[arg-type]
         lambda: Layer(3, 4, norm=5),  # type: ignore[arg-type]
     ):
@@ -395,6 +401,6 @@ def test_misuse_is_refused_in_one_line() -> None:
             call()
         assert "\n" not in str(error.value)
     with pytest.raises(SrnnError, match=r"Unknown readout 'lif'\..* A neuron is given as a mapping, {neuron: lif}\."):
-        SRNN(3, [4], 2, readout="lif")
-    assert [layer.size for layer in SRNN(3, np.array([4, 5]), 2).layers] == [4, 5]  # type: ignore[arg-type]
-    assert SRNN(3, np.int64(4), 2).layers[0].size == 4  # type: ignore[arg-type]
+        SRNN.paper(3, [4], 2, readout="lif")
+    assert [layer.size for layer in SRNN.paper(3, np.array([4, 5]), 2).layers] == [4, 5]  # type: ignore[arg-type]
+    assert SRNN.paper(3, np.int64(4), 2).layers[0].size == 4  # type: ignore[arg-type]

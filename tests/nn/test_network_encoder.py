@@ -35,7 +35,7 @@ TRAINED = {"name": "learned_ternary", "threshold": 0.3, "per_channel": True}
 
 def network(encoder: Any = TRAINED, backend: str = "auto", **options: Any) -> SRNN:
     generator = torch.Generator().manual_seed(0)
-    net = SRNN(4, [9, 6], 3, encoder=encoder, backend=backend, generator=generator, **options)
+    net = SRNN.paper(4, [9, 6], 3, encoder=encoder, backend=backend, generator=generator, **options)
     if net.encoder is not None:  # channels that differ
         with torch.no_grad():
             net.encoder.log_threshold += torch.arange(net.encoder.log_threshold.numel()) * 0.4
@@ -171,7 +171,7 @@ def test_a_recipe_trains_it_and_keeps_it(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_baselines() -> None:
-    recipe = parse_recipe("task: {name: digits}\nnetwork: {encoder: learned_ternary}", [])
+    recipe = parse_recipe("task: {name: digits}\nnetwork: {neuron: alif, norm: none, encoder: learned_ternary}", [])
     assert as_baseline(recipe, "lstm").network.encoder is None
     assert as_baseline(recipe, "lif").network.encoder == "learned_ternary"
 

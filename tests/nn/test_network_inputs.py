@@ -17,7 +17,7 @@ from srnn.nn.network import Layer
 
 def make(dtype: torch.dtype = torch.float32, **options) -> SRNN:
     generator = torch.Generator().manual_seed(0)
-    net = SRNN(3, [6, 5], 4, generator=generator, backend="reference", **options).to(dtype)
+    net = SRNN.paper(3, [6, 5], 4, generator=generator, backend="reference", **options).to(dtype)
     with torch.no_grad():
         for layer in net.layers:
             for name, parameter in layer.named_parameters():
@@ -174,7 +174,7 @@ def test_inputs_that_cannot_be_meant_are_refused_in_one_line() -> None:
 
 
 def test_a_network_tells_its_sizes_neurons_and_time_constants() -> None:
-    net = SRNN(4, [36, 20], 6, neuron=["alif", "lif"], recurrent=[True, False])
+    net = SRNN(4, [36, 20], 6, neuron=["alif", "lif"], recurrent=[True, False], norm="none")
     net.layers[0].params.set_values(tau_mem=torch.linspace(10, 30, 36), tau_adp=torch.full((36,), 150.0))
     lines = [line.strip() for line in repr(net).splitlines()]
     assert "4 -> 36 -> 20 -> 6, 2,440 parameters" in lines
@@ -200,7 +200,7 @@ def test_results_and_frozen_networks_are_a_line_without_numbers_of_tensors() -> 
 
 @pytest.mark.slow  # importing and running torch.export takes seconds
 def test_torch_export_takes_the_reference_and_says_so_of_the_others() -> None:
-    net = SRNN(3, [2], 2, bidirectional=True, substeps=2, encoder="learned_ternary", backend="reference")
+    net = SRNN.paper(3, [2], 2, bidirectional=True, substeps=2, encoder="learned_ternary", backend="reference")
     x, lengths = spikes(2, 2, 3).float(), torch.tensor([2, 1])
     program = torch.export.export(net, (x, None, lengths)).module()
     for given, steps in ((x, lengths), (1 - x, lengths.flip(0))):
@@ -208,12 +208,14 @@ def test_torch_export_takes_the_reference_and_says_so_of_the_others() -> None:
         expected, expected_state = net(given, None, steps)
         assert torch.allclose(output, expected) and same(state, expected_state) and expected.abs().sum() > 0
     with pytest.raises(SrnnError, match=r"cpu backend cannot.*torch\.export.*reference"):
-        torch.export.export(SRNN(3, [2], 2, backend="cpu"), (x,))
+        torch.export.export(SRNN.paper(3, [2], 2, backend="cpu"), (x,))
     with pytest.warns(RuntimeWarning, match=r"slow reference.*torch\.export"):
-        torch.export.export(SRNN(3, [], 2, backend="auto"), (x,))
+        torch.export.export(SRNN.paper(3, [], 2, backend="auto"), (x,))
 
 
-@pytest.mark.parametrize("net", [SRNN(3, [4], 2, backend="reference"), ClassicalRNN(3, [4], 2)], ids=["srnn", "lstm"])
+@pytest.mark.parametrize(
+    "net", [SRNN.paper(3, [4], 2, backend="reference"), ClassicalRNN(3, [4], 2)], ids=["srnn", "lstm"]
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_check_names_the_place_that_is_not_finite(net: Any, value: float) -> None:
     x = torch.zeros(3, 5, 3)

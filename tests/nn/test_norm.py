@@ -254,7 +254,9 @@ def test_a_training_with_norm_has_the_same_bits_whatever_the_threads() -> None:
     try:
         for number in (1, 2, 4):
             torch.set_num_threads(number)
-            net = SRNN(40, [60, 30], 4, norm="batch", backend="cpu", generator=torch.Generator().manual_seed(0))
+            net = SRNN(
+                40, [60, 30], 4, norm="batch", backend="cpu", generator=torch.Generator().manual_seed(0), neuron="alif"
+            )
             optimizer = torch.optim.Adam(net.parameters(), 1e-2)
             for _ in range(3):
                 optimizer.zero_grad()
@@ -357,7 +359,7 @@ def test_a_layer_without_bias_gets_one() -> None:
 
 @pytest.mark.parametrize("name", ["weight_in", "bias"])
 def test_what_a_parametrization_computes_is_not_folded_until_it_is_permanent(name: str) -> None:
-    net, x = SRNN(12, [9], 3, norm="batch"), torch.randn(4, 10, 12)
+    net, x = SRNN(12, [9], 3, norm="batch", neuron="alif"), torch.randn(4, 10, 12)
     register_parametrization(net.layers[0], name, torch.nn.Softsign())
     net(x)[0].sum().backward()
     net.eval()
@@ -398,5 +400,5 @@ def test_names_and_settings() -> None:
 )
 def test_settings_that_do_not_fit_are_one_line(norm, message: str) -> None:
     with pytest.raises(SrnnError, match=message) as caught:
-        SRNN(3, [4, 4], 2, norm=norm)
+        SRNN(3, [4, 4], 2, norm=norm, neuron="alif")
     assert "\n" not in str(caught.value)

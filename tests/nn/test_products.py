@@ -24,7 +24,7 @@ class Products(TorchDispatchMode):
 
 
 def products(steps: int, **options) -> int:
-    net = SRNN(9, [5, 4], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+    net = SRNN.paper(9, [5, 4], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
     x = torch.rand(2, steps, 9, generator=torch.Generator().manual_seed(1))
     with Products() as counted:
         net(x)[0].sum().backward()
@@ -54,7 +54,7 @@ def test_the_compiled_way_back_has_a_product_a_step_only_through_recurrent_weigh
         return loop
 
     monkeypatch.setattr(cpu_layer, "backward_loop", recorded)
-    net = SRNN(9, [5], 3, recurrent=recurrent, backend="cpu")
+    net = SRNN.paper(9, [5], 3, recurrent=recurrent, backend="cpu")
     net(torch.rand(2, 12, 9))[0].sum().backward()
     readout, hidden = seen[-2:]
     assert readout == (False, 0) and hidden == (recurrent, 5 * 16 if recurrent else 0)  # the matrix, by whole vectors
@@ -78,7 +78,7 @@ def test_the_references_work_grows_with_the_steps_and_not_with_their_square(opti
     """An index into all steps, once a step, would fill a gradient of all of them each time on the way back."""
 
     def elements(steps: int) -> int:
-        net = SRNN(9, [50], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+        net = SRNN.paper(9, [50], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
         with Elements() as counted:
             net(torch.rand(2, steps, 9))[0].sum().backward()
         return counted.count

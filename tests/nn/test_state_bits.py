@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError, Stream, load
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.nir_write import to_graph
 from srnn.deploy.export.onnx import to_model
 from srnn.nn.fixedpoint.device import device_network

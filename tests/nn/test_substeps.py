@@ -12,7 +12,7 @@ from support.kernels import CPU_BACKENDS
 
 
 def make(substeps: int, *, seed: int = 0, **options) -> SRNN:
-    net = SRNN(3, [8], 4, substeps=substeps, generator=torch.Generator().manual_seed(seed), **options).double()
+    net = SRNN.paper(3, [8], 4, substeps=substeps, generator=torch.Generator().manual_seed(seed), **options).double()
     with torch.no_grad():
         for layer in net.modules():
             if hasattr(layer, "weight_in"):

@@ -125,7 +125,7 @@ class Lopsided(Surrogate):
 def test_an_own_surrogate_is_known_by_its_name(tmp_path: Path) -> None:
     """Where any other is: in recipes, and in the files of networks that it trained."""
     assert as_surrogate({"name": "test_lopsided", "above": 4}) == Lopsided(above=4)
-    net = srnn.SRNN(3, [4], 2, surrogate=Lopsided(below=3.0), backend="reference")
+    net = srnn.SRNN.paper(3, [4], 2, surrogate=Lopsided(below=3.0), backend="reference")
     srnn.from_network(net, ["no", "yes"], loss="ce_mean").save(tmp_path / "own.safetensors")
     assert srnn.load(tmp_path / "own.safetensors").network.surrogate == Lopsided(below=3.0)
     with pytest.raises(SrnnError, match="import its module first"):
@@ -178,7 +178,7 @@ def test_a_derivative_is_plain_arithmetic() -> None:
         r"The equations of .*lambda> cannot be recorded .*absolute, positive_part and unit_step from srnn.nn.arithmetic"
     )
     with pytest.raises(SrnnError, match=told):
-        srnn.SRNN(3, [4], 2, surrogate=curved())
+        srnn.SRNN.paper(3, [4], 2, surrogate=curved())
     with pytest.raises(SrnnError, match=r"^The class Curved, named 'test_none', needs a function 'derivative'\.$"):
         type("Curved", (Surrogate,), {"name": "test_none"})
 
@@ -191,4 +191,4 @@ def test_a_class_in_place_of_its_object_is_refused_with_what_to_write(what: str,
     """A neuron's line asked for a list with one for each layer."""
     name = np.atleast_1d(given)[0].__name__
     with pytest.raises(SrnnError, match=rf"^A {what} is given as an object, {name}\(\), not as the class\.$"):
-        srnn.SRNN(3, [4], 2, **{what: given})
+        srnn.SRNN.paper(3, [4], 2, **{what: given})

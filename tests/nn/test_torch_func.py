@@ -19,7 +19,7 @@ LENGTHS = torch.tensor([10, 6, 1])
 def some_network(inputs, neuron, tau_mem=None, **rest):
     torch.manual_seed(3)
     neuron = neuron if tau_mem is None else {"name": neuron, "tau_mem": tau_mem, "threshold": 0.1}
-    network = SRNN(inputs=inputs, hidden=[8], outputs=3, neuron=neuron, gain_in=3.0, **rest).double().eval()
+    network = SRNN.paper(inputs=inputs, hidden=[8], outputs=3, neuron=neuron, gain_in=3.0, **rest).double().eval()
     return network, (torch.rand(3, 10, inputs) < 0.3).double()
 
 
@@ -76,7 +76,7 @@ def test_packed_spikes_are_transformed_as_dense_ones_are():
 
 @pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
 def test_several_networks_run_as_one() -> None:
-    networks = [SRNN(4, [8], 3) for _ in range(2)]
+    networks = [SRNN.paper(4, [8], 3) for _ in range(2)]
     parameters, buffers = stack_module_state(networks)  # type: ignore[arg-type]
     x = (torch.rand(3, 10, 4) < 0.3).float()
     outs = vmap(lambda p, b: functional_call(networks[0], (p, b), (x,))[0])(parameters, buffers)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,50 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_name_is_there_and_listed() -> None:
-    assert set(srnn.__all__) <= set(dir(srnn))
+    assert dir(srnn) == sorted([*srnn.__all__, "__version__"])
     for name in srnn.__all__:
         assert getattr(srnn, name).__name__.rpartition(".")[2].lower() == name.lower()
     assert not hasattr(srnn, "no_such_name")
+
+
+def test_options_of_a_stream_are_those_of_a_decoder() -> None:
+    """Written out, so that an editor shows them."""
+    ours = inspect.signature(srnn.Model.stream).parameters
+    theirs = inspect.signature(srnn.Decoder.of).parameters
+    assert {*ours} - {"self"} == {*theirs} - {"model"}
+    assert all(ours[name].default == theirs[name].default for name in {*ours} - {"self"})
+
+
+def test_a_misspelt_name_gets_the_nearest() -> None:
+    with pytest.raises(srnn.SrnnError, match=r"ecg-record was not found: .*\. Did you mean 'ecg-records'\?"):
+        srnn.load("ecg-record")
+    with pytest.raises(srnn.SrnnError, match=r"zzz was not found: .*\. See 'srnn models'\."):
+        srnn.load("zzz")
+    with pytest.raises(srnn.SrnnError, match=r"runs/ecg-record was not found: .* network\.$"):
+        srnn.load("runs/ecg-record")
+
+
+def test_one_extra_has_all_that_messages_ask_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (everything,) = project["all"]
+    asked = {"postgres", "tensorboard", "wandb", "mlflow"}  # for which the message is made from what was asked for
+    for path in (ROOT / "src").rglob("*.py"):
+        asked |= {*re.findall(r'\bneed\([^\n]*"(\w+)"\)', path.read_text(encoding="utf-8"))}
+    assert (
+        {"serve", "mic", "ecg", "sweep", "onnx", "nir"}
+        <= asked
+        <= {*re.findall(r"\w+", everything)}
+        <= {*project, "srnn"}
+    )
+
+
+@pytest.mark.slow
+def test_the_readmes_first_example_needs_no_extra(tmp_path: Path) -> None:
+    (example, *_) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    extras = "wfdb tensorboard wandb mlflow fastapi uvicorn websockets sounddevice onnx onnxruntime nir optuna submitit psycopg"
+    code = f"import sys\nfor name in {extras.split()}: sys.modules[name] = None\n{example}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0 and "ms: " in done.stdout, done.stderr
 
 
 def words_of(model: type) -> str:
@@ -88,7 +129,7 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
     policy.save("policy.json")
     assert ExitPolicy.load("policy.json") == policy
     Path("folder").mkdir()
-    onnx.save(onnx.to_model(srnn.SRNN(2, [4], 2), "step"), "net.onnx")
+    onnx.save(onnx.to_model(srnn.SRNN.paper(2, [4], 2), "step"), "net.onnx")
     wavfile.write("hum.wav", 8000, np.ones(800, np.int16))
     clips = find_clips(["hum.wav"])
     assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json"} and len(clips) == 1

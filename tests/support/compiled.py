@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan
+from srnn.deploy.c.arrays import DTYPES
+from srnn.deploy.c.plan import Plan
 
 WARNINGS = (
     "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wsign-conversion", "-Wfloat-conversion", "-Wshadow",

@@ -18,4 +18,4 @@ def spiking(*rates: float) -> Activity:
 
 
 def small(neuron: object = "alif", inputs: int = 3, hidden: object = (5, 4), **options: object) -> SRNN:
-    return SRNN(inputs, list(hidden), 2, neuron, backend="reference", **options)  # type: ignore[arg-type, call-overload]
+    return SRNN.paper(inputs, list(hidden), 2, neuron=neuron, backend="reference", **options)  # type: ignore[arg-type, call-overload]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from srnn import SRNN
-from srnn.deploy.export.c import export_c
+from srnn.deploy.c import export_c
 from srnn.nn.loss_config import DecisionRule
 from support.compiled import FLAGS, SANITIZED
 

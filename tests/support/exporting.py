@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from srnn import SRNN
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from srnn.nn.network import FrozenNetwork
@@ -60,7 +60,7 @@ def exported(net: Any, folder: Path, format: str = "float32", **options: Any) ->
 def network(neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options: Any) -> SRNN:
     """5 inputs, two recurrent layers, 3 outputs."""
     rng = torch.Generator().manual_seed(seed)
-    return SRNN(5, [12, 9], 3, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, **options)
+    return SRNN.paper(5, [12, 9], 3, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, **options)
 
 
 def signal(kind: str, seed: int = 0, batch: int = 2, steps: int = 60) -> np.ndarray:
@@ -76,7 +76,7 @@ def small(
 ) -> tuple[Plan, Any]:  # fmt: skip
     """(plan, model) of a small recurrent network, exported into the folder."""
     rng = torch.Generator().manual_seed(seed)
-    net = SRNN(inputs, list(hidden), 2, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng)
+    net = SRNN(inputs, list(hidden), 2, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, norm="none")
     if sparse:
         with torch.no_grad():
             for layer in [*net.layers, net.readout]:

@@ -10,9 +10,9 @@ import torch
 
 from srnn import SRNN
 from srnn.data.signals import CrossingPath
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.network import FrozenNetwork
@@ -23,7 +23,7 @@ Format = Literal["float32", "int8"]
 
 
 def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, FrozenNetwork]:
-    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
+    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0), norm="none")
     export_c(net, folder, "heart", format, encoder=encoder)
     device = device_network(net, encoder)
     model = quantise(device) if format == "int8" else device

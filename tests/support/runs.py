@@ -117,7 +117,7 @@ def trained(folder: Path, which: str = "best") -> SRNN:
 
 def small_model(folder: Path) -> Path:
     """A model's file: 3 inputs, 2 classes, a label a sequence."""
-    net = srnn.SRNN(3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference")
+    net = srnn.SRNN.paper(3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference")
     return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(folder / "small.safetensors")
 
 

@@ -23,7 +23,9 @@ def make(
 ) -> SRNN:  # fmt: skip
     """A network that spikes."""
     generator = torch.Generator().manual_seed(seed)
-    net = SRNN(inputs, list(hidden), outputs, neuron, readout, generator=generator, **options).to(dtype)
+    net = SRNN.paper(inputs, list(hidden), outputs, neuron=neuron, readout=readout, generator=generator, **options).to(
+        dtype
+    )
     with torch.no_grad():
         for layer in [*net.layers, net.readout]:
             layer.weight_in *= gain  # type: ignore[operator]
@@ -52,7 +54,9 @@ def same_bits(one: Any, other: Any) -> bool:
 
 def network(task: Task, readout: Any = "integrator", seed: int = 0, backend: str = "auto") -> SRNN:
     generator = torch.Generator().manual_seed(seed)
-    net = SRNN(task.inputs, [12], task.outputs, "alif", readout, generator=generator, backend=backend).double()
+    net = SRNN(
+        task.inputs, [12], task.outputs, "alif", readout, generator=generator, backend=backend, norm="none"
+    ).double()
     with torch.no_grad():
         net.layers[0].weight_in *= 4  # type: ignore[operator]
     return net

@@ -72,6 +72,7 @@ task: {name: digits}  # unless another one is named, or given to `train`
 network:
   hidden: [8]
   neuron: {name: alif, tau_mem: "uniform(2, 6)", tau_adp: 20, initial: {u: "uniform(0, 0.1)"}}
+  norm: none
   readout: {name: integrator, neuron: {name: integrator, tau_mem: 3}}
   backend: reference  # what is tested with it is not the kernel, and nothing has to be compiled
 training:

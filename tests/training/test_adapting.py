@@ -149,7 +149,7 @@ def test_what_was_adapted_is_a_copy_of_no_file_whose_parameters_all_train(tiny: 
 def test_pruned_weights_stay_pruned(rule: Any, optimizer: Any) -> None:
     """Or a network that was made small for a device would be dense after the first thing that it learns."""
     torch.manual_seed(0)
-    network = SRNN(3, [16], 2, neuron="alif", backend="reference")
+    network = SRNN(3, [16], 2, neuron="alif", backend="reference", norm="none")
     apply_masks(network, magnitude_masks(network, 0.75))
     adapter = Adapter(
         from_network(network, ["low", "high"], loss="ce_mean"), Adaptation("all", rule, lr=0.05, optimizer=optimizer)
@@ -244,7 +244,7 @@ def recordings(folder: Path) -> Path:
 
 
 def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = SRNN(3, [6], 3, generator=torch.Generator().manual_seed(0))
+    network = SRNN.paper(3, [6], 3, generator=torch.Generator().manual_seed(0))
     run = from_network(network, list("abc")).save(tmp_path / "model.safetensors")
     data, out = recordings(tmp_path / "data"), tmp_path / "adapted.safetensors"
     assert main(["adapt", str(run), "--data", str(data), "--out", str(out), "--lr", "0.03"]) == 0

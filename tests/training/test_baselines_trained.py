@@ -116,7 +116,7 @@ def test_checkpoints_know_their_architecture(tmp_path: Path) -> None:
     assert len({tuple(architecture(net)) for net in nets}) == len(nets)
     save_checkpoint(tmp_path / "a", network_tensors(nets[0]), {"architecture": architecture(nets[0])})
     load_network(make("rnn", seed=3), read_checkpoint(tmp_path / "a"))
-    for other in [*nets[1:], SRNN(3, [5, 4], 2)]:
+    for other in [*nets[1:], SRNN.paper(3, [5, 4], 2)]:
         with pytest.raises(SrnnError, match="another architecture"):
             load_network(other, read_checkpoint(tmp_path / "a"))
 
@@ -234,7 +234,7 @@ def test_feedforward_has_no_recurrent_weights() -> None:
 def test_one_neuron_a_layer_and_multipliers_that_fit_nothing() -> None:
     text = """
 task: {name: digits}
-network: {hidden: [4, 4], neuron: [alif, {name: lif, tau_mem: 30, trained: []}], readout: spike_count}
+network: {hidden: [4, 4], neuron: [alif, {name: lif, tau_mem: 30, trained: []}], norm: none, readout: spike_count}
 loss: {name: ce_spike_count, rate: {weight: 1, upper: 0.1}}
 training: {lr_scale: {"*.tau_adp": 3, "*.tau_mem": 2, "layers.1.weight_rec": 5}}
 """

@@ -34,7 +34,7 @@ from srnn.training.optimisation import OPTIMIZERS
 
 
 def _network(hidden: int = 4, seed: int = 0, **options) -> SRNN:
-    return SRNN(3, [hidden], 2, generator=torch.Generator().manual_seed(seed), **options)
+    return SRNN.paper(3, [hidden], 2, generator=torch.Generator().manual_seed(seed), **options)
 
 
 def _write(path: Path, network: SRNN, **info) -> None:
@@ -141,8 +141,8 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         _network(neuron={"name": "alif", "time_constants": "log"}),
         _network(recurrent=False),
         _network(readout="alif"),
-        SRNN(3, [4, 4], 2),
-        SRNN(3, [4], 2, bidirectional=True),
+        SRNN.paper(3, [4, 4], 2),
+        SRNN.paper(3, [4], 2, bidirectional=True),
     ):
         before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
         with pytest.raises(SrnnError, match="another architecture"):

@@ -15,7 +15,11 @@ from sklearn.utils.estimator_checks import check_estimator
 import srnn
 from srnn import SrnnError
 
-QUICK: dict[str, Any] = {"epochs": 1, "hidden": 3, "overrides": {"network.backend": "reference"}}
+QUICK: dict[str, Any] = {
+    "epochs": 1,
+    "hidden": 3,
+    "overrides": {"network.backend": "reference", "training.refit": False},
+}
 
 
 def numbers(count: int = 24) -> tuple[np.ndarray, np.ndarray]:

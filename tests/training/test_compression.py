@@ -44,7 +44,7 @@ RECIPE = ("--network.hidden", "[8, 6]", "--training.epochs", "2")
 
 
 def network(**options) -> SRNN:
-    return SRNN(3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+    return SRNN.paper(3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def silenced(net: SRNN, *units: int) -> SRNN:
 
 def smaller_network(net: SRNN, removed) -> SRNN:
     sizes = [int((~mask).sum()) for mask in removed]
-    return remove_neurons(net, SRNN(3, sizes, 3, backend="reference"), removed)
+    return remove_neurons(net, SRNN.paper(3, sizes, 3, backend="reference"), removed)
 
 
 def test_dead_neurons_go_without_a_trace() -> None:
@@ -133,7 +133,14 @@ def test_dead_neurons_go_without_a_trace() -> None:
 
 
 def test_a_neuron_that_starts_with_a_spike_is_not_dead() -> None:
-    net = SRNN(3, [8], 3, neuron={"name": "alif", "initial": {"u": "uniform(0, 0.1)", "s": "u"}}, backend="reference")
+    net = SRNN(
+        3,
+        [8],
+        3,
+        neuron={"name": "alif", "initial": {"u": "uniform(0, 0.1)", "s": "u"}},
+        backend="reference",
+        norm="none",
+    )
     silenced(net, 2)
     assert not dead_neurons(net, Sequences(TinyTask(), "train"))[0].any()
 
@@ -388,7 +395,7 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_the_share_that_is_pruned_is_rounded() -> None:
-    net = SRNN(10, [10], 2, recurrent=False)
+    net = SRNN.paper(10, [10], 2, recurrent=False)
     masks = magnitude_masks(net, 0.29)  # 28.999999999999996 of 100
     assert int((~masks["layers.0.weight_in"]).sum()) == 29
 

@@ -132,7 +132,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
     with pytest.raises(SrnnError, match=r"sequence 7, step 3, channel 1 \(all counted from 0\) is nan"):
         evaluate(replace(trained, task=TinyTask(poison=float("nan"))), "train")
     with pytest.raises(SrnnError, match="shape"):
-        evaluate(replace(trained, network=SRNN(4, [3], 3)))
+        evaluate(replace(trained, network=SRNN.paper(4, [3], 3)))
 
 
 @pytest.mark.parametrize("task", [TinyTask(), TinyStepTask()])

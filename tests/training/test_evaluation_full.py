@@ -22,7 +22,7 @@ from support import layouts
 QUICK = ["digits", "--training.epochs=1", "--network.hidden=[8,8]", "--network.backend=reference", "--loss.start=4"]
 PHONES = """
 task: {name: timit, options: {classes: 39, validation: training}}
-network: {hidden: [4], backend: reference}
+network: {hidden: [4], neuron: alif, norm: none, backend: reference}
 loss: {name: nll}
 training: {epochs: 1}
 """

@@ -21,7 +21,7 @@ SGD = {"optimizer": "sgd", "bound": 1e9}
 
 def model(neuron: str = "alif", loss: Any = "nll", dtype: torch.dtype = torch.float64, **options: Any) -> Model:
     """A small network, with recurrent weights, that spikes."""
-    net = SRNN(
+    net = SRNN.paper(
         3, options.pop("hidden", [7]), 3, neuron=NEURONS[neuron], readout=LEAKY, recurrent=True, backend="reference",
         generator=torch.Generator().manual_seed(2), **options,
     )  # fmt: skip

@@ -235,7 +235,7 @@ def test_a_seed_that_a_run_cannot_keep_is_refused_before_anything_is_written(tmp
 
 
 def test_lr_scale_and_weight_decay_groups() -> None:
-    network = SRNN(3, [4], 2, norm="batch")
+    network = SRNN(3, [4], 2, norm="batch", neuron="alif")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     config = OptimizerConfig("adamw", lr=1e-2, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-5)
     optimizer = build_optimizer(network, config, {"layers.*.tau_*": 3.0, "readout.*.tau_*": 2.0, "*": 1.0})
@@ -260,7 +260,7 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     [
         (lambda: ClassicalRNN(3, [4], 2, "lstm", norm="layer"), {"norms.0.weight", "norms.0.bias"}),
         (
-            lambda: SRNN(3, [4], 2, "lif", encoder="learned_ternary"),
+            lambda: SRNN(3, [4], 2, "lif", encoder="learned_ternary", norm="none"),
             {"encoder.log_threshold", "layers.0.params.tau_mem", "readout.params.tau_mem"},
         ),
     ],

@@ -370,7 +370,7 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
 
 def test_what_has_no_int8_is_refused_for_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not for what it does not say of its inputs and states, which nobody needs to measure."""
-    model = srnn.from_network(srnn.SRNN(2, [4], 2, neuron="relu"), ["a", "b"])
+    model = srnn.from_network(srnn.SRNN(2, [4], 2, neuron="relu", norm="none"), ["a", "b"])
     for stated in (None, InputFormat()):
         with pytest.raises(SrnnError, match="emits analog values without a bound; export it as float32"):
             replace(model, inputs_as=stated).export(tmp_path / "c", "int8", state_bits=8)
@@ -408,7 +408,7 @@ def test_odd_names_of_classes_and_files_are_names(tmp_path: Path, capsys: pytest
 def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder per class, a table with splits, an array file: the model's classes and signal path, whatever their order."""
     rng = np.random.default_rng(0)
-    net = srnn.SRNN(3, [6], 2, generator=torch.Generator().manual_seed(0))
+    net = srnn.SRNN.paper(3, [6], 2, generator=torch.Generator().manual_seed(0))
     model = srnn.from_network(net, ["still", "moving"], name="own", steps=20)
     file = model.save(tmp_path / "m.safetensors")
     x = rng.random((6, 20, 3)).astype(np.float32)

@@ -30,7 +30,7 @@ from support.tiny import TinyTask, tiny_recipe
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_model_that_only_version_0_1_could_train_is_read(listed: bool, tmp_path: Path, monkeypatch) -> None:
     """It could learn delays, which its models hold as whole steps, and had rules and feedback that are gone."""
-    net = srnn.SRNN(3, [5], 2, delays={"recurrent": "uniform(0, 9)"})
+    net = srnn.SRNN.paper(3, [5], 2, delays={"recurrent": "uniform(0, 9)"})
     model = srnn.from_network(net, "ab")
     described = model.recipe.to_dict()
     delays = {"recurrent": "uniform(0, 9)", "learned": True, "sigma": 5.0}
@@ -51,7 +51,7 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
     net = srnn.SRNN(
         4, [5, 4], 3, neuron=[srnn.ALIF(beta=0.7), "lif"], readout="spike_count", recurrent=[True, False],
         bidirectional=True, merge="concat", encoder={"name": "learned_ternary", "per_channel": True}, substeps=2,
-        delays=[{"recurrent": "uniform(0, 9)"}, {"input": "normal(0, 4)"}],
+        delays=[{"recurrent": "uniform(0, 9)"}, {"input": "normal(0, 4)"}], norm="none"
     )  # fmt: skip
     model = srnn.from_network(net, "abc", loss="ce_spike_count", about={"licence": "CC0"})
     again = srnn.load(model.save(tmp_path / "m.safetensors"))
@@ -67,13 +67,13 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"'loss.name' must be one of nll, ce_mean, .*, not 'cross_entropy'"):
         srnn.from_network(net, "abc", loss="cross_entropy")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="needs a readout that emits spikes"):
-        srnn.from_network(srnn.SRNN(2, [3], 2), "ab", loss="ce_spike_count")
+        srnn.from_network(srnn.SRNN.paper(2, [3], 2), "ab", loss="ce_spike_count")
     with pytest.raises(SrnnError, match="at least one hidden layer"):
-        srnn.from_network(srnn.SRNN(2, [], 2), "ab")
+        srnn.from_network(srnn.SRNN.paper(2, [], 2), "ab")
     with pytest.raises(SrnnError, match=r"A model needs a spiking network \(SRNN\), not a Linear"):
         srnn.from_network(torch.nn.Linear(2, 2), "ab")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="A model cannot take this network: its weights are bfloat16"):
-        srnn.from_network(srnn.SRNN(2, [3], 2).bfloat16(), "ab")
+        srnn.from_network(srnn.SRNN.paper(2, [3], 2).bfloat16(), "ab")
     for settings in ({"step_ms": -1}, {"step_ms": float("nan")}, {"steps": 0}, {"steps": 1.5}, {"start": "1"}, {"start": 1.5},
                      {"name": None}):  # fmt: skip
         (name,) = settings
@@ -88,9 +88,23 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         assert srnn.load(model.save(tmp_path / "numbers.safetensors")).classes == model.classes == ("0", "1", "2")
 
 
+def test_a_network_of_steps_has_a_rate(tmp_path: Path) -> None:
+    net = srnn.SRNN(2, [3], 2)
+    model = srnn.load(srnn.from_network(net, "ab", rate=50).save(tmp_path / "m.safetensors"))
+    assert model.task.step_ms == 20 and model.task.whole_path().rate == 50
+    prediction = model.predict(np.zeros((5, 2)))
+    assert prediction.step_seconds == 0.02
+    for wrong in (0, -50, float("inf"), "50", True):
+        with pytest.raises(SrnnError, match="rate must be a number above 0"):
+            srnn.from_network(net, "ab", rate=wrong)
+    for twice in ({"step_ms": 20}, {"signal": srnn.data.signals.Steps(2, 20)}):
+        with pytest.raises(SrnnError, match="'rate' is of steps alone"):
+            srnn.from_network(net, "ab", rate=50, **twice)
+
+
 def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_read() -> None:
     def small() -> srnn.SRNN:
-        return srnn.SRNN(2, [3], 2)
+        return srnn.SRNN.paper(2, [3], 2)
 
     normed, spectral, pruned, more = small(), small(), small(), small()
     parametrizations.weight_norm(normed.layers[0], "weight_in")
@@ -116,7 +130,7 @@ def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_
 
 def test_a_network_with_a_layer_that_no_recipe_makes_is_refused_by_that_layer() -> None:
     def small(layer: Layer | None = None) -> srnn.SRNN:
-        net = srnn.SRNN(2, [3, 4], 2, surrogate="linear")
+        net = srnn.SRNN.paper(2, [3, 4], 2, surrogate="linear")
         if layer is not None:
             net.layers[1] = layer
         return net
@@ -162,7 +176,7 @@ def test_a_path_of_ones_own_is_kept_only_where_its_task_makes_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file could not be read, or its path had the task's own settings; a run found out at its end."""
-    model = srnn.from_network(srnn.SRNN(3, [4], 3), "abc", signal=Halved(3), name="test_halved")
+    model = srnn.from_network(srnn.SRNN.paper(3, [4], 3), "abc", signal=Halved(3), name="test_halved")
     message = r"cannot hold the signal path Halved, .* register a task \(@register\) with the name 'test_halved'"
     with pytest.raises(SrnnError, match=message):
         model.save(tmp_path / "m.safetensors")
@@ -171,13 +185,13 @@ def test_a_path_of_ones_own_is_kept_only_where_its_task_makes_it_again(
     assert not any(tmp_path.iterdir())
     monkeypatch.setitem(tasks._tasks, "test_halved", HalvedTask)
     assert srnn.load(model.save(tmp_path / "m.safetensors")).task.signal() == Halved(3)
-    other = srnn.from_network(srnn.SRNN(3, [4], 3), "abc", signal=Halved(3, factor=0.25), name="test_halved")
+    other = srnn.from_network(srnn.SRNN.paper(3, [4], 3), "abc", signal=Halved(3, factor=0.25), name="test_halved")
     with pytest.raises(SrnnError, match=message):
         other.save(tmp_path / "other.safetensors")
 
 
 def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:
-    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)"})
+    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)"}, neuron="alif")
     x = np.random.default_rng(0).random((30, 3))
     model = srnn.from_network(net, "ab")
     before, scores = {name: value.clone() for name, value in net.state_dict().items()}, model.predict(x).scores
@@ -188,7 +202,7 @@ def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
 def test_a_network_that_torch_compiles_is_a_network(tmp_path: Path) -> None:
-    net = srnn.SRNN(2, [3], 2, backend="reference")
+    net = srnn.SRNN.paper(2, [3], 2, backend="reference")
     compiled: Any = torch.compile(net, backend="eager")
     saved = [srnn.from_network(one, "ab").save(tmp_path / name) for one, name in ((net, "a"), (compiled, "b"))]
     x = torch.ones(1, 4, 2)
@@ -199,7 +213,7 @@ def test_a_network_that_torch_compiles_is_a_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("backend", "loaded"), [("gpu", "auto"), ("cpu", "auto"), ("reference", "reference")])
 def test_a_network_of_a_gpu_is_used_where_there_is_none(tmp_path: Path, backend: str, loaded: str) -> None:
-    path = srnn.from_network(srnn.SRNN(2, [3], 2, backend=backend), "ab").save(tmp_path / "model.safetensors")
+    path = srnn.from_network(srnn.SRNN.paper(2, [3], 2, backend=backend), "ab").save(tmp_path / "model.safetensors")
     model = srnn.load(path)
     assert {layer.backend for layer in (*model.network.layers, model.network.readout)} == {loaded}
     assert model.recipe.network.backend == backend
@@ -207,7 +221,7 @@ def test_a_network_of_a_gpu_is_used_where_there_is_none(tmp_path: Path, backend:
 
 
 def test_layers_that_share_their_weights_are_written(tmp_path: Path) -> None:
-    net = srnn.SRNN(2, [3, 3], 2)
+    net = srnn.SRNN.paper(2, [3, 3], 2)
     net.layers[1].weight_rec, net.layers[1].params = net.layers[0].weight_rec, net.layers[0].params
     again = srnn.load(srnn.from_network(net, "ab").save(tmp_path / "m.safetensors")).network
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
@@ -237,7 +251,7 @@ def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:
         type(trained.network.layers[0].neuron) is own
         and type(srnn.load(tmp_path / "run").network.layers[0].neuron) is own
     )
-    net = srnn.SRNN(4, [5, 4], 3, neuron=[own(threshold=0.02), "lif"], backend="reference")
+    net = srnn.SRNN(4, [5, 4], 3, neuron=[own(threshold=0.02), "lif"], backend="reference", norm="none")
     again = srnn.load(srnn.from_network(net, "abc").save(tmp_path / "m.safetensors")).network
     assert [layer.neuron for layer in again.layers] == [layer.neuron for layer in net.layers]
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
@@ -248,7 +262,7 @@ def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:
     borrowed = dataclass(frozen=True)(type("Borrowed", (own,), {"name": "lif", "__module__": __name__}))
     assert type(as_neuron("lif")) is srnn.LIF and type(as_neuron(srnn.LIF().describe())) is srnn.LIF
     with pytest.raises(SrnnError, match="'lif' of the neuron Borrowed belongs to another class"):
-        srnn.from_network(srnn.SRNN(4, [5], 3, neuron=borrowed()), "abc")
+        srnn.from_network(srnn.SRNN(4, [5], 3, neuron=borrowed(), norm="none"), "abc")
 
 
 # ---- equations of one's own that are edited after a training ------------------------------------------------------------
@@ -281,7 +295,7 @@ def _same_otherwise_written(membrane: Any, s: Any, current: Any, keep: Any) -> A
 
 @pytest.fixture(scope="module")
 def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    net = srnn.SRNN(2, [3], 2, neuron=_own()(), surrogate=_own_surrogate()())
+    net = srnn.SRNN(2, [3], 2, neuron=_own()(), surrogate=_own_surrogate()(), norm="none")
     return srnn.from_network(net, ["a", "b"]).save(tmp_path_factory.mktemp("own") / "own.safetensors")
 
 
@@ -314,7 +328,7 @@ def test_what_is_merely_written_otherwise_is_read(own_model: Path) -> None:
 def test_a_neuron_whose_derive_holds_a_constant_for_each_neuron_is_kept(tmp_path: Path) -> None:
     held = torch.tensor([0.9, 0.8, 0.7])
     neuron = _own(derive=lambda self, **parameters: (held * decay(parameters["tau_mem"]),))()
-    model = srnn.from_network(srnn.SRNN(2, [3], 2, neuron=neuron), ["a", "b"])
+    model = srnn.from_network(srnn.SRNN(2, [3], 2, neuron=neuron, norm="none"), ["a", "b"])
     srnn.load(model.save(tmp_path / "held.safetensors"))
     held[1] = 0.5
     with pytest.raises(SrnnError, match="has been edited since"):

@@ -201,9 +201,9 @@ def test_override_refines_the_neuron_that_a_readout_has_by_itself() -> None:
 
 
 def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
-    words = ["--network.neuron.beta", "0.5", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
+    words = ["--network.neuron.coupling", "30", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
     network = parse_recipe("task: {name: digits}", words).network
-    assert network.neuron == {"name": "alif", "beta": 0.5}
+    assert network.neuron == {"name": "adlif", "coupling": 30}
     assert network.readout == {"name": "integrator", "output": "emission"}
     assert network.surrogate == {"name": "multi_gaussian", "gamma": 0.4}
 
@@ -243,7 +243,7 @@ def test_a_pattern_of_names_is_no_mapping() -> None:
 def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for k in range(8):
-        write_wav(tmp_path / "sounds: 1" / "ab"[k % 2] / f"{k}.wav", tone(0.1, 8000, 300.0), 8000)
+        write_wav(tmp_path / "sounds: 1" / "ab"[k % 2] / f"{k}.wav", tone(1, 8000, 300.0 + k), 8000)
     np.savez("one.npz", x=np.zeros((8, 5, 2)), y=np.arange(8) % 2)
     np.savez("steps.npz", x=np.zeros((8, 5, 2)), y=np.arange(40).reshape(8, 5) % 2)
     for name, loss in (("one.npz", "ce_mean"), ("steps.npz", "nll"), ("sounds: 1/", "ce_mean")):

@@ -101,12 +101,13 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("every", [None, 1])
+@pytest.mark.parametrize(("every", "refit"), [(None, False), (1, False), (None, True)])
 def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
-    every: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    every: int | None, refit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thorough twin of the test above: stop right before, and right after, each write to the run folder."""
     words = ["--training.epochs=3"] + ([f"--training.checkpoint_every={every}"] if every else [])
+    words += ["--training.refit=true"] if refit else []
     recipe = tiny_recipe(*words)
     train(recipe, tmp_path / "whole", task=TinyTask(), resume=True)
 

@@ -265,19 +265,19 @@ def test_a_rule_is_made_by_its_name_feedback_and_seed() -> None:
     [
         ({"bidirectional": True}, "bidirectional"),
         ({"substeps": 2}, "substeps"),
-        ({"norm": "batch"}, r"has batch norm, .*fold\(\)"),
+        ({"norm": "batch"}, r"has batch norm, .*fold\(\)\)"),
         ({"encoder": "learned_ternary"}, "encoder"),
         ({"delays": {"input": 2}}, "delays"),
     ],
 )
 def test_networks_that_cannot_learn_forwards(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SrnnError, match=said):
-        Learner(SRNN(3, [4], 2, **options), DRTRL(), 1)
+        Learner(SRNN.paper(3, [4], 2, **options), DRTRL(), 1)
 
 
 @pytest.mark.parametrize("rule", [RTRL(), EProp()])
 def test_weights_that_are_computed_are_refused_not_left_as_they_are(rule: OnlineRule) -> None:
-    normed, pruned = SRNN(3, [4], 2), SRNN(3, [4], 2)
+    normed, pruned = SRNN.paper(3, [4], 2), SRNN.paper(3, [4], 2)
     parametrizations.weight_norm(normed.layers[0], "weight_in")
     prune.l1_unstructured(pruned.layers[0], "weight_rec", 0.5)
     for network in (normed, pruned):
@@ -306,7 +306,7 @@ def test_steps_and_errors_that_do_not_fit_are_one_line_and_change_nothing() -> N
 
 
 def test_options_that_do_not_fit() -> None:
-    net: Any = SRNN(2, [3], 2, backend="reference")
+    net: Any = SRNN.paper(2, [3], 2, backend="reference")
     for arguments, said in (((net, EProp, 1), r"such as EProp\(\)"), ((torch.nn.LSTM(2, 3), EProp(), 1), "an SRNN"),
                             ((net, EProp(), "1"), "batch must be an integer")):  # fmt: skip
         with pytest.raises(SrnnError, match=said):

@@ -22,7 +22,7 @@ THRESHOLDS = {"silent": 100.0, "saturated": 1e-9}
 def _network(neuron: Any, seed: int = 0, **options: Any) -> SRNN:
     options = {"hidden": [12, 10], "backend": "reference"} | options
     generator = torch.Generator().manual_seed(seed)
-    return SRNN(3, options.pop("hidden"), 3, neuron, generator=generator, **options)
+    return SRNN.paper(3, options.pop("hidden"), 3, neuron=neuron, generator=generator, **options)
 
 
 def _lif(threshold: float) -> dict[str, Any]:

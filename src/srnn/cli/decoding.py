@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from .options import Form
+from .options import RARE, Form
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -21,7 +21,7 @@ _SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "cali
 """What an option sets in a decoder."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RARE)
 @dataclass(frozen=True)
 class DecoderOptions:
     """Options of a decoder, besides the run and the input's form.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from ..measure.energy.page import page, section, word
+from ..measure.energy.page import in_short, page, section, word
 from ..measure.energy.prices import DEFAULT
 from ..text import json_text
 from .options import AS_STATED, Called, Data, DataDir, Json, RecordingOptions, Split
@@ -26,6 +26,7 @@ def energy(
     technology: str = DEFAULT,
     rates: str | None = None,
     input_rate: str | None = None,
+    all: bool = False,
     out: Path | None = None,
     data: Data = None,
     recording: RecordingOptions = AS_STATED,
@@ -43,10 +44,9 @@ def energy(
       srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
       srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
 
-    paper: the paper's rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's
-    rate, 4.6 / 0.9 pJ, analog input as MACs. neurobench: NeuroBench's effective operations at these
-    prices. memory: operations, memory traffic and addressing, by a technology. docs/energy.md says
-    what each of them leaves out.
+    One table shows the operations of a step, their energy at the paper's prices, and the energy with
+    memory; --all, --json and --out give all four models, of which docs/energy.md says what each
+    counts and leaves out.
 
     Args:
         networks: run folders, pretrained networks or recipes of one task; all others are compared
@@ -57,6 +57,7 @@ def energy(
         rates: firing rates of a recipe's hidden layers, comma-separated, one for all layers or one
             for each; no data are read
         input_rate: with --rates: spikes per channel and step of the input (default: analog input)
+        all: show all four models, energy per sequence and second, ratios, and break-even rates
         out: also write energy.json and energy.md into this folder, in which the seeds of one recipe
             share a row
     """
@@ -91,7 +92,8 @@ def energy(
         words = called.again(left_out, *more)
         command = shlex.join(word(one) if one in networks else one for one in words)
         _write(out, comparison, command)
-    return tell(json, comparison, lambda: show_section(section(comparison)))
+    shown = section if all else in_short
+    return tell(json, comparison, lambda: show_section(shown(comparison)))
 
 
 def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:

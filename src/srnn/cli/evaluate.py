@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from .options import AS_STATED, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
+from .options import AS_STATED, RARE, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
 from .show import RESULT_NAMES, percent, show_result, show_table, tell
 from .show_section import show_parts, show_section
 
@@ -32,7 +33,7 @@ _FULL = {
 """Options of --full: the name in ``AnalysisOptions``, the least and the largest value."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RARE)
 @dataclass(frozen=True)
 class FullOptions:
     """Options of --full.
@@ -174,7 +175,9 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
 
     show_result(measured.report, title, recipe_spikes(trained.recipe))
     classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
-    show_parts([classes.by_class(), *GroupReport.of(measured).certainty()])
+    show_parts([*classes.least_recognised(), *GroupReport.of(measured).certainty()])
+    named = shlex.quote(title)
+    print(f"Everything else: srnn evaluate {named} --full, or a page of it: srnn report {named}")
 
 
 def _evaluate_together(
@@ -226,7 +229,7 @@ def _evaluate_together(
         rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {split} split", ("model", "sequences", *titles), rows)
-        show_parts([ClassReport(tuple(first.task.class_names), confusion, first.loss.per_step).by_class()])
+        show_parts(ClassReport(tuple(first.task.class_names), confusion, first.loss.per_step).least_recognised())
         labelled = ", labelled steps" if groups.labelled else ""
         if "balanced_accuracy" in together:
             print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")

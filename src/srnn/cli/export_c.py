@@ -60,9 +60,9 @@ def export_c(
             e-prop
         std: raw ECG: standard deviation of each lead, as S S or S,S
     """
+    from ..deploy.c.names import check_name
+    from ..deploy.c.project import check_out
     from ..deploy.export import model as exporting
-    from ..deploy.export.c.names import check_name
-    from ..deploy.export.c.project import check_out
     from ..training.runs import open_trained
 
     check_out(out)
@@ -124,7 +124,7 @@ def with_ranges(
 
 
 def _show(report: dict[str, Any], inputs: str) -> None:
-    from ..deploy.export.c.layouts import LAYOUTS
+    from ..deploy.c.layouts import LAYOUTS
 
     worst, lstm = report["worst_case_operations_per_step"], report["lstm_of_the_same_size"]
     print(f"{report['out']}: {report['name']}, {report['format']}")

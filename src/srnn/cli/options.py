@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from ..data.units import parse_channels
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 MORE = Parameter(consume_multiple=(1, None))
 """Of an option that takes one value or more: ``--sparsity 0.5 0.9``."""
+
+
+RARE = Group("more options")
+"""Of options that ``--help`` leaves to ``--help-all``."""
 
 
 def _model(text: str) -> str:
@@ -78,7 +82,7 @@ Channels = Annotated[
 ]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RARE)
 @dataclass(frozen=True)
 class RecordingOptions:
     """What is to be known of recordings that they do not say themselves.

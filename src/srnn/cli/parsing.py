@@ -17,9 +17,13 @@ from cyclopts.help import HelpEntry, HelpPanel
 
 from ..errors import SrnnError, nearest
 from ..text import brief
-from .options import Call
+from .options import RARE, Call
 from .program import AGAIN, Program, columns, list_commands, wrapped
 
+ALL = "--help-all"
+HELP = ("--help", "-h", ALL)
+EXAMPLES = 3
+"""How many of a command's examples ``--help`` shows."""
 _KINDS = {int: "an integer", float: "a number"}
 
 
@@ -75,19 +79,19 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
     command, rest = _command(words, program)
     where, _ = program.commands[command]
     parts = program.parts(command)
-    if parts and {*rest} & {"--help", "-h"}:
+    if parts and {*rest} & {*HELP}:
         return _bound(list_commands, program, command)
     if not where:
         called = ", ".join(f"{program.name} {command} {part}" for part in parts)
         raise SrnnError(f"Say which: {called}.")
-    app = app_of(command, program)
+    app = app_of(command, program, ALL in rest)
     others, settings = split_settings([_Dash(word) if word == "-" else word for word in rest])
     try:
         function, bound, unparsed = app.parse_args(others, exit_on_error=False, print_error=False, help_on_error=False)
     except CycloptsError as error:
         raise SrnnError(_message(error, app)) from error
     if function == app.help_print:
-        return _bound(app.help_print, [])
+        return _bound(_print_help, app, ALL in rest)
     if settings and "settings" not in unparsed:
         raise SrnnError(f"'{app.name[0]}' takes no recipe settings such as {settings[0]}.")
     told = {"settings": settings, "called": Call(program.name, words, python)}
@@ -137,17 +141,21 @@ def split_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return others, settings
 
 
-def app_of(command: str, program: Program) -> App:
-    """The command line of a command that has a function."""
+def app_of(command: str, program: Program, everything: bool = False) -> App:
+    """The command line of a command that has a function.
+
+    everything: whether its help says all there is to say, instead of what fits a screen.
+    """
     where, _ = program.commands[command]
     module, _, name = where.partition(":")
     function = getattr(import_module(f"{program.package}.{module}"), name)
     app = App(
         name=f"{program.name} {command}",
         version_flags=(),
+        help_flags=HELP,
         config=_check_integers,
         help_format="plaintext",
-        help_formatter=_Help(inspect.getdoc(function) or ""),
+        help_formatter=_Help(inspect.getdoc(function) or "", everything),
         group_arguments=Group("arguments"),
         group_parameters=Group("options"),
         default_parameter=Parameter(negative=(), allow_repeating=False, json_list=False, json_dict=False),
@@ -169,11 +177,17 @@ def _check_integers(app: App, commands: Sequence[str], arguments: Iterable[Argum
 class _Help:
     """Help as plain text that fits the terminal.
 
-    doc: the function's docstring.
+    doc: the function's docstring. everything: otherwise its first paragraph, the first examples, and a
+    line for each argument, but none for rare options.
     """
 
-    def __init__(self, doc: str) -> None:
-        self._description, _, _ = doc.partition("\n\nArgs:")
+    def __init__(self, doc: str, everything: bool) -> None:
+        description, _, _ = doc.partition("\n\nArgs:")
+        self._description, self._everything = description, everything
+        if not everything:
+            examples = [line for line in description.splitlines() if line.startswith("  ")]
+            first, _, _ = description.partition("\n\n")
+            self._description = "\n".join([first, "", *examples[:EXAMPLES]]).rstrip()
 
     def render_usage(self, console: object, options: object, usage: Any) -> None:
         print(f"usage: {str(usage).strip().removeprefix('Usage: ')}")
@@ -183,9 +197,15 @@ class _Help:
 
     def __call__(self, console: object, options: object, panel: HelpPanel) -> None:
         entries = [entry for entry in panel.entries if "--help" not in entry.positive_names]
-        if entries:
+        if entries and (self._everything or panel.title != RARE.name):
             texts = {", ".join(entry.display_labels_with_metavar): _described(entry) for entry in entries}
-            print(f"\n{panel.title}:\n{columns(texts)}")
+            print(f"\n{panel.title}:\n{columns(texts, short=not self._everything)}")
+
+
+def _print_help(app: App, everything: bool) -> None:
+    app.help_print([])
+    if not everything:
+        print(f"\n{wrapped(f'All options, and more about each: {app.name[0]} {ALL}')}")
 
 
 def _described(entry: HelpEntry) -> str:

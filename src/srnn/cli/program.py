@@ -48,12 +48,22 @@ def width() -> int:
     return max(shutil.get_terminal_size().columns, 16)
 
 
-def columns(texts: Mapping[str, str]) -> str:
-    """Names, indented, and what each is: beside them, or below where there is no room."""
+def columns(texts: Mapping[str, str], short: bool = False) -> str:
+    """Names, indented, and what each is: beside them, or below where there is no room.
+
+    short: in a line each, which ends with "..." if there is more to say.
+    """
     left = max(map(len, texts)) + 4
+    if short:
+        room = max(width() - left, 24)
+        texts = {name: _shortened(text, room) for name, text in texts.items()}
     if width() - left < 24:
         return "\n".join(f"  {name}\n{_filled(text, ' ' * 6, ' ' * 6)}" for name, text in texts.items())
     return "\n".join(_filled(text, f"  {name}".ljust(left), " " * left) for name, text in texts.items())
+
+
+def _shortened(text: str, room: int) -> str:
+    return textwrap.shorten(text, room, placeholder=" ...", break_on_hyphens=False)
 
 
 def wrapped(text: str) -> str:

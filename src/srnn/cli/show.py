@@ -22,6 +22,7 @@ RESULT_NAMES = {
     "parameters": "parameters",
     "seed": "seed",
     "epochs": "epochs",
+    "refit": "then refitted on",
     "seconds": "seconds",
 }
 
@@ -120,4 +121,6 @@ def _text(key: str, value: Any) -> str:
         return f"{value:.2%}"
     if key == "seconds":
         return f"{value:.1f}"
+    if key == "refit":
+        return f"all {value:,} sequences"
     return f"{value:,}" if key in ("n_sequences", "parameters") else str(value)

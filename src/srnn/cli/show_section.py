@@ -6,7 +6,22 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..measure.sections import TEXT, Compared, Confusion, Form, Line, Note, Part, Plot, Section, Table, Values, written
+from ..measure.sections import (
+    COUNT,
+    SHARE,
+    TEXT,
+    Compared,
+    Confusion,
+    Form,
+    Line,
+    Note,
+    Part,
+    Plot,
+    Section,
+    Table,
+    Values,
+    written,
+)
 from ..terminal import has_blocks, open_console
 from ..text import one_line
 from .show import show_table
@@ -58,11 +73,23 @@ def _compared(part: Compared) -> None:
 
 def _table(table: Table) -> None:
     forms = list(table.columns.values())
+    if not table.rows:
+        return
+    if _is_perfect(table):
+        print(f"{table.title}: 100 % in all {len(table.rows):,}")
+        return
     rows = [[_cell(value, form) for value, form in zip(row, forms, strict=True)] for row in table.rows]
     left = [number for number, form in enumerate(forms) if form == TEXT]
     show_table(table.title, list(table.columns), rows[: table.first], left=left)
     if table.first is not None and len(rows) > table.first:
         print(f"{len(rows) - table.first:,} more, up to {rows[-1][-1]}")
+
+
+def _is_perfect(table: Table) -> bool:
+    """Whether a table of shares says no more than that all of them are 100 %."""
+    forms = list(table.columns.values())
+    shares = [value for row in table.rows for value, form in zip(row, forms, strict=True) if form == SHARE]
+    return len(table.rows) > 1 and {*forms} <= {TEXT, COUNT, SHARE} and {*shares} == {1.0}
 
 
 def _cell(value: Any, form: Form) -> str:
@@ -74,7 +101,10 @@ def _cell(value: Any, form: Form) -> str:
 
 
 def _confusion(confusion: Confusion) -> None:
-    if len(confusion.names) <= MOST_CLASSES:
+    total, right = sum(map(sum, confusion.counts)), sum(row[one] for one, row in enumerate(confusion.counts))
+    if 0 < total == right:
+        print("No class is taken for another.")
+    elif len(confusion.names) <= MOST_CLASSES:
         rows = [
             [name, *(f"{count:,}" for count in counts)]
             for name, counts in zip(confusion.names, confusion.counts, strict=True)

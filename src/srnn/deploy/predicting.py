@@ -36,13 +36,15 @@ from ..errors import SrnnError
 from ..files import check_memory
 from ..measure.scores import check_confidences, confidences, running_scores
 from ..nn.given import as_numpy
-from ..text import counted
+from ..text import counted, html_table
 from ..training.trained import Trained
 from .streaming.stream import Stream
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
 """Suffixes of the files that count as recordings when a folder is searched."""
+_SHOWN = 10
+"""Classes that a notebook shows of a prediction."""
 _FAR_LONGER = 4
 """How many times as long as training's sequences, which differ in length, one must be to be doubted."""
 
@@ -131,6 +133,15 @@ class Prediction:
         if not self.probabilities.shape[-1]:
             return f"Prediction({self.scores[-1].tolist()}, {steps}{doubt})"
         return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
+
+    def _repr_html_(self) -> str:
+        if not self.probabilities.shape[-1]:
+            return html_table(repr(self), zip(self.classes, self.scores[-1].tolist(), strict=True))
+        believed = self.probabilities[-1]
+        if self.per_step:
+            believed = np.bincount(self.numbers, minlength=len(self.classes)) / len(self.numbers)
+        most = np.argsort(-believed, kind="stable")[:_SHOWN]
+        return html_table(repr(self), [(self.classes[number], f"{believed[number]:.1%}") for number in most])
 
 
 def predict(

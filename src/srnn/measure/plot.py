@@ -46,12 +46,15 @@ _NAME = 24
 @contextmanager
 def _drawing(axes: Axes | None, height: float) -> Iterator[Axes]:
     """The axes, or new ones of the style's width and a height in inches."""
+    if axes is not None:
+        with style.context():
+            yield axes
+        return
+    # Before the style's settings: the first figure makes pyplot ask a notebook how figures are shown, and what the notebook
+    # then sets (that they are shown at all, at the end of each cell) must stay.
+    figure = style.pyplot().figure(figsize=(style.WIDTH, height), layout="constrained", facecolor="white")
     with style.context():
-        if axes is None:
-            from matplotlib import pyplot
-
-            axes = pyplot.subplots(figsize=(style.WIDTH, height), layout="constrained")[1]
-        yield axes
+        yield figure.subplots()
 
 
 def raster(

@@ -95,6 +95,13 @@ def context() -> Iterator[None]:
         yield
 
 
+def pyplot() -> Any:
+    """matplotlib's pyplot. SrnnError if a ``matplotlibrc`` in the current folder keeps it from being imported."""
+    with reading("matplotlibrc", "settings of matplotlib"):
+        from matplotlib import pyplot
+    return pyplot
+
+
 def check_formats(formats: list[str]) -> list[str]:
     """The formats, each once. SrnnError for an unknown one."""
     for name in formats:

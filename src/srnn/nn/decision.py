@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..text import counted
 from .equations import Node, Record, record
 
 Array = npt.NDArray[Any]
@@ -287,6 +288,10 @@ class Decisions(NamedTuple):
     """(T,) booleans: whether the decision stands. In a stream: its sequence ends with the step, by its
     segment, the stream's end or an early exit. By an exit policy: it was sure enough; otherwise the end
     decided."""
+
+    def __repr__(self) -> str:
+        steps = f" {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else ""
+        return f"Decisions({counted(len(self.steps), 'step')}{steps}, {int(self.final.sum()):,} final)"
 
     @classmethod
     def joined(cls, parts: Sequence[Decisions]) -> Decisions:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import SrnnError
 from ..registry import check_settings
+from ..text import shapes
 from .neurons.base import Init
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def state_type(neuron_state: Any, more: tuple[str, ...]) -> Any:
     if not more:
         return neuron_state
     kind: Any = namedtuple(f"Delayed{neuron_state.__name__}", (*neuron_state._fields, *more))
+    kind.__repr__ = shapes
     kind.__reduce__ = lambda self: (_restored, (neuron_state, more, tuple(self)))
     return kind
 

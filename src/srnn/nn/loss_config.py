@@ -38,7 +38,7 @@ class RateConfig(Section, key="loss.rate"):
 
 @dataclass(frozen=True)
 class LossConfig(Section, key="loss"):
-    """How the readout's output over time becomes class scores, and their loss. See ``srnn.nn.losses``."""
+    """How the readout's output over time becomes class scores, and their loss. See ``srnn.losses``."""
 
     name: LossName = "ce_mean"
     """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output; ce_steps: on the

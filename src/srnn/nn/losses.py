@@ -12,6 +12,11 @@ The scores are those of the loss's rule (``decision.py``):
 
 Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. ``lengths`` (B,) are the valid
 steps; steps after them are not counted. Steps before ``start`` are not counted either (``ce_last`` ignores it).
+
+In a loop of your own (``srnn.losses``):
+
+    loss = srnn.losses.Loss("ce_mean")
+    loss(net(x, lengths=lengths)[0], y, lengths).loss.backward()
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SrnnError
-from .loss_config import LossConfig, RateConfig
+from .loss_config import LossConfig, LossName, RateConfig
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -48,17 +53,26 @@ class Scored:
 
 
 class Loss:
-    """A recipe's loss for a task. Call it with output (B, T, C), target and lengths; it gives a ``Scored``.
+    """A loss of the table above. Call it with output (B, T, C), target and lengths; it gives a ``Scored``.
 
     Args:
-        config: the recipe's ``loss`` section.
-        per_step: whether the task has a label at every step instead of one per sequence.
-        unlabelled_class: the class that the task's unlabelled steps may be counted as; None: the task has none.
+        config: its name, or a ``LossConfig``, the ``loss`` section of a recipe.
+        per_step: whether there is a label at every step instead of one per sequence; None: as the loss needs it.
+        unlabelled_class: the class that unlabelled steps may be counted as; None: there is none.
 
-    Raises SrnnError if the loss does not fit the task.
+    Raises SrnnError for an unknown name, and if the loss does not fit the labels.
     """
 
-    def __init__(self, config: LossConfig, per_step: bool, unlabelled_class: int | None = None) -> None:
+    def __init__(
+        self,
+        config: LossConfig | LossName = "ce_mean",
+        per_step: bool | None = None,
+        unlabelled_class: int | None = None,
+    ) -> None:
+        if isinstance(config, str):
+            config = LossConfig(config)
+        if per_step is None:
+            per_step = config.rule.per_step
         if per_step != config.rule.per_step:
             has, need = (
                 ("a label at every step", "nll") if per_step else ("one label per sequence", "one of the ce_* losses")
@@ -168,6 +182,22 @@ class Loss:
         if self.sums:
             weight = len(output)
         return Scored(total / max(weight, 1), weight, correct, counted)
+
+
+def masked_mean(values: Tensor, lengths: Tensor | Sequence[int] | None = None, start: int = 0) -> Tensor:
+    """The mean over the valid steps of each sequence: (B, T, N) -> (B, N); whatever padding holds, it counts nowhere.
+
+    Of a network's output these are the scores of ``ce_mean``.
+
+    Args:
+        lengths: (B,) valid steps of each sequence; None: all.
+        start: the first step that counts; a sequence that ends before it keeps its last step.
+    """
+    loss = Loss(LossConfig("ce_mean", start))
+    if lengths is not None:
+        lengths = torch.as_tensor(lengths)
+        values = values.masked_fill(~loss.counted_steps(values, lengths)[:, :, None], 0)
+    return loss.scores(values, lengths)
 
 
 def _last(values: Tensor, lengths: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
-from ..deploy.export.c.plan import make_plan
+from ..deploy.c.plan import make_plan
 from ..errors import SrnnError
 from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activity, picojoules, total
 from ..nn.fixedpoint.device import device_network

@@ -22,6 +22,7 @@ from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerResult
 from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
+from ..text import counted
 from .trained import Trained
 
 ACCURACIES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
@@ -46,6 +47,12 @@ class Evaluation:
     groups: np.ndarray | None
     """(N,) the group of each sequence, such as its speaker; None: not known."""
 
+    def __repr__(self) -> str:
+        sequences = counted(len(self.counts), "sequence")
+        return (
+            f"Evaluation({self.report['task']}, {self.report['split']}: {self.report['accuracy']:.2%} of {sequences})"
+        )
+
 
 def evaluate(
     trained: Trained, split: SplitName = "validation", *, data_dir: Path | None = None, batch_size: int = 128
@@ -57,8 +64,22 @@ def evaluate(
     The model's seed draws random initial states, in batches of ``batch_size``: the same seed and size give the same numbers.
     Raises SrnnError for data that are missing or do not fit, and if outputs are not finite.
     """
+    warn_if_learnt(trained, split)
     sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
     return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
+
+
+def warn_if_learnt(trained: Trained, split: SplitName) -> None:
+    """A RuntimeWarning if the network has learnt the validation split on which it is about to be measured."""
+    if split == "validation" and trained.has_learnt_validation:
+        before = trained.about["result"]["accuracy"]
+        warnings.warn(
+            f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
+            f"measured on them says nothing. A network trained without them was right for {before:.2%}; "
+            "measure this one on the test split.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def evaluate_sequences(

@@ -72,16 +72,24 @@ def train(
     training = _prepare(recipe, out, seed, data_dir, resume, task, reporter, logger)
     _begin(training)
     with _watched(training, logger):
-        while not training.state.finished(recipe):
-            epoch = Epoch.begin(training)
-            while not epoch.failed and training.state.step < training.ready.steps_per_epoch:
-                step(training, epoch)
-            validation = validate(training, epoch)
-            if validation is None:
-                mend(training, epoch)
-            else:
-                end_epoch(training, epoch, validation)
+        _train_epochs(training)
+        if recipe.training.refit and not training.state.held_out:
+            training = _refit(training, data_dir, task)
+            _train_epochs(training)
     return _finish(training, examples)
+
+
+def _train_epochs(training: Training) -> None:
+    """All epochs that are left."""
+    while not training.state.finished(training.ready.trained.recipe):
+        epoch = Epoch.begin(training)
+        while not epoch.failed and training.state.step < training.ready.steps_per_epoch:
+            step(training, epoch)
+        validation = validate(training, epoch)
+        if epoch.failed:
+            mend(training, epoch)
+        else:
+            end_epoch(training, epoch, validation)
 
 
 def _prepare(
@@ -106,7 +114,8 @@ def _prepare(
         if logger:
             service(logger)
     reporter.phase("reading the data")
-    ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device)
+    again = resume and _is_refitting(out)
+    ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device, refit=again)
     training = Training.of(ready, seed, team, reporter)
     reporter.header(ready.description)
     training.run = team.open_run(out, recipe, seed, resume)
@@ -115,20 +124,66 @@ def _prepare(
 
 def _begin(training: Training) -> None:
     """Start from the run's last checkpoint, or from the beginning."""
-    run, ready, state = training.run, training.ready, training.state
+    run = training.run
     if run.last.is_file():
         training.state = state = _continued(training)
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
-        training.reporter.phase("measuring the first spikes")
-        if starts := ready.measured_start():
-            training.reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
-            state.start = [asdict(layer) for layer in starts]
-        training.team.agree(ready.network)
-        training.histories.restart()
+        _measure_start(training)
         training.save_last()
-    training.reporter.start(training.config.epochs, ready.steps_per_epoch, training.batch_number)
+    _announce(training)
+
+
+def _measure_start(training: Training) -> None:
+    """Scale the weights of layers that would start silent or saturated; all processes, and the histories, begin from there."""
+    training.reporter.phase("measuring the first spikes")
+    if starts := training.ready.measured_start():
+        training.reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
+        training.state.start = [asdict(layer) for layer in starts]
+    training.team.agree(training.ready.network)
+    training.histories.restart()
+
+
+def _announce(training: Training) -> None:
+    epochs = training.state.held_out.get("epochs", training.config.epochs)
+    training.reporter.start(epochs, training.ready.steps_per_epoch, training.batch_number)
+
+
+def _is_refitting(out: Path) -> bool:
+    """Whether the last checkpoint in a folder is of a training on all sequences."""
+    last = out / "checkpoints" / "last.safetensors"
+    if not last.is_file():
+        return False
+    return bool(checkpoints.TrainingState.of(checkpoints.read_checkpoint(last)).held_out)
+
+
+def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Training:
+    """The same training from its beginning, on the sequences of training and validation together."""
+    done, team, reporter = training.state, training.team, training.reporter
+    _load_model(training)
+    held_out = _held_out_result(training)
+    ready = prepare(
+        training.ready.trained.recipe,
+        seed=training.seed,
+        data_dir=data_dir,
+        task=task,
+        device=team.fabric.device,
+        refit=True,
+    )
+    again = Training.of(ready, training.seed, team, reporter)
+    again.run, again.log = training.run, training.log
+    again.state.held_out = held_out
+    again.state.seconds, again.state.metrics_size = done.seconds, done.metrics_size
+    again.state.restores, again.state.lr_factor = done.restores, done.lr_factor
+    reporter.event(
+        f"validation accuracy {held_out['accuracy']:.2%}; now the same training on all "
+        f"{len(ready.train_set):,} sequences (training.refit)"
+    )
+    _measure_start(again)
+    again.save_last()
+    _announce(again)
+    return again
 
 
 def _continued(training: Training) -> checkpoints.TrainingState:
@@ -165,36 +220,48 @@ def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
             training.log.close()
 
 
-def _finish(training: Training, examples: bool) -> dict[str, Any]:
-    """The result is the checkpoint that validation chose; what int8 needs from the training data completes its model."""
-    run, ready, state, team = training.run, training.ready, training.state, training.team
-    trained, validation_set = ready.trained, ready.validation_set
-    best = checkpoints.read_checkpoint(run.best) if team.first else None
+def _load_model(training: Training) -> checkpoints.Checkpoint | None:
+    """Load the network that becomes the model; the first process gets its file's content."""
+    best = checkpoints.read_checkpoint(training.run.best) if training.team.first else None
     if best is not None:
-        checkpoints.load_network(ready.network, best)
+        checkpoints.load_network(training.ready.network, best)
     training.histories.compression.finish(best)
-    final = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
-    result: dict[str, Any] = {
+    return best
+
+
+def _held_out_result(training: Training) -> dict[str, Any]:
+    """What validation says about the network that becomes the model."""
+    ready, state, team = training.ready, training.state, training.team
+    final = team.from_first(lambda: evaluate_sequences(ready.trained, ready.validation_set, "validation"))
+    return {
         **final.report,
         "loss": final.loss,
-        "best_epoch": state.best_epoch,
         "epochs": state.epoch,
-        "seconds": round(state.seconds, 3),
-        "run": str(run.path),
+        "best_epoch": state.epoch if training.config.refit else state.best_epoch,
     }
+
+
+def _finish(training: Training, examples: bool) -> dict[str, Any]:
+    """The result is the checkpoint that validation chose; what int8 needs from the training data completes its model."""
+    run, ready, state = training.run, training.ready, training.state
+    best = _load_model(training)
+    report = state.held_out or _held_out_result(training)
+    if state.held_out:
+        report["refit"] = len(ready.train_set)
+    result = {**report, "seconds": round(state.seconds, 3), "run": str(run.path)}
     if state.restores:
         result["restores"] = state.restores
     if state.sick:
         result["sick"] = state.sick
-        training.reporter.event(f"the network of the best epoch, {state.best_epoch}, is sick: {'; '.join(state.sick)}")
+        training.reporter.event(
+            f"the network of the best epoch, {report['best_epoch']}, is sick: {'; '.join(state.sick)}"
+        )
     if best is not None:
-        about = {
-            "result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch},
-            "srnn": __version__,
-        }
-        model = replace(trained, about=about, **int8_of(trained, ready.train_set))
+        kept = {name: value for name, value in report.items() if name != "loss"}
+        about = {"result": kept, "srnn": __version__}
+        model = replace(ready.trained, about=about, **int8_of(ready.trained, ready.train_set))
         model.write(run.best, best.tensors, best.info)
         if examples:
-            keep_examples(run.path, trained.task, validation_set)
+            keep_examples(run.path, ready.trained.task, ready.validation_set)
     run.write_json("result.json", result)
     return result

@@ -32,7 +32,8 @@ from ..nn.given import as_numpy
 from ..nn.neurons import Neuron
 from ..text import brief
 from .recipes import Recipe, load_recipe
-from .recipes.reading import make_recipe, own_recipe
+from .recipes.reading import noted_recipe
+from .recipes.suited import suited_recipe
 
 Array = npt.NDArray[Any]
 _FORMS = (
@@ -91,7 +92,8 @@ def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe,
         told = told._replace(validation=None)
     if not isinstance(x, (str, Path)):
         given = gather(x, told)
-        recipe = make_recipe(own_recipe(GivenTask(arrays=given)), "srnn.fit", {**options, **settings})
+        content = suited_recipe(GivenTask(arrays=given))
+        recipe = noted_recipe(content, "srnn.fit", {**options, **settings})
         return recipe, GivenTask.of(given, recipe.task.options)
     for name, value in told._asdict().items():
         if value is not None and name in ("rate", "channels"):

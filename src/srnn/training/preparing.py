@@ -27,6 +27,7 @@ from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
+from .recipes.suited import is_suited
 from .rules import local_layers
 from .starting import LayerStart, measured_start
 from .trained import Trained
@@ -76,6 +77,7 @@ class Prepared:
         backend, reason, seconds = self._backend(device)
         return {
             "task": task.name,
+            "chosen": self._chosen(),
             "origin": self.origin,
             "kind": task.kind,
             "sequences": {"train": len(train), "validation": len(self.validation_set)},
@@ -99,6 +101,11 @@ class Prepared:
             "backend_reason": reason,
             "compile_seconds": seconds,
         }
+
+    def _chosen(self) -> list[str]:
+        """What was chosen for data that came without a recipe, and why, a line each."""
+        recipe = self.trained.recipe
+        return recipe.note.splitlines()[1:] if is_suited({"note": recipe.note}) else []
 
     def _largest_class(self) -> dict[str, Any]:
         """The class with most labels in the validation split, and their fraction: the accuracy of always predicting it."""
@@ -153,11 +160,13 @@ def prepare(
     data_dir: Path | None = None,
     task: Task | None = None,
     device: torch.device | str = "cpu",
+    refit: bool = False,
 ) -> Prepared:
     """Read the data and build the network, and refuse everything that training would refuse.
 
-    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it. SrnnError for data that are
-    missing or do not fit, and for settings that do not fit the task, the network, or each other.
+    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it. ``refit``: the validation
+    split's sequences are learnt, too. SrnnError for data that are missing or do not fit, and for settings that do not fit the
+    task, the network, or each other.
     """
     config = recipe.training
     task = recipe.create_task() if task is None else task
@@ -174,6 +183,9 @@ def prepare(
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
+    validation_set = Sequences(task, "validation", data_dir, device)
+    if refit:
+        train_set = train_set.joined(validation_set)
     described = task.described(_path_of(task, train_set))
     described.check_path()  # before a training whose model could not be read
     trained = Trained(network, described, recipe, seed, steps=train_set.typical_length)
@@ -183,7 +195,6 @@ def prepare(
         start_from(network, config.start_from, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed)
-    validation_set = Sequences(task, "validation", data_dir, device)
     origin = task.origin(data_dir)
     return Prepared(trained, optimizer, train_set, validation_set, batches, loss, origin)
 

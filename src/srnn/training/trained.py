@@ -134,6 +134,12 @@ class Trained:
         return DecisionRule(self.recipe.loss, self.classes)
 
     @property
+    def has_learnt_validation(self) -> bool:
+        """Whether the network has learnt the validation split of its task, too (``training.refit``)."""
+        of_others = getattr(self.task, "data", None) is not None
+        return "refit" in self.about.get("result", {}) and not of_others
+
+    @property
     def file(self) -> Path | None:
         """The model's file; None if it has none."""
         if self.folder is None or not self.folder.is_dir():
@@ -379,7 +385,8 @@ Trained.network = _Network()  # type: ignore[assignment]  # here, lest it be tak
 def _without_removed(recipe: Any) -> Any:
     """The recipe of a model's file without what only version 0.1 could do, none of which matters to who uses the network.
 
-    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes nothing.
+    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes nothing. The first models
+    say nothing of norm: there was none yet.
     """
     match recipe:
         case {"network": dict() as network, "training": dict() as training}:
@@ -395,7 +402,7 @@ def _drawn(network: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in delays.items() if key not in LEARNED}
         return delays
 
-    return {**network, "delays": drawn(network.get("delays"))}
+    return {"norm": "none", **network, "delays": drawn(network.get("delays"))}
 
 
 def _renamed(training: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ...files import CLASSES, check_memory, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import composed, some
+from ..encoders.pooling import pooled
 from ..encoders.speech import Statistics, scale
 from ..gaps import DEFAULT, Gaps
 from ..recordings import Reading, Recording, at_rate, match, read_rate, read_recording, read_stated, take_channels
@@ -169,19 +170,34 @@ def load_arrays(
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def load_scaled(split: SplitName, source: Source, shares: Shares, about: Description, rate: float | None) -> Split:
-    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps.
+def load_scaled(
+    split: SplitName,
+    source: Source,
+    shares: Shares,
+    about: Description,
+    rate: float | None,
+    pool: int = 1,
+) -> Split:
+    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps,
+    each of which is the mean of ``pool`` samples.
 
     The statistics are computed once and kept in a file beside the source, unless that is in memory.
     """
-    unscaled = load_arrays(split, source, shares, about, rate)
+
+    def load(name: SplitName) -> Split:
+        return _pooled(str(source), load_arrays(name, source, shares, about, rate), pool)
+
+    unscaled = load(split)
 
     def fit() -> Arrays:
-        train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate)
+        train = unscaled if split == "train" else load("train")
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
-    statistics = Statistics.read(fit()) if isinstance(source, Given) else _cached(source, shares, about, rate, fit)
+    if isinstance(source, Given):
+        statistics = Statistics.read(fit())
+    else:
+        statistics = _cached(source, shares, about, rate, pool, fit)
     x = np.asarray(unscaled.x)
     for index, row in enumerate(x):  # in place: with much data, every copy counts
         row[:] = scale(row, statistics)
@@ -191,16 +207,37 @@ def load_scaled(split: SplitName, source: Source, shares: Shares, about: Descrip
 
 
 def _cached(
-    source: Path, shares: Shares, about: Description, rate: float | None, fit: Callable[[], Arrays]
+    source: Path,
+    shares: Shares,
+    about: Description,
+    rate: float | None,
+    pool: int,
+    fit: Callable[[], Arrays],
 ) -> Statistics:
     """The statistics of a folder's, table's or file's training split, computed by ``fit`` unless its cache has them."""
     options = {"shares": shares, "rate": rate, "code": _CODE, "channels": about.chosen}
+    if pool > 1:
+        options["pool"] = pool
     if about.gaps != DEFAULT:
         options["gaps"] = [about.gaps.missing, about.gaps.longest]
     if about.items:
         options["items"] = [(item.name, item.label, item.group, item.split) for item in about.items]
     files = [item.path for item in about.items] or [source]
     return cached(cache_of(source), "scale", options, files, fit, Statistics.read)
+
+
+def _pooled(name: str, split: Split, count: int) -> Split:
+    """The split with the means of ``count`` samples as steps. SrnnError for a sequence that is shorter than one."""
+    if count == 1:
+        return split
+    sequences, samples, channels = split.x.shape
+    lengths = None if split.lengths is None else split.lengths // count
+    shortest = samples // count if lengths is None else int(lengths.min())
+    if shortest == 0:
+        raise SrnnError(f"{name}: a sequence is shorter than the {count} samples of a step; lower pool.")
+    flat = np.asarray(split.x)[:, : samples // count * count].reshape(-1, channels)
+    x = pooled(flat, count).reshape(sequences, -1, channels)
+    return replace(split, x=x, lengths=lengths)
 
 
 def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:

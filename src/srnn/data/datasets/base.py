@@ -57,6 +57,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        labels = "a label a step" if self.y.ndim == 2 else "a label each"
+        return f"Split(x {tuple(self.x.shape)}, {labels})"
+
     def take(self, index: npt.ArrayLike) -> Split:
         """The sequences at ``index`` (integers or a mask), in that order."""
         i = np.asarray(index)

@@ -18,9 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from ...errors import SrnnError, check_choice, check_positive
+from ...errors import SrnnError, check_choice, check_positive, check_whole
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
+from ..signals.scaled import MOST_POOLED
 from ..tasks import Kind, register
 from ..units import parse_channels
 from .arrays import Description, Source, describe, load_arrays, load_scaled
@@ -59,6 +60,8 @@ class FolderTask(AudioTask):
     scale: Scale = "training"
     """Arrays: training, each channel minus its mean and divided by its deviation over the training split, which the signal path
     keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what is already scaled."""
+    pool: int = 1
+    """Arrays with a label for each sequence: samples of which the mean is one step. A sequence's rest, of fewer, is left out."""
     channels: str | tuple[str | int, ...] | None = None
     """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or [1, 2]. None:
     those of the first file, for which the others are searched by name."""
@@ -78,6 +81,7 @@ class FolderTask(AudioTask):
             object.__setattr__(self, "channels", tuple(self.channels))
         _ = self._chosen, self._gaps
         check_choice("scale", self.scale, get_args(Scale))
+        check_whole("pool", self.pool, 1, MOST_POOLED)
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
@@ -94,9 +98,11 @@ class FolderTask(AudioTask):
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; remove it."
                 )
         without = {
-            "sound": ("scale", "channels", "missing", "longest_gap"),
+            "sound": ("scale", "pool", "channels", "missing", "longest_gap"),
             "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
         }
+        if self.pool > 1 and (about.per_step or self.scale == "none"):
+            raise SrnnError("pool is for scaled arrays with one label for each sequence; remove it.")
         for option in fields(self):
             if option.name in without[about.form] and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The option '{option.name}' has no effect on {about.form}; remove it.")
@@ -138,8 +144,9 @@ class FolderTask(AudioTask):
 
     @property
     def step_ms(self) -> float | None:  # type: ignore[override]
-        rate = 100.0 if self.content.form == "sound" else self._array_rate
-        return 1000 / rate if rate else None
+        if self.content.form == "sound":
+            return 10.0
+        return 1000 * self.pool / self._array_rate if self._array_rate else None
 
     @property
     def clip_seconds(self) -> float | None:  # type: ignore[override]
@@ -154,7 +161,13 @@ class FolderTask(AudioTask):
         if about.channels is None:
             return self.sound
         if self.scale == "training":
-            return ScaledPath(about.channels, self._array_rate, names=about.names, units=about.units)
+            return ScaledPath(
+                about.channels,
+                self._array_rate,
+                pool=self.pool,
+                names=about.names,
+                units=about.units,
+            )
         return Steps(about.channels, self.step_ms, names=about.names, units=about.units)
 
     def origin(self, data_dir: Path | None = None) -> str:
@@ -168,8 +181,9 @@ class FolderTask(AudioTask):
         """
         source, shares = self.source, self.shares
         if self.content.form == "arrays":
-            load = load_scaled if self.scale == "training" else load_arrays
-            return load(split, source, shares, self.content, self._array_rate)
+            if self.scale == "training":
+                return load_scaled(split, source, shares, self.content, self._array_rate, self.pool)
+            return load_arrays(split, source, shares, self.content, self._array_rate)
         check_split(split)
         assert isinstance(source, Path)  # what is in memory is arrays
         items, sound = self.content.items, self.sound

@@ -156,21 +156,28 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
     """The split of every sequence, the same shares of each class, whose sequences are taken in the order of ``place`` of their
     names.
 
-    SrnnError for a class with too few sequences, fewer than three or than the parts of a fold.
+    A class with too few sequences to hold any out, fewer than three or than the parts of a fold, is for training as a whole, and
+    a RuntimeWarning says so. SrnnError if that is so of all classes.
     """
     split: list[SplitName] = ["train"] * len(names)
     of: dict[str, list[int]] = {}
     for index, label in enumerate(labels):
         of.setdefault(label, []).append(index)
+    rare = []
     for label, members in of.items():
         members.sort(key=lambda index: (place(names[index]), names[index]))
         splits = shares.split(len(members))
         if splits is None or len(members) < (shares.fold or (1, 1))[1]:
-            fewer = "set smaller fractions" if shares.fold is None else "make fewer folds"
-            advice = f"record more, or {'leave the class out' if len(members) < 3 else fewer}"
-            raise SrnnError(
-                f"Class {label} has {counted(len(members), 'sequence')}, too few to hold out {shares}; {advice}."
-            )
+            rare.append(f"{label} ({len(members)})")
+            continue
         for index, own in zip(members, splits, strict=True):
             split[index] = own
+    if len(rare) == len(of):
+        fewer = "set smaller fractions" if shares.fold is None else "make fewer folds"
+        raise SrnnError(f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or {fewer}.")
+    if rare:
+        say(
+            f"too few sequences to hold any out of {counted(len(rare), 'class', 'classes')}, {some(rare)}: "
+            "all of them are for training, so nothing measures how well these are told apart."
+        )
     return split

@@ -6,20 +6,24 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ...text import counted
+from ..encoders.pooling import PoolStream, pooled
 from ..encoders.speech import Statistics
+from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, check_stated, in_brackets, known
 from .likeness import Channels, channel_called, differences
 
+MOST_POOLED = 1_000
 FAR = 10.0
 """A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
 
 
 @dataclass(frozen=True)
 class ScaledPath(SignalPath):
-    """Each sample is a step: its channels, minus their mean and divided by their standard deviation over the training set.
+    """Each sample, or the mean of every ``pool`` samples, is a step: its channels, minus their mean and divided by their standard
+    deviation over the training set.
 
     A channel without a scale of its own (it never changed in training) is divided by 1. In float32, as a whole and as it arrives.
     """
@@ -33,11 +37,14 @@ class ScaledPath(SignalPath):
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
     """Statistics of the training set; None: not known yet."""
     _: KW_ONLY
+    pool: int = 1
+    """Samples of which the mean is one step."""
     names: tuple[str, ...] | None = field(default=None, repr=False)
     units: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_stated(self)
+        check_whole("pool", self.pool, 1, MOST_POOLED)
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
             raise SrnnError(
                 f"The statistics are for {len(self.statistics.mean)} channels, but the signal has {self.channels}."
@@ -54,17 +61,20 @@ class ScaledPath(SignalPath):
 
     @property
     def step_ms(self) -> float | None:
-        return 1000 / self.rate if self.rate else None
+        return 1000 * self.pool / self.rate if self.rate else None
 
-    def stream(self) -> ScaleStream:
+    def stream(self) -> StreamEncoder:
         statistics = known(self.statistics, "A scaled signal")
-        return ScaleStream(statistics.mean, statistics.std, "float32")
+        scaling = ScaleStream(statistics.mean, statistics.std, "float32")
+        if self.pool == 1:
+            return scaling
+        return Chain(PoolStream(self.channels, self.pool), scaling)
 
     def doubt(self, given: Array) -> str:
         statistics = known(self.statistics, "A scaled signal")
         if statistics.seen is not None:
             channels = Channels(statistics.seen, statistics.std, self.names, self.units)
-            if told := differences(given, channels):
+            if told := differences(pooled(given, self.pool), channels):
                 return "; ".join(told)
         steps = self.whole(given)
         far = np.sqrt(np.einsum("tc,tc->c", steps, steps, dtype=np.float64) / len(steps))
@@ -78,4 +88,4 @@ class ScaledPath(SignalPath):
 
     def original(self, steps: Array) -> Array:
         statistics = known(self.statistics, "A scaled signal")
-        return steps * statistics.std + statistics.mean
+        return np.repeat(steps * statistics.std + statistics.mean, self.pool, axis=0)

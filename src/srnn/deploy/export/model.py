@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from ...data.signals import SignalPath
     from ...nn.fixedpoint.integer import InputFormat
-    from .c.layouts import Layout
-    from .c.learning import Learn
-    from .c.project import Format
+    from ..c.layouts import Layout
+    from ..c.learning import Learn
+    from ..c.project import Format
     from .nir_report import Discretisation, Report
     from .nir_write import Scaling
     from .onnx import Form
@@ -76,7 +76,7 @@ def export_c(
     layout: Layout = "plain",
     learn: Learn | None = None,
 ) -> dict[str, Any]:
-    """A C99 library in the folder ``out``; see ``deploy.export.c.export_c``.
+    """A C99 library in the folder ``out``; see ``deploy.c.export_c``.
 
     Args:
         format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
@@ -92,8 +92,8 @@ def export_c(
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat, quantise
     from ...nn.state_format import StateFormat, check_width
-    from .c import export_c
-    from .c.names import identifier
+    from ..c import export_c
+    from ..c.names import identifier
 
     if format != "int8" and state_bits is not None:
         raise SrnnError("state_bits (--state-bits) belongs to format int8; float32 keeps states in float32.")

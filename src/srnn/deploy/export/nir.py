@@ -278,6 +278,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
             [layer.neuron for layer in hidden],
             Readout(readout.neuron, readout.output),
             entries.get("surrogate", "multi_gaussian"),
+            norm="none",  # a graph holds folded weights
             recurrent=[layer.weight_rec is not None for layer in hidden],
             substeps=entries.get("substeps", 1),
             delays=[_range(layer) for layer in hidden],

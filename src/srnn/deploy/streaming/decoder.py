@@ -30,6 +30,7 @@ from ...measure.policy import ExitPolicy
 from ...measure.scores import RunningScores, confidences
 from ...nn.decision import Decisions, Standing, Until
 from ...nn.given import as_numpy
+from ...text import counted, some
 from ...training.runs import open_trained
 from ...training.trained import Trained
 from .decisions import Array
@@ -155,6 +156,9 @@ class Decoder:
             steps = round(segment / length)
         return cls(trained, signal, segment=steps, usual=usual, policy=policy, learn=learn)
 
+    def __repr__(self) -> str:
+        return f"Decoder({self.trained.name}: {self.signal.what} -> {some(self.classes)})"
+
     def _warm_up(self) -> None:
         """Push something, so that what is imported or compiled at its first use is ready before the first client comes."""
         session, rng = self.open(), np.random.default_rng(0)
@@ -209,6 +213,10 @@ class Session:
 
             self._listener = Listener(decoder.trained, decoder.adaptation)
             self._stream = Stream(self._listener.network)
+
+    def __repr__(self) -> str:
+        read = f"{counted(self.samples, 'sample')} read, {counted(self.steps, 'step')} decided"
+        return f"Session({self.decoder.trained.name}: {read})"
 
     def push(self, block: npt.ArrayLike) -> Decisions:
         """(samples, channels), any number of samples, or one sample (channels,) -> decisions of the steps that are now known.

@@ -126,8 +126,8 @@ class Stream:
         generator: draws the initial state of neurons whose initial state is random (default: torch's global one).
 
     Inputs are numpy arrays, torch tensors or sequences of real numbers, converted to ``stream.dtype``; a contiguous array of that
-    dtype is not copied. Only non-zero values cost time. Results are new numpy arrays. NaN and infinities are not checked for;
-    they spread as they do in ``net(x)``.
+    dtype is not copied. Only non-zero values cost time. Results are new numpy arrays. NaN and infinities are not checked for:
+    the neurons that a NaN reaches fall silent, and, unlike the output of ``net(x)``, results may stay finite.
 
     A stream runs on the CPU, in the calling thread. Use it from one thread at a time (different streams from different
     threads do run side by side), and fork freely. It can be pickled and copied, with its state, to the same bits.

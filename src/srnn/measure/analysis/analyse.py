@@ -8,7 +8,7 @@ from typing import Any
 
 from ...data.datasets import SplitName
 from ...nn.baselines import Network
-from ...training.evaluation import Evaluation, Tally, run_batches
+from ...training.evaluation import Evaluation, Tally, run_batches, warn_if_learnt
 from ...training.trained import Trained
 from ..sections import Section
 from .anytime import Anytime
@@ -61,6 +61,10 @@ class Analysis:
         self.evaluation, self.findings = evaluation, dict(findings)
         vars(self).update(findings)
 
+    def __repr__(self) -> str:
+        known = [name for name, one in self.findings.items() if one is not None]
+        return f"Analysis({self.evaluation!r}; {', '.join(known)})"
+
     def to_dict(self) -> dict[str, Any]:
         """The evaluation's report, and each finding under its name."""
         findings = {name: None if one is None else one.to_dict() for name, one in self.findings.items()}
@@ -91,6 +95,7 @@ def analyse(
     If an exit policy applies, it is chosen on validation, which is then read as well; no other split is read. Memory does
     not grow with the number of sequences. Raises SrnnError for missing data or data that do not fit.
     """
+    warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)
     begun = {name: one.begin(subject) for name, one in ANALYSES.items()}
     taking_part = [one for one in begun.values() if one is not None]

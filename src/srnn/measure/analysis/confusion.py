@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...text import one_line
 from ...training.evaluation import accuracy_without, balanced_accuracy
 from ..scores import ratios
-from ..sections import COUNT, SHARE, TEXT, Confusion, Part, Section, Table, Values
+from ..sections import COUNT, SHARE, TEXT, Confusion, Note, Part, Section, Table, Values, written
 from .measuring import Measurement, Subject
 
 MOST_CLASSES = 12
 """Of more classes the most frequent confusions are listed, too: a large matrix is hard to read."""
 MOST_CONFUSIONS = 10
+FEW_CLASSES = 3
+"""How many classes are named in a line."""
+LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,27 @@ class ClassReport:
             parts.append(Values(known))
         return Section("Classes", "A row is a true class, a column a predicted one.", parts)
 
+    @property
+    def taken_for(self) -> list[str | None]:
+        """For each class, the one that it is most often taken for; None where it never is."""
+        wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
+        return [self.class_names[row.argmax()] if row.any() else None for row in wrong]
+
+    def least_recognised(self) -> tuple[Note, ...]:
+        """The classes of which least are recognised, in a line; nothing if all always are."""
+        known = zip(self.recall, self.class_names, self.taken_for, strict=True)
+        missed = sorted((recall, name, other) for recall, name, other in known if recall is not None and other)
+        if not missed:
+            return ()
+        each = [
+            f"{one_line(name, LONGEST_NAME)} {written(recall, SHARE)} (taken for {one_line(other, LONGEST_NAME)})"
+            for recall, name, other in missed[:FEW_CLASSES]
+        ]
+        return (Note(f"Least often recognised: {', '.join(each)}"),)
+
     def by_class(self) -> Table:
         """How often each class is recognised, and what it is most often taken for."""
-        wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
-        taken_for = [self.class_names[row.argmax()] if row.any() else None for row in wrong]
-        rows = zip(self.class_names, self.support, self.recall, self.precision, taken_for, strict=True)
+        rows = zip(self.class_names, self.support, self.recall, self.precision, self.taken_for, strict=True)
         columns = {
             "class": TEXT,
             "labelled": COUNT,

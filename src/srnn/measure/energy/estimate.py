@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError, check_positive
+from ...text import html_table
+from ..sections import ENERGY, written
 from .activity import Activity, ActivityTally
 from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
 from .prices import DEFAULT, FP32, MODELS, NEUROBENCH, PAPER, Prices, Technology, load_technology, parts, picojoules
@@ -18,6 +20,22 @@ if TYPE_CHECKING:
     from ...nn.network.inputs import Input, Lengths
 
 
+class EnergyReport(dict[str, Any]):
+    """A report of energy as plain numbers, for JSON; shown as one line, and in a notebook as a table."""
+
+    def _costs(self) -> dict[str, str]:
+        """By model, what a step costs."""
+        models = self["models"].items()
+        return {name: written(costs and costs["energy_pj"]["step"], ENERGY) for name, costs in models}
+
+    def __repr__(self) -> str:
+        costs = ", ".join(f"{name} {cost}" for name, cost in self._costs().items())
+        return f"EnergyReport({self['name']}, per step: {costs}; keys: {', '.join(self)})"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self['name']}: energy of a step, by model", self._costs().items())
+
+
 def energy(
     network: Network,
     x: Input,
@@ -25,7 +43,7 @@ def energy(
     *,
     technology: str | Path = DEFAULT,
     step_ms: float | None = None,
-) -> dict[str, Any]:
+) -> EnergyReport:
     """What a network costs on an input, by four models: ``energy(net, x)["models"]["fp32"]["energy_pj"]["step"]``.
 
     Args:
@@ -68,7 +86,7 @@ def energy_report(
     name: str = "network",
     accuracy: float | None = None,
     note: str = "",
-) -> dict[str, Any]:
+) -> EnergyReport:
     """The energy report of one network, as plain numbers for JSON: energies in pJ, counts for one step.
 
     Args:
@@ -96,7 +114,7 @@ def energy_report(
         }
         if rates is None and graded(layers):
             models["neurobench"] = None
-    return {
+    report = {
         "name": name,
         "note": note,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -113,6 +131,7 @@ def energy_report(
         "counts": None if missing else _plain(sums),
         "models": models,
     }
+    return EnergyReport(report)
 
 
 def price_lists(counts: LayerCounts, technology: Technology) -> dict[str, Prices]:
@@ -173,7 +192,7 @@ def break_even(
     return limits
 
 
-def compare(reports: list[dict]) -> list[dict[str, Any]]:
+def compare(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each network against the first: energy ratio by each model, error ratio, and their product, the efficiency.
 
     As in the paper's Table S2: above 1, the first network is better. None where something was not measured, or the first network

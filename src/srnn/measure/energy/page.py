@@ -41,6 +41,14 @@ WHAT_MODELS_COUNT = (
     "analog input as multiplications. neurobench: operations whose weight and value are not 0, at these prices. memory: "
     "operations, memory traffic and addresses ({}). None of them includes the sensor, the encoder or control."
 )
+IN_SHORT = (
+    "Estimated from counted operations, at the paper's prices (3.1 pJ a multiplication, 0.1 pJ an addition); "
+    "nothing was measured on a device."
+)
+WHAT_MEMORY_ADDS = (
+    "With memory: operations, memory traffic and addresses ({}). Other models, energy per sequence and second, ratios, and the "
+    "firing rate at which spiking stops paying: --all."
+)
 
 
 Reports = Sequence[dict[str, Any]]
@@ -68,11 +76,48 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
     limits = comparison["break_even"]
     title = f"Break-even: firing rate above which {names[0]} costs more than these networks of its size; above 1: never"
     parts += _by_model(title, NUMBER, list(limits), [list(rates.values()) for rates in limits.values()], least=1)
-    for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
-        of = dict.fromkeys(Path(report["name"]).name for report in reports if report["note"] == note)
-        parts.append(Note(f"{', '.join(of)}: {note}"))
+    parts += _notes(reports)
     parts.append(Note(WHAT_MODELS_COUNT.format(comparison["technology"]["name"])))
     return Section("Energy", LEAD, parts)
+
+
+def in_short(comparison: dict[str, Any]) -> Section:
+    """The same for a first look: one table, at the paper's prices and with memory."""
+    reports = comparison["networks"]
+    columns = {
+        "network": TEXT,
+        "accuracy": SHARE,
+        "rate": NUMBER,
+        "MAC + AC": TEXT,
+        "energy": ENERGY,
+        "with memory": ENERGY,
+        "bytes": COUNT,
+    }
+    rows = []
+    for name, report in zip(short_names([report["name"] for report in reports]), reports, strict=True):
+        counts, models = report["counts"], report["models"]
+        operations, energies = None, [None, None]
+        if counts is not None:
+            operations = f"{counts['paper_macs']:,.0f} + {counts['paper_acs']:,.0f}"
+            energies = [models[model]["energy_pj"]["step"] for model in ("paper", "memory")]
+        rate = report["firing_rate"] and report["firing_rate"]["mean"]
+        rows.append([name, report["accuracy"], rate, operations, *energies, report["footprint_bytes"]])
+    parts = [
+        _input(comparison),
+        Table("Per step", columns, rows),
+        *_notes(reports),
+        Note(WHAT_MEMORY_ADDS.format(comparison["technology"]["name"])),
+    ]
+    return Section("Energy", IN_SHORT, parts)
+
+
+def _notes(reports: Reports) -> list[Note]:
+    """What is said of networks, each with those of which it is said."""
+    notes = []
+    for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
+        of = dict.fromkeys(Path(report["name"]).name for report in reports if report["note"] == note)
+        notes.append(Note(f"{', '.join(of)}: {note}"))
+    return notes
 
 
 def page(comparison: dict[str, Any], command: str) -> str:

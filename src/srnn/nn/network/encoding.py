@@ -46,9 +46,10 @@ class LearnedTernary(nn.Module):
         return self.log_threshold.exp()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., channels) -> the same shape, -1, 0 and 1."""
+        """(..., channels) -> the same shape, -1, 0 and 1; NaN where x is."""
         theta = self.threshold.to(x.dtype)
-        return spike(x - theta, self.surrogate) - spike(-x - theta, self.surrogate)
+        ternary = spike(x - theta, self.surrogate) - spike(-x - theta, self.surrogate)
+        return torch.where(x.isnan(), x, ternary)  # which is beyond no threshold
 
 
 def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int) -> LearnedTernary | None:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ from .encoding import LearnedTernary, as_encoder
 from .freezing import freeze
 from .inputs import Input, Lengths, call, checked
 from .layer import Layer, WeightInit, layers_by_name
-from .norm import Norm, NormSpec
+from .nans import with_nans
+from .norm import BatchNorm, Norm, NormSpec
 from .readout import Readout, as_readout
 
 NeuronSpec = str | Mapping[str, Any] | Neuron
@@ -78,18 +79,21 @@ class Result:
 class SRNN(nn.Module):
     """Adaptive spiking recurrent neural network.
 
-        net = SRNN(inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator")
+        net = SRNN(inputs=700, hidden=[128, 128], outputs=20)
         out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
         out, state = net(more, state)      # continues where the first call ended
 
     Like ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``. Numpy
     arrays, booleans and integers are converted to the network's dtype; the output is always a tensor.
 
+    The defaults are chosen to learn in a loop of one's own, whatever the scale of the input: adLIF
+    neurons, and batch norm of what they receive. ``SRNN.paper`` makes the paper's network instead.
+
     Args:
         inputs: number of input channels.
         hidden: number of neurons in each hidden layer; a single number for one layer.
         outputs: number of classes.
-        neuron: a model's name ("alif", "adlif", ...: ``srnn.nn.neurons``), a model object, or a list with one per layer.
+        neuron: a model's name ("adlif", "alif", ...: ``srnn.nn.neurons``), a model object, or a list with one per layer.
         readout: "integrator", "alif", "spike_count", a neuron, or a ``Readout``.
         surrogate: name or object of the surrogate gradient.
         recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
@@ -105,7 +109,8 @@ class SRNN(nn.Module):
             (``encoding.as_encoder``); None: the first layer reads the input as it is.
         norm: batch norm of the current that each hidden layer receives from below: "batch", or a mapping with its settings
             (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
-            batch and updates the running ones, which are used after ``eval()``. "none": no norm.
+            batch and updates the running ones, which are used after ``eval()``. "none": no norm, as
+            where batches hold single steps.
         init_in: initialisation of feed-forward weights, "xavier", "orthogonal", "kaiming" or "zero".
         init_rec: initialisation of recurrent weights, likewise.
         gain_in: factor of the hidden layers' initial feed-forward weights.
@@ -123,7 +128,7 @@ class SRNN(nn.Module):
         inputs: int,
         hidden: int | Sequence[int],
         outputs: int,
-        neuron: NeuronSpec | Sequence[NeuronSpec] = "alif",
+        neuron: NeuronSpec | Sequence[NeuronSpec] = "adlif",
         readout: str | Mapping[str, Any] | Readout | Neuron = "integrator",
         surrogate: str | Mapping[str, Any] | Surrogate = "multi_gaussian",
         *,
@@ -134,7 +139,7 @@ class SRNN(nn.Module):
         delays: DelaysSpec | Sequence[DelaysSpec] = None,
         substeps: int = 1,
         encoder: str | Mapping[str, Any] | LearnedTernary | None = None,
-        norm: NormSpec | Sequence[NormSpec] = "none",
+        norm: NormSpec | Sequence[NormSpec] = "batch",
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         gain_in: float = 1.0,
@@ -196,6 +201,33 @@ class SRNN(nn.Module):
         self.encoder = as_encoder(encoder, inputs)
         self.readout = layer_of(width, outputs, spec.neuron, recurrent=False, output=spec.output)
 
+    @classmethod
+    def paper(cls, inputs: int, hidden: int | Sequence[int], outputs: int, **options: Any) -> Self:
+        """The network of Yin, Corradi & Bohte 2021 (Nature Machine Intelligence 3, 905-913).
+
+        ALIF neurons (equations 5 to 8: ``srnn.nn.neurons.alif``) without any norm; the
+        multi-Gaussian surrogate gradient (equation 1: ``srnn.nn.surrogates``); leaky integrators
+        as readout; feed-forward weights drawn by Xavier's rule, recurrent ones as orthogonal
+        matrices, biases of 0. The time constants, thresholds and readouts of each of the paper's
+        tasks are in the recipes ``paper/ecg``, ``paper/shd``, ...
+
+        Args:
+            inputs: number of input channels.
+            hidden: number of neurons in each hidden layer; a single number for one layer.
+            outputs: number of classes.
+            options: other arguments of ``SRNN``; they also replace what is set here
+                (``readout="alif"``, as for ECG).
+        """
+        theirs: dict[str, Any] = {
+            "neuron": "alif",
+            "readout": "integrator",
+            "surrogate": "multi_gaussian",
+            "norm": "none",
+            "init_in": "xavier",
+            "init_rec": "orthogonal",
+        }
+        return cls(inputs, hidden, outputs, **theirs | options)
+
     @property
     def inputs(self) -> int:
         """Input channels: those of the first layer, which may have been replaced."""
@@ -239,6 +271,7 @@ class SRNN(nn.Module):
         x, lengths = checked(self, x, state, lengths, check, packs)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
+        given = x
         results: list[LayerResult] = []
         gain, traced = 1.0, self._traced(record)
         if self.encoder is not None and isinstance(x, Tensor):  # NaN would make its threshold's gradient NaN
@@ -250,7 +283,17 @@ class SRNN(nn.Module):
             if dropout is not None:
                 x, gain = dropout(index, x)
         results.append(self.readout(self.pool(x), state[-1], lengths, traced[-1], gain=gain))
-        return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
+        after = tuple(result.state for result in results)
+        output = with_nans(results[-1].output, given, state, after, lengths, self._mixes())
+        return Result(output, after, tuple(results))
+
+    def _mixes(self) -> bool:
+        """Whether a step of the input reaches earlier steps of the output: backwards, or by a
+        batch's statistics."""
+        if self.bidirectional or not len(self.layers):
+            return self.bidirectional
+        norm = self.layers[0].norm
+        return isinstance(norm, BatchNorm) and norm.training
 
     def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:
         """The names to record that each layer has, the readout's last; a name that none has is left for the first to refuse."""
@@ -292,8 +335,8 @@ class SRNN(nn.Module):
     ) -> tuple[Tensor | PackedSequence, State]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
 
-        ``check``: refuse an input that is not finite, and say where. Otherwise NaN spreads to the neurons that
-        receive it: they fall silent, and the output may look sound.
+        ``check``: refuse an input that is not finite, and say where. Otherwise a NaN makes the output of its sequence NaN, from
+        that step on (of the whole batch, where a norm in training mode averages over it).
         """
         return call(self, x, state, lengths, check)
 

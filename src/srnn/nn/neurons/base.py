@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import SrnnError, check_choice, check_flag, check_positive, is_number, nearest
 from ...registry import define, defined
-from ...text import brief
+from ...text import brief, shapes
 from ..emissions import SPIKE, Emission
 from ..equations import digest_of, equations
 
@@ -167,6 +167,7 @@ class Neuron:
             cls.coefficients = own[place + 1 :]
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
+                cls.State.__repr__ = shapes  # net(x) in a notebook would print all numbers
                 cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
         check_positive(f"tau_min of {cls.__name__}", cls.tau_min)
         if not isinstance(cls.emission, Emission):

@@ -100,9 +100,10 @@ def find_model(path: Path | str) -> Path:
         return FOLDER / f"{path}.safetensors"
     if Path(path).exists():
         return Path(path)
-    raise SrnnError(
-        f"{path} was not found: name a run folder, a model's file, or a pretrained network ({', '.join(names)})."
-    )
+    close = ""
+    if Path(path).parent == Path():
+        close = nearest(path, names, "srnn models")
+    raise SrnnError(f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}")
 
 
 def read_card(name: str) -> Card:

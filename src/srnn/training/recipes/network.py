@@ -30,7 +30,7 @@ class NetworkConfig(Section, key="network"):
     hidden, recurrent (false: a dense ReLU layer), bidirectional (the directions are concatenated) and norm."""
     hidden: Sizes = field(default_factory=lambda: [64])
     """Neurons in each hidden layer."""
-    neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
+    neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "adlif"
     """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these per layer."""
     readout: str | dict[str, Any] = "integrator"
     """integrator, alif, spike_count, or a mapping {name: ..., neuron: {...}, output: membrane | emission}."""
@@ -52,10 +52,10 @@ class NetworkConfig(Section, key="network"):
     encoder: str | dict[str, Any] | None = None
     """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
     input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
-    norm: str | dict[str, Any] | list[str | dict[str, Any]] = "none"
+    norm: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     """none, batch, or a mapping {name: batch, gamma: 3, momentum: 0.1, detach: true}: batch norm of the current that the hidden
     layers receive from below; one for all, or a list. With torch's cells: none, or layer, which normalises each hidden layer's
-    output over its units, step by step."""
+    output over its units, step by step. null: batch, or none with torch's cells."""
     init_in: Initial = "xavier"
     """Initial feed-forward weights."""
     init_rec: Initial = "orthogonal"
@@ -71,6 +71,8 @@ class NetworkConfig(Section, key="network"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.norm is None:
+            object.__setattr__(self, "norm", "batch" if self.model == "srnn" else "none")
         weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
         require(weights <= MOST_WEIGHTS, "network.hidden", f"sizes with at most {MOST_WEIGHTS:,} weights", self.hidden)
         known = {"recurrent", "input", "learned", "sigma"}  # the last two are refused where delays are drawn

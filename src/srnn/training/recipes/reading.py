@@ -13,8 +13,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ...errors import SrnnError, naming, nearest
 from ...files import TEXT, read_text
@@ -25,9 +26,7 @@ from ...text import brief
 from .baselines import as_baseline
 from .network import NetworkConfig
 from .schema import Recipe
-
-if TYPE_CHECKING:
-    from ...data.datasets.folder import FolderTask
+from .suited import is_suited, suited_recipe
 
 _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
@@ -51,17 +50,11 @@ def _is_below_data_dir(name: str) -> bool:
     return False
 
 
-def own_recipe(task: FolderTask) -> dict[str, Any]:
-    """The recipe for data that come without one: files, or arrays in memory."""
-    options: dict[str, Any] = {"path": task.path}
-    if task.content.form == "sound":
-        options |= {"normalise": "training", "high_hz": None}  # can be streamed, and keeps all frequencies
-    return {
-        "task": {"name": "folder", "options": options},
-        "network": {"neuron": "adlif", "norm": "batch"},
-        "loss": {"name": "nll" if task.kind == "per_step" else "ce_mean"},
-        "training": {"epochs": 60, "batch_size": 16, "optimizer": {"lr": 0.02}, "schedule": {"name": "one_cycle"}},
-    }
+def _own_recipe(path: str) -> dict[str, Any]:
+    """The recipe for data that come without one. SrnnError unless the task "folder" can read them."""
+    from ...data.datasets.folder import FolderTask
+
+    return suited_recipe(FolderTask(path=path))
 
 
 def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
@@ -72,7 +65,32 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
-    return make_recipe(recipe_content(name), str(name), overrides, baseline)
+    return noted_recipe(recipe_content(name), str(name), overrides, baseline)
+
+
+def noted_recipe(
+    content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
+) -> Recipe:
+    """Like ``make_recipe``; where the content follows from data, its note also says what was set by hand."""
+    recipe = make_recipe(content, name, overrides, baseline)
+    if not is_suited(content):
+        return recipe
+    changed = apply_overrides({}, overrides) if overrides else {}
+    settings = [f"{key} {brief(value)}" for key, value in _flat(changed)]
+    if baseline is not None:
+        settings.insert(0, f"baseline {baseline}")
+    if not settings:
+        return recipe
+    return replace(recipe, note=f"{recipe.note}\nby hand: {', '.join(settings)}")
+
+
+def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by their dotted keys."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def recipe_content(name: str | Path) -> dict[str, Any]:
@@ -87,9 +105,7 @@ def recipe_content(name: str | Path) -> dict[str, Any]:
     elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     elif os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
-        from ...data.datasets.folder import FolderTask
-
-        return own_recipe(FolderTask(path=name))
+        return _own_recipe(name)
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
     elif not os.path.isfile(path):

@@ -45,7 +45,9 @@ def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLay
         "takes substeps": network.substeps > 1,
         "has a trained encoder": network.encoder is not None,
         "has delays": any(isinstance(layer, Layer) and layer.delays.describe() for layer in layers),
-        "has batch norm, whose statistics are those of whole sequences (network.fold() has none)": has_norm(network),
+        "has batch norm, whose statistics are those of whole sequences (norm 'none', or network.fold())": has_norm(
+            network
+        ),
     }
     for reason, applies in reasons.items():
         if applies:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....nn.frozen import Array
+from ...nn.frozen import Array
 
 DTYPES = {"float": np.dtype(np.float32)} | {
     f"{kind}{bits}_t": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)

@@ -136,7 +136,7 @@ static int all_finite(const float *x, int count)
     int i, finite = 1;
 
     for (i = 0; i < count; i++)
-        finite = finite && x[i] - x[i] == 0.0f;
+        finite = finite && x[i] >= -FLT_MAX && x[i] <= FLT_MAX;
     return finite;
 }
 

@@ -7,15 +7,15 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from ....data.signals import SignalPath
-from ....errors import SrnnError, nearest
-from ....files import check_folder, whole_folder
-from ....nn.fixedpoint.device import device_network
-from ....nn.fixedpoint.integer import InputFormat, quantise
-from ....nn.frozen import Array, FrozenNetwork
-from ....nn.loss_config import DecisionRule
-from ....nn.network import SRNN
-from ....nn.state_format import StateFormat
+from ...data.signals import SignalPath
+from ...errors import SrnnError, nearest
+from ...files import check_folder, whole_folder
+from ...nn.fixedpoint.device import device_network
+from ...nn.fixedpoint.integer import InputFormat, quantise
+from ...nn.frozen import Array, FrozenNetwork
+from ...nn.loss_config import DecisionRule
+from ...nn.network import SRNN
+from ...nn.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
 from .learning import Learn
 from .names import check_name

@@ -218,25 +218,22 @@ BELIEF_TYPE model_confidence(const model_decision *decision)
 int model_stands(model_decision *decision)
 {
     const int best = largest(decision->scores);
+#if EARLIEST_ASKED
+    int sure = decision->steps >= EARLIEST && believed(decision, best) >= LEAST_BELIEF;
+#else
+    int sure = believed(decision, best) >= LEAST_BELIEF; /* which no NaN is */
+#endif
 #if MARGIN_ASKED
     int c, second = best == 0;
 
     for (c = 0; c < NUM_CLASSES; c++)
         if (c != best && decision->scores[c] > decision->scores[second])
             second = c;
+    sure = sure && believed(decision, best) - believed(decision, second) >= LEAST_MARGIN;
 #endif
 
-#if EARLIEST_ASKED
-    if (decision->steps < EARLIEST || !(believed(decision, best) >= LEAST_BELIEF)) /* or a NaN */
+    if (!sure)
         decision->row = 0;
-#else
-    if (!(believed(decision, best) >= LEAST_BELIEF)) /* or a NaN */
-        decision->row = 0;
-#endif
-#if MARGIN_ASKED
-    else if (!(believed(decision, best) - believed(decision, second) >= LEAST_MARGIN))
-        decision->row = 0;
-#endif
     else if (best != decision->sure_of)
         decision->row = 1;
     else if (decision->row < UINT32_MAX)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....nn.fixedpoint.fixed import INT32_MAX
-from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
+from ...nn.fixedpoint.fixed import INT32_MAX
+from ...nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from .arrays import number
 from .layers import LayerPlan
 from .plan import Plan

@@ -374,12 +374,20 @@ static int thresholds(char **texts, int count, SAMPLE *up, SAMPLE *down)
 }
 
 #endif
+/* Whether a text is a number above 0, and that number. */
+static int positive(const char *text, long *number)
+{
+    char *rest;
+
+    *number = strtol(text, &rest, 10);
+    return *number > 0 && !*rest;
+}
+
 int main(int argc, char **argv)
 {
     long steps = 0;
     int i;
     const char *state_file = 0;
-    char *rest;
 #if TOLD
     SAMPLE up[MODEL_CHANNELS], down[MODEL_CHANNELS];
 #endif
@@ -405,7 +413,7 @@ int main(int argc, char **argv)
             raw = 1;
 #endif
         else if (!strcmp(argv[i], "--steps") && i + 1 < argc
-                 && (steps = strtol(argv[i + 1], &rest, 10)) > 0 && !*rest)
+                 && positive(argv[i + 1], &steps))
             i++;
         else if (!strcmp(argv[i], "--state") && i + 1 < argc)
             state_file = argv[++i];

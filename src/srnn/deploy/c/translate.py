@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ....errors import SrnnError
-from ....nn.equations import ATOM, Algebra, Text, Writer
-from ....nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, Fixed, bounds_of
+from ...errors import SrnnError
+from ...nn.equations import ATOM, Algebra, Text, Writer
+from ...nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, Fixed, bounds_of
 from .arrays import number
 from .resolve import resolved
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ....data.signals import CrossingPath, SpeechPath
-from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
-from ....nn.frozen import Array, FrozenNetwork
-from ....nn.loss_config import DecisionRule
+from ...data.signals import CrossingPath, SpeechPath
+from ...nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
+from ...nn.frozen import Array, FrozenNetwork
+from ...nn.loss_config import DecisionRule
 from .arrays import DTYPES, Constant, index_types, struct_dtype, whole_type
 from .decision import DecisionPlan
 from .delays import Sent

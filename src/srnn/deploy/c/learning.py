@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from ....errors import SrnnError
-from ....nn.fixedpoint.integer import IntegerLayer
-from ....nn.loss_config import DecisionRule, LossConfig
+from ...errors import SrnnError
+from ...nn.fixedpoint.integer import IntegerLayer
+from ...nn.loss_config import DecisionRule, LossConfig
 from .arrays import Member, number, struct_dtype
 from .layers import LayerPlan
 from .traces import LayerLearning

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ....errors import SrnnError
-from ....nn.equations import Node, Record, unused
+from ...errors import SrnnError
+from ...nn.equations import Node, Record, unused
 
 _KEYWORDS = frozenset(
     ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",

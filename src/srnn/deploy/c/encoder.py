@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ....data.signals import CrossingPath
-from ....text import counted
+from ...data.signals import CrossingPath
+from ...text import counted
 from .arrays import Constant, Member, number, struct_dtype, struct_members, whole_type
 from .resolve import resolved
 

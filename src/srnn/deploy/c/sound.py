@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ....data.encoders.derivatives import WIDTH, smoothed_derivatives
-from ....data.encoders.mel import FLOOR, LogMel, mel_filters
-from ....data.encoders.speech import MIN_SAMPLES_MS
-from ....data.encoders.streaming_speech import check_streamable
-from ....data.signals import SpeechPath
+from ...data.encoders.derivatives import WIDTH, smoothed_derivatives
+from ...data.encoders.mel import FLOOR, LogMel, mel_filters
+from ...data.encoders.speech import MIN_SAMPLES_MS
+from ...data.encoders.streaming_speech import check_streamable
+from ...data.signals import SpeechPath
 from .arrays import Constant, number, whole_type
 from .encoder import EncoderPlan
 from .fourier import loading, primes

@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from ....nn.equations import Record, Text, equations
-from ....nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
-from ....nn.fixedpoint.integer import IntegerLayer
-from ....nn.frozen import FrozenLayer
-from ....nn.neurons import Neuron
+from ...nn.equations import Record, Text, equations
+from ...nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
+from ...nn.fixedpoint.integer import IntegerLayer
+from ...nn.frozen import FrozenLayer
+from ...nn.neurons import Neuron
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
 from .names import in_c

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from ...._version import __version__
-from ....errors import SrnnError
+from ..._version import __version__
+from ...errors import SrnnError
 from .encoder import CrossingPlan
 from .plan import Plan
 from .program import conversion

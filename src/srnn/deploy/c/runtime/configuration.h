@@ -234,7 +234,8 @@
 #define STORED_AT u_at
 #define STORED_VALUE (STATE_TYPE)(u / 2)
 #define RESULT u + drawn
-#define TRACED_FUNCTION static NUMBER traced(STATE_TYPE *u_at, NUMBER drawn) { return *u_at + drawn; }
+#define TRACED_FUNCTION static NUMBER traced(STATE_TYPE *u_at, NUMBER drawn) \
+    { *u_at = (STATE_TYPE)(*u_at / 2); return *u_at + drawn; }
 
 /* ---- rows of weights, and delays ---- */
 #define ADD_ROWS add_rows
@@ -343,7 +344,7 @@
 #define BELIEF_SOFT !SOFT
 #define BELIEF_FINER !SOFT
 #define BELIEF_DIVIDES SOFT
-#define BELIEF_OF_LARGEST 1
+#define BELIEF_OF_LARGEST (!SOFT || !INTEGER)
 #define BELIEF_OF_MEAN 1
 #define KEEPS 1
 #define SCORES_MEAN 1
@@ -353,8 +354,12 @@
 #define EARLIEST_ASKED ADDS
 #define NUM_CLASSES OUTPUTS
 #define CLASS_NAME "a", "b", "c"
-#define COUNTED_VALUE output[c]
-#define JOINED_VALUE x / 2 + (NUMBER)decision->scores[c] / 2
+#if INTEGER && SOFT
+#define COUNTED_VALUE twice + (NUMBER)(decision->part[c] * inverse >> 32)
+#else
+#define COUNTED_VALUE twice
+#endif
+#define JOINED_VALUE half_of_it + (NUMBER)decision->scores[c] / 2
 #define COUNTED_NAME twice
 #define COUNTED_LINE 2 * output[c]
 #define JOINED_NAME half_of_it

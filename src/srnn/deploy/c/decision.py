@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from ....errors import SrnnError
-from ....nn.decision import Rule
-from ....nn.equations import Algebra, Text, Writer
-from ....nn.fixedpoint.decision import (
+from ...errors import SrnnError
+from ...nn.decision import Rule
+from ...nn.equations import Algebra, Text, Writer
+from ...nn.fixedpoint.decision import (
     ONE_BITS,
     PER_LN2,
     POWER,
@@ -27,7 +27,7 @@ from ....nn.fixedpoint.decision import (
     vanishing,
     whole_number,
 )
-from ....nn.loss_config import DecisionRule
+from ...nn.loss_config import DecisionRule
 from .arrays import Member, number, struct_dtype, struct_members
 from .resolve import resolved
 from .translate import FixedC, FixedText, FloatC

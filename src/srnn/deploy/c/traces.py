@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ....nn.derivatives import jacobian_record, slope_record
-from ....nn.emissions import Emission
-from ....nn.equations import Algebra, Node, Record, Text, as_node, equations, record
-from ....nn.surrogates import Surrogate
+from ...nn.derivatives import jacobian_record, slope_record
+from ...nn.emissions import Emission
+from ...nn.equations import Algebra, Node, Record, Text, as_node, equations, record
+from ...nn.surrogates import Surrogate
 from .arrays import number
 from .layers import LayerPlan
 from .names import in_c
