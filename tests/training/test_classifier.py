@@ -47,7 +47,7 @@ def test_it_is_what_fit_gives() -> None:
 @pytest.mark.filterwarnings("ignore:Can't test estimator")
 def test_it_keeps_to_the_rules_of_estimators() -> None:
     assert not [one for one in check_estimator(srnn.SRNNClassifier(), on_fail=None) if one["status"] == "failed"]
-    copy = clone(srnn.SRNNClassifier(hidden=(4, 3), neuron=srnn.LIF()))
+    copy: Any = clone(srnn.SRNNClassifier(hidden=(4, 3), neuron=srnn.LIF()))
     assert copy.get_params()["hidden"] == (4, 3) and copy.set_params(lr=0.1).lr == 0.1
 
 
