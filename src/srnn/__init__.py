@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .api import Model, from_network, load, train
+    from .api import Model, fit, from_network, load, train
+    from .classifier import SRNNClassifier
     from .data.spikes import Spikes
     from .deploy.export.model import export
     from .deploy.predicting import Prediction
@@ -53,6 +54,7 @@ __all__ = [
     "ReLU",
     "Readout",
     "SLayer",
+    "SRNNClassifier",
     "Spikes",
     "SrnnError",
     "Stream",
@@ -60,6 +62,7 @@ __all__ = [
     "energy",
     "example",
     "export",
+    "fit",
     "from_network",
     "load",
     "load_recipe",
@@ -69,7 +72,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "api": ("Model", "from_network", "load", "train"),
+    "api": ("Model", "fit", "from_network", "load", "train"),
+    "classifier": ("SRNNClassifier",),
     "data.spikes": ("Spikes",),
     "deploy.export.model": ("export",),
     "deploy.predicting": ("Prediction",),

@@ -1,5 +1,6 @@
-"""The public face: ``srnn.train`` and ``srnn.load`` give a ``Model``, which predicts, streams, is measured and exported.
+"""The public face: ``fit``, ``train`` and ``load`` give a ``Model``, which predicts, streams, is measured and exported.
 
+    model = srnn.fit(x, y, rate=50, epochs=30)       # arrays, DataFrames, a torch Dataset; or a folder of recordings
     model = srnn.train("digits", "runs/digits")      # a recipe's name or file
     model = srnn.load("runs/ecg")                    # a run, a model's file, or a pretrained network: "ecg-records"
     model.predict("clip.wav").label
@@ -16,10 +17,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .data.gaps import LONGEST_GAP, Gaps, Missing
@@ -31,6 +35,7 @@ from .training.trained import Trained
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from .data.datasets import SplitName
     from .data.signals import Form, SignalPath
     from .data.signals.base import Scale
     from .data.tasks import Task
@@ -40,8 +45,10 @@ if TYPE_CHECKING:
     from .nn.loss_config import LossName
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths
+    from .nn.neurons import Neuron
     from .progress import Reporter
     from .training.adapting import Adaptation
+    from .training.evaluation import Evaluation
     from .training.loggers import LoggerName
     from .training.recipes import Recipe
 
@@ -163,6 +170,19 @@ class Model(Trained):
         )
         return decoder.open_finite() if decoder.adaptation is None else decoder.open()
 
+    def evaluate(self, split: SplitName = "validation", *, data_dir: Path | str | None = None) -> Evaluation:
+        """How accurate the network is on a split of its data: ``evaluate("test").report["accuracy"]``.
+
+        Args:
+            split: "train", "validation" or "test"; the last is for the end, when everything is chosen.
+            data_dir: where the task's files are.
+
+        Raises SrnnError where the data are not at hand, as those that were given to ``fit`` by another program.
+        """
+        from .training.evaluation import evaluate
+
+        return evaluate(self, split, data_dir=None if data_dir is None else Path(data_dir))
+
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
         """What the network costs on an input, according to four models: ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
 
@@ -232,8 +252,8 @@ def train(
 
     if not isinstance(recipe, (Recipe, str, Path)):
         raise SrnnError(
-            f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of your own are trained from a file: "
-            'np.savez("mine.npz", x=x, y=y), then srnn.train("mine.npz", ...).'
+            f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of your own are trained with "
+            "srnn.fit(x, y)."
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
@@ -260,7 +280,87 @@ def train(
     finally:
         if shown is not None:
             shown.stop()
-    return load(Path(out))
+    model = load(Path(out))
+    return model if task is None else model.but(task=replace(model.task.described(), own=task))
+
+
+def fit(
+    x: Any,
+    y: Any = None,
+    *,
+    lengths: Any = None,
+    groups: Any = None,
+    rate: float | None = None,
+    channels: Sequence[str | int] | None = None,
+    units: Sequence[str | None] | None = None,
+    classes: Sequence[str] | None = None,
+    validation: Any = None,
+    test: float | None = None,
+    epochs: int | None = None,
+    patience: int | None = None,
+    hidden: int | Sequence[int] | None = None,
+    neuron: str | Neuron | Mapping[str, Any] | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+    seed: int = 0,
+    out: Path | str | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> Model:
+    """Train a network on data of your own, and return the model that validation chose.
+
+    It does for data in memory what ``srnn train FOLDER`` does for files: the same recipe and splits, and the same bits.
+
+    Args:
+        x: an array or tensor (sequences, time, channels), or (sequences, time) for one channel; a list of arrays (time, channels)
+            of different lengths; a list of DataFrames or ``Recording``s, which are read like files; a torch Dataset of pairs
+            (x, y); or the path of data that ``srnn train`` reads: a folder, a .csv, .npz or .h5 file.
+        y: a class for each sequence (N,), or for each step (N, T): integers from 0, -1 for none; or text, "" for none. A list of
+            (time,) arrays if x is a list and steps have classes. None if x is a Dataset or a path.
+        lengths: (N,) valid steps of each sequence, if an array is padded.
+        groups: (N,) whom or what each sequence is of (a speaker, a patient): nobody is in two splits.
+        rate: samples per second; tables of other rates are resampled to it.
+        channels: names of the channels of arrays; of tables and files, which to read.
+        units: units of the channels, such as "g" or "mV"; None for an unknown one.
+        classes: names of the classes 0, 1, ...; or the order of those in y.
+        validation: the fraction held out to choose the best epoch, of the groups or of each class; or a pair (x, y) or a Dataset
+            to use instead.
+        test: the fraction held out for the end, ``model.evaluate("test")``; 0 if the test data are elsewhere.
+        epochs: how often the training data are seen, at most.
+        patience: training stops after so many epochs without a better one.
+        hidden: neurons in the hidden layer, or in each of several.
+        neuron: the hidden layers' neuron: its name ("adlif", "alif", ...), ``srnn.ALIF(...)``, or a mapping.
+        lr: the largest learning rate.
+        batch_size: sequences in a batch.
+        overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2, "task.options.fold": "1/5"}.
+        seed, reporter: as for ``train``.
+        out: the run's folder, as for ``train``; None: nothing is kept but the model.
+        resume: continue the run in ``out``, with the same data and settings.
+
+    What is None is as ``srnn train`` has it. The result on the validation split is in ``model.about["result"]``. Raises
+    SrnnError, before anything is written, for data or settings that do not fit; also when training diverges for good.
+    """
+    from .training.own_data import Told, recipe_for, settings_of
+
+    if resume and out is None:
+        raise SrnnError("resume continues the run in a folder: name it with out.")
+    told = Told(y, lengths, groups, rate, channels, units, classes, validation)
+    settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size)
+    recipe, task = recipe_for(x, told, settings | dict(overrides))
+    with _folder(out) as folder:
+        model = train(recipe, folder, seed=seed, resume=resume, task=task, reporter=reporter)
+    return model if out is not None else model.but(folder=None)
+
+
+@contextmanager
+def _folder(out: Path | str | None) -> Iterator[Path | str]:
+    """The folder of a run; None: one that is removed afterwards."""
+    if out is not None:
+        yield out
+        return
+    with TemporaryDirectory(prefix="srnn-") as folder:
+        yield Path(folder) / "model"
 
 
 def load(source: Path | str) -> Model:

@@ -308,7 +308,7 @@ def test_the_first_compiling_is_announced_and_no_other(tmp_path: Path) -> None:
 
 def test_what_is_no_recipe_or_task(tmp_path: Path) -> None:
     for mistake in (np.zeros((500, 3)), None):
-        with pytest.raises(SrnnError, match=r"A recipe is a name, a file or a Recipe, not a .*np\.savez"):
+        with pytest.raises(SrnnError, match=r"A recipe is a name, a file or a Recipe, not a .*srnn\.fit\(x, y\)"):
             srnn.train(mistake, tmp_path / "run")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match=r"derived from srnn\.data\.tasks\.Task, not a list"):
         srnn.train("digits", tmp_path / "run", task=[1, 2])  # type: ignore[arg-type]

@@ -332,7 +332,7 @@ def _read_numpy(path: Path) -> Recording:
         return _of_array(arrays[name], str(path), **known)
 
 
-def read_rate(path: Path, arrays: Any) -> float | None:
+def read_rate(path: object, arrays: Any) -> float | None:
     """Samples per second that a file of arrays states under "rate"; None where it does not."""
     if "rate" not in arrays:
         return None
@@ -350,7 +350,7 @@ class Stated(NamedTuple):
     units: tuple[str | None, ...] | None
 
 
-def read_stated(path: Path, arrays: Any) -> Stated:
+def read_stated(path: object, arrays: Any) -> Stated:
     """The names and units under "channels" and "units" in a file of arrays; None for those that it
     does not state.
     """
@@ -361,7 +361,7 @@ def read_stated(path: Path, arrays: Any) -> Stated:
     )
 
 
-def _read_texts(path: Path, arrays: Any, key: str) -> tuple[str, ...] | None:
+def _read_texts(path: object, arrays: Any, key: str) -> tuple[str, ...] | None:
     if key not in arrays:
         return None
     with reading(f"{path}, array '{key}',", "texts, one for each channel"):

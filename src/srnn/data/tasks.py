@@ -10,7 +10,7 @@ A task does not define how a network's output is scored: the recipe does. Each t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -263,11 +263,16 @@ def create_task(name: str, /, **options: Any) -> Task:
             plugin.load()
     if wanted not in known:
         raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)} {OWN}")
-    allowed = [option.name for option in fields(known[name])]
+    check_options(known[name], options)
+    return known[name](**options)
+
+
+def check_options(task: type[Task], options: Iterable[str]) -> None:
+    """SrnnError, with the nearest, for an option that tasks of this class do not have."""
+    allowed = [option.name for option in fields(task)]
     for option in options:
         if option not in allowed:
-            raise SrnnError(f"The task '{name}' has no option '{option}'.{nearest(option, allowed)}")
-    return known[name](**options)
+            raise SrnnError(f"The task '{task.name}' has no option '{option}'.{nearest(option, allowed)}")
 
 
 _LONGEST_MS = 1e12
@@ -311,6 +316,8 @@ class DescribedTask(Task):
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every split is all of them."""
     said: Reading = NOTHING_SAID
     """What the user says about the recordings in ``data``."""
+    own: Task | None = field(default=None, compare=False)
+    """The task itself, with its data, where name and options cannot make it again; a model's file does not hold it."""
 
     def __post_init__(self) -> None:
         # Checked here, so that no network is trained whose file could not be opened.
@@ -344,6 +351,8 @@ class DescribedTask(Task):
         return self._original().split_since if own and self.data is None else None
 
     def _original(self, data_dir: Path | None = None) -> Task:
+        if self.own is not None:
+            return self.own
         with data_folder(data_dir):
             return create_task(self.name, **self.options)
 

@@ -1,4 +1,4 @@
-"""Your own arrays: sequences in one .npz or HDF5 file, or a sensor's recording in each file of a folder or table."""
+"""Your own arrays: sequences in one .npz or HDF5 file or in memory, or a sensor's recording in each file of a folder or table."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ _BLOCK = 2**24  # numbers of a file that are converted at a time
 _CODE = 3  # incremented when the same files shall give other statistics
 
 
+class Given(dict[str, npt.NDArray[Any]]):
+    """A data set in memory: the arrays that a file of arrays would hold, under the same names."""
+
+    def __str__(self) -> str:
+        """What messages call it, as they call a file by its path."""
+        return "The data"
+
+
+Source = Path | Given
+"""Where a data set is: a folder, a table, a file of arrays, or memory."""
+
+
 class Description(NamedTuple):
     """What a source contains, found without reading all of it."""
 
@@ -55,12 +67,12 @@ class Description(NamedTuple):
     """The files of a folder or table, if they are a sensor's."""
 
 
-def describe(source: Path, speaker: str = "", cutting: Cutting = WHOLE, **how: Any) -> Description:
+def describe(source: Source, speaker: str = "", cutting: Cutting = WHOLE, **how: Any) -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout.
 
     ``speaker``: as for ``list_items``. ``how``: further fields of ``SensorFiles``.
     """
-    if not source.is_dir() and source.suffix.lower() in ARRAY_FILES:
+    if isinstance(source, Given) or (not source.is_dir() and source.suffix.lower() in ARRAY_FILES):
         with _open(source) as (_, about, _, _):
             return about
     items = tuple(list_items(source, speaker, cutting))
@@ -82,17 +94,17 @@ def describe(source: Path, speaker: str = "", cutting: Cutting = WHOLE, **how: A
     )
 
 
-def load_arrays(split: SplitName, source: Path, shares: Shares, about: Description) -> Split:
+def load_arrays(split: SplitName, source: Source, shares: Shares, about: Description) -> Split:
     """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
 
     Args:
-        source: a folder or table of sensor files, or an .npz or HDF5 file.
+        source: a folder or table of sensor files, an .npz or HDF5 file, or arrays in memory.
         shares: how much is held out where no split is given.
         about: what ``describe`` said about the source.
     """
     check_split(split)
     files, items = about.files, about.items
-    if files is None:
+    if isinstance(source, Given) or files is None:
         return load_file(split, source, shares)[1]
     chosen = files.sequences(split, shares)
     shared: list[str] = []
@@ -119,11 +131,11 @@ def load_arrays(split: SplitName, source: Path, shares: Shares, about: Descripti
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def load_scaled(split: SplitName, source: Path, shares: Shares, about: Description, pool: int = 1) -> Split:
+def load_scaled(split: SplitName, source: Source, shares: Shares, about: Description, pool: int = 1) -> Split:
     """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps,
     each of which is the mean of ``pool`` samples.
 
-    The statistics are computed once and kept in a file beside the source.
+    The statistics are computed once and kept in a file beside the source, unless that is in memory.
     """
 
     def load(name: SplitName) -> Split:
@@ -136,19 +148,27 @@ def load_scaled(split: SplitName, source: Path, shares: Shares, about: Descripti
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
-    options: dict[str, Any] = {"shares": shares, "rate": about.rate, "code": _CODE, "channels": None}
-    if pool > 1:
-        options["pool"] = pool
-    if about.files is not None:
-        options |= about.files.options
-    files = [item.path for item in about.items] or [source]
-    statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
+    if isinstance(source, Given):
+        statistics = Statistics.read(fit())
+    else:
+        statistics = _cached(source, shares, about, pool, fit)
     x = np.asarray(unscaled.x)
     for index, row in enumerate(x):  # in place: with much data, every copy counts
         row[:] = scale(row, statistics)
         if unscaled.lengths is not None:
             row[unscaled.lengths[index] :] = 0
     return replace(unscaled, x=x, statistics=statistics)
+
+
+def _cached(source: Path, shares: Shares, about: Description, pool: int, fit: Callable[[], Arrays]) -> Statistics:
+    """The statistics of a folder's, table's or file's training split, computed by ``fit`` unless its cache has them."""
+    options: dict[str, Any] = {"shares": shares, "rate": about.rate, "code": _CODE, "channels": None}
+    if pool > 1:
+        options["pool"] = pool
+    if about.files is not None:
+        options |= about.files.options
+    files = [item.path for item in about.items] or [source]
+    return cached(cache_of(source), "scale", options, files, fit, Statistics.read)
 
 
 def _pooled(name: str, split: Split, count: int) -> Split:
@@ -184,9 +204,9 @@ def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = No
 
 
 def load_file(
-    split: SplitName, source: Path, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
+    split: SplitName, source: Source, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
 ) -> tuple[Description, Split]:
-    """What ``describe`` says about an .npz or HDF5 file, and one split of it as ``load_arrays`` gives it.
+    """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as ``load_arrays`` gives it.
 
     ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
     """
@@ -216,8 +236,9 @@ def load_file(
             )
             none = [""] * count
             columns = zip(labels, groups or none, splits or none, strict=True)
-            items = [Item(source, f"{index:08d}", *of) for index, of in enumerate(columns)]
-            chosen = split_items(source, items, shares or Shares(0, 0))[split]
+            where = Path(str(source))
+            items = [Item(where, f"{index:08d}", *of) for index, of in enumerate(columns)]
+            chosen = split_items(where, items, shares or Shares(0, 0))[split]
             rows = np.array([int(item.name) for item in chosen], np.int64)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
@@ -245,18 +266,10 @@ def load_file(
 
 
 @contextlib.contextmanager
-def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
-    """An .npz, or an HDF5 file whose parts are read on demand: a mapping of its arrays; what it contains; x, (N, T, C) numbers,
-    an array or an HDF5 dataset in its place; and y, as ``_labels`` gives it."""
-    needed = "it needs x (N, T, C) and y (N,) or (N, T)"
-    if source.stat().st_size == 0:
-        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
-    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
-        if not len(content):
-            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
-        for key in ("x", "y"):
-            if key not in content:
-                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+def _open(source: Source) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
+    """A mapping of a data set's arrays; what it contains; x, (N, T, C) numbers, an array or an HDF5 dataset in its place; and y,
+    as ``_labels`` gives it."""
+    with _contents(source) as content:
         (classes, y), x = _labels(source, content), content["x"]
         if x.ndim != 3:
             raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
@@ -279,14 +292,32 @@ def _open(source: Path) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.
         yield content, about, x, y
 
 
-def _texts(source: Path, values: npt.NDArray[Any] | None) -> list[str] | None:
+@contextlib.contextmanager
+def _contents(source: Source) -> Iterator[Any]:
+    """The arrays by name: those given, or of an .npz, or of an HDF5 file, whose parts are read on demand."""
+    if isinstance(source, Given):
+        yield source
+        return
+    needed = "it needs x (N, T, C) and y (N,) or (N, T)"
+    if source.stat().st_size == 0:
+        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
+    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
+        if not len(content):
+            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
+        for key in ("x", "y"):
+            if key not in content:
+                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+        yield content
+
+
+def _texts(source: Source, values: npt.NDArray[Any] | None) -> list[str] | None:
     if values is None:
         return None
-    with reading(source, "a data set's arrays"):
+    with reading(str(source), "a data set's arrays"):
         return [composed(v.decode() if isinstance(v, bytes) else str(v)) for v in values.tolist()]
 
 
-def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are their own names, sorted."""
     y = np.asarray(content["y"])
     if not y.size:

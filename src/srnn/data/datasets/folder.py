@@ -28,7 +28,7 @@ from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
 from ..tasks import Kind, register
 from ..units import parse_channels
-from .arrays import Description, describe, load_arrays, load_scaled
+from .arrays import Description, Source, describe, load_arrays, load_scaled
 from .audio import read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
@@ -104,10 +104,7 @@ class FolderTask(AudioTask):
     """Leave out files that cannot be used, such as damaged ones, and name them in a warning; else they are refused."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not self.path:
-            raise SrnnError(
-                "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file."
-            )
+        source = self.source
         if not isinstance(self.speaker, str):
             raise SrnnError(
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
@@ -122,7 +119,7 @@ class FolderTask(AudioTask):
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
-        about, source = self.content, self.source
+        about = self.content
         if about.form == "sound":
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
@@ -156,7 +153,7 @@ class FolderTask(AudioTask):
         return Shares.of({name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")})
 
     @cached_property
-    def source(self) -> Path:
+    def source(self) -> Source:
         """Where ``path`` was found when the task was made."""
         return find_source(self.path)
 
@@ -224,12 +221,13 @@ class FolderTask(AudioTask):
 
     def problems(self) -> list[Problem]:
         """What is wrong with, or unusual about, each file, in their order. All are read; none twice."""
-        items, files, cache = self.content.items, self.content.files, cache_of(self.source)
-        if files is not None:
-            found = files.problems()
-        else:
-            found = list_sound_problems(items, cache)
-        copies = list_copies(items, cache) if items else []
+        items, files = self.content.items, self.content.files
+        if not items:
+            return []
+        assert isinstance(self.source, Path)  # what is in memory has no files
+        cache = cache_of(self.source)
+        found = list_sound_problems(items, cache) if files is None else files.problems()
+        copies = list_copies(items, cache)
         return sorted([*found, *copies], key=lambda problem: problem.file)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
@@ -244,6 +242,7 @@ class FolderTask(AudioTask):
                 return load_scaled(split, source, shares, self.content, self.pool)
             return load_arrays(split, source, shares, self.content)
         check_split(split)
+        assert isinstance(source, Path)  # what is in memory is arrays
         items, sound, cache = self.content.items, self.sound, cache_of(source)
         clips = split_items(source, items, shares)
         if self.skip and any(problem.refused for problem in list_sound_problems(items, cache)):
@@ -265,6 +264,11 @@ def names_of(options: type) -> tuple[str, ...]:
 
 def find_source(path: str) -> Path:
     """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in neither place."""
+    if not isinstance(path, str) or not path:
+        raise SrnnError(
+            "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file; "
+            "or, for a trained network, whose data were in memory, other recordings with --data."
+        )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
         return here

@@ -59,6 +59,58 @@ class Cut(NamedTuple):
     piece: Piece
 
 
+class Leading(NamedTuple):
+    """What the first of several recordings says of all of them: which channels they have, in which
+    units, and how fast they are.
+    """
+
+    what: str
+    """The first one, as messages name it."""
+    channels: int
+    names: tuple[str, ...] | None
+    """Names of the channels; None: they are not known, or may differ from one to the next."""
+    units: tuple[str | None, ...] | None
+    rate: float | None
+    chosen: tuple[str | int, ...] | None
+    """The channels that are read of each, as for ``Reading``; None: those with these names."""
+
+    @classmethod
+    def of(cls, first: Recording, chosen: tuple[str | int, ...] | None, what: object) -> Leading:
+        first = take_channels(first, chosen)
+        names = first.channels
+        if any(isinstance(one, int) for one in chosen or ()):
+            names = None  # what has one place need not have one name
+        return cls(str(what), first.samples.shape[1], names, first.units, first.rate, chosen)
+
+    def alike(self, recording: Recording) -> Recording:
+        """One of the recordings with the first one's channels, in its units, at its own rate.
+
+        SrnnError where it lacks some of them.
+        """
+        self._check_channels(recording)
+        path = ScaledPath(self.channels, names=self.names, units=self.units)
+        return match(recording, path, Reading(channels=self.chosen))
+
+    def _check_channels(self, recording: Recording) -> None:
+        if self.chosen is not None:
+            return
+        count = recording.samples.shape[1]
+        if self.names is None or recording.channels is None:
+            if count != self.channels:
+                raise SrnnError(
+                    f"{recording.name} has {count} channels, but {self.what} has {self.channels}; choose "
+                    "which to read with the option channels."
+                )
+            return
+        known = {name.casefold() for name in recording.channels}
+        if not known >= {name.casefold() for name in self.names}:
+            raise SrnnError(
+                f"{recording.name} has the channels {some(recording.channels)}, but {self.what} has "
+                f"{some(self.names)}; name them alike, or choose which to read by name or number with "
+                "the option channels."
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class SensorFiles:
     """The sensor files of a folder or table.
@@ -105,9 +157,10 @@ class SensorFiles:
         raise problems[0]
 
     @cached_property
-    def _first(self) -> Recording:
-        """The first file that can be read, whose channels and units all others need."""
-        return take_channels(self._found[1], self.chosen)
+    def _leading(self) -> Leading:
+        """What the first file that can be read says of all others."""
+        item, recording = self._found
+        return Leading.of(recording, self.chosen, item.path)
 
     def _recording(self, item: Item, gaps: Gaps) -> Recording:
         annotator = annotator_of(item, self.cutting)
@@ -115,12 +168,12 @@ class SensorFiles:
 
     @property
     def channels(self) -> int:
-        return self._first.samples.shape[1]
+        return self._leading.channels
 
     @cached_property
     def rate(self) -> float | None:
         """Samples per second of all; None: they stay as they are."""
-        return self._first.rate if self.asked is None else self.asked
+        return self._leading.rate if self.asked is None else self.asked
 
     @property
     def labelled_inside(self) -> bool:
@@ -130,7 +183,7 @@ class SensorFiles:
     @property
     def divided_inside(self) -> bool:
         """Whether all files have to be read to divide their sequences into splits."""
-        return self.labelled_inside or self.cutting.group.casefold() in self._first.words
+        return self.labelled_inside or self.cutting.group.casefold() in self._found[1].words
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -151,12 +204,11 @@ class SensorFiles:
     @property
     def names(self) -> tuple[str, ...] | None:
         """Names of the channels; None: they are not known, or may differ from file to file."""
-        by_number = any(isinstance(one, int) for one in self.chosen or ())
-        return None if by_number else self._first.channels
+        return self._leading.names
 
     @property
     def units(self) -> tuple[str | None, ...] | None:
-        return self._first.units
+        return self._leading.units
 
     @property
     def options(self) -> dict[str, Any]:
@@ -202,9 +254,7 @@ class SensorFiles:
         first, recording = self._found
         if (item, gaps) != (first, self.gaps):
             recording = self._recording(item, gaps)
-        self._check_channels(recording)
-        path = ScaledPath(self.channels, names=self.names, units=self.units)
-        matched = match(recording, path, Reading(channels=self.chosen))
+        matched = self._leading.alike(recording)
         x = at_rate(matched.name, matched.samples, matched.rate, self.rate, sound=False)
         rises = None
         if len(x) >= 8:  # before rounding: seconds since 1970 do not rise in float32
@@ -215,25 +265,6 @@ class SensorFiles:
             others = tuple(name for name in recording.channels or () if name.casefold() not in known)
         pieces = pieces_of(recording, item, self.cutting, len(x), self.rate)
         return Sensed(x.astype(np.float32, copy=False), pieces, matched.rate, matched.notes, rises, others)
-
-    def _check_channels(self, recording: Recording) -> None:
-        if self.chosen is not None:
-            return
-        first, count = self._found[0].path, recording.samples.shape[1]
-        if self.names is None or recording.channels is None:
-            if count != self.channels:
-                raise SrnnError(
-                    f"{recording.name} has {count} channels, but {first} has {self.channels}; choose "
-                    "which to read with the option channels."
-                )
-            return
-        known = {name.casefold() for name in recording.channels}
-        if not known >= {name.casefold() for name in self.names}:
-            raise SrnnError(
-                f"{recording.name} has the channels {some(recording.channels)}, but {first} has "
-                f"{some(self.names)}; name them alike, or choose which to read by name or number with "
-                "the option channels."
-            )
 
     # ---- what is wrong ----------------------------------------------------------------------
 

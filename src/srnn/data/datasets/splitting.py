@@ -35,7 +35,8 @@ class Shares(NamedTuple):
         """
         named = {name: options[key] for name in ("validation", "test") if (key := f"{name}_fraction") in options}
         for name, fraction in named.items():
-            check_fraction(f"{name}_fraction", fraction)
+            if (name, fraction) != ("test", 0):  # what is for testing may be elsewhere
+                check_fraction(f"{name}_fraction", fraction)
         text = options.get("fold", "")
         if not text:
             return cls(**named)

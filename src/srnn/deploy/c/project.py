@@ -132,7 +132,7 @@ def describe(network: FrozenNetwork) -> str:
 
 
 def check_out(out: Path, overwrite: bool = False) -> None:
-    """SrnnError unless the folder is new or empty, or with ``overwrite`` that of an earlier export."""
+    """SrnnError unless the folder is new or empty, or with ``overwrite`` that of an earlier one."""
     check_folder(out)
     if out.is_dir() and any(out.iterdir()) and not (overwrite and _exported(out)):
         advice = f"{option('overwrite', flag=True)} writes over it, or " if _exported(out) else ""
@@ -142,7 +142,7 @@ def check_out(out: Path, overwrite: bool = False) -> None:
 
 
 def _exported(out: Path) -> bool:
-    """Whether an export was written to the folder: it has NAME.json, and NAME_weights.h where a layout has it."""
+    """Whether an export was written there: NAME.json, and NAME_weights.h where a layout has it."""
     places = (out, out / "src")
     return any(
         (place / f"{file.stem}_weights.h").is_file()

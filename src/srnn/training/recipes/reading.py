@@ -70,8 +70,14 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
     """
-    content = recipe_content(name, overrides)
-    recipe = make_recipe(content, str(name), overrides, baseline)
+    return noted_recipe(recipe_content(name, overrides), str(name), overrides, baseline)
+
+
+def noted_recipe(
+    content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
+) -> Recipe:
+    """Like ``make_recipe``; where the content follows from data, its note also says what was set by hand."""
+    recipe = make_recipe(content, name, overrides, baseline)
     if not is_suited(content):
         return recipe
     changed = apply_overrides({}, overrides) if overrides else {}

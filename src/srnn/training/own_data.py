@@ -1,0 +1,386 @@
+"""Data of your own, in whatever form a program has them, as the arrays that a file of arrays would hold (``Given``).
+
+    array, tensor (N, T, C) or (N, T)         sequences of one length, or padded, with ``lengths``
+    list of arrays (T_i, C) or (T_i,)         sequences of different lengths
+    list of DataFrames, of ``Recording``s     the same, read like files: with names, units, rate, and gaps that are filled
+    torch's Dataset                           of pairs (x, y)
+
+What is wrong with the arrays themselves is said where files of arrays are read (``data.datasets.arrays``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.datasets.arrays import Given
+from ..data.datasets.base import UNLABELLED, padded
+from ..data.datasets.memory import GivenTask
+from ..data.datasets.sensors import Leading
+from ..data.datasets.survey import say
+from ..data.recordings import Recording, at_rate, is_frame, read_recording
+from ..data.samples import check_finite
+from ..data.tasks import Task
+from ..errors import SrnnError, check_positive, check_whole, is_number, naming
+from ..files import reading
+from ..nn.given import as_numpy
+from ..nn.neurons import Neuron
+from ..text import brief
+from .recipes import Recipe, load_recipe
+from .recipes.reading import noted_recipe
+from .recipes.suited import suited_recipe
+
+Array = npt.NDArray[Any]
+_FORMS = (
+    "an array (sequences, time, channels), a list of arrays (time, channels) or of DataFrames, "
+    "or a torch Dataset of pairs (x, y)"
+)
+_VALUES = (
+    "srnn.fit trains networks that name a class: if these are classes, give y.astype(int); networks "
+    "that answer with a value come later."
+)
+
+
+class Told(NamedTuple):
+    """What ``srnn.fit`` is told of the sequences; see there."""
+
+    y: Any = None
+    lengths: Any = None
+    groups: Any = None
+    rate: float | None = None
+    channels: Sequence[str | int] | None = None
+    units: Sequence[str | None] | None = None
+    classes: Sequence[str] | None = None
+    validation: Any = None
+    """A fraction; or sequences, as (x, y) or a Dataset."""
+
+
+def settings_of(
+    test: float | None,
+    epochs: int | None,
+    patience: int | None,
+    hidden: int | Sequence[int] | None,
+    neuron: str | Neuron | Mapping[str, Any] | None,
+    lr: float | None,
+    batch_size: int | None,
+) -> dict[str, Any]:
+    """The keywords of ``srnn.fit`` as settings of a recipe, by dotted keys; those that are None are left out."""
+    settings = {
+        "task.options.test_fraction": test,
+        "training.epochs": epochs,
+        "training.early_stopping.patience": patience,
+        "training.optimizer.lr": lr,
+        "training.batch_size": batch_size,
+        "network.hidden": [hidden] if isinstance(hidden, int) else hidden,
+        "network.neuron": neuron.describe() if isinstance(neuron, Neuron) else neuron,
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe, Task | None]:
+    """The recipe that ``srnn train`` gives to such data, with these settings by dotted keys; and the data as its task, or None
+    where the recipe names them. SrnnError for what is not data.
+    """
+    options = dict[str, Any]()
+    if is_number(told.validation):
+        options["task.options.validation_fraction"] = told.validation
+        told = told._replace(validation=None)
+    if not isinstance(x, (str, Path)):
+        given = gather(x, told)
+        content = suited_recipe(GivenTask(arrays=given))
+        recipe = noted_recipe(content, "srnn.fit", {**options, **settings})
+        return recipe, GivenTask.of(given, recipe.task.options)
+    for name, value in told._asdict().items():
+        if value is not None and name in ("rate", "channels"):
+            options[f"task.options.{name}"] = value
+        elif value is not None:
+            raise SrnnError(f"The data in {x} state this themselves: remove {name}, which is for arrays.")
+    return load_recipe(x, {**options, **settings}), None
+
+
+def gather(x: Any, told: Told) -> Given:
+    """Sequences and their labels as the arrays of one data set. SrnnError, which names the argument, for anything else."""
+    if told.rate is not None:
+        check_positive("rate", told.rate)
+    x, y = _pair("x", x, told.y)
+    if told.lengths is not None and isinstance(x, list):
+        raise SrnnError("x is a list, whose sequences have lengths of their own: remove lengths.")
+    labels = _labels("y", x, y)
+    optional = {"groups": told.groups, "class_names": told.classes}
+    if told.validation is None:
+        given = _sequences(x, told)
+    else:
+        if told.groups is not None:
+            raise SrnnError("groups says which sequences are held out together, and validation which are: remove one.")
+        more_x, more_y = _pair("x of validation", *_two(told.validation))
+        given = _of_list([*_cut(x, told.lengths), *more_x], told)
+        labels = _joined(labels, _labels("y of validation", more_x, more_y))
+        if labels.ndim == 2:  # which may go on where no sequence does
+            labels = labels[:, : given["x"].shape[1]]
+        optional["split"] = ["train"] * len(x) + ["validation"] * len(more_x)
+    given["y"] = labels
+    if told.rate is not None:
+        given["rate"] = np.asarray(told.rate)
+    if told.units is not None:
+        given["units"] = _units(told.units)
+    for name, values in optional.items():
+        if values is not None:
+            given[name] = np.asarray(as_numpy(values))
+    return given
+
+
+def _is_dataset(value: Any) -> bool:
+    """Whether it is a Dataset of torch, which is not imported for this."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.utils.data.Dataset)
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is a list of things, or an array of objects."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return isinstance(value, (list, tuple)) or (kind == "O" and getattr(value, "ndim", 0) == 1)
+
+
+def _two(validation: Any) -> tuple[Any, Any]:
+    """The sequences and labels of ``validation``."""
+    if _is_dataset(validation):
+        return validation, None
+    if isinstance(validation, (list, tuple)) and len(validation) == 2:
+        return validation[0], validation[1]
+    raise SrnnError(f"validation should be a fraction, a pair (x, y) or a torch Dataset, not {brief(validation)}.")
+
+
+def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """Sequences, as a list or as an array (N, T, C), and their labels: those given, or of a Dataset's pairs."""
+    if not _is_dataset(x):
+        x = list(x) if _is_list(x) else _array(name, x)
+        if not len(x):
+            raise SrnnError(f"{name} is empty: it holds no sequences.")
+        return x, y
+    if y is not None:
+        raise SrnnError(f"{name} is a Dataset of pairs (x, y), so it has labels of its own: remove y.")
+    pairs = [x[index] for index in range(len(x))] if hasattr(x, "__len__") else list(x)
+    if not pairs:
+        raise SrnnError(f"{name} is an empty Dataset.")
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise SrnnError(f"{name} should be a Dataset of pairs (x, y), but its item {index} is {brief(pair)}.")
+    return [one for one, _ in pairs], [label for _, label in pairs]
+
+
+# ---- sequences ----------------------------------------------------------------------------------
+
+
+def _sequences(x: Any, told: Told) -> Given:
+    """x (N, T, C), and what is known of its lengths and channels."""
+    if isinstance(x, list):
+        return _of_list(x, told)
+    given = Given(x=x)
+    if told.lengths is not None:
+        given["lengths"] = np.asarray(as_numpy(told.lengths))
+    if told.channels is not None:
+        given["channels"] = _names(told.channels)
+    return given
+
+
+def _array(name: str, x: Any) -> Array:
+    """(N, T, C) from an array or a tensor, which may lack the channels' axis."""
+    if is_frame(x):
+        raise SrnnError(
+            f"{name} is one table, which is one recording: give a list with a DataFrame for each sequence, "
+            "as in [part for _, part in table.groupby('recording')]."
+        )
+    array = np.asarray(as_numpy(x))
+    if array.dtype.kind not in "iufb" or array.ndim not in (2, 3):
+        found = f"{array.dtype} {array.shape}" if array.ndim else f"a {type(x).__name__}"
+        raise SrnnError(f"{name} should be {_FORMS}, not {found}.")
+    if not array.size:
+        raise SrnnError(f"{name} is empty: it has the shape {array.shape}.")
+    if array.ndim == 2:
+        array = array[..., None]
+    for index, row in enumerate(array):
+        _check_numbers(f"{name}[{index}]", row)
+    return array
+
+
+def _check_numbers(name: str, x: Array) -> None:
+    """SrnnError for a sequence (time, channels) with numbers that are missing, or infinite in float32."""
+    try:
+        check_finite(name, x, 0, np.float32)
+    except SrnnError as error:
+        raise SrnnError(f"{error} Repair or drop it, or give DataFrames, in which short gaps are filled.") from error
+
+
+def _names(channels: Sequence[str | int]) -> Array:
+    """Names of the channels of arrays, which have none of their own to choose from."""
+    for name in channels:
+        if not isinstance(name, str):
+            raise SrnnError(
+                f"channels names the channels of x, by text and not by {brief(name)}; choose them with x[..., k]."
+            )
+    return np.array(channels)
+
+
+def _units(units: Sequence[str | None]) -> Array:
+    """As a file of arrays has them: "" is not known."""
+    return np.array([unit or "" for unit in units])
+
+
+def _cut(x: Any, lengths: Any) -> list[Any]:
+    """The sequences one by one, without their padding."""
+    if lengths is None:
+        return list(x)
+    ends = np.asarray(as_numpy(lengths)).tolist()
+    if len(ends) != len(x):
+        raise SrnnError(f"lengths should have {len(x)} entries, like x, not {len(ends)}.")
+    return [row[: check_whole("lengths", end, 1, len(row))] for row, end in zip(x, ends, strict=True)]
+
+
+def _of_list(x: Sequence[Any], told: Told) -> Given:
+    """The sequences of a list, padded, with the first one's channels in its units and at its rate."""
+    read = [_recording(f"x[{index}]", one) for index, one in enumerate(x)]
+    rate, channels = told.rate, told.channels
+    if rate is None and len({recording.rate is None for recording in read}) > 1:
+        raise SrnnError("Some sequences of x state their rate and others do not: give rate.")
+    named = read[0].channels is not None
+    chosen = None if channels is None or not named else tuple(channels)
+    first = Leading.of(read[0], chosen, read[0].name)
+    parts, notes = list[Array](), dict[str, str]()
+    for recording in read:
+        alike = first.alike(recording)
+        part = at_rate(recording.name, alike.samples, alike.rate, rate or first.rate, sound=False)
+        parts.append(part.astype(np.float32, copy=False))
+        notes |= {note: recording.name for note in alike.notes if note not in notes}
+    for note, name in notes.items():
+        say(f"{name}: {note}.")
+    array, lengths = padded("x", parts)
+    given = Given(x=array)
+    if (lengths != array.shape[1]).any():
+        given["lengths"] = lengths
+    if first.rate is not None:
+        given["rate"] = np.asarray(first.rate)
+    if first.units is not None:
+        given["units"] = _units(first.units)
+    if first.names is not None:
+        given["channels"] = np.array(first.names)
+    elif channels is not None:
+        given["channels"] = _names(channels)
+    return given
+
+
+def _recording(name: str, one: Any) -> Recording:
+    """One sequence of a list. Numbers are taken as they are; gaps are filled in what is read like a file."""
+    if isinstance(one, Recording) or is_frame(one):
+        with naming(name):
+            return replace(read_recording(one), name=name)
+    with naming(name):
+        try:
+            array = np.asarray(as_numpy(one))
+        except ValueError as error:
+            raise SrnnError(f"this is not an array of numbers ({error}).") from error
+        if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
+            found = f"{array.dtype} {array.shape}" if array.ndim else brief(one)
+            raise SrnnError(f"a sequence is an array of numbers (time, channels), not {found}.")
+    recording = Recording(array if array.ndim == 2 else array[:, None], name=name)
+    _check_numbers(name, recording.samples)
+    return recording
+
+
+# ---- labels -------------------------------------------------------------------------------------
+
+
+def _labels(name: str, x: Any, y: Any) -> Array:
+    """(N,) or (N, T): integers, or text. Lists of labels per step, of different lengths, are padded.
+
+    ``x``: the sequences, with which lists must agree.
+    """
+    if y is None:
+        raise SrnnError(f"{name} is missing: give a class for each sequence (N,), or for each step (N, T).")
+    count = len(x)
+    if not hasattr(y, "__len__") or isinstance(y, str):
+        raise SrnnError(f"{name} should have a class for each of {count} sequences, not {brief(y)}.")
+    if len(y) != count:
+        raise SrnnError(f"x has {count} sequences, and {name} has {len(y)} labels.")
+    if not _is_list(y):
+        labels = np.asarray(as_numpy(y))
+        column = is_frame(y) and labels.shape[1:] == (1,)
+        return _classes(name, labels[:, 0] if column else labels)
+    parts = [as_numpy(one) for one in y]
+    with reading(name, "labels"):  # lists of lists of different lengths are none
+        depths = {*map(np.ndim, parts)}
+    if depths == {0}:
+        return _classes(name, _array_of(name, parts))
+    rows = [_classes(f"{name}[{index}]", _array_of(name, part)) for index, part in enumerate(parts)]
+    for index, row in enumerate(rows):
+        if row.ndim != 1 or row.dtype.kind != rows[0].dtype.kind:
+            raise SrnnError(
+                f"{name} should be integers or text, one for each sequence, or a list for the steps of each."
+            )
+        if isinstance(x, list) and len(row) != _length(x[index]):
+            raise SrnnError(f"{name}[{index}] has labels of {len(row)} steps, and x[{index}] has {_length(x[index])}.")
+    longest = max(map(len, rows))
+    return np.concatenate([_widened(row[None], longest) for row in rows])
+
+
+def _length(sequence: Any) -> int:
+    return len(sequence.samples if isinstance(sequence, Recording) else sequence)
+
+
+def _array_of(name: str, values: Any) -> Array:
+    """Labels in a list as an array; numbers among texts are refused, which numpy would make texts."""
+    array = np.asarray(values)
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        odd = [one for one in values if not isinstance(one, str)]
+        if odd:
+            raise SrnnError(f"{name} should hold integers, or text, not both: it has {brief(odd[0])}.")
+    return array
+
+
+def _classes(name: str, labels: Array) -> Array:
+    """Labels as int64, or text."""
+    if labels.dtype.kind == "O":
+        labels = _plain(name, labels)
+    kind = labels.dtype.kind
+    if kind in "fc":
+        raise SrnnError(f"{name} should hold classes, integers or text, not {labels.dtype}. {_VALUES}")
+    if kind not in "biuU":
+        raise SrnnError(f"{name} should hold classes, integers or text, not {labels.dtype} {labels.shape}.")
+    if kind in "iu":
+        return labels.astype(np.int64)
+    return labels.astype(str)  # False and True are names, too
+
+
+def _plain(name: str, labels: Array) -> Array:
+    """Objects of Python, as of a column of a table, as numpy's own texts or numbers."""
+    values = labels.ravel().tolist()
+    odd = [one for one in values if not isinstance(one, str)]
+    if not odd:
+        return labels.astype(str)
+    found = np.array(values).reshape(labels.shape) if len(odd) == len(values) else labels
+    if found.dtype.kind not in "biuf":
+        raise SrnnError(f'{name} should hold integers, or text ("" for none), but it has {brief(odd[0])}.')
+    return found
+
+
+def _widened(labels: Array, steps: int) -> Array:
+    """(N, T) labels, to so many steps, of which the last have none."""
+    none = "" if labels.dtype.kind == "U" else UNLABELLED
+    return np.pad(labels, ((0, 0), (0, steps - labels.shape[1])), constant_values=none)
+
+
+def _joined(labels: Array, more: Array) -> Array:
+    """The labels of two sets of sequences, one after the other."""
+    if labels.dtype.kind != more.dtype.kind or labels.ndim != more.ndim:
+        raise SrnnError(
+            f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, not {more.dtype} with {more.ndim}."
+        )
+    if labels.ndim == 1:
+        return np.concatenate([labels, more])
+    steps = max(labels.shape[1], more.shape[1])
+    return np.concatenate([_widened(labels, steps), _widened(more, steps)])
