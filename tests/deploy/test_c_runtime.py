@@ -21,7 +21,6 @@ FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror")
 ALONE = ("-Wno-unused", f"-I{RUNTIME}", "-DPLATFORMIO=1")
 """Alone, most parts call nothing and are called by nobody."""
 ALWAYS = (
-    "converted",
     "delays",
     "exponential",
     "fixed_point",
@@ -39,9 +38,12 @@ CONFIGURATIONS = {
     "sparse": ("SPARSE",),
     "sparse-integers": ("SPARSE", "INTEGER", "SRNN_COUNT"),
     "analog-delays": ("BITS=0", "SRNN_COUNT"),
-    "standardised": ("STANDARDISED",),
-    "standardised-integers": ("STANDARDISED", "INTEGER"),
+    "scaled": ("CONVERTS",),
+    "scaled-integers": ("CONVERTS", "INTEGER"),
+    "scaled-decision": ("CONVERTS", "DECISION"),
+    "scaled-decision-integers": ("CONVERTS", "DECISION", "INTEGER", "PER_STEP"),
     "learning": ("LEARNING",),
+    "learning-decision": ("LEARNING", "DECISION", "CONVERTS"),
     "learning-summed": ("LEARNING", "SUMMED"),
     "e-prop": ("LEARNING", "HIDDEN"),
     "e-prop-summed": ("LEARNING", "HIDDEN", "SUMMED"),

@@ -186,19 +186,23 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
     options = {"inputs_as": inputs_as} if format == "int8" else {}
     model.export(tmp_path / "c", "c" if format == "float32" else "int8", **options)
     raw = np.random.default_rng(0).normal(statistics.mean, statistics.std, (1, 40, 2)).astype(np.float32)
-    x, device = ScaledPath(2, 50.0, statistics).whole(raw[0])[None], device_network(net)
+    path = ScaledPath(2, 50.0, statistics)
+    x, device = path.whole(raw[0])[None], device_network(net, path)
     small = quantise(device, inputs_as)
-    output = run_float32(device, x).output if format == "float32" else small.run(inputs_as.encode(x)).output
-    program = build(
-        tmp_path / "c", make_plan(small if format == "int8" else device, "My_sensor"), COMPILERS[0], *SANITIZED
-    )
+    plan = make_plan(small if format == "int8" else device, "My_sensor")
+    output = run_float32(device, x).output
+    if sensor := plan.samples.format:
+        output = small.run(sensor.inputs(sensor.samples(raw))).output
+    program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
     rows = [line.split(",") for line in program.text("--scores", given=lines(raw)).splitlines()]
     np.testing.assert_array_equal(np.array(rows, np.float32 if format == "float32" else int), output[0])
     if format == "float32":
         assert program.text("--scores", "--raw", given=lines(x)) == program.text("--scores", given=lines(raw))
     text = (tmp_path / "c" / "My_sensor.h").read_text()
     assert "task My sensor, a step every 20 ms, of ax (m/s2), temp _, " in text
-    assert "#define MY_SENSOR_MEAN {9.81f, -300.0f}" in text and "#define MY_SENSOR_STD {0.3f, 71.5f}" in text
+    if format == "float32":
+        assert "mean[MY_SENSOR_CHANNELS] = {9.81f, -300.0f};" in text
+        assert "deviation[MY_SENSOR_CHANNELS] = {0.3f, 71.5f};" in text
 
 
 @needs_compiler

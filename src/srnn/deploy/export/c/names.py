@@ -1,4 +1,5 @@
-"""Names in C: what a library may be called, and how the variables and coefficients of a neuron's author are renamed."""
+"""Names in C: what a library may be called, how the variables and coefficients of a neuron's author are renamed, and texts that
+stand in comments."""
 
 from __future__ import annotations
 
@@ -32,6 +33,8 @@ _WORDS = _KEYWORDS | frozenset(
 _RESERVED = re.compile(r"_[A-Z_]\w*|U?INT\d+_(MAX|MIN)|FLT_\w+|NAN|INFINITY|\w+_(at|delay)|from_\w+|\w+_by_\w+")
 """Keywords of later C, macros of the headers that a library includes, and names that it makes from others."""
 _NAME_LENGTH = 31
+_ABOUT = 300
+"""Characters of a description that are shown."""
 _WHEN = re.compile(r"(-s\d+)?-\d{8}-\d{6}$")
 """The end of a run's name: its seed, and when it began."""
 
@@ -61,6 +64,11 @@ def check_name(name: str) -> None:
 
 def _is_taken(name: str) -> bool:
     return name in _KEYWORDS or name.lower() in _TAKEN or bool(_DEVICES.fullmatch(name))
+
+
+def one_comment(about: str) -> str:
+    """A text that cannot end the comment in which it stands: no */, not even where a trigraph or a backslash joins two lines."""
+    return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
 
 
 def in_c(own: Record) -> Record:

@@ -21,9 +21,9 @@
 #if DECISION
  *   --scores          the readout's outputs instead, a line per step
 #endif
-#if RAW
- *   --raw             numbers are as the library takes them; otherwise the sensor's or training's,
- *                     which are converted
+#if SAMPLED && !CODED
+ *   --raw             numbers are the inputs of steps as the library takes them; otherwise the
+ *                     sensor's or training's, which are converted
 #endif
  *   --steps N         begin again every N steps (several signals of one length, one after another)
  *   --binary          input and scores are raw model_input and model_score, not text
@@ -51,23 +51,23 @@
 #include <io.h>
 #endif
 
-static model_state state, first;
+static model_model model;
+static model_state first;
 #if LEARNING
 static model_parameters parameters;
 #endif
-#if DECISION
-static model_decision decision;
-#endif
-#if VALUES
-static int scores_only;
-#elif DECISION
-static int every, scores_only, label = -1; /* of the sequence so far; -1: none */
+#if DECISION && !VALUES
+static int every;
 static unsigned long steps_read; /* of the sequence */
 #endif
-#if RAW
-static int binary, trace, raw;
-#else
+#if DECISION
+static int scores_only;
+#endif
 static int binary, trace;
+#if CODED
+static int raw = 1; /* inputs of steps are read, not samples of a signal */
+#elif SAMPLED
+static int raw;
 #endif
 static unsigned long line = 1; /* of the input; of binary input, the step */
 
@@ -131,15 +131,14 @@ static int read_line(double *numbers, int count, int whole, double least, double
     }
 }
 
-#if RAW && STANDARDISED
-static const float mean[] = MODEL_MEAN, std[] = MODEL_STD;
-
-#endif
-#if FRACTIONAL
-#include "converted.c"
-
-#endif
 /* repeat READERS */
+#if MULTIPLIED
+#include "rounded.c"
+
+/* What 1 in the unit of a channel is as a number of a sample. */
+static const double counts[MODEL_CHANNELS] = {COUNTS};
+
+#endif
 static int READ(READ_TYPE *numbers)
 {
     double values[READ_LENGTH];
@@ -147,22 +146,11 @@ static int READ(READ_TYPE *numbers)
 
     if (binary)
         return read_raw(numbers, READ_LENGTH * sizeof *numbers);
-#if CONVERTED && READ_INTEGERS
-    if (!(raw ? read_line(values, READ_LENGTH, READ_INTEGERS, READ_LEAST, READ_GREATEST)
-              : read_line(values, READ_LENGTH, 0, -(double)FLT_MAX, (double)FLT_MAX)))
-        return 0;
-#else
     if (!read_line(values, READ_LENGTH, READ_INTEGERS, READ_LEAST, READ_GREATEST))
         return 0;
-#endif
     for (i = 0; i < READ_LENGTH; i++)
-#if CONVERTED && FRACTIONAL && STANDARDISED
-        numbers[i] = raw ? (READ_TYPE)values[i]
-                         : converted((double)(((float)values[i] - mean[i]) / std[i]));
-#elif CONVERTED && FRACTIONAL
-        numbers[i] = raw ? (READ_TYPE)values[i] : converted(values[i]);
-#elif CONVERTED
-        numbers[i] = raw ? (READ_TYPE)values[i] : ((float)values[i] - mean[i]) / std[i];
+#if MULTIPLIED
+        numbers[i] = rounded((double)(float)values[i] * counts[i]);
 #else
         numbers[i] = (READ_TYPE)values[i];
 #endif
@@ -172,17 +160,15 @@ static int READ(READ_TYPE *numbers)
 /* end READERS */
 #if VALUES
 /* A line of output, written at once. */
-static void decide(const model_score *scores)
+static void say(void)
 {
-    model_score values[MODEL_NUM_CLASSES];
     int i;
 
-    model_decide(&decision, scores, values);
     for (i = 0; i < MODEL_NUM_CLASSES; i++)
 #if INTEGER
-        printf("%ld%c", (long)values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+        printf("%ld%c", (long)model.values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
 #else
-        printf("%.9g%c", (double)values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+        printf("%.9g%c", (double)model.values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
 #endif
     fflush(stdout);
 }
@@ -194,154 +180,151 @@ static void say(void)
     const char *at;
 
     printf("%lu\t", steps_read - 1);
-    for (at = MODEL_CLASSES[label]; *at; at++)
+    for (at = model_label(&model); *at; at++)
         putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
     putchar('\n');
     fflush(stdout);
 }
 
-static void decide(const model_score *scores)
-{
-#if PER_STEP
-    const int now = model_decide(&decision, scores), changed = now != label;
-
-    label = now;
-    steps_read++;
-    if (every || changed)
-        say();
-#else
-    label = model_decide(&decision, scores);
-    steps_read++;
-    if (every)
-        say();
 #endif
-}
-
-#endif
-#if DECISION && !PER_STEP && !VALUES
-/* The sequence's class, at its end. */
-static void finish(void)
+static void show_scores(void)
 {
-    if (label >= 0 && !every)
-        say();
-}
-
-#endif
-static void step(const model_input *input)
-{
-    model_score scores[MODEL_OUTPUTS];
     int i;
 
-#if LEARNING
-    model_step(&state, &parameters, 0, input, scores);
-#else
-    model_step(&state, input, scores);
-#endif
-    if (binary) {
-        fwrite(scores, sizeof scores, 1, stdout);
-        if (trace)
-            fwrite(&state, sizeof state, 1, stdout);
-#if DECISION
-    } else if (!scores_only) {
-        decide(scores);
-#endif
-    } else {
-        for (i = 0; i < MODEL_OUTPUTS; i++)
+    for (i = 0; i < MODEL_OUTPUTS; i++)
 #if INTEGER
-            printf("%ld%c", (long)scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
+        printf("%ld%c", (long)model.scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
 #else
-            printf("%.9g%c", (double)scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
+        printf("%.9g%c", (double)model.scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
 #endif
+}
+
+static void step(const model_input *input)
+{
+#if DECISION && PER_STEP && !VALUES
+    const int before = model.label;
+#endif
+
+    model_answer(&model, input);
+    if (binary) {
+        fwrite(model.scores, sizeof model.scores, 1, stdout);
+        if (trace)
+            fwrite(&model.state, sizeof model.state, 1, stdout);
+        return;
     }
+#if VALUES
+    if (!scores_only) {
+        say();
+        return;
+    }
+#elif DECISION
+    if (!scores_only) {
+        steps_read++;
+#if PER_STEP
+        if (every || model.label != before)
+            say();
+#else
+        if (every)
+            say();
+#endif
+        return;
+    }
+#endif
+    show_scores();
 }
 
 /* A new sequence. */
+#if TOLD
+static void begin(const SAMPLE *up, const SAMPLE *down)
+#else
 static void begin(void)
+#endif
 {
-    state = first;
-#if DECISION && !PER_STEP && !VALUES
-    finish();
-#endif
-#if DECISION
-    model_decision_init(&decision);
-#endif
+    model_begin(BEGIN_ARGUMENTS);
+    model.state = first;
 #if DECISION && !VALUES
     steps_read = 0;
-    label = -1;
 #endif
 }
 
-/* Steps on standard input. */
-static void run_steps(long steps)
+#if SAMPLED
+/* The steps that a sample makes ready. */
+static void take(const SAMPLE *sample)
 {
-    model_input input[MODEL_INPUTS];
-    long left = 0; /* of the sequence; -1: it never ends */
-
-    while (input_read(input)) {
-        if (left == 0) {
-            begin();
-            left = steps > 0 ? steps : -1;
-        }
-        step(input);
-        if (left > 0)
-            left--;
-    }
-}
-
 #if CODED
-static void ready(model_encoder *encoder)
+    model_encoder_push(&model.encoder, sample);
+    while (model_encode(&model.encoder, model.input))
+        step(model.input);
+#elif CONVERTS
+    model_convert(sample, model.input);
+    step(model.input);
+#else
+    step(sample);
+#endif
+}
+
+#endif
+/* The end of a sequence. */
+static void end(void)
+{
+#if CODED && ENDS
+    if (!raw) {
+        model_encoder_end(&model.encoder);
+        while (model_encode(&model.encoder, model.input))
+            step(model.input);
+    }
+#endif
+#if DECISION && !PER_STEP && !VALUES
+    if (steps_read && !every)
+        say();
+#endif
+}
+
+/* What is on standard input; begins again every so many steps or samples. */
+#if TOLD
+static void run(long steps, const SAMPLE *up, const SAMPLE *down)
+#else
+static void run(long steps)
+#endif
 {
     model_input input[MODEL_INPUTS];
-
-    while (model_encode(encoder, input))
-        step(input);
-}
-
-static void end(model_encoder *encoder)
-{
-#if ENDS
-    model_encoder_end(encoder);
-    ready(encoder);
-#else
-    (void)encoder;
+#if SAMPLED
+    SAMPLE sample[MODEL_CHANNELS];
 #endif
-}
-
-/* A signal on standard input; begins again every so many samples. */
-#if TOLD
-static void run_signal(long steps, const SAMPLE *up, const SAMPLE *down)
-#else
-static void run_signal(long steps)
-#endif
-{
-    static model_encoder encoder;
-    SAMPLE signal[MODEL_CHANNELS];
     long left = 0; /* of the sequence; -1: it never ends */
     int begun = 0;
 
-    while (signal_read(signal)) {
+#if SAMPLED
+    while (raw ? input_read(input) : signal_read(sample)) {
+#else
+    while (input_read(input)) {
+#endif
         if (left == 0) {
             if (begun)
-                end(&encoder);
+                end();
             begun = 1;
-            begin();
 #if TOLD
-            model_encoder_init(&encoder, up, down);
+            begin(up, down);
 #else
-            model_encoder_init(&encoder);
+            begin();
 #endif
             left = steps > 0 ? steps : -1;
         }
-        model_encoder_push(&encoder, signal);
-        ready(&encoder);
+#if SAMPLED
+        if (raw)
+            step(input);
+        else
+            take(sample);
+#else
+        step(input);
+#endif
         if (left > 0)
             left--;
     }
     if (begun)
-        end(&encoder);
+        end();
 }
 
-#endif
 #if TOLD && INTEGER
 static int32_t rounded_up(double x)
 {
@@ -381,10 +364,7 @@ int main(int argc, char **argv)
     const char *state_file = 0;
     char *rest;
 #if TOLD
-    SAMPLE up[MODEL_CHANNELS], down[MODEL_CHANNELS];
-#endif
-#if CODED
-    int encode = 0;
+    SAMPLE up[MODEL_CHANNELS] = {0}, down[MODEL_CHANNELS] = {0};
 #endif
 
     for (i = 1; i < argc; i++) {
@@ -400,10 +380,6 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--scores"))
             scores_only = 1;
 #endif
-#if RAW
-        else if (!strcmp(argv[i], "--raw"))
-            raw = 1;
-#endif
         else if (!strcmp(argv[i], "--steps") && i + 1 < argc
                  && (steps = strtol(argv[i + 1], &rest, 10)) > 0 && !*rest)
             i++;
@@ -411,12 +387,15 @@ int main(int argc, char **argv)
             state_file = argv[++i];
 #if TOLD
         else if (!strcmp(argv[i], "--encode") && thresholds(argv + i + 1, argc - i - 1, up, down)) {
-            encode = 1;
+            raw = 0;
             i += MODEL_CHANNELS;
         }
 #elif CODED
         else if (!strcmp(argv[i], "--encode"))
-            encode = 1;
+            raw = 0;
+#elif SAMPLED
+        else if (!strcmp(argv[i], "--raw"))
+            raw = 1;
 #endif
         else {
             fprintf(stderr,
@@ -425,6 +404,9 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+#if SAMPLED && !CODED
+    raw = raw || binary;
+#endif
 #ifdef _WIN32
     if (binary) { /* or raw numbers that look like ends of lines would be changed */
         (void)_setmode(_fileno(stdin), _O_BINARY);
@@ -449,27 +431,16 @@ int main(int argc, char **argv)
         }
     }
 #if TOLD
-    if (encode)
-        run_signal(steps, up, down);
-    else
-        run_steps(steps);
-#elif CODED
-    if (encode)
-        run_signal(steps);
-    else
-        run_steps(steps);
+    run(steps, up, down);
 #else
-    run_steps(steps);
-#endif
-#if DECISION && !PER_STEP && !VALUES
-    finish();
+    run(steps);
 #endif
 #ifdef SRNN_COUNT
     putc('{', stderr);
 /* repeat COUNTED */
     fprintf(stderr, "\"WHAT\": %lu, ", model_counts.WHAT);
 /* end COUNTED */
-    fprintf(stderr, "\"state_bytes\": %lu}\n", (unsigned long)sizeof state);
+    fprintf(stderr, "\"state_bytes\": %lu}\n", (unsigned long)sizeof first);
 #endif
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "the output could not be written\n");
