@@ -29,6 +29,7 @@ from ....nn.fixedpoint.decision import (
 )
 from ....nn.loss_config import DecisionRule
 from .arrays import Member, number, struct_dtype, struct_members
+from .names import c_string, in_bytes
 from .resolve import resolved
 from .translate import FixedC, FixedText, FloatC
 
@@ -53,8 +54,8 @@ class DecisionPlan:
         if self.rule.loss.start >= _LAST_START:
             raise SrnnError(f"C counts steps up to {_LAST_START}; the loss starts at {self.rule.loss.start}.")
         for name in self.rule.classes:
-            if len(_bytes(name)) > _LONGEST:
-                raise SrnnError(f"A class name has {len(_bytes(name))} bytes, more than {_LONGEST}: {name[:20]!r}...")
+            if len(in_bytes(name)) > _LONGEST:
+                raise SrnnError(f"A class name has {len(in_bytes(name))} bytes, more than {_LONGEST}: {name[:20]!r}...")
         if self.stands and not self.believes:
             raise SrnnError("This network's rule has no confidence in this format, so that no answer can stand early.")
 
@@ -105,7 +106,7 @@ class DecisionPlan:
     @property
     def flash_bytes(self) -> int:
         """Of the class names, with a pointer of 4 bytes to each."""
-        return sum(len(_bytes(name)) + 5 for name in self.rule.classes)
+        return sum(len(in_bytes(name)) + 5 for name in self.rule.classes)
 
     def report(self) -> dict[str, Any]:
         loss, until = self.rule.loss, {}
@@ -397,13 +398,3 @@ def _refuse_classes(operation: str) -> None:
             f"C has '{operation}' over the classes only of a step's outputs or of the scores themselves; this network's rule "
             "uses it of something else."
         )
-
-
-def c_string(text: str) -> str:
-    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest becomes octal digits."""
-    plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in _bytes(text)) + '"'
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")

@@ -71,6 +71,17 @@ def one_comment(about: str) -> str:
     return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
 
 
+def c_string(text: str) -> str:
+    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest becomes octal digits."""
+    plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in in_bytes(text)) + '"'
+
+
+def in_bytes(text: str) -> bytes:
+    """Any text in UTF-8, with what it cannot hold written out."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def in_c(own: Record) -> Record:
     """The record of equations with names that C can use: the author's own, as far as possible."""
     taken = {"s"}  # what the layer calls its emission, too

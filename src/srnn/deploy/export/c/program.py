@@ -20,7 +20,9 @@ def makefile(plan: Plan) -> str:
 def main_c(plan: Plan) -> str:
     """A program that runs the network on what it reads, to try it, and for tests."""
     encoder, samples, upper = plan.encoder, plan.samples, plan.name.upper()
+    names = samples.names_in_c()
     readers = [_reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS")]
+    readers[0]["READ_NAMED"] = int(names["NAMED"] and encoder is None)
     told: dict[str, Any] = {
         "PER_STEP": plan.decision is not None and plan.decision.rule.per_step,
         "COUNTED": [{"WHAT": what} for what in plan.counted],
@@ -32,12 +34,20 @@ def main_c(plan: Plan) -> str:
         ctype = samples.ctype if encoder is None else encoder.sample
         counts = samples.multiplied if encoder is None else None
         readers.append(_reader("signal_read", ctype, ctype, f"{upper}_CHANNELS", counts))
+        readers[1]["READ_NAMED"] = int(names["NAMED"])
     if isinstance(encoder, CrossingPlan) and not encoder.running:
         told |= _multiples(encoder)
-    return resolved("main.c", plan.name, configuration(plan) | told | {"READERS": readers})
+    told |= {**names, "READERS": readers}
+    return resolved("main.c", plan.name, configuration(plan) | told)
 
 
-def _reader(function: str, ctype: str, base: str, length: str, counts: Sequence[float] | None = None) -> dict[str, Any]:
+def _reader(
+    function: str,
+    ctype: str,
+    base: str,
+    length: str,
+    counts: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """A function that reads ``length`` numbers.
 
     Args:

@@ -11,11 +11,12 @@ from typing import Any
 
 from ....data.encoders.speech import Statistics
 from ....data.signals import ScaledPath, SignalPath
+from ....data.units import spellings
 from ....errors import SrnnError
 from ....nn.fixedpoint.integer import InputFormat
 from ....nn.fixedpoint.sensor import SensorFormat
 from .arrays import number
-from .names import one_comment
+from .names import c_string, one_comment
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ class SamplesPlan:
         if self.inputs_as is not None and self.inputs_as.bits:
             return [float(2**self.inputs_as.bits)] * self.channels
         return None
+
+    def names_in_c(self) -> dict[str, Any]:
+        """What the program is told that finds channels by their names."""
+        names, units = (getattr(self.path, what, None) for what in ("names", "units"))
+        if names is None:
+            return {"NAMED": False}
+        ways = ["".join(f"{way}\n" for way in spellings(unit)) if unit else "" for unit in units or [""] * len(names)]
+        return {
+            "NAMED": True,
+            "CHANNEL_NAMES": ", ".join(map(c_string, names)),
+            "CHANNEL_UNITS": ", ".join(map(c_string, ways)),
+        }
 
     def configuration(self) -> dict[str, Any]:
         """What ``samples.h`` is told, and all who push samples."""

@@ -100,6 +100,7 @@
 #define SLOPES_DIFFER HIDDEN
 #define ROW_READ 1
 #define LISTED CONVERTS
+#define NAMED CONVERTS
 #define MULTIPLIED (CONVERTS && INTEGER)
 #define ENDS SMOOTHED
 #define ENDLESS PER_STEP
@@ -449,6 +450,9 @@
 #define READ_TYPE model_input
 #define READ_LENGTH INPUTS
 #define READ_INTEGERS INTEGER
+#define READ_NAMED 1
+#define CHANNEL_NAMES "ax"
+#define CHANNEL_UNITS "m/s2\nm/s^2\n"
 #define READ_LEAST INT16_MIN
 #define READ_GREATEST INT16_MAX
 #define WHAT steps

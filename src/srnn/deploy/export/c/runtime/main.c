@@ -1,6 +1,8 @@
 #include "configuration.h"
 
-/* Tries the network NAME on standard input, a line of MODEL_INPUTS numbers per step.
+/* Tries the network NAME on standard input, a table with a line of numbers per step. Its first line
+ * may name the columns, which are then found by the names that are known from training; others,
+ * such as one for time, are left out.
 #if VALUES
  * A line of output for each step: the values as if the sequence ended there, with commas.
 #elif DECISION && PER_STEP
@@ -12,7 +14,7 @@
 #else
  * The readout's outputs go to standard output, a line per step.
 #endif
- * Input that is not such a line ends the program with exit code 2 and a message that says which
+ * A line that holds something else ends the program with exit code 2 and a message that says which
  * line it is.
  *
 #if DECISION && !VALUES
@@ -42,6 +44,7 @@
  */
 #include "model.h"
 
+#include <ctype.h>
 #include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,15 +72,14 @@ static int raw = 1; /* inputs of steps are read, not samples of a signal */
 #elif SAMPLED
 static int raw;
 #endif
-static unsigned long line = 1; /* of the input; of binary input, the step */
+static unsigned long line; /* of the input; of binary input, the step */
 
-static void wrong(const char *what, int count)
+static void wrong(const char *what, const char *which, int count)
 {
     if (binary)
         fprintf(stderr, "step %lu: %s\n", line, what);
     else
-        fprintf(stderr, "line %lu: %s (expected: %d numbers, without column names or a time)\n",
-            line, what, count);
+        fprintf(stderr, "line %lu: %s%s (expected: %d numbers)\n", line, what, which, count);
     exit(2);
 }
 
@@ -86,49 +88,233 @@ static int read_raw(void *numbers, size_t size)
 {
     const size_t found = fread(numbers, 1, size, stdin);
 
-    if (found > 0 && found < size)
-        wrong("the input ends within it", 0);
     line++;
+    if (found > 0 && found < size)
+        wrong("the input ends within it", "", 0);
     return found > 0;
 }
 
-/* The next line of text that is not empty: count numbers with commas or blanks between them.
- * 0 at the end of the input. */
-static int read_line(double *numbers, int count, int whole, double least, double greatest)
-{
-    char word[64], *rest;
-    size_t length = 0;
-    int i = 0;
+/* ---- tables ---- */
 
-    for (;;) {
-        const int c = getchar(), ended = c == '\n' || c == EOF;
-        if (!ended && c != ',' && c != ' ' && c != '\t' && c != '\r') {
-            if (length + 1 == sizeof word)
-                wrong("a number is too long", count);
-            word[length++] = (char)c;
-            continue;
-        }
-        if (length) {
-            double value;
-            word[length] = 0;
-            value = strtod(word, &rest);
-            if (rest != word + length || !(value >= least && value <= greatest)
-                || (whole && value != (double)(long long)value))
-                wrong(whole ? "something is not an integer in the range of an input"
-                            : "something is not a finite number", count);
-            if (i == count)
-                wrong("too many numbers", count);
-            numbers[i++] = value;
-            length = 0;
-        }
-        if (ended && i && i < count)
-            wrong("too few numbers", count);
-        if (ended && (i || c == EOF)) {
-            line++;
-            return i > 0;
-        }
-        line += (unsigned long)ended;
+static char text[4096 + 64 * (MODEL_INPUTS + MODEL_CHANNELS)], copied[sizeof text]; /* a line */
+static char separator; /* between columns; a blank: any number of them */
+static int columns; /* of a line; 0: none has been read */
+static int column_of[MODEL_INPUTS + MODEL_CHANNELS]; /* where each number stands, from 0 */
+#if NAMED
+static const char *const names[MODEL_CHANNELS] = {CHANNEL_NAMES};
+/* The spellings of each channel's unit, a line each. */
+static const char *const units[MODEL_CHANNELS] = {CHANNEL_UNITS};
+#endif
+
+/* The next line that is neither empty nor a comment; 0 at the end of the input. */
+static int next_line(int count)
+{
+    while (fgets(text, sizeof text, stdin)) {
+        size_t length = strlen(text);
+        line++;
+        if ((!length || text[length - 1] != '\n') && !feof(stdin))
+            wrong(length + 1 == sizeof text ? "it is too long" : "something is not text", "",
+                count);
+        if (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3)) /* the mark of UTF-8 */
+            memmove(text, text + 3, (length -= 3) + 1);
+        while (length && strchr(" \r\n", text[length - 1]))
+            text[--length] = 0;
+        if (length && *text != '#')
+            return 1;
     }
+    return 0;
+}
+
+static char separator_of(const char *row)
+{
+    const char *one, *at;
+
+    for (one = ";\t,"; *one; one++) {
+        int quoted = 0;
+        for (at = row; *at; at++) {
+            if (*at == '"')
+                quoted = !quoted;
+            if (*at == *one && !quoted)
+                return *one;
+        }
+    }
+    return ' ';
+}
+
+/* The next column of a line, without blanks and quotes around it; 0 if there is none. Moves on. */
+static char *next_column(char **rest)
+{
+    char *begin = *rest, *end;
+    int quoted = 0;
+
+    if (!begin)
+        return 0;
+    begin += strspn(begin, " ");
+    for (end = begin; *end && (quoted || *end != separator); end++)
+        if (*end == '"')
+            quoted = !quoted;
+    *rest = *end ? end + 1 : 0;
+    while (end > begin && end[-1] == ' ')
+        end--;
+    if (end > begin + 1 && *begin == '"' && end[-1] == '"') {
+        begin++;
+        end--;
+    }
+    *end = 0;
+    return begin;
+}
+
+/* Whether a column holds a number, perhaps with a decimal comma. */
+static int is_number(char *column, double *value)
+{
+    char *comma = strchr(column, ','), *rest;
+
+    if (comma)
+        *comma = '.';
+    *value = strtod(column, &rest);
+    return *column && !*rest;
+}
+
+/* How many letters two texts begin with in common, whatever their case. */
+static size_t in_common(const char *one, const char *other)
+{
+    size_t i;
+
+    for (i = 0; one[i] && tolower((unsigned char)one[i]) == tolower((unsigned char)other[i]); i++)
+        ;
+    return i;
+}
+
+#if NAMED
+/* Whether a title is that of a channel, alone or with the channel's unit: ax, ax (m/s2), ecg_mV. */
+static int is_channel(const char *title, int channel)
+{
+    const size_t length = in_common(names[channel], title);
+    const char *unit = title + length, *one;
+
+    if (names[channel][length])
+        return 0;
+    if (!*unit)
+        return 1;
+    unit += strspn(unit, " _");
+    if (unit == title + length && *unit != '(' && *unit != '[')
+        return 0;
+    unit += strspn(unit, "([ ");
+    for (one = units[channel]; *one; one += strcspn(one, "\n") + 1) {
+        const size_t same = in_common(one, unit);
+        if (one[same] == '\n' && !unit[same + strspn(unit + same, ") ]")])
+            return 1;
+    }
+    return 0;
+}
+
+#endif
+/* Whether the first column is not a channel: it is time, or numbers the lines. */
+static int is_time(const char *title)
+{
+    static const char *const words[] = {"time", "t", "timestamp", "elapsed", "date", "datetime",
+        "clock", "epoch", "seconds", "millis", "milliseconds", "micros", "microseconds",
+        "nanoseconds"};
+    size_t i, length;
+
+    for (i = 0; i < sizeof words / sizeof *words; i++) {
+        length = in_common(words[i], title);
+        if (!words[i][length] && !isalpha((unsigned char)title[length]))
+            return 1;
+    }
+    return !*title;
+}
+
+/* Whether a line holds names, or as pandas calls columns without names 0, 1, 2. */
+static int has_titles(int *numbered)
+{
+    char *column, *rest = copied;
+    double value;
+    int count = 0, words = 0;
+
+    memcpy(copied, text, sizeof text);
+    for (*numbered = 1; (column = next_column(&rest)); count++) {
+        const int is = is_number(column, &value);
+        words = words || (*column && !is);
+        *numbered = *numbered && is && value == count;
+    }
+    return words || (*numbered && count > 2);
+}
+
+/* Finds the columns of count numbers by their titles, where these are known. */
+static void read_titles(int count, int named)
+{
+    char *title, *rest = text;
+    int c, leading = 0;
+
+    for (c = 0; c < count; c++)
+        column_of[c] = -1;
+    for (; (title = next_column(&rest)); columns++) {
+        if (!columns)
+            leading = is_time(title);
+        if (!named && columns >= leading && columns - leading < count)
+            column_of[columns - leading] = columns;
+#if NAMED
+        for (c = 0; named && c < count; c++)
+            if (is_channel(title, c)) {
+                if (column_of[c] >= 0)
+                    wrong("more than one column is ", names[c], count);
+                column_of[c] = columns;
+            }
+#endif
+    }
+#if NAMED
+    for (c = 0; named && c < count; c++)
+        if (column_of[c] < 0) {
+            const int unit = (int)strcspn(units[c], "\n");
+            fprintf(stderr, "line %lu: there is no column %s%s%.*s%s\n", line, names[c],
+                unit ? " (" : "", unit, units[c], unit ? ")" : "");
+            exit(2);
+        }
+#endif
+    if (!named && columns != leading + count)
+        wrong(columns < leading + count ? "too few columns" : "too many columns", "", count);
+}
+
+/* The next line of numbers; the first may name its columns. 0 at the end of the input. */
+static int read_line(double *numbers, int count, int named, int whole, double least,
+        double greatest)
+{
+    char *column, *rest = text;
+    int c, j, numbered;
+
+    if (!next_line(count))
+        return 0;
+    if (!columns) {
+        separator = separator_of(text);
+        if (has_titles(&numbered)) {
+            read_titles(count, named && !numbered);
+            if (!next_line(count))
+                return 0;
+        } else {
+            for (columns = count, c = 0; c < count; c++)
+                column_of[c] = c;
+        }
+    }
+    for (j = 0; (column = next_column(&rest)); j++) {
+        double value;
+        if (j == columns)
+            wrong("too many numbers", "", count);
+        for (c = j < count && column_of[j] == j ? j : 0; c < count && column_of[c] != j;)
+            c++;
+        if (c == count)
+            continue;
+        if (!*column)
+            wrong("too few numbers: a column is empty", "", count);
+        if (!is_number(column, &value) || !(value >= least && value <= greatest)
+            || (whole && value != (double)(long long)value))
+            wrong(whole ? "something is not an integer in the range of an input"
+                        : "something is not a finite number", "", count);
+        numbers[c] = value;
+    }
+    if (j < columns)
+        wrong("too few numbers", "", count);
+    return 1;
 }
 
 /* repeat READERS */
@@ -146,7 +332,7 @@ static int READ(READ_TYPE *numbers)
 
     if (binary)
         return read_raw(numbers, READ_LENGTH * sizeof *numbers);
-    if (!read_line(values, READ_LENGTH, READ_INTEGERS, READ_LEAST, READ_GREATEST))
+    if (!read_line(values, READ_LENGTH, READ_NAMED, READ_INTEGERS, READ_LEAST, READ_GREATEST))
         return 0;
     for (i = 0; i < READ_LENGTH; i++)
 #if MULTIPLIED
