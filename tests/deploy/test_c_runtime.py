@@ -25,7 +25,6 @@ ALONE = ("-Wno-unused", f"-I{RUNTIME}", "-DPLATFORMIO=1")
 TIDY = shutil.which("clang-tidy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 """That of the tests' packages, else that of the machine."""
 ALWAYS = (
-    "converted",
     "delays",
     "exponential",
     "fixed_point",
@@ -43,9 +42,12 @@ CONFIGURATIONS = {
     "sparse": ("SPARSE",),
     "sparse-integers": ("SPARSE", "INTEGER", "SRNN_COUNT"),
     "analog-delays": ("BITS=0", "SRNN_COUNT"),
-    "standardised": ("STANDARDISED",),
-    "standardised-integers": ("STANDARDISED", "INTEGER"),
+    "scaled": ("CONVERTS",),
+    "scaled-integers": ("CONVERTS", "INTEGER"),
+    "scaled-decision": ("CONVERTS", "DECISION"),
+    "scaled-decision-integers": ("CONVERTS", "DECISION", "INTEGER", "PER_STEP"),
     "learning": ("LEARNING",),
+    "learning-decision": ("LEARNING", "DECISION", "CONVERTS"),
     "learning-summed": ("LEARNING", "SUMMED"),
     "e-prop": ("LEARNING", "HIDDEN"),
     "e-prop-summed": ("LEARNING", "HIDDEN", "SUMMED"),

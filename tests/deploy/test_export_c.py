@@ -167,7 +167,8 @@ BAD = [
     ("1e99,0,0,0,0\n", "line 1: something is not"),
     ("0,0,0,0,0,0\n", "line 1: too many numbers"),
     ("0,0,0,0,", "line 1: too few numbers"),
-    ("1" * 80, "line 1: a number is too long"),
+    ("1" * 80, "line 1: something is not"),
+    ("1" * 9999, "line 1: it is too long"),
     ("0,0,0,0,0\0\n", "line 1: something is not"),
 ]
 BAD_INT8 = [

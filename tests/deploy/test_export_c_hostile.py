@@ -71,8 +71,8 @@ def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from("*/\\?\n\r\"' é\0x "), max_size=200))
 def test_no_description_ends_its_comment(about: str) -> None:
+    from srnn.deploy.c.names import one_comment
     from srnn.deploy.c.plan import make_plan
-    from srnn.deploy.c.project import one_comment
     from srnn.deploy.c.source import header
 
     text = header(make_plan(device_network(NET), "net"), f"net: {one_comment(about)}, float32")

@@ -19,7 +19,8 @@ from srnn import SRNN, SrnnError
 from srnn.cli.export_c import export_c as export_c_command
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
-from srnn.data.signals import CrossingPath
+from srnn.data.encoders.speech import Statistics
+from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.deploy.c import export_c
 from srnn.deploy.c.layouts import LAYOUTS, Layout
 from srnn.nn.fixedpoint.integer import InputFormat
@@ -104,8 +105,9 @@ def test_example_compiles_and_prints_the_class(
 ) -> None:
     options: dict[str, Any] = {"format": format}
     if scale:  # the example's sensor is in the unit of the training data, as the program's input is
-        options["scale"] = (np.array([0.5, -0.25, 0.1], np.float32), np.array([0.4, 0.75, 0.125], np.float32))
-        options |= {"inputs_as": InputFormat(8.0, whole=False)} if format == "int8" else {}
+        statistics = Statistics(np.array([0.5, -0.25, 0.1], np.float32), np.array([0.4, 0.75, 0.125], np.float32))
+        options["encoder"] = ScaledPath(3, statistics=statistics)
+        options |= {"inputs_as": InputFormat(8.0, whole=False), "counts": [2**16]} if format == "int8" else {}
     plain, folder = (exported(tmp_path, one, decision, **options) for one in ("plain", layout))
     for name in ("net.c", "net.h", "net_weights.h"):
         assert (folder / "src" / name).read_bytes() == (plain / name).read_bytes()
@@ -141,20 +143,19 @@ def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     assert len({line.split("\t")[1] for line in said}) > 1, "a network that always says the same shows nothing"
     text = (tmp_path / layout / EXAMPLES[layout]).read_text()
     assert "(1000)" not in text, "of a signal that does not end no second is slept through"
-    assert "    if (!begun) {\n        begin();\n        begun = 1;\n    }\n" in text
-    assert text.count("net_encoder_init(&encoder") == text.count("        begin();") == 1
+    assert "    if (!begun)\n        begin();\n    begun = 1;\n" in text
+    assert text.count("net_begin(&model") == text.count("        begin();") == 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_file_speaks_of_one_that_is_not_there(layout: Layout, tmp_path: Path) -> None:
     """The header said that NAME_main.c shows how channels are scaled, which only one layout has."""
-    scale = (np.zeros(3, np.float32), np.ones(3, np.float32))
-    folder = exported(tmp_path, layout, scale=scale, format="int8", inputs_as=InputFormat(8.0, whole=False))
+    path = ScaledPath(3, statistics=Statistics(np.zeros(3, np.float32), np.ones(3, np.float32)))
+    folder = exported(tmp_path, layout, encoder=path, format="int8", inputs_as=InputFormat(8.0, whole=False))
     there = {path.name for path in folder.rglob("*")}
     for path in folder.rglob("net*.[ch]"):
         assert set(re.findall(r"\bnet\w*\.[ch]\b", path.read_text())) <= there, path
-    header = re.sub(r"\s*\n \* ", " ", next(folder.rglob("net.h")).read_text())
-    assert re.search(r"round\(\(signal\[i\] - mean\[i\]\) / std\[i\] \* 2\^\d+\), clamped to int16", header)
+    assert " *     2, times 32768, rounded; mean 0, deviation 1 */\n" in next(folder.rglob("net.h")).read_text()
 
 
 @pytest.mark.parametrize("layout", ("platformio", "zephyr", "espidf"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,13 +18,13 @@ from hypothesis import strategies as st
 import srnn
 from srnn import SRNN, SrnnError
 from srnn.api import from_network
+from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath, SignalPath
 from srnn.data.tasks import create_task
 from srnn.deploy.c import export_c
-from srnn.deploy.c.decision import c_string
-from srnn.deploy.c.names import check_name, identifier
+from srnn.deploy.c.names import c_string, check_name, identifier
 from srnn.deploy.c.plan import Plan, make_plan
 from srnn.deploy.export.model import export
 from srnn.measure.scores import running_scores
@@ -165,13 +166,16 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
         for text, message in (("0.5,0,0,0,0", "not an integer"), ("40000,0,0,0,0", "not an integer")):
             assert message in tested.tried("--raw", given=text).stderr
         assert "finite number" in tested.tried(given="nan,0,0,0,0").stderr
-        table = "time,a,b,c,d,e\n0,1,2,3,4,5\n"
+        row = "5,4,3,2,1\n"
+        assert tested.text(given=f"time,a,b,c,d,e\n0,{row}") == tested.text(given=row)
         for text, message in (
-            (table, "line 1: something is not a finite number"),
-            (table.partition("\n")[2], "line 1: too many numbers"),
+            (f"0,{row}", "line 1: too many numbers"),
+            (f"a,b,c,d\n{row}", "line 1: too few columns"),
+            (f"a,b,c,d,e,f\n0,{row}", "line 1: too many columns"),
+            (f"t,a,b,c,d,e\n{row}", "line 2: too few numbers"),
         ):
             said = tested.tried(given=text).stderr
-            assert message in said and "(expected: 5 numbers, without column names or a time)" in said
+            assert message in said and "(expected: 5 numbers)" in said
 
 
 @needs_compiler
@@ -186,19 +190,23 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
     options = {"inputs_as": inputs_as} if format == "int8" else {}
     model.export(tmp_path / "c", "c" if format == "float32" else "int8", **options)
     raw = np.random.default_rng(0).normal(statistics.mean, statistics.std, (1, 40, 2)).astype(np.float32)
-    x, device = ScaledPath(2, 50.0, statistics).whole(raw[0])[None], device_network(net)
+    path = ScaledPath(2, 50.0, statistics)
+    x, device = path.whole(raw[0])[None], device_network(net, path)
     small = quantise(device, inputs_as)
-    output = run_float32(device, x).output if format == "float32" else small.run(inputs_as.encode(x)).output
-    program = build(
-        tmp_path / "c", make_plan(small if format == "int8" else device, "My_sensor"), COMPILERS[0], *SANITIZED
-    )
+    plan = make_plan(small if format == "int8" else device, "My_sensor")
+    output = run_float32(device, x).output
+    if sensor := plan.samples.format:
+        output = small.run(sensor.inputs(sensor.samples(raw))).output
+    program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
     rows = [line.split(",") for line in program.text("--scores", given=lines(raw)).splitlines()]
     np.testing.assert_array_equal(np.array(rows, np.float32 if format == "float32" else int), output[0])
     if format == "float32":
         assert program.text("--scores", "--raw", given=lines(x)) == program.text("--scores", given=lines(raw))
     text = (tmp_path / "c" / "My_sensor.h").read_text()
     assert "task My sensor, a step every 20 ms, of ax (m/s2), temp _, " in text
-    assert "#define MY_SENSOR_MEAN {9.81f, -300.0f}" in text and "#define MY_SENSOR_STD {0.3f, 71.5f}" in text
+    if format == "float32":
+        assert "mean[MY_SENSOR_CHANNELS] = {9.81f, -300.0f};" in text
+        assert "deviation[MY_SENSOR_CHANNELS] = {0.3f, 71.5f};" in text
 
 
 @needs_compiler
@@ -413,3 +421,69 @@ def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
     assert told.splitlines()[0].startswith("1\t") and told.count("\n") == 1
     command = ["make", "-n", "-B", "read", "CFLAGS=-O3"]  # as an environment often has it
     assert "-O3 -ffp-contract=off" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+
+@needs_compiler
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_program_takes_the_tables_of_training(
+    format: Format, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With names, units and times, columns in another order, and without a first line: the label is that of predict."""
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        kind = ("still", "shaken", "turned")[number % 3]
+        x = rng.normal([0.1, 9.81, 20.0], [0.2 + 3 * (kind == "shaken"), 0.3, 2.0], (40, 3))
+        x[:, 1] -= 15 * (kind == "turned")
+        times = np.arange(40) * 0.02
+        table = [
+            "time,ax (m/s2),acc_y,temp",
+            *(f"{t:.2f},{a:.9g},{b:.9g},{c:.9g}" for t, (a, b, c) in zip(times, x, strict=True)),
+        ]
+        path = tmp_path / "data" / kind / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(table))
+    options = [
+        "--training.epochs=3",
+        "--network.hidden=[8]",
+        "--network.backend=reference",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main(["train", str(tmp_path / "data"), *options]) == 0
+    model = srnn.load(tmp_path / "run")
+    model.export(tmp_path / "c", "int8" if format == "int8" else "c", name="net")
+    command = [COMPILERS[0], *FLAGS, *SANITIZED, "-o", "net", "net_main.c", "net.c", "-lm"]
+    subprocess.run(command, cwd=tmp_path / "c", check=True)
+
+    def said(table: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [tmp_path / "c" / "net", *arguments]
+        return subprocess.run(command, input=table, capture_output=True, text=True, check=False)
+
+    paths = sorted((tmp_path / "data").glob("*/*.csv"))[::4]
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), *map(str, paths), "--json"]) == 0
+    labels = [result["label"] for result in json.loads(capsys.readouterr().out)["results"]]
+    assert len(set(labels)) > 1
+    assert [said(path.read_text()).stdout for path in paths] == [f"39\t{label}\n" for label in labels]
+
+    table = paths[0].read_text()
+    scores = said(table, "--scores").stdout
+    header, *rows = table.split("\n")
+    bare = "\n".join(row.partition(",")[2] for row in rows)
+    assert said(bare, "--scores").stdout == scores
+    turned = "\n".join(",".join([*row.split(",")[:0:-1], "0"]) for row in rows)
+    for titles in ("temp,Acc_Y,AX,other", 'temp,"acc_y",ax [m/s^2],', "temp,acc_y,ax_m/s2,0"):
+        assert said(f"\ufeff{titles}\r\n# a comment\n\n{turned}\n", "--scores").stdout == scores
+    german = bare.replace(",", ";").replace(".", ",")
+    assert said(f"ax;acc_y;temp\n{german}", "--scores").stdout == scores
+    assert said(bare.replace(",", " \t"), "--scores").stdout == scores
+
+    for titles, message in (
+        ("time,ax,acc_y,tempo", "line 1: there is no column temp\n"),
+        ("time,ax (g),acc_y,temp", "line 1: there is no column ax (m/s2)\n"),
+        ("time,ax,acc_y,temp,AX", "line 1: more than one column is ax (expected: 3 numbers)\n"),
+    ):
+        done = said("\n".join([titles, *rows]))
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    done = said("\n".join([header, *rows[:3], "0.06,1,,2"]))
+    assert done.returncode == 2 and done.stderr.startswith("line 5: too few numbers: a column is empty")

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.export.c.plan import Plan, make_plan
 
-from srnn import SRNN
+from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
-from srnn.data.encoders.speech import SpeechFeatures
-from srnn.data.signals import CrossingPath, SpeechPath
-from srnn.nn.decision import Until
+from srnn.data.encoders.speech import SpeechFeatures, Statistics
+from srnn.data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
+from srnn.measure.scores import running_scores
+from srnn.nn.decision import RULES, VALUES, Until
+from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.fixedpoint.sensor import SensorFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import FLAGS, SANITIZED, compilers
 from support.exporting import exported
@@ -80,6 +89,46 @@ int main(void)
 """
 
 
+STEPS = """\
+#include "net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static net_model model;
+
+int main(int argc, char **argv)
+{
+    SAMPLE sample[NET_CHANNELS];
+    long t;
+
+    for (t = 0; argc == 2 && fread(sample, sizeof sample, 1, stdin) == 1; t++) {
+        if (t % atol(argv[1]) == 0)
+            net_begin(&model);
+        if (!net_push(&model, sample))
+            return 3;
+        fwrite(model.scores, sizeof model.scores, 1, stdout);
+        fwrite(ANSWER, sizeof ANSWER, 1, stdout);
+    }
+    return fflush(stdout) != 0;
+}
+"""
+"""Of a network whose samples are steps: the scores and the answer after each; begins again every so many."""
+
+
+def pushed(folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: str = "&model.label") -> np.ndarray:
+    """(B, T) records of the scores and the answer at each step of a signal (B, T, channels)."""
+    text = STEPS.replace("SAMPLE", plan.samples.ctype).replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
+    (folder / "push.c").write_text(text.replace("ANSWER", answer))
+    subprocess.run([compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"], cwd=folder, check=True)
+    raw = np.ascontiguousarray(signal, DTYPES[plan.samples.ctype])
+    command = [folder / "push", str(signal.shape[1])]
+    done = subprocess.run(command, input=raw.tobytes(), capture_output=True, check=True)
+    score = (DTYPES[plan.number], plan.network.outputs)
+    kind = [("scores", *score), ("answer", np.int32) if "label" in answer else ("answer", *score)]
+    return np.frombuffer(done.stdout, np.dtype(kind)).reshape(signal.shape[:2])
+
+
 def answers(folder: Path, compiler: str, sample: str, thresholds: bool, signal: np.ndarray) -> list[str]:
     """What the library in ``folder`` calls each sample that completes a step, by one struct and by its parts."""
     more = ", up, down" if thresholds else ""
@@ -133,3 +182,199 @@ def test_sound(format: Format, compiler: str, tmp_path: Path) -> None:
     exported(net, tmp_path, format, encoder=path, decision=decision, **inputs_as)
     said = answers(tmp_path, compiler, "int16_t", False, tone(1.0, 8000, 500).astype(np.int16))
     assert len(said) > 80
+
+
+KNOWN: Any = {"names": ("ax", "temp */", "\u00e9\\"), "units": ("m/s2", None, "g")}
+STATISTICS = Statistics(np.array([9.81, -300.0, 0.002], np.float32), np.array([0.3, 71.5, 1e-4], np.float32))
+SENSOR = ScaledPath(3, 50.0, STATISTICS, **KNOWN)
+ANALOG = InputFormat(4.0, whole=False)
+
+
+def recorded(batch: int = 3, steps: int = 40) -> np.ndarray:
+    """A signal of the sensor (batch, steps, 3), some of it far beyond training."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(STATISTICS.mean, STATISTICS.std, (batch, steps, 3)).astype(np.float32)
+    return np.where(rng.random(x.shape) < 0.05, 50 * x, x)
+
+
+def labels_of(scores: np.ndarray, loss: LossConfig) -> np.ndarray:
+    return running_scores(scores, loss.scoring, loss.start).argmax(-1)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
+def test_a_sensor_in_its_own_unit(loss: Any, compiler: str, tmp_path: Path) -> None:
+    """In float32: scores at each step and the class of each sequence are those of Python, to the bit."""
+    net = SRNN(3, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
+    rule = DecisionRule(LossConfig(loss), CLASSES)
+    plan, model = exported(net, tmp_path, encoder=SENSOR, decision=rule)
+    x = recorded()
+    found = pushed(tmp_path, plan, compiler, x)
+    expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
+    np.testing.assert_array_equal(found["scores"], expected)
+    np.testing.assert_array_equal(found["answer"], labels_of(expected, rule.loss))
+    header = (tmp_path / "net.h").read_text()
+    assert " *     0  ax in m/s2; mean 9.81, deviation 0.3\n" in header
+    assert " *     1  temp _; mean -300, deviation 71.5\n" in header
+    assert " *     2  __ in g; mean 0.002, deviation 0.0001 */\n" in header
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("counts", [None, (1000.0, 16.0, 1e6)])
+def test_a_sensor_in_integers(counts: Any, compiler: str, tmp_path: Path) -> None:
+    """In int8: those of the integer model of conversion and network; inputs are those of training, up to rounding."""
+    net = SRNN(3, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
+    rule = DecisionRule(LossConfig("ce_mean"), CLASSES)
+    options: Any = {"encoder": SENSOR, "decision": rule, "inputs_as": ANALOG}
+    _, model = exported(net, tmp_path, "int8", counts=counts, **options)
+    plan = make_plan(model, "net", rule, counts=counts)
+    sensor, x = plan.samples.format, recorded()
+    assert sensor is not None and plan.samples.ctype == "int32_t"
+    samples = sensor.samples(x)
+    samples[0, :5] = [[2**31 - 1] * 3, [-(2**31)] * 3, [0, 0, 0], [1, -1, 2**30], [-1, 1, 7]]
+    inputs = sensor.inputs(samples)
+    found = pushed(tmp_path, plan, compiler, samples)
+    expected = model.run(inputs).output
+    np.testing.assert_array_equal(found["scores"], expected)
+    np.testing.assert_array_equal(found["answer"], labels_of(expected / 2.0**model.output_bits, rule.loss))
+    if counts is None:
+        near = ANALOG.encode(np.stack([SENSOR.whole(one) for one in x]))[1:]
+        assert np.abs(inputs[1:] - near).max() <= 1
+        assert (inputs[1:] == near).mean() > 0.9
+    else:
+        assert " *     0  ax in m/s2, times 1000, rounded; mean 9.81, " in (tmp_path / "net.h").read_text()
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize(
+    ("format", "largest", "whole"), [("float32", 1.0, True), ("int8", 1.0, True), ("int8", 3.0, False)]
+)
+def test_steps_are_pushed_as_they_are(
+    format: Format, largest: float, whole: bool, compiler: str, tmp_path: Path
+) -> None:
+    net = SRNN(3, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
+    rule, inputs_as = DecisionRule(LossConfig("ce_mean"), CLASSES, UNTIL), InputFormat(largest, whole=whole)
+    options: Any = {"inputs_as": inputs_as} if format == "int8" else {}
+    plan, model = exported(net, tmp_path, format, encoder=Steps(3, **KNOWN), decision=rule, **options)
+    x = np.random.default_rng(0).integers(-1, 3, (2, 30, 3))
+    x = x if format == "float32" else inputs_as.encode(x)
+    found = pushed(tmp_path, plan, compiler, x)
+    expected = run_float32(model, x).output if format == "float32" else model.run(x).output
+    np.testing.assert_array_equal(found["scores"], expected)
+    scores = expected / 2.0 ** getattr(model, "output_bits", 0)
+    np.testing.assert_array_equal(found["answer"], labels_of(scores, rule.loss))
+    assert "/* The inputs of a step:\n *     0  ax in m/s2\n" in (tmp_path / "net.h").read_text()
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("answer", ["model.values", "model.scores"])
+def test_an_answer_without_a_class(answer: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value, and outputs without a rule."""
+    monkeypatch.setitem(RULES, "ce_mean", VALUES["mean"])
+    rule = DecisionRule(LossConfig("ce_mean"), CLASSES) if answer == "model.values" else None
+    net = SRNN(3, [8], 3, generator=torch.Generator().manual_seed(0))
+    plan, model = exported(net, tmp_path, encoder=SENSOR, decision=rule)
+    x = recorded()
+    found = pushed(tmp_path, plan, compiler, x, answer)
+    expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
+    np.testing.assert_array_equal(found["scores"], expected)
+    if rule is not None:
+        np.testing.assert_allclose(found["answer"], running_scores(expected, rule.loss.scoring), 1e-6)
+    else:
+        np.testing.assert_array_equal(found["answer"], expected)
+
+
+LEARNS = """\
+#include "net.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static net_model model;
+static net_parameters own, other;
+static net_traces traces, below;
+static net_state state;
+
+int main(void)
+{
+    net_score scores[NET_OUTPUTS];
+    float sample[NET_CHANNELS];
+    net_input input[NET_INPUTS];
+    int label;
+
+    net_parameters_init(&own);
+    net_parameters_init(&other);
+    net_begin(&model, &own, &traces);
+    net_init(&state);
+    net_traces_init(&below);
+    while (fread(sample, sizeof sample, 1, stdin) == 1) {
+        label = net_push(&model, sample);
+        net_convert(sample, input);
+        net_step(&state, &other, &below, input, scores);
+        if (memcmp(scores, model.scores, sizeof scores))
+            return 3;
+        net_learn(&own, &traces, label);
+        net_learn(&other, &below, label);
+        net_update(&own, &traces, 0.1f, 0.5f);
+        net_update(&other, &below, 0.1f, 0.5f);
+    }
+    puts(net_label(&model));
+    net_parameters_init(&other);
+    return !memcmp(&own, &other, sizeof own);
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_what_is_pushed_can_be_learnt(compiler: str, tmp_path: Path) -> None:
+    net = SRNN(3, [8], 3, generator=torch.Generator().manual_seed(0))
+    rule = DecisionRule(LossConfig("nll"), CLASSES)
+    export_c(net, tmp_path, "net", encoder=SENSOR, decision=rule, learn="readout")
+    (tmp_path / "learns.c").write_text(LEARNS)
+    command = [compiler, *FLAGS, *SANITIZED, "learns.c", "net.c", "-o", "learns", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    said = subprocess.run([tmp_path / "learns"], input=recorded(1)[0].tobytes(), capture_output=True, check=True)
+    assert said.stdout.decode().strip() in CLASSES
+
+
+# ---- conversion ---------------------------------------------------------------------------------
+
+
+@given(
+    st.floats(-1e6, 1e6, width=32),
+    st.floats(2.0**-20, 2.0**20, width=32),
+    st.sampled_from([ANALOG, InputFormat(), InputFormat(30000.0, whole=False)]),
+    st.integers(-(2**31), 2**31 - 1),
+)
+def test_conversion_is_exact_up_to_rounding(mean: float, std: float, inputs_as: InputFormat, sample: int) -> None:
+    """What it computes fits int64, and differs by less than a thousandth from what it would be without rounding."""
+    try:
+        sensor = SensorFormat.of(np.array([mean]), np.array([std]), inputs_as)
+    except SrnnError as error:
+        assert "too few" in str(error) and abs(mean) > 2**20 * std
+        return
+    (factor,), (offset,), (shift,), (count,) = sensor.factors, sensor.offsets, sensor.shifts, sensor.counts
+    assert 0 < factor < 2**31 and 0 < shift < 63
+    assert abs(sample * factor - offset) < 2**63
+    exact = (Fraction(sample) / count - Fraction(mean)) / Fraction(std) * 2**inputs_as.bits
+    bounded = min(max(exact, Fraction(-inputs_as.bound)), Fraction(inputs_as.bound - 1))
+    (found,) = sensor.inputs(np.array([sample]))
+    assert abs(found - bounded) <= Fraction(501, 1000)
+
+
+def test_counts_that_do_not_fit(tmp_path: Path) -> None:
+    net = SRNN(3, [4], 3)
+    cases: list[tuple[Any, str]] = [
+        ((1e9,), "too many: channel 0"),
+        ((1000.0, 16.0, 0.1), "too few for channel 2"),
+        ((1.0, 2.0), "one for each of 3 channels"),
+        ((-1.0,), "above 0"),
+        ((float("inf"),), "above 0"),
+    ]
+    for counts, message in cases:
+        with pytest.raises(SrnnError, match=message):
+            export_c(net, tmp_path / "c", "net", "int8", encoder=SENSOR, inputs_as=ANALOG, counts=counts)
+    for path, format in ((SENSOR, "float32"), (Steps(3), "int8"), (None, "int8")):
+        with pytest.raises(SrnnError, match="belong to int8 networks whose channels were scaled"):
+            export_c(net, tmp_path / "c", "net", format, encoder=path, counts=(1.0,))  # type: ignore[arg-type]
+    assert not (tmp_path / "c").exists()

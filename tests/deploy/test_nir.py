@@ -202,7 +202,7 @@ def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path, capsys: pyte
     again, x = load(tmp_path / "again"), rng.normal(9.8, 3, (12, 2))
     assert np.array_equal(again.predict(x).scores, model.predict(x).scores)  # type: ignore[union-attr]
     again.export(tmp_path / "c")
-    assert "AGAIN_MEAN" in (tmp_path / "c" / "again.h").read_text()
+    assert "again_convert" in (tmp_path / "c" / "again.h").read_text()
     with pytest.raises(SrnnError, match="needs the statistics"):
         Model(net, task, recipe).export(tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -29,6 +29,7 @@ def export_c(
     inputs: str | None = None,
     learn: Literal["readout", "e-prop"] | None = None,
     std: Annotated[list[str] | None, MORE] = None,
+    counts: Annotated[list[str] | None, MORE] = None,
     overwrite: bool = False,
     data_dir: DataDir = None,
     json: Json = False,
@@ -60,6 +61,9 @@ def export_c(
         learn: float32: what keeps learning on the device: the readout, or also one hidden layer, by
             e-prop
         std: raw ECG: standard deviation of each lead, as S S or S,S
+        counts: int8, where training scaled the channels: what 1 in a channel's unit is as the
+            sensor's integer, such as 4096; one number, or one for each channel (default: powers of
+            two, which the header states)
         overwrite: write over an earlier export in --out
     """
     from ..deploy.c.names import check_name
@@ -81,6 +85,7 @@ def export_c(
         inputs_as=inputs_as,
         state_bits=state_bits,
         std=None if std is None else numbers("--std", ",".join(std)),
+        counts=None if counts is None else numbers("--counts", ",".join(counts)),
         layout=layout,
         learn=learn,
         overwrite=overwrite,

@@ -49,6 +49,11 @@ def known_unit(text: str) -> str | None:
     return _UNITS.get(text) or _CASELESS.get(text.lower())
 
 
+def spellings(unit: str) -> tuple[str, ...]:
+    """The ways to write a unit, the given one first."""
+    return unit, *(spelling for spelling, known in _UNITS.items() if known == unit != spelling)
+
+
 def split_title(title: str) -> tuple[str, str | None]:
     """The name and the unit (None: not stated) in the title of a column: ax (m/s2), ax [g],
     ecg_mV.

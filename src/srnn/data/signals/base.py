@@ -187,6 +187,7 @@ class Steps(SignalPath):
 
     form = "steps"
     int16_scale = 1.0
+    has_c = True
 
     channels: int
     every_ms: float | None = None

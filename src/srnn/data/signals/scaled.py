@@ -30,6 +30,7 @@ class ScaledPath(SignalPath):
 
     settings = frozenset({"statistics"})
     int16_scale = 1.0
+    has_c = True
 
     channels: int
     rate: float | None = None
@@ -85,6 +86,9 @@ class ScaledPath(SignalPath):
             f"{channel_called(channel, self.names)} lies {far[channel]:.3g} standard deviations from its mean in "
             "training; is it in the same unit?"
         )
+
+    def check_c(self, integer: bool) -> None:
+        known(self.statistics, "A scaled signal")
 
     def original(self, steps: Array) -> Array:
         statistics = known(self.statistics, "A scaled signal")

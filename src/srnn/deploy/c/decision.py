@@ -30,6 +30,7 @@ from ...nn.fixedpoint.decision import (
 )
 from ...nn.loss_config import DecisionRule
 from .arrays import Member, number, struct_dtype, struct_members
+from .names import c_string, in_bytes
 from .resolve import resolved
 from .translate import FixedC, FixedText, FloatC
 
@@ -55,7 +56,7 @@ class DecisionPlan:
             start = self.rule.loss.start
             raise SrnnError(f"C counts steps up to {_LAST_START}; the loss starts at {start}.")
         for name in self.rule.classes:
-            length = len(_bytes(name))
+            length = len(in_bytes(name))
             if length > _LONGEST:
                 raise SrnnError(
                     f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}..."
@@ -113,7 +114,7 @@ class DecisionPlan:
     @property
     def flash_bytes(self) -> int:
         """Of the class names, with a pointer of 4 bytes to each."""
-        return sum(len(_bytes(name)) + 5 for name in self.rule.classes)
+        return sum(len(in_bytes(name)) + 5 for name in self.rule.classes)
 
     def report(self) -> dict[str, Any]:
         loss, until = self.rule.loss, {}
@@ -425,15 +426,3 @@ def _refuse_classes(operation: str) -> None:
             f"C has '{operation}' over the classes only of a step's outputs or of the scores "
             "themselves; this network's rule uses it of something else."
         )
-
-
-def c_string(text: str) -> str:
-    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest
-    becomes octal digits."""
-    plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
-    letters = (chr(byte) if byte in plain else f"\\{byte:03o}" for byte in _bytes(text))
-    return f'"{"".join(letters)}"'
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")

@@ -12,9 +12,7 @@ from typing import Any, Literal
 
 from ..._version import __version__
 from ...errors import SrnnError
-from .encoder import CrossingPlan
 from .plan import Plan
-from .program import conversion
 from .resolve import resolved, runtime_files
 from .source import configuration
 
@@ -61,7 +59,7 @@ def _told(layout: Layout, plan: Plan, about: str) -> dict[str, Any]:
     if plan.uses_math:
         flags.append("-lm")
     endless = plan.decision is not None and plan.decision.rule.per_step
-    told = configuration(plan) | conversion(plan)
+    told = configuration(plan)
     told |= {other.upper(): other == layout for other in LAYOUTS}
     return told | {
         "ABOUT": about,
@@ -75,6 +73,8 @@ def _told(layout: Layout, plan: Plan, about: str) -> dict[str, Any]:
         "ENDLESS": endless,
         # No sample of a signal that does not end may be missed.
         "PAUSE_MS": 1 if endless else 1000,
-        "TOLD": isinstance(encoder, CrossingPlan) and not encoder.running,
+        "ANSWER_FORMAT": r'"%s\n"' if plan.decision else r'"%d\n"',
+        # What the sensor's value 1 is as a sample.
+        "ONE": int((plan.samples.multiplied or [1])[0]) or 1,
         "MADE_UP": ", ".join(["500"] * (encoder.channels if encoder else 0)),
     }

@@ -1,5 +1,5 @@
-"""Names in C: what a library may be called, and how the variables and coefficients of a neuron's
-author are renamed."""
+"""Names in C: what a library may be called, how the variables and coefficients of a neuron's author
+are renamed, and texts that stand in comments and strings."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ _RESERVED = re.compile(
     r"|\w+_(at|delay)|from_\w+|\w+_by_\w+"
 )
 """Keywords of later C, macros of the headers that a library includes, and names that it makes."""
+_ABOUT = 300
+"""Characters of a description that are shown."""
 _NAME_LENGTH = 31
 _WHEN = re.compile(r"(-s\d+)?-\d{8}-\d{6}$")
 """The end of a run's name: its seed, and when it began."""
@@ -101,3 +103,22 @@ def _written_out(letter: str) -> str:
         return letter
     word = re.sub(r"\W", "_", unicodedata.name(letter).rpartition(" ")[2])
     return word.lower() if letter.islower() else word
+
+
+def one_comment(about: str) -> str:
+    """A text that cannot end the comment in which it stands: no */, not even where a trigraph or a
+    backslash joins two lines."""
+    return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
+
+
+def c_string(text: str) -> str:
+    """Any text as a C string literal in UTF-8: what every compiler takes as it is stays, the rest
+    becomes octal digits."""
+    plain = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')  # ??/ is a backslash to some
+    letters = (chr(byte) if byte in plain else f"\\{byte:03o}" for byte in in_bytes(text))
+    return f'"{"".join(letters)}"'
+
+
+def in_bytes(text: str) -> bytes:
+    """Any text in UTF-8, with what it cannot hold written out."""
+    return text.encode("utf-8", "backslashreplace")

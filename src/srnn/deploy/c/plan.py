@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ...data.signals import CrossingPath, SpeechPath
 from ...nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
-from ...nn.frozen import Array, FrozenNetwork
+from ...nn.frozen import FrozenNetwork
 from ...nn.loss_config import DecisionRule
 from .arrays import DTYPES, Constant, index_types, struct_dtype, whole_type
 from .decision import DecisionPlan
@@ -17,10 +18,9 @@ from .delays import Sent
 from .encoder import CrossingPlan
 from .layers import LayerPlan, StepFunction, plan_layer
 from .learning import Learn, Learning
+from .samples import SamplesPlan
 from .sound import SoundPlan
 from .translate import FUNCTIONS
-
-Scale = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,11 @@ class Plan:
     input: str
     input_bits: int | None
     """Fractional bits of the network's input; None: it is float32."""
+    samples: SamplesPlan
     encoder: CrossingPlan | SoundPlan | None
     """What turns a signal into the input, if the network brings it along."""
     decision: DecisionPlan | None
     """What turns the outputs into a class, if the rule is known."""
-    scale: Scale | None
-    """(means, standard deviations) of the channels by which the input was scaled in training."""
     learning: Learning | None
     """What continues to learn."""
 
@@ -167,18 +166,19 @@ def make_plan(
     network: FrozenNetwork,
     name: str = "network",
     rule: DecisionRule | None = None,
-    scale: Scale | None = None,
     learn: Learn | None = None,
+    counts: Sequence[float] | None = None,
 ) -> Plan:
     """The plan of a network, float32 or (an IntegerNetwork) int8. ``rule``: how it decides;
-    ``scale``: of its input, as in ``Plan``; ``learn``: what learns."""
+    ``learn``: what learns; ``counts``: as in ``SamplesPlan``."""
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
     functions: dict[str, StepFunction] = {}
     number = input_type = "float"
-    input_bits = output_bits = None
+    input_bits = output_bits = inputs_as = None
     if isinstance(network, IntegerNetwork):
-        number, input_type = "int32_t", "int8_t" if network.inputs_as.bound == 128 else "int16_t"
-        input_bits, output_bits = network.inputs_as.bits, network.output_bits
+        inputs_as = network.inputs_as
+        number, input_type = "int32_t", "int8_t" if inputs_as.bound == 128 else "int16_t"
+        input_bits, output_bits = inputs_as.bits, network.output_bits
     delays = [delays for layer in network.layers for delays in layer.delays.values()]
     delay_type = whole_type(max((int(each.max()) for each in delays), default=0))
     layers = list[LayerPlan]()
@@ -199,6 +199,8 @@ def make_plan(
     if rule is not None:
         rule.check(network.outputs)
         decision = DecisionPlan(name, rule, output_bits)
+    channels = network.inputs if encoder is None else encoder.channels
+    samples = SamplesPlan(name, network.signal, channels, input_type, inputs_as, counts)
     return Plan(
         name,
         network,
@@ -206,8 +208,8 @@ def make_plan(
         number,
         input_type,
         input_bits,
+        samples,
         encoder,
         decision,
-        scale,
         learning,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .arrays import number
@@ -11,23 +12,6 @@ from .resolve import resolved
 from .source import configuration
 
 
-def takes_raw(plan: Plan) -> bool:
-    """Whether numbers in text are scaled or converted before the network takes them."""
-    return bool(plan.input_bits) or (plan.scale is not None and not plan.integer)
-
-
-def conversion(plan: Plan) -> dict[str, Any]:
-    """How numbers in text become the network's input."""
-    return {
-        "RAW": takes_raw(plan),
-        "FRACTIONAL": bool(plan.input_bits),
-        "STANDARDISED": plan.scale is not None,
-        "INPUT_SCALE": f"{2 ** (plan.input_bits or 0)}.0",
-        "REAL": "double",
-        "HALF": "0.5",
-    }
-
-
 def makefile(plan: Plan) -> str:
     """How the program is built."""
     return resolved("layouts/plain/Makefile", plan.name, configuration(plan))
@@ -35,45 +19,71 @@ def makefile(plan: Plan) -> str:
 
 def main_c(plan: Plan) -> str:
     """A program that runs the network on what it reads, to try it, and for tests."""
-    encoder, upper = plan.encoder, plan.name.upper()
-    raw = takes_raw(plan)
-    readers = [_reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS", raw)]
+    encoder, samples, upper = plan.encoder, plan.samples, plan.name.upper()
+    names = samples.names_in_c()
+    readers = [_reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS")]
+    readers[0]["READ_NAMED"] = int(names["NAMED"] and encoder is None)
     told: dict[str, Any] = {
-        "TOLD": False,
         "PER_STEP": plan.decision is not None and plan.decision.rule.per_step,
         "COUNTED": [{"WHAT": what} for what in plan.counted],
+        "ENDS": encoder is not None and encoder.ends,
+        # Whether what it reads is not the input of a step yet.
+        "SAMPLED": encoder is not None or samples.statistics is not None or bool(plan.input_bits),
     }
-    if encoder is not None:
-        sample = encoder.sample
-        readers.append(_reader("signal_read", sample, sample, f"{upper}_CHANNELS", False))
-        told["ENDS"] = encoder.ends
+    if told["SAMPLED"]:
+        ctype = samples.ctype if encoder is None else encoder.sample
+        counts = samples.multiplied if encoder is None else None
+        readers.append(_reader("signal_read", ctype, ctype, f"{upper}_CHANNELS", counts))
+        readers[1]["READ_NAMED"] = int(names["NAMED"])
     if isinstance(encoder, CrossingPlan) and not encoder.running:
         told |= _multiples(encoder)
-    told["READERS"] = readers
-    return resolved("main.c", plan.name, configuration(plan) | conversion(plan) | told)
+    told |= {**names, "READERS": readers}
+    return resolved("main.c", plan.name, configuration(plan) | told)
 
 
-def _reader(function: str, ctype: str, base: str, length: str, converted: bool) -> dict[str, Any]:
-    """A function that reads ``length`` numbers. ``base``: the C type that ``ctype`` stands for."""
+def _reader(
+    function: str,
+    ctype: str,
+    base: str,
+    length: str,
+    counts: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """A function that reads ``length`` numbers.
+
+    Args:
+        base: the C type that ``ctype`` stands for.
+        counts: what each number is multiplied with, to be rounded; None: it is not.
+    """
     whole = base.removesuffix("_t").upper()
-    least, greatest = f"{whole}_MIN", f"{whole}_MAX"
-    if base == "float":
-        least, greatest = "-(double)FLT_MAX", "(double)FLT_MAX"
-    return {
+    told = {
         "READ": function,
         "READ_TYPE": ctype,
         "READ_LENGTH": length,
-        "READ_INTEGERS": int(base != "float"),
-        "READ_LEAST": least,
-        "READ_GREATEST": greatest,
-        "CONVERTED": converted,
+        "MULTIPLIED": counts is not None,
     }
+    limits = {"READ_INTEGERS": 1, "READ_LEAST": f"{whole}_MIN", "READ_GREATEST": f"{whole}_MAX"}
+    if base == "float" or counts is not None:
+        limits = {
+            "READ_INTEGERS": 0,
+            "READ_LEAST": "-(double)FLT_MAX",
+            "READ_GREATEST": "(double)FLT_MAX",
+        }
+    if counts is not None:
+        told |= {
+            "COUNTS": ", ".join(repr(float(count)) for count in counts),
+            "REAL": "double",
+            "HALF": "0.5",
+            "ROUNDED": base,
+            "ROUNDED_LEAST": f"{whole}_MIN",
+            "ROUNDED_MOST": f"{whole}_MAX",
+        }
+    return told | limits
 
 
 def _multiples(plan: CrossingPlan) -> dict[str, Any]:
     """What turns the deviation of a channel into its thresholds."""
     crossing, std = plan.encoder.crossing, plan.encoder.std
-    told: dict[str, Any] = {"TOLD": True}
+    told = dict[str, Any]()
     for side, value in (("UP", crossing.up), ("DOWN", crossing.down)):
         told[f"{side}_MULTIPLE"] = repr(value) if plan.integer else number(value, "float")
     if std is not None:

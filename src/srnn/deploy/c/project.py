@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,20 +12,18 @@ from ...errors import SrnnError, nearest, option
 from ...files import changing, check_folder, whole_folder, write_atomically
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
-from ...nn.frozen import Array, FrozenNetwork
+from ...nn.frozen import FrozenNetwork
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN
 from ...nn.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
 from .learning import Learn
-from .names import check_name
+from .names import check_name, one_comment
 from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
 
 Format = Literal["float32", "int8"]
-_ABOUT = 300
-"""Characters of a network's description that are shown."""
 
 
 def export_c(
@@ -38,8 +36,8 @@ def export_c(
     state_as: StateFormat | None = None,
     encoder: SignalPath | None = None,
     decision: DecisionRule | None = None,
-    scale: tuple[Array, Array] | None = None,
     learn: Learn | None = None,
+    counts: Sequence[float] | None = None,
     about: str = "",
     inputs: str = "",
     layout: Layout = "plain",
@@ -50,16 +48,15 @@ def export_c(
     Args:
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty, or with ``overwrite`` that of an earlier export.
-        name, format, learn, layout: as in ``export.model.export_c``.
+        name, format, learn, counts, layout: as in ``export.model.export_c``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to
             127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the
             network was trained for, or in 32 bits).
-        encoder: what turns a signal into inputs, to be part of the library (``task.signal()``).
+        encoder: what turns a signal into inputs, to be part of the library (``task.signal()``):
+            a CrossingPath or SpeechPath, or a ScaledPath or Steps, whose samples are steps.
         decision: the rule by which outputs become a class, and the classes' names: gives
             NAME_decide and NAME_CLASSES. Without it the library ends with the readout's outputs.
-        scale: means and standard deviations (inputs,) by which channels were scaled in training,
-            for the header and the program.
         about: one line for the header: what network this is.
         inputs: for the header of a network without an encoder: what the inputs of a step are.
 
@@ -90,7 +87,7 @@ def export_c(
         model = quantise(device, inputs_as, state_as)
     else:
         model = device.require("float32 C")
-    plan = make_plan(model, name, decision, scale, learn)
+    plan = make_plan(model, name, decision, learn, counts)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {
@@ -114,12 +111,6 @@ def export_c(
             # Written as text, its line ends would change on Windows.
             (folder / file).write_bytes(content.encode())
     return report
-
-
-def one_comment(about: str) -> str:
-    """A text that cannot end the comment in which it stands: no */, not even where a trigraph or a
-    backslash joins two lines."""
-    return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
 
 
 def describe(network: FrozenNetwork) -> str:

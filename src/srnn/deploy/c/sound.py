@@ -194,4 +194,7 @@ class SoundPlan(EncoderPlan):
             "INPUT_UNIT": f"{2.0 ** (self.bits or 0)!r}f",
             "REAL": "float",
             "HALF": "0.5f",
+            "ROUNDED": "int16_t",
+            "ROUNDED_LEAST": "-32768",
+            "ROUNDED_MOST": "32767",
         }

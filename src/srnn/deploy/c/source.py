@@ -7,6 +7,7 @@ from typing import Any
 from ...nn.fixedpoint.fixed import INT32_MAX
 from ...nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from .arrays import number
+from .encoder import CrossingPlan
 from .layers import LayerPlan
 from .plan import Plan
 from .resolve import Configuration, folded, resolved, without_unused
@@ -41,6 +42,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
     rows = {row["ADD_ROWS"]: row for layer in plan.layers for row in _sources(plan, layer)}
     rings = {ring["SEND"]: ring for layer in layers for ring in layer["RINGS"]}
     neurons = dict.fromkeys(layer.step.text for layer in plan.layers)
+    parameters, arguments = (", ".join(part) for part in zip(*_begun(plan), strict=True))
     return {
         "NAME": plan.name,
         "INPUTS": plan.network.inputs,
@@ -54,19 +56,38 @@ def configuration(plan: Plan) -> dict[str, Any]:
         "INTEGER": plan.integer,
         "MATH": plan.uses_math,
         "CODED": encoder is not None,
+        "TOLD": False,
+        "BEGIN_PARAMETERS": parameters,
+        "BEGIN_ARGUMENTS": arguments,
         "CROSSING": False,
         "SOUND": False,
         "DECISION": decision is not None,
         "VALUES": False,
+        "STANDS": False,
         "LEARNING": learning is not None,
         "LAYERS": layers,
         "ROWS": rows.values(),
         "RING_KINDS": rings.values(),
         "NEURONS": [{"NEURON_FUNCTION": text} for text in neurons],
+        **plan.samples.configuration(),
         **(encoder.configuration() if encoder else {}),
         **(decision.configuration() if decision else {}),
         **(learning.configuration() if learning else {}),
     }
+
+
+def _begun(plan: Plan) -> list[tuple[str, str]]:
+    """What NAME_begin takes: (declaration, as examples call it)."""
+    taken = [(f"{plan.name}_model *whole", "&model")]
+    if isinstance(plan.encoder, CrossingPlan) and not plan.encoder.running:
+        channels = f"{plan.name.upper()}_CHANNELS"
+        taken += [
+            (f"const {plan.encoder.sample} {side}[{channels}]", side) for side in ("up", "down")
+        ]
+    if plan.learning is not None:
+        taken.append((f"const {plan.name}_parameters *parameters", "&parameters"))
+        taken.append((f"{plan.name}_traces *traces", "0"))
+    return taken
 
 
 def _costs(plan: Plan) -> dict[str, Any]:
@@ -86,15 +107,11 @@ def _costs(plan: Plan) -> dict[str, Any]:
         "FRACTIONAL": bool(plan.input_bits),
         "INPUT_BITS": plan.input_bits or 0,
         "INPUT_KIND": plan.input.removesuffix("_t"),
-        "STANDARDISED": plan.scale is not None,
     }
     if encoder is not None:
         told["ENCODER_RAM"] = encoder.ram_bytes
     if plan.decision is not None:
         told["DECISION_RAM"] = plan.decision.ram_bytes
-    if plan.scale is not None:
-        for what, values in zip(("MEANS", "DEVIATIONS"), plan.scale, strict=True):
-            told[what] = ", ".join(number(value, "float") for value in values)
     if isinstance(network, IntegerNetwork):
         layers = [*zip(plan.layers, network.layers, strict=True)]
         kept = list[str]()

@@ -14,8 +14,8 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...data.signals import CrossingPath, ScaledPath, SpeechPath
-from ...data.signals.base import known, listed
+from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
+from ...data.signals.base import listed
 from ...errors import SrnnError, check_whole
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
@@ -73,6 +73,7 @@ def export_c(
     inputs_as: InputFormat | None = None,
     state_bits: int | None = None,
     std: Sequence[float] | None = None,
+    counts: Sequence[float] | None = None,
     layout: Layout = "plain",
     learn: Learn | None = None,
     overwrite: bool = False,
@@ -86,6 +87,8 @@ def export_c(
         state_bits: int8: bits of a state, 32, 16 or 8; None: those that the network was trained for.
         learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by "e-prop".
         std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
+        counts: int8, with channels that were scaled in training: what 1 in a channel's unit is as a sample, such as the sensor's
+            counts per unit; one number for each channel or one for all. None: a power of two for each.
         layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio", "zephyr", "espidf".
         overwrite: write over an earlier export in the folder.
 
@@ -107,7 +110,6 @@ def export_c(
             f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
     signal, encoder = trained.task.signal(), _encoder(trained, std)
-    scale = known(signal.statistics, "A scaled signal")[:2] if type(signal) is ScaledPath else None
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         device.require("int8")  # before asking for what no measurement would help
@@ -137,8 +139,8 @@ def export_c(
         inputs_as=inputs_as,
         state_as=state_as,
         decision=with_exit(trained),
-        scale=scale,
         learn=learn,
+        counts=counts,
         about=f"{other}task {trained.task.name}{_facts(trained)}",
         inputs=signal.step_inputs,
         layout=layout,
@@ -150,7 +152,8 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
     """The part of the signal path that is written in C, if one is. SrnnError for a ``std`` that it cannot have."""
     signal = trained.task.signal()
     # A class derived from one of these computes something else than the C that is written for it.
-    encodes = type(signal) in (CrossingPath, SpeechPath) and signal.has_c and signal.as_trained
+    written = type(signal) in (CrossingPath, SpeechPath, ScaledPath, Steps)
+    encodes = written and signal.has_c and signal.as_trained
     if std is None:
         return signal if encodes else None
     if not encodes or not isinstance(signal, CrossingPath):

@@ -54,12 +54,12 @@
 #ifndef PER_STEP /* every step has a class */
 #define PER_STEP 0
 #endif
-#ifndef STANDARDISED /* inputs are scaled by means and deviations */
-#define STANDARDISED 0
+#ifndef CONVERTS /* channels of a sample are scaled by means and deviations */
+#define CONVERTS 0
 #endif
 #define CODED (CROSSING || SOUND)
 #define TOLD (CROSSING && !RUNNING)
-#define RAW (STANDARDISED || INTEGER)
+#define SAMPLED (CODED || CONVERTS || INTEGER)
 #define FRACTIONAL INTEGER
 #ifndef VALUES /* the answer is a value for each output */
 #define VALUES 0
@@ -71,7 +71,7 @@
 #define SOFT 0
 #endif
 #ifndef STANDS /* an answer can stand early */
-#define STANDS !VALUES
+#define STANDS (DECISION && !VALUES)
 #endif
 #define MATH 1
 #define LIFTED 1
@@ -99,7 +99,9 @@
 #define DIVIDED 1
 #define SLOPES_DIFFER HIDDEN
 #define ROW_READ 1
-#define CONVERTED RAW
+#define LISTED CONVERTS
+#define NAMED CONVERTS
+#define MULTIPLIED (CONVERTS && INTEGER)
 #define ENDS SMOOTHED
 #define ENDLESS PER_STEP
 #ifndef PLATFORMIO
@@ -156,13 +158,17 @@
 #if SOUND
 #define SAMPLE int16_t
 #define CHANNELS 1
-#elif INTEGER
-#define SAMPLE int32_t
+#elif CROSSING
+#define SAMPLE NUMBER
 #define CHANNELS 2
+#elif CONVERTS
+#define SAMPLE NUMBER
+#define CHANNELS INPUTS
 #else
-#define SAMPLE float
-#define CHANNELS 2
+#define SAMPLE model_input
+#define CHANNELS INPUTS
 #endif
+#define ONE 1
 #if INTEGER && CROSSING
 #define INPUT int32_t
 #elif INTEGER
@@ -177,9 +183,12 @@
 #endif
 #define OUTPUTS 3
 #define WIDEST 5
-#define INPUT_SCALE 8192.0
+#define COUNTS 1024.0, 1024.0, 1024.0, 1024.0
 #define REAL double
 #define HALF 0.5
+#define ROUNDED int16_t
+#define ROUNDED_LEAST INT16_MIN
+#define ROUNDED_MOST INT16_MAX
 
 /* ---- a layer of leaky neurons, which is the readout ---- */
 #define NAME "sample"
@@ -306,6 +315,10 @@
 #define MADE_UP 500, 500
 #define MEANS 0.5f, 0.5f, 0.5f, 0.5f
 #define DEVIATIONS 2.0f, 2.0f, 2.0f, 2.0f
+#define FACTORS 1 << 29, 1 << 29, 1 << 29, 1 << 29
+#define OFFSETS 1, 1, 1, 1
+#define SHIFTS 29, 29, 29, 29
+#define INPUT_BOUND 32768
 
 /* ---- learning: the readout, as if it were the hidden layer too ---- */
 #define LEARNT 15
@@ -416,11 +429,35 @@
 #define BELIEF_RESULT own / total
 #endif
 
+/* ---- one struct ---- */
+#if LEARNING && TOLD
+#define BEGIN_PARAMETERS model_model *whole, const SAMPLE *up, const SAMPLE *down, \
+    const model_parameters *parameters, model_traces *traces
+#define BEGIN_ARGUMENTS &model, up, down, &parameters, 0
+#elif LEARNING
+#define BEGIN_PARAMETERS model_model *whole, const model_parameters *parameters, model_traces *traces
+#define BEGIN_ARGUMENTS &model, &parameters, 0
+#elif TOLD
+#define BEGIN_PARAMETERS model_model *whole, const SAMPLE *up, const SAMPLE *down
+#define BEGIN_ARGUMENTS &model, up, down
+#else
+#define BEGIN_PARAMETERS model_model *whole
+#define BEGIN_ARGUMENTS &model
+#endif
+#if DECISION
+#define ANSWER_FORMAT "%s\n"
+#else
+#define ANSWER_FORMAT "%d\n"
+#endif
+
 /* ---- the program that tries a network ---- */
 #define READ input_read
 #define READ_TYPE model_input
 #define READ_LENGTH INPUTS
 #define READ_INTEGERS INTEGER
+#define READ_NAMED 1
+#define CHANNEL_NAMES "ax"
+#define CHANNEL_UNITS "m/s2\nm/s^2\n"
 #define READ_LEAST INT16_MIN
 #define READ_GREATEST INT16_MAX
 #define WHAT steps

@@ -1,6 +1,8 @@
 #include "configuration.h"
 
-/* Tries the network NAME on standard input, a line of MODEL_INPUTS numbers per step.
+/* Tries the network NAME on standard input, a table with a line of numbers per step. Its first line
+ * may name the columns, which are then found by the names that are known from training; others,
+ * such as one for time, are left out.
 #if VALUES
  * A line of output for each step: the values as if the sequence ended there, with commas.
 #elif DECISION && PER_STEP
@@ -12,7 +14,7 @@
 #else
  * The readout's outputs go to standard output, a line per step.
 #endif
- * Input that is not such a line ends the program with exit code 2 and a message that says which
+ * A line that holds something else ends the program with exit code 2 and a message that says which
  * line it is.
  *
 #if DECISION && !VALUES
@@ -21,9 +23,9 @@
 #if DECISION
  *   --scores          the readout's outputs instead, a line per step
 #endif
-#if RAW
- *   --raw             numbers are as the library takes them; otherwise the sensor's or training's,
- *                     which are converted
+#if SAMPLED && !CODED
+ *   --raw             numbers are the inputs of steps as the library takes them; otherwise the
+ *                     sensor's or training's, which are converted
 #endif
  *   --steps N         begin again every N steps (several signals of one length, one after another)
  *   --binary          input and scores are raw model_input and model_score, not text
@@ -42,6 +44,7 @@
  */
 #include "model.h"
 
+#include <ctype.h>
 #include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,33 +54,32 @@
 #include <io.h>
 #endif
 
-static model_state state, first;
+static model_model model;
+static model_state first;
 #if LEARNING
 static model_parameters parameters;
 #endif
-#if DECISION
-static model_decision decision;
-#endif
-#if VALUES
-static int scores_only;
-#elif DECISION
-static int every, scores_only, label = -1; /* of the sequence so far; -1: none */
+#if DECISION && !VALUES
+static int every;
 static unsigned long steps_read; /* of the sequence */
 #endif
-#if RAW
-static int binary, trace, raw;
-#else
-static int binary, trace;
+#if DECISION
+static int scores_only;
 #endif
-static unsigned long line = 1; /* of the input; of binary input, the step */
+static int binary, trace;
+#if CODED
+static int raw = 1; /* inputs of steps are read, not samples of a signal */
+#elif SAMPLED
+static int raw;
+#endif
+static unsigned long line; /* of the input; of binary input, the step */
 
-static void wrong(const char *what, int count)
+static void wrong(const char *what, const char *which, int count)
 {
     if (binary)
         fprintf(stderr, "step %lu: %s\n", line, what);
     else
-        fprintf(stderr, "line %lu: %s (expected: %d numbers, without column names or a time)\n",
-            line, what, count);
+        fprintf(stderr, "line %lu: %s%s (expected: %d numbers)\n", line, what, which, count);
     exit(2);
 }
 
@@ -86,60 +88,243 @@ static int read_raw(void *numbers, size_t size)
 {
     const size_t found = fread(numbers, 1, size, stdin);
 
-    if (found > 0 && found < size)
-        wrong("the input ends within it", 0);
     line++;
+    if (found > 0 && found < size)
+        wrong("the input ends within it", "", 0);
     return found > 0;
 }
 
-/* The next line of text that is not empty: count numbers with commas or blanks between them.
- * 0 at the end of the input. */
-static int read_line(double *numbers, int count, int whole, double least, double greatest)
-{
-    char word[64], *rest;
-    size_t length = 0;
-    int i = 0;
+/* ---- tables ---- */
 
-    for (;;) {
-        const int c = getchar(), ended = c == '\n' || c == EOF;
-        if (!ended && c != ',' && c != ' ' && c != '\t' && c != '\r') {
-            if (length + 1 == sizeof word)
-                wrong("a number is too long", count);
-            word[length++] = (char)c;
-            continue;
-        }
-        if (length) {
-            double value;
-            word[length] = 0;
-            value = strtod(word, &rest);
-            if (rest != word + length || !(value >= least && value <= greatest)
-                || (whole && value != (double)(long long)value))
-                wrong(whole ? "something is not an integer in the range of an input"
-                            : "something is not a finite number", count);
-            if (i == count)
-                wrong("too many numbers", count);
-            numbers[i++] = value;
-            length = 0;
-        }
-        if (ended && i && i < count)
-            wrong("too few numbers", count);
-        if (ended && (i || c == EOF)) {
-            line++;
-            return i > 0;
-        }
-        line += (unsigned long)ended;
+static char text[4096 + 64 * (MODEL_INPUTS + MODEL_CHANNELS)], copied[sizeof text]; /* a line */
+static char separator; /* between columns; a blank: any number of them */
+static int columns; /* of a line; 0: none has been read */
+static int column_of[MODEL_INPUTS + MODEL_CHANNELS]; /* where each number stands, from 0 */
+#if NAMED
+static const char *const names[MODEL_CHANNELS] = {CHANNEL_NAMES};
+/* The spellings of each channel's unit, a line each. */
+static const char *const units[MODEL_CHANNELS] = {CHANNEL_UNITS};
+#endif
+
+/* The next line that is neither empty nor a comment; 0 at the end of the input. */
+static int next_line(int count)
+{
+    while (fgets(text, sizeof text, stdin)) {
+        size_t length = strlen(text);
+        line++;
+        if ((!length || text[length - 1] != '\n') && !feof(stdin))
+            wrong(length + 1 == sizeof text ? "it is too long" : "something is not text", "",
+                count);
+        if (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3)) /* the mark of UTF-8 */
+            memmove(text, text + 3, (length -= 3) + 1);
+        while (length && strchr(" \r\n", text[length - 1]))
+            text[--length] = 0;
+        if (length && *text != '#')
+            return 1;
     }
+    return 0;
 }
 
-#if RAW && STANDARDISED
-static const float mean[] = MODEL_MEAN, std[] = MODEL_STD;
+static char separator_of(const char *row)
+{
+    const char *one, *at;
+
+    for (one = ";\t,"; *one; one++) {
+        int quoted = 0;
+        for (at = row; *at; at++) {
+            if (*at == '"')
+                quoted = !quoted;
+            if (*at == *one && !quoted)
+                return *one;
+        }
+    }
+    return ' ';
+}
+
+/* The next column of a line, without blanks and quotes around it; 0 if there is none. Moves on. */
+static char *next_column(char **rest)
+{
+    char *begin = *rest, *end;
+    int quoted = 0;
+
+    if (!begin)
+        return 0;
+    begin += strspn(begin, " ");
+    for (end = begin; *end && (quoted || *end != separator); end++)
+        if (*end == '"')
+            quoted = !quoted;
+    *rest = *end ? end + 1 : 0;
+    while (end > begin && end[-1] == ' ')
+        end--;
+    if (end > begin + 1 && *begin == '"' && end[-1] == '"') {
+        begin++;
+        end--;
+    }
+    *end = 0;
+    return begin;
+}
+
+/* Whether a column holds a number, perhaps with a decimal comma. */
+static int is_number(char *column, double *value)
+{
+    char *comma = strchr(column, ','), *rest;
+
+    if (comma)
+        *comma = '.';
+    *value = strtod(column, &rest);
+    return *column && !*rest;
+}
+
+/* How many letters two texts begin with in common, whatever their case. */
+static size_t in_common(const char *one, const char *other)
+{
+    size_t i;
+
+    for (i = 0; one[i] && tolower((unsigned char)one[i]) == tolower((unsigned char)other[i]); i++)
+        ;
+    return i;
+}
+
+#if NAMED
+/* Whether a title is that of a channel, alone or with the channel's unit: ax, ax (m/s2), ecg_mV. */
+static int is_channel(const char *title, int channel)
+{
+    const size_t length = in_common(names[channel], title);
+    const char *unit = title + length, *one;
+
+    if (names[channel][length])
+        return 0;
+    if (!*unit)
+        return 1;
+    unit += strspn(unit, " _");
+    if (unit == title + length && *unit != '(' && *unit != '[')
+        return 0;
+    unit += strspn(unit, "([ ");
+    for (one = units[channel]; *one; one += strcspn(one, "\n") + 1) {
+        const size_t same = in_common(one, unit);
+        if (one[same] == '\n' && !unit[same + strspn(unit + same, ") ]")])
+            return 1;
+    }
+    return 0;
+}
 
 #endif
-#if FRACTIONAL
-#include "converted.c"
+/* Whether the first column is not a channel: it is time, or numbers the lines. */
+static int is_time(const char *title)
+{
+    static const char *const words[] = {"time", "t", "timestamp", "elapsed", "date", "datetime",
+        "clock", "epoch", "seconds", "millis", "milliseconds", "micros", "microseconds",
+        "nanoseconds"};
+    size_t i, length;
 
+    for (i = 0; i < sizeof words / sizeof *words; i++) {
+        length = in_common(words[i], title);
+        if (!words[i][length] && !isalpha((unsigned char)title[length]))
+            return 1;
+    }
+    return !*title;
+}
+
+/* Whether a line holds names, or as pandas calls columns without names 0, 1, 2. */
+static int has_titles(int *numbered)
+{
+    char *column, *rest = copied;
+    double value;
+    int count = 0, words = 0;
+
+    memcpy(copied, text, sizeof text);
+    for (*numbered = 1; (column = next_column(&rest)); count++) {
+        const int is = is_number(column, &value);
+        words = words || (*column && !is);
+        *numbered = *numbered && is && value == count;
+    }
+    return words || (*numbered && count > 2);
+}
+
+/* Finds the columns of count numbers by their titles, where these are known. */
+static void read_titles(int count, int named)
+{
+    char *title, *rest = text;
+    int c, leading = 0;
+
+    for (c = 0; c < count; c++)
+        column_of[c] = -1;
+    for (; (title = next_column(&rest)); columns++) {
+        if (!columns)
+            leading = is_time(title);
+        if (!named && columns >= leading && columns - leading < count)
+            column_of[columns - leading] = columns;
+#if NAMED
+        for (c = 0; named && c < count; c++)
+            if (is_channel(title, c)) {
+                if (column_of[c] >= 0)
+                    wrong("more than one column is ", names[c], count);
+                column_of[c] = columns;
+            }
 #endif
+    }
+#if NAMED
+    for (c = 0; named && c < count; c++)
+        if (column_of[c] < 0) {
+            const int unit = (int)strcspn(units[c], "\n");
+            fprintf(stderr, "line %lu: there is no column %s%s%.*s%s\n", line, names[c],
+                unit ? " (" : "", unit, units[c], unit ? ")" : "");
+            exit(2);
+        }
+#endif
+    if (!named && columns != leading + count)
+        wrong(columns < leading + count ? "too few columns" : "too many columns", "", count);
+}
+
+/* The next line of numbers; the first may name its columns. 0 at the end of the input. */
+static int read_line(double *numbers, int count, int named, int whole, double least,
+        double greatest)
+{
+    char *column, *rest = text;
+    int c, j, numbered;
+
+    if (!next_line(count))
+        return 0;
+    if (!columns) {
+        separator = separator_of(text);
+        if (has_titles(&numbered)) {
+            read_titles(count, named && !numbered);
+            if (!next_line(count))
+                return 0;
+        } else {
+            for (columns = count, c = 0; c < count; c++)
+                column_of[c] = c;
+        }
+    }
+    for (j = 0; (column = next_column(&rest)); j++) {
+        double value;
+        if (j == columns)
+            wrong("too many numbers", "", count);
+        for (c = j < count && column_of[j] == j ? j : 0; c < count && column_of[c] != j;)
+            c++;
+        if (c == count)
+            continue;
+        if (!*column)
+            wrong("too few numbers: a column is empty", "", count);
+        if (!is_number(column, &value) || !(value >= least && value <= greatest)
+            || (whole && value != (double)(long long)value))
+            wrong(whole ? "something is not an integer in the range of an input"
+                        : "something is not a finite number", "", count);
+        numbers[c] = value;
+    }
+    if (j < columns)
+        wrong("too few numbers", "", count);
+    return 1;
+}
+
 /* repeat READERS */
+#if MULTIPLIED
+#include "rounded.c"
+
+/* What 1 in the unit of a channel is as a number of a sample. */
+static const double counts[MODEL_CHANNELS] = {COUNTS};
+
+#endif
 static int READ(READ_TYPE *numbers)
 {
     double values[READ_LENGTH];
@@ -147,22 +332,11 @@ static int READ(READ_TYPE *numbers)
 
     if (binary)
         return read_raw(numbers, READ_LENGTH * sizeof *numbers);
-#if CONVERTED && READ_INTEGERS
-    if (!(raw ? read_line(values, READ_LENGTH, READ_INTEGERS, READ_LEAST, READ_GREATEST)
-              : read_line(values, READ_LENGTH, 0, -(double)FLT_MAX, (double)FLT_MAX)))
+    if (!read_line(values, READ_LENGTH, READ_NAMED, READ_INTEGERS, READ_LEAST, READ_GREATEST))
         return 0;
-#else
-    if (!read_line(values, READ_LENGTH, READ_INTEGERS, READ_LEAST, READ_GREATEST))
-        return 0;
-#endif
     for (i = 0; i < READ_LENGTH; i++)
-#if CONVERTED && FRACTIONAL && STANDARDISED
-        numbers[i] = raw ? (READ_TYPE)values[i]
-                         : converted((double)(((float)values[i] - mean[i]) / std[i]));
-#elif CONVERTED && FRACTIONAL
-        numbers[i] = raw ? (READ_TYPE)values[i] : converted(values[i]);
-#elif CONVERTED
-        numbers[i] = raw ? (READ_TYPE)values[i] : ((float)values[i] - mean[i]) / std[i];
+#if MULTIPLIED
+        numbers[i] = rounded((double)(float)values[i] * counts[i]);
 #else
         numbers[i] = (READ_TYPE)values[i];
 #endif
@@ -172,17 +346,15 @@ static int READ(READ_TYPE *numbers)
 /* end READERS */
 #if VALUES
 /* A line of output, written at once. */
-static void decide(const model_score *scores)
+static void say(void)
 {
-    model_score values[MODEL_NUM_CLASSES];
     int i;
 
-    model_decide(&decision, scores, values);
     for (i = 0; i < MODEL_NUM_CLASSES; i++)
 #if INTEGER
-        printf("%ld%c", (long)values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+        printf("%ld%c", (long)model.values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
 #else
-        printf("%.9g%c", (double)values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+        printf("%.9g%c", (double)model.values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
 #endif
     fflush(stdout);
 }
@@ -194,154 +366,151 @@ static void say(void)
     const char *at;
 
     printf("%lu\t", steps_read - 1);
-    for (at = MODEL_CLASSES[label]; *at; at++)
+    for (at = model_label(&model); *at; at++)
         putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
     putchar('\n');
     fflush(stdout);
 }
 
-static void decide(const model_score *scores)
-{
-#if PER_STEP
-    const int now = model_decide(&decision, scores), changed = now != label;
-
-    label = now;
-    steps_read++;
-    if (every || changed)
-        say();
-#else
-    label = model_decide(&decision, scores);
-    steps_read++;
-    if (every)
-        say();
 #endif
-}
-
-#endif
-#if DECISION && !PER_STEP && !VALUES
-/* The sequence's class, at its end. */
-static void finish(void)
+static void show_scores(void)
 {
-    if (label >= 0 && !every)
-        say();
-}
-
-#endif
-static void step(const model_input *input)
-{
-    model_score scores[MODEL_OUTPUTS];
     int i;
 
-#if LEARNING
-    model_step(&state, &parameters, 0, input, scores);
-#else
-    model_step(&state, input, scores);
-#endif
-    if (binary) {
-        fwrite(scores, sizeof scores, 1, stdout);
-        if (trace)
-            fwrite(&state, sizeof state, 1, stdout);
-#if DECISION
-    } else if (!scores_only) {
-        decide(scores);
-#endif
-    } else {
-        for (i = 0; i < MODEL_OUTPUTS; i++)
+    for (i = 0; i < MODEL_OUTPUTS; i++)
 #if INTEGER
-            printf("%ld%c", (long)scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
+        printf("%ld%c", (long)model.scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
 #else
-            printf("%.9g%c", (double)scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
+        printf("%.9g%c", (double)model.scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
 #endif
+}
+
+static void step(const model_input *input)
+{
+#if DECISION && PER_STEP && !VALUES
+    const int before = model.label;
+#endif
+
+    model_answer(&model, input);
+    if (binary) {
+        fwrite(model.scores, sizeof model.scores, 1, stdout);
+        if (trace)
+            fwrite(&model.state, sizeof model.state, 1, stdout);
+        return;
     }
+#if VALUES
+    if (!scores_only) {
+        say();
+        return;
+    }
+#elif DECISION
+    if (!scores_only) {
+        steps_read++;
+#if PER_STEP
+        if (every || model.label != before)
+            say();
+#else
+        if (every)
+            say();
+#endif
+        return;
+    }
+#endif
+    show_scores();
 }
 
 /* A new sequence. */
+#if TOLD
+static void begin(const SAMPLE *up, const SAMPLE *down)
+#else
 static void begin(void)
+#endif
 {
-    state = first;
-#if DECISION && !PER_STEP && !VALUES
-    finish();
-#endif
-#if DECISION
-    model_decision_init(&decision);
-#endif
+    model_begin(BEGIN_ARGUMENTS);
+    model.state = first;
 #if DECISION && !VALUES
     steps_read = 0;
-    label = -1;
 #endif
 }
 
-/* Steps on standard input. */
-static void run_steps(long steps)
+#if SAMPLED
+/* The steps that a sample makes ready. */
+static void take(const SAMPLE *sample)
 {
-    model_input input[MODEL_INPUTS];
-    long left = 0; /* of the sequence; -1: it never ends */
-
-    while (input_read(input)) {
-        if (left == 0) {
-            begin();
-            left = steps > 0 ? steps : -1;
-        }
-        step(input);
-        if (left > 0)
-            left--;
-    }
-}
-
 #if CODED
-static void ready(model_encoder *encoder)
+    model_encoder_push(&model.encoder, sample);
+    while (model_encode(&model.encoder, model.input))
+        step(model.input);
+#elif CONVERTS
+    model_convert(sample, model.input);
+    step(model.input);
+#else
+    step(sample);
+#endif
+}
+
+#endif
+/* The end of a sequence. */
+static void end(void)
+{
+#if CODED && ENDS
+    if (!raw) {
+        model_encoder_end(&model.encoder);
+        while (model_encode(&model.encoder, model.input))
+            step(model.input);
+    }
+#endif
+#if DECISION && !PER_STEP && !VALUES
+    if (steps_read && !every)
+        say();
+#endif
+}
+
+/* What is on standard input; begins again every so many steps or samples. */
+#if TOLD
+static void run(long steps, const SAMPLE *up, const SAMPLE *down)
+#else
+static void run(long steps)
+#endif
 {
     model_input input[MODEL_INPUTS];
-
-    while (model_encode(encoder, input))
-        step(input);
-}
-
-static void end(model_encoder *encoder)
-{
-#if ENDS
-    model_encoder_end(encoder);
-    ready(encoder);
-#else
-    (void)encoder;
+#if SAMPLED
+    SAMPLE sample[MODEL_CHANNELS];
 #endif
-}
-
-/* A signal on standard input; begins again every so many samples. */
-#if TOLD
-static void run_signal(long steps, const SAMPLE *up, const SAMPLE *down)
-#else
-static void run_signal(long steps)
-#endif
-{
-    static model_encoder encoder;
-    SAMPLE signal[MODEL_CHANNELS];
     long left = 0; /* of the sequence; -1: it never ends */
     int begun = 0;
 
-    while (signal_read(signal)) {
+#if SAMPLED
+    while (raw ? input_read(input) : signal_read(sample)) {
+#else
+    while (input_read(input)) {
+#endif
         if (left == 0) {
             if (begun)
-                end(&encoder);
+                end();
             begun = 1;
-            begin();
 #if TOLD
-            model_encoder_init(&encoder, up, down);
+            begin(up, down);
 #else
-            model_encoder_init(&encoder);
+            begin();
 #endif
             left = steps > 0 ? steps : -1;
         }
-        model_encoder_push(&encoder, signal);
-        ready(&encoder);
+#if SAMPLED
+        if (raw)
+            step(input);
+        else
+            take(sample);
+#else
+        step(input);
+#endif
         if (left > 0)
             left--;
     }
     if (begun)
-        end(&encoder);
+        end();
 }
 
-#endif
 #if TOLD && INTEGER
 static int32_t rounded_up(double x)
 {
@@ -389,10 +558,7 @@ int main(int argc, char **argv)
     int i;
     const char *state_file = 0;
 #if TOLD
-    SAMPLE up[MODEL_CHANNELS], down[MODEL_CHANNELS];
-#endif
-#if CODED
-    int encode = 0;
+    SAMPLE up[MODEL_CHANNELS] = {0}, down[MODEL_CHANNELS] = {0};
 #endif
 
     for (i = 1; i < argc; i++) {
@@ -408,10 +574,6 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--scores"))
             scores_only = 1;
 #endif
-#if RAW
-        else if (!strcmp(argv[i], "--raw"))
-            raw = 1;
-#endif
         else if (!strcmp(argv[i], "--steps") && i + 1 < argc
                  && positive(argv[i + 1], &steps))
             i++;
@@ -419,12 +581,15 @@ int main(int argc, char **argv)
             state_file = argv[++i];
 #if TOLD
         else if (!strcmp(argv[i], "--encode") && thresholds(argv + i + 1, argc - i - 1, up, down)) {
-            encode = 1;
+            raw = 0;
             i += MODEL_CHANNELS;
         }
 #elif CODED
         else if (!strcmp(argv[i], "--encode"))
-            encode = 1;
+            raw = 0;
+#elif SAMPLED
+        else if (!strcmp(argv[i], "--raw"))
+            raw = 1;
 #endif
         else {
             fprintf(stderr,
@@ -433,6 +598,9 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+#if SAMPLED && !CODED
+    raw = raw || binary;
+#endif
 #ifdef _WIN32
     if (binary) { /* or raw numbers that look like ends of lines would be changed */
         (void)_setmode(_fileno(stdin), _O_BINARY);
@@ -457,27 +625,16 @@ int main(int argc, char **argv)
         }
     }
 #if TOLD
-    if (encode)
-        run_signal(steps, up, down);
-    else
-        run_steps(steps);
-#elif CODED
-    if (encode)
-        run_signal(steps);
-    else
-        run_steps(steps);
+    run(steps, up, down);
 #else
-    run_steps(steps);
-#endif
-#if DECISION && !PER_STEP && !VALUES
-    finish();
+    run(steps);
 #endif
 #ifdef SRNN_COUNT
     putc('{', stderr);
 /* repeat COUNTED */
     fprintf(stderr, "\"WHAT\": %lu, ", model_counts.WHAT);
 /* end COUNTED */
-    fprintf(stderr, "\"state_bytes\": %lu}\n", (unsigned long)sizeof state);
+    fprintf(stderr, "\"state_bytes\": %lu}\n", (unsigned long)sizeof first);
 #endif
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "the output could not be written\n");

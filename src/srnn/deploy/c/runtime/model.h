@@ -76,19 +76,6 @@ extern "C" {
 #define MODEL_INPUTS INPUTS
 #define MODEL_OUTPUTS OUTPUTS
 
-#if STANDARDISED && INTEGER
-/* The network was trained on scaled channels: for channel i of the signal, in the unit of the \
- * training data, the input is round((signal[i] - mean[i]) / std[i] * 2^INPUT_BITS), clamped to \
- * INPUT_KIND. */
-#elif STANDARDISED
-/* The network was trained on scaled channels: for channel i of the signal, in the unit of the \
- * training data, the input is (signal[i] - mean[i]) / std[i]. */
-#endif
-#if STANDARDISED
-#define MODEL_MEAN {MEANS}
-#define MODEL_STD {DEVIATIONS}
-
-#endif
 typedef INPUT model_input;
 typedef NUMBER model_score;
 
@@ -124,6 +111,8 @@ void model_step(model_state *state, const model_input input[MODEL_INPUTS],
         model_score scores[MODEL_OUTPUTS]);
 #endif
 
+#include "samples.h"
+
 #if CROSSING
 #include "crossing.h"
 
@@ -135,10 +124,8 @@ void model_step(model_state *state, const model_input input[MODEL_INPUTS],
 #include "decision.h"
 
 #endif
-#if CODED && DECISION && !LEARNING && !VALUES
 #include "push.h"
 
-#endif
 #ifdef SRNN_COUNT
 /* What has been computed since the program began, over all states. */
 typedef struct {

@@ -1,18 +1,18 @@
 #include "configuration.h"
 
 /* Half to even, and clamped to the range. */
-static int16_t rounded(REAL x)
+static ROUNDED rounded(REAL x)
 {
     int32_t whole;
     REAL rest;
 
-    if (x >= 32767)
-        return 32767;
-    if (x <= -32768)
-        return -32768;
+    if (x >= ROUNDED_MOST)
+        return ROUNDED_MOST;
+    if (x <= ROUNDED_LEAST)
+        return ROUNDED_LEAST;
     whole = (int32_t)x;
     rest = x - (REAL)whole;
     whole += rest > HALF || (rest >= HALF && whole % 2 != 0);
     whole -= rest < -HALF || (rest <= -HALF && whole % 2 != 0);
-    return (int16_t)whole;
+    return (ROUNDED)whole;
 }

@@ -21,55 +21,29 @@
 #include "model.h"
 
 #if SOUND
-#define STEPS MODEL_RATE /* samples: one second */
+#define SAMPLES MODEL_RATE /* one second */
 #elif ENDLESS
-#define STEPS 100 /* from one class that is printed to the next */
+#define SAMPLES 100 /* from one class that is printed to the next */
 #else
-#define STEPS 100 /* of a sequence */
+#define SAMPLES 100 /* of a sequence */
 #endif
 
-static model_state state;
-#if CODED
-static model_encoder encoder;
-#endif
+static model_model model;
 #if LEARNING
 static model_parameters parameters;
 #endif
-#if DECISION
-static model_decision decision;
-#endif
 
-#if CODED
-/* Stands in for a sensor: the value of a channel at a sample.
+/* Stands in for a sensor: the value of a channel at a sample, as model.h describes it.
  * Read your own here; wait until it is due, if nothing else keeps time. */
 static SAMPLE sensor(int sample, int channel)
 {
+#if CODED
     return (SAMPLE)((sample + channel) % 40 * 500 - 9750);
-}
-
-#elif RAW && STANDARDISED
-/* Stands in for a sensor: the value of a channel at a step, in the unit of the training data.
- * Read your own here; wait until it is due, if nothing else keeps time. */
-static float sensor(int step, int channel)
-{
-    return (float)((step + channel) % 3 == 0);
-}
-
-static const float means[] = MODEL_MEAN, deviations[] = MODEL_STD;
-
 #else
-/* Stands in for a sensor: the value of a channel at a step, as model.h describes the input.
- * Read your own here; wait until it is due, if nothing else keeps time. */
-static model_input sensor(int step, int channel)
-{
-    return (model_input)((step + channel) % 3 == 0);
+    return (SAMPLE)((sample + channel) % 3 ? 0 : ONE);
+#endif
 }
 
-#endif
-#if RAW && STANDARDISED && FRACTIONAL
-#include "converted.c"
-
-#endif
 #if TOLD && DEVIATIONS_KNOWN
 /* Thresholds of each channel: model.h says how they derive from its standard deviation.
  * For the deviations that were stated. */
@@ -81,23 +55,6 @@ static const SAMPLE up[MODEL_CHANNELS] = MODEL_UP, down[MODEL_CHANNELS] = MODEL_
 static const SAMPLE up[MODEL_CHANNELS] = {MADE_UP}, down[MODEL_CHANNELS] = {MADE_UP};
 
 #endif
-/* Before the first step of a signal. */
-static void begin(void)
-{
-    model_init(&state);
-#if TOLD
-    model_encoder_init(&encoder, up, down);
-#elif CODED
-    model_encoder_init(&encoder);
-#endif
-#if LEARNING
-    model_parameters_init(&parameters);
-#endif
-#if DECISION
-    model_decision_init(&decision);
-#endif
-}
-
 #if !DECISION
 static int largest(const model_score *scores)
 {
@@ -107,64 +64,47 @@ static int largest(const model_score *scores)
         label = scores[i] > scores[label] ? i : label;
     return label;
 }
-#endif
 
-/* The class after one more step. */
-static int decided(const model_input *input)
+#endif
+/* Before the first sample of a signal. */
+static void begin(void)
 {
-    static model_score scores[MODEL_OUTPUTS]; /* static: a task's stack may be small */
-
 #if LEARNING
-    model_step(&state, &parameters, 0, input, scores);
-#else
-    model_step(&state, input, scores);
+    model_parameters_init(&parameters);
 #endif
-#if DECISION
-    return model_decide(&decision, scores);
-#else
-    return largest(scores);
-#endif
+    model_begin(BEGIN_ARGUMENTS);
 }
 
+/* The class after so many samples. */
+#if DECISION
+static const char *classify(void)
+#else
 static int classify(void)
+#endif
 {
 #if ENDLESS
     static int begun;
 #endif
-#if CODED
-    static SAMPLE sample[MODEL_CHANNELS];
-#endif
-    static model_input input[MODEL_INPUTS];
-    int t, i, label = 0;
+    static SAMPLE sample[MODEL_CHANNELS]; /* static: a task's stack may be small */
+    int t, c;
 
 #if ENDLESS
-    if (!begun) {
+    if (!begun)
         begin();
-        begun = 1;
-    }
+    begun = 1;
 #else
     begin();
 #endif
-    for (t = 0; t < STEPS; t++) {
-#if CODED
-        for (i = 0; i < MODEL_CHANNELS; i++)
-            sample[i] = sensor(t, i);
-        model_encoder_push(&encoder, sample);
-        while (model_encode(&encoder, input))
-            label = decided(input);
-#else
-        for (i = 0; i < MODEL_INPUTS; i++)
-#if RAW && STANDARDISED && FRACTIONAL
-            input[i] = converted((double)((sensor(t, i) - means[i]) / deviations[i]));
-#elif RAW && STANDARDISED
-            input[i] = (sensor(t, i) - means[i]) / deviations[i];
-#else
-            input[i] = sensor(t, i);
-#endif
-        label = decided(input);
-#endif
+    for (t = 0; t < SAMPLES; t++) {
+        for (c = 0; c < MODEL_CHANNELS; c++)
+            sample[c] = sensor(t, c);
+        model_push(&model, sample);
     }
-    return label;
+#if DECISION
+    return model_label(&model);
+#else
+    return largest(model.scores);
+#endif
 }
 
 #if ARDUINO
@@ -175,32 +115,20 @@ void setup()
 
 void loop()
 {
-#if DECISION
-    Serial.println(MODEL_CLASSES[classify()]);
-#else
     Serial.println(classify());
-#endif
     delay(PAUSE_MS);
 }
 #elif PLATFORMIO
 int main(void)
 {
-#if DECISION
-    printf("%s\n", MODEL_CLASSES[classify()]);
-#else
-    printf("%d\n", classify());
-#endif
+    printf(ANSWER_FORMAT, classify());
     return 0;
 }
 #elif ZEPHYR
 int main(void)
 {
     for (;;) {
-#if DECISION
-        printk("%s\n", MODEL_CLASSES[classify()]);
-#else
-        printk("%d\n", classify());
-#endif
+        printk(ANSWER_FORMAT, classify());
         k_msleep(PAUSE_MS);
     }
     return 0;
@@ -209,11 +137,7 @@ int main(void)
 void app_main(void)
 {
     for (;;) {
-#if DECISION
-        printf("%s\n", MODEL_CLASSES[classify()]);
-#else
-        printf("%d\n", classify());
-#endif
+        printf(ANSWER_FORMAT, classify());
 #if ENDLESS
         vTaskDelay(1 /* tick: the idle task must run */);
 #else
