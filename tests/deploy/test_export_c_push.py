@@ -12,14 +12,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan, make_plan
 
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
+from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.measure.scores import running_scores
 from srnn.nn.decision import RULES, VALUES, Until
 from srnn.nn.fixedpoint.device import run_float32

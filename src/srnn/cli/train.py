@@ -80,9 +80,10 @@ def train(
 
     if resume and out is None:
         raise SrnnError("--resume needs the run folder to resume: --out DIR.")
-    loaded = load_recipe(recipe, with_short_forms(settings, epochs, device), baseline)
+    settings = with_short_forms(settings, epochs, device)
     if dry_run:
-        return _dry_run(loaded, seed, data_dir, json)
+        return _dry_run(recipe, settings, baseline, seed, data_dir, json)
+    loaded = load_recipe(recipe, settings, baseline)
     reporter = reporter_for(json)
     try:
         if "WORLD_SIZE" not in os.environ:
@@ -137,9 +138,19 @@ def _name(recipe: str, baseline: str | None) -> str:
     return f"{path.as_posix()}-{baseline}" if baseline else path.as_posix()
 
 
-def _dry_run(recipe: Recipe, seed: int, data_dir: Path | None, json: bool) -> int:
+def _dry_run(
+    name: str, settings: Sequence[str], baseline: str | None, seed: int, data_dir: Path | None, json: bool
+) -> int:
+    from ..training.recipes import load_recipe
+    from ..training.recipes.reading import own_task
+
+    # Before PyTorch, which takes seconds, and before data of one's own are read for their recipe.
+    own = own_task(name, settings)
+    problems = [] if own is None else _problems(own, json)
+    recipe = load_recipe(name, settings, baseline)
     task = recipe.create_task()
-    problems = _problems(task, json)  # before PyTorch, which takes seconds
+    if own is None:
+        problems = _problems(task, json)
 
     from ..progress import header
     from ..terminal import open_console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,16 +67,7 @@ def export_c(
     out = Path(out)
     check_name(name)
     check_out(out, overwrite)
-    if format not in ("float32", "int8"):
-        raise SrnnError(f"The format of C must be float32 or int8, not {format!r}.")
-    if layout not in LAYOUTS:
-        raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
-    if inputs_as is not None and format != "int8":
-        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
-    if state_as is not None and format != "int8":
-        raise SrnnError(
-            "The width of states belongs to --format int8; float32 keeps states in float32."
-        )
+    _check_format(format, layout, inputs_as, state_as)
     if encoder is not None and isinstance(network, FrozenNetwork):
         raise SrnnError(
             "The encoder for a network from device_network is given there: "
@@ -98,19 +89,39 @@ def export_c(
         "Makefile": makefile(plan),
         f"{name}.json": json.dumps(report, indent=2) + "\n",
     }
-    arrangement = arranged(layout, plan, text, files)
+    _write(out, arranged(layout, plan, text, files))
+    return report
+
+
+def _check_format(
+    format: str, layout: str, inputs_as: InputFormat | None, state_as: StateFormat | None
+) -> None:
+    """SrnnError for a format or layout that does not exist, and what does not belong to it."""
+    if format not in ("float32", "int8"):
+        raise SrnnError(f"The format of C must be float32 or int8, not {format!r}.")
+    if layout not in LAYOUTS:
+        raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
+    if inputs_as is not None and format != "int8":
+        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
+    if state_as is not None and format != "int8":
+        raise SrnnError(
+            "The width of states belongs to --format int8; float32 keeps states in float32."
+        )
+
+
+def _write(out: Path, files: Mapping[str, str]) -> None:
+    """Write the files into a folder, or over an earlier export in it."""
     if _exported(out):  # what was built there, and files of one's own, stay
-        for file, content in arrangement.items():
+        for file, content in files.items():
             with changing(out / file):
                 (out / file).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(out / file, content.encode())
-        return report
+        return
     with whole_folder(out) as folder:  # all files, or no folder
-        for file, content in arrangement.items():
+        for file, content in files.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             # Written as text, its line ends would change on Windows.
             (folder / file).write_bytes(content.encode())
-    return report
 
 
 def describe(network: FrozenNetwork) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from ...data.signals import SignalPath
     from ...nn.fixedpoint.integer import InputFormat
+    from ...nn.frozen import FrozenNetwork
+    from ...nn.state_format import StateFormat
     from ..c.layouts import Layout
     from ..c.learning import Learn
     from ..c.project import Format
@@ -95,8 +97,8 @@ def export_c(
     SrnnError also where int8 needs a fact about the training data that the model does not state.
     """
     from ...nn.fixedpoint.device import device_network
-    from ...nn.fixedpoint.integer import InputFormat, quantise
-    from ...nn.state_format import StateFormat, check_width
+    from ...nn.fixedpoint.integer import InputFormat
+    from ...nn.state_format import check_width
     from ..c import export_c
     from ..c.names import identifier
 
@@ -109,26 +111,10 @@ def export_c(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for spikes, InputFormat(largest, "
             f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
-    signal, encoder = trained.task.signal(), _encoder(trained, std)
-    device, state_as = device_network(trained.spiking("exported"), encoder), None
+    device = device_network(trained.spiking("exported"), _encoder(trained, std))
+    state_as = None
     if format == "int8":
-        device.require("int8")  # before asking for what no measurement would help
-        inputs_as = inputs_as or trained.inputs_as
-        if inputs_as is None:
-            raise SrnnError(
-                f"{trained.name} does not say what its inputs are like, which int8 must know; state their largest value with "
-                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or with --inputs."
-            )
-        if state_bits not in (None, device.state_as.width):
-            state_as = trained.state_format(state_bits)
-            if state_as is None:
-                quantise(device, inputs_as, StateFormat())  # refuses states without bounds, which nobody can measure
-                raise SrnnError(
-                    f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know; "
-                    "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, inputs): "
-                    "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, inputs_as)), of "
-                    "srnn.nn.fixedpoint.integer."
-                )
+        inputs_as, state_as = _integer_formats(trained, device, inputs_as, state_bits)
     own = identifier(trained.name)
     other = "" if name in (None, own) else f"{trained.name}, "
     return export_c(
@@ -142,10 +128,42 @@ def export_c(
         learn=learn,
         counts=counts,
         about=f"{other}task {trained.task.name}{_facts(trained)}",
-        inputs=signal.step_inputs,
+        inputs=trained.task.signal().step_inputs,
         layout=layout,
         overwrite=overwrite,
     )
+
+
+def _integer_formats(
+    trained: Trained,
+    device: FrozenNetwork,
+    inputs_as: InputFormat | None,
+    state_bits: int | None,
+) -> tuple[InputFormat, StateFormat | None]:
+    """The formats of inputs and states in int8. SrnnError where they need a fact about the training data that the model does not
+    state."""
+    from ...nn.fixedpoint.integer import quantise
+    from ...nn.state_format import StateFormat
+
+    device.require("int8")  # before asking for what no measurement would help
+    inputs_as = inputs_as or trained.inputs_as
+    if inputs_as is None:
+        raise SrnnError(
+            f"{trained.name} does not say what its inputs are like, which int8 must know; state their largest value with "
+            "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or with --inputs."
+        )
+    if state_bits in (None, device.state_as.width):
+        return inputs_as, None
+    state_as = trained.state_format(state_bits)
+    if state_as is None:
+        quantise(device, inputs_as, StateFormat())  # refuses states without bounds, which nobody can measure
+        raise SrnnError(
+            f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know; "
+            "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, inputs): "
+            "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, inputs_as)), of "
+            "srnn.nn.fixedpoint.integer."
+        )
+    return inputs_as, state_as
 
 
 def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None:

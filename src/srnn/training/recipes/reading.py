@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import SrnnError, naming, nearest
 from ...files import TEXT, read_text
@@ -27,6 +27,9 @@ from .baselines import as_baseline
 from .network import NetworkConfig
 from .schema import Recipe
 from .suited import is_suited, suited_recipe
+
+if TYPE_CHECKING:
+    from ...data.datasets.folder import FolderTask
 
 _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
@@ -50,16 +53,23 @@ def _is_below_data_dir(name: str) -> bool:
     return False
 
 
-def _own_recipe(path: str, overrides: Overrides) -> dict[str, Any]:
-    """The recipe for data that come without one, with overrides, some of which say how data are read. SrnnError unless the task
-    "folder" can read them."""
-    from ...data.datasets.folder import FolderTask
-    from ...data.tasks import create_task
+def own_task(name: str | Path, overrides: Overrides = ()) -> FolderTask | None:
+    """The task of data that come without a recipe, with the overrides that say how they are read; None for a recipe's name.
 
+    SrnnError unless the task "folder" can read them.
+    """
+    from ...data.datasets.folder import FolderTask
+    from ...data.tasks import check_options
+
+    path, name = Path(name), str(name)
+    if is_name(name, shipped_recipes(), "recipe") or os.path.isfile(path / "recipe.yaml"):
+        return None
+    if not (os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name)):
+        return None
     given = apply_overrides({}, overrides).get("task", {}).get("options", {})
-    task = create_task(FolderTask.name, **{"path": path, **given})
-    assert isinstance(task, FolderTask)
-    return suited_recipe(task)
+    options = {"path": name, **given}
+    check_options(FolderTask, options)
+    return FolderTask(**options)
 
 
 def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | None = None) -> Recipe:
@@ -105,14 +115,15 @@ def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any
 
     SrnnError if there is neither.
     """
+    task = own_task(name, overrides)
+    if task is not None:
+        return suited_recipe(task)
     path, shipped = Path(name), is_name(name, shipped_recipes(), "recipe")
     name = str(name)
     if shipped:
         path = _HERE / f"{name}.yaml"
     elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
-    elif os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name):
-        return _own_recipe(name, overrides)
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
     elif not os.path.isfile(path):
