@@ -105,7 +105,7 @@ int main(int argc, char **argv)
     for (t = 0; argc == 2 && fread(sample, sizeof sample, 1, stdin) == 1; t++) {
         if (t % atol(argv[1]) == 0)
             net_begin(&model);
-        if (!net_push(&model, sample))
+        if (net_push(&model, sample) != (t % atol(argv[1]) % POOL == POOL - 1))
             return 3;
         fwrite(model.scores, sizeof model.scores, 1, stdout);
         fwrite(ANSWER, sizeof ANSWER, 1, stdout);
@@ -118,7 +118,11 @@ int main(int argc, char **argv)
 
 def pushed(folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: str = "&model.label") -> np.ndarray:
     """(B, T) records of the scores and the answer at each step of a signal (B, T, channels)."""
-    text = STEPS.replace("SAMPLE", plan.samples.ctype).replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
+    text = (
+        STEPS.replace("POOL", str(plan.samples.pool))
+        .replace("SAMPLE", plan.samples.ctype)
+        .replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
+    )
     (folder / "push.c").write_text(text.replace("ANSWER", answer))
     subprocess.run([compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"], cwd=folder, check=True)
     raw = np.ascontiguousarray(signal, DTYPES[plan.samples.ctype])
@@ -243,6 +247,33 @@ def test_a_sensor_in_integers(counts: Any, compiler: str, tmp_path: Path) -> Non
         assert (inputs[1:] == near).mean() > 0.9
     else:
         assert " *     0  ax in m/s2, times 1000, rounded; mean 9.81, " in (tmp_path / "net.h").read_text()
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_a_pooled_sensor(format: Format, compiler: str, tmp_path: Path) -> None:
+    """The mean of seven samples is a step: scores are Python's to the bit, and other samples give no answer."""
+    net = SRNN(3, [16], 3, generator=torch.Generator().manual_seed(0))
+    rule = DecisionRule(LossConfig("ce_mean"), CLASSES)
+    path = ScaledPath(3, 50.0, STATISTICS, pool=7, **KNOWN)
+    options: Any = {"inputs_as": ANALOG} if format == "int8" else {}
+    _, model = exported(net, tmp_path, format, encoder=path, decision=rule, **options)
+    plan = make_plan(model, "net", rule)
+    x = recorded(steps=46)
+    steps = np.stack([path.whole(one) for one in x])
+    if format == "int8":
+        sensor = plan.samples.format
+        assert sensor is not None
+        x = sensor.samples(x)
+        x[0, :21] = np.repeat([[2**31 - 1] * 3, [-(2**31)] * 3, [-7, 0, 7]], 7, 0)
+        expected = model.run(sensor.inputs(x)).output
+        near = ANALOG.encode(steps)[1:]
+        assert np.abs(sensor.inputs(x)[1:] - near).max() <= 1
+    else:
+        expected = run_float32(model, steps).output
+    found = pushed(tmp_path, plan, compiler, x)
+    np.testing.assert_array_equal(found["scores"][:, 6::7], expected)
+    assert "The mean of 7 samples is the input of a step. */" in (tmp_path / "net.h").read_text()
 
 
 @pytest.mark.parametrize("compiler", compilers())

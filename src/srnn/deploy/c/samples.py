@@ -47,13 +47,18 @@ class SamplesPlan:
         """By which the channels are scaled; None: they are not."""
         return self.path.statistics if isinstance(self.path, ScaledPath) else None
 
+    @property
+    def pool(self) -> int:
+        """Samples of which the mean is one step."""
+        return self.path.pool if isinstance(self.path, ScaledPath) else 1
+
     @cached_property
     def format(self) -> SensorFormat | None:
         """How channels are scaled in integers; None: they are not."""
         if self.statistics is None or self.inputs_as is None:
             return None
         mean, std = self.statistics[:2]
-        return SensorFormat.of(mean, std, self.inputs_as, self.counts)
+        return SensorFormat.of(mean, std, self.inputs_as, self.counts, self.pool)
 
     @property
     def ctype(self) -> str:
@@ -93,6 +98,10 @@ class SamplesPlan:
             "CHANNELS": self.channels,
             "SAMPLE": self.ctype if self.statistics else f"{self.name}_input",
             "CONVERTS": self.statistics is not None,
+            "POOLED": self.pool > 1,
+            "POOL": self.pool,
+            "POOLED_SUM": "float" if self.format is None else "int64_t",
+            "SUMS_OR_MEANS": "means" if self.format is None else "sums",
             "LISTED": bool(lines),
             "CHANNELS_LISTED": "\n".join(f" *     {line}" for line in lines),
         }
@@ -124,6 +133,8 @@ class SamplesPlan:
                 mean, std = (part[channel] for part in self.statistics[:2])
                 line += f"; mean {mean:g}, deviation {std:g}"
             lines.append(one_comment(line))
+        if self.pool > 1:
+            lines.append(f"The mean of {self.pool} samples is the input of a step.")
         return lines
 
 

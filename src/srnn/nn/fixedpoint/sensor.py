@@ -37,6 +37,8 @@ class SensorFormat:
     shifts: tuple[int, ...]
     bound: int
     """The largest absolute value of an input."""
+    pool: int = 1
+    """Samples of which the mean is the input of a step. Factors are of their sum."""
 
     @classmethod
     def of(
@@ -45,6 +47,7 @@ class SensorFormat:
         std: Array,
         inputs_as: InputFormat,
         counts: Sequence[float] | None = None,
+        pool: int = 1,
     ) -> SensorFormat:
         """The format for channels with these means and standard deviations (channels,) in training.
 
@@ -53,6 +56,7 @@ class SensorFormat:
             counts: what 1 in a channel's unit is as a sample, one number for each channel or one
                 for all; None: a power of two, so fine that rounding hardly matters, as far as what
                 the input can hold fits int32.
+            pool: samples of which the mean is the input of a step.
 
         SrnnError for counts that are too many or too few for a channel.
         """
@@ -60,18 +64,18 @@ class SensorFormat:
         reach = inputs_as.bound / one
         means, stds = (list(map(Fraction, np.asarray(part).tolist())) for part in (mean, std))
         if counts is None:
-            chosen = [_power(abs(m), s, reach, one) for m, s in zip(means, stds, strict=True)]
+            chosen = [_power(abs(m), s, reach, one, pool) for m, s in zip(means, stds, strict=True)]
         else:
             chosen = _given(counts, len(means))
         factors, offsets, shifts = [], [], []
         for channel, (count, m, s) in enumerate(zip(chosen, means, stds, strict=True)):
-            _check(count, channel, m, s, reach)
-            ratio = one / (s * count)  # units of the input in one of the sample
+            _check(count * pool, channel, m, s, reach)
+            ratio = one / (s * count * pool)  # units of the input in one of the sum of samples
             shift = _FACTOR_BITS - 1 - _log2(ratio)
             factors.append(min(round(ratio * 2**shift), 2**_FACTOR_BITS - 1))
             offsets.append(round(m / s * one * 2**shift) - 2 ** (shift - 1))
             shifts.append(shift)
-        return cls(tuple(chosen), tuple(factors), tuple(offsets), tuple(shifts), inputs_as.bound)
+        return cls(tuple(chosen), tuple(factors), tuple(offsets), tuple(shifts), inputs_as.bound, pool)
 
     def samples(self, signal: Array) -> Array:
         """A signal (..., channels) in the channels' units -> what a sensor gives for it, int64
@@ -82,15 +86,22 @@ class SensorFormat:
         return np.clip(whole, INT32_MIN, INT32_MAX).astype(np.int64)
 
     def inputs(self, samples: Array) -> Array:
-        """Samples (..., channels) -> the network's input, int64."""
+        """Samples (..., samples, channels) -> the network's input (..., steps, channels), int64; of
+        samples after the last whole step none.
+        """
+        if self.pool > 1:
+            steps = samples.shape[-2] // self.pool
+            whole = samples[..., : steps * self.pool, :]
+            whole = whole.reshape(*samples.shape[:-2], steps, self.pool, samples.shape[-1])
+            samples = np.clip(whole.sum(-2), INT32_MIN, INT32_MAX)
         factors, offsets, shifts = (np.array(part, np.int64) for part in (self.factors, self.offsets, self.shifts))
         return np.clip((samples * factors - offsets) >> shifts, -self.bound, self.bound - 1)
 
 
-def _power(mean: Fraction, std: Fraction, reach: Fraction, one: Fraction) -> Fraction:
+def _power(mean: Fraction, std: Fraction, reach: Fraction, one: Fraction, pool: int) -> Fraction:
     """The power of two that ``SensorFormat.of`` chooses."""
     fine = -_log2(std / (_FINER * one))
-    fits = _log2(INT32_MAX / (mean + reach * std))
+    fits = _log2(INT32_MAX / (mean + reach * std) / pool)
     return Fraction(2) ** min(fine, fits)
 
 

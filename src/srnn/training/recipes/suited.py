@@ -92,7 +92,7 @@ def _pool(measured: _Measured) -> int:
     """Samples of which the mean is one step."""
     if measured.per_step or measured.sound or measured.events:
         return 1
-    return max(1, round(measured.steps / _STEPS))
+    return max(1, measured.steps // _STEPS)
 
 
 def _task(task: FolderTask, measured: _Measured, pool: int, reasons: list[str]) -> dict[str, Any]:

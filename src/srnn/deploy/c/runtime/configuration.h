@@ -57,6 +57,7 @@
 #ifndef CONVERTS /* channels of a sample are scaled by means and deviations */
 #define CONVERTS 0
 #endif
+#define POOLED CONVERTS
 #define CODED (CROSSING || SOUND)
 #define TOLD (CROSSING && !RUNNING)
 #define SAMPLED (CODED || CONVERTS || INTEGER)
@@ -163,6 +164,12 @@
 #define CHANNELS 2
 #elif CONVERTS
 #define SAMPLE NUMBER
+#if INTEGER
+#define POOLED_SUM int64_t
+#else
+#define POOLED_SUM float
+#endif
+#define POOL 4
 #define CHANNELS INPUTS
 #else
 #define SAMPLE model_input

@@ -442,8 +442,8 @@ static void take(const SAMPLE *sample)
     while (model_encode(&model.encoder, model.input))
         step(model.input);
 #elif CONVERTS
-    model_convert(sample, model.input);
-    step(model.input);
+    if (model_take(&model, sample))
+        step(model.input);
 #else
     step(sample);
 #endif

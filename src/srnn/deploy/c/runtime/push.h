@@ -31,6 +31,9 @@ typedef struct {
 #if CODED || CONVERTS
     model_input input[MODEL_INPUTS];
 #endif
+#if POOLED
+    model_pool pool;
+#endif
     model_score scores[MODEL_OUTPUTS];
 #if VALUES
     model_score values[MODEL_NUM_CLASSES];
@@ -54,6 +57,9 @@ static inline void model_begin(BEGIN_PARAMETERS)
     model_encoder_init(&whole->encoder, up, down);
 #elif CODED
     model_encoder_init(&whole->encoder);
+#endif
+#if POOLED
+    whole->pool.held = 0;
 #endif
 #if DECISION
     model_decision_init(&whole->decision);
@@ -82,6 +88,22 @@ static inline void model_answer(model_model *whole, const model_input input[MODE
     whole->stands = model_stands(&whole->decision);
 #endif
 }
+#if CONVERTS
+/* Takes a sample; 1 if the inputs of a step are complete. */
+static inline int model_take(model_model *whole, const SAMPLE sample[MODEL_CHANNELS])
+{
+#if POOLED
+    SAMPLE pooled[MODEL_CHANNELS];
+
+    if (!model_pool_push(&whole->pool, sample, pooled))
+        return 0;
+    model_convert(pooled, whole->input);
+#else
+    model_convert(sample, whole->input);
+#endif
+    return 1;
+}
+#endif
 static inline int model_push(model_model *whole, const SAMPLE sample[MODEL_CHANNELS])
 {
 #if CODED
@@ -94,7 +116,8 @@ static inline int model_push(model_model *whole, const SAMPLE sample[MODEL_CHANN
     }
     return answered;
 #elif CONVERTS
-    model_convert(sample, whole->input);
+    if (!model_take(whole, sample))
+        return 0;
     model_answer(whole, whole->input);
     return 1;
 #else

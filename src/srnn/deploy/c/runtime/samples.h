@@ -43,3 +43,36 @@ static inline void model_convert(const SAMPLE sample[MODEL_CHANNELS],
 #endif
 }
 #endif
+#if POOLED
+/* The samples of a step that is not complete yet. */
+typedef struct {
+    POOLED_SUM sum[MODEL_CHANNELS];
+    int held;
+} model_pool;
+/* Adds a sample; 1 if it completes a step, whose SUMS_OR_MEANS are then in whole. */
+static inline int model_pool_push(model_pool *pool, const SAMPLE sample[MODEL_CHANNELS],
+        SAMPLE whole[MODEL_CHANNELS])
+{
+    int c;
+
+    for (c = 0; c < MODEL_CHANNELS; c++)
+        pool->sum[c] = pool->held ? pool->sum[c] + sample[c] : sample[c];
+    if (++pool->held < POOL)
+        return 0;
+    pool->held = 0;
+    for (c = 0; c < MODEL_CHANNELS; c++) {
+#if INTEGER
+        POOLED_SUM sum = pool->sum[c];
+
+        if (sum > INT32_MAX)
+            sum = INT32_MAX;
+        if (sum < INT32_MIN)
+            sum = INT32_MIN;
+        whole[c] = (SAMPLE)sum;
+#else
+        whole[c] = pool->sum[c] / (float)POOL;
+#endif
+    }
+    return 1;
+}
+#endif
