@@ -24,8 +24,8 @@ _WIDTHS = (128, 96, 64, 48, 32)
 _UPDATES = 3_750
 """Steps of the optimiser after which sets of a few hundred sequences no longer improve."""
 _STEPS = 320
-"""Steps that a sequence need not have many more of: slow signals of thousands of samples are pooled to about as many, which
-trains in less time, costs a device less, and was more accurate."""
+"""Sequences of twice as many samples or more are pooled to about as many steps, which trains in less time, costs a device less,
+and was more accurate."""
 _WORK = 20_000_000
 """Steps of all sequences in all epochs: about a minute and a half on two cores."""
 _EPOCHS = (10, 400)
@@ -92,7 +92,9 @@ def _pool(measured: _Measured) -> int:
     """Samples of which the mean is one step."""
     if measured.per_step or measured.sound or measured.events:
         return 1
-    return max(1, measured.steps // _STEPS)
+    if measured.steps < 2 * _STEPS:
+        return 1
+    return round(measured.steps / _STEPS)
 
 
 def _task(task: FolderTask, measured: _Measured, pool: int, reasons: list[str]) -> dict[str, Any]:
