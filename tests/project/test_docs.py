@@ -90,7 +90,10 @@ def test_the_lightning_example_trains(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("command, known", [
     (r"srnn data (?:info|fetch|verify|prepare)", {*CATALOGUE}),
-    (r"srnn (?:train|recipes show)", {*shipped_recipes(), "gestures", "sounds"}),
+    (
+        r"srnn (?:train|recipes show)",
+        {*shipped_recipes(), "gestures", "sounds", "day.csv", "days", "events.csv", "mitdb"},
+    ),
     ("srnn models", {*pretrained_names()}),
 ])  # fmt: skip
 def test_what_commands_name_is_there(command: str, known: set[str]) -> None:

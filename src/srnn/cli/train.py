@@ -53,10 +53,8 @@ def train(
       srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
     'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped,
     even by kill -9, continues with the same command and --resume, to the same final weights.
-
     With --dry-run nothing is trained, compiled or written: it shows what would be trained, refuses
     whatever training would refuse, and lists all that is wrong with your own files.
-      srnn train paper/ecg --dry-run
 
     Your own data need no recipe (docs/bring-your-own.md): a folder of recordings for each class.
       srnn train gestures/ --task.options.speaker "{speaker}-{index}"

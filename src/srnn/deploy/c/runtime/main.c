@@ -544,11 +544,11 @@ static int thresholds(char **texts, int count, SAMPLE *up, SAMPLE *down)
 
 #endif
 /* Whether a text is a number above 0, and that number. */
-static int positive(const char *text, long *number)
+static int positive(const char *word, long *number)
 {
     char *rest;
 
-    *number = strtol(text, &rest, 10);
+    *number = strtol(word, &rest, 10);
     return *number > 0 && !*rest;
 }
 
