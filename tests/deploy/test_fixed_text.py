@@ -205,12 +205,13 @@ def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) ->
         ], (a, b, shift)  # fmt: skip
 
 
+INT16 = {"ROUNDED": "int16_t", "ROUNDED_LEAST": "INT16_MIN", "ROUNDED_MOST": "INT16_MAX"}
 ROUNDED = f"""\
 #include <stdint.h>
 #include <stdio.h>
 
-{resolved("rounded.c", "", {"REAL": "float", "HALF": "0.5f"}).replace("rounded", "of_float")}
-{resolved("rounded.c", "", {"REAL": "double", "HALF": "0.5"}).replace("rounded", "of_double")}
+{resolved("rounded.c", "", {"REAL": "float", "HALF": "0.5f", **INT16}).replace("rounded", "of_float")}
+{resolved("rounded.c", "", {"REAL": "double", "HALF": "0.5", **INT16}).replace("rounded", "of_double")}
 int main(void)
 {{
     double x;

@@ -18,6 +18,7 @@ from srnn.cli.main import main
 from srnn.data.tasks import create_task
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.surrogates import SLayer
+from srnn.training.recipes.network import NetworkConfig
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.runs import Run
 from support.commands import fails, parse
@@ -190,7 +191,8 @@ def test_the_scale_of_a_sensors_channels_comes_back(tmp_path: Path, capsys: pyte
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "taps.npz", x=rng.normal(9.8, 3, (30, 12, 2)), y=np.arange(30) % 2)
     task = create_task("folder", path=str(tmp_path / "taps.npz"))
-    recipe = Recipe(TaskConfig("folder", {"path": str(tmp_path / "taps.npz")}), loss=LossConfig("ce_last"))
+    config, network = TaskConfig("folder", {"path": str(tmp_path / "taps.npz")}), NetworkConfig(neuron="alif")
+    recipe = Recipe(config, network, LossConfig("ce_last"))
     net = recipe.build_network(task, 0)
     path = task.signal().calibrated(statistics=task.statistics())
     model = Model(net, task.described(path), recipe)

@@ -415,3 +415,16 @@ def _peak(work: Callable[[], Any]) -> tuple[Any, int]:
         return work(), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_a_network_in_training_mode_is_not_changed_by_a_prediction() -> None:
+    """As it is after a loop of one's own: batch norm took the recording's own statistics, and kept them."""
+    net = SRNN(2, [8], 2, generator=torch.Generator().manual_seed(0))
+    model = from_network(net, ("a", "b"))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    x = 100 * np.random.default_rng(0).normal(size=(40, 2))
+    scores = model.predict(x, form="steps").scores
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net.eval()
+    np.testing.assert_array_equal(scores, model.predict(x, form="steps").scores)

@@ -202,10 +202,12 @@ def _outputs(trained: Trained, steps: Array) -> Array:
         return Stream(unread).run(steps)  # the same bits, without torch
     import torch
 
+    from ..training.evaluation import evaluating
+
     network = trained.network
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(trained.seed)
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(network):  # a new network is in training mode
         x = torch.from_numpy(steps).to(device, dtype)[None]
         return network.run(x, generator=generator).output[0].cpu().numpy()
 
