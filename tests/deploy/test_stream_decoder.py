@@ -256,7 +256,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=message):
             Decoder.of(folder, **options)
 
-    refused("kind 'lstm'; only spiking networks can be streamed", *DIGITS, "--network.model", "lstm", "--network.neuron", "alif",
+    refused("kind 'lstm'; only spiking networks can be streamed", *DIGITS, "--network.model", "lstm", "--network.neuron", "adlif",
             "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
     refused("needs the whole sequence", *DIGITS, "--network.bidirectional", "true")
     refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")
