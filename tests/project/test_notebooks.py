@@ -73,7 +73,7 @@ def test_results_are_short() -> None:
     for one in results:
         assert len(repr(one)) < 300 and "\n" not in repr(one) and " at 0x" not in repr(one), repr(one)
     assert repr(session) == "Session(model: 300 samples read, 300 steps decided)"
-    assert repr(decisions) == "Decisions(300 steps 0 to 299, 0 final)" and "ALIFState(u (2, 64)" in repr(state)
+    assert repr(decisions) == "Decisions(300 steps 0 to 299, 0 final)" and "AdLIFState(u (2, 64)" in repr(state)
     assert {**model.energy(x)} == model.energy(x) and json.loads(json.dumps(model.energy(x))) == model.energy(x)
 
 
