@@ -27,7 +27,7 @@ from srnn.training.preparing import prepare
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 DESCRIPTION: dict[str, Any] = {
-    "task": "words", "origin": "Spoken words (/data/words)", "kind": "per_sequence",
+    "task": "words", "chosen": [], "origin": "Spoken words (/data/words)", "kind": "per_sequence",
     "sequences": {"train": 12345, "validation": 1}, "steps": 101, "shortest": 17, "inputs": 1, "step_ms": 10.0,
     "classes": [f"a name of which a header shows the beginning {i}" for i in range(35)],
     "largest_class": {"name": "yes", "fraction": 0.04}, "weighs_classes": False,
