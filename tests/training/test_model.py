@@ -22,6 +22,7 @@ from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
+from srnn.files.tensors import load_arrays
 from srnn.nn.fixedpoint.integer import InputFormat, measure_ranges
 from srnn.nn.network.freezing import with_drawn_state
 from srnn.studies.pruning import TuningOptions, prune_run
@@ -61,7 +62,7 @@ def test_a_file_of_each_version_loads_for_ever(version: int) -> None:
 
 
 def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path) -> None:
-    """Written anew, each file of version 2 is the same to the byte: nothing in it depends on anything else."""
+    """Written anew, each file of version 2 is the same, but for settings that recipes have since."""
     kept = KEPT / "version-2.safetensors"
     model = srnn.load(kept)
     unread = model.unread
@@ -73,7 +74,11 @@ def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path)
         pairs += [(own.coefficients[key], layer.coefficients[key]) for key in layer.coefficients]
         pairs += [(own.initial[key], layer.initial[key]) for key in layer.initial]
         assert all(a.tobytes() == b.tobytes() for a, b in pairs), name
-    assert model.save(tmp_path / "again.safetensors").read_bytes() == kept.read_bytes()
+    (arrays, about), (again, said) = map(load_arrays, (kept, model.save(tmp_path / "again.safetensors")))
+    assert arrays.keys() == again.keys()
+    assert all(values.tobytes() == again[name].tobytes() for name, values in arrays.items())
+    assert said["model"]["recipe"]["training"].pop("refit") is False
+    assert said == about
     older = srnn.load(KEPT / "version-1.safetensors")
     assert older.unread is None
     assert srnn.load(older.save(tmp_path / "newer.safetensors")).unread is not None
@@ -380,6 +385,7 @@ def test_what_has_no_int8_is_refused_for_that(tmp_path: Path, capsys: pytest.Cap
         assert "emits analog values without a bound; export it as float32" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:.*has also learnt its validation sequences")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_odd_names_of_classes_and_files_are_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of folders: two spaces, an escape sequence, more than a model's file keeps, and what is not UTF-8."""

@@ -41,8 +41,9 @@ def describe(path: SignalPath) -> dict[str, Any] | None:
     if kind is None:
         return None
     plain = _plain(path)
-    unknown = [name for name in ("names", "units") if plain.get(name, "") is None]  # a file of before them has none
-    return {"kind": kind, **{name: value for name, value in plain.items() if name not in unknown}}
+    # A file of before these has none of them.
+    unsaid = [name for name, value in (("names", None), ("units", None), ("pool", 1)) if plain.get(name, "") == value]
+    return {"kind": kind, **{name: value for name, value in plain.items() if name not in unsaid}}
 
 
 def alike(path: SignalPath, other: SignalPath) -> bool:
