@@ -327,7 +327,7 @@ static const double counts[MODEL_CHANNELS] = {COUNTS};
 #endif
 static int READ(READ_TYPE *numbers)
 {
-    double values[READ_LENGTH];
+    double values[READ_LENGTH] = {0};
     int i;
 
     if (binary)
@@ -475,7 +475,7 @@ static void run(long steps)
 {
     model_input input[MODEL_INPUTS];
 #if SAMPLED
-    SAMPLE sample[MODEL_CHANNELS];
+    SAMPLE sample[MODEL_CHANNELS] = {0};
 #endif
     long left = 0; /* of the sequence; -1: it never ends */
     int begun = 0;

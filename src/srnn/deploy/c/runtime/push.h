@@ -59,7 +59,7 @@ static inline void model_begin(BEGIN_PARAMETERS)
     model_encoder_init(&whole->encoder);
 #endif
 #if POOLED
-    whole->pool.held = 0;
+    model_pool_init(&whole->pool);
 #endif
 #if DECISION
     model_decision_init(&whole->decision);

@@ -49,6 +49,14 @@ typedef struct {
     POOLED_SUM sum[MODEL_CHANNELS];
     int held;
 } model_pool;
+static inline void model_pool_init(model_pool *pool)
+{
+    int c;
+
+    for (c = 0; c < MODEL_CHANNELS; c++)
+        pool->sum[c] = 0;
+    pool->held = 0;
+}
 /* Adds a sample; 1 if it completes a step, whose SUMS_OR_MEANS are then in whole. */
 static inline int model_pool_push(model_pool *pool, const SAMPLE sample[MODEL_CHANNELS],
         SAMPLE whole[MODEL_CHANNELS])
@@ -56,10 +64,9 @@ static inline int model_pool_push(model_pool *pool, const SAMPLE sample[MODEL_CH
     int c;
 
     for (c = 0; c < MODEL_CHANNELS; c++)
-        pool->sum[c] = pool->held ? pool->sum[c] + sample[c] : sample[c];
+        pool->sum[c] += sample[c];
     if (++pool->held < POOL)
         return 0;
-    pool->held = 0;
     for (c = 0; c < MODEL_CHANNELS; c++) {
 #if INTEGER
         POOLED_SUM sum = pool->sum[c];
@@ -73,6 +80,7 @@ static inline int model_pool_push(model_pool *pool, const SAMPLE sample[MODEL_CH
         whole[c] = pool->sum[c] / (float)POOL;
 #endif
     }
+    model_pool_init(pool);
     return 1;
 }
 #endif
