@@ -228,7 +228,7 @@ def train(
     logger: LoggerName | None = None,
     examples: bool = True,
 ) -> Model:
-    """Train a recipe, write a run folder, and return the model that validation chose.
+    """Train a recipe, write a run folder, and return the model: the one that validation chose, or with a refit the last one.
 
     Args:
         recipe: the name of a shipped recipe, a YAML file or a ``Recipe``; or data of your own that the task "folder" can read.
@@ -308,7 +308,7 @@ def fit(
     resume: bool = False,
     reporter: Reporter | None = None,
 ) -> Model:
-    """Train a network on data of your own, and return the model that validation chose.
+    """Train a network on data of your own, and return it.
 
     It does for data in memory what ``srnn train FOLDER`` does for files: the same recipe and splits, and the same bits.
 
@@ -324,8 +324,9 @@ def fit(
         channels: names of the channels of arrays; of tables and files, which to read.
         units: units of the channels, such as "g" or "mV"; None for an unknown one.
         classes: names of the classes 0, 1, ...; or the order of those in y.
-        validation: the fraction held out to choose the best epoch, of the groups or of each class; or a pair (x, y) or a Dataset
-            to use instead.
+        validation: the fraction held out, of the groups or of each class, on which the result is measured; or a pair (x, y) or a
+            Dataset to use instead. Where sequences are few, a second training then learns these, too; not with
+            ``overrides={"training.refit": False}``, where the best epoch on them is chosen.
         test: the fraction held out for the end, ``model.evaluate("test")``; 0 if the test data are elsewhere.
         epochs: how often the training data are seen, at most.
         patience: training stops after so many epochs without a better one.

@@ -33,7 +33,7 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         rate, channels, units: what is known of the sequences.
-        validation: the fraction of the training data held out to choose the best epoch.
+        validation: the fraction of the training data that is held out at first, as for ``srnn.fit``.
         test: the fraction held out from training for the end; 0, as scikit-learn holds out its own.
         epochs, patience, hidden, neuron, lr, batch_size, overrides: settings of the training.
         seed: the seed of everything random.

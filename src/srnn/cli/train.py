@@ -140,15 +140,20 @@ def _dry_run(
     name: str, settings: Sequence[str], baseline: str | None, seed: int, data_dir: Path | None, json: bool
 ) -> int:
     from ..training.recipes import load_recipe
-    from ..training.recipes.reading import own_task
+    from ..training.recipes.reading import noted_recipe, own_task
+    from ..training.recipes.suited import suited_recipe
 
-    # Before PyTorch, which takes seconds, and before data of one's own are read for their recipe.
+    # Problems come before PyTorch, which takes seconds; and of data of one's own before what is
+    # read for them is used for their recipe.
     own = own_task(name, settings)
-    problems = [] if own is None else _problems(own, json)
-    recipe = load_recipe(name, settings, baseline)
-    task = recipe.create_task()
     if own is None:
+        recipe = load_recipe(name, settings, baseline)
+        task = recipe.create_task()
         problems = _problems(task, json)
+    else:
+        problems = _problems(own, json)
+        recipe = noted_recipe(suited_recipe(own), name, settings, baseline)
+        task = recipe.create_task()
 
     from ..progress import header
     from ..terminal import open_console

@@ -66,38 +66,24 @@ def train(
 
     Returns:
         The content of result.json: ``evaluate``'s report of the best checkpoint on the validation split, and its loss; its epoch,
-        and the number of all epochs; seconds; run.
+        and the number of all epochs; seconds; run. With ``training.refit`` that of the last epoch before all sequences were
+        learnt, and how many these are.
 
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
     seed = int(check_whole("seed", seed, 0, 2**63 - 1))
     reporter = reporter or ScriptReporter()
     try:
-        return _train(recipe, out, seed, data_dir, resume, overwrite, task, reporter, logger, examples)
+        training = _prepare(recipe, out, seed, data_dir, resume, overwrite, task, reporter, logger)
+        _begin(training)
+        with _watched(training, logger):
+            _train_epochs(training)
+            if recipe.training.refit and not training.state.held_out:
+                training = _refit(training, data_dir, task)
+                _train_epochs(training)
+        return _finish(training, examples)
     finally:
         reporter.stop()
-
-
-def _train(
-    recipe: Recipe,
-    out: Path,
-    seed: int,
-    data_dir: Path | None,
-    resume: bool,
-    overwrite: bool,
-    task: Task | None,
-    reporter: Reporter,
-    logger: LoggerName | None,
-    examples: bool,
-) -> dict[str, Any]:
-    training = _prepare(recipe, out, seed, data_dir, resume, overwrite, task, reporter, logger)
-    _begin(training)
-    with _watched(training, logger):
-        _train_epochs(training)
-        if recipe.training.refit and not training.state.held_out:
-            training = _refit(training, data_dir, task)
-            _train_epochs(training)
-    return _finish(training, examples)
 
 
 def _train_epochs(training: Training) -> None:
@@ -263,7 +249,8 @@ def _held_out_result(training: Training) -> dict[str, Any]:
 
 
 def _finish(training: Training, examples: bool) -> dict[str, Any]:
-    """The result is the checkpoint that validation chose; what int8 needs from the training data completes its model."""
+    """The result is that of the network that validation chose, or of the last one before a refit; what int8 needs from the
+    training data completes the model."""
     run, ready, state = training.run, training.ready, training.state
     best = _load_model(training)
     report = state.held_out or _held_out_result(training)

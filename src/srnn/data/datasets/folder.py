@@ -240,7 +240,7 @@ class FolderTask(AudioTask):
         if self.content.form == "arrays":
             if self.scale == "training":
                 return load_scaled(split, source, shares, self.content, self.pool)
-            return load_arrays(split, source, shares, self.content)
+            return self.load_unscaled(split)
         check_split(split)
         assert isinstance(source, Path)  # what is in memory is arrays
         items, sound, cache = self.content.items, self.sound, cache_of(source)
@@ -255,6 +255,10 @@ class FolderTask(AudioTask):
         seconds = None if length is None else length / sound.rate
         say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
+
+    def load_unscaled(self, split: SplitName) -> Split:
+        """Arrays as their files hold them: neither scaled nor pooled."""
+        return load_arrays(split, self.source, self.shares, self.content)
 
 
 def names_of(options: type) -> tuple[str, ...]:

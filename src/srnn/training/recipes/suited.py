@@ -7,7 +7,7 @@ The rules were chosen on thirteen data sets that nothing else in this project wa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +74,8 @@ def suited_recipe(task: FolderTask) -> dict[str, Any]:
 
 def _measure(task: FolderTask) -> _Measured:
     sound = task.content.form == "sound"
-    split = (task if sound else replace(task, scale="none", pool=1)).load("train")
+    # Of sound, the features that training reads, too, so that they are computed once.
+    split = replace(task, **_for_sound(task)).load("train") if sound else task.load_unscaled("train")
     count, steps, inputs = split.x.shape
     x = np.asarray(split.x[:1000])
     return _Measured(
@@ -86,6 +87,13 @@ def _measure(task: FolderTask) -> _Measured:
         sound=sound,
         events=not sound and bool(x.any() and np.all((x == 0) | (x == 1))),
     )
+
+
+def _for_sound(task: FolderTask) -> dict[str, Any]:
+    """Options of sound that can be streamed and keeps all frequencies, where nothing else was asked for."""
+    wanted = {"normalise": "training", "high_hz": None}
+    defaults = {option.name: option.default for option in fields(task)}
+    return {name: value for name, value in wanted.items() if getattr(task, name) == defaults[name]}
 
 
 def _pool(measured: _Measured) -> int:
@@ -100,8 +108,7 @@ def _pool(measured: _Measured) -> int:
 def _task(task: FolderTask, measured: _Measured, pool: int, reasons: list[str]) -> dict[str, Any]:
     options: dict[str, Any] = {"path": task.path}
     if measured.sound:
-        # So sound can be streamed, and keeps all frequencies.
-        options |= {"normalise": "training", "high_hz": None}
+        options |= _for_sound(task)
     if measured.events:
         options["scale"] = "none"
     if pool > 1:

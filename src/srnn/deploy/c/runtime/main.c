@@ -344,18 +344,24 @@ static int READ(READ_TYPE *numbers)
 }
 
 /* end READERS */
+/* A line of numbers. */
+static void show(const model_score *numbers, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++)
+#if INTEGER
+        printf("%ld%c", (long)numbers[i], i + 1 < count ? ',' : '\n');
+#else
+        printf("%.9g%c", (double)numbers[i], i + 1 < count ? ',' : '\n');
+#endif
+}
+
 #if VALUES
 /* A line of output, written at once. */
 static void say(void)
 {
-    int i;
-
-    for (i = 0; i < MODEL_NUM_CLASSES; i++)
-#if INTEGER
-        printf("%ld%c", (long)model.values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
-#else
-        printf("%.9g%c", (double)model.values[i], i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
-#endif
+    show(model.values, MODEL_NUM_CLASSES);
     fflush(stdout);
 }
 
@@ -373,18 +379,6 @@ static void say(void)
 }
 
 #endif
-static void show_scores(void)
-{
-    int i;
-
-    for (i = 0; i < MODEL_OUTPUTS; i++)
-#if INTEGER
-        printf("%ld%c", (long)model.scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
-#else
-        printf("%.9g%c", (double)model.scores[i], i + 1 < MODEL_OUTPUTS ? ',' : '\n');
-#endif
-}
-
 static void step(const model_input *input)
 {
 #if DECISION && PER_STEP && !VALUES
@@ -416,7 +410,7 @@ static void step(const model_input *input)
         return;
     }
 #endif
-    show_scores();
+    show(model.scores, MODEL_OUTPUTS);
 }
 
 /* A new sequence. */
