@@ -335,7 +335,8 @@ def fit(
         lr: the largest learning rate.
         batch_size: sequences in a batch.
         overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2, "task.options.fold": "1/5"}.
-        seed, reporter: as for ``train``.
+        seed: the seed of everything random.
+        reporter: receives what happens, as for ``train``.
         out: the run's folder, as for ``train``; None: nothing is kept but the model.
         resume: continue the run in ``out``, with the same data and settings.
 

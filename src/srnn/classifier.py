@@ -32,10 +32,18 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
     columns of ``predict_proba``.
 
     Args:
-        rate, channels, units: what is known of the sequences.
+        rate: samples a second.
+        channels: names of the channels.
+        units: units of the channels.
         validation: the fraction of the training data that is held out at first, as for ``srnn.fit``.
         test: the fraction held out from training for the end; 0, as scikit-learn holds out its own.
-        epochs, patience, hidden, neuron, lr, batch_size, overrides: settings of the training.
+        epochs: how often the training data are seen, at most.
+        patience: training stops after so many epochs without a better one.
+        hidden: neurons in the hidden layer, or in each of several.
+        neuron: the hidden layers' neuron.
+        lr: the largest learning rate.
+        batch_size: sequences in a batch.
+        overrides: other settings of a recipe by their dotted keys.
         seed: the seed of everything random.
     """
 

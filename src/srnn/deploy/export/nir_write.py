@@ -95,7 +95,9 @@ def to_graph(
             they are told (1e-4 and 1e-3 by default).
         discretisation: how the reader steps, "euler" or "exact".
         scaling: where the gain of the input goes.
-        name, class_names, about: stored in the graph's metadata; ``about`` holds JSON values, for example the task.
+        name: stored in the graph's metadata.
+        class_names: names of the classes, stored there too.
+        about: JSON values, for example the task, stored there too.
 
     Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
     """
