@@ -40,7 +40,16 @@ def test_each_family_is_measured_once_and_rendered(data: Path) -> None:
     assert rows[1]["parameters"] <= rows[0]["parameters"]
     assert len(_run(data, "--families", "srnn", "cnn", "--variant", "short")) == 2
     page = (data / "out" / "README.md").read_text()
-    assert "BasicMotions" in page and "mean accuracy" in page
+    assert "| BasicMotions |" in page and "| srnn, short |" in page and "| cnn, short |" in page
+
+
+@pytest.mark.filterwarnings("ignore:.*names no validation split")
+def test_energy_is_that_of_the_operations(data: Path) -> None:
+    recipe = board._as_large(data / "BasicMotions.npz", "gru", 20_000, {})
+    network = recipe.build_network(recipe.create_task(), 0)
+    parameters = sum(p.numel() for p in network.parameters())
+    # Each weight is multiplied once a step, and the gates by the states: some pJ a parameter.
+    assert 4.6 * 0.9 < board._step_nj(network, None) * 1000 / parameters < 4.6 * 1.2
 
 
 @pytest.mark.filterwarnings("ignore:.*names no validation split")
