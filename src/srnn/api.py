@@ -196,12 +196,12 @@ class Model(Trained):
         return energy(self.network, x, lengths, **{"step_ms": self.task.step_ms, **options})
 
     def export(
-        self, path: Path | str, format: Literal["c", "int8", "onnx", "nir"] = "c", **options: Any
+        self, path: Path | str, format: Literal["c", "int8", "onnx", "nir", "web"] = "c", **options: Any
     ) -> dict[str, Any]:
         """Write the network for a device or another library; returns what was written, as numbers.
 
         Args:
-            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX and NIR.
+            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX, NIR and a page ("web").
             options: those of the format's function in ``srnn.deploy.export.model``.
         """
         from .deploy.export.model import export

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath
 from srnn.data.signals.likeness import seen_in
+from srnn.deploy.live import page
 from srnn.deploy.serve.app import Playable
 from srnn.deploy.streaming import Decoder
 from srnn.measure.policy import ExitPolicy
@@ -29,7 +29,6 @@ from support.serving import PIXELS, Service, serving
 pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
 BROWSER = find_browser()
-PAGE = Path(str(files("srnn.deploy.serve").joinpath("page.html")))
 BEATS = np.stack([np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1)
 READY = "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
 COUNT = "(view ? view.count : 0)"
@@ -319,10 +318,11 @@ def test_the_page_is_one_file_and_says_so(service: Service) -> None:
     assert len(text) < 60_000
 
 
-def test_many_classes_leave_room_and_each_has_its_colour(browser: Browser) -> None:
+def test_many_classes_leave_room_and_each_has_its_colour(browser: Browser, tmp_path: Path) -> None:
     """Without a server: of a class whose bar is empty the colour is beside its name, and the time in view is given."""
     browser.size(1000, 1100)
-    browser.open(PAGE.as_uri())
+    (tmp_path / "live.html").write_text(page("socket"))
+    browser.open((tmp_path / "live.html").as_uri())
     browser.wait("document.title === 'srnn live' && typeof clear === 'function'")
     browser.value(
         """model = { classes: Array.from({ length: 14 }, (_, i) => "class " + i), rate: 250, step_seconds: .004, label_lag: 0 };

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 STYLE = files("srnn.measure.page").joinpath("assets", "style.css").read_text(encoding="utf-8")
-LIVE = files("srnn.deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
+LIVE = files("srnn.deploy.live").joinpath("page.html").read_text(encoding="utf-8")
 BLOCKS = {"light": ":root {", "dark": ':root[data-theme="dark"] {'}
 SERIES = [f"c{i}" for i in range(10)]
 # Machado, Oliveira & Fernandes 2009, at full severity, in linear RGB.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
 
 from srnn.data.datasets.digits import DigitsTask
+from srnn.deploy.live import page
 from srnn.measure.page import comparison_content, report_content, write_page
 from support.browser import Browser
 from support.drawn import CONTRAST, FRAMES, OVERLAPS, SPANS, WIDTHS, opened
@@ -37,7 +37,6 @@ OTHER = (
 
 SCALES = np.float32(10.0) ** np.arange(-3, 5)
 GESTURES = tuple(f"gesture number {i}" for i in range(10))
-LIVE = files("srnn.deploy.serve").joinpath("page.html")
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +349,7 @@ def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: 
 
 
 @pytest.mark.parametrize("dark", [True, False])
-def test_a_class_has_one_colour_on_both_pages(dark: bool, browser: Browser, pages: dict) -> None:
+def test_a_class_has_one_colour_on_both_pages(dark: bool, browser: Browser, pages: dict, tmp_path: Path) -> None:
     browser.dark(dark)
     opened(browser, pages["ecg"][0])
     colour = "getComputedStyle(e).backgroundColor"
@@ -364,7 +363,8 @@ def test_a_class_has_one_colour_on_both_pages(dark: bool, browser: Browser, page
     assert keys == bars and len(set(keys)) == 6 and verdict == keys[["P", "PQ", "QR", "RS", "ST", "TP"].index(said)]
     palette = browser.value("Array.from({ length: 10 }, (_, i) => colourOf('--c' + i))")
     assert browser.errors == []
-    browser.open(Path(str(LIVE)).as_uri())
+    (tmp_path / "live.html").write_text(page("socket"))
+    browser.open((tmp_path / "live.html").as_uri())
     browser.wait("document.title === 'srnn live' && typeof clear === 'function'")
     assert browser.value("colours()") == palette
     browser.value("model = { classes: ['P', 'PQ', 'QR', 'RS', 'ST', 'TP'] }; clear()")

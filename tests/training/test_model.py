@@ -336,7 +336,7 @@ def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(SrnnError, match=message):
             model.export(tmp_path / "out", format, **options)  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match=r"or 'nir', not as \['c'\]"):
+    with pytest.raises(SrnnError, match=r"or 'web', not as \['c'\]"):
         model.export(tmp_path / "out", ["c"])  # type: ignore[arg-type]
     for other in ("ecg-records", model.network):
         with pytest.raises(
@@ -368,7 +368,7 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((2, 8, 8))
     ranges = measure_ranges(known.network.freeze(), x, known.inputs_as)  # as the message says
     assert replace(known, state_ranges=ranges).export(tmp_path / "c", "int8", state_bits=8)["state_bits"] == 8
-    with pytest.raises(SrnnError, match="can be exported as 'c', 'int8', 'onnx' or 'nir'"):
+    with pytest.raises(SrnnError, match="can be exported as 'c', 'int8', 'onnx', 'nir' or 'web'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)
 

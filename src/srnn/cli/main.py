@@ -28,6 +28,7 @@ COMMANDS = {
     "sweep": ("sweep:sweep", "run many trainings from one file: grids, ablations, searches"),
     "export": ("", "write a trained network as C, ONNX or NIR"),
     "export c": ("export_c:export_c", "C99 for a device: float32, or int8 in integers only"),
+    "export web": ("export_web:export_web", "a page that needs no server, with the network in it"),
     "export onnx": ("export_onnx:export_onnx", "an ONNX model of one step, or of whole sequences"),
     "export nir": ("export_nir:export_nir", "a NIR file, for other libraries and chips, and what it loses"),
     "import": ("", "make a run from a network of another library"),

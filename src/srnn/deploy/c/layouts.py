@@ -10,13 +10,18 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
+import numpy as np
+
 from ..._version import __version__
 from ...errors import SrnnError
+from ...nn.fixedpoint.integer import IntegerNetwork
 from .plan import Plan
 from .resolve import resolved, runtime_files
 from .source import configuration
 
 Layout = Literal["plain", "arduino", "platformio", "zephyr", "espidf"]
+ForPage = Literal["web"]
+"""What ``srnn export web`` compiles: not a folder for people."""
 LAYOUTS: dict[Layout, str] = {
     "plain": "make -C {out} && {out}/{name}{encode} < input.csv",
     "arduino": "copy {out} to libraries/{name} in your sketchbook; then File > Examples > {name}",
@@ -29,7 +34,9 @@ _METHOD = "https://doi.org/10.1038/s42256-021-00397-w"
 """The paper that describes the networks: an Arduino library must have an address."""
 
 
-def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> dict[str, str]:
+def arranged(
+    layout: Layout | ForPage, plan: Plan, about: str, files: dict[str, str]
+) -> dict[str, str]:
     """The files of a library in a layout, by their paths.
 
     Args:
@@ -43,6 +50,8 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
             "The examples of a layout print a class, which a network with values lacks; "
             "use layout plain."
         )
+    if layout == "web" and plan.decision is None:
+        raise SrnnError("A page shows classes, and this network's decision is not known.")
     name, told = plan.name, _told(layout, plan, about)
     library = {f"src/{name}{end}": files[f"{name}{end}"] for end in (".h", ".c", "_weights.h")}
     own = {
@@ -52,7 +61,7 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
     return library | {f"{name}.json": files[f"{name}.json"]} | own
 
 
-def _told(layout: Layout, plan: Plan, about: str) -> dict[str, Any]:
+def _told(layout: Layout | ForPage, plan: Plan, about: str) -> dict[str, Any]:
     """What the files in ``runtime/layouts`` are told."""
     encoder, symbol = plan.encoder, f"SRNN_{plan.name.upper()}"
     flags = [] if plan.integer else ["-ffp-contract=off"]
@@ -77,4 +86,34 @@ def _told(layout: Layout, plan: Plan, about: str) -> dict[str, Any]:
         # What the sensor's value 1 is as a sample.
         "ONE": int((plan.samples.multiplied or [1])[0]) or 1,
         "MADE_UP": ", ".join(["500"] * (encoder.channels if encoder else 0)),
+        "ENDS": encoder is not None and encoder.ends,
+        "WEB_FACTS": json.dumps(_for_page(plan)),
     }
+
+
+def _for_page(plan: Plan) -> dict[str, Any]:
+    """What JavaScript must know to write samples and to read states."""
+    encoder, samples, network = plan.encoder, plan.samples, plan.network
+    state = plan.state_dtype()
+    layers = []
+    for layer in plan.layers[:-1]:
+        places = _places(state, layer.name)
+        layers.append(
+            {"size": layer.layer.size, "spikes": places.get("s"), "membrane": places.get("u")}
+        )
+    return {
+        "sample": (samples.ctype if encoder is None else encoder.sample).removesuffix("_t"),
+        "number": plan.number.removesuffix("_t"),
+        "channels": samples.channels if encoder is None else encoder.channels,
+        "counts": samples.multiplied if encoder is None else None,
+        "layers": layers,
+        # An output of the readout is this many times its value.
+        "output_scale": 2**network.output_bits if isinstance(network, IntegerNetwork) else 1,
+    }
+
+
+def _places(state: np.dtype[Any], layer: str) -> dict[str, int]:
+    """Where the variables of a layer begin in a state, in bytes."""
+    layers: Any = state.fields
+    inner, begin = layers[layer][:2]
+    return {name: begin + place[1] for name, place in inner.fields.items()}

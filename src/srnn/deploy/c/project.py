@@ -16,7 +16,7 @@ from ...nn.frozen import FrozenNetwork
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN
 from ...nn.state_format import StateFormat
-from .layouts import LAYOUTS, Layout, arranged
+from .layouts import LAYOUTS, ForPage, Layout, arranged
 from .learning import Learn
 from .names import check_name, one_comment
 from .plan import make_plan
@@ -40,7 +40,7 @@ def export_c(
     counts: Sequence[float] | None = None,
     about: str = "",
     inputs: str = "",
-    layout: Layout = "plain",
+    layout: Layout | ForPage = "plain",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
@@ -99,7 +99,7 @@ def _check_format(
     """SrnnError for a format or layout that does not exist, and what does not belong to it."""
     if format not in ("float32", "int8"):
         raise SrnnError(f"The format of C must be float32 or int8, not {format!r}.")
-    if layout not in LAYOUTS:
+    if layout not in (*LAYOUTS, "web"):
         raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
         raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
 from ...errors import SrnnError, check_whole
+from ...files import check_writable
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ...nn.fixedpoint.integer import InputFormat
     from ...nn.frozen import FrozenNetwork
     from ...nn.state_format import StateFormat
-    from ..c.layouts import Layout
+    from ..c.layouts import ForPage, Layout
     from ..c.learning import Learn
     from ..c.project import Format
     from .nir_report import Discretisation, Report
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
-    """Write a model as C ("c" in float32, "int8" in integers), "onnx" or "nir"; ``options`` are those of ``export_c``,
-    ``export_onnx`` and ``export_nir``.
+    """Write a model as C ("c" in float32, "int8" in integers), "onnx", "nir" or "web", a page;
+    ``options`` are those of ``export_c``, ``export_onnx``, ``export_nir`` and ``export_web``.
 
     Returns figures about what was written. Raises SrnnError for a network that the format cannot represent (nothing is written),
     an unknown format, or a path that cannot be written to.
@@ -55,9 +56,10 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         "int8": (export_c, "int8"),
         "onnx": (export_onnx,),
         "nir": (export_nir,),
+        "web": (export_web,),
     }
     if format not in [*writers]:  # whatever its type
-        raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx' or 'nir', not as {format!r}.")
+        raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}.")
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
     for option in options:
@@ -76,7 +78,7 @@ def export_c(
     state_bits: int | None = None,
     std: Sequence[float] | None = None,
     counts: Sequence[float] | None = None,
-    layout: Layout = "plain",
+    layout: Layout | ForPage = "plain",
     learn: Learn | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -235,6 +237,24 @@ def input_scale(trained: Trained) -> dict[str, list[float]]:
     signal = trained.task.signal()
     scale = signal.statistics if type(signal) is ScaledPath else None  # a derived class may compute something else
     return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
+
+
+def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[str, Any]:
+    """Write a page that needs no server, an HTML file with the network's C in it; see ``deploy.export.web``.
+
+    ``numbers``: "int8", or "float32", as for ``export_c``. Returns the sizes of the page and of its WebAssembly, in bytes.
+    SrnnError also where there is no compiler.
+    """
+    from tempfile import TemporaryDirectory
+
+    from .web import find_compiler, write_page
+
+    compiler = find_compiler()
+    check_writable(out.parent)
+    with TemporaryDirectory() as folder:
+        library = Path(folder) / "library"
+        export_c(trained, library, numbers, name="model", layout="web")
+        return write_page(trained, out, library, compiler, numbers)
 
 
 def export_nir(

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
@@ -17,13 +16,14 @@ from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 from ...errors import SrnnError, naming
+from ..live import describe, page
 from ..streaming import Decoder
 from .access import Access
 from .batch import classify, read_body
 from .bodies import receive_body, unless_gone
 from .dropped import read_dropped
 from .limits import Limits
-from .messages import Array, describe, finite_json
+from .messages import Array, finite_json
 from .said import OF_ARRAYS, Said, check_keys
 from .stream import StreamConnection
 
@@ -79,11 +79,11 @@ def create_app(
 
 def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
     """The live page, and what it can play."""
-    page = files("srnn.deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
+    html = page("socket")
 
     @app.get("/")
     async def live_page() -> Response:
-        return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(html, headers={**HEADERS, "Content-Security-Policy": PAGE_POLICY})
 
     @app.get("/v1/recordings")
     async def list_recordings() -> Response:

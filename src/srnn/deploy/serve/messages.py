@@ -120,28 +120,6 @@ def finite_json(value: Any) -> str:
         raise SrnnError("The network's output is not finite: the samples are too large for it.") from error
 
 
-def describe(name: str, decoder: Decoder) -> dict[str, Any]:
-    """The description of a model for clients."""
-    signal = decoder.signal
-    return {
-        "model": name,
-        "task": decoder.task.name,
-        "kind": decoder.task.kind,
-        "input": signal.what,
-        "form": signal.form,
-        "channels": signal.channels,
-        "names": signal.names,
-        "units": signal.units,
-        "rate": signal.rate,
-        "step_seconds": decoder.step_seconds,
-        "latency": signal.latency,
-        "label_lag": decoder.lag,
-        "classes": list(decoder.classes),
-        "segment_steps": decoder.segment,
-        "hidden": decoder.hidden,
-    }
-
-
 def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:
     """The message with the rows ``keep`` (booleans) of some decisions, column by column."""
     steps, scores, final = decisions if keep.all() else (column[keep] for column in decisions)

@@ -15,6 +15,7 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...errors import SrnnError
+from ..live import describe
 from ..streaming import Decisions, Decoder, Session
 from ..streaming.decisions import Chooser
 from ..streaming.running import Beginning
@@ -23,7 +24,6 @@ from .messages import (
     Array,
     Start,
     decisions_message,
-    describe,
     finite_json,
     read_rows,
     read_samples,

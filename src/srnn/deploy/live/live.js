@@ -1,95 +1,20 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>srnn live</title>
-<style>
-/* --c0 to --c9: the colours of a report's page (measure/page/assets/style.css). */
-:root { color-scheme: light dark; --back: #fbfbf9; --front: #1c1c1a; --soft: #6b6b66; --line: #d9d9d2; --panel: #fff; --mark: #0072b2; --warn: #b3261e;
-  --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #e69f00; --c5: #56b4e9; --c6: #481dc9; --c7: #681212; --c8: #816837; --c9: #505050; }
-@media (prefers-color-scheme: dark) { :root:not([data-theme=light]) { --back: #161615; --front: #ecece7; --soft: #a0a099; --line: #3a3a37; --panel: #1f1f1d; --mark: #56b4e9; --warn: #ff8a80;
-  --c0: #4da6e0; --c1: #f57a2e; --c2: #35c596; --c3: #e79ec6; --c4: #f8c84a; --c5: #9ad8fb; --c6: #9a35e2; --c7: #ae593a; --c8: #e7f5a1; --c9: #6c6c6c; } }
-:root[data-theme=dark] { color-scheme: dark; --back: #161615; --front: #ecece7; --soft: #a0a099; --line: #3a3a37; --panel: #1f1f1d; --mark: #56b4e9; --warn: #ff8a80;
-  --c0: #4da6e0; --c1: #f57a2e; --c2: #35c596; --c3: #e79ec6; --c4: #f8c84a; --c5: #9ad8fb; --c6: #9a35e2; --c7: #ae593a; --c8: #e7f5a1; --c9: #6c6c6c; }
-:root[data-theme=light] { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--front); font: 15px/1.4 system-ui, sans-serif; }
-header, main { max-width: 1100px; margin: 0 auto; padding: .6rem .9rem; }
-header { display: flex; flex-wrap: wrap; gap: .5rem .8rem; align-items: center; }
-h1 { font-size: 1.1rem; margin: 0 .4rem 0 0; }
-label { color: var(--soft); font-size: .85rem; }
-select, button, input { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--line); border-radius: .4rem; padding: .35rem .6rem; min-height: 2.4rem; max-width: 100%; }
-button.main { background: var(--mark); color: var(--back); border-color: var(--mark); font-weight: 600; min-width: 5.5rem; }
-:focus-visible { outline: 3px solid var(--mark); outline-offset: 2px; }
-main { display: grid; gap: .6rem; }
-section { background: var(--panel); border: 1px solid var(--line); border-radius: .5rem; padding: .4rem .6rem .5rem; min-width: 0; }
-h2 { font-size: .8rem; font-weight: 600; color: var(--soft); margin: 0 0 .2rem; display: flex; justify-content: space-between; gap: 1rem; }
-h2 span { font-weight: 400; }
-canvas { display: block; width: 100%; }
-#now, #bars { overflow-wrap: anywhere; }
-#now { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; align-items: baseline; }
-#label { font-size: 2rem; font-weight: 700; min-width: 5ch; }
-#status { color: var(--soft); font-size: .85rem; }
-#status.bad { color: var(--warn); font-weight: 600; }
-#bars { display: grid; gap: 2px; margin-top: .4rem; }
-#bars div { display: grid; grid-template-columns: minmax(3rem, 9rem) 1fr 3.2rem; gap: .5rem; align-items: center; font-size: .85rem; }
-/* Many classes stand side by side, so that the drawings stay in view. */
-#bars:has(> :nth-child(13)) { grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); column-gap: 1.5rem; }
-#bars div > :first-child { border-left: .35rem solid; padding-left: .4rem; }
-#bars i { display: block; height: .8rem; border-radius: 2px; width: 0; }
-#bars b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; }
-footer { max-width: 1100px; margin: 0 auto; padding: 0 .9rem 1rem; color: var(--soft); font-size: .8rem; }
-kbd { border: 1px solid var(--line); border-radius: 3px; padding: 0 .3em; }
-</style>
-</head>
-<body>
-<header>
-  <h1>srnn live</h1>
-  <label>Model <select id="model"></select></label>
-  <label>Signal <select id="source"></select></label>
-  <span id="own" hidden>
-    <input id="file" type="file" accept=".csv,.txt,.npy,.npz,.wav,.flac,.sph,.nist" aria-label="A recording">
-    <input id="rate" size="7" placeholder="rate" aria-label="Samples per second, if the file does not state them">
-    <input id="names" size="12" placeholder="channels" aria-label="Channels to read, by name or number, such as ax,ay or 2,1">
-    <select id="missing" aria-label="What is done about missing samples"><option value="interpolate">fill gaps</option><option value="hold">hold in gaps</option><option value="refuse">refuse gaps</option></select>
-  </span>
-  <button id="go" class="main" type="button">Start</button>
-  <button id="reset" type="button">Reset</button>
-  <button id="theme" type="button" aria-label="Light or dark">◐</button>
-</header>
-<main>
-  <section aria-label="Decision">
-    <div id="now"><span id="label" aria-live="polite">–</span><span id="status" role="status">loading</span></div>
-    <div id="bars"></div>
-  </section>
-  <section><h2>Classes <span id="classes-note"></span></h2><canvas id="classes" height="80" role="img" aria-label="Probability of each class over time"></canvas></section>
-  <section><h2>Input <span id="input-note"></span></h2><canvas id="input" height="120" role="img" aria-label="Input over time"></canvas></section>
-  <section><h2>Spikes <span id="spikes-note"></span></h2><canvas id="spikes" height="150" role="img" aria-label="Spikes of the hidden neurons over time"></canvas></section>
-  <section><h2>Membranes <span id="membranes-note"></span></h2><canvas id="membranes" height="120" role="img" aria-label="Membranes of some neurons over time"></canvas></section>
-</main>
-<footer><kbd>Space</kbd> start, stop · <kbd>R</kbd> reset · <kbd>T</kbd> light, dark · files are .csv, .npy, .npz, .wav or .flac; channels are found by name</footer>
-<script>
 "use strict";
+// The live page: where samples come from, and what is drawn of them. An engine, another script, runs the network:
+//   engine.open()            its models and recordings, {models, recordings}
+//   engine.sources(model)    what it can read besides, [[value, text], ...]; engine.live(kind) opens one of these
+//   engine.recording(i)      the samples of recording i, Float32Array
+//   engine.read(files)       [samples, notes, doubt] of files, as the network takes them
+//   engine.connect()         begins a stream, from a saved state or anew; engine.leave() ends it
+//   engine.run(place)        takes samples from the feed as time passes, and calls receive() with what the network did
 const $ = id => document.getElementById(id);
 const LINES = 16;         // input channels that are drawn one below another, each on its own scale
 const colourOf = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colours = () => Array.from({ length: 10 }, (_, i) => colourOf("--c" + i));  // of this theme
 const SHOWN = 4;          // seconds in view (steps / 100 where there is no time)
 const PIECE = 0.04;       // seconds in a message
-const WAITING = 1 << 20;  // bytes that may wait to be sent
-
-// The token comes in the address; it is kept for this tab, and removed from the address bar.
-const params = new URLSearchParams(location.search);
-if (params.get("token")) { sessionStorage.setItem("token", params.get("token")); history.replaceState(null, "", location.pathname); }
-const token = sessionStorage.getItem("token");
-const ask = path => fetch(path, token ? { headers: { Authorization: "Bearer " + token } } : {}).then(reply => {
-  if (!reply.ok) throw new Error(reply.status === 401 ? "This server needs its token: add ?token=... to the address." : "The server answered " + reply.status + ".");
-  return reply;
-});
 
 let models = [], recordings = [], model = null;
-let socket = null, feed = null, opening = null, running = false, lastState = null, tries = 0, dirty = true;
+let feed = null, opening = null, running = false, lastState = null, dirty = true;
 let begun = 0;  // place of the feed at which the stream began: a reset's, else the first
 let view = null;  // what is drawn, see clear()
 
@@ -112,7 +37,7 @@ function choose() {
   model = models.find(one => one.model === $("model").value);
   const options = recordings.filter(one => one.models.includes(model.model)).map(one => [`recording ${one.number}`, one.kept ? `example ${one.name}` : one.name]);
   if (model.form === "signal" && model.channels === 1 && model.rate >= 8000) options.push(["mic", "microphone"]);
-  options.push(["file", "a file ..."], ["noise", "noise"]);
+  options.push(...engine.sources(model), ["file", "a file ..."], ["noise", "noise"]);
   $("source").replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   $("own").hidden = $("source").value !== "file";
   lastState = null; clear(); say(`${model.input}; the encoder's delay is ${+model.latency.toFixed(3)} ${model.rate ? "s" : "samples"}`);
@@ -127,21 +52,14 @@ async function openFeed() {
     let level = new Float32Array(width);
     return { place: 0, take(n) { const out = new Float32Array(n * width); for (let i = 0; i < out.length; i++) { const c = i % width; level[c] = model.form === "steps" ? +(Math.random() < .05) : .98 * level[c] + .3 * (Math.random() - .5); out[i] = level[c]; } this.place += n; return out; }, close() {} };
   }
+  if (!kind.startsWith("recording ") && kind !== "file") return engine.live(kind);
   let samples, notes = [], doubt = "";
   if (kind === "file") {
-    const file = $("file").files[0];
-    if (!file) throw new Error("Choose a file first.");
-    [samples, notes, doubt] = await readFile(file);
-  } else samples = new Float32Array(await (await ask("/v1/recordings/" + kind.split(" ")[1])).arrayBuffer());
+    const files = [...$("file").files];
+    if (!files.length) throw new Error("Choose a file first.");
+    [samples, notes, doubt] = await engine.read(files);
+  } else samples = await engine.recording(+kind.split(" ")[1]);
   return { place: 0, notes: notes.join("; "), doubt, take(n) { const out = samples.subarray(this.place * width, (this.place + n) * width); this.place += out.length / width; return out; }, get over() { return this.place * width >= samples.length; }, close() {} };
-}
-
-// The server reads a file as srnn predict does: any format, channels by name, in the network's units, at its rate.
-async function readFile(file) {
-  const asked = new URLSearchParams({ file: file.name, rate: $("rate").value, channels: $("names").value, missing: $("missing").value });
-  const reply = await fetch(`/v1/models/${encodeURIComponent(model.model)}/recording?${asked}`, { method: "POST", body: file, headers: token ? { Authorization: "Bearer " + token } : {} });
-  if (!reply.ok) throw new Error((await reply.json()).detail);
-  return [new Float32Array(await reply.arrayBuffer()), JSON.parse(reply.headers.get("Srnn-Notes")), JSON.parse(reply.headers.get("Srnn-Doubt"))];
 }
 
 async function openMicrophone() {
@@ -166,54 +84,28 @@ async function openMicrophone() {
 
 async function start() {
   if (running) return;
-  running = true; $("go").textContent = "Stop"; tries = 0; lastState = null; begun = 0; clear();
+  running = true; $("go").textContent = "Stop"; lastState = null; begun = 0; clear();
   const asked = opening = {};  // by this start: a microphone waits for a permission, and Stop and Start may come before it
   let opened;
   try { opened = await openFeed(); } catch (error) { if (asked === opening) stop(error.message || String(error), true); return; }
   if (asked !== opening) return opened.close();
   feed = opened;
-  connect();
+  engine.connect();
 }
 
 function stop(text, bad) {
   running = false; opening = null; $("go").textContent = "Start";
-  leave();
+  engine.leave();
   if (feed) { feed.close(); feed = null; }
   say(text || "stopped", bad);
 }
 
-function leave() {
-  const old = socket;
-  socket = null;
-  if (old) old.close();
-}
-
-// A stream of its own, also after a reset: what the one before still sends, such as a state, is nothing to this one.
-function connect() {
-  leave();
-  const address = new URL(`/v1/models/${encodeURIComponent(model.model)}/stream`, location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  if (token) address.searchParams.set("token", token);
-  const own = socket = new WebSocket(address);
-  own.binaryType = "arraybuffer";
-  own.onopen = () => own.send(JSON.stringify({ type: "start", format: "float32", report: "step", probabilities: true, trace: true, doubt: true, finite: "over" in feed, state: lastState, state_every: Math.max(1, Math.round(model.rate || 50)) }));
-  own.onmessage = event => own === socket && receive(JSON.parse(event.data), own);
-  own.onclose = () => {
-    if (own !== socket || !running) return;
-    // Lost: resume from the last state, with the samples since then.
-    if (++tries > 20) return stop("The connection was lost.", true);
-    say("connection lost; resuming from the last state ...", true);
-    setTimeout(() => own === socket && connect(), Math.min(5000, 250 * tries));  // unless stopped, or started anew
-  };
-}
-
-function receive(message, own) {
+function receive(message) {
   if (message.type === "ready") {
-    tries = 0;
     if (!feed.live) feed.place = begun + message.samples;
     if (feed.doubt) beUnsure(feed.doubt);
     else if (!view.doubt) say(message.samples ? `resumed at sample ${message.samples}` : feed.notes || "running");
-    send(own, performance.now(), feed.place);
+    engine.run(feed.place);
   } else if (message.type === "trace") {
     // What came before already is computed again after a lost connection.
     if (message.sample < view.sample) view.input.splice(message.sample - view.sample);
@@ -255,19 +147,6 @@ function showLabel() {
   if ($("label").textContent !== text) $("label").textContent = text;
 }
 
-// Send as many samples as time has passed; wait for a slow server.
-function send(own, began, first) {
-  if (own !== socket || !running || own.readyState !== WebSocket.OPEN) return;
-  const rate = model.rate || 50, due = Math.floor((performance.now() - began) / 1000 * rate) + first - feed.place;
-  if (own.bufferedAmount < WAITING) {
-    const most = Math.max(1, Math.floor(60000 / model.channels));
-    const data = feed.live ? feed.take() : feed.take(Math.min(due, most));
-    if (data.length) own.send(data.slice().buffer);
-    if (feed.over) { own.send(JSON.stringify({ type: "finish" })); return; }
-  }
-  setTimeout(send, PIECE * 1000, own, began, first);
-}
-
 // ---- drawing -------------------------------------------------------------------------------------------------------------------
 
 const HEIGHTS = {};
@@ -305,7 +184,7 @@ function traces(id, rows, most, own) {
     }
     pen.stroke();
     if (own) {
-      const text = `${c + 1}: ${words([low, high])}`;
+      const unit = (model.units || [])[c], text = `${(model.names || [])[c] || c + 1}: ${words([low, high])}${unit ? " " + unit : ""}`;
       pen.font = "11px system-ui, sans-serif"; pen.fillStyle = colourOf("--panel"); pen.globalAlpha = .8;
       pen.fillRect(0, bottom - room + 1, pen.measureText(text).width + 6, 14);
       pen.globalAlpha = 1; pen.fillStyle = colourOf("--soft"); pen.fillText(text, 3, bottom - room + 12);
@@ -345,7 +224,7 @@ function draw() {
     row.forEach((p, c) => { strip.pen.fillStyle = palette[c % 10]; strip.pen.fillRect(x, y - p * strip.height, strip.width / most + .6, p * strip.height + .5); y -= p * strip.height; });
   });
   const last = view.last;
-  if (last) [...$("bars").children].forEach((row, c) => { row.querySelector("i").style.width = 100 * last[c] + "%"; row.querySelector("b").textContent = Math.round(100 * last[c]) + " %"; });
+  if (last) [...$("bars").children].forEach((row, c) => { row.querySelector("i").style.width = 100 * last[c] + "%"; row.querySelector("b").textContent = last[c] === null ? "" : Math.round(100 * last[c]) + " %"; });
   $("classes-note").textContent = model.step_seconds ? `${(view.at * model.step_seconds).toFixed(1)} s, ${view.at} steps; ${SHOWN} s in view` : `${view.at} steps; ${most} in view`;
   if (model.label_lag) $("classes-note").textContent += `; named ${model.label_lag} steps later`;
 }
@@ -359,7 +238,7 @@ function turnTheme() {
   dirty = true;
 }
 $("go").onclick = toggle;
-$("reset").onclick = () => { lastState = null; begun = feed ? feed.place : 0; clear(); if (socket && socket.readyState === WebSocket.OPEN) connect(); };
+$("reset").onclick = () => { lastState = null; begun = feed ? feed.place : 0; clear(); if (running && feed) engine.connect(); };
 $("theme").onclick = turnTheme;
 $("model").onchange = () => { stop(); choose(); };
 $("source").onchange = () => { stop(); $("own").hidden = $("source").value !== "file"; };
@@ -372,17 +251,27 @@ addEventListener("keydown", event => {
   else if (event.key === "r" || event.key === "R") $("reset").click();
 });
 
-(async () => {
+// A file may also be dropped on the page.
+addEventListener("dragover", event => event.preventDefault());
+addEventListener("drop", event => {
+  event.preventDefault();
+  if (!event.dataTransfer.files.length || !model) return;
+  stop();
+  $("file").files = event.dataTransfer.files; $("source").value = "file"; $("own").hidden = false;
+  start();
+});
+
+async function begin() {
   try {
-    models = (await (await ask("/v1/models")).json()).models;
-    recordings = (await (await ask("/v1/recordings")).json()).recordings;
+    ({ models, recordings } = await engine.open());
+    $("file").accept = engine.accepts;
+    if (engine.about) $("about").textContent = engine.about + " · ";
     $("model").replaceChildren(...models.map(one => new Option(`${one.model} (${one.task})`, one.model)));
+    $("model").parentElement.hidden = models.length < 2;
+    if (models.length === 1) document.title = document.querySelector("h1").textContent = models[0].model;
     choose();
     requestAnimationFrame(draw);
     const first = recordings.find(one => `recording ${one.number}` === $("source").value);
     if (first && first.kept && !matchMedia("(prefers-reduced-motion: reduce)").matches) start();
   } catch (error) { say(error.message || String(error), true); }
-})();
-</script>
-</body>
-</html>
+}

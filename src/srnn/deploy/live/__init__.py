@@ -1,0 +1,59 @@
+"""The live page: a signal, what the network decides, its spikes and membranes, as they happen.
+
+One page, ``page.html`` with ``live.js``, and two engines that run the network: ``socket.js`` sends
+samples to the service (``srnn serve``); ``device.js`` runs the network's C, compiled to
+WebAssembly, in the page itself (``srnn export web``), which then needs no server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, Literal
+
+from ..streaming import Decoder
+
+_SCRIPTS = {"socket": ("live.js", "socket.js"), "device": ("live.js", "files.js", "device.js")}
+
+_ALONE = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline'\">"
+)
+"""The browser refuses whatever the page without a server would fetch or send."""
+
+
+def page(engine: Literal["socket", "device"], data: Mapping[str, Any] | None = None) -> str:
+    """The page as HTML, which fetches nothing from elsewhere.
+
+    ``data``: what the engine "device" runs, see ``srnn.deploy.export.web``.
+    """
+    folder = files("srnn.deploy.live")
+    scripts = "\n".join(folder.joinpath(name).read_text("utf-8") for name in _SCRIPTS[engine])
+    html = folder.joinpath("page.html").read_text("utf-8")
+    embedded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    html = html.replace("POLICY", f"\n{_ALONE}" if engine == "device" else "")
+    html = html.replace("PAGE_DATA", embedded if data is not None else "{}")
+    return html.replace("SCRIPTS\n", f"{scripts}\nbegin();\n")
+
+
+def describe(name: str, decoder: Decoder) -> dict[str, Any]:
+    """The description of a model for clients and pages."""
+    signal = decoder.signal
+    return {
+        "model": name,
+        "task": decoder.task.name,
+        "kind": decoder.task.kind,
+        "input": signal.what,
+        "form": signal.form,
+        "channels": signal.channels,
+        "names": signal.names,
+        "units": signal.units,
+        "rate": signal.rate,
+        "step_seconds": decoder.step_seconds,
+        "latency": signal.latency,
+        "label_lag": decoder.lag,
+        "classes": list(decoder.classes),
+        "segment_steps": decoder.segment,
+        "hidden": decoder.hidden,
+    }

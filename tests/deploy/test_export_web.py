@@ -1,0 +1,236 @@
+"""A network as a page: its answers are those of the same C on this machine, files are read as Python reads them, and the browser
+fetches nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import srnn
+from srnn.deploy.export.model import export_c, export_web
+from srnn.deploy.export.web import compiled, find_compiler
+from srnn.errors import SrnnError
+from support.browser import Browser
+from support.pages_in_node import NODE, read_in_page, run_in_page
+
+needs_node = pytest.mark.skipif(NODE is None, reason="Node, in which the page's scripts are run, was not found")
+RATE = 250
+HOST = """#include <stdio.h>
+#include "web.c"
+static void tell(void)
+{
+    int i;
+    while (web_next()) {
+        printf("%d", web_label());
+        for (i = 0; i < MODEL_OUTPUTS; i++)
+            printf(" %.9g", (double)web_scores()[i]);
+        puts("");
+    }
+}
+int main(void)
+{
+    double x;
+    int c = 0;
+    web_begin();
+    while (scanf("%lf", &x) == 1) {
+        web_sample()[c] = x;
+        c = (c + 1) % MODEL_CHANNELS;
+        if (c == 0) {
+            web_push();
+            tell();
+        }
+    }
+    web_end();
+    tell();
+    return 0;
+}
+"""
+
+
+def _zig() -> None:
+    try:
+        find_compiler()
+    except SrnnError:
+        pytest.skip("no compiler to WebAssembly (pip install 'srnn[web]'): pages are not made")
+
+
+@pytest.fixture(scope="module")
+def heart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The page of ecg-records in integers."""
+    _zig()
+    out = tmp_path_factory.mktemp("page") / "heart.html"
+    report = export_web(srnn.load("ecg-records"), out)
+    assert report["bytes"] == out.stat().st_size < 100_000 and report["wasm_bytes"] < 16_000
+    yield out
+
+
+def _on_this_machine(model: Any, format: Any, folder: Path, samples: np.ndarray) -> list[list[float]]:
+    """Label and scores of each step by the same C, compiled for this machine, for samples as C takes them."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler was found")
+    export_c(model, folder / "host", format, name="model", layout="web")
+    (folder / "host" / "host.c").write_text(HOST)
+    command = [
+        compiler,
+        "-std=c99",
+        "-O1",
+        "-ffp-contract=off",
+        "-Wno-attributes",
+        "-Isrc",
+        "host.c",
+        "src/model.c",
+        "-o",
+        "host",
+        "-lm",
+    ]
+    subprocess.run(command, cwd=folder / "host", check=True)
+    given = "\n".join(" ".join(f"{value:.9g}" for value in row) for row in samples)
+    done = subprocess.run([folder / "host" / "host"], input=given, capture_output=True, text=True, check=True)
+    return [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+
+
+@needs_node
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_integers_answer_to_the_bit(heart: Path, tmp_path: Path) -> None:
+    x = np.load(srnn.example("ecg-records")).astype(np.float32)
+    x.astype("<f4").tofile(tmp_path / "x")
+    page = run_in_page(heart, tmp_path / "x")
+    whole = np.trunc(x.astype(np.float64) * 1000 + np.sign(x) * 0.5)
+    host = _on_this_machine(srnn.load("ecg-records"), "int8", tmp_path, whole)
+    assert len(host) == len(page["labels"]) == len(x)
+    assert [[label, *scores] for label, scores in zip(page["labels"], page["scores"], strict=True)] == host
+    assert np.allclose(np.sum(page["probabilities"], 1), 1) and any(spikes[0] for spikes in page["spikes"])
+
+
+@needs_node
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_floats_answer_within_rounding(tmp_path: Path) -> None:
+    """Sound in float32 takes logarithms and cosines from another library of mathematics."""
+    _zig()
+    model = srnn.load("speech-commands-mini")
+    export_web(model, tmp_path / "words.html", "float32")
+    x = np.load(srnn.example("speech-commands-mini")).astype(np.float32).reshape(-1, 1)[:8000]
+    x.tofile(tmp_path / "x")
+    page = run_in_page(tmp_path / "words.html", tmp_path / "x")
+    whole = np.clip(np.trunc(x.astype(np.float64) * 32768 + np.sign(x) * 0.5), -32768, 32767)
+    host = np.array(_on_this_machine(model, "float32", tmp_path, whole))
+    assert page["labels"][-1] == host[-1, 0]
+    scores = np.array(page["scores"])
+    assert scores.shape == host[:, 1:].shape
+    assert np.median(abs(scores - host[:, 1:])) < 1e-4
+
+
+@needs_node
+def test_tables_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("t;ay [g];ax [g]\n0;1,5;2\n0,02;;3\n0,04;2,5;nan\n0,06;3;5\n")
+    wanted = {"names": ["ax", "ay"], "channels": 2, "rate": 50, "spellings": [["g"], ["g"]]}
+    read = read_in_page([file], **wanted)
+    assert read["samples"] == [2, 1.5, 3, 2, 4, 2.5, 5, 3]
+    assert read["notes"] == ["2 missing values filled"]
+    assert "is in g; the network takes m/s2" in read_in_page([file], **wanted | {"spellings": [["m/s2"], []]})["error"]
+    assert (
+        "takes az" in read_in_page([file], **wanted | {"names": ["az", "ay"]})["error"]
+        or "az" in read_in_page([file], **wanted | {"names": ["az", "ay"]})["error"]
+    )
+    assert "is missing" in read_in_page([file], **wanted | {"missing": "refuse"})["error"]
+    assert read_in_page([file], **wanted | {"chosen": "ay,ax"})["samples"][:2] == [1.5, 2]
+    halved = read_in_page([file], **wanted | {"rate": 25})
+    assert len(halved["samples"]) == 4 and "from 50 to 25 samples a second" in halved["notes"][-1]
+    (tmp_path / "b.csv").write_text("1,2\n3,4\n")
+    assert read_in_page([tmp_path / "b.csv"], channels=2)["samples"] == [1, 2, 3, 4]
+    (tmp_path / "empty.csv").write_text("\n")
+    assert "empty" in read_in_page([tmp_path / "empty.csv"])["error"]
+
+
+@needs_node
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_sound_is_read(tmp_path: Path, width: int) -> None:
+    values = np.array([0, 1, -1, 100, -100, 127, -128]) * 256 ** (width - 1)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(width)
+        file.setframerate(8000)
+        raw = (values + (128 if width == 1 else 0)).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :width]
+        file.writeframes(raw.tobytes())
+    read = read_in_page([tmp_path / "a.wav"], rate=8000)
+    assert read["samples"] == (values / 2 ** (8 * width - 1)).tolist()
+
+
+@needs_node
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+@pytest.mark.parametrize("form", ["16", "80", "212"])
+def test_records_are_read_as_wfdb_reads_them(tmp_path: Path, form: str) -> None:
+    wfdb = pytest.importorskip("wfdb", reason="the extra 'ecg' is not installed")
+    limit = 120 if form == "80" else 1900
+    counts = np.random.default_rng(0).integers(-limit, limit, (101 + (form == "212"), 2))
+    wfdb.wrsamp(
+        "rec",
+        fs=250,
+        units=["mV", "mV"],
+        sig_name=["MLII", "V5"],
+        d_signal=counts,
+        fmt=[form] * 2,
+        adc_gain=[200.0, 100.0],
+        baseline=[3, 0],
+        write_dir=str(tmp_path),
+    )
+    expected = wfdb.rdrecord(str(tmp_path / "rec")).p_signal
+    read = read_in_page([tmp_path / "rec.dat", tmp_path / "rec.hea"], channels=2, rate=250, names=["V5", "MLII"])
+    assert np.allclose(np.reshape(read["samples"], (-1, 2)), expected[:, ::-1], atol=1e-6)
+    assert "choose both" in read_in_page([tmp_path / "rec.dat"], channels=2)["error"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_browser_runs_the_page_and_fetches_nothing(heart: Path, tmp_path: Path, browser: Browser) -> None:
+    x = np.load(srnn.example("ecg-records")).astype(np.float32)[:500]
+    table = "\n".join(",".join(map(repr, row)) for row in x.astype(float).tolist())
+    browser.open(heart.as_uri())
+    browser.wait("typeof view === 'object' && view && view.count > 100")
+    assert browser.value("document.title") == "ecg-records"
+    drop = """(text => { stop(); const files = new DataTransfer(); files.items.add(new File([text], "a.csv"));
+        dispatchEvent(Object.assign(new DragEvent("drop", { dataTransfer: files, cancelable: true }))); })"""
+    browser.value(f"{drop}({json.dumps(table)})")
+    browser.wait("document.getElementById('status').textContent.startsWith('the signal ended: 500 steps')")
+    x.tofile(tmp_path / "x")
+    if NODE is not None:
+        label = run_in_page(heart, tmp_path / "x")["labels"][-1]
+        assert browser.value("view.winner") == srnn.load("ecg-records").classes[label]
+    flat = "\n".join(["0.1,0.2"] * 300)
+    browser.value(f"{drop}({json.dumps(flat)})")
+    browser.wait("document.getElementById('label').textContent.startsWith('not sure')")
+    assert browser.errors == []
+    # What the policy refuses is an error of the page.
+    browser.value("fetch('https://example.org/').catch(() => 0)")
+    browser.wait("true")
+    assert "https://" not in heart.read_text().split('id="page-data"')[0]
+
+
+def test_without_a_compiler_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("srnn.deploy.export.web.find_spec", lambda name: None)
+    monkeypatch.setattr("srnn.deploy.export.web.shutil.which", lambda name: None)
+    with pytest.raises(SrnnError, match=r'pip install "srnn\[web\]"'):
+        export_web(srnn.load("ecg-records"), tmp_path / "a.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_c_that_is_not_compiled_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "web.c").write_text("int x")
+    false = shutil.which("false")
+    if false is None:
+        pytest.skip("no program that fails")
+    with pytest.raises(SrnnError, match="was not compiled to WebAssembly"):
+        compiled(tmp_path, [false])
