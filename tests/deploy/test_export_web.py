@@ -218,6 +218,27 @@ def test_the_browser_runs_the_page_and_fetches_nothing(heart: Path, tmp_path: Pa
     assert "https://" not in heart.read_text().split('id="page-data"')[0]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_objects_for_boards_are_built_by_the_same_compiler(tmp_path: Path) -> None:
+    _zig()
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make was not found")
+    export_c(srnn.load("ecg-records"), tmp_path / "c", "int8", name="heart")
+    zig = " ".join(find_compiler()[:-1])
+    done = subprocess.run(
+        [make, "-C", tmp_path / "c", "check-target", f"ZIG={zig}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    # ELF of 32 bits for ARM (40) and RISC-V (243).
+    for name, machine in (("heart_cortex_m4.o", 40), ("heart_rv32.o", 243)):
+        head = (tmp_path / "c" / name).read_bytes()[:20]
+        assert head[:5] == b"\x7fELF\x01" and head[18] == machine
+    export_c(srnn.load("ecg-records"), tmp_path / "f", name="heart")
+    assert "check-target" not in (tmp_path / "f" / "Makefile").read_text()
+
+
 def test_without_a_compiler_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("srnn.deploy.export.web.find_spec", lambda name: None)
     monkeypatch.setattr("srnn.deploy.export.web.shutil.which", lambda name: None)
