@@ -385,6 +385,20 @@ def _warned(prediction: Prediction) -> Prediction:
     return prediction
 
 
+def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | None) -> float | None:
+    """Milliseconds of a step, from either statement. SrnnError for two statements of one thing."""
+    if rate is not None:
+        check_positive("rate", rate)
+        if step_ms is not None or signal is not None:
+            raise SrnnError(
+                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same as 'rate'."
+            )
+        step_ms = 1000 / rate
+    if step_ms is not None:
+        check_positive("step_ms", step_ms)
+    return step_ms
+
+
 def from_network(
     network: SRNN,
     classes: Sequence[str],
@@ -429,15 +443,7 @@ def from_network(
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
     check_whole("start", start, 0)
-    if rate is not None:
-        check_positive("rate", rate)
-        if step_ms is not None or signal is not None:
-            raise SrnnError(
-                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same as 'rate'."
-            )
-        step_ms = 1000 / rate
-    if step_ms is not None:
-        check_positive("step_ms", step_ms)
+    step_ms = _step_ms(rate, step_ms, signal)
     if steps is not None:
         check_whole("steps", steps, 1, 2**31 - 1)
     path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))

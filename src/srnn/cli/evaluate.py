@@ -180,6 +180,22 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
     print(f"Everything else: srnn evaluate {named} --full, or a page of it: srnn report {named}")
 
 
+def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[dict[str, Any]]:
+    """Which fold each model left out. SrnnError unless they are else of one task."""
+    from ..data.tasks import FOLDS
+
+    # With --data all are about the same sequences, whatever they were trained on.
+    options = [{} if data else dict(trained.recipe.task.options) for trained in models]
+    folds = [{name: of_run.pop(name, None) for name in FOLDS} for of_run in options]
+    first = models[0]
+    for path, trained, of_run in zip(paths, models, options, strict=True):
+        if (trained.task.name, of_run, trained.classes) != (first.task.name, options[0], first.classes):
+            raise SrnnError(
+                f"{path} has another task, other options of it, or other classes, than {paths[0]}; measure them apart."
+            )
+    return folds
+
+
 def _evaluate_together(
     paths: list[str],
     split: SplitName,
@@ -193,22 +209,13 @@ def _evaluate_together(
         raise SrnnError("A model is named twice; name each once.")
     import numpy as np
 
-    from ..data.tasks import FOLDS
     from ..measure.analysis import ClassReport, GroupReport
     from ..studies.summary import spread
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
     from ..training.runs import open_trained
 
     models = [open_trained(path, data, reading) for path in paths]
-    # With --data all are about the same sequences, whatever they were trained on.
-    options = [{} if data else dict(trained.recipe.task.options) for trained in models]
-    folds = [{name: of_run.pop(name, None) for name in FOLDS} for of_run in options]
-    first = models[0]
-    for path, trained, of_run in zip(paths, models, options, strict=True):
-        if (trained.task.name, of_run, trained.classes) != (first.task.name, options[0], first.classes):
-            raise SrnnError(
-                f"{path} has another task, other options of it, or other classes, than {paths[0]}; measure them apart."
-            )
+    first, folds = models[0], _folds(paths, models, data)
     if seed is not None:
         models = [replace(trained, seed=seed) for trained in models]
     measured = [evaluate(trained, split, data_dir=data_dir) for trained in models]

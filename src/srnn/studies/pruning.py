@@ -107,6 +107,13 @@ def tuning_recipe(recipe: Recipe, folder: Path | str | None, options: TuningOpti
 
 
 @locks("out")
+def _narrower(recipe: Recipe, share: float) -> Recipe:
+    """The recipe without this share of each hidden layer's neurons."""
+    sizes = recipe.network.hidden
+    left = [size - dropped for size, dropped in zip(sizes, to_drop(sizes, share), strict=True)]
+    return replace(recipe, network=replace(recipe.network, hidden=left))
+
+
 def prune_run(
     folder: Path | str,
     out: Path,
@@ -157,9 +164,7 @@ def prune_run(
             prune = PruneConfig(share, scope, 0.0, options.gradual)
             recipe = replace(recipe, training=replace(recipe.training, prune=prune))
         else:
-            sizes = recipe.network.hidden
-            left = [size - n for size, n in zip(sizes, to_drop(sizes, 1 - (1 - share) / (1 - before)), strict=True)]
-            recipe = replace(recipe, network=replace(recipe.network, hidden=left))
+            recipe = _narrower(recipe, 1 - (1 - share) / (1 - before))
         now, before = _tune(recipe, now, place, options, reporter), share
         point = {"pruned": share, "run": str(place), **_point(now, options)}
         write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,6 +203,21 @@ def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = No
     return Statistics(mean.astype(np.float32), divisor, seen_in(valid, divisor, units))
 
 
+def _check_shapes(
+    source: Source, shape: tuple[int, int, int], y: npt.NDArray[Any], optional: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    """SrnnError unless labels, lengths, groups and splits fit x of this shape."""
+    count, steps, channels = shape
+    for key, values in {"y": y, **optional}.items():
+        if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
+            raise SrnnError(f"{source}: {key} should have {count} entries, like x, not {values.shape}.")
+    if y.ndim == 2 and y.shape[1] != steps:
+        fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
+        raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
+    if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
+        raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
+
+
 def load_file(
     split: SplitName, source: Source, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
 ) -> tuple[Description, Split]:
@@ -213,14 +228,7 @@ def load_file(
     with _open(source) as (content, about, x, y):
         classes, (count, steps, channels) = about.class_names, x.shape
         optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
-        for key, values in {"y": y, **optional}.items():
-            if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
-                raise SrnnError(f"{source}: {key} should have {count} entries, like x, not {values.shape}.")
-        if y.ndim == 2 and y.shape[1] != steps:
-            fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
-            raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
-        if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
-            raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
+        _check_shapes(source, x.shape, y, optional)
         _say_axes(str(source), x.shape, "x.transpose(0, 2, 1)")
         missing = np.setdiff1d(np.arange(len(classes)), y)
         if len(missing):

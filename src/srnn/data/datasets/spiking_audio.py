@@ -156,21 +156,25 @@ def convert(
             raise SrnnError(f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}")
         times.resize((len(chosen),))
         units.resize((len(chosen),))
-        file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
-        file["extra/speaker"] = np.array([speakers.index(clip.group) for clip in chosen], np.uint16)
-        text = h5py.string_dtype()
-        for where, values in (
-            ("extra/keys", labels),
-            ("extra/meta_info/file", [clip.name for clip in chosen]),
-            ("extra/meta_info/speaker", speakers),
-        ):
-            file.create_dataset(where, data=np.array(list(values), object), dtype=text)
-        from ..._version import __version__
-
-        file.attrs["srnn_version"] = __version__
+        _describe(file, h5py.string_dtype(), chosen, labels, speakers)
         file.attrs["seed"] = seed
         file.attrs["cochlea"] = json.dumps(ear.parameters())
     return Conversion(len(chosen), spikes, seconds, left_out)
+
+
+def _describe(file: Any, text: Any, chosen: Sequence[Item], labels: Sequence[str], speakers: Sequence[str]) -> None:
+    """Write whose the clips are and what is said in them, as SHD has it; ``text``: HDF5's type of strings."""
+    from ..._version import __version__
+
+    file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
+    file["extra/speaker"] = np.array([speakers.index(clip.group) for clip in chosen], np.uint16)
+    for where, values in (
+        ("extra/keys", labels),
+        ("extra/meta_info/file", [clip.name for clip in chosen]),
+        ("extra/meta_info/speaker", speakers),
+    ):
+        file.create_dataset(where, data=np.array(list(values), object), dtype=text)
+    file.attrs["srnn_version"] = __version__
 
 
 def _check_settings(clips: Sequence[Item], workers: int | None, time_type: str, length: float | None) -> None:

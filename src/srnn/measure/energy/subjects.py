@@ -81,11 +81,7 @@ def compare_energy(
         shape = describe_network(network)
         note = UNMEASURED if spiking(shape) or graded(shape) else UNTRAINED_BASELINE
         reports.append(report(network, read_by(network), name=name, note=note))
-    recipes = [one.recipe for one in subjects]
-    for index, made in enumerate(reports):
-        run = index < len(subjects) and subjects[index].folder is not None
-        made["seed"] = subjects[index].seed if run else None
-        made["group"] = recipes.index(recipes[index]) if run else index
+    _say_groups(reports, subjects)
     limits, layers = {}, describe_network(first.network)
     for name in ("relu", "lstm") if all(layer.spiking for layer in layers[:-1]) else ():
         network = as_baseline(first.recipe, name).build_network(task, 0)
@@ -105,6 +101,15 @@ def compare_energy(
         "compared_with_first": compare(reports),
         "break_even": limits,
     }
+
+
+def _say_groups(reports: Sequence[dict[str, Any]], subjects: Sequence[Trained]) -> None:
+    """The seed of each network that is a run; and which networks have one recipe, as the seeds of one do."""
+    recipes = [one.recipe for one in subjects]
+    for index, made in enumerate(reports):
+        run = index < len(subjects) and subjects[index].folder is not None
+        made["seed"] = subjects[index].seed if run else None
+        made["group"] = recipes.index(recipes[index]) if run else index
 
 
 def _check_one_task(names: Sequence[str], subjects: Sequence[Trained]) -> None:

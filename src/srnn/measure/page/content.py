@@ -30,6 +30,18 @@ MOST_PAIRS = 8
 """Most channels of a signal whose rises and falls have a track each; with more, all inputs share one."""
 
 
+def _compared(trained: Trained, baselines: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The names of untrained baselines, and the run folders, whose energy is compared with a run's."""
+    default = ["lstm"] if trained.recipe.network.model == "srnn" else []
+    names = default if baselines is None else list(baselines)
+    untrained = [name for name in names if is_name(name, BASELINES, "baseline")]
+    others = [name for name in names if name not in BASELINES]
+    for name in others:
+        if not Path(name).is_dir():
+            raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
+    return untrained, others
+
+
 def report_content(
     folder: Path | str,
     split: SplitName = "validation",
@@ -57,13 +69,7 @@ def report_content(
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
     trained = open_trained(folder, data, said)
     task = trained.task
-    default = ["lstm"] if trained.recipe.network.model == "srnn" else []
-    names = default if baselines is None else list(baselines)
-    untrained = [name for name in names if is_name(name, BASELINES, "baseline")]
-    others = [name for name in names if name not in BASELINES]
-    for name in others:
-        if not Path(name).is_dir():
-            raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
+    untrained, others = _compared(trained, baselines)
     analysis = analyse(trained, split, data_dir=data_dir, initial=trained.untrained(), options=options)
     energy = compare_energy([folder, *others], untrained, split=split, data=data, said=said, data_dir=data_dir)
     shown = [*short_names([Path(folder), *map(Path, others)]), *untrained]

@@ -48,6 +48,14 @@ def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[ty
     return values
 
 
+def _check_sizes(inputs: int, hidden: Sequence[int], outputs: int, substeps: int) -> None:
+    """SrnnError unless all are whole numbers of at least 1."""
+    counts = {"inputs": [inputs], "hidden": hidden, "outputs": [outputs], "substeps": [substeps]}
+    for name, given in counts.items():
+        for count in given:
+            check_whole(name, count, 1)
+
+
 def copied(net: SRNN) -> SRNN:
     """A copy of the network that shares nothing with it. SrnnError if torch cannot make one."""
     try:
@@ -151,10 +159,7 @@ class SRNN(nn.Module):
     ) -> None:
         super().__init__()
         sizes = list(hidden) if isinstance(hidden, Iterable) else [hidden]
-        counts = {"inputs": [inputs], "hidden": sizes, "outputs": [outputs], "substeps": [substeps]}
-        for name, given in counts.items():
-            for count in given:
-                check_whole(name, count, 1)
+        _check_sizes(inputs, sizes, outputs, substeps)
         neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron, type)))
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         spans = map(Delays.parse, each_layer("delays", delays, sizes, (Delays, Mapping, type(None))))

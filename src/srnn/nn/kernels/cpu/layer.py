@@ -133,6 +133,20 @@ class _Layer:
             coefficients=coefficients,
         )
 
+    def adjoint(
+        self, weight_rec: Tensor | None, weight_in: Tensor | None, s_initial: Array, g_sent: Tensor | None
+    ) -> Adjoint:
+        """What the way back needs besides the way forth; ``weight_in`` None: the input's gradient is not wanted."""
+        empty = self.padding.empty(0)
+        return Adjoint(
+            surrogate=self.surrogate.parameters if self.neuron.emission.uses_surrogate else (),
+            s_initial=s_initial,
+            back_own=empty if weight_rec is None else packed(weight_rec.detach().numpy()),
+            back_in=empty if weight_in is None else packed(weight_in.detach().numpy()),
+            has_g_sent=g_sent is not None,
+            g_sent=empty if g_sent is None else self.padding.rows(g_sent, self.batch * self.depth),
+        )
+
     def forward_scratch(self) -> ForwardScratch:
         return ForwardScratch(
             projected=self.padding.empty(BLOCK, self.sizes.width + self.sizes.channels if self.projects else 0),
@@ -258,14 +272,7 @@ class _Run(torch.autograd.Function):
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
-        adjoint = Adjoint(
-            surrogate=layer.surrogate.parameters if layer.neuron.emission.uses_surrogate else (),
-            s_initial=s_initial,
-            back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
-            back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
-            has_g_sent=g_sent is not None,
-            g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
-        )
+        adjoint = layer.adjoint(weight_rec, weight_in if wants_x else None, s_initial, g_sent)
         shards = layer.shards()
         g_state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in g_final)
 
