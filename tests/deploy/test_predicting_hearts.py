@@ -13,6 +13,7 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.recordings import Recording
 from srnn.deploy.predicting import Prediction
+from srnn.deploy.streaming import Decoder
 from support.signals import heartbeats
 
 
@@ -128,3 +129,46 @@ def test_twelve_leads_are_to_be_chosen_from(tmp_path: Path, capsys: pytest.Captu
     assert "12 channels" in error and "lead0" in error and "--channels" in error and error.count("\n") == 1
     assert main(["predict", "ecg-records", file, "--channels", "lead2,lead7"]) == 0
     assert "75 beats/min" in capsys.readouterr().out
+
+
+def test_a_stream_says_that_a_lead_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = heartbeats(20, 250)
+    x[2000:3000, 1] = 5.0
+    file = write(tmp_path / "heart.npz", x)
+    assert main(["stream", "ecg-records", file, "--report", "step", "--json"]) == 0
+    *lines, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    off = [line["step"] - 19 for line in lines if line["label"] == "off"]
+    assert off == list(range(off[0], 3000)) and 2000 < off[0] <= 2100
+    assert all((line["class"] is None) == (line["label"] == "off") for line in lines)
+    assert main(["stream", "ecg-records", file]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " off " in line]
+    assert "%" not in line
+
+
+def test_the_service_says_that_a_lead_is_off(model: srnn.Model) -> None:
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+    pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+    from support.serving import serving, told
+
+    x = heartbeats(12, 250).astype(np.float32)
+    x[1000:1500] = 0
+    with serving({"heart": Decoder.of(model)}) as service:
+        client = service.stream("heart", report="change", finite=True)
+        for first in range(0, len(x), 100):
+            client.push(x[first : first + 100])
+        heard = client.finish()
+        status, answer = service.ask(
+            "/v1/models/heart/classify",
+            json.dumps({"inputs": [x.tolist(), x[:1500].tolist()]}).encode(),
+            Content_Type="application/json",
+        )
+    steps, classes = told(heard, "steps"), told(heard)
+    (change,) = [place for place, one in enumerate(classes) if one is None]
+    assert 1000 <= steps[change] - 19 <= 1100 and steps[change + 1] - 19 == 1500
+    (message,) = [one for one in heard if None in one.get("classes", ())]
+    assert message["states"][message["classes"].index(None)] == "flat"
+    assert status == 200
+    whole, cut = answer["results"]
+    assert whole["classes"].count(None) == 500 and whole["class"] is not None and whole["heart"]["count"] > 5
+    assert cut["class"] is None and cut["label"] == "flat" and cut["probability"] == 0

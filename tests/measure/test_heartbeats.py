@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.measure.heartbeats import FLAT, IN_DOUBT, OFF, READ, Heart, dead_leads, read_heart
+from srnn.measure.heartbeats import FLAT, IN_DOUBT, OFF, READ, Heart, LeadWatch, dead_leads, read_heart
 from support.signals import heartbeats
 
 P, PQ, QR, RS, ST, TP = range(6)
@@ -182,3 +182,29 @@ def test_a_lead_that_never_moves_is_flat() -> None:
         assert (dead_leads(np.full((500, 1), level), 250, in_mv=False) == FLAT).all()
     assert not dead_leads(np.zeros((20, 1)), 250, in_mv=True).any()  # 80 ms: too short to say
     assert not dead_leads(np.zeros((1, 2)), 250, in_mv=True).any()
+
+
+@pytest.mark.parametrize("block", [1, 10, 250, 5000])
+def test_a_line_is_known_in_a_stream_once_it_has_lasted(block: int) -> None:
+    x = heartbeats(20, 250)
+    x[2000:3000, 1] = 5.0
+    x[4000:4500, 0] = 0.1
+    watch = LeadWatch(2, 250.0)
+    late = 22  # a decision is about so many samples before the last that came
+    said = []
+    for first in range(0, len(x), block):
+        watch.hear(x[first : first + block])
+        said += watch.states(np.arange(max(0, first - late), first + block - late)).tolist()
+    found, whole = np.array(said), dead_leads(x, 250, in_mv=False).max(-1)[: len(said)]
+    assert ((found == whole) | (found == READ)).all()
+    for first, last in ((2000, 3000), (4000, 4500)):
+        assert (found[first + 100 : last] == whole[first + 100 : last]).all()
+    assert not found[:2000].any() and not found[3001:3999].any() and not found[4501:].any()
+
+
+def test_a_stream_that_is_flat_from_its_beginning_is_flat() -> None:
+    watch = LeadWatch(2, 250.0, samples=1000)  # a state was restored
+    for _ in range(50):
+        watch.hear(np.zeros((10, 2)))
+    assert (watch.states(np.arange(1400, 1500)) == FLAT).all()
+    assert not watch.states(np.array([0, 999, 1500, 9999])).any()  # not kept, or to come

@@ -32,10 +32,9 @@ from ..data.recordings import (
     read_recording,
 )
 from ..data.signals import Form, SignalPath
-from ..data.tasks import Task
 from ..errors import SrnnError
 from ..files import check_memory
-from ..measure.heartbeats import STATES, Heart, dead_leads, has_waves, read_heart
+from ..measure.heartbeats import STATES, Heart, heart_of
 from ..measure.scores import check_confidences, confidences, running_scores
 from ..nn.given import as_numpy
 from ..text import counted, html_table
@@ -228,19 +227,8 @@ def predict(
     check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
-    heart = _heart(scores, believed, recording, task, path, in_mv=read.units is not None) if has_waves(task) else None
+    heart = heart_of(task, path, recording, scores, believed, in_mv=read.units is not None)
     return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name, heart)
-
-
-def _heart(scores: Array, believed: Array, recording: Recording, task: Task, path: SignalPath, *, in_mv: bool) -> Heart:
-    """The beats of a recording; of encoded steps it is not known where a lead is flat or off."""
-    assert task.step_ms is not None
-    x = recording.samples
-    dead, leads = np.zeros((len(scores), 0), np.uint8), path.pairs
-    if path.form == "signal" and path.rate is not None and x.shape == (len(scores), path.channels):
-        dead = dead_leads(x, path.rate, in_mv=in_mv and path.units is not None)
-        leads = recording.channels or leads
-    return read_heart(scores.argmax(-1), believed, dead, task.step_ms / 1000, leads=leads)
 
 
 def _outputs(trained: Trained, steps: Array) -> Array:

@@ -25,7 +25,7 @@ and stay within 40 µV for a second at the least. Steps below a probability of .
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.datasets.qtdb import CLASS_NAMES
+from ..data.recordings import Recording
+from ..data.signals import SignalPath
 from ..data.tasks import Task
 from .sections import COUNT, TEXT, Note, Section, Table
 
@@ -90,17 +92,27 @@ def clean(found: list[Run], gap: float, shortest: float) -> list[Run]:
 # ---- where a lead says nothing ------------------------------------------------------------------
 
 
-def dead_leads(x: Array, rate: float, *, in_mv: bool) -> npt.NDArray[np.uint8]:
+def dead_leads(
+    x: Array,
+    rate: float,
+    *,
+    in_mv: bool,
+    extremes: tuple[Array, Array] | None = None,
+) -> npt.NDArray[np.uint8]:
     """Where each lead is flat or off: (T, leads) of ``READ``, ``FLAT`` and ``OFF``.
 
     Args:
         x: (T, leads), as recorded.
         rate: samples per second.
         in_mv: whether the leads are known to be in mV, so that a small noise is told from an ECG.
+        extremes: (leads,) the least and the greatest value of each lead; None: those in ``x``.
     """
+    x = np.asarray(x, np.float64)
     dead = np.zeros(x.shape, np.uint8)
-    for lead, values in enumerate(np.asarray(x, np.float64).T):
-        _mark_straight(dead[:, lead], values, round(STILL_SECONDS * rate))
+    lowest, highest = extremes or (x.min(0), x.max(0))
+    for lead, values in enumerate(x.T):
+        ends = {float(lowest[lead]), float(highest[lead])}
+        _mark_straight(dead[:, lead], values, round(STILL_SECONDS * rate), ends)
         if in_mv:
             for start, stop in runs(_within(values, round(QUIET_SECONDS * rate), QUIET_MV)):
                 part = dead[start:stop, lead]
@@ -108,8 +120,10 @@ def dead_leads(x: Array, rate: float, *, in_mv: bool) -> npt.NDArray[np.uint8]:
     return dead
 
 
-def _mark_straight(dead: Array, values: Array, least: int) -> None:
-    """Mark stretches of at least so many samples that lie on a line: a heart draws none."""
+def _mark_straight(dead: Array, values: Array, least: int, ends: set[float]) -> None:
+    """Mark stretches of at least so many samples that lie on a line: a heart draws none. ``ends``:
+    the lead's least and greatest value.
+    """
     moves = np.diff(values)
     moved = np.abs(moves[moves != 0])
     smallest = 0.0
@@ -117,14 +131,58 @@ def _mark_straight(dead: Array, values: Array, least: int) -> None:
         smallest = 0.05 * float(np.median(moved))  # what rounding leaves of a line, and no converter's step
     bends = np.abs(np.diff(moves)) > smallest
     for start, stop in runs(~bends):
+        first, last = float(values[start]), float(values[stop + 1])
         if stop + 2 - start < least:
             continue
-        part = slice(start, stop + 2)
-        slope = abs(float(values[stop + 1] - values[start]))
-        at_end = len(moved) and float(values[start]) in (float(values.min()), float(values.max()))
-        dead[part] = FLAT
-        if slope > smallest or at_end:
-            dead[part] = OFF
+        slanting = abs(last - first) > smallest
+        at_end = len(ends) == 2 and first in ends
+        dead[start : stop + 2] = OFF if slanting or at_end else FLAT
+
+
+class LeadWatch:
+    """Where a lead is flat or off in a signal that is still coming, as far as is known by now: a line
+    is one when it has lasted for ``STILL_SECONDS``, and then from its beginning on.
+    """
+
+    def __init__(self, channels: int, rate: float, samples: int = 0) -> None:
+        """``samples``: how many of the signal came before."""
+        self._rate, self._next = rate, samples
+        self._kept = np.zeros((0, channels))
+        self._dead = np.zeros(0, np.uint8)
+        self._lowest, self._highest = np.full(channels, np.inf), np.full(channels, -np.inf)
+
+    @classmethod
+    def of(cls, task: Task, path: SignalPath, samples: int = 0) -> LeadWatch | None:
+        """One for a task's signal; None where no waves of an ECG are labelled, or its leads are not seen."""
+        if not has_waves(task) or path.form != "signal" or path.rate is None:
+            return None
+        return cls(path.channels, path.rate, samples)
+
+    def hear(self, block: Array) -> None:
+        """The next samples (n, channels)."""
+        if not len(block):
+            return
+        before = round(2 * STILL_SECONDS * self._rate)
+        self._kept = np.concatenate([self._kept[-before:], block])
+        self._next += len(block)
+        self._lowest = np.minimum(self._lowest, block.min(0))
+        self._highest = np.maximum(self._highest, block.max(0))
+        extremes = self._lowest, self._highest
+        self._dead = dead_leads(self._kept, self._rate, in_mv=False, extremes=extremes).max(-1)
+
+    def of_blocks(self, blocks: Iterator[Array]) -> Iterator[Array]:
+        """The same blocks, each heard before it is passed on."""
+        for block in blocks:
+            self.hear(block)
+            yield block
+
+    def states(self, samples: Array) -> npt.NDArray[np.uint8]:
+        """The state of each of these samples, which are among those of the last block or shortly before."""
+        places = np.asarray(samples, np.int64) - (self._next - len(self._kept))
+        known = (places >= 0) & (places < len(self._kept))
+        found = np.zeros(len(places), np.uint8)
+        found[known] = self._dead[places[known]]
+        return found
 
 
 def _within(values: Array, length: int, most: float) -> npt.NDArray[np.bool_]:
@@ -291,6 +349,35 @@ class Heart:
                 {"first": first, "end": end, "state": state} for first, end, state in self.stretches()
             ]
         return found
+
+
+def heart_of(
+    task: Task,
+    path: SignalPath,
+    recording: Recording,
+    scores: Array,
+    probabilities: Array,
+    *,
+    in_mv: bool,
+) -> Heart | None:
+    """What a network says of a heart; None where it labels no waves of an ECG.
+
+    Args:
+        path: what the recording has been matched to; where it reads encoded steps, it is not known
+            whether a lead is flat or off.
+        scores: (T, classes) of each step.
+        probabilities: (T, classes).
+        in_mv: whether the recording states its units.
+    """
+    if not has_waves(task):
+        return None
+    assert task.step_ms is not None
+    x, leads = recording.samples, path.pairs
+    dead = np.zeros((len(scores), 0), np.uint8)
+    if path.form == "signal" and path.rate is not None and x.shape == (len(scores), path.channels):
+        dead = dead_leads(x, path.rate, in_mv=in_mv and path.units is not None)
+        leads = recording.channels or leads
+    return read_heart(scores.argmax(-1), probabilities, dead, task.step_ms / 1000, leads=leads)
 
 
 def read_heart(
