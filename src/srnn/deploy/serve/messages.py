@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_flag, check_whole, nearest
-from ...measure.heartbeats import FLAT, STATES
+from ...measure.heartbeats import FLAT, STATES, has_waves
 from ..streaming import Decisions, Decoder
 from ..streaming.decisions import Report
 
@@ -138,6 +138,7 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
         "latency": signal.latency,
         "label_lag": decoder.lag,
         "classes": list(decoder.classes),
+        "heart": has_waves(decoder.task) and signal.form == "signal",
         "segment_steps": decoder.segment,
         "hidden": decoder.hidden,
     }
