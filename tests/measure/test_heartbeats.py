@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.measure.heartbeats import FLAT, IN_DOUBT, OFF, READ, Heart, LeadWatch, dead_leads, read_heart
+from srnn.measure.heartbeats import Heart, read_heart
+from srnn.measure.leads import FLAT, IN_DOUBT, OFF, READ, LeadWatch, dead_leads
 from support.signals import heartbeats
 
 P, PQ, QR, RS, ST, TP = range(6)

@@ -24,6 +24,7 @@ MODULES = (
     "srnn.deploy.streaming.spotting",
     "srnn.deploy.streaming.stream",
     "srnn.measure.heartbeats",
+    "srnn.measure.leads",
     "srnn.measure.policy",
     "srnn.measure.scores",
     "srnn.nn.decision",

@@ -156,7 +156,7 @@ def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool
     doubt = ""
     if not prediction.sure:
         doubt = f"not sure ({prediction.doubt}): "
-    print(f"{name}  {doubt}{heart.headline()}", flush=True)
+    print(f"{name}  {one_line(doubt + heart.headline())}", flush=True)
     show_parts(heart.section().parts)
     if not over_time:
         return

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..deploy.streaming.decisions import Decision
     from ..deploy.streaming.running import Timing
     from ..deploy.streaming.sources import Source
-    from ..measure.heartbeats import LeadWatch
+    from ..measure.leads import LeadWatch
 
 BLOCK_SECONDS = 0.04
 BLOCK = 256
@@ -127,7 +127,7 @@ def _stream(
     from ..deploy.streaming.running import Beginning
     from ..deploy.streaming.sources import as_clip
     from ..files import read_bytes, write_atomically
-    from ..measure.heartbeats import LeadWatch
+    from ..measure.leads import LeadWatch
 
     beginning = Beginning(decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}"))
     source = replace(source, blocks=beginning.of(source.blocks))

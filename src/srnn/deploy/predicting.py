@@ -34,7 +34,8 @@ from ..data.recordings import (
 from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory
-from ..measure.heartbeats import STATES, Heart, heart_of
+from ..measure.heartbeats import Heart, heart_of
+from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences, running_scores
 from ..nn.given import as_numpy
 from ..text import counted, html_table

@@ -1,31 +1,29 @@
-"""What step labels of an ECG say of the heart: its beats, their intervals, and where nothing can be said.
+"""What step labels of an ECG say of the heart: its beats, their intervals, and where nothing can be
+said.
 
     heart = read_heart(numbers, probabilities, dead_leads(x, 250, in_mv=True), step_seconds=0.004)
     heart.beats[0].qt, heart.intervals()["QT"].median, heart.shares()["flat"]
 
-Six step labels (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex is a run of QR and RS; ST runs from
-the end of the QRS to the end of the T wave, so it gives the T wave's offset, but no onset (none is labelled). Labels flicker:
-runs of a wave less than ``GAP_MS`` apart are one wave; then runs shorter than ``SHORTEST_MS`` are dropped. A beat is a QRS
-complex with the last P wave before it and the T wave after it, as far as they are found.
+Six step labels (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex is a run
+of QR and RS; ST runs from the end of the QRS to the end of the T wave, so it gives the T wave's
+offset, but no onset (none is labelled). Labels flicker: runs of a wave less than ``GAP_MS`` apart
+are one wave; then runs shorter than ``SHORTEST_MS`` are dropped. A beat is a QRS complex with the
+last P wave before it and the T wave after it, as far as they are found.
 
-Where a lead is flat or off there is no label: a network of two leads labels 90 % of the steps rightly, and 59 % with one of
-them flat (16 validation records of QTDB).
+Where a lead is flat or off (``leads.py``) there is no label: a network of two leads labels 90 % of
+the steps rightly, and 59 % with one of them flat (16 validation records of QTDB). A step is unsure
 
-    off     the lead is saturated (it stays at its own highest or lowest value), or its samples are missing and were filled in
-    flat    the lead does not move otherwise, for ``STILL_SECONDS``; or it stays within ``QUIET_MV`` for a second
-    unsure  the class found has a probability below ``UNSURE``; or the recording has just begun (``BEGINNING_SECONDS``), or a lead
-            has just been flat or off (``RECOVERY_SECONDS``)
-
-What these numbers are was measured on QTDB's records for training and validation. Isoelectric lines are still for up to 192 ms,
-and stay within 40 µV for a second at the least. Steps below a probability of .5 are right less than half of the time, and
-1.6 % of an ECG, 71 % of white noise and 98 % of mains hum. In the three quarters of a second after a recording's beginning 38,
-62 and 73 % of the steps are right, and in the two seconds after a long flat line 54 and 71 %; then 84 % and more.
+    if the class found has a probability below ``UNSURE``: then fewer than half are right, and they
+    are 1.6 % of an ECG, 71 % of white noise and 98 % of mains hum;
+    for ``BEGINNING_SECONDS``, in which 38, 62 and 73 % are right;
+    for ``RECOVERY_SECONDS`` after a lead was flat or off: after 20 s of a flat line 54 and 71 % are
+    right in the first two seconds, then 84 % and more.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,6 +34,8 @@ from ..data.datasets.qtdb import CLASS_NAMES
 from ..data.recordings import Recording
 from ..data.signals import SignalPath
 from ..data.tasks import Task
+from ..text import counted
+from .leads import FLAT, IN_DOUBT, OFF, READ, STATES, Run, dead_leads, has_waves, runs
 from .sections import COUNT, TEXT, Note, Section, Table
 
 Array = npt.NDArray[Any]
@@ -47,39 +47,17 @@ SHORTEST_MS = 20.0
 LONGEST_PR = 0.5
 """Seconds from the onset of a P wave to that of the QRS complex to which it is taken to lead."""
 UNSURE = 0.5
-STILL_SECONDS = 0.4
-QUIET_SECONDS = 1.0
-QUIET_MV = 0.02
 BEGINNING_SECONDS = 0.75
 RECOVERY_SECONDS = 2.0
 SHOWN_SECONDS = 0.1
 """Shorter stretches of unsure steps are mostly borders of waves, and not listed."""
-STATES = ("read", "unsure", "flat", "off")
-"""Of a step: its number is its place here, the worst last."""
-READ, IN_DOUBT, FLAT, OFF = range(len(STATES))
 NOT_MEDICAL = "Not a medical device."
 
 
-def has_waves(task: Task) -> bool:
-    """Whether a task labels each step with a segment of which waves consist, and says how long a step lasts."""
-    return task.kind == "per_step" and tuple(task.class_names) == CLASS_NAMES and task.step_ms is not None
-
-
-class Run(NamedTuple):
-    """A wave among step labels: steps onset to offset - 1."""
-
-    onset: int
-    offset: int
-
-
-def runs(mask: npt.NDArray[np.bool_]) -> list[Run]:
-    """The runs of True, in order."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return [Run(onset, offset) for onset, offset in edges.reshape(-1, 2).tolist()]
-
-
 def clean(found: list[Run], gap: float, shortest: float) -> list[Run]:
-    """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than ``shortest`` steps."""
+    """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than
+    ``shortest`` steps.
+    """
     joined: list[Run] = []
     for run in found:
         if joined and run.onset - joined[-1].offset < gap:
@@ -87,120 +65,6 @@ def clean(found: list[Run], gap: float, shortest: float) -> list[Run]:
         else:
             joined.append(run)
     return [run for run in joined if run.offset - run.onset >= shortest]
-
-
-# ---- where a lead says nothing ------------------------------------------------------------------
-
-
-def dead_leads(
-    x: Array,
-    rate: float,
-    *,
-    in_mv: bool,
-    extremes: tuple[Array, Array] | None = None,
-) -> npt.NDArray[np.uint8]:
-    """Where each lead is flat or off: (T, leads) of ``READ``, ``FLAT`` and ``OFF``.
-
-    Args:
-        x: (T, leads), as recorded.
-        rate: samples per second.
-        in_mv: whether the leads are known to be in mV, so that a small noise is told from an ECG.
-        extremes: (leads,) the least and the greatest value of each lead; None: those in ``x``.
-    """
-    x = np.asarray(x, np.float64)
-    dead = np.zeros(x.shape, np.uint8)
-    lowest, highest = extremes or (x.min(0), x.max(0))
-    for lead, values in enumerate(x.T):
-        ends = {float(lowest[lead]), float(highest[lead])}
-        _mark_straight(dead[:, lead], values, round(STILL_SECONDS * rate), ends)
-        if in_mv:
-            for start, stop in runs(_within(values, round(QUIET_SECONDS * rate), QUIET_MV)):
-                part = dead[start:stop, lead]
-                part[:] = max(FLAT, part.max())
-    return dead
-
-
-def _mark_straight(dead: Array, values: Array, least: int, ends: set[float]) -> None:
-    """Mark stretches of at least so many samples that lie on a line: a heart draws none. ``ends``:
-    the lead's least and greatest value.
-    """
-    moves = np.diff(values)
-    moved = np.abs(moves[moves != 0])
-    smallest = 0.0
-    if len(moved):
-        smallest = 0.05 * float(np.median(moved))  # what rounding leaves of a line, and no converter's step
-    bends = np.abs(np.diff(moves)) > smallest
-    for start, stop in runs(~bends):
-        first, last = float(values[start]), float(values[stop + 1])
-        if stop + 2 - start < least:
-            continue
-        slanting = abs(last - first) > smallest
-        at_end = len(ends) == 2 and first in ends
-        dead[start : stop + 2] = OFF if slanting or at_end else FLAT
-
-
-class LeadWatch:
-    """Where a lead is flat or off in a signal that is still coming, as far as is known by now: a line
-    is one when it has lasted for ``STILL_SECONDS``, and then from its beginning on.
-    """
-
-    def __init__(self, channels: int, rate: float, samples: int = 0) -> None:
-        """``samples``: how many of the signal came before."""
-        self._rate, self._next = rate, samples
-        self._kept = np.zeros((0, channels))
-        self._dead = np.zeros(0, np.uint8)
-        self._lowest, self._highest = np.full(channels, np.inf), np.full(channels, -np.inf)
-
-    @classmethod
-    def of(cls, task: Task, path: SignalPath, samples: int = 0) -> LeadWatch | None:
-        """One for a task's signal; None where no waves of an ECG are labelled, or its leads are not seen."""
-        if not has_waves(task) or path.form != "signal" or path.rate is None:
-            return None
-        return cls(path.channels, path.rate, samples)
-
-    def hear(self, block: Array) -> None:
-        """The next samples (n, channels)."""
-        if not len(block):
-            return
-        before = round(2 * STILL_SECONDS * self._rate)
-        self._kept = np.concatenate([self._kept[-before:], block])
-        self._next += len(block)
-        self._lowest = np.minimum(self._lowest, block.min(0))
-        self._highest = np.maximum(self._highest, block.max(0))
-        extremes = self._lowest, self._highest
-        self._dead = dead_leads(self._kept, self._rate, in_mv=False, extremes=extremes).max(-1)
-
-    def of_blocks(self, blocks: Iterator[Array]) -> Iterator[Array]:
-        """The same blocks, each heard before it is passed on."""
-        for block in blocks:
-            self.hear(block)
-            yield block
-
-    def states(self, samples: Array) -> npt.NDArray[np.uint8]:
-        """The state of each of these samples, which are among those of the last block or shortly before."""
-        places = np.asarray(samples, np.int64) - (self._next - len(self._kept))
-        known = (places >= 0) & (places < len(self._kept))
-        found = np.zeros(len(places), np.uint8)
-        found[known] = self._dead[places[known]]
-        return found
-
-
-def _within(values: Array, length: int, most: float) -> npt.NDArray[np.bool_]:
-    """Which samples belong to a stretch of ``length`` in which the values differ by less than ``most``."""
-    from scipy.ndimage import maximum_filter1d, minimum_filter1d
-
-    if len(values) < length:
-        return np.zeros(len(values), bool)
-    whole = slice(length // 2, length // 2 + len(values) - length + 1)  # where a window lies inside
-    spread = (maximum_filter1d(values, length) - minimum_filter1d(values, length))[whole]
-    starts = np.flatnonzero(spread < most)
-    covered = np.zeros(len(values) + 1, np.int64)
-    np.add.at(covered, starts, 1)
-    np.add.at(covered, starts + length, -1)
-    return covered[:-1].cumsum() > 0
-
-
-# ---- beats --------------------------------------------------------------------------------------
 
 
 class Beat(NamedTuple):
@@ -214,7 +78,9 @@ class Beat(NamedTuple):
     p_end: float | None = None
     t_end: float | None = None
     rr: float | None = None
-    """Seconds since the R peak before; None if there is none, or if a lead was flat or off in between."""
+    """Seconds since the R peak before; None if there is none, or if a lead was flat or off in
+    between.
+    """
 
     @property
     def p(self) -> float | None:
@@ -235,12 +101,12 @@ class Beat(NamedTuple):
     def in_ms(self) -> dict[str, float | None]:
         """Each interval, by its name."""
         found = {name: getattr(self, field) for name, field in INTERVALS.items()}
-        return {name: None if value is None else round(1000 * value, 3) for name, value in found.items()}
+        return {name: _rounded(value, 1000, 3) for name, value in found.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The borders in seconds, and the intervals in ms."""
         borders = {name: value for name, value in self._asdict().items() if name != "rr"}
-        seconds = {name: None if value is None else round(value, 6) for name, value in borders.items()}
+        seconds = {name: _rounded(value, 1, 6) for name, value in borders.items()}
         return {**seconds, "intervals_ms": self.in_ms()}
 
 
@@ -273,7 +139,7 @@ class Heart:
 
     @property
     def rate(self) -> float | None:
-        """Beats per minute: 60 seconds by the median RR; None where there are no two beats in a row."""
+        """Beats per minute: 60 seconds by the median RR; None where no two beats are in a row."""
         rr = self.intervals()["RR"]
         return None if rr is None else 60 / rr.median
 
@@ -290,7 +156,8 @@ class Heart:
 
     def shares(self) -> dict[str, float]:
         """The fraction of the time that was unsure, flat, and off."""
-        return {name: float((self.states == state).mean()) for state, name in enumerate(STATES) if state != READ}
+        shares = {name: float((self.states == state).mean()) for state, name in enumerate(STATES)}
+        return {name: share for name, share in shares.items() if name != STATES[READ]}
 
     @property
     def silent(self) -> npt.NDArray[np.bool_]:
@@ -300,10 +167,10 @@ class Heart:
     def headline(self) -> str:
         """The rate, and what share of the time says nothing, for people."""
         told = "no heart rate" if self.rate is None else f"{self.rate:.0f} beats/min"
-        counted = f"{len(self.beats):,} beat" + "s" * (len(self.beats) != 1)
+        beats = counted(len(self.beats), "beat")
         parts = [f"{name} {share:.1%}" for name, share in self.shares().items()]
         parts[1:] = [part + self._whose(state) for state, part in zip((FLAT, OFF), parts[1:], strict=True)]
-        return f"{told} ({counted}); {', '.join(parts)} of the time"
+        return f"{told} ({beats}); {', '.join(parts)} of the time"
 
     def _whose(self, state: int) -> str:
         """The leads that are in this state, for people."""
@@ -322,13 +189,17 @@ class Heart:
         return Section("Heart", self.headline(), (Table("Intervals", columns, rows), Note(NOT_MEDICAL)))
 
     def stretches(self) -> list[tuple[int, int, str]]:
-        """Where it is flat, off, or unsure for ``SHOWN_SECONDS``: (first step, step after the last, state), in order."""
+        """Where it is flat, off, or unsure for ``SHOWN_SECONDS``: (first step, step after the last,
+        state), in order.
+        """
         unsure = clean(runs(self.states == IN_DOUBT), 0, SHOWN_SECONDS / self.step_seconds)
         found = {IN_DOUBT: unsure, FLAT: runs(self.states == FLAT), OFF: runs(self.states == OFF)}
         return sorted((first, end, STATES[state]) for state, those in found.items() for first, end in those)
 
     def to_dict(self, over_time: bool = False) -> dict[str, Any]:
-        """Rate in beats per minute, intervals in ms, shares of the time; ``over_time``: each beat and stretch, too."""
+        """Rate in beats per minute, intervals in ms, shares of the time; ``over_time``: each beat and
+        stretch, too.
+        """
 
         def in_ms(one: Middle | None) -> dict[str, float | int] | None:
             if one is None:
@@ -414,7 +285,7 @@ def read_heart(
 def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat]:
     """The beats among step labels; -1 where there is none."""
     complexes, p_waves, t_waves = (_waves(labels, wave, step) for wave in ("QRS", "P", "T"))
-    silent, doubted = _counted(labels < 0), _counted(states != READ)
+    silent, doubted = _so_far(labels < 0), _so_far(states != READ)
     earliest = [0, *(qrs.offset for qrs in complexes)]
     latest = [*(qrs.onset for qrs in complexes[1:]), len(labels)]
     found: list[Beat] = []
@@ -437,14 +308,15 @@ def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat
 
 
 def _waves(labels: Array, wave: str, step: float) -> list[Run]:
-    """The runs of a wave. One beside a step without a label, or at an end of the recording, may have begun or ended elsewhere,
-    and is left out."""
+    """The runs of a wave. One beside a step without a label, or at an end of the recording, may have
+    begun or ended elsewhere, and is left out.
+    """
     found = clean(runs(np.isin(labels, WAVES[wave])), GAP_MS / 1000 / step, SHORTEST_MS / 1000 / step)
     around = np.pad(labels, 1, constant_values=-1)
     return [run for run in found if around[run.onset] >= 0 and around[run.offset + 1] >= 0]
 
 
-def _counted(mask: Array) -> npt.NDArray[np.int64]:
+def _so_far(mask: Array) -> npt.NDArray[np.int64]:
     """(T + 1,) how many of the steps before each are True."""
     return np.concatenate([[0], mask.cumsum()])
 
@@ -463,6 +335,12 @@ def _after(waves: list[Run], place: int, latest: int) -> Run | None:
     if number == len(waves) or waves[number].offset >= latest:
         return None
     return waves[number]
+
+
+def _rounded(value: float | None, factor: float, digits: int) -> float | None:
+    if value is None:
+        return None
+    return round(factor * value, digits)
 
 
 def _apart(first: float | None, second: float | None) -> float | None:

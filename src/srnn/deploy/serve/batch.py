@@ -16,7 +16,8 @@ from ...data.recordings import Recording, match
 from ...errors import SrnnError, naming
 from ...files import reading
 from ...files.arrays import parse_npy
-from ...measure.heartbeats import STATES, heart_of
+from ...measure.heartbeats import heart_of
+from ...measure.leads import STATES
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows

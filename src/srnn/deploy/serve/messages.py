@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_flag, check_whole, nearest
-from ...measure.heartbeats import FLAT, STATES, has_waves
+from ...measure.leads import FLAT, STATES, has_waves
 from ..streaming import Decisions, Decoder
 from ..streaming.decisions import Report
 

@@ -15,7 +15,7 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...errors import SrnnError
-from ...measure.heartbeats import FLAT, LeadWatch
+from ...measure.leads import FLAT, LeadWatch
 from ..streaming import Decisions, Decoder, Session
 from ..streaming.decisions import NO_CLASS, Chooser
 from ..streaming.running import Beginning

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...measure.heartbeats import FLAT, STATES, LeadWatch
+from ...measure.leads import FLAT, STATES, LeadWatch
 
 Array = npt.NDArray[Any]
 Report = Literal["step", "change", "end"]

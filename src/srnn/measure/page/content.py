@@ -21,7 +21,8 @@ from ...training.trained import Trained
 from ..analysis import Analysis, AnalysisOptions, analyse, recipe_spikes
 from ..energy.page import section as energy_section
 from ..energy.subjects import compare_energy
-from ..heartbeats import NOT_MEDICAL, has_waves
+from ..heartbeats import NOT_MEDICAL
+from ..leads import has_waves
 from ..sections import COUNT, ENERGY, NUMBER, SHARE, Form, Values, as_json
 from .history import history_sections
 from .samples import kind_of, take_samples

@@ -30,7 +30,7 @@ from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
-from ..heartbeats import FLAT, dead_leads, has_waves
+from ..leads import FLAT, dead_leads, has_waves
 from ..scores import confidences
 
 BUDGET = 1_500_000
