@@ -127,8 +127,9 @@ def test_twelve_leads_are_to_be_chosen_from(tmp_path: Path, capsys: pytest.Captu
     assert main(["predict", "ecg-records", file]) == 2
     error = capsys.readouterr().err
     assert "12 channels" in error and "lead0" in error and "--channels" in error and error.count("\n") == 1
-    assert main(["predict", "ecg-records", file, "--channels", "lead2,lead7"]) == 0
-    assert "75 beats/min" in capsys.readouterr().out
+    for chosen in ("lead2,lead7", "lead2,lead2", "3,8"):  # one lead may be given twice
+        assert main(["predict", "ecg-records", file, "--channels", chosen]) == 0
+        assert "75 beats/min" in capsys.readouterr().out
 
 
 def test_a_stream_says_that_a_lead_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
