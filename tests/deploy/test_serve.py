@@ -246,7 +246,7 @@ def test_recordings_are_kept_for_the_models_that_they_fit(
     with serving(models, recordings=[recording]) as running:
         status, found = running.ask("/v1/recordings")
         assert status == 200 and found["recordings"] == [
-            {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False}
+            {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False, "channels": None}
         ]
         assert running.ask("/v1/recordings/0") == (200, LEADS.tobytes())
 

@@ -23,6 +23,8 @@ MODULES = (
     "srnn.deploy.streaming.sources",
     "srnn.deploy.streaming.spotting",
     "srnn.deploy.streaming.stream",
+    "srnn.measure.heartbeats",
+    "srnn.measure.leads",
     "srnn.measure.policy",
     "srnn.measure.scores",
     "srnn.nn.decision",

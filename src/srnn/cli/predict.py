@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as tables
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from .options import AS_STATED, Form, Json, Model, RecordingOptions
 
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
+    from ..measure.heartbeats import Heart
 
 _CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
 
@@ -37,12 +38,16 @@ def predict(
 
       srnn predict runs/words clip.wav                  the label of a clip
       srnn predict model.safetensors recordings/        every recording of a folder
-      srnn predict runs/ecg heart.hea --over-time       the stretches of each class, with their times
+      srnn predict runs/ecg heart.hea --over-time       each heartbeat; else the stretches of each class
       srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
 
     Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. Their channels are
     found by name and converted to the network's units, where both are known (docs/bring-your-own.md).
     A file that does not fit is reported on standard error and skipped; then the exit code is 2.
+
+    Of an ECG whose waves are labelled, the heart rate and the intervals are printed, and for how
+    much of the time the network was unsure, or a lead was flat or off; with --over-time a row for
+    each beat (docs/tasks/ecg.md). This is not a medical device.
 
     Args:
         over_time: the class at every step instead of one for each file
@@ -103,7 +108,7 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
     result: dict[str, Any] = {
         "file": str(file),
         "label": prediction.label,
-        "class": prediction.number,
+        "class": prediction.number if prediction.label in prediction.classes else None,
         "confidence": round(prediction.confidence, 6),
         "steps": len(prediction.scores),
         "sure": prediction.sure,
@@ -111,6 +116,8 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
     }
     if not prediction.per_step:
         result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
+    if prediction.heart is not None:
+        result["heart"] = prediction.heart.to_dict(over_time)
     if over_time:
         result["step_seconds"], result["start_seconds"] = prediction.step_seconds, round(prediction.start_seconds, 6)
         result["classes"] = prediction.numbers.tolist()
@@ -122,19 +129,47 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
 
 
 def _show(name: str, prediction: Prediction, over_time: bool) -> None:
+    if prediction.heart is not None:
+        _show_heart(name, prediction, prediction.heart, over_time)
+        return
     part = " of the steps" if prediction.per_step else ""
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
         said = f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.doubt})"
     print(f"{name}  {said}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
-        every, start = prediction.step_seconds, prediction.start_seconds
-        span = (
-            f"{first} to {end - 1}"
-            if every is None
-            else f"{start + first * every:.3f} s to {start + end * every:.3f} s"
-        )
+        span = f"{first} to {end - 1}"
+        if prediction.step_seconds is not None:
+            span = _span(prediction, first, end)
         print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
+
+
+def _span(prediction: Prediction, first: int, end: int) -> str:
+    start, every = prediction.start_seconds, prediction.step_seconds or 0.0
+    return f"{start + first * every:.3f} s to {start + end * every:.3f} s"
+
+
+def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool) -> None:
+    """Rate and intervals; ``over_time``: a row for each beat, at its R peak, and for each stretch that says nothing."""
+    from .show_section import show_parts
+
+    doubt = ""
+    if not prediction.sure:
+        doubt = f"not sure ({prediction.doubt}): "
+    print(f"{name}  {one_line(doubt + heart.headline())}", flush=True)
+    show_parts(heart.section().parts)
+    if not over_time:
+        return
+    rows = [(beat.r, f"{beat.r:.3f} s", _intervals(beat.in_ms())) for beat in heart.beats]
+    for first, end, state in heart.stretches():
+        rows.append((first * (prediction.step_seconds or 0.0), _span(prediction, first, end), state))
+    for _, when, said in sorted(rows):
+        print(f"  {when:>24}  {said}", flush=True)
+
+
+def _intervals(in_ms: Mapping[str, float | None]) -> str:
+    values = {name: "-" if value is None else f"{value:.0f}" for name, value in in_ms.items()}
+    return "  ".join(f"{name} {value:>4}" for name, value in values.items()) + " ms"
 
 
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
@@ -143,6 +178,6 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
     if not over_time:
         yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
         return
-    for step, (number, row) in enumerate(zip(prediction.numbers.tolist(), prediction.probabilities, strict=True)):
+    for step, (label, confidence) in enumerate(zip(prediction.labels, prediction.believed.tolist(), strict=True)):
         seconds = "" if every is None else f"{start + step * every:.6g}"
-        yield [name, step, seconds, spreadsheet(prediction.classes[number]), f"{row[number]:.6f}"]
+        yield [name, step, seconds, spreadsheet(label), f"{confidence:.6f}"]

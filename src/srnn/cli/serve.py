@@ -163,21 +163,23 @@ def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOption
 
     piped = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else None
 
-    fitting, signal, problem = [], None, None
+    fitting, signal, names, problem = [], None, None, None
     for name, decoder in models.items():
         rate = decoder.signal.rate
         try:
             if piped is not None:
                 piped.seek(0)
-            whole = open_source(str(path), decoder.signal, 4096, stdin=piped, said=said.reading()).whole()
+            source = open_source(str(path), decoder.signal, 4096, stdin=piped, said=said.reading())
+            whole = source.whole()
         except SrnnError as error:
             problem = error
             continue
         fitting.append(name)
+        names = source.channels
         signal = whole[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
     if signal is None:
         raise SrnnError(f"The recording fits no model: {problem}")
-    return Playable(path.name, signal, tuple(fitting))
+    return Playable(path.name, signal, tuple(fitting), channels=names)
 
 
 def find_token(file: Path | None, new: bool) -> str | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..deploy.streaming.decisions import Decision
     from ..deploy.streaming.running import Timing
     from ..deploy.streaming.sources import Source
+    from ..measure.leads import LeadWatch
 
 BLOCK_SECONDS = 0.04
 BLOCK = 256
@@ -126,6 +127,7 @@ def _stream(
     from ..deploy.streaming.running import Beginning
     from ..deploy.streaming.sources import as_clip
     from ..files import read_bytes, write_atomically
+    from ..measure.leads import LeadWatch
 
     beginning = Beginning(decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}"))
     source = replace(source, blocks=beginning.of(source.blocks))
@@ -140,9 +142,10 @@ def _stream(
         with naming(f"--state: {state}"):
             session.restore(read_bytes(state, "a stream's state"))
     samples, steps = session.samples, session.steps  # of earlier calls
+    watch = LeadWatch.of(decoder.task, decoder.signal, samples)
 
     def walk(show: Any) -> tuple[Timing, int, bool]:
-        return _walk(session, source, report, real_time, finish=state is None, show=show)
+        return _walk(session, source, report, real_time, watch, finish=state is None, show=show)
 
     if json or not sys.stdout.isatty():
         line = _json_line if json else decision_line
@@ -223,16 +226,19 @@ def _walk(
     source: Source,
     report: Literal["step", "change", "end"],
     real_time: bool,
+    watch: LeadWatch | None,
     *,
     finish: bool,
     show: Any,
 ) -> tuple[Timing, int, bool]:
     """Run through the source to its end, or until Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
-    from ..deploy.streaming.decisions import Chooser
+    from ..deploy.streaming.decisions import Chooser, where_silent
     from ..deploy.streaming.running import Timing, run_source
 
     timing, chooser, count, interrupted, waits = Timing(), Chooser(report), 0, False, _Waits()
     source = replace(source, blocks=waits.of(source.blocks))
+    if watch is not None:
+        source = replace(source, blocks=watch.of_blocks(source.blocks))
     blocks = run_source(
         session,
         source,
@@ -243,7 +249,8 @@ def _walk(
     )
     with waits.only():
         try:
-            for decisions in blocks:
+            for made in blocks:
+                decisions = where_silent(made, watch, session.decoder.lag)
                 kept = chooser([one.number for one in decisions], [one.final for one in decisions])
                 chosen = list(compress(decisions, kept))
                 count += len(chosen)
@@ -301,7 +308,7 @@ def _json_line(decision: Decision) -> str:
             "type": "decision",
             "step": decision.step,
             "seconds": decision.seconds,
-            "class": decision.number,
+            "class": None if decision.number < 0 else decision.number,
             "label": decision.label,
             "probability": round(decision.probability, 6),
             "final": decision.final,

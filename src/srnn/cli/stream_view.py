@@ -69,12 +69,15 @@ class LiveView:
                 bar = "█" * round(float(predicted[number]) * min(WIDTH, room))
                 row = [Text(self._classes[number], style), Text(f"{predicted[number]:4.0%}", style)]
                 table.add_row(*row, *[Text(bar.ljust(min(WIDTH, room)), style)] * (room >= 5))
-        return Panel(table, title=Text(self._title), title_align="left", subtitle="Ctrl-C stops", expand=False)
+        title = self._title
+        if self._now is not None and self._now.number < 0:
+            title += f": {self._now.label}"  # in place of the classes' probabilities
+            table = Table.grid()
+        return Panel(table, title=Text(title), title_align="left", subtitle="Ctrl-C stops", expand=False)
 
 
 def decision_line(decision: Decision) -> str:
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
     known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
-    return (
-        f"{seconds:>12}  {filled(decision.label, 12)} {decision.probability:6.1%}{known}{'  (final)' * decision.final}"
-    )
+    probability = "" if decision.number < 0 else f"{decision.probability:.1%}"
+    return f"{seconds:>12}  {filled(decision.label, 12)} {probability:>6}{known}{'  (final)' * decision.final}"

@@ -71,6 +71,7 @@ class Sequences:
         data.check(f"The {split} split of task '{task.name}'", task.outputs, task.inputs, task.kind)
         self.x, self.y, self.lengths, self.groups, self.device = data.x, data.y, data.lengths, data.groups, device
         self.signals, self.starts, self.statistics = data.signals, data.starts, data.statistics
+        self.channels = data.channels
 
     def __len__(self) -> int:
         return len(self.x)
@@ -90,6 +91,8 @@ class Sequences:
             both.groups = np.concatenate([self.groups, other.groups])
         if self.signals is not None and other.signals is not None:
             both.signals = [*self.signals, *other.signals]
+        if self.channels is not None and other.channels is not None:
+            both.channels = [*self.channels, *other.channels]
         if self.starts is not None and other.starts is not None:
             both.starts = np.concatenate([self.starts, other.starts])
         return both

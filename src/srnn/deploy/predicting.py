@@ -34,6 +34,8 @@ from ..data.recordings import (
 from ..data.signals import Form, SignalPath
 from ..errors import SrnnError
 from ..files import check_memory
+from ..measure.heartbeats import Heart, heart_of
+from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences, running_scores
 from ..nn.given import as_numpy
 from ..text import counted, html_table
@@ -71,6 +73,8 @@ class Prediction:
     """Why the recording can hardly be like those of training, for people; empty where nothing speaks for that."""
     name: str = "The signal"
     """The recording's, for messages."""
+    heart: Heart | None = None
+    """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is said in place of a label."""
 
     @property
     def sure(self) -> bool:
@@ -93,19 +97,21 @@ class Prediction:
         if not self.probabilities.shape[-1]:
             raise SrnnError(f"{self.name} gets a value, not a class; read it from .value.")
         if self.per_step:
-            return int(np.bincount(self.numbers, minlength=len(self.classes)).argmax())
+            return int(self._counts()[: len(self.classes)].argmax())
         return int(self.scores[-1].argmax())
 
     @property
     def label(self) -> str:
-        """The name of the predicted class."""
+        """The name of the predicted class; where steps are labelled, what is said of most of them."""
+        if self.per_step and self.probabilities.shape[-1]:
+            return self._names[int(self._counts().argmax())]
         return self.classes[self.number]
 
     @property
     def confidence(self) -> float:
         """Confidence in ``label``: its probability after the last step or, of labelled steps, the fraction that has it."""
-        if self.per_step:
-            return float((self.numbers == self.number).mean())
+        if self.per_step and self.probabilities.shape[-1]:
+            return float(self._counts().max() / len(self.scores))
         return float(self.probabilities[-1, self.number])
 
     @property
@@ -115,21 +121,44 @@ class Prediction:
 
     @property
     def labels(self) -> list[str]:
-        """The name of the class after each step."""
-        return [self.classes[number] for number in self.numbers]
+        """What is said of each step: the name of its class, or "flat" or "off" of an ECG that has none there."""
+        return [self._names[number] for number in self._said()]
+
+    @property
+    def believed(self) -> npt.NDArray[np.float64]:
+        """(T,) the confidence in what is said of each step; 0 where that is no class."""
+        if self.heart is None:
+            return self.probabilities.max(-1)
+        return np.where(self.heart.silent, 0.0, self.probabilities.max(-1))
 
     def segments(self) -> list[tuple[int, int, str, float]]:
-        """Stretches of one class: (first step, step after the last, label, mean confidence in it)."""
-        numbers = self.numbers
+        """Stretches of which the same is said: (first step, step after the last, label, mean confidence in it)."""
+        numbers, believed = self._said(), self.believed
         cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         return [
-            (first, end, self.classes[numbers[first]], float(self.probabilities[first:end, numbers[first]].mean()))
+            (first, end, self._names[numbers[first]], float(believed[first:end].mean()))
             for first, end in pairwise(cuts)
             if end > first
         ]
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What can be said of a step: a class, or a state in its place."""
+        return (*self.classes, *STATES)
+
+    def _said(self) -> npt.NDArray[np.int64]:
+        """(T,) what is said of each step, as a place in ``_names``."""
+        if self.heart is None:
+            return self.numbers
+        return np.where(self.heart.silent, len(self.classes) + self.heart.states, self.numbers)
+
+    def _counts(self) -> npt.NDArray[np.int64]:
+        return np.bincount(self._said(), minlength=len(self._names))
+
     def __repr__(self) -> str:
         steps, doubt = counted(len(self.scores), "step"), f", not sure: {self.doubt}" if self.doubt else ""
+        if self.heart is not None:
+            return f"Prediction({self.heart.headline()}, {steps}{doubt})"
         if not self.probabilities.shape[-1]:
             return f"Prediction({self.scores[-1].tolist()}, {steps}{doubt})"
         return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
@@ -137,6 +166,11 @@ class Prediction:
     def _repr_html_(self) -> str:
         if not self.probabilities.shape[-1]:
             return html_table(repr(self), zip(self.classes, self.scores[-1].tolist(), strict=True))
+        if self.heart is not None:
+            found = self.heart.intervals()
+            return html_table(
+                repr(self), [(name, one and f"{1000 * one.median:.0f} ms") for name, one in found.items()]
+            )
         believed = self.probabilities[-1]
         if self.per_step:
             believed = np.bincount(self.numbers, minlength=len(self.classes)) / len(self.numbers)
@@ -169,7 +203,8 @@ def predict(
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
         signal = _array(signal, path)
     strict = not in_memory and not path.shape_advice  # an array may hold steps, and ``encode`` gives that advice
-    recording = match(read_recording(signal, said.gaps, said.annotator), path, said, strict)
+    read = read_recording(signal, said.gaps, said.annotator)
+    recording = match(read, path, said, strict)
     name, x = recording.name, recording.samples
     lag = task.lag(path.form)
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
@@ -193,7 +228,8 @@ def predict(
     check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
     start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
     seconds = task.step_ms and task.step_ms / 1000
-    return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name)
+    heart = heart_of(task, path, recording, scores, believed, in_mv=read.units is not None)
+    return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name, heart)
 
 
 def _outputs(trained: Trained, steps: Array) -> Array:

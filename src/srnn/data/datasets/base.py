@@ -48,6 +48,8 @@ class Split:
     sequence, because this affects its encoding (a running scale); None: each signal is just its sequence's."""
     statistics: Statistics | None = None
     """Statistics of the training set by which x was scaled; None: it was not."""
+    channels: Sequence[tuple[str, ...]] | None = None
+    """The names of each signal's channels, where these differ between recordings; None: they do not, or are not known."""
 
     def __post_init__(self) -> None:
         for name, value in (("x", self.x), ("y", self.y), ("lengths", self.lengths), ("groups", self.groups)):
@@ -68,7 +70,8 @@ class Split:
         groups = None if self.groups is None else self.groups[i]
         signals = None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
         starts = None if self.starts is None else self.starts[i]
-        return Split(self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics)
+        channels = None if self.channels is None else [self.channels[row] for row in np.arange(len(self))[i]]
+        return Split(self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics, channels)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
         """``check``, and that dtypes are those above; returns the split."""

@@ -90,7 +90,7 @@ def load_records(
             f"{SOURCE.format(folder=folder)}."
         )
     sums = checksums(find_sums(folder))
-    xs, ys, lengths, groups, signals, starts = [], [], [], [], [], []
+    xs, ys, lengths, groups, signals, starts, leads = [], [], [], [], [], [], []
     before, after = (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
     for name in names:
         record = read_record(folder, name, sums)
@@ -103,8 +103,10 @@ def load_records(
             groups.append(name)
             signals.append(signal[first : at + window + after])
             starts.append(at - first)
+            leads.append(record.leads)
     x, y = np.array(xs, np.float32).reshape(-1, window, len(CHANNELS)), np.array(ys, np.int64).reshape(-1, window)
-    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals, np.array(starts, np.int64))
+    begins = np.array(starts, np.int64)
+    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals, begins, channels=leads)
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
@@ -113,6 +115,8 @@ class Record(NamedTuple):
     """(T, 2), mV."""
     labels: npt.NDArray[np.int64]
     """(T,) class 0..5 or -1, without lag."""
+    leads: tuple[str, ...]
+    """Their names."""
 
 
 def records_folder(data_dir: Path | None = None) -> Path:
@@ -166,7 +170,7 @@ def _read_wfdb(path: Path) -> Record:
     require(inside, "its annotation q1c has marks outside the signal, or out of order")
     labels = label_segments(samples.tolist(), symbols, len(digital))
     require((labels >= 0).any(), "its annotation q1c has no complete wave")
-    return Record((digital - baseline) / gain, labels)
+    return Record((digital - baseline) / gain, labels, tuple(map(str, record.sig_name)))
 
 
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data.signals import CrossingPath, ScaledPath
+from ...data.signals import ScaledPath
 from ...data.signals.scaled import FAR
 from ...data.units import spellings
 from ...errors import SrnnError
@@ -90,7 +90,6 @@ def _of_signal(decoder: Decoder) -> dict[str, Any]:
     told: dict[str, Any] = {
         "ones": _PER_UNIT,
         "segment": decoder.segment,
-        "flat": isinstance(path, CrossingPath),
         "far": FAR,
         "spellings": [sorted(spellings(unit)) if unit else [] for unit in path.units or ()],
     }

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Literal
 
+from ...measure.leads import has_waves
 from ..streaming import Decoder
 
 _SCRIPTS = {"socket": ("live.js", "socket.js"), "device": ("live.js", "files.js", "device.js")}
@@ -54,6 +55,7 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
         "latency": signal.latency,
         "label_lag": decoder.lag,
         "classes": list(decoder.classes),
+        "heart": has_waves(decoder.task) and signal.form == "signal",
         "segment_steps": decoder.segment,
         "hidden": decoder.hidden,
     }

@@ -4,7 +4,7 @@ const KINDS = { float: Float32Array, int32: Int32Array, int16: Int16Array, int8:
 const CHECKED = 5;  // seconds from which a live signal is compared with those of training
 
 const bytesOf = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-let device = null, timer = 0, heardSoFar = [];
+let device = null, leads = null, timer = 0, heardSoFar = [];
 
 // What a value is as a sample of the C library: NAME_main.c rounds in the same way.
 function asSample(value, channel) {
@@ -70,12 +70,27 @@ class Device {
   }
 }
 
+// Which lead of an ECG says nothing: "flat", one value for 0.4 s, or "off", a straight slope for as long; else "" (srnn.measure.leads).
+class Leads {
+  constructor(count, rate) { this.rows = []; this.still = Array(count).fill(0); this.long = Math.round(.4 * rate); }
+  see(row) {
+    const [before, last] = this.rows;
+    let state = "";
+    if (last) row.forEach((value, i) => {
+      const straight = Math.abs(value - 2 * last[i] + before[i]) <= 1e-6 * Math.max(1e-3, Math.abs(value));
+      this.still[i] = straight ? this.still[i] + 1 : 0;
+      if (this.still[i] + 2 >= this.long) state = value === last[i] ? "flat" : "off";
+    });
+    this.rows = [...this.rows.slice(-1), row];
+    return state;
+  }
+}
+
 // Why a signal (rows of values) can hardly be like those of training; "" if nothing speaks against it.
 function doubtOf(rows) {
-  const { means, deviations, flat } = PAGE.facts, called = i => (model.names || [])[i] || `channel ${i}`;
+  const { means, deviations } = PAGE.facts, called = i => (model.names || [])[i] || `channel ${i}`;
   if (rows.length < 2) return "";
   for (let i = 0; i < model.channels; i++) {
-    if (flat && rows.every(row => row[i] === rows[0][i])) return `${called(i)} is flat: is its electrode off?`;
     if (!means) continue;
     const far = Math.sqrt(rows.reduce((sum, row) => sum + ((row[i] - means[i]) / deviations[i]) ** 2, 0) / rows.length);
     if (far > PAGE.facts.far) return `${called(i)} lies ${far.toPrecision(3)} standard deviations from its mean in training; is it in the same unit?`;
@@ -89,15 +104,17 @@ function advance(began, first) {
   const rate = model.rate || 50, width = model.channels, due = Math.floor((performance.now() - began) / 1000 * rate) + first - feed.place;
   const data = feed.live ? feed.take() : feed.take(Math.max(0, Math.min(due, rate)));
   const trace = { type: "trace", sample: device.taken, step: device.count, input: [], spikes: [], membranes: [] };
-  const decisions = { type: "decisions", steps: [], classes: [], probabilities: [] };
+  const decisions = { type: "decisions", steps: [], classes: [], probabilities: [], states: [] };
+  let state = "";
   const note = step => {
     trace.spikes.push(step.spikes); trace.membranes.push(step.membranes);
-    decisions.steps.push(device.count++); decisions.classes.push(step.label); decisions.probabilities.push(step.probabilities);
+    decisions.steps.push(device.count++); decisions.classes.push(state ? null : step.label); decisions.states.push(state); decisions.probabilities.push(step.probabilities);
   };
   for (let at = 0; at < data.length; at += width) {
     const row = [...data.subarray(at, at + width)];
     trace.input.push(row); device.taken++;
     if (heardSoFar.length < CHECKED * rate && heardSoFar.push(row) === Math.ceil(CHECKED * rate) && !feed.doubt) tellDoubt();
+    if (leads) state = leads.see(row);
     device.push(row).forEach(note);
     if (feed.live && PAGE.facts.segment && device.steps >= PAGE.facts.segment) device.begin();
   }
@@ -130,11 +147,12 @@ const engine = {
   async recording(number) { return new Float32Array(bytesOf(PAGE.recordings[number].samples).buffer); },
   async read(files) {
     const read = await readRecording(files, { names: model.names, spellings: PAGE.facts.spellings, channels: model.channels, rate: model.rate, stated: +$("rate").value || null, chosen: $("names").value, missing: $("missing").value });
-    return [read.samples, read.notes, ""];
+    return [read.samples, read.notes, "", read.names];
   },
   connect() {
     engine.leave();
     device.begin(); device.count = device.taken = 0; heardSoFar = [];
+    leads = model.heart ? new Leads(model.channels, model.rate) : null;
     receive({ type: "ready", samples: 0 });
   },
   run(first) { advance(performance.now(), first); },

@@ -118,7 +118,7 @@ function resample(values, from, to) {
   return out;
 }
 
-// {samples: Float32Array, notes} of the files of one recording.
+// {samples: Float32Array, notes, names} of the files of one recording.
 async function readRecording(files, wanted) {
   const ending = file => file.name.split(".").pop().toLowerCase(), header = files.find(file => ending(file) === "hea");
   let read;
@@ -139,7 +139,7 @@ async function readRecording(files, wanted) {
   }
   const samples = new Float32Array(values[0].length * values.length);
   values.forEach((column, c) => column.forEach((value, i) => { samples[i * values.length + c] = value; }));
-  return { samples, notes };
+  return { samples, notes, names: columns.some(column => column.name) ? columns.map(column => column.name || "?") : null };
 }
 
 // ---- a phone's motion ------------------------------------------------------------------------------------------------------------

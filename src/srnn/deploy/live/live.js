@@ -3,7 +3,7 @@
 //   engine.open()            its models and recordings, {models, recordings}
 //   engine.sources(model)    what it can read besides, [[value, text], ...]; engine.live(kind) opens one of these
 //   engine.recording(i)      the samples of recording i, Float32Array
-//   engine.read(files)       [samples, notes, doubt] of files, as the network takes them
+//   engine.read(files)       [samples, notes, doubt, names of channels] of files, as the network takes them
 //   engine.connect()         begins a stream, from a saved state or anew; engine.leave() ends it
 //   engine.run(place)        takes samples from the feed as time passes, and calls receive() with what the network did
 const $ = id => document.getElementById(id);
@@ -22,7 +22,7 @@ function say(text, bad) { $("status").textContent = text; $("status").className 
 function perSecond() { return model.step_seconds ? 1 / model.step_seconds : 100; }
 
 function clear() {
-  view = { input: [], sample: 0, spikes: [], membranes: [], probabilities: [], last: null, at: 0, count: 0, winner: "", doubt: "" };
+  view = { input: [], sample: 0, spikes: [], membranes: [], probabilities: [], last: null, at: 0, count: 0, winner: "", doubt: "", names: [], tall: [] };
   $("label").textContent = "–";
   for (const note of document.querySelectorAll("h2 span")) note.textContent = "";
   $("bars").replaceChildren(...model.classes.map((name, i) => {
@@ -40,6 +40,7 @@ function choose() {
   options.push(...engine.sources(model), ["file", "a file ..."], ["noise", "noise"]);
   $("source").replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   $("own").hidden = $("source").value !== "file";
+  $("caution").hidden = !model.heart;
   lastState = null; clear(); say(`${model.input}; the encoder's delay is ${+model.latency.toFixed(3)} ${model.rate ? "s" : "samples"}`);
 }
 
@@ -53,13 +54,17 @@ async function openFeed() {
     return { place: 0, take(n) { const out = new Float32Array(n * width); for (let i = 0; i < out.length; i++) { const c = i % width; level[c] = model.form === "steps" ? +(Math.random() < .05) : .98 * level[c] + .3 * (Math.random() - .5); out[i] = level[c]; } this.place += n; return out; }, close() {} };
   }
   if (!kind.startsWith("recording ") && kind !== "file") return engine.live(kind);
-  let samples, notes = [], doubt = "";
+  let samples, notes = [], doubt = "", names = null;
   if (kind === "file") {
     const files = [...$("file").files];
     if (!files.length) throw new Error("Choose a file first.");
-    [samples, notes, doubt] = await engine.read(files);
-  } else samples = await engine.recording(+kind.split(" ")[1]);
-  return { place: 0, notes: notes.join("; "), doubt, take(n) { const out = samples.subarray(this.place * width, (this.place + n) * width); this.place += out.length / width; return out; }, get over() { return this.place * width >= samples.length; }, close() {} };
+    [samples, notes, doubt, names] = await engine.read(files);
+  } else {
+    const number = +kind.split(" ")[1];
+    samples = await engine.recording(number);
+    names = recordings.find(one => one.number === number).channels;
+  }
+  return { place: 0, notes: notes.join("; "), doubt, names, take(n) { const out = samples.subarray(this.place * width, (this.place + n) * width); this.place += out.length / width; return out; }, get over() { return this.place * width >= samples.length; }, close() {} };
 }
 
 async function openMicrophone() {
@@ -90,6 +95,7 @@ async function start() {
   try { opened = await openFeed(); } catch (error) { if (asked === opening) stop(error.message || String(error), true); return; }
   if (asked !== opening) return opened.close();
   feed = opened;
+  view.names = feed.names || model.names || [];
   engine.connect();
 }
 
@@ -118,10 +124,12 @@ function receive(message) {
     // Each in its step's place: none comes of a step at which the network rests. The signal's last steps come without a trace.
     message.steps.forEach((step, i) => {
       if (step >= view.at) { view.probabilities.push(null); view.at = step + 1; }
-      view.probabilities[view.probabilities.length - view.at + step] = view.last = message.probabilities[i];
+      const silent = message.classes[i] === null;  // a lead is flat or off
+      view.last = silent ? model.classes.map(() => 0) : message.probabilities[i];
+      view.probabilities[view.probabilities.length - view.at + step] = silent ? null : view.last;
     });
     view.count += message.steps.length;
-    view.winner = model.classes[message.classes[message.classes.length - 1]];
+    view.winner = model.classes[message.classes.at(-1)] ?? message.states.at(-1);
     showLabel();
   } else if (message.type === "state") lastState = message.state;
   else if (message.type === "doubt") beUnsure(message.doubt);
@@ -193,12 +201,49 @@ function traces(id, rows, most, own) {
   $(id + "-note").textContent = own ? `${count} channels, each on its own scale` : words(whole);
 }
 
+/** The leads of an ECG in mV, as on paper: a small square is 0.04 s and 0.1 mV, a large one 0.2 s and 0.5 mV. */
+function paper(rows, most) {
+  const shown = rows.slice(-most), mm = Math.max(1, $("input").clientWidth) / (25 * SHOWN), leads = model.channels;
+  const low = Array(leads).fill(0);
+  for (let c = 0; c < leads; c++) {
+    let bottom = Infinity, top = -Infinity;
+    for (const row of shown) { if (row[c] < bottom) bottom = row[c]; if (row[c] > top) top = row[c]; }
+    if (!shown.length) bottom = top = 0;
+    view.tall[c] = Math.max(view.tall[c] || 1.5, Math.min(5, Math.ceil(2 * (top - bottom) + 1) / 2));  // mV; a row never shrinks
+    low[c] = Math.round(10 * ((bottom + top - view.tall[c]) / 2)) / 10;
+  }
+  HEIGHTS.input = Math.round(10 * mm * view.tall.reduce((all, one) => all + one, 0));
+  const { pen, width, height } = sheet("input"), scrolled = view.sample / model.rate * 25 % 5;
+  for (const [step, colour] of [[1, "--grid"], [5, "--bold"]]) {
+    pen.strokeStyle = colourOf(colour); pen.lineWidth = 1; pen.beginPath();
+    for (let x = width - scrolled % step * mm; x > 0; x -= step * mm) { pen.moveTo(x, 0); pen.lineTo(x, height); }
+    for (let y = height; y > 0; y -= step * mm) { pen.moveTo(0, y); pen.lineTo(width, y); }
+    pen.stroke();
+  }
+  if (!shown.length) return;
+  pen.font = "600 12px system-ui, sans-serif"; pen.lineJoin = "round"; pen.lineWidth = 1.3;
+  let bottom = 0;
+  for (let c = 0; c < leads; c++) {
+    bottom += 10 * mm * view.tall[c];
+    const place = value => bottom - 10 * mm * (value - low[c]), top = bottom - 10 * mm * view.tall[c];
+    pen.save(); pen.beginPath(); pen.rect(0, top, width, bottom - top); pen.clip();  // no lead runs into another
+    pen.strokeStyle = colourOf("--front"); pen.beginPath();
+    shown.forEach((row, i) => pen.lineTo((most - shown.length + i) / most * width, place(row[c])));
+    pen.stroke(); pen.restore();
+    const name = view.names[c] || `lead ${c + 1}`;
+    pen.fillStyle = colourOf("--panel"); pen.globalAlpha = .85; pen.fillRect(0, top + 2, pen.measureText(name).width + 8, 16);
+    pen.globalAlpha = 1; pen.fillStyle = colourOf("--front"); pen.fillText(name, 4, top + 14);
+  }
+  $("input-note").textContent = "mV; 25 mm/s, 10 mm/mV; a large square is 0.2 s, 0.5 mV";
+}
+
 function draw() {
   requestAnimationFrame(draw);
   if (!dirty || !model || !view) return;
   dirty = false;
   const most = Math.round(SHOWN * perSecond());
-  traces("input", view.input, Math.round(SHOWN * (model.rate || 100)), true);
+  if (model.heart) paper(view.input, Math.round(SHOWN * model.rate));
+  else traces("input", view.input, Math.round(SHOWN * (model.rate || 100)), true);
   traces("membranes", view.membranes, most);
   const palette = colours(), raster = sheet("spikes"), spikes = view.spikes.slice(-most);
   let total = 0, fired = 0;

@@ -39,7 +39,7 @@ const engine = {
     const asked = new URLSearchParams({ file: file.name, rate: $("rate").value, channels: $("names").value, missing: $("missing").value });
     const reply = await fetch(`/v1/models/${encodeURIComponent(model.model)}/recording?${asked}`, { method: "POST", body: file, headers: token ? { Authorization: "Bearer " + token } : {} });
     if (!reply.ok) throw new Error((await reply.json()).detail);
-    return [new Float32Array(await reply.arrayBuffer()), JSON.parse(reply.headers.get("Srnn-Notes")), JSON.parse(reply.headers.get("Srnn-Doubt"))];
+    return [new Float32Array(await reply.arrayBuffer()), JSON.parse(reply.headers.get("Srnn-Notes")), JSON.parse(reply.headers.get("Srnn-Doubt")), JSON.parse(reply.headers.get("Srnn-Channels"))];
   },
 
   leave() {

@@ -50,6 +50,8 @@ class Playable:
     """Names of the models for which it is suited."""
     kept: bool = False
     """Whether a run keeps it, so that the page plays it at once."""
+    channels: tuple[str, ...] | None = None
+    """Their names; None: not known."""
 
 
 def create_app(
@@ -88,7 +90,8 @@ def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
     @app.get("/v1/recordings")
     async def list_recordings() -> Response:
         shown = [
-            {"number": i, "name": one.name, "models": one.models, "kept": one.kept} for i, one in enumerate(recordings)
+            {"number": i, "name": one.name, "models": one.models, "kept": one.kept, "channels": one.channels}
+            for i, one in enumerate(recordings)
         ]
         return JSONResponse({"recordings": shown}, headers=HEADERS)
 
@@ -137,7 +140,8 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
             read = await asyncio.to_thread(read_dropped, body, request.query_params, models[name].signal)
         data = np.ascontiguousarray(read.samples, "<f4").tobytes()
         doubt = models[name].signal.doubt(read.samples)
-        headers = {**HEADERS, "Srnn-Notes": json.dumps(read.notes), "Srnn-Doubt": json.dumps(doubt)}
+        told = {"Srnn-Notes": read.notes, "Srnn-Doubt": doubt, "Srnn-Channels": read.channels}
+        headers = {**HEADERS, **{name: json.dumps(value) for name, value in told.items()}}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
     async def answer(name: str, kind: str, body: bytes, asked: Mapping[str, str]) -> str:

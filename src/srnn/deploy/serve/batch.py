@@ -16,6 +16,8 @@ from ...data.recordings import Recording, match
 from ...errors import SrnnError, naming
 from ...files import reading
 from ...files.arrays import parse_npy
+from ...measure.heartbeats import heart_of
+from ...measure.leads import STATES
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows
@@ -111,7 +113,8 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     if not len(decisions.steps):
         raise SrnnError("A sequence is too short: it yields no steps.")
 
-    believed = decoder.probabilities(decisions.scores[-1:])[0]
+    probabilities = decoder.probabilities(decisions.scores)
+    believed = probabilities[-1]
     number = int(decisions.winners[-1])
     doubt = path.doubt(given)
     answer: dict[str, Any] = {
@@ -126,4 +129,13 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     }
     if decoder.task.kind == "per_step":
         answer["classes"] = decisions.winners.tolist()
+    recording = Recording(given)  # whose units nobody has stated
+    heart = heart_of(decoder.task, path, recording, decisions.scores, probabilities, in_mv=False)
+    if heart is not None:
+        answer["heart"] = heart.to_dict()
+        answer["classes"] = [
+            None if silent else one for one, silent in zip(answer["classes"], heart.silent, strict=True)
+        ]
+        if heart.silent[-1]:
+            answer |= {"class": None, "label": STATES[heart.states[-1]], "probability": 0.0}
     return answer

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_flag, check_whole, nearest
+from ...measure.leads import FLAT, STATES
 from ..streaming import Decisions, Decoder
 from ..streaming.decisions import Report
 
@@ -134,3 +135,10 @@ def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_
     if with_probabilities:
         message["probabilities"] = believed.tolist()
     return message
+
+
+def in_place(message: dict[str, Any], states: Array) -> dict[str, Any]:
+    """What a message of decisions says instead where a lead of an ECG is flat or off, by the state of each decision."""
+    classes = [None if state >= FLAT else one for one, state in zip(message["classes"], states.tolist(), strict=True)]
+    probability = np.where(states >= FLAT, 0.0, message["probability"]).tolist()
+    return {"classes": classes, "probability": probability, "states": [STATES[state] for state in states.tolist()]}

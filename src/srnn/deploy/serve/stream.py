@@ -15,9 +15,10 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...errors import SrnnError
+from ...measure.leads import FLAT, LeadWatch
 from ..live import describe
 from ..streaming import Decisions, Decoder, Session
-from ..streaming.decisions import Chooser
+from ..streaming.decisions import NO_CLASS, Chooser
 from ..streaming.running import Beginning
 from .limits import Limits
 from .messages import (
@@ -25,6 +26,7 @@ from .messages import (
     Start,
     decisions_message,
     finite_json,
+    in_place,
     read_rows,
     read_samples,
     read_start,
@@ -139,7 +141,8 @@ class StreamConnection:
         return True
 
     def _begin_listening(self) -> None:
-        """Listen for whether the signal is unlike those of training, from its beginning on."""
+        """Listen for whether the signal is unlike those of training, from its beginning on, and where a lead of it is off."""
+        self._watch = LeadWatch.of(self._decoder.task, self._decoder.signal, self._session.samples)
         if self._start.doubt and not self._session.samples:
             self._beginning = Beginning(self._decoder.signal)
 
@@ -148,6 +151,8 @@ class StreamConnection:
         if self._said != NOTHING and len(samples):
             samples = self._said.match("The signal", samples, self._decoder.signal).samples
         async for block in self._turns.cut(samples):
+            if self._watch is not None:
+                self._watch.hear(block)
             if self._start.trace:
                 await self._push_traced(block)
             else:
@@ -183,9 +188,15 @@ class StreamConnection:
 
     async def _tell(self, decisions: Decisions) -> None:
         """Send the decisions that the client has asked for."""
-        keep = self._chooser(decisions.winners, decisions.final)
+        states = np.zeros(len(decisions.steps), np.uint8)
+        if self._watch is not None:
+            states = self._watch.states(decisions.steps - self._decoder.lag)
+        keep = self._chooser(np.where(states >= FLAT, NO_CLASS, decisions.winners), decisions.final)
         if keep.any():
-            await self._send(decisions_message(self._decoder, decisions, keep, self._start.probabilities))
+            message = decisions_message(self._decoder, decisions, keep, self._start.probabilities)
+            if (states[keep] >= FLAT).any():
+                message |= in_place(message, states[keep])
+            await self._send(message)
 
     async def _judge(self) -> None:
         """Say whether what has come is unlike those of training."""

@@ -7,8 +7,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...measure.leads import FLAT, STATES, LeadWatch
+
 Array = npt.NDArray[Any]
 Report = Literal["step", "change", "end"]
+NO_CLASS = -2
+"""In place of a class's number, where a lead of an ECG is flat or off."""
 
 
 class Decision(NamedTuple):
@@ -19,7 +23,7 @@ class Decision(NamedTuple):
     """When what the decision names was in the signal, from the stream's start: the step's time, less the lag of labels that
     come late; None: steps are not in time."""
     number: int
-    """The class."""
+    """The class, or ``NO_CLASS``."""
     label: str
     probability: float
     final: bool
@@ -42,3 +46,19 @@ class Chooser:
             return ends if self.report == "end" else np.ones_like(ends)
         *before, self._before = self._before, *np.where(ends, -1, classes).tolist()  # the next sequence begins afresh
         return ends | (np.asarray(before) != classes)
+
+
+def where_silent(decisions: list[Decision], watch: LeadWatch | None, lag: int) -> list[Decision]:
+    """The decisions, with "flat" or "off" in place of the label of each sample at which a lead is.
+
+    Args:
+        watch: has heard what has come of the signal; None: nothing is known of leads.
+        lag: steps by which labels come later than what they name.
+    """
+    if watch is None or not decisions:
+        return decisions
+    states = watch.states(np.array([one.step - lag for one in decisions]))
+    return [
+        one if state < FLAT else one._replace(number=NO_CLASS, label=STATES[state], probability=0.0)
+        for one, state in zip(decisions, states.tolist(), strict=True)
+    ]

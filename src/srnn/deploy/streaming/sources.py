@@ -45,6 +45,8 @@ class Source:
     """Whether it is a recording that is there as a whole; others may never end."""
     notes: tuple[str, ...] = ()
     """What is to be known of how it is read, for people."""
+    channels: tuple[str, ...] | None = None
+    """Names of the channels; None: not known."""
 
     def whole(self) -> Array:
         """The rest of the signal, (samples, channels)."""
@@ -90,7 +92,7 @@ def open_source(
     recording = read_signal(source, signal, said)
     x = recording.samples
     blocks = (x[start : start + block] for start in range(0, len(x), block))
-    return Source(source, blocks, ends=True, notes=recording.notes)
+    return Source(source, blocks, ends=True, notes=recording.notes, channels=recording.channels)
 
 
 def as_clip(source: Source, task: Task, path: SignalPath) -> Source:

@@ -1,7 +1,6 @@
 """How well step labels of an ECG delineate its waves: which borders are found, and their distance from the cardiologist's.
 
-Six step labels (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex is a run of QR and RS; ST runs from
-the end of the QRS to the end of the T wave, so it gives the T wave's offset, but no onset (none is labelled).
+Step labels become waves as in ``measure/heartbeats.py``.
 
 Rules
     - Only labelled stretches count; predictions elsewhere, before the loss's ``start`` and after a sequence's length
@@ -22,25 +21,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...data.datasets.qtdb import CLASS_NAMES
-from ...data.tasks import Task
+from ..heartbeats import GAP_MS, SHORTEST_MS, WAVES, clean
+from ..leads import Run, has_waves, runs
 from ..sections import COUNT, NUMBER, SHARE, TEXT, Form, Note, Section, Table
 from .measuring import Measurement, Subject
 
 Border = Literal["onset", "offset"]
 Labels = npt.NDArray[np.int64]
 
-WAVES: Mapping[str, tuple[tuple[int, ...], tuple[Border, ...]]] = {
-    "P": ((0,), ("onset", "offset")),
-    "QRS": ((2, 3), ("onset", "offset")),
-    "T": ((4,), ("offset",)),
+BORDERS: Mapping[str, tuple[Border, ...]] = {
+    "P": ("onset", "offset"),
+    "QRS": ("onset", "offset"),
+    "T": ("offset",),
 }
-"""Wave -> the classes of its steps (as in ``srnn.data.datasets.qtdb.CLASS_NAMES``), and the borders that they determine."""
+"""Wave -> the borders that its step labels determine."""
 CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = {
     ("P", "onset"): 10.2,
     ("P", "offset"): 12.7,
@@ -49,22 +48,6 @@ CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = {
     ("T", "offset"): 30.6,
 }
 """Published, not measured here."""
-
-
-def has_waves(task: Task) -> bool:
-    """Whether a task labels each step with a segment of which waves consist, and says how long a step lasts."""
-    return task.kind == "per_step" and tuple(task.class_names) == CLASS_NAMES and task.step_ms is not None
-
-
-class Run(NamedTuple):
-    """A wave among step labels: steps onset to offset - 1."""
-
-    onset: int
-    offset: int
-
-    def sees(self, border: Border, length: int) -> bool:
-        """Whether the run has this border within a stretch of ``length`` steps, so that it begins, or ends, there."""
-        return 0 < getattr(self, border) < length
 
 
 @dataclass
@@ -128,12 +111,12 @@ class Delineation:
     """Counts waves and borders, batch by batch, by the rules above."""
 
     def __init__(
-        self, step_ms: float, tolerance_ms: float = 150.0, gap_ms: float = 20.0, shortest_ms: float = 20.0
+        self, step_ms: float, tolerance_ms: float = 150.0, gap_ms: float = GAP_MS, shortest_ms: float = SHORTEST_MS
     ) -> None:
         self.step_ms, self.tolerance_ms, self.gap_ms, self.shortest_ms = step_ms, tolerance_ms, gap_ms, shortest_ms
         self.waves = {
             wave: WaveReport(borders={b: BorderReport(cse_tolerance_ms=CSE_TOLERANCE_MS[wave, b]) for b in borders})
-            for wave, (_, borders) in WAVES.items()
+            for wave, borders in BORDERS.items()
         }
 
     @classmethod
@@ -147,8 +130,8 @@ class Delineation:
     def add(self, true: Labels, predicted: Labels) -> None:
         """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not count."""
         for reference, guess in zip(true, predicted, strict=True):
-            for start, stop in _runs(reference >= 0):
-                for wave in WAVES:
+            for start, stop in runs(reference >= 0):
+                for wave in BORDERS:
                     self._compare(wave, reference[start:stop], guess[start:stop])
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,20 +167,20 @@ class Delineation:
 
     def _compare(self, wave: str, true: Labels, predicted: Labels) -> None:
         """Count one kind of wave in one labelled stretch."""
-        classes, borders = WAVES[wave]
+        classes, borders = WAVES[wave], BORDERS[wave]
         length, report = len(true), self.waves[wave]
-        references = _runs(np.isin(true, classes))
-        guesses = clean(_runs(np.isin(predicted, classes)), self.gap_ms / self.step_ms, self.shortest_ms / self.step_ms)
+        references = runs(np.isin(true, classes))
+        guesses = clean(runs(np.isin(predicted, classes)), self.gap_ms / self.step_ms, self.shortest_ms / self.step_ms)
         tolerance = self.tolerance_ms / self.step_ms
         partner = _pair(references, guesses, borders, tolerance)
         for i, reference in enumerate(references):
             guess = guesses[partner[i]] if i in partner else None
-            seen: list[Border] = [border for border in borders if reference.sees(border, length)]
+            seen: list[Border] = [border for border in borders if _sees(reference, border, length)]
             found = 0
             for border in seen:  # at other borders a guess is neither right nor wrong
                 count = report.borders[border]
                 count.reference += 1
-                if guess is not None and guess.sees(border, length):
+                if guess is not None and _sees(guess, border, length):
                     count.predicted += 1
                     error = getattr(guess, border) - getattr(reference, border)
                     if abs(error) <= tolerance:
@@ -209,27 +192,15 @@ class Delineation:
                 report.predicted += guess is not None
                 report.found += found == len(borders)
         for j in set(range(len(guesses))) - set(partner.values()):
-            seen = [border for border in borders if guesses[j].sees(border, length)]
+            seen = [border for border in borders if _sees(guesses[j], border, length)]
             report.predicted += len(seen) == len(borders)
             for border in seen:
                 report.borders[border].predicted += 1
 
 
-def clean(runs: list[Run], gap: float, shortest: float) -> list[Run]:
-    """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than ``shortest`` steps."""
-    joined: list[Run] = []
-    for run in runs:
-        if joined and run.onset - joined[-1].offset < gap:
-            joined[-1] = Run(joined[-1].onset, run.offset)
-        else:
-            joined.append(run)
-    return [run for run in joined if run.offset - run.onset >= shortest]
-
-
-def _runs(mask: npt.NDArray[np.bool_]) -> list[Run]:
-    """The runs of True, in order."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return [Run(onset, offset) for onset, offset in edges.reshape(-1, 2).tolist()]
+def _sees(run: Run, border: Border, length: int) -> bool:
+    """Whether a run has this border within a stretch of ``length`` steps, so that it begins, or ends, there."""
+    return 0 < getattr(run, border) < length
 
 
 def _pair(references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float) -> dict[int, int]:

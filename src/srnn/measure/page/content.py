@@ -21,6 +21,8 @@ from ...training.trained import Trained
 from ..analysis import Analysis, AnalysisOptions, analyse, recipe_spikes
 from ..energy.page import section as energy_section
 from ..energy.subjects import compare_energy
+from ..heartbeats import NOT_MEDICAL
+from ..leads import has_waves
 from ..sections import COUNT, ENERGY, NUMBER, SHARE, Form, Values, as_json
 from .history import history_sections
 from .samples import kind_of, take_samples
@@ -92,6 +94,7 @@ def report_content(
             "kind": "report",
             "name": trained.name,
             "input_pairs": pairs if len(pairs := task.signal().pairs) <= MOST_PAIRS else (),
+            "caution": NOT_MEDICAL if has_waves(task) else "",
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),

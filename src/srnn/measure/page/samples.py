@@ -30,6 +30,7 @@ from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
+from ..leads import FLAT, dead_leads, has_waves
 from ..scores import confidences
 
 BUDGET = 1_500_000
@@ -83,8 +84,28 @@ def take_samples(
             item["exit"] = {"steps": int(decided.steps[row]) + 1, "class": int(decided.winners[row])}
         item |= {"input": _input(x[row, : item["shown"]].numpy())}
         item |= _arrays(network, loss, batch, result, certain[row], watched, row, item["shown"])
+        if has_waves(trained.task):
+            item |= _leads(trained, sequences, int(index), item)
         shown.append(item)
     return {"watched": watched, "substeps": network.substeps, "sequences": shown}
+
+
+def _leads(trained: Trained, sequences: Sequences, index: int, item: dict[str, Any]) -> dict[str, Any]:
+    """The leads of an ECG in mV, with their names, where the data have them; no decision is shown where one is flat or off."""
+    task = trained.task
+    path = task.signal()
+    if sequences.signals is None or path.rate is None:
+        return {}
+    signal = sequences.signal_of(index, path)
+    assert signal is not None
+    dead = dead_leads(signal, path.rate, in_mv=True).max(-1)
+    states = np.pad(dead, (task.lag(), 0))[: item["shown"]]  # a decision names what was so much earlier
+    names = path.pairs if sequences.channels is None else sequences.channels[index]
+    leads = [
+        {"name": name, "mv": pack_levels(values[:, None], fine=True)}
+        for name, values in zip(names, signal[: item["shown"]].T, strict=True)
+    ]
+    return {"leads": leads, "dead": pack_bits(states[:, None] >= FLAT)}
 
 
 def _traces(network: Network) -> tuple[str, ...]:

@@ -47,9 +47,10 @@ function player(samples) {
     slider.value = step;
     clock.textContent = `step ${whole(step)} of ${whole(sample.shown)}` + (stepMs ? ` · ${inTime(step, stepMs)}` : "");
     const decided = sample.decisions ? sample.decisions.get(t) : sample.one.predicted, label = sample.labels ? sample.labels.get(t) : sample.one.true;
-    verdict.replaceChildren(el("i", { style: `background:var(${classColour(decided)})` }), CLASSES[decided]);
+    const said = CLASSES[decided] ?? "a lead is flat or off";
+    verdict.replaceChildren(decided < 0 ? "" : el("i", { style: `background:var(${classColour(decided)})` }), said);
     truth.textContent = label < 0 ? "no label here" : label === decided ? `right: it is ${CLASSES[label]}` : `it is ${CLASSES[label]}`;
-    slider.setAttribute("aria-valuetext", `step ${step}, decision ${CLASSES[decided]}, ${truth.textContent}`);
+    slider.setAttribute("aria-valuetext", `step ${step}, decision ${said}, ${truth.textContent}`);
     let order = CLASSES.map((_, i) => i);
     if (order.length > 10) order = order.sort((a, b) => sample.probabilities.get(t, b) - sample.probabilities.get(t, a)).slice(0, 8);
     beliefs.replaceChildren(...order.map(i => {
@@ -97,12 +98,14 @@ function player(samples) {
   return made;
 }
 
-/** A sequence with its arrays unpacked. */
+/** A sequence with its arrays unpacked. Where a lead of an ECG is flat or off there is no decision: -1. */
 function open(one) {
   const maybe = packed => packed ? unpack(packed) : null;
+  const dead = maybe(one.dead), said = maybe(one.decisions), decisions = dead && said ? { get: t => dead.get(t) ? -1 : said.get(t) } : said;
   return {
     one, shown: one.shown, input: { kind: one.input.kind, values: one.input.kind === "lines" ? one.input.values.map(unpack) : unpack(one.input.values), negative: maybe(one.input.negative) },
-    labels: maybe(one.labels), decisions: maybe(one.decisions), probabilities: unpack(one.probabilities), layers: one.layers.map(unpack),
+    labels: maybe(one.labels), decisions, probabilities: unpack(one.probabilities), layers: one.layers.map(unpack),
+    leads: (one.leads || []).map(({ name, mv }) => ({ name, mv: unpack(mv) })),
     membranes: one.membranes.map(layer => layer && { u: unpack(layer.u), threshold: maybe(layer.threshold) }),
   };
 }
@@ -118,6 +121,7 @@ function makeTracks(sample, watched, substeps) {
     const legend = keys.map(([colour, text]) => el("span", { class: "key" }, el("i", { style: `background:var(${colour})` }), text));
     found.push({ canvas, height, draw, base: null, element: el("div", { class: "track" }, title && el("h3", {}, title, el("small", {}, more, legend)), canvas) });
   };
+  sample.leads.forEach(({ name, mv }) => add(`Lead ${name}`, "mV; 25 mm/s, 10 mm/mV: a large square is 0.2 s, 0.5 mV", paperHeight(mv), paper(mv)));
   if (DATA.input_pairs.length && input.kind === "events") DATA.input_pairs.forEach((name, i) => add(`Input: ${name}`, "", 62, lead(input, 2 * i, 2 * i + 1), [["--c2", "up"], ["--c3", "down"], ["--ink", "their running sum, leaking"]]));
   else if (input.kind === "events") add("Input", `events on ${whole(input.values.columns)} channels`, rows(input.values.columns), raster([input.values, input.negative], ["--ink", "--c1"], 1), input.negative ? [["--ink", "+1"], ["--c1", "−1"]] : []);
   else if (input.kind === "lines") input.values.forEach((channel, n) => add(input.values.length > 1 ? `Input: channel ${n + 1}` : "Input", `${short(channel.low)} to ${short(channel.high)}`, input.values.length > 3 ? 40 : 60, lines(channel, [0], ["--ink"], 1)));
@@ -143,8 +147,9 @@ const rows = count => Math.round(Math.max(36, Math.min(170, count * (count > 100
 
 /** Put a track on the screen: its picture (kept until what is in view changes), a veil over what is to come, the cursor. */
 function paint(track, state) {
-  const { canvas } = track, scale = devicePixelRatio || 1, width = canvas.clientWidth, height = track.height;
+  const { canvas } = track, scale = devicePixelRatio || 1, width = canvas.clientWidth;
   if (!width) return;
+  const height = typeof track.height === "function" ? track.height(width, Math.min(state.count, state.sample.shown)) : track.height;
   if (!track.base || canvas.width !== Math.round(width * scale)) {
     canvas.width = Math.round(width * scale); canvas.height = Math.round(height * scale); canvas.style.height = height + "px";
     track.base = document.createElement("canvas");
@@ -241,6 +246,33 @@ function membrane(layer, n, spikes, neuron, colour, per) {
     if (layer.threshold) curve(context, width, height - 6, first, count, per, t => layer.threshold.get(Math.min(t, last), n), range, "--soft", 1, [4, 3]);
     curve(context, width, height - 6, first, count, per, t => u.get(Math.min(t, last), n), range, colour, 1.5);
     context.restore();
+  };
+}
+
+// A lead in mV, as on paper: a small square is 0.04 s and 0.1 mV, a large one 0.2 s and 0.5 mV.
+const millimetre = (width, count) => width / (count * DATA.task.step_ms / 40);
+const paperRange = mv => [Math.floor(2 * mv.low) / 2, Math.max(Math.ceil(2 * mv.high) / 2, Math.floor(2 * mv.low) / 2 + 1)];
+
+/** A square is as high as it is wide, unless only little is in view. */
+function paperHeight(mv) {
+  const [low, high] = paperRange(mv);
+  return (width, count) => Math.round(Math.max(60, Math.min(260, 10 * millimetre(width, count) * (high - low))));
+}
+
+function paper(mv) {
+  const [low, high] = paperRange(mv);
+  return (context, width, height, first, count) => {
+    const mm = millimetre(width, count), tenth = height / (high - low) / 10, begin = first * DATA.task.step_ms / 40;
+    for (const [step, colour] of [[1, "--square"], [5, "--large"]]) {
+      if (step * Math.min(mm, tenth) < 2.5) continue;  // too fine to be seen
+      context.strokeStyle = colourOf(colour); context.lineWidth = 1; context.beginPath();
+      for (let x = (Math.ceil(begin / step) * step - begin) * mm; x < width; x += step * mm) { context.moveTo(x, 0); context.lineTo(x, height); }
+      for (let y = height; y > 0; y -= step * tenth) { context.moveTo(0, y); context.lineTo(width, y); }
+      context.stroke();
+    }
+    context.strokeStyle = colourOf("--ink"); context.lineWidth = 1.3; context.lineJoin = "round"; context.beginPath();
+    for (let t = first; t < first + count; t++) context.lineTo((t + .5 - first) / count * width, height - (mv.get(t, 0) - low) * 10 * tenth);
+    context.stroke();
   };
 }
 

@@ -24,8 +24,8 @@ function origin() {
   document.getElementById("title").textContent = DATA.name;
   document.getElementById("subtitle").textContent = `${task.name}, which reads ${task.signal} · ${network.model} ${shape} (${kinds})${network.bidirectional ? ", bidirectional" : ""} · ${evaluation.split} split, ${whole(evaluation.n_sequences)} sequences · seed ${evaluation.seed}`;
   document.getElementById("main").append(tiles(DATA.short));
-  if (DATA.samples.sequences.length) section("samples", "Step by step", "Real sequences of the split, spread evenly over it and not chosen by the network's accuracy on them. Move the slider, or point at a plot.", player(DATA.samples));
+  if (DATA.samples.sequences.length) section("samples", "Step by step", "Real sequences of the split, spread evenly over it and not chosen by the network's accuracy on them. Move the slider, or point at a plot. " + DATA.caution, player(DATA.samples));
   Object.entries(DATA.sections).forEach(([id, one]) => shown(id, one));
   origin();
-  document.getElementById("footer").textContent = `Made by srnn report; measured on the ${evaluation.split} split. The numbers are those of srnn report --json.`;
+  document.getElementById("footer").textContent = `Made by srnn report; measured on the ${evaluation.split} split. The numbers are those of srnn report --json. ${DATA.caution}`;
 })();
