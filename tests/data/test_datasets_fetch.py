@@ -110,7 +110,7 @@ def test_servers_that_are_busy_are_asked_again(server: Server, tmp_path: Path) -
 @pytest.mark.parametrize(("code", "words"), [(404, "the server has no such file"), (403, "it answered 403")])
 def test_what_cannot_be_had_is_one_line(server: Server, tmp_path: Path, code: int, words: str) -> None:
     server.codes = [code]
-    with pytest.raises(SrnnError, match=f"{words}.*--mirror") as error:
+    with pytest.raises(SrnnError, match=f"{words}.*mirror \\(mirror") as error:
         get(server, tmp_path / "file.bin")
     assert "\n" not in str(error.value) and len(server.seen) == 1 and os.listdir(tmp_path) == []
 

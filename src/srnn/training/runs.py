@@ -30,7 +30,7 @@ from typing import Any
 
 from .._version import __version__, minor_version
 from ..data.recordings import NOTHING_SAID, Reading
-from ..errors import SrnnError, option
+from ..errors import SrnnError, either, option
 from ..files import (
     append_line,
     changing,
@@ -200,7 +200,7 @@ class Run:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
         if not self.best.is_file():
             raise SrnnError(
-                f"{self.path} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
+                f"{self.path} has no checkpoint yet; train it to the end of its first epoch ({_resumed(self.path)})."
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
@@ -217,9 +217,7 @@ class Run:
     def result(self) -> dict[str, Any]:
         """What training ended with: the validation report of the best checkpoint. SrnnError if it has not ended."""
         if not self.outcome.is_file():
-            raise SrnnError(
-                f"{self.path} has no result yet; finish its training first (srnn train ... --out {self.path} --resume)."
-            )
+            raise SrnnError(f"{self.path} has no result yet; finish its training first ({_resumed(self.path)}).")
         return read_object(self.outcome, "a run's result")
 
     def epochs(self) -> list[dict[str, Any]]:
@@ -337,6 +335,11 @@ def _clear_run(path: Path) -> None:
         measured = [file.name for file in path.glob("evaluation-*.json")]
         for name in (*measured, *_WRITTEN):
             (path / name).unlink(missing_ok=True)
+
+
+def _resumed(path: Path) -> str:
+    """How a run's training is continued."""
+    return either(f"srnn train ... --out {path} --resume", f"train(..., out={str(path)!r}, resume=True)")
 
 
 def _clear(path: Path) -> None:

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from ...errors import SrnnError, check_choice, check_flag, check_positive, check_whole
+from ...errors import SrnnError, check_choice, check_flag, check_positive, check_whole, option
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
@@ -143,9 +143,9 @@ class FolderTask(AudioTask):
         }
         if self.pool > 1 and (about.per_step or self.scale == "none"):
             raise SrnnError("pool is for scaled arrays with one label for each sequence; remove it.")
-        for option in fields(self):
-            if option.name in without[about.form] and getattr(self, option.name) != option.default:
-                raise SrnnError(f"The option '{option.name}' has no effect on {about.form}; remove it.")
+        for own in fields(self):
+            if own.name in without[about.form] and getattr(self, own.name) != own.default:
+                raise SrnnError(f"The option '{own.name}' has no effect on {about.form}; remove it.")
 
     @cached_property
     def shares(self) -> Shares:
@@ -271,7 +271,7 @@ def find_source(path: str) -> Path:
     if not isinstance(path, str) or not path:
         raise SrnnError(
             "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file; "
-            "or, for a trained network, whose data were in memory, other recordings with --data."
+            f"or, for a trained network, whose data were in memory, other recordings ({option('data')})."
         )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
@@ -280,6 +280,6 @@ def find_source(path: str) -> Path:
     if os.path.exists(root / path):
         return root / path
     raise SrnnError(
-        f"{path} was not found, neither here nor under {root} (--data-dir or SRNN_DATA): name a folder or file with 'path', or, "
-        "for a trained network, other recordings with --data."
+        f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
+        f"name a folder or file with 'path', or, for a trained network, other recordings ({option('data')})."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...data.signals import SignalPath
-from ...errors import SrnnError, nearest, option
+from ...errors import SrnnError, either, nearest, option
 from ...files import changing, check_folder, whole_folder, write_atomically
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
@@ -102,10 +102,11 @@ def _check_format(
     if layout not in LAYOUTS:
         raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
-        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
+        named = either("--inputs", "inputs_as")
+        raise SrnnError(f"{named} belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
         raise SrnnError(
-            "The width of states belongs to --format int8; float32 keeps states in float32."
+            "The width of states belongs to format int8; float32 keeps states in float32."
         )
 
 
