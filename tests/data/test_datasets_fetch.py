@@ -205,7 +205,7 @@ def test_what_is_there_is_not_fetched_again(server: Server, data_set: DataSet, t
     assert fetch(data_set, tmp_path) == [tmp_path / "a" / "file.bin"]
     fetch(data_set, tmp_path)
     assert len(server.seen) == 1
-    fetch(data_set, tmp_path, force=True)
+    fetch(data_set, tmp_path, overwrite=True)
     (tmp_path / "a" / "file.bin").write_bytes(b"damaged")
     assert verify(data_set, tmp_path)[0].condition == "wrong"
     fetch(data_set, tmp_path)

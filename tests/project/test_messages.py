@@ -37,7 +37,7 @@ def test_no_message_of_the_package_names_an_option_of_the_command_line_alone() -
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SrnnError":
-                said = " ".join(text.value for text in texts(node))
+                said = " ".join(str(text.value) for text in texts(node))
                 if BARE.search(said) and "srnn " not in said:
                     wrong.append(f"{name}:{node.lineno} {said}")
     assert not wrong, "\n".join(wrong)
@@ -47,6 +47,6 @@ def test_options_are_called_as_their_reader_calls_them() -> None:
     assert [option("data_dir"), option("resume", flag=True), either("a", "b")] == ["data_dir", "resume=True", "b"]
     with command_line():
         assert [option("data_dir"), option("resume", flag=True), either("a", "b")] == ["--data-dir", "--resume", "a"]
-        with pytest.raises(SrnnError, match="a$"):
+        with pytest.raises(SrnnError, match=r"a$"):
             raise SrnnError(either("a", "b"))
     assert option("out") == "out"

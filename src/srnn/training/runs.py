@@ -36,6 +36,7 @@ from ..files import (
     changing,
     check_files,
     check_folder,
+    check_new,
     check_writable,
     cut_lines,
     files_in,
@@ -105,12 +106,11 @@ class Run:
         if resume and overwrite:
             both = f"{option('resume', flag=True)} and {option('overwrite', flag=True)}"
             raise SrnnError(f"{both} contradict each other; give one of them.")
-        replaces = overwrite and (path / "recipe.yaml").is_file()
-        if not resume and not replaces and files_in(path):
-            advice = ""
-            if resume is not None and (path / "recipe.yaml").is_file():
-                advice = f"{option('resume', flag=True)} continues its run, {option('overwrite', flag=True)} replaces it, or "
-            raise SrnnError(f"The output folder {path} is not empty; {advice}choose another {option('out')}.")
+        if not resume:
+            also = ""
+            if resume is not None:
+                also = f"{option('resume', flag=True)} continues its run, "
+            check_new(path, overwrite, ours=(path / "recipe.yaml").is_file(), also=also)
         _check_files(path)
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_symlink():  # what is written there would be elsewhere
@@ -141,14 +141,21 @@ class Run:
         return run
 
     @classmethod
-    def hold(cls, path: Path, trained: Trained, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
+    def hold(
+        cls,
+        path: Path,
+        trained: Trained,
+        about: Mapping[str, Any] = MappingProxyType({}),
+        overwrite: bool = False,
+    ) -> Run:
         """A new run for a network that was not trained there: its recipe and its checkpoint, without a history.
 
-        ``about``: {"imported": {...}} says where it comes from. SrnnError if the recipe builds another network.
+        ``about`` and ``overwrite`` are as for ``start``; {"imported": {...}} says where it comes from.
+        SrnnError if the recipe builds another network.
         """
         trained.check_recipe()
         with locked(path):
-            run = cls.start(path, trained.recipe, trained.seed, about)
+            run = cls.start(path, trained.recipe, trained.seed, about, overwrite)
             replace(trained, about={**trained.about, **about}).save(run.best, named=False)
         return run
 

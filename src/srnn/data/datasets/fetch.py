@@ -47,10 +47,10 @@ def fetch(
     data_set: DataSet,
     data_dir: Path | None = None,
     mirror: str | None = None,
-    force: bool = False,
+    overwrite: bool = False,
     watch: Watcher = lambda *_: None,
 ) -> list[Path]:
-    """Download what is missing (with ``force``: everything), and return the files.
+    """Download what is missing (with ``overwrite``: everything), and return the files.
 
     An archive that was deleted once it was unpacked is not downloaded again while its unpacked files are there.
 
@@ -71,7 +71,7 @@ def fetch(
                 get(data_set.sums)
             files += read_sums(data_set, sums)
         for file in files:
-            if force or not usable(file, folder, data_set):
+            if overwrite or not usable(file, folder, data_set):
                 get(file)
             if (folder / file.name).is_file():
                 done.append(folder / file.name)
