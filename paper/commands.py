@@ -53,6 +53,7 @@ def import_network(
     *,
     weights: Weights,
     out: Path,
+    overwrite: bool = False,
     json: Json = False,
     settings: Settings = (),
 ) -> int:
@@ -65,12 +66,13 @@ def import_network(
 
     Args:
         out: run folder to make, new or empty
+        overwrite: replace the run in --out
     """
     from srnn.training.runs import Run
 
     from .compat import describe_silent_units, load_published
 
-    Run.check(out, resume=None)
+    Run.check(out, None, overwrite)
     published = load_published(name, weights, settings)
     silent = dict(published.silent_units)
     about = {
@@ -79,7 +81,7 @@ def import_network(
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "silent_units": silent,
     }
-    Run.hold(out, published.trained, {"imported": about})
+    Run.hold(out, published.trained, {"imported": about}, overwrite)
 
     def show() -> None:
         print(f"run written: {out}")

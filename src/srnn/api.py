@@ -306,6 +306,7 @@ def fit(
     seed: int = 0,
     out: Path | str | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> Model:
     """Train a network on data of your own, and return it.
@@ -339,6 +340,7 @@ def fit(
         reporter: receives what happens, as for ``train``.
         out: the run's folder, as for ``train``; None: nothing is kept but the model.
         resume: continue the run in ``out``, with the same data and settings.
+        overwrite: replace the run in ``out``.
 
     What is None is as ``srnn train`` has it. The result on the validation split is in ``model.about["result"]``. Raises
     SrnnError, before anything is written, for data or settings that do not fit; also when training diverges for good.
@@ -351,7 +353,7 @@ def fit(
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size)
     recipe, task = recipe_for(x, told, settings | dict(overrides))
     with _folder(out) as folder:
-        model = train(recipe, folder, seed=seed, resume=resume, task=task, reporter=reporter)
+        model = train(recipe, folder, seed=seed, resume=resume, overwrite=overwrite, task=task, reporter=reporter)
     return model if out is not None else model.but(folder=None)
 
 

@@ -5,14 +5,16 @@ scores = cross_val_score(srnn.SRNNClassifier(rate=50, epochs=30), x, y, groups=w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from .api import Model, fit
 from .errors import SrnnError
@@ -25,8 +27,23 @@ if TYPE_CHECKING:
     from .nn.neurons import Neuron
 
 
+class InvalidData(SrnnError, ValueError):
+    """An SrnnError that scikit-learn, too, takes for a mistake in its data."""
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    try:
+        yield
+    except SrnnError as error:
+        raise InvalidData(str(error)) from error
+
+
 class SRNNClassifier(ClassifierMixin, BaseEstimator):
     """A classifier of whole sequences. Settings are the keywords of ``srnn.fit`` with the same names; what is None is as there.
+
+    Sequences are given as ``srnn.fit`` takes them. In a table (N, T) each row is a sequence of one channel, all of which have
+    one length; then ``n_features_in_`` is that length. What cannot be used raises ``InvalidData``, a ValueError.
 
     After ``fit``, ``model_`` is the trained ``Model`` and ``classes_`` has the labels as they were given, in the order of the
     columns of ``predict_proba``.
@@ -48,6 +65,7 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
     """
 
     model_: Model
+    n_features_in_: int
     classes_: npt.NDArray[Any]
 
     def __init__(
@@ -79,14 +97,20 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
 
         ``groups``: (N,) whom or what each is of: nobody is both trained on and used for validation.
         """
+        if y is None:
+            raise InvalidData("SRNNClassifier requires y to be passed, but the target y is None.")
         settings = self.get_params()
         settings["overrides"] = self.overrides or {}
         labels = np.asarray(as_numpy(y))
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = column_or_1d(labels, warn=True)
         if labels.ndim != 1:
-            raise SrnnError(f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see srnn.fit.")
+            raise InvalidData(f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see srnn.fit.")
         check_classification_targets(labels)
+        X = self._sequences(X, reset=True)
         known, numbers = np.unique(labels, return_inverse=True)
-        self.model_ = fit(X, numbers, groups=groups, classes=[str(one) for one in known], **settings)
+        with _as_value_errors():
+            self.model_ = fit(X, numbers, groups=groups, classes=[str(one) for one in known], **settings)
         self.classes_ = known
         return self
 
@@ -101,11 +125,20 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
 
     def _found(self, X: Any) -> list[Prediction]:
         check_is_fitted(self, "model_")
-        found = self.model_.predict([*X])
+        X = self._sequences(X, reset=False)
+        with _as_value_errors():
+            found = self.model_.predict([*X])
         assert isinstance(found, list)
         return found
 
+    def _sequences(self, X: Any, reset: bool) -> Any:
+        """A table as scikit-learn checks it; anything else as it is."""
+        X = as_numpy(X)
+        if issparse(X) or (hasattr(X, "__array__") and np.asarray(X).ndim <= 2):
+            return validate_data(self, X, reset=reset)
+        return X
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        tags.input_tags.three_d_array = True
         return tags

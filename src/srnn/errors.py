@@ -60,9 +60,12 @@ def command_line() -> Iterator[None]:
 
 def option(name: str, flag: bool = False) -> str:
     """What a message calls an option: ``--out`` on the command line, ``out`` in Python; a flag ``--resume``, ``resume=True``."""
-    if _AT_A_COMMAND_LINE[0]:
-        return f"--{name.replace('_', '-')}"
-    return f"{name}=True" if flag else name
+    return either(f"--{name.replace('_', '-')}", f"{name}=True" if flag else name)
+
+
+def either(at_a_command_line: str, in_python: str) -> str:
+    """That one of two texts which its reader can use."""
+    return at_a_command_line if _AT_A_COMMAND_LINE[0] else in_python
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .errors import either
 from .terminal import one_line_column, open_console, open_progress
 from .text import counted, one_line, printable, some
 
@@ -111,7 +112,9 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
     if fraction >= _MOST and not d["weighs_classes"]:
-        advice = "--training.class_weights balanced --training.early_stopping.metric balanced_accuracy"
+        settings = {"training.class_weights": "balanced", "training.early_stopping.metric": "balanced_accuracy"}
+        words = " ".join(f"--{key} {value}" for key, value in settings.items())
+        advice = either(words, f"overrides={settings}")
         unequal += f" (to let rare classes count as much: {advice})"
     absent = "".join(
         f"; not in {split}: {some([one_line(name, 24) for name in names])}"

@@ -131,7 +131,7 @@ def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
         assert "is being written by another process" in fails(capsys, *words, tmp_path / "file")
     (tmp_path / "file").touch()
     if words[0] != "stream":
-        assert "exists; name a new file" in fails(capsys, *words, tmp_path / "file")
+        assert "exists; --overwrite replaces it, or choose another --out" in fails(capsys, *words, tmp_path / "file")
 
 
 def test_a_lack_of_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

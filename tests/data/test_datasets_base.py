@@ -84,6 +84,6 @@ def test_a_user_without_a_home_folder_needs_one_only_for_the_data_dir(
 
     monkeypatch.delenv("SRNN_DATA", raising=False)
     monkeypatch.setattr(Path, "home", nowhere)
-    with pytest.raises(SrnnError, match=r"no home folder, .*--data-dir or SRNN_DATA"):
+    with pytest.raises(SrnnError, match=r"no home folder, .*\(data_dir or SRNN_DATA\)"):
         resolve_data_dir()
     assert find_source(str(tmp_path)) == tmp_path

@@ -110,7 +110,7 @@ def test_servers_that_are_busy_are_asked_again(server: Server, tmp_path: Path) -
 @pytest.mark.parametrize(("code", "words"), [(404, "the server has no such file"), (403, "it answered 403")])
 def test_what_cannot_be_had_is_one_line(server: Server, tmp_path: Path, code: int, words: str) -> None:
     server.codes = [code]
-    with pytest.raises(SrnnError, match=f"{words}.*--mirror") as error:
+    with pytest.raises(SrnnError, match=f"{words}.*mirror \\(mirror") as error:
         get(server, tmp_path / "file.bin")
     assert "\n" not in str(error.value) and len(server.seen) == 1 and os.listdir(tmp_path) == []
 
@@ -205,7 +205,7 @@ def test_what_is_there_is_not_fetched_again(server: Server, data_set: DataSet, t
     assert fetch(data_set, tmp_path) == [tmp_path / "a" / "file.bin"]
     fetch(data_set, tmp_path)
     assert len(server.seen) == 1
-    fetch(data_set, tmp_path, force=True)
+    fetch(data_set, tmp_path, overwrite=True)
     (tmp_path / "a" / "file.bin").write_bytes(b"damaged")
     assert verify(data_set, tmp_path)[0].condition == "wrong"
     fetch(data_set, tmp_path)

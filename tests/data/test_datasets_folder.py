@@ -334,7 +334,7 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
     ("options", "message"),
     [
         ({}, "needs the option 'path'"),
-        ({"path": "nowhere"}, r"nowhere was not found, .* \(--data-dir or SRNN_DATA\)"),
+        ({"path": "nowhere"}, r"nowhere was not found, .* \(data_dir or SRNN_DATA\)"),
         ({"path": "~nobody-of-that-name/words"}, "~nobody-of-that-name/words was not found"),
         ({"path": "a" * 300}, "was not found"),
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),

@@ -104,7 +104,7 @@ def test_the_archive_gives_the_listed_recordings_alone(tmp_path: Path) -> None:
     assert unpack_listed(MINI, folder) == [archive]
     assert recordings(folder) == {f"{name}.wav" for name in NAMES}
     assert not unpack_listed(MINI, folder)  # all are there
-    assert unpack_listed(MINI, folder, force=True) == [archive]
+    assert unpack_listed(MINI, folder, overwrite=True) == [archive]
     (folder / f"{NAMES[9]}.wav").unlink()
     assert unpack_listed(MINI, folder) == [archive] and (folder / f"{NAMES[9]}.wav").is_file()
     assert sorted(path.name for path in folder.iterdir()) == sorted([archive.name, *KEYWORDS])  # nothing else is left

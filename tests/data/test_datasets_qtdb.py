@@ -110,7 +110,7 @@ def test_a_missing_file_is_told_with_where_to_get_it(tmp_path: Path, split: str,
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SrnnError) as error:
             ECGTask().load(split, folder)  # type: ignore[arg-type]
-        for word in (name, "not found", "github.com/byin-cwi/Efficient-spiking-networks", "--data-dir", "SRNN_DATA"):
+        for word in (name, "not found", "github.com/byin-cwi/Efficient-spiking-networks", "data_dir", "SRNN_DATA"):
             assert word in str(error.value)
 
 

@@ -94,7 +94,7 @@ def test_a_recording_in_microvolts_is_converted_and_one_in_g_is_refused() -> Non
         ):
             match(Recording(beats_mv, 250, ("MLII", "V5"), ("mV", "g")), path)
         with pytest.raises(
-            SrnnError, match=r"has 3 channels; this network reads 2: .*--channels.*\(there are I, II, V1\)"
+            SrnnError, match=r"has 3 channels; this network reads 2: .*channels with channels.*\(there are I, II, V1\)"
         ):
             match(Recording(np.ones((9, 3)), 250, ("I", "II", "V1"), ("mV",) * 3), path)
         three = Recording(np.c_[beats_mv, beats_mv[:, 0]], 250, ("I", "II", "V1"), ("mV",) * 3)
@@ -244,7 +244,7 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(SrnnError, match="not found") as error:
             TASK.load("train", folder)
-        for word in ("'srnn data fetch qtdb'", "physionet.org/content/qtdb/1.0.0/", "--data-dir", "SRNN_DATA"):
+        for word in ("'srnn data fetch qtdb'", "physionet.org/content/qtdb/1.0.0/", "data_dir", "SRNN_DATA"):
             assert word in str(error.value)
     for suffix in ("q1c", "dat", "hea"):
         path = small / "qtdb" / "records" / f"sel2.{suffix}"

@@ -134,7 +134,7 @@ def test_archives_are_unpacked_once(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped({"x.h5": b"1"}))
     assert unpack_archives(tmp_path) == [archive] and (tmp_path / "x.h5").read_bytes() == b"1"
-    assert unpack_archives(tmp_path) == [] and unpack_archives(tmp_path, force=True) == [archive]
+    assert unpack_archives(tmp_path) == [] and unpack_archives(tmp_path, overwrite=True) == [archive]
     archive.write_bytes(zipped({"x.h5": b"22"}))
     assert unpack_archives(tmp_path) == [archive] and (tmp_path / "x.h5").read_bytes() == b"22"
     assert unpack_archives(tmp_path / "nowhere") == []

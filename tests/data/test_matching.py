@@ -49,14 +49,14 @@ def test_channels_are_found_by_name_and_converted(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(recording.samples, X[:, [2, 1, 0]] * [1, 1, 9.80665])
     assert (recording.channels, recording.units) == (ACCELEROMETER.names, ACCELEROMETER.units)
-    assert recording.notes == ("it does not state its rate: taken as 50 Hz (--rate says another)",)
+    assert recording.notes == ("it does not state its rate: taken as 50 Hz (rate says another)",)
 
 
 def test_what_is_not_stated_is_taken_as_the_networks_and_noted() -> None:
     given = match(read_recording(X), ACCELEROMETER)
     assert np.array_equal(given.samples, X)
     assert given.notes == (
-        "it does not state its names, units and rate: taken as ax, ay, az, in m/s2, 50 Hz (--rate says another)",
+        "it does not state its names, units and rate: taken as ax, ay, az, in m/s2, 50 Hz (rate says another)",
     )
     assert match(Recording(X, 50, ("ax", "ay", "az"), ("m/s2",) * 3), ACCELEROMETER).notes == ()
     assert match(read_recording(X), ScaledPath(3)).notes == ()
@@ -66,7 +66,7 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
     path = csv(tmp_path, "x,y,z")
     with pytest.raises(
         SrnnError,
-        match=r"a\.csv has no ax, ay, az: its channels are x, y, z, and .* reads ax, ay, az\. .*--channels x,y,z\)",
+        match=r"a\.csv has no ax, ay, az: its channels are x, y, z, and .* reads ax, ay, az\. .*: channels=\['x', 'y', 'z'\]",
     ):
         read_signal(path, ACCELEROMETER)
     assert np.array_equal(read_signal(path, ACCELEROMETER, Reading(channels=["Z", 1, "x"])).samples, X[:, [2, 1, 0]])
@@ -79,14 +79,14 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
         match=r"channel ay is in mV, and this network reads it in m/s2 \(it has ax \(g\), ay \(mV\), az \(g\)",
     ):
         read_signal(csv(tmp_path, "ax (g),ay (mV),az (g)"), ACCELEROMETER)
-    with pytest.raises(SrnnError, match=r"has 2 channels 'ax' \(ax, ax, ay, az\): choose by number, as --channels 1"):
+    with pytest.raises(SrnnError, match=r"has 2 channels 'ax' \(ax, ax, ay, az\): choose by number, as channels=\[0\]"):
         read_signal(csv(tmp_path, "ax,ax,ay,az", np.c_[X, X[:, 0]]), ACCELEROMETER)
     with pytest.raises(SrnnError, match="does not name its 3 channels, so there is no 'ax': choose them by number"):
         read_signal(X, ACCELEROMETER, Reading(channels=["ax"]))
 
 
 def test_the_advice_is_the_command_that_mends_it(tmp_path: Path) -> None:
-    with pytest.raises(SrnnError, match=r"has no ay: .*\(such as --channels ax,u,az\)"):
+    with pytest.raises(SrnnError, match=r"has no ay: .*channels=\['ax', 'u', 'az'\]"):
         read_signal(csv(tmp_path, "az,u,ax"), ACCELEROMETER)
 
 

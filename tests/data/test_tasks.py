@@ -76,7 +76,7 @@ def test_ecg_without_data_says_how_to_get_them(
 ) -> None:
     monkeypatch.setenv("SRNN_DATA", str(tmp_path))
     for split in ("train", "validation", "test"):
-        with pytest.raises(SrnnError, match=rf"not found.*get the data {how}.*--data-dir"):
+        with pytest.raises(SrnnError, match=rf"not found.*get the data {how}.*\(data_dir or SRNN_DATA\)"):
             ECGTask(source).load(split)  # type: ignore[arg-type]
 
 

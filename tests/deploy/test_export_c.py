@@ -286,7 +286,7 @@ def test_an_earlier_export_is_written_over_where_that_is_asked_for(layout: Any, 
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     export_c(network(seed=1), out, layout=layout)
     (out / "network").write_text("built")
-    with pytest.raises(SrnnError, match=r"not empty; overwrite=True writes over it, or choose another out\."):
+    with pytest.raises(SrnnError, match=r"not empty; overwrite=True replaces it, or choose another out\."):
         export_c(network(seed=2), out, layout=layout)
     export_c(network(seed=2), out, layout=layout, overwrite=True)
     export_c(network(seed=2), fresh, layout=layout, overwrite=True)

@@ -364,12 +364,12 @@ def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learn": "e-prop", "hidden": (6, 5)}, "one hidden layer, but this network has 2; use --learn readout"),
+        ({"learn": "e-prop", "hidden": (6, 5)}, "one hidden layer, but this network has 2; use learn='readout'"),
         ({"learn": "all"}, "In C 'readout' can learn, or with it one hidden layer by 'e-prop', not 'all'"),
         ({"learn": "readout", "format": "int8"}, "needs float32"),
         (
             {"learn": "readout", "delays": {"recurrent": "uniform(0, 3)"}},
-            "with delays cannot learn in C; .* srnn adapt --rule bptt",
+            "with delays cannot learn in C; .* by bptt",
         ),
         ({"learn": "e-prop", "loss": "ce_spike_count", "readout": "spike_count"}, "whose membrane is the output"),
         ({"learn": "e-prop", "loss": "ce_mean", "readout": {"neuron": "liquid"}}, "whose membrane is the output"),

@@ -406,6 +406,6 @@ def test_counts_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=message):
             export_c(net, tmp_path / "c", "net", "int8", encoder=SENSOR, inputs_as=ANALOG, counts=counts)
     for path, format in ((SENSOR, "float32"), (Steps(3), "int8"), (None, "int8")):
-        with pytest.raises(SrnnError, match="belong to int8 networks whose channels were scaled"):
+        with pytest.raises(SrnnError, match="is for int8 networks whose channels were scaled"):
             export_c(net, tmp_path / "c", "net", format, encoder=path, counts=(1.0,))  # type: ignore[arg-type]
     assert not (tmp_path / "c").exists()

@@ -285,7 +285,7 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     read = "readFile(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
     x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
     assert x == [1, 2, 3, 4] and notes == [
-        "it does not state its units and rate: taken as in mV, 250 Hz (--rate says another)"
+        "it does not state its units and rate: taken as in mV, 250 Hz (rate says another)"
     ]
     assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [1.5, -2.25, 3, 4]  # decimal commas
     for text, problem in (

@@ -27,7 +27,7 @@ from support.serving import Service, serving, told
 
 G = 9.80665
 X = np.random.default_rng(0).normal([0, G], 2.0, (300, 2)).astype(np.float32)
-UNSTATED = "it does not state its names, units and rate: taken as ax, ay, in m/s2, 50 Hz (--rate says another)"
+UNSTATED = "it does not state its names, units and rate: taken as ax, ay, in m/s2, 50 Hz (rate says another)"
 
 
 @pytest.fixture(scope="module")

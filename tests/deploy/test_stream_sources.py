@@ -154,7 +154,7 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
     with pytest.raises(SrnnError, match="standard input has no ax, az: its channels are u, v, w"):
         piped(f"u,v,w\n{rows}")
     with pytest.raises(
-        SrnnError, match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(--rate\)\. Give a file"
+        SrnnError, match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(rate\)\. Give a file"
     ):
         piped(f"ax,t,az\n{rows}", Reading(rate=100))
 

@@ -226,7 +226,11 @@ def test_no_current_is_larger_than_the_largest(inputs_as: InputFormat, size: flo
             seen = np.where(sign * layer.weight_in > 0, high, low)
             s = np.zeros(1) if layer.weight_rec is None else (sign * layer.weight_rec > 0).astype(int)
             saturated = [0]
-            current = layer.current(seen, s, saturated).values.diagonal()
+
+            def number(values: np.ndarray, at: int) -> FixedArray:
+                return FixedArray(values, at, layer.bits, saturated)  # noqa: B023
+
+            current = layer.current(number(layer.sums(seen, s), 0), number).values.diagonal()
             assert np.abs(current).max() <= layer.largest_current
             assert not saturated[0] or layer.largest_current > INT32_MAX
 

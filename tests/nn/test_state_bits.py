@@ -271,9 +271,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         assert main([*words, *more]) == 0
         assert json.loads(capsys.readouterr().out)["state_bits"] == bits
     assert main(["export", "c", run, "--out", str(tmp_path / "c"), "--state-bits", "8"]) == 2
-    assert "state_bits (--state-bits) belongs to format int8" in capsys.readouterr().err
+    assert "--state-bits belongs to format int8" in capsys.readouterr().err
     for option in ({"state_bits": 8}, {"inputs_as": InputFormat(1.0)}):  # from Python, too
-        with pytest.raises(SrnnError, match=rf"{next(iter(option))} .* belongs to format int8"):
+        with pytest.raises(SrnnError, match=rf"{next(iter(option))} belongs to format int8"):
             load(run).export(tmp_path / "c", **option)
     assert not (tmp_path / "c").exists()
 

@@ -31,6 +31,7 @@ MODULES = (
     "srnn.nn.delays",
     "srnn.nn.emissions",
     "srnn.nn.equations",
+    "srnn.nn.fixedpoint.compiled",
     "srnn.nn.fixedpoint.decision",
     "srnn.nn.fixedpoint.device",
     "srnn.nn.fixedpoint.integer",

@@ -99,4 +99,4 @@ def test_models_that_left_different_subjects_out_make_one_table(
     assert report["subjects"][0]["before"] != report["subjects"][2]["before"]  # of another model
     assert "4 subjects" in (tmp_path / "curve" / "adaptation.md").read_text()
     assert main(["adapt", *models, *arguments, "--curve", "2"]) == 2
-    assert "exists; name a new folder" in capsys.readouterr().err
+    assert "is not empty; --overwrite replaces it, or choose another --out" in capsys.readouterr().err

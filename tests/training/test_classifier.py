@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import srnn
 from srnn import SrnnError
@@ -44,9 +44,21 @@ def test_it_is_what_fit_gives() -> None:
     assert of_list.shape == (24,)
 
 
-@pytest.mark.filterwarnings("ignore:Can't test estimator")
+EXPECTED = {
+    "check_classifiers_train": "one epoch is not enough to be right for 83 % of what was learnt",
+    "check_fit2d_1sample": "the message names the class that has too few sequences to hold out any",
+}
+"""Checks of scikit-learn that fail, and why that is right."""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([srnn.SRNNClassifier(**QUICK)], expected_failed_checks=lambda _: EXPECTED)
+def test_it_passes_the_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
 def test_it_keeps_to_the_rules_of_estimators() -> None:
-    assert not [one for one in check_estimator(srnn.SRNNClassifier(), on_fail=None) if one["status"] == "failed"]
     copy: Any = clone(srnn.SRNNClassifier(hidden=(4, 3), neuron=srnn.LIF()))
     assert copy.get_params()["hidden"] == (4, 3) and copy.set_params(lr=0.1).lr == 0.1
 
@@ -60,8 +72,27 @@ def test_it_is_cross_validated_and_tuned() -> None:
     assert tuned.best_params_["hidden"] in (2, 3) and tuned.predict(x[:3]).shape == (3,)
 
 
+def test_a_table_has_a_sequence_in_each_row() -> None:
+    x, y = numbers()
+    of_rows = srnn.SRNNClassifier(**QUICK).fit(x[:, :, 0], y)
+    of_sequences = srnn.SRNNClassifier(**QUICK).fit(x[:, :, :1], y)
+    assert of_rows.n_features_in_ == 6 and not hasattr(of_sequences, "n_features_in_")
+    np.testing.assert_array_equal(of_rows.predict_proba(x[:, :, 0]), of_sequences.predict_proba(x[:, :, :1]))
+    assert of_rows.fit(x[:, :, 0], y[:, None].ravel()).predict(x[:, :, 0].tolist()).shape == (24,)
+    with pytest.raises(ValueError, match="X has 5 features, but SRNNClassifier is expecting 6"):
+        of_rows.predict(x[:, :5, 0])
+
+
 def test_mistakes() -> None:
     x, y = numbers()
+    for wrong, words in (
+        ({"X": x[:0], "y": y[:0]}, "sequences|classes|empty"),
+        ({"X": x, "y": None}, "requires y to be passed"),
+        ({"X": np.full_like(x, np.nan), "y": y}, "not finite"),
+    ):
+        with pytest.raises(ValueError, match=words) as error:
+            srnn.SRNNClassifier(**QUICK).fit(**wrong)
+        assert isinstance(error.value, SrnnError)
     with pytest.raises(SrnnError, match="a label for each sequence"):
         srnn.SRNNClassifier(**QUICK).fit(x, np.zeros((24, 6), int))
     with pytest.raises(ValueError, match=r"[Cc]ontinuous|Unknown label type"):

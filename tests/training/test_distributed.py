@@ -202,7 +202,7 @@ def test_a_lost_connection_is_told_apart_from_other_errors() -> None:
     team.rank, team.size = 1, 2
     team.raise_if_broken(RuntimeError("The size of tensor a must match"), Path("run"))
     for lost in ("[enforce fail] Gloo", "NCCL error", "Connection reset", "closed by peer"):
-        with pytest.raises(SrnnError, match=r"Process 1 of 2 has lost another one.* --out run --resume continues"):
+        with pytest.raises(SrnnError, match=r"Process 1 of 2 has lost another one.* out='run', resume=True continues"):
             team.raise_if_broken(RuntimeError(lost), Path("run"))
 
 

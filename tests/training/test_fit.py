@@ -93,7 +93,7 @@ def test_a_model_is_whole_without_any_folder(tmp_path: Path, monkeypatch: pytest
     again = srnn.load(model.save(tmp_path / "model.safetensors"))
     read: Any = again.predict(x[0])
     assert np.array_equal(read.scores, found.scores)
-    with pytest.raises(SrnnError, match=r"data were in memory.* --data"):
+    with pytest.raises(SrnnError, match=r"data were in memory.* \(data\)"):
         again.evaluate()
     assert model.export(tmp_path / "c")["weights"] > 0
     assert model.energy(torch.zeros(1, 6, 2))["models"]

@@ -18,7 +18,7 @@ import pytest
 
 import srnn
 from srnn import progress
-from srnn.errors import SrnnError
+from srnn.errors import SrnnError, command_line
 from srnn.nn.kernels.problem import LayerProblem
 from srnn.progress import BarReporter, LineReporter, Reporter, epoch_line, header, reporter_for
 from srnn.training import loop, preparing
@@ -68,7 +68,9 @@ def test_the_header_says_what_is_trained() -> None:
     unequal = {**DESCRIPTION, "classes": ["no", "yes"], "largest_class": {"name": "no", "fraction": 0.9474}}
     assert "2: no, yes; always choosing 'no' would be right for 95% of validation" in "\n".join(header(unequal))
     advice = "--training.class_weights balanced --training.early_stopping.metric balanced_accuracy"
-    assert advice in "\n".join(header(unequal))
+    with command_line():
+        assert advice in "\n".join(header(unequal))
+    assert "overrides={'training.class_weights': 'balanced', 'training.ear" in "\n".join(header(unequal))
     assert "class_weights" not in "\n".join(header({**unequal, "weighs_classes": True}))
     assert "class_weights" not in "\n".join(header({**unequal, "largest_class": {"name": "no", "fraction": 0.74}}))
     assert "not in" not in text

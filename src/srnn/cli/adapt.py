@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError, require
-from ..text import json_text, markdown
+from ..text import markdown
 from .options import AS_STATED, MORE, Data, DataDir, Json, Models, RecordingOptions, Seed, place
 from .show import tell
 
@@ -24,6 +24,7 @@ def adapt(
     /,
     *,
     out: Path,
+    overwrite: bool = False,
     train: Literal["readout", "all"] = "readout",
     rule: Literal["e-prop", "d-rtrl", "bptt"] = "e-prop",
     feedback: Literal["symmetric", "random"] = "symmetric",
@@ -61,6 +62,7 @@ def adapt(
 
     Args:
         out: new file for the adapted model; with --curve a new folder
+        overwrite: replace what is in --out
         train: what learns
         rule: learning rule
         feedback: e-prop: errors reach hidden layers through the weights above them, or through
@@ -70,7 +72,7 @@ def adapt(
         limit: learn from at most so many recordings (default: all)
         curve: write the accuracy after each of these numbers of labels of a subject
     """
-    from ..files import only_writer
+    from ..files import check_folder, check_new, only_writer
     from ..training import adapting
     from ..training.runs import open_trained
 
@@ -84,11 +86,11 @@ def adapt(
         opened = [open_trained(path, data, said) for path in models]
         require(min(curve) >= 1, "--curve", "numbers of labels, at least 1", min(curve))
         with only_writer(out):
-            if out.exists():
-                raise SrnnError(f"{out} exists; name a new folder.")
+            check_folder(out)
+            check_new(out, overwrite, ours=(out / "adaptation.json").is_file())
             report, table = _curve(opened, config, curve, split, data_dir, seed, out)
         return tell(json, report, lambda: print(f"{table}\n\nwritten: {out}"))
-    with place("--out", out, new=True):
+    with place("--out", out, overwrite):
         opened = [open_trained(path, data, said) for path in models]
         if len(opened) > 1:
             raise SrnnError(f"Without --curve give one model, not {len(opened)}.")
@@ -107,7 +109,7 @@ def _curve(
     out: Path,
 ) -> tuple[dict[str, Any], str]:
     """--curve: the table of all subjects, written into a folder: (report, table)."""
-    from ..files import whole_folder
+    from ..files import changing, write_atomically, write_json
     from ..studies.adaptation import adaptation_curve, curve_table
 
     ways = {
@@ -132,9 +134,10 @@ subjects. For each subject, all rows are measured on the same labels: those afte
 
 {table}
 """
-    with whole_folder(out) as folder:
-        (folder / "adaptation.md").write_bytes(about.encode())
-        (folder / "adaptation.json").write_bytes((json_text(report, indent=1) + "\n").encode())
+    with changing(out):
+        out.mkdir(exist_ok=True)
+    write_atomically(out / "adaptation.md", about.encode())
+    write_json(out / "adaptation.json", report)
     return report, table
 
 

@@ -86,6 +86,7 @@ def compress(
     epochs: int | None = None,
     lr_factor: float | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     state_bits: StateBits = None,
     split: Split = "validation",
     data: Data = None,
@@ -124,16 +125,15 @@ def compress(
         epochs: epochs of fine-tuning (default: 20)
         lr_factor: factor on the recipe's learning rate (default: 0.5)
         resume: resume what is in --out
+        overwrite: replace what is in --out
     """
     reading = recording.of(data)
     tuned = epochs is not None or lr_factor is not None
     pruning.check(tuned)
-    if out is None and (pruning.wanted or tuned or resume):
+    if out is None and (pruning.wanted or tuned or resume or overwrite):
         raise SrnnError("Pruning and fine-tuning make new runs; name their folder: --out DIR.")
 
-    from ..progress import reporter_for
-    from ..studies.pruning import TuningOptions, measure_run, quantise_run
-    from ..training.runs import Run
+    from ..studies.pruning import TuningOptions, measure_run
 
     options = TuningOptions(
         EPOCHS if epochs is None else epochs,
@@ -144,24 +144,33 @@ def compress(
         data,
         reading,
         resume,
+        overwrite,
         state_bits,
     )
     if out is None:
         measured = {"run": str(model), "before": measure_run(model, options)}
         return tell(json, measured, lambda: _show_points([("as trained", measured["before"])]))
-    Run.check(out, resume)
-    reporter = reporter_for(json)
     command = repeated(called, options.epochs, options.lr_factor)
-    if not pruning.wanted:
-        points = quantise_run(model, out, options, reporter, command)
-        return tell(json, points, lambda: _show_tuned(points, out))
-    curve = pruning.run(model, out, options, reporter, command)
-    return tell(json, curve, lambda: _show_curve(curve, out))
+    return _made(model, out, pruning, options, command, json)
+
+
+def _made(model: Model, out: Path, pruning: PruningOptions, options: TuningOptions, command: str, json: bool) -> int:
+    """Make the new run or runs in ``out``."""
+    from ..progress import reporter_for
+    from ..studies.pruning import check_out, quantise_run
+
+    check_out(model, out, options, prunes=pruning.wanted)
+    reporter = reporter_for(json)
+    if pruning.wanted:
+        curve = pruning.run(model, out, options, reporter, command)
+        return tell(json, curve, lambda: _show_curve(curve, out))
+    points = quantise_run(model, out, options, reporter, command)
+    return tell(json, points, lambda: _show_tuned(points, out))
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:
     """The command, for whoever reads its results: nothing else in them says how the network was fine-tuned."""
-    left_out = {"--json": 0, "--resume": 0, "--data-dir": 1, "--epochs": 1, "--lr-factor": 1}
+    left_out = {"--json": 0, "--resume": 0, "--overwrite": 0, "--data-dir": 1, "--epochs": 1, "--lr-factor": 1}
     tuned = "--epochs", str(epochs), "--lr-factor", str(lr_factor)
     return shlex.join(called.again(left_out, *tuned))
 

@@ -28,7 +28,7 @@ Mirror = Annotated[
     str | None,
     Parameter(help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)"),
 ]
-Force = Annotated[bool, Parameter(help="fetch or unpack again what is already there")]
+Overwrite = Annotated[bool, Parameter(help="fetch or unpack again what is already there")]
 
 
 def _data_set(name: str) -> DataSet:
@@ -101,7 +101,7 @@ def fetch(
     /,
     *,
     mirror: Mirror = None,
-    force: Force = False,
+    overwrite: Overwrite = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -114,7 +114,7 @@ def fetch(
     data_set = _data_set(name)
     columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with progress_bars(not json, *columns) as watch:
-        paths = fetching.fetch(data_set, data_dir, _mirror(mirror), force, watch)
+        paths = fetching.fetch(data_set, data_dir, _mirror(mirror), overwrite, watch)
 
     def show() -> None:
         if not paths:
@@ -166,7 +166,7 @@ def _remedy(data_set: DataSet, data_dir: Path | None, bad: set[str]) -> str:
     if data_set.unpack and others:
         return f"unpack the archives that are there, {some(others)}: {_command(data_set, data_dir, 'prepare')}"
     if not bad & archives and any((folder / name).is_file() for name in archives):
-        return f"unpack it again: {_command(data_set, data_dir, 'prepare')} --force"
+        return f"unpack it again: {_command(data_set, data_dir, 'prepare')} --overwrite"
     return f"fetch it: {_command(data_set, data_dir, 'fetch')}"
 
 
@@ -175,7 +175,7 @@ def _command(data_set: DataSet, data_dir: Path | None, part: str) -> str:
     return shlex.join(["srnn", "data", part, data_set.name, *data_dir_again(data_dir)])
 
 
-def prepare(name: Name, /, *, force: Force = False, data_dir: DataDir = None, json: Json = False) -> int:
+def prepare(name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = None, json: Json = False) -> int:
     """Unpack a data set and build its caches, so that no training waits for them."""
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
@@ -189,9 +189,9 @@ def prepare(name: Name, /, *, force: Force = False, data_dir: DataDir = None, js
     unpacked: list[Path] = []
     check = partial(_check_archive, data_set, data_dir)
     if data_set.listed:
-        unpacked = unpack_listed(data_set, folder, force, check)
+        unpacked = unpack_listed(data_set, folder, overwrite, check)
     elif data_set.unpack:
-        unpacked = unpack_archives(folder, data_set.strip, force, check)
+        unpacked = unpack_archives(folder, data_set.strip, overwrite, check)
     for path in unpacked if not json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):

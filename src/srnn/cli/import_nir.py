@@ -28,6 +28,7 @@ def import_nir(
     synapse_step: Literal["same", "next"] | None = None,
     no_extension: bool = False,
     out: Path | None = None,
+    overwrite: bool = False,
     task: str | None = None,
     loss: LossName | None = None,
     json: Json = False,
@@ -54,11 +55,12 @@ def import_nir(
         synapse_step: CubaLIF: an input moves the membrane at once, or a step later (default: same)
         no_extension: read only what NIR itself contains, as another reader would see it
         out: make a run folder from it
+        overwrite: replace the run in --out
         task: --out: its task (default: as our file says)
         loss: --out: how its output is scored (default: as our file says, else by task and readout)
     """
-    if out is None and (task is not None or loss is not None):
-        raise SrnnError("--task and --loss are for the run that --out names; add --out RUN.")
+    if out is None and (task is not None or loss is not None or overwrite):
+        raise SrnnError("--task, --loss and --overwrite are for the run that --out names; add --out RUN.")
 
     from ..deploy.export import nir
     from ..training.runs import Run
@@ -73,11 +75,11 @@ def import_nir(
         neuron={name: value for name, value in of_neuron.items() if value is not None},
     )
     if out is not None:
-        Run.check(out, resume=None)
+        Run.check(out, None, overwrite)
         recipe = make_recipe(imported, task, loss)
         about = {"imported": {"from": "NIR", "file": file.name}}
         scaled = with_scale(recipe.create_task(), imported, str(file))
-        Run.hold(out, Trained(imported.network, scaled, recipe), about)
+        Run.hold(out, Trained(imported.network, scaled, recipe), about, overwrite)
     layers = [
         {"name": one.name, "size": one.size, "neuron": one.neuron.name, "recurrent": one.weight_rec is not None}
         for one in imported.network.freeze().layers

@@ -167,11 +167,11 @@ def data_dir_again(data_dir: Path | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
+def place(option: str, path: Path, overwrite: bool = True) -> Iterator[None]:
     """For a block that writes a file at its end. SrnnError at its beginning if no file can be
-    written there, if another process is about to write it, or if it should be ``new`` but
-    exists."""
-    from ..files import only_writer
+    written there, if another process is about to write it, or if it exists and is
+    not to be overwritten."""
+    from ..files import check_new, only_writer
 
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -179,6 +179,5 @@ def place(option: str, path: Path, new: bool = False) -> Iterator[None]:
             f"{option}: {path} cannot be written: the folder {folder} does not exist, or is write-protected."
         )
     with only_writer(path):
-        if new and path.exists():
-            raise SrnnError(f"{path} exists; name a new file.")
+        check_new(path, overwrite, ours=not path.is_dir())
         yield

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, check_positive, nearest
+from ..errors import SrnnError, check_positive, either, nearest, option
 from ..files import reading
 from ..text import composed, counted, one_line, some
 from .datasets.audio import AUDIO_SUFFIXES, FASTEST, at_rate, read_channels
@@ -491,10 +491,11 @@ def _by_name(recording: Recording, path: SignalPath) -> Recording:
     known = {name.casefold() for name in path.names}
     others = iter(name for name in recording.channels if name.casefold() not in known)
     example = [next(others, "...") if name in missing else name for name in path.names]
+    chosen = either(f"--channels {','.join(example)}", f"channels={example}")
     raise SrnnError(
         f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, and "
         f"this network reads {some(path.names)}. Say which of its channels are these, in this "
-        f"order, with --channels (such as --channels {','.join(example)})."
+        f"order: {chosen}."
     )
 
 
@@ -516,16 +517,17 @@ def _column(recording: Recording, chosen: str | int) -> int:
     if recording.channels is None:
         raise SrnnError(
             f"{recording.name} does not name its {counted(count, 'channel')}, so there is no "
-            f"{chosen!r}: choose them by number, as --channels 1,2."
+            f"{chosen!r}: choose them by number, as {either('--channels 1,2', 'channels=[0, 1]')}."
         )
     found = _places(recording).get(chosen.casefold(), [])
     if not found:
         advice = nearest(chosen, recording.channels)
         raise SrnnError(f"{recording.name} has no channel {chosen!r}.{advice}")
     if len(found) > 1:
+        number = either(f"--channels {found[0] + 1}", f"channels=[{found[0]}]")
         raise SrnnError(
             f"{recording.name} has {len(found)} channels {chosen!r} ({some(recording.channels)}): "
-            f"choose by number, as --channels {found[0] + 1}."
+            f"choose by number, as {number}."
         )
     return found[0]
 
@@ -549,8 +551,8 @@ def _converted(
             which = f"channel {names[channel]}" if names else f"channel {channel + 1}"
             raise SrnnError(
                 f"{name}: {which} is in {given}, and this network reads it in {wanted} (it has "
-                f"{listed(names, units)}): choose other channels with --channels, or correct the "
-                "unit."
+                f"{listed(names, units)}): choose other channels "
+                f"({option('channels')}), or correct the unit."
             )
         factors[channel] = factor
     return x if (factors == 1).all() else x * factors
@@ -575,7 +577,7 @@ def _unstated(
     if path.units is not None and units is None:
         taken["units"] = listed(None, path.units)
     if path.form == "signal" and path.rate is not None and rate is None:
-        taken["rate"] = f"{path.rate:g} Hz (--rate says another)"
+        taken["rate"] = f"{path.rate:g} Hz ({option('rate')} says another)"
     if not taken:
         return ()
     *most, last = taken

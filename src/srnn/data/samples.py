@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError
+from ..errors import SrnnError, option
 from ..text import counted, some
 from .datasets.audio import check_samples
 
@@ -28,7 +28,7 @@ def check_channels(
         return
     fix = ""
     if count > channels:
-        fix = ": choose a file's channels with --channels of srnn predict or srnn stream"
+        fix = f": choose a file's channels with {option('channels')}"
     if count > channels and names:
         fix += f" (there are {some(names)})"
     if count > channels == samples:

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..errors import SrnnError
+from ..errors import SrnnError, option
 from ..text import one_line
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check_folder(folder: Path) -> None:
     if os.path.lexists(there) and not os.path.isdir(there):  # False where pathlib raises: for names that are too long
         what = "a file" if os.path.exists(there) else "a link that leads nowhere"
         which = "it" if there == folder else there
-        raise SrnnError(f"Cannot write the folder {folder}: {which} is {what}; name a folder with --out.")
+        raise SrnnError(f"Cannot write the folder {folder}: {which} is {what}; name a folder ({option('out')}).")
 
 
 def check_writable(folder: Path) -> None:

@@ -4,6 +4,7 @@
     whole_folder                                a folder
     append_line, cut_lines                      a file of lines
     only_writer                                 refuses at once to write what another process is about to write
+    check_new                                   refuses what is there, unless it may be overwritten
     changing                                    around anything else that changes a file or folder
 
 Whether the user named a path, or the program chose a name in a folder (a run's, a cache), makes a difference. Of the
@@ -21,11 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import SrnnError
+from ..errors import SrnnError, option
 from ..text import json_text
 from .locking import holding
 from .reading import is_special
-from .unfinished import lock_beside, new_file_beside, new_folder_beside, opened
+from .unfinished import files_in, lock_beside, new_file_beside, new_folder_beside, opened
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None, named: bool = False) -> None:
@@ -98,6 +99,25 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 target.rmdir()
             os.replace(temporary, target)
         _sync(target.parent)
+
+
+def check_new(path: Path, overwrite: bool = False, ours: bool = True, also: str = "") -> None:
+    """SrnnError if a file or a folder that is not empty is there, unless it may be overwritten.
+
+    Args:
+        overwrite: whether it may, where it is ``ours``: what the same command writes.
+        also: what else can be done about ours.
+    """
+    if path.is_dir():
+        there, what = bool(files_in(path)), f"The output folder {path} is not empty"
+    else:
+        there, what = os.path.lexists(path), f"{path} exists"
+    if not there or (overwrite and ours):
+        return
+    advice = ""
+    if ours:
+        advice = f"{also}{option('overwrite', flag=True)} replaces it, or "
+    raise SrnnError(f"{what}; {advice}choose another {option('out')}.")
 
 
 @contextlib.contextmanager

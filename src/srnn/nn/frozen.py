@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from ..errors import SrnnError
+from ..errors import SrnnError, either
 from ..text import some
 from .emissions import Output
 from .equations import equations
@@ -287,7 +287,8 @@ class FrozenNetwork:
                 yield "division", where, "export it as float32"
         if self.state_as.width < 32:
             where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
-            advice = "export it with: srnn export c RUN --format int8, or train without training.state_bits"
+            export = either("srnn export c RUN --format int8", 'model.export(folder, "int8")')
+            advice = f"export it with: {export}, or train without training.state_bits"
             yield "rounded", where, advice
         if self.dtype not in ("float32", "float64"):
             yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"

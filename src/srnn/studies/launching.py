@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SrnnError, need
+from ..errors import SrnnError, need, option
 from ..files import write_atomically
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def submit(
 
     SrnnError when it cannot be done.
     """
-    submitit = need("submitit", "--launcher", "sweep")
+    submitit = need("submitit", option("launcher"), "sweep")
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=launcher)
         executor.update_parameters(**{"name": "srnn-sweep", "timeout_min": 60 * HOURS, **options})
@@ -130,4 +130,4 @@ def submit(
             jobs = [executor.submit(WorkerJob(command, sharing)) for _ in range(count)]
         return jobs
     except Exception as error:  # a scheduler that is not there, an option that it does not know
-        raise SrnnError(f"--launcher {launcher}: {error}") from error
+        raise SrnnError(f"{option('launcher')} {launcher}: {error}") from error

@@ -10,8 +10,8 @@ from typing import Any
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
 from ..data.recordings import NOTHING_SAID, Reading
-from ..errors import SrnnError, check_positive
-from ..files import locks, write_json
+from ..errors import SrnnError, check_positive, option
+from ..files import check_folder, check_new, check_writable, locks, write_json
 from ..nn.network import freeze
 from ..nn.state_format import StateFormat
 from ..progress import Reporter
@@ -47,6 +47,8 @@ class TuningOptions:
     said: Reading = NOTHING_SAID
     """What is to be known of these recordings that they do not state themselves."""
     resume: bool = False
+    overwrite: bool = False
+    """Whether the runs of an earlier call in the same folder are replaced."""
     state_bits: int | None = None
     """Bits of an int8 state; None: as many as the run was trained for."""
 
@@ -63,6 +65,22 @@ def _open(folder: Path | str, options: TuningOptions, hold_out: bool = True) -> 
     return replace(trained, task=trained.task.reading(options.data, hold_out, options.said))
 
 
+def check_out(folder: Path | str, out: Path, options: TuningOptions, prunes: bool) -> None:
+    """SrnnError, before any work, unless what a run ``folder`` becomes can be written to ``out``.
+
+    prunes: whether that is the runs of a curve, or one run.
+    """
+    if options.overwrite and Path(folder).resolve().is_relative_to(out.resolve()):
+        raise SrnnError(f"{folder} would be overwritten by what it becomes; choose another {option('out')}.")
+    if options.resume or not prunes:
+        Run.check(out, options.resume, options.overwrite)
+        return
+    check_folder(out)
+    curve = any(out.glob("*/recipe.yaml")) and not (out / "recipe.yaml").is_file()
+    check_new(out, options.overwrite, ours=curve, also=f"{option('resume', flag=True)} continues it, ")
+    check_writable(out)
+
+
 def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
     return measure_point(trained, options.split, data_dir=options.data_dir, state_bits=options.state_bits)
 
@@ -75,6 +93,7 @@ def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, repor
         seed=now.seed,
         data_dir=options.data_dir,
         resume=options.resume,
+        overwrite=options.overwrite,
         task=now.task,
         reporter=reporter,
         examples=now.folder is not None and bool(kept_examples(now.folder)),
@@ -261,7 +280,7 @@ def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trai
         raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
     now = replace(now, **int8_of(now, sequences))
-    run = Run.hold(out / "dead", now)
+    run = Run.hold(out / "dead", now, overwrite=options.overwrite)
     report = {
         "removed": [int(mask.sum()) for mask in removed],
         "different_spikes_on_train": different,

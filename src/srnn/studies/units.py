@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
+from ..errors import SrnnError, option
 from ..files import FolderInUse, locked, read_json_lines, read_object, reading, whole_file
 from ..text import json_text
 from .schema import Sweep, Unit
@@ -96,17 +96,19 @@ class Units:
         sweep is then not yet that of the file. Nothing else may change.
         """
         if (self.out / "journal.log").exists():
-            raise SrnnError(f"The sweep in {self.out} is one of srnn 0.1; choose another --out.")
+            raise SrnnError(f"The sweep in {self.out} is one of srnn 0.1; choose another {option('out')}.")
         path, ours = self.out / "sweep.json", self._must_stay()
         theirs = read_object(path, "a sweep's state") if path.is_file() else {}
         for key, value in theirs.items():
             if key not in ours:
                 raise SrnnError(
                     f"The sweep in {self.out} has the {key}, but the file does not; points and "
-                    "seeds may be added, not removed. Choose another --out."
+                    f"seeds may be added, not removed. Choose another {option('out')}."
                 )
             if ours[key] != value:
-                raise SrnnError(f"{self.out} contains a different sweep (its {key} differs); choose another --out.")
+                raise SrnnError(
+                    f"{self.out} contains a different sweep (its {key} differs); choose another {option('out')}."
+                )
         return theirs == ours
 
     def _must_stay(self) -> dict[str, Any]:
@@ -187,7 +189,7 @@ class Units:
         notes, epochs = self._notes(unit), self.of(unit).epochs
         deaths = notes.get("begun", 0) if notes.get("epochs") == epochs else 0
         if deaths >= MAX_DEATHS:
-            error = f"its worker died {deaths} times; --retry-failed tries again"
+            error = f"its worker died {deaths} times; {option('retry_failed', flag=True)} tries again"
             self.note(unit, ended="failed", error=error)
             return False
         worker = f"{platform.node()}:{os.getpid()}"

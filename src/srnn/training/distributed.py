@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import SrnnError
+from ..errors import SrnnError, either
 from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerResult
 from ..nn.loss_config import RateConfig
@@ -200,9 +200,10 @@ class Team:
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
         """If the connection between processes failed, another one has ended: raise SrnnError, which says how to resume."""
         if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
+            again = either(f"--out {out} --resume", f"out={str(out)!r}, resume=True")
             raise SrnnError(
                 f"Process {self.rank} of {self.size} has lost another one, which was killed or whose machine failed; "
-                f"the same command with --out {out} --resume continues from the last checkpoint."
+                f"the same again with {again} continues from the last checkpoint."
             ) from error
 
     def _sum(self, numbers: list[float]) -> list[float]:

@@ -30,12 +30,13 @@ from typing import Any
 
 from .._version import __version__, minor_version
 from ..data.recordings import NOTHING_SAID, Reading
-from ..errors import SrnnError, option
+from ..errors import SrnnError, either, option
 from ..files import (
     append_line,
     changing,
     check_files,
     check_folder,
+    check_new,
     check_writable,
     cut_lines,
     files_in,
@@ -105,12 +106,11 @@ class Run:
         if resume and overwrite:
             both = f"{option('resume', flag=True)} and {option('overwrite', flag=True)}"
             raise SrnnError(f"{both} contradict each other; give one of them.")
-        replaces = overwrite and (path / "recipe.yaml").is_file()
-        if not resume and not replaces and files_in(path):
-            advice = ""
-            if resume is not None and (path / "recipe.yaml").is_file():
-                advice = f"{option('resume', flag=True)} continues its run, {option('overwrite', flag=True)} replaces it, or "
-            raise SrnnError(f"The output folder {path} is not empty; {advice}choose another {option('out')}.")
+        if not resume:
+            also = ""
+            if resume is not None:
+                also = f"{option('resume', flag=True)} continues its run, "
+            check_new(path, overwrite, ours=(path / "recipe.yaml").is_file(), also=also)
         _check_files(path)
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_symlink():  # what is written there would be elsewhere
@@ -141,14 +141,21 @@ class Run:
         return run
 
     @classmethod
-    def hold(cls, path: Path, trained: Trained, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
+    def hold(
+        cls,
+        path: Path,
+        trained: Trained,
+        about: Mapping[str, Any] = MappingProxyType({}),
+        overwrite: bool = False,
+    ) -> Run:
         """A new run for a network that was not trained there: its recipe and its checkpoint, without a history.
 
-        ``about``: {"imported": {...}} says where it comes from. SrnnError if the recipe builds another network.
+        ``about`` and ``overwrite`` are as for ``start``; {"imported": {...}} says where it comes from.
+        SrnnError if the recipe builds another network.
         """
         trained.check_recipe()
         with locked(path):
-            run = cls.start(path, trained.recipe, trained.seed, about)
+            run = cls.start(path, trained.recipe, trained.seed, about, overwrite)
             replace(trained, about={**trained.about, **about}).save(run.best, named=False)
         return run
 
@@ -200,7 +207,7 @@ class Run:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
         if not self.best.is_file():
             raise SrnnError(
-                f"{self.path} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
+                f"{self.path} has no checkpoint yet; train it to the end of its first epoch ({_resumed(self.path)})."
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
@@ -217,9 +224,7 @@ class Run:
     def result(self) -> dict[str, Any]:
         """What training ended with: the validation report of the best checkpoint. SrnnError if it has not ended."""
         if not self.outcome.is_file():
-            raise SrnnError(
-                f"{self.path} has no result yet; finish its training first (srnn train ... --out {self.path} --resume)."
-            )
+            raise SrnnError(f"{self.path} has no result yet; finish its training first ({_resumed(self.path)}).")
         return read_object(self.outcome, "a run's result")
 
     def epochs(self) -> list[dict[str, Any]]:
@@ -337,6 +342,11 @@ def _clear_run(path: Path) -> None:
         measured = [file.name for file in path.glob("evaluation-*.json")]
         for name in (*measured, *_WRITTEN):
             (path / name).unlink(missing_ok=True)
+
+
+def _resumed(path: Path) -> str:
+    """How a run's training is continued."""
+    return either(f"srnn train ... --out {path} --resume", f"train(..., out={str(path)!r}, resume=True)")
 
 
 def _clear(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole, is_number, nearest
+from ...errors import SrnnError, check_choice, check_whole, is_number, nearest, option
 from ...text import composed, one_line
 from ..encoders.speech import Statistics
 from .inputs import Inputs
@@ -148,14 +148,15 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
         return Path.home() / ".cache" / "srnn"
     except RuntimeError as error:  # as in a container with a user of its own
         raise SrnnError(
-            "This user has no home folder, in which data would be: name their folder with --data-dir or SRNN_DATA."
+            "This user has no home folder, in which data would be: name their folder "
+            f"({option('data_dir')} or SRNN_DATA)."
         ) from error
 
 
 def not_found(what: str, root: Path, how: str) -> SrnnError:
     """The error to raise where data are missing: ``what`` was not found under the data folder, and ``how`` to get it."""
     return SrnnError(
-        f"{what} not found under {root}: {how}, or choose another data folder with --data-dir or SRNN_DATA."
+        f"{what} not found under {root}: {how}, or choose another data folder ({option('data_dir')} or SRNN_DATA)."
     )
 
 

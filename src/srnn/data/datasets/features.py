@@ -3,8 +3,10 @@ sound share."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +21,7 @@ from ..tasks import Kind, Task
 from .audio import Samples, read_audio
 from .base import Split, SplitName, later, padded
 from .cache import Arrays, cached
+from .cutting import Cutting, Span, windows
 from .files import Item
 from .inputs import Inputs
 
@@ -157,6 +160,25 @@ def load_features(
     return FeatureArray(frames, lengths, path.calibrated(statistics=statistics))
 
 
+def cut_clips(clips: Sequence[Item], seconds: Sequence[float], cutting: Cutting, rate: int) -> list[Item]:
+    """The windows of sound files, each of which lasts so many seconds; a file's are of one group.
+
+    A file that is shorter than a window stays whole, to be filled up with silence; what is left
+    behind the last window is not used.
+    """
+    window, stride = cutting.steps("window", rate), cutting.steps("stride", rate)
+    found = list[Item]()
+    for clip, lasting in zip(clips, seconds, strict=True):
+        samples = math.floor(lasting * rate + 1e-6)
+        whole = replace(clip, group=clip.group or clip.name)
+        if window is None or samples <= window:
+            found.append(whole)
+            continue
+        part = Span(0, samples, "")
+        found += [replace(whole, start=start) for start, _ in windows(part, window, stride)]
+    return found
+
+
 def load_clips(
     split: SplitName,
     clips: Callable[[SplitName], Sequence[Item]],
@@ -191,7 +213,7 @@ def stored_frames(
     """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
 
     def make() -> Arrays:
-        rows = [rounded(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
+        rows = [rounded(encoder.frames(clip)) for clip in _read_in_turn(clips, encoder.rate, length)]
         frames, lengths = padded(str(folder), rows)
         return {"frames": frames, "lengths": lengths}
 
@@ -212,10 +234,19 @@ def stored_frames(
 
 def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:
     """(N,) samples of a clip at ``rate``, resampled if necessary and cut or padded to ``length``."""
-    samples, _ = read_audio(clip.path, rate)
-    if clip.start is not None:
-        return samples[clip.start :][:length]
-    return samples if length is None else fit_length(samples, length)
+    (samples,) = _read_in_turn([clip], rate, length)
+    return samples
+
+
+def _read_in_turn(clips: Sequence[Item], rate: int, length: int | None) -> Iterator[Samples]:
+    """``read_clip`` of each; a file of which several are pieces, one after the other, is read once."""
+    for path, pieces in groupby(clips, lambda clip: clip.path):
+        whole, _ = read_audio(path, rate)
+        for clip in pieces:
+            if clip.start is not None:
+                yield whole[clip.start :][:length]
+            else:
+                yield whole if length is None else fit_length(whole, length)
 
 
 def _expanded(

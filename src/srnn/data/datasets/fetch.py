@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 from ...files import check_name, locked
 from ...text import one_line
 from .catalogue import DataFile, DataSet, folder_of
@@ -47,10 +47,10 @@ def fetch(
     data_set: DataSet,
     data_dir: Path | None = None,
     mirror: str | None = None,
-    force: bool = False,
+    overwrite: bool = False,
     watch: Watcher = lambda *_: None,
 ) -> list[Path]:
-    """Download what is missing (with ``force``: everything), and return the files.
+    """Download what is missing (with ``overwrite``: everything), and return the files.
 
     An archive that was deleted once it was unpacked is not downloaded again while its unpacked files are there.
 
@@ -71,7 +71,7 @@ def fetch(
                 get(data_set.sums)
             files += read_sums(data_set, sums)
         for file in files:
-            if force or not usable(file, folder, data_set):
+            if overwrite or not usable(file, folder, data_set):
                 get(file)
             if (folder / file.name).is_file():
                 done.append(folder / file.name)
@@ -171,20 +171,22 @@ def _answer(session: Session, url: str, have: int) -> Response:
     except requests.RequestException as error:
         reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[2]  # what urllib3 gave up for
         raise SrnnError(
-            f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a mirror with --mirror "
-            "or SRNN_MIRROR."
+            f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a mirror "
+            f"({option('mirror')} or SRNN_MIRROR)."
         ) from error
 
 
 def _check_answer(url: str, response: Response) -> None:
     """SrnnError if it is not what was asked for, or did not come encrypted as asked for."""
     if url.startswith("https:") and not response.url.startswith("https:"):
-        raise SrnnError(f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror with --mirror.")
+        raise SrnnError(
+            f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror ({option('mirror')})."
+        )
     if not response.ok:
         reason = f"it answered {response.status_code} {response.reason}"
         if response.status_code == 404:
             reason = "the server has no such file"
-        raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror with --mirror or SRNN_MIRROR.")
+        raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or SRNN_MIRROR).")
 
 
 def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:

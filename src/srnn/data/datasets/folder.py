@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from ...errors import SrnnError, check_choice, check_flag, check_positive, check_whole
+from ...errors import SrnnError, check_choice, check_flag, check_positive, check_whole, option
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
@@ -33,12 +33,13 @@ from .audio import read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import cache_of
 from .cutting import WHOLE, Cutting
-from .features import AudioTask, load_clips
+from .features import AudioTask, cut_clips, load_clips
 from .splitting import Shares, split_items
 from .survey import (
     Problem,
     list_changes,
     list_copies,
+    list_seconds,
     list_shared,
     list_sound_problems,
     say_unread,
@@ -46,6 +47,8 @@ from .survey import (
 )
 
 Scale = Literal["training", "none"]
+_NOT_OF_SOUND = ("per_step", "label", "group", "annotator", "classes")
+"""Options of ``Cutting`` for labels within a file."""
 
 
 @register
@@ -84,10 +87,11 @@ class FolderTask(AudioTask):
     longest_gap: int = DEFAULT.longest
     """Sensor files: samples that may be missing in a row."""
     window: float | None = None
-    """Sensor files: the length of a sequence, in seconds if the rate is known, else in steps, into which recordings are cut. All
-    from one recording are in one split. None: each recording is a sequence, or each of its parts that has one label."""
+    """Sensor and sound files: the length of a sequence, in seconds if the rate is known, else in steps, into which recordings are
+    cut. All from one recording are in one split. None: each recording is a sequence, or each of its parts that has one label;
+    sound is cut by ``seconds``."""
     stride: float | None = None
-    """Sensor files: from the beginning of one window to the next, as ``window``. None: they do not overlap."""
+    """Sensor and sound files: from the beginning of one window to the next, as ``window``. None: they do not overlap."""
     per_step: bool = False
     """Sensor files: each step keeps the label that is given in the file. Otherwise a window has that of most of its steps, at
     least of half of them; without, it is left out."""
@@ -124,6 +128,9 @@ class FolderTask(AudioTask):
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
                 raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
+            if self.window is not None and self.seconds != FolderTask.seconds:
+                raise SrnnError("seconds is for whole clips, and window cuts recordings; give one of them.")
+            _ = self.cutting.steps("window", self.sound.rate), self.cutting.steps("stride", self.sound.rate)
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
         for name, idle in (
@@ -138,14 +145,14 @@ class FolderTask(AudioTask):
         if self.skip and not about.items:
             raise SrnnError(f"{source} is one file, so there is nothing to skip; remove the option 'skip'.")
         without = {
-            "sound": ("scale", "pool", "channels", "missing", "longest_gap", *names_of(Cutting)),
+            "sound": ("scale", "pool", "channels", "missing", "longest_gap", *_NOT_OF_SOUND),
             "arrays": ("seconds", *names_of(AudioTask)),
         }
         if self.pool > 1 and (about.per_step or self.scale == "none"):
             raise SrnnError("pool is for scaled arrays with one label for each sequence; remove it.")
-        for option in fields(self):
-            if option.name in without[about.form] and getattr(self, option.name) != option.default:
-                raise SrnnError(f"The option '{option.name}' has no effect on {about.form}; remove it.")
+        for own in fields(self):
+            if own.name in without[about.form] and getattr(self, own.name) != own.default:
+                raise SrnnError(f"The option '{own.name}' has no effect on {about.form}; remove it.")
 
     @cached_property
     def shares(self) -> Shares:
@@ -196,7 +203,9 @@ class FolderTask(AudioTask):
 
     @property
     def clip_seconds(self) -> float | None:  # type: ignore[override]
-        return self.seconds if self.content.form == "sound" else None
+        if self.content.form != "sound":
+            return None
+        return self.seconds if self.window is None else self.window
 
     @property
     def _array_rate(self) -> float | None:
@@ -251,9 +260,17 @@ class FolderTask(AudioTask):
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
-        length = None if self.seconds is None else round(self.seconds * sound.rate)
+        length = None if self.clip_seconds is None else round(self.clip_seconds * sound.rate)
         seconds = None if length is None else length / sound.rate
-        say_unread(source, items, [*list_changes(items, cache, seconds), *list_shared(clips, cache)])
+        windowed = self.window is not None
+        changes = list_changes(items, cache, seconds, cut=not windowed)
+        say_unread(source, items, [*changes, *list_shared(clips, cache)])
+        if windowed:
+            lasting = dict(zip(items, list_seconds(items, cache), strict=True))
+            clips = {
+                name: cut_clips(of, [lasting[item] for item in of], self.cutting, sound.rate)
+                for name, of in clips.items()
+            }
         return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
 
     def load_unscaled(self, split: SplitName) -> Split:
@@ -271,7 +288,7 @@ def find_source(path: str) -> Path:
     if not isinstance(path, str) or not path:
         raise SrnnError(
             "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file; "
-            "or, for a trained network, whose data were in memory, other recordings with --data."
+            f"or, for a trained network, whose data were in memory, other recordings ({option('data')})."
         )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
@@ -280,6 +297,6 @@ def find_source(path: str) -> Path:
     if os.path.exists(root / path):
         return root / path
     raise SrnnError(
-        f"{path} was not found, neither here nor under {root} (--data-dir or SRNN_DATA): name a folder or file with 'path', or, "
-        "for a trained network, other recordings with --data."
+        f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
+        f"name a folder or file with 'path', or, for a trained network, other recordings ({option('data')})."
     )

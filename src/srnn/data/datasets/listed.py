@@ -17,7 +17,7 @@ def listed_names(data_set: DataSet) -> list[str]:
 
 
 def unpack_listed(
-    data_set: DataSet, folder: Path, force: bool = False, check: Callable[[Path], None] | None = None
+    data_set: DataSet, folder: Path, overwrite: bool = False, check: Callable[[Path], None] | None = None
 ) -> list[Path]:
     """Unpack the listed files of a data set's archive into its folder, unless all are there; the archive, if this was done.
 
@@ -26,7 +26,7 @@ def unpack_listed(
     """
     (file,) = data_set.files
     archive, names = folder / file.name, listed_names(data_set)
-    if not archive.is_file() or not (force or _missing(names, folder)):
+    if not archive.is_file() or not (overwrite or _missing(names, folder)):
         return []
     if check is not None:
         check(archive)

@@ -23,7 +23,7 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError, check_choice
+from ...errors import SrnnError, check_choice, option
 from ...files import read_bytes, read_object, reading
 from ...text import counted
 from ..tasks import BACKGROUND, register
@@ -230,7 +230,7 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
         paths = sorted(p for p in (folder / word).glob("[!.]*") if p.suffix.lower() in AUDIO_SUFFIXES)
         if not paths:
             raise SrnnError(
-                f"{folder / word} contains no recordings: {how}, or choose another data folder with --data-dir."
+                f"{folder / word} contains no recordings: {how}, or choose another data folder ({option('data_dir')})."
             )
         clips += [_clip(folder, f"{word}/{path.name}", word) for path in paths]
     return clips

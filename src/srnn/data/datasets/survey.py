@@ -106,19 +106,24 @@ def _measured(items: Sequence[Item], cache: Path) -> npt.NDArray[np.float64]:
     return cached(cache, "clips", options, [item.path for item in items], measure, use)
 
 
-def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
+def list_seconds(items: Sequence[Item], cache: Path) -> list[float]:
+    """How long each sound file lasts. ``cache`` and errors: as for ``list_changes``."""
+    return _measured(items, cache)[0].tolist()
+
+
+def list_changes(items: Sequence[Item], cache: Path, seconds: float | None, cut: bool = True) -> list[str]:
     """What is done to clips of all splits, a line for each kind: cut, padded, or silent.
 
     ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are cut or padded; None: each
-    keeps its length. SrnnError for a file that cannot be read, with its name.
+    keeps its length. ``cut``: whether longer ones lose anything. SrnnError for a file that cannot be read, with its name.
     """
     lasting, swing = _measured(items, cache)
     silent, lines = np.flatnonzero(swing == 0), []
     if seconds is not None:
-        cut, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()
-        if cut:
+        longer, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()
+        if cut and longer:
             lines.append(
-                f"clips longer than {seconds:g} s, cut to their middle: {cut} of {len(items)} "
+                f"clips longer than {seconds:g} s, cut to their middle: {longer} of {len(items)} "
                 f"(the longest lasts {lasting.max():.1f} s; option 'seconds')"
             )
         if filled:

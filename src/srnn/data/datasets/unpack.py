@@ -145,17 +145,17 @@ def _refused(archive: Path) -> Iterator[None]:
 
 
 def unpack_archives(
-    folder: Path, strip: int = 0, force: bool = False, check: Callable[[Path], None] | None = None
+    folder: Path, strip: int = 0, overwrite: bool = False, check: Callable[[Path], None] | None = None
 ) -> list[Path]:
     """Unpack every archive in a folder into that folder, unless this was done before; returns the archives unpacked now.
 
     The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is one whose files are no longer
-    all there, and everything with ``force``. The note is written last. ``check`` is called before an archive is unpacked, and
+    all there, and everything with ``overwrite``. The note is written last. ``check`` is called before an archive is unpacked, and
     raises SrnnError for one that must not be.
     """
     done = []
     for archive in list_archives(folder):
-        if not force and is_unpacked(archive):
+        if not overwrite and is_unpacked(archive):
             continue
         if check is not None:
             check(archive)

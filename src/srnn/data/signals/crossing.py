@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive, check_whole, require
+from ...errors import SrnnError, check_positive, check_whole, option, require
 from ...text import counted, some
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
@@ -164,7 +164,8 @@ class CrossingPath(SignalPath):
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are given and positive."""
         if self.horizon is not None:
             raise SrnnError(
-                "This signal's scale is a running one, as in training: it takes no standard deviations (--std)."
+                "This signal's scale is a running one, as in training: it takes no standard "
+                f"deviations ({option('std')})."
             )
         deviations = tuple(float(value) for value in std)
         if len(deviations) != self.channels:

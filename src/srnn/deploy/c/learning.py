@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from ...errors import SrnnError
+from ...errors import SrnnError, either, option
 from ...nn.fixedpoint.integer import IntegerLayer
 from ...nn.loss_config import DecisionRule, LossConfig
 from .arrays import Member, number, struct_dtype
@@ -48,6 +48,7 @@ class Learning:
         rule: DecisionRule | None,
     ) -> Learning:
         """SrnnError for what cannot learn in C."""
+        only = either("--learn readout", "learn='readout'")
         if learn not in get_args(Learn):
             raise SrnnError(
                 f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}."
@@ -59,12 +60,12 @@ class Learning:
         if learn == "e-prop" and len(layers) != 2:
             raise SrnnError(
                 f"e-prop in C is for one hidden layer, but this network has {len(layers) - 1}; "
-                "use --learn readout."
+                f"use {only}."
             )
         if any(layer.rings for layer in layers):
             raise SrnnError(
-                "A network with delays cannot learn in C; export it without --learn, "
-                "or adapt it with srnn adapt --rule bptt."
+                f"A network with delays cannot learn in C; export it without {option('learn')}, "
+                f"or adapt it by bptt ({either('srnn adapt', 'srnn.training.adapting')})."
             )
         if rule is not None and rule.loss.rule.value:
             raise SrnnError("Learning in C is for classes; this network's answer is a value.")
@@ -79,7 +80,7 @@ class Learning:
             # Errors would differ from step to step.
             raise SrnnError(
                 f"e-prop in C with the loss {made.loss.name} needs a readout whose membrane is the "
-                "output; use --learn readout."
+                f"output; use {only}."
             )
         return made
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 from ...nn.equations import Node, Record, unused
 
 
@@ -62,12 +62,12 @@ def check_name(name: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(shape, name):
         raise SrnnError(
             f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, "
-            f"at most {_NAME_LENGTH} in all (--name)."
+            f"at most {_NAME_LENGTH} in all ({option('name')})."
         )
     if _is_taken(name):
         raise SrnnError(
             f"A library cannot be called {name!r}, which is a keyword of C, a device of Windows, "
-            "or a file, target or header that the library needs; choose another --name."
+            f"or a file, target or header that the library needs; choose another {option('name')}."
         )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...data.signals import SignalPath
-from ...errors import SrnnError, nearest, option
-from ...files import changing, check_folder, whole_folder, write_atomically
+from ...errors import SrnnError, either, nearest
+from ...files import changing, check_folder, check_new, whole_folder, write_atomically
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
 from ...nn.frozen import FrozenNetwork
@@ -102,10 +102,11 @@ def _check_format(
     if layout not in (*LAYOUTS, "web"):
         raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
-        raise SrnnError("inputs_as (--inputs) belongs to format int8; float32 takes any input.")
+        named = either("--inputs", "inputs_as")
+        raise SrnnError(f"{named} belongs to format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
         raise SrnnError(
-            "The width of states belongs to --format int8; float32 keeps states in float32."
+            "The width of states belongs to format int8; float32 keeps states in float32."
         )
 
 
@@ -136,11 +137,7 @@ def describe(network: FrozenNetwork) -> str:
 def check_out(out: Path, overwrite: bool = False) -> None:
     """SrnnError unless the folder is new or empty, or with ``overwrite`` that of an earlier one."""
     check_folder(out)
-    if out.is_dir() and any(out.iterdir()) and not (overwrite and _exported(out)):
-        advice = f"{option('overwrite', flag=True)} writes over it, or " if _exported(out) else ""
-        raise SrnnError(
-            f"The output folder {out} is not empty; {advice}choose another {option('out')}."
-        )
+    check_new(out, overwrite, ours=_exported(out))
 
 
 def _exported(out: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from ...data.encoders.speech import Statistics
 from ...data.signals import ScaledPath, SignalPath
 from ...data.units import spellings
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 from ...nn.fixedpoint.integer import InputFormat
 from ...nn.fixedpoint.sensor import SensorFormat
 from .arrays import number
@@ -39,7 +39,7 @@ class SamplesPlan:
     def __post_init__(self) -> None:
         if self.counts is not None and self.format is None:
             raise SrnnError(
-                "counts (--counts) belong to int8 networks whose channels were scaled in training."
+                f"{option('counts')} is for int8 networks whose channels were scaled in training."
             )
 
     @property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError, check_whole, either, option
 from ...files import check_writable
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
@@ -62,9 +62,9 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}.")
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
-    for option in options:
-        if option not in known:
-            raise SrnnError(f"The export as {format!r} has no option {option!r}. Its options are: {', '.join(known)}.")
+    for name in options:
+        if name not in known:
+            raise SrnnError(f"The export as {format!r} has no option {name!r}. Its options are: {', '.join(known)}.")
     return write(trained, path, *given, **options)
 
 
@@ -105,7 +105,7 @@ def export_c(
     from ..c.names import identifier
 
     if format != "int8" and state_bits is not None:
-        raise SrnnError("state_bits (--state-bits) belongs to format int8; float32 keeps states in float32.")
+        raise SrnnError(f"{option('state_bits')} belongs to format int8; float32 keeps states in float32.")
     if state_bits is not None:
         check_width(check_whole("state_bits", state_bits, 8, 32))
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
@@ -152,7 +152,7 @@ def _integer_formats(
     if inputs_as is None:
         raise SrnnError(
             f"{trained.name} does not say what its inputs are like, which int8 must know; state their largest value with "
-            "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer, or with --inputs."
+            f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}."
         )
     if state_bits in (None, device.state_as.width):
         return inputs_as, None
@@ -178,8 +178,8 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
         return signal if encodes else None
     if not encodes or not isinstance(signal, CrossingPath):
         raise SrnnError(
-            f"Standard deviations (--std) belong to networks trained on raw ECG records; this one (task "
-            f"{trained.task.name}) has no such encoder."
+            f"Standard deviations ({option('std')}) belong to networks trained on raw ECG records; "
+            f"this one (task {trained.task.name}) has no such encoder."
         )
     return signal.with_std(std)
 

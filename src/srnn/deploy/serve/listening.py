@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 
 BACKLOG = 2048
 """Connections that may wait in the kernel."""
@@ -28,7 +28,7 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             if not hasattr(socket, "SO_REUSEPORT"):
-                raise SrnnError("This system cannot share a port between servers (--share-port).")
+                raise SrnnError(f"This system cannot share a port between servers ({option('share_port')}).")
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host.strip("[]"), port))
     except (OSError, UnicodeError) as error:
@@ -71,4 +71,4 @@ def raise_descriptors(connections: int) -> None:
 
 def _refusal(host: str, port: int, error: Exception) -> SrnnError:
     reason = getattr(error, "strerror", None) or error
-    return SrnnError(f"Cannot listen on {host}:{port} ({reason}); choose another --port or --host.")
+    return SrnnError(f"Cannot listen on {host}:{port} ({reason}); choose another {option('port')} or {option('host')}.")

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import SrnnError, need
+from ...errors import SrnnError, either, need
 from ..streaming import Decoder
 from .access import LEAST_TOKEN, is_loopback
 from .limits import Limits
@@ -24,11 +24,11 @@ LARGEST_HEAD = 16 * 1024
 def check_exposure(host: str, token: str | None) -> None:
     """SrnnError for a server that others can reach without a token, or a token that can be guessed."""
     if token is not None and len(token) < LEAST_TOKEN:
-        raise SrnnError(f"A token must have at least {LEAST_TOKEN} characters; --new-token makes one.")
+        maker = either("--new-token", "secrets.token_urlsafe()")
+        raise SrnnError(f"A token must have at least {LEAST_TOKEN} characters; {maker} makes one.")
     if token is None and not is_loopback(host):
-        raise SrnnError(
-            f"On {host} others can reach this server: give it a token (--new-token, --token-file FILE), or use 127.0.0.1."
-        )
+        given = either("a token (--new-token, --token-file FILE)", "a token")
+        raise SrnnError(f"On {host} others can reach this server: give it {given}, or use 127.0.0.1.")
 
 
 def check_installed() -> None:

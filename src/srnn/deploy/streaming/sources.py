@@ -22,7 +22,7 @@ from ...data.recordings import NOTHING_SAID, Reading, Recording, match, read_sig
 from ...data.signals import SignalPath
 from ...data.tables import Rows, lines_of
 from ...data.tasks import Task
-from ...errors import SrnnError, need
+from ...errors import SrnnError, need, option
 
 Array = npt.NDArray[Any]
 RawFormat = Literal["csv", "float32", "int16"]
@@ -80,8 +80,8 @@ def open_source(
         if said.rate is not None and said.rate != signal.rate:
             wanted = "a signal that is not in time" if signal.rate is None else f"{signal.rate:g} Hz"
             raise SrnnError(
-                f"What comes through a pipe is not resampled: the network reads {wanted}, not {said.rate:g} Hz (--rate). "
-                "Give a file."
+                f"What comes through a pipe is not resampled: the network reads {wanted}, not "
+                f"{said.rate:g} Hz ({option('rate')}). Give a file."
             )
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
@@ -140,7 +140,7 @@ def _filled(filling: Filling, block: Array, said: Reading) -> Array:
     if filling.filled > before == 0:
         warnings.warn(
             f"standard input: values are missing, and are filled in ({said.gaps.missing}), at most "
-            f"{said.gaps.longest} in a row (--missing, --longest-gap).",
+            f"{said.gaps.longest} in a row ({option('missing')}, {option('longest_gap')}).",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -222,7 +222,8 @@ def open_microphone(channels: int, rate: float | None, block: int, device: str |
                 yield waiting.get()
                 if lost:
                     raise SrnnError(
-                        "Sound arrives faster than it is processed, and some was lost; use larger blocks (--block)."
+                        "Sound arrives faster than it is processed, and some was lost; use larger "
+                        f"blocks ({option('block')})."
                     )
 
     return Source("the microphone", blocks())

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.batches import Sequences
-from ...errors import SrnnError
+from ...errors import SrnnError, either
 from ...nn.losses import Loss
 from ...training.evaluation import Evaluation, run_batches
 from ...training.trained import Trained
@@ -206,7 +206,8 @@ class EarlyExit:
                 )
             except SrnnError as error:
                 raise SrnnError(
-                    f"The exit policy is chosen on validation, which failed (--no-exit skips the policy). {error}"
+                    "The exit policy is chosen on validation, which failed "
+                    f"({either('--no-exit', 'early_exit=False')} skips the policy). {error}"
                 ) from error
         counts = _exit_counts(trained.loss, subject.steps, options)
 

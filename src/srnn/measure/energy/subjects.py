@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...data.recordings import NOTHING_SAID, Reading
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 from ...registry import is_name
 from ...training.recipes import as_baseline, load_recipe
 from .activity import Activity, evaluate_activity, measure_input
@@ -65,7 +65,7 @@ def compare_energy(
     report = partial(energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=task.analog_in_paper)
     if rates is None:
         if input_rate is not None:
-            raise SrnnError("--input-rate belongs to --rates; otherwise the input is measured.")
+            raise SrnnError(f"{option('input_rate')} belongs to {option('rates')}; otherwise the input is measured.")
         reports, at_input, encoded = _measured(names, subjects, split, data_dir, report)
     else:
         at_input = encoded = _given(names, first, rates, input_rate)
@@ -149,9 +149,9 @@ def _given(names: Sequence[str], first: Trained, rates: Sequence[float], input_r
     """The activity of a recipe's network at assumed rates."""
     layers = describe_network(first.network)
     if len(names) > 1 or first.folder is not None:
-        raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
+        raise SrnnError(f"{option('rates')} belongs to a single recipe; the rates of runs are measured.")
     if not (spiking(layers) or graded(layers)):
-        raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
+        raise SrnnError(f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking recipe first.")
     density = 1.0 if input_rate is None else input_rate
     return Activity(input_rate is not None, density, rates_of(layers, rates))
 
@@ -173,7 +173,7 @@ def _find(item: str | Path, data: Path | None, said: Reading, rates: Sequence[fl
         return open_trained(item, data, said)
     if data is not None:
         raise SrnnError(
-            f"--data is for trained networks, and {item} is a recipe, whose task has its own data; leave --data out."
+            f"{option('data')} is for trained networks, and {item} is a recipe, whose task has its own data; leave it out."
         )
     recipe = load_recipe(item, [], None)
     task = recipe.create_task()

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 from ...files import check_name, check_writable, whole_file
 from ...text import one_line
 
@@ -50,7 +50,7 @@ def check_page(path: Path | str, *, named: bool = True) -> None:
     """
     path = Path(path)
     if path.is_dir():
-        raise SrnnError(f"{path} is a folder; name a file with --out.")
+        raise SrnnError(f"{path} is a folder; name a file ({option('out')}).")
     if not named:
         check_name(path)
     check_writable(path.parent)

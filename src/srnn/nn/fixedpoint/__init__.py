@@ -1,1 +1,1 @@
-"""The integer model: what an int8 network computes on a device, to the bit, in numpy."""
+"""The integer model: what an int8 network computes on a device, to the bit."""

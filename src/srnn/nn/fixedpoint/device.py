@@ -60,6 +60,8 @@ class DeviceRun:
     """What each layer emitted, (B, T, size), the readout last."""
     state: list[dict[str, Array]]
     """The state after the last step."""
+    largest: list[dict[str, float]]
+    """The largest absolute value of each layer's variables, before and after all steps."""
     saturated: int = 0
     """In integers, how many results were too large for their width and saturated."""
 
@@ -69,6 +71,8 @@ def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step
     now = [dict(part) for part in state] if state is not None else network.initial_state(len(x))
     emitted = [np.empty((*x.shape[:2], layer.size), layer.weight_in.dtype) for layer in network.layers]
     output = np.empty_like(emitted[-1])
+    largest = [dict.fromkeys(layer.neuron.variables(), 0.0) for layer in network.layers]
+    _raise(largest, now)
     for t in range(x.shape[1]):
         seen, variables = x[:, t], list[Array]()
         for number, layer in enumerate(network.layers):
@@ -86,7 +90,15 @@ def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step
             now[number] = dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | under_way
             emitted[number][:, t] = seen
         output[:, t] = variables[0] if network.layers[-1].output == "membrane" else seen
-    return DeviceRun(output, emitted, now)
+        _raise(largest, now)
+    return DeviceRun(output, emitted, now, largest)
+
+
+def _raise(largest: list[dict[str, float]], state: States) -> None:
+    """Raises each layer's largest absolute values to those of a state."""
+    for values, part in zip(largest, state, strict=True):
+        for name in values:
+            values[name] = max(values[name], np.abs(part[name]).max(initial=0).item())
 
 
 def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -> DeviceRun:

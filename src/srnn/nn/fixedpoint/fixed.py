@@ -8,8 +8,8 @@ The rules, with F = ``limit``, the bits of a layer's state:
     1 - a   a constant takes the format of its partner, which must hold it exactly
     always  the result saturates at the bounds of int32, and never wraps around
 
-The rules are written once, for two kinds of numbers: arrays (``FixedArray``: the integer model), and texts (``FixedText`` in
-``c/translate.py``: the C of the same operations).
+The rules are written once, for three kinds of numbers: arrays (``FixedArray``: the integer model), rows of a list of operations
+(``Listed``: the same, compiled), and texts (``FixedText`` in ``c/translate.py``: the C of the same operations).
 """
 
 from __future__ import annotations

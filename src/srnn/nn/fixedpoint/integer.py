@@ -9,7 +9,8 @@
     coefficients int32: multipliers (time constants among them) as fine as 31 bits allow, thresholds in the layer's format
     inputs       integers as they are (int8), or int16 with as many fractional bits as their range allows
 
-The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - * mean there. Spikes are 0 and 1.
+The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - * mean there. Spikes are 0 and 1. It is the
+reference of what runs, the same step compiled (``listing.py``).
 """
 
 from __future__ import annotations
@@ -19,24 +20,28 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ...compiling import has_numba
 from ...errors import SrnnError, is_number
 from ..equations import Record, equations, function
 from ..frozen import Array, FrozenLayer, FrozenNetwork
 from ..neurons import Neuron
 from ..state_format import StateFormat
 from .device import DeviceRun, States, run_steps
-from .fixed import INT32_MAX, FixedArray, rounded_shift
+from .fixed import INT32_MAX, Fixed, FixedArray, rounded_shift
+from .listing import Listing
 
+Number = TypeVar("Number", bound=Fixed)
 LEVELS = 127
 """Largest quantised weight."""
 _STATE_BITS = 24  # more would be finer than float32
 _COEFFICIENT_BITS = 30
 _LARGEST_LIFT = 8
 _LONG = 1000  # steps until a state has settled
+_KEPT = 2**16  # steps of which what all neurons emit is kept
 _GROWTH = 16  # in the second half of them: more than the slowest leaks sum up, one after the other
 
 
@@ -114,19 +119,43 @@ class IntegerLayer(FrozenLayer):
         scaled = rounded_shift(self.largest_sum * self.multiplier, self.shift)
         return int((scaled + np.abs(self.bias)).max())
 
-    def current(self, seen: Array, s: Array, saturated: list[int]) -> FixedArray:
-        """seen (B, inputs), s (B, size) -> currents (B, size)."""
+    def sums(self, seen: Array, s: Array) -> Array:
+        """What arrives, from below (B, inputs) and from itself (B, size) -> sums (B, size) int64."""
         # In float64, in which products of such small integers are exact and fast.
         sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
         if self.weight_rec is not None:
             own = s.astype(np.float64) @ self.weight_rec.T.astype(np.float64)
             sums = sums * 2 ** max(self.lift, 0) + own * 2 ** max(-self.lift, 0)
+        return sums.astype(np.int64)
 
-        def fixed(values: Array, bits: int) -> FixedArray:
-            return FixedArray(values, bits, self.bits, saturated)
+    def current(self, sums: Number, constant: Callable[[Array, int], Number]) -> Number:
+        """Sums, as any kind of fixed-point numbers, -> currents. ``constant`` makes such numbers of
+        integers (size,) that have so many fractional bits."""
+        product = sums._product(constant(self.multiplier, 0), self.shift, self.bits)
+        return product + constant(self.bias, self.bits)
 
-        product = fixed(sums.astype(np.int64), 0)._product(fixed(self.multiplier, 0), self.shift, self.bits)
-        return product + fixed(self.bias, self.bits)
+    def step(
+        self,
+        variables: Sequence[Number],
+        s: Number,
+        sums: Number,
+        constant: Callable[[Array, int], Number],
+    ) -> tuple[list[Number], Number]:
+        """The variables, as they are kept, and what is emitted; arguments: see ``current``."""
+        wide = [variable.to(self.bits) for variable in variables]
+        coefficients = [constant(values, self.coefficient_bits[name]) for name, values in self.coefficients.items()]
+        *new, drive = self.neuron.step(*wide, s, self.current(sums, constant), *coefficients)
+        kept = [one.kept(bits, self.width) for one, bits in zip(new, self.kept_bits.values(), strict=True)]
+        return kept, self.emitted(drive)
+
+    def listing(self) -> Listing:
+        """``step`` as a list of operations."""
+        made = Listing(self.size, self.bits)
+        variables = [made.given(bits) for bits in self.kept_bits.values()]
+        s, sums = made.given(self.emitted_bits), made.given(0)
+        kept, emitted = self.step(variables, s, sums, made.constant)
+        made.keep([*kept, emitted])
+        return made
 
 
 def emitted_bits(neuron: Neuron, bits: int) -> int:
@@ -165,28 +194,41 @@ class IntegerNetwork(FrozenNetwork):
         return readout.kept_bits[readout.neuron.variables()[0]]
 
     def run(self, x: Array, state: States | None = None) -> DeviceRun:
-        """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers."""
+        """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers: ``reference``, compiled."""
+        if not has_numba():
+            return self.reference(x, state)
+        from .compiled import run_layer
+
+        if state is None:
+            state = self.initial_state(len(x))
+        seen, runs = np.asarray(x), list[DeviceRun]()
+        for layer, part in zip(self.layers, state, strict=True):
+            runs.append(run_layer(layer, layer.listing(), layer.lift, seen, part))
+            seen = runs[-1].emitted[0]
+        return DeviceRun(
+            runs[-1].output,
+            [run.emitted[0] for run in runs],
+            [run.state[0] for run in runs],
+            [run.largest[0] for run in runs],
+            sum(run.saturated for run in runs),
+        )
+
+    def reference(self, x: Array, state: States | None = None) -> DeviceRun:
+        """What ``run`` computes, in numpy: step by step, and slow."""
         saturated = [0]
-        constants = [
-            [
-                FixedArray(value, layer.coefficient_bits[name], layer.bits, saturated)
-                for name, value in layer.coefficients.items()
-            ]
-            for layer in self.layers
-        ]
 
         def step(
             number: int, part: Mapping[str, Array], presynaptic: tuple[Array, Array]
         ) -> tuple[Sequence[Array], Array]:
-            layer, neuron = self.layers[number], self.layers[number].neuron
-            variables = [
-                FixedArray(part[name], bits, layer.bits, saturated).to(layer.bits)
-                for name, bits in layer.kept_bits.items()
-            ]
-            s = FixedArray(part["s"], layer.emitted_bits, layer.bits, saturated)
-            *new, drive = neuron.step(*variables, s, layer.current(*presynaptic, saturated), *constants[number])
-            kept = zip(new, layer.kept_bits.values(), strict=True)
-            return [one.kept(bits, layer.width).values for one, bits in kept], layer.emitted(drive).values
+            layer = self.layers[number]
+
+            def fixed(values: Array, bits: int) -> FixedArray:
+                return FixedArray(values, bits, layer.bits, saturated)
+
+            variables = [fixed(part[name], bits) for name, bits in layer.kept_bits.items()]
+            s, sums = fixed(part["s"], layer.emitted_bits), fixed(layer.sums(*presynaptic), 0)
+            kept, emitted = layer.step(variables, s, sums, fixed)
+            return [one.values for one in kept], emitted.values
 
         return replace(run_steps(self, np.asarray(x), state, step), saturated=saturated[0])
 
@@ -344,13 +386,15 @@ def measure_ranges(
     """
     model = quantise(network, inputs_as, StateFormat())
     state = model.initial_state(len(x))
-    largest = [dict.fromkeys(layer.neuron.variables(), 0) for layer in model.layers]
-    for t in range(-1, x.shape[1]):
-        if t >= 0:
-            state = model.run(model.inputs_as.encode(x[:, t : t + 1]), state).state
-        for values, part in zip(largest, state, strict=True):
-            for name in values:
-                values[name] = max(values[name], int(np.abs(part[name]).max(initial=0)))
+    largest = [dict.fromkeys(layer.neuron.variables(), 0.0) for layer in model.layers]
+    steps = max(1, _KEPT // max(1, len(x)))
+    for begin in range(0, max(1, x.shape[1]), steps):
+        run = model.run(model.inputs_as.encode(x[:, begin : begin + steps]), state)
+        state = run.state
+        largest = [
+            {name: max(value, new[name]) for name, value in old.items()}
+            for old, new in zip(largest, run.largest, strict=True)
+        ]
     return tuple(
         {name: value * 2.0**-layer.bits for name, value in values.items()}
         for values, layer in zip(largest, model.layers, strict=True)

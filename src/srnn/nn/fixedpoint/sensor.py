@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ...errors import SrnnError, is_number
+from ...errors import SrnnError, is_number, option
 from ..frozen import Array
 from .fixed import INT32_MAX, INT32_MIN
 from .integer import InputFormat
@@ -110,7 +110,7 @@ def _given(counts: Sequence[float], channels: int) -> list[Fraction]:
     numbers = all(is_number(count) and 0 < count < float("inf") for count in given)
     if len(given) not in (1, channels) or not numbers:
         raise SrnnError(
-            f"counts (--counts) must be one number above 0, or one for each of {channels} channels, not {given}."
+            f"{option('counts')} must be one number above 0, or one for each of {channels} channels, not {given}."
         )
     return [Fraction(float(count)) for count in given] * (channels // len(given))
 

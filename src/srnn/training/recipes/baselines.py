@@ -26,7 +26,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, nearest, option
 from ...nn.loss_config import RateConfig
 from .network import NetworkConfig
 from .schema import SPIKING_ONLY, Recipe, TrainingConfig
@@ -44,7 +44,7 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
         raise SrnnError(f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}")
     if recipe.network.model != "srnn":
         raise SrnnError(
-            f"--baseline turns a spiking network's recipe into another one; this one is a baseline itself "
+            f"{option('baseline')} turns a spiking network's recipe into another one; this one is a baseline itself "
             f"(network.model: {recipe.network.model})."
         )
     _parameters(recipe.network)  # SrnnError for invalid neurons, before their settings are taken over

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ...errors import SrnnError, require
+from ...errors import SrnnError, either, require
 from ...files.bounds import Between, Items, Positive
 from ...files.conversion import Section
 
@@ -86,7 +86,7 @@ class NetworkConfig(Section, key="network"):
             if getattr(self, name) != getattr(default, name):
                 raise SrnnError(
                     f"'network.{name}' has no effect with network.model '{self.model}'; remove it, or let "
-                    f"--baseline {self.model} do it."
+                    f"{either(f'--baseline {self.model}', f'baseline={self.model!r}')} do it."
                 )
 
     def idle_keys(self) -> list[str]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ...nn.baselines import Network
 
 
-_TASK_MISSING = ": name the task, as in 'task: {name: digits}' or with --task.name ('srnn data' lists them)"
+_TASK_MISSING = ": name the task, as in 'task: {name: digits}' or by the setting task.name ('srnn data' lists them)"
 
 
 @dataclass(frozen=True)
