@@ -1,4 +1,4 @@
-"""What the site has beyond docs/ (a hook of mkdocs): executed tutorials, their notebooks, results/, links to other files."""
+"""What the site has beyond docs/ (a hook of mkdocs): executed pages, their notebooks, results/, links to other files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ MEASURED = "measured"
 SHOWN = {".md", ".svg", ".png", ".json", ".csv", ".yaml"}
 """Endings of the files in results/ that the site has."""
 
+EXECUTED = ("quickstart.md", "pytorch.md", "tutorials/")
+"""Beginnings of the pages that are run while the site is built."""
+
 executed: dict[str, tuple[str, str]] = {}
 """Page -> its text, and the notebook that it became; kept for ``mkdocs serve``."""
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Run the tutorials, each in a process of its own, add their notebooks, and results/ as pages outside of the navigation."""
+    """Run these pages, each in a process of its own, add their notebooks, and results/ as pages outside of the navigation."""
     for path in sorted((ROOT / "results").rglob("*")):
         if path.suffix in SHOWN and (uri := site_uri(path.relative_to(ROOT).as_posix())):
             files.append(File.generated(config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV))
-    pages = {file.src_uri: Path(file.abs_src_path or "") for file in files if file.src_uri.startswith("tutorials/")}
+    pages = {file.src_uri: Path(file.abs_src_path or "") for file in files if file.src_uri.startswith(EXECUTED)}
     stale = {uri: path for uri, path in pages.items() if executed.get(uri, ("", ""))[0] != path.read_text("utf-8")}
     command = [sys.executable, str(Path(__file__).with_name("notebooks.py"))]
     started = {

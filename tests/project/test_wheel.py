@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from release.notebooks import agrees, text_of
 
 from srnn.files.code_cache import folder_in_use
-from support.pages import ROOT, program
+from support.pages import ROOT, code_cells
 
 LARGEST = 4_800_000
 """Bytes: a million of code, not quite four of the fourteen pretrained networks (the largest of 0.8; with batch norm they hold
 their weights twice, as trained and folded), and what else is not code (pages' assets, recipes) has to be small."""
+
+NEWCOMERS = (
+    "docs/pytorch.md",  # a loop of one's own, and all that follows
+    "docs/tutorials/own-sensor.md",  # a folder of CSV files to compiled C
+    "docs/tutorials/read-an-ecg.md",  # a WFDB record to intervals
+    "docs/tutorials/write-a-neuron.md",  # equations to a trained network
+)
 
 
 def run(*command: Any, folder: Path, **environment: str) -> str:
@@ -45,12 +54,17 @@ def walk_to_a_decision(srnn: Path, folder: Path) -> None:
 
 
 def walk_a_page(python: Path, page: str, folder: Path) -> None:
-    """All that a page shows, from top to bottom, in a folder of its own. Prints the seconds (pytest -s)."""
+    """All that a page shows, from top to bottom, in a folder of its own: it prints what the page says that it prints.
+
+    Prints the seconds and the number of steps (pytest -s).
+    """
     folder.mkdir()
-    (folder / "walk.py").write_text(program(ROOT / page), encoding="utf-8")
     start = time.perf_counter()
-    run(python, "walk.py", folder=folder, PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
-    print(f"{page}: {time.perf_counter() - start:.1f} s")
+    executed = json.loads(run(python, ROOT / "release" / "notebooks.py", ROOT / page, folder, folder=folder))
+    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    for cell, done in zip(code_cells(ROOT / page), ran, strict=True):
+        assert agrees(cell.shown, text_of(done)), f"{page}: {cell.text}\n{text_of(done)}"
+    print(f"{page}: {len(ran)} steps, {time.perf_counter() - start:.1f} s")
 
 
 @pytest.mark.slow
@@ -70,7 +84,7 @@ def test_wheel_in_a_clean_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     assets = {path.name for path in (ROOT / "src/srnn/measure/page/assets").iterdir()}
     assert assets <= {Path(name).name for name in names} and any(name.endswith("py.typed") for name in names)
     described = metadata.get_payload()
-    assert metadata["Description-Content-Type"].startswith("text/markdown") and "## In Python" in described
+    assert metadata["Description-Content-Type"].startswith("text/markdown") and "## Install" in described
     assert not re.search(r"\]\((?!https?:|#)", described)
     assert "The srnn authors" in (metadata["Author"] or metadata["Author-Email"])
 
@@ -92,9 +106,8 @@ def test_wheel_in_a_clean_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "srnn").symlink_to(str(folder_in_use()))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    walk_a_page(python, "docs/tutorials/own-sensor.md", tmp_path / "csv")  # a folder of CSV files to compiled C
-    walk_a_page(python, "docs/tutorials/write-a-neuron.md", tmp_path / "neuron")  # equations to a trained network
-    assert list((tmp_path / "csv" / "gestures_c").glob("*.c")) and (tmp_path / "neuron" / "drop_c" / "drop.c").is_file()
+    for page in NEWCOMERS:
+        walk_a_page(python, page, tmp_path / Path(page).stem)
     assert "paper/ecg" in run(srnn, "recipes", folder=tmp_path)
     run(srnn, "train", "digits", "--out", "run", "--epochs", "1", "--network.hidden", "[8, 8]", folder=tmp_path)
     run(srnn, "report", "run", "--samples", "1", folder=tmp_path)
