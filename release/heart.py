@@ -54,7 +54,7 @@ $leads
 $waves
 <g class="cover"><rect x="$left" y="34" width="$width" height="240"/>\
 <path class="cursor" d="M$left 34V272"/></g>
-<g class="cover late"><rect x="$left" y="274" width="$width" height="24"/></g>
+<g class="cover late"><rect x="$left" y="273" width="$width" height="25"/></g>
 <text class="faint wide" x="$left" y="315">two leads, 36 spiking neurons, and what they say: \
 a label for each sample, $milliseconds ms after it</text>
 </svg>

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from links import absolute
+from links import REPOSITORY, absolute
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from notebooks import to_markdown
@@ -25,6 +25,17 @@ EXECUTED = ("quickstart.md", "pytorch.md", "tutorials/")
 
 executed: dict[str, tuple[str, str]] = {}
 """Page -> its text, and the notebook that it became; kept for ``mkdocs serve``."""
+
+
+def on_config(config: Any) -> Any:
+    """The version in every page's head and, where pyproject.toml states it, the repository beside it."""
+    version: dict[str, Any] = {}
+    exec((ROOT / "src" / "srnn" / "_version.py").read_text(encoding="utf-8"), version)
+    config.site_name += f" {version['__version__']}"
+    if REPOSITORY:
+        config.repo_url = REPOSITORY
+        config.repo_name = "/".join(REPOSITORY.split("/")[-2:])
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
