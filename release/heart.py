@@ -68,7 +68,7 @@ def main(out: str) -> None:
     with torch.no_grad():
         fired = model.network.run(steps).layers[0].output[0].numpy() > 0
     late = model.task.lag("signal") * model.task.step_ms / 1000
-    colours = dict(zip(model.classes, style.SEGMENTS, strict=True))
+    colours = dict(zip(model.classes, style.CYCLE, strict=False))
     picture = PICTURE.substitute(
         width=WIDTH,
         left=LEFT,
