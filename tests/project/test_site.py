@@ -33,12 +33,14 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-5000:]
     pages = {page.relative_to(site): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
     assert len(pages) > 40
+    home = pages[Path("index.html")]
+    assert f"srnn {srnn.__version__}" in home and 'rel="next"' in home and "images/heart.svg" in home
     for name, page in pages.items():
         fetched = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=\"?((?:https?:)?//[^\" >]+)", page)
         fetched += re.findall(r"<link(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?((?:https?:)?//[^\" >]+)", page)
         assert not fetched, f"{name} fetches {fetched}"
     reference = "".join(page for name, page in pages.items() if name.parts[0] == "reference")
-    public = {*srnn.__all__} - {"plot"}
+    public = {*srnn.__all__}
     for name in ("Model.predict", "Session.push", "Decisions.winners", "Stream.push", "SRNN.run", "raster", *public):
         assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
     for text in re.findall(r"<p>(.*?)</p>", reference, re.DOTALL):  # arguments that were not told apart
