@@ -1,4 +1,6 @@
-"""What the site has beyond docs/ (a hook of mkdocs): executed pages, their notebooks, results/, links to other files."""
+"""What the site has beyond docs/ (a hook of mkdocs): the README as its first page, executed pages and their notebooks,
+results/, and links to other files.
+"""
 
 from __future__ import annotations
 
@@ -67,6 +69,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         markdown = to_markdown(json.loads(executed[uri][1])) + f"\n[This page as a notebook]({name}.ipynb)\n"
     top, _, rest = uri.partition("/")
     source = f"results/{rest}" if top == MEASURED else f"docs/{uri}"
+    if uri == "index.md":
+        source = "README.md"
+        markdown = (ROOT / source).read_text(encoding="utf-8")
 
     def within(place: str) -> str | None:
         target = site_uri(place)

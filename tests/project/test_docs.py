@@ -40,8 +40,8 @@ def test_a_page_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In one folder, as a reader would paste it: Python blocks share their names, commands end with exit code 0, and both
-    print what the page shows. The README's commands are processes, which take some seconds each to start; all others of ours
-    run in this one. Those that need data are left out without it, and the skip says so."""
+    print what the page shows. Our own commands run in this process, since each takes seconds to start. Those that need
+    data are left out without it, and the skip says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("COLUMNS", "100")
@@ -53,10 +53,10 @@ def test_a_page_runs_from_top_to_bottom(
         elif "SRNN_DATA" in cell.text and not os.environ.get("SRNN_DATA"):
             without_data.append(cell.text)
             continue
-        elif page.name == "README.md" or not is_ours(cell.text):
-            subprocess.run(cell.text, shell=True, check=True)
-        else:
+        elif is_ours(cell.text):
             run_in_this_process(cell)
+        else:
+            subprocess.run(cell.text, shell=True, check=True)
         printed = capsys.readouterr()
         assert agrees(cell.shown, printed.out), f"{cell.text}\n{printed.out}\n{printed.err[-2000:]}"
     if without_data:
