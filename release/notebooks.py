@@ -152,7 +152,7 @@ if __name__ == "__main__":
     page = Path(sys.argv[1]).read_text(encoding="utf-8")
     os.environ |= {
         "MPLBACKEND": "agg",
-        "COLUMNS": "100",
+        "COLUMNS": "96",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,7 @@ def test_a_page_runs_from_top_to_bottom(
     data are left out without it, and the skip says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "96")
     namespace: dict[str, object] = {"__name__": "__main__"}
     without_data = []
     for number, cell in enumerate(code_cells(page), 1):
