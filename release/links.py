@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
-HOME = ""
-"""Where the repository's files can be read, with "/" at the end; set it once there is such a place. Until then links are text."""
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY: str = PROJECT["urls"].get("Source", "")
+"""Where the source is, as pyproject.toml says. While it says nothing, links to files that are not pages are text."""
+HOME = REPOSITORY and f"{REPOSITORY}/blob/main/"
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)\s]+)\)")
 
 

@@ -1,4 +1,6 @@
-"""What the site has beyond docs/ (a hook of mkdocs): executed tutorials, their notebooks, results/, links to other files."""
+"""What the site has beyond docs/ (a hook of mkdocs): the README as its first page, executed pages and their notebooks,
+results/, and links to other files.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from links import absolute
+from links import REPOSITORY, absolute
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from notebooks import to_markdown
@@ -20,16 +22,30 @@ MEASURED = "measured"
 SHOWN = {".md", ".svg", ".png", ".json", ".csv", ".yaml"}
 """Endings of the files in results/ that the site has."""
 
+EXECUTED = ("quickstart.md", "pytorch.md", "tutorials/")
+"""Beginnings of the pages that are run while the site is built."""
+
 executed: dict[str, tuple[str, str]] = {}
 """Page -> its text, and the notebook that it became; kept for ``mkdocs serve``."""
 
 
+def on_config(config: Any) -> Any:
+    """The version in every page's head and, where pyproject.toml states it, the repository beside it."""
+    version: dict[str, Any] = {}
+    exec((ROOT / "src" / "srnn" / "_version.py").read_text(encoding="utf-8"), version)
+    config.site_name += f" {version['__version__']}"
+    if REPOSITORY:
+        config.repo_url = REPOSITORY
+        config.repo_name = "/".join(REPOSITORY.split("/")[-2:])
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
-    """Run the tutorials, each in a process of its own, add their notebooks, and results/ as pages outside of the navigation."""
+    """Run these pages, each in a process of its own, add their notebooks, and results/ as pages outside of the navigation."""
     for path in sorted((ROOT / "results").rglob("*")):
         if path.suffix in SHOWN and (uri := site_uri(path.relative_to(ROOT).as_posix())):
             files.append(File.generated(config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV))
-    pages = {file.src_uri: Path(file.abs_src_path or "") for file in files if file.src_uri.startswith("tutorials/")}
+    pages = {file.src_uri: Path(file.abs_src_path or "") for file in files if file.src_uri.startswith(EXECUTED)}
     stale = {uri: path for uri, path in pages.items() if executed.get(uri, ("", ""))[0] != path.read_text("utf-8")}
     command = [sys.executable, str(Path(__file__).with_name("notebooks.py"))]
     started = {
@@ -53,6 +69,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         markdown = to_markdown(json.loads(executed[uri][1])) + f"\n[This page as a notebook]({name}.ipynb)\n"
     top, _, rest = uri.partition("/")
     source = f"results/{rest}" if top == MEASURED else f"docs/{uri}"
+    if uri == "index.md":
+        source = "README.md"
+        markdown = (ROOT / source).read_text(encoding="utf-8")
 
     def within(place: str) -> str | None:
         target = site_uri(place)

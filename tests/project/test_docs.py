@@ -1,9 +1,7 @@
-"""The code that README and docs show runs: Python blocks and the commands of console blocks, in the order of the page."""
+"""The code that README and docs show runs and prints what they show, in the order of the page."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import shlex
@@ -14,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from release.notebooks import Cell, agrees, cells
 
 from paper.commands import main as main_of_paper
 from srnn.cli.main import main
 from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.training.pretrained import pretrained_names
 from srnn.training.recipes.reading import shipped_recipes
-from support.pages import ROOT, blocks, commands
+from support.pages import ROOT, code_cells, executed_pages, is_ours
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def is_tutorial(page: Path) -> bool:
-    """Those are run where the site is built (``test_site.py``)."""
-    return page.parent.name == "tutorials"
+def is_on_the_site(page: Path) -> bool:
+    """Whether it is run where the site is built (``test_site.py``)."""
+    return page in executed_pages()
 
 
 def name(page: Path) -> str:
@@ -36,39 +35,40 @@ def name(page: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page) and not is_tutorial(page)], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if code_cells(page) and not is_on_the_site(page)], ids=name)
 def test_a_page_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In one folder, as a reader would paste it: Python blocks share their names, and lines that start with "$ srnn" or with
-    "$ python -m paper" end with exit code 0; the README's as processes, which take some seconds each to start, all others in
-    this one. Those that need data are left out without it, and the skip says so."""
+    """In one folder, as a reader would paste it: Python blocks share their names, commands end with exit code 0, and both
+    print what the page shows. Our own commands run in this process, since each takes seconds to start. Those that need
+    data are left out without it, and the skip says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("COLUMNS", "96")
     namespace: dict[str, object] = {"__name__": "__main__"}
     without_data = []
-    for number, (language, code) in enumerate(blocks(page), 1):
-        if language == "python":
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(code, f"{name(page)}, block {number}", "exec", dont_inherit=True), namespace)
+    for number, cell in enumerate(code_cells(page), 1):
+        if cell.kind == "python":
+            exec(compile(cell.text, f"{name(page)}, block {number}", "exec", dont_inherit=True), namespace)
+        elif "SRNN_DATA" in cell.text and not os.environ.get("SRNN_DATA"):
+            without_data.append(cell.text)
             continue
-        for line in commands(code):
-            if "SRNN_DATA" in line and not os.environ.get("SRNN_DATA"):
-                without_data.append(line)
-                continue
-            arguments = shlex.split(os.path.expandvars(line), comments=True)
-            if page.name == "README.md":
-                done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-                code, said = done.returncode, done.stderr
-            else:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("default")
-                    ours = arguments[0] == "srnn"
-                    code = main(arguments[1:]) if ours else main_of_paper(arguments[3:])
-                    said = capsys.readouterr().err
-            assert code == 0, f"{line}\n{said[-2000:]}"
+        elif is_ours(cell.text):
+            run_in_this_process(cell)
+        else:
+            subprocess.run(cell.text, shell=True, check=True)
+        printed = capsys.readouterr()
+        assert agrees(cell.shown, printed.out), f"{cell.text}\n{printed.out}\n{printed.err[-2000:]}"
     if without_data:
         pytest.skip(f"SRNN_DATA is not set: not run: {'; '.join(without_data)}")
+
+
+def run_in_this_process(cell: Cell) -> None:
+    arguments = shlex.split(os.path.expandvars(cell.text), comments=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code = main(arguments[1:]) if arguments[0] == "srnn" else main_of_paper(arguments[3:])
+    assert code == 0, cell.text
 
 
 @pytest.mark.slow
@@ -118,13 +118,25 @@ def test_what_beginners_paste_can_be_run_twice() -> None:
     """A second run of README, quickstart or tutorial finds the folders of the first."""
     pages = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", *(ROOT / "docs" / "tutorials").glob("*.md")]
     for page in pages:
-        for language, code in blocks(page):
-            if language == "python":
-                writing = re.findall(r"^.*(?:srnn\.train|model\.export|mkdir)\(.*$", code, re.M)
+        for cell in code_cells(page):
+            if cell.kind == "python":
+                writing = re.findall(r"^.*(?:srnn\.train|model\.export|mkdir)\(.*$", cell.text, re.M)
                 assert all("overwrite=True" in line or "exist_ok=True" in line for line in writing), name(page)
-            for line in commands(code):
-                if re.match(r"srnn (?:train .*--out|export c )", line):
-                    assert "--overwrite" in line or "--resume" in line, f"{name(page)}: {line}"
+            elif re.match(r"srnn (?:train .*--out|export c )", cell.text):
+                assert "--overwrite" in cell.text or "--resume" in cell.text, f"{name(page)}: {cell.text}"
+
+
+def test_what_a_page_shows_is_compared() -> None:
+    page = "```python\na\n```\n\n```text\n1 ... 2\n```\n```console\n$ srnn a \\\n  b\nsays\n$ srnn c\n```\n"
+    assert cells(page) == [
+        Cell("python", "a", "1 ... 2\n"),
+        Cell("console", "srnn a    b", "says\n"),
+        Cell("console", "srnn c"),
+    ]
+    assert agrees("1 ... 2\n", "1 3  2\n") and agrees("", "anything")
+    assert not agrees("1 ... 2\n", "1 3 4\n") and not agrees("0.1\n", "0.12\n")
+    kept = cells("```python\na\n```\nText.\n\n```text\nb\n```\n")
+    assert kept[1].text == "Text.\n\n```text\nb\n```"
 
 
 def test_every_local_link_leads_somewhere() -> None:

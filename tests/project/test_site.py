@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 import yaml
 from release import links
-from release.notebooks import cells
+from release.notebooks import agrees, cells, text_of
 
 import srnn
-
-ROOT = Path(__file__).parents[2]
+from support.pages import ROOT, code_cells, executed_pages
 
 
 @pytest.mark.slow
@@ -34,29 +33,37 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-5000:]
     pages = {page.relative_to(site): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
     assert len(pages) > 40
+    home = pages[Path("index.html")]
+    assert f"srnn {srnn.__version__}" in home and 'rel="next"' in home and "images/heart.svg" in home
     for name, page in pages.items():
         fetched = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=\"?((?:https?:)?//[^\" >]+)", page)
         fetched += re.findall(r"<link(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?((?:https?:)?//[^\" >]+)", page)
         assert not fetched, f"{name} fetches {fetched}"
-    reference = pages[Path("reference/index.html")]
-    public = {*srnn.__all__} - {"plot"}
+    reference = "".join(page for name, page in pages.items() if name.parts[0] == "reference")
+    public = {*srnn.__all__}
     for name in ("Model.predict", "Session.push", "Decisions.winners", "Stream.push", "SRNN.run", "raster", *public):
         assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
     for text in re.findall(r"<p>(.*?)</p>", reference, re.DOTALL):  # arguments that were not told apart
         assert text.strip() != "::" and not re.search(r"^Arg|^ +\w+: ", text, re.MULTILINE), text
-    for source in (ROOT / "docs" / "tutorials").glob("*.md"):
-        notebook = json.loads((site / "tutorials" / f"{source.stem}.ipynb").read_text())
+    for source in executed_pages():
+        made = site / source.relative_to(ROOT / "docs").with_suffix(".ipynb")
+        notebook = json.loads(made.read_text(encoding="utf-8"))
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        assert len(code) == sum(kind != "markdown" for kind, _ in cells(source.read_text(encoding="utf-8")))
-        assert any(output.get("data") for cell in code for output in cell["outputs"])  # a picture
+        for cell, ran in zip(code_cells(source), code, strict=True):
+            assert agrees(cell.shown, text_of(ran)), f"{source.name}: {cell.text}\n{text_of(ran)}"
+        pictures = [output for cell in code for output in cell["outputs"] if "data" in output]
+        assert pictures or source.parent.name != "tutorials"
         assert any("text" in output for cell in code for output in cell["outputs"])
 
 
 def test_a_page_is_cut_into_cells_and_nothing_is_lost() -> None:
     page = "# T\n\nText.\n\n```python\na = 1\n```\nMore.\n\n```sh\nls\n```\n\n```console\n$ srnn info\n```\n"
     assert cells(page) == [
-        ("markdown", "# T\n\nText."), ("python", "a = 1"), ("markdown", "More.\n\n```sh\nls\n```"), ("console", "$ srnn info"),
-    ]  # fmt: skip
+        ("markdown", "# T\n\nText.", ""),
+        ("python", "a = 1", ""),
+        ("markdown", "More.\n\n```sh\nls\n```", ""),
+        ("console", "srnn info", ""),
+    ]
 
 
 def test_links_out_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
