@@ -207,7 +207,7 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
     printed = capsys.readouterr()
     results = json.loads(printed.out)["results"]
     assert {one["label"] for one in results} == {expected.label} and results[0]["notes"] == [
-        "it does not state its rate: taken as 50 Hz (rate says another)"
+        "it does not state its rate: taken as 50 Hz (--rate says another)"
     ]
     told = printed.err.splitlines()
     assert len(told) == 2 and all(line.startswith("note: ") for line in told) and "1.csv and 1 other:" in told[0]

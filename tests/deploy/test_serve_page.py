@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
 BROWSER = find_browser()
 BEATS = np.stack([np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1)
+BEATS += np.random.default_rng(0).normal(scale=0.02, size=BEATS.shape)  # without noise a lead is flat or off
 READY = "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
 COUNT = "(view ? view.count : 0)"
 INK = """(id => { const c = document.getElementById(id), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
@@ -79,7 +80,7 @@ def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
     assert browser.value("location.search") == "" and "beats <b>" in browser.value("document.body.innerText")
-    for canvas in ("input", "spikes", "membranes", "classes"):
+    for canvas in ("spikes", "membranes", "classes"):  # the paper of the input is there from the start
         assert browser.value(f"{INK}('{canvas}')") == 0
     browser.key(" ")
     browser.wait(f"{COUNT} > 400")
@@ -282,7 +283,7 @@ def test_a_state_of_before_a_reset_is_not_resumed_from(models: dict[str, Decoder
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
-    read = "readFile(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
+    read = "engine.read(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
     x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
     assert x == [1, 2, 3, 4] and notes == [
         "it does not state its units and rate: taken as in mV, 250 Hz (rate says another)"
