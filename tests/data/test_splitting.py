@@ -98,7 +98,7 @@ def test_beside_a_test_split_a_fold_is_for_validation(others: list[str], tmp_pat
     validated: list[str] = []
     for part in (1, 2, 3):
         task = create_task("folder", path=str(own), fold=f"{part}/3", scale="none")
-        people = {split: {*map(str, task.load(split).groups)} for split in SPLITS}  # type: ignore[call-overload]
+        people = {split: {*map(str, task.load(split).groups)} for split in SPLITS}  # type: ignore[arg-type]
         assert people["test"] == {"g", "h"} and len(people["validation"]) == 2
         assert people["train"] == set("abcdef") - people["validation"]
         validated += people["validation"]
