@@ -27,6 +27,7 @@ import yaml
 
 import srnn
 from srnn.data.batches import Sequences
+from srnn.data.datasets import resolve_data_dir
 from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
 from srnn.deploy.predicting import predict
@@ -75,18 +76,14 @@ def ship(name: str, folders: list[Path]) -> None:
     metric = runs[0].recipe.training.early_stopping.metric
     ranked = sorted(range(len(runs)), key=lambda at: (results[at][metric], -results[at]["loss"]))
     run = runs[ranked[(len(runs) - 1) // 2]]
-    settings = overrides(run.recipe, text.pop("recipe", name))
+    settings, sample = overrides(run.recipe, text.pop("recipe", name)), text.pop("example", None)
     if any(replace(other.recipe, note="") != replace(run.recipe, note="") for other in runs):
         raise SystemExit("The runs are of several recipes.")
     found, data = run.trained(), find_data_set(text["data"])
     found.save(FOLDER / f"{name}.safetensors")
     model = srnn.load(FOLDER / f"{name}.safetensors")
     sequences = Sequences(model.task, "validation")
-    with TemporaryDirectory() as place:
-        keep_examples(Path(place), model.task, sequences)
-        recordings = kept_examples(Path(place))
-        right = (path for path in recordings if predict(model, path).label in path.stem)
-        np.save(FOLDER / f"{name}.npy", np.load(next(right, recordings[0])))
+    write_example(name, model, sequences, sample)
     evaluation, activity = evaluate_activity(model, sequences, "validation")
     costs = energy_report(model.network, activity, load_technology(DEFAULT), analog_in_paper=model.task.analog_in_paper)
     period = "step" if model.task.kind == "per_step" else "sequence"
@@ -141,6 +138,20 @@ def ship(name: str, folders: list[Path]) -> None:
     write_card(name, card)
     GOLDEN.mkdir(exist_ok=True)
     (GOLDEN / f"{name}.json").write_text(json.dumps(golden(name)) + "\n", encoding="utf-8")
+
+
+def write_example(name: str, model: srnn.Model, sequences: Sequences, sample: dict[str, Any] | None) -> None:
+    """A sequence of validation; or, where the texts name a table of the data, some rows of it."""
+    if sample is not None:
+        titles, *rows = (resolve_data_dir() / sample["file"]).read_text(encoding="utf-8").splitlines()
+        chosen = rows[sample["first"] :][: sample["rows"]]
+        (FOLDER / f"{name}.csv").write_text("\n".join([titles, *chosen]) + "\n", encoding="utf-8")
+        return
+    with TemporaryDirectory() as place:
+        keep_examples(Path(place), model.task, sequences)
+        recordings = kept_examples(Path(place))
+        right = (path for path in recordings if predict(model, path).label in path.stem)
+        np.save(FOLDER / f"{name}.npy", np.load(next(right, recordings[0])))
 
 
 def write_again(name: str) -> None:

@@ -79,13 +79,30 @@ def test_other_folds_are_refused(fold: object, tmp_path: Path) -> None:
         create_task("folder", path=str(tmp_path / "own.npz"), fold=fold)
 
 
-def test_a_fold_is_refused_beside_what_already_says_what_is_tested(tmp_path: Path) -> None:
-    own, split = tmp_path / "own.npz", np.repeat(["train", "validation", "test"], 3)
+def test_a_fold_is_refused_where_nothing_says_or_two_things_say_what_is_tested(tmp_path: Path) -> None:
+    own, split = tmp_path / "own.npz", np.repeat(["train", "validation", "validation"], 3)
     np.savez(own, x=np.ones((9, 4, 2)), y=np.arange(9) % 3, split=split)
-    with pytest.raises(SrnnError, match="names its splits, so a fold has no effect"):
+    with pytest.raises(SrnnError, match="names its splits, but none for testing beside which a fold"):
         create_task("folder", path=str(own), fold="1/3").load("train")
     with pytest.raises(SrnnError, match="remove test_fraction"):
         create_task("folder", path=str(own), fold="1/3", test_fraction=0.3)
+
+
+@pytest.mark.parametrize("others", [["train"], ["train", "validation"]])
+def test_beside_a_test_split_a_fold_is_for_validation(others: list[str], tmp_path: Path) -> None:
+    """It stays as it is; of the other groups each is for validation once."""
+    own, groups = tmp_path / "own.npz", np.array(list("abcdefgh")).repeat(2)
+    split = np.array([others[k % len(others)] for k in range(12)] + ["test"] * 4)
+    x = np.arange(16.0)[:, None, None] * np.ones((1, 4, 2))
+    np.savez(own, x=x, y=np.arange(16) % 2, groups=groups, split=split)
+    validated: list[str] = []
+    for part in (1, 2, 3):
+        task = create_task("folder", path=str(own), fold=f"{part}/3", scale="none")
+        people = {split: {*map(str, task.load(split).groups)} for split in SPLITS}  # type: ignore[arg-type]
+        assert people["test"] == {"g", "h"} and len(people["validation"]) == 2
+        assert people["train"] == set("abcdef") - people["validation"]
+        validated += people["validation"]
+    assert sorted(validated) == list("abcdef")
 
 
 def test_a_rare_class_is_for_training_and_a_warning_says_so() -> None:

@@ -283,7 +283,7 @@ def test_a_state_of_before_a_reset_is_not_resumed_from(models: dict[str, Decoder
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
-    read = "engine.read(new File(['{}'], '{}')).then(([x, notes]) => [[...x], notes])"
+    read = "engine.read([new File(['{}'], '{}')]).then(([x, notes]) => [[...x], notes])"
     x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
     assert x == [1, 2, 3, 4] and notes == [
         "it does not state its units and rate: taken as in mV, 250 Hz (rate says another)"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from srnn.data.datasets.qtdb_records import RECORDS
 from support.sounds import sphere, tone, write_wav
+from support.watched import write_movement
 
 MINI = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", "_silence_", "_unknown_")
 _MINI_SPEAKERS = {"0cb74144": 1037, "1acc97de": 1041, "1b4c9b89": 1043, "0c40e715": 1024, "0487ba9b": 1181}
@@ -201,6 +202,7 @@ WRITERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
         "spoken-digits": write_spoken_digits,
         "spoken-digits-spikes": write_spoken_digit_spikes,
         "timit": write_timit,
+        "folder": write_movement,
     }
 )
 """What writes the data of a task (and, after a comma, its source) into a data folder."""

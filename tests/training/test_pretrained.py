@@ -35,7 +35,8 @@ FORMER = {"validation": ("sel103", "sel16483", "sel302", "sel46", "sel883", "sel
 
 def test_each_has_its_files_and_all_are_small() -> None:
     there = {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", "")}
-    assert there == {f"{name}.{ending}" for name in NAMES for ending in ("safetensors", "yaml", "npy")}
+    models = {f"{name}.{ending}" for name in NAMES for ending in ("safetensors", "yaml")}
+    assert there == models | {example(name).name for name in NAMES}
     assert {path.stem for path in releasing.GOLDEN.glob("*.json")} == set(NAMES)
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) < 5e6
     assert {"digits", "ecg", "ecg-records", "speech-commands-mini"} <= set(NAMES)
@@ -117,7 +118,7 @@ def test_commands_take_names(
     assert main(["models"]) == 0
     table = " ".join(capsys.readouterr().out.split())
     assert SMALL in table and all(line in table for name in NAMES for line in read_card(name).live_in_words[:1])
-    for wrong in (["models", "ecg-larg"], ["models", "--example", "x.npy"], ["models", SMALL, "--example", "x.wav"]):
+    for wrong in (["models", "ecg-larg"], ["models", "--example", "x.npy"], ["models", SMALL, "--example", "x.csv"]):
         assert main(wrong) == 2 and capsys.readouterr().err.count("\n") == 1
     assert main(["export", "c", SMALL, "--out", "c", "--format", "int8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["flash_bytes"] == read_card(SMALL).bytes["int8"]

@@ -181,7 +181,8 @@ def prepare(name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = 
     from ..data.datasets.base import resolve_data_dir
     from ..data.datasets.catalogue import folder_of
     from ..data.datasets.listed import unpack_listed
-    from ..data.datasets.unpack import unpack_archives
+    from ..data.datasets.movement import unpack_movement
+    from ..data.datasets.unpack import unpack, unpack_archives
     from ..data.tasks import create_task
 
     data_set = _data_set(name)
@@ -191,7 +192,8 @@ def prepare(name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = 
     if data_set.listed:
         unpacked = unpack_listed(data_set, folder, overwrite, check)
     elif data_set.unpack:
-        unpacked = unpack_archives(folder, data_set.strip, overwrite, check)
+        unpacking = {"movement": unpack_movement}.get(data_set.name, unpack)
+        unpacked = unpack_archives(folder, data_set.strip, overwrite, check, unpacking)
     for path in unpacked if not json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):

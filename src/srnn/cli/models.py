@@ -26,7 +26,7 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
 
     Args:
         name: a pretrained network, to show its card (default: a table of all)
-        example: write its example to this file, an .npy file
+        example: write its example to this file, of its kind: .npy, or .csv where channels have names
     """
     from dataclasses import asdict
 
@@ -42,10 +42,13 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
         return tell(json, plain, lambda: _show_table(cards))
     card = pretrained.read_card(name)
     if example is not None:
-        if example.suffix != ".npy":
-            raise SrnnError(f"The example is an .npy file; give --example a name that ends in .npy, not {example}.")
+        kept = pretrained.example(name)
+        if example.suffix != kept.suffix:
+            raise SrnnError(
+                f"The example is a {kept.suffix} file; give --example a name that ends in {kept.suffix}, not {example}."
+            )
         with whole_file(example, named=True) as file:
-            file.write(pretrained.example(name).read_bytes())
+            file.write(kept.read_bytes())
     return tell(json, asdict(card), lambda: show_card(name, card))
 
 

@@ -22,6 +22,7 @@ from ..errors import SrnnError
 from ..files import whole_file
 from ..text import file_name
 from .pretrained import FOLDER as PRETRAINED
+from .pretrained import example
 
 FOLDER = "examples"
 EXAMPLES = 3
@@ -65,7 +66,7 @@ def kept_examples(run: Path) -> list[Path]:
     larger than any that a run keeps are left out."""
     paths = sorted((run / FOLDER).glob("[0-9]*.np[yz]")) if run.is_dir() else []
     if run.parent == PRETRAINED:
-        paths = [run.with_suffix(".npy")]
+        paths = [example(run.stem)]
     return [path for path in paths if path.is_file() and path.stat().st_size <= BYTES][:EXAMPLES]
 
 

@@ -95,7 +95,7 @@ class DataSet:
     uses: tuple[Use, ...] = ()
     """The tasks that read it; ``prepare`` loads each once."""
     recordings: str = ""
-    """Sound: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
+    """Sound, sensors: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
     count: int = 0
     """Minimal number of recordings."""
 
@@ -292,6 +292,30 @@ _DATA_SETS = (
         ),
         recordings="recordings/[!.]*.wav",
         count=3000,
+    ),
+    DataSet(
+        name="movement",
+        title="Movement: seven exercises of the shoulder, measured by a watch on the wrist of ten people",
+        folder="movement",
+        licence="BSD 3-Clause (the package seglearn's)",
+        citation="Burns, Leung, Hardisty, Whyne, Henry, McLachlin: Shoulder physiotherapy exercise recognition: machine "
+        "learning the inertial signals from a smartwatch. Physiological Measurement 39 (2018) 075007; Burns, Whyne: "
+        "Seglearn: a Python package for learning sequences and time series. JMLR 19 (2018) 1-7",
+        size="140 recordings of half a minute, six channels at 50 Hz",
+        homepage="https://github.com/dmbee/seglearn",
+        unpack=True,
+        files=(
+            DataFile(
+                "seglearn-1.2.5.zip",  # a wheel is a zip archive
+                "https://files.pythonhosted.org/packages/8e/1d/"
+                "786c3ff9c0452d0a6461a97ae248478319473777bf074ad1738d4749f2ac/seglearn-1.2.5-py3-none-any.whl",
+                bytes=11_320_941,
+                checksum="sha256:ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd",
+            ),
+        ),
+        uses=(Use("folder", {"path": "movement/recordings.csv"}),),
+        recordings="recordings/[!.]*.csv",
+        count=140,
     ),
     DataSet(
         name="qtdb",

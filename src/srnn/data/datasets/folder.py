@@ -30,8 +30,9 @@ from ..tasks import Kind, register
 from ..units import parse_channels
 from .arrays import Description, Source, describe, load_arrays, load_scaled
 from .audio import read_audio
-from .base import Split, SplitName, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import cache_of
+from .catalogue import data_set_of
 from .cutting import WHOLE, Cutting
 from .features import AudioTask, cut_clips, load_clips
 from .splitting import Shares, split_items
@@ -70,7 +71,8 @@ class FolderTask(AudioTask):
     test_fraction: float = Shares().test
     """Fraction held out for testing where no split is given, of the groups or of each class."""
     fold: str = ""
-    """Cross-validation: "2/5" holds out the second of five equal parts for testing, in the place of ``test_fraction``."""
+    """Cross-validation: "2/5" holds out the second of five equal parts for testing, in the place of ``test_fraction``. Where a
+    test split is given, it stays, and the part of the others is for validation."""
     rate: float | None = None  # type: ignore[misc, assignment]
     """Samples per second (Hz), to which files of another rate are resampled. None: 16000 for sound; for arrays the rate that
     their file states (the first of several files), else steps are not in time."""
@@ -296,6 +298,10 @@ def find_source(path: str) -> Path:
     root = resolve_data_dir()
     if os.path.exists(root / path):
         return root / path
+    known = data_set_of(FolderTask.name, {"path": path})
+    if known is not None:
+        how = f"get them with 'srnn data fetch {known.name}' and 'srnn data prepare {known.name}'"
+        raise not_found(f"The recordings of {known.name} ({path}) were", root, how)
     raise SrnnError(
         f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
         f"name a folder or file with 'path', or, for a trained network, other recordings ({option('data')})."

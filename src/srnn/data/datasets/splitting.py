@@ -25,7 +25,8 @@ class Shares(NamedTuple):
     test: float = 0.2
     """Fraction for testing. 0: nothing."""
     fold: tuple[int, int] | None = None
-    """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``."""
+    """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``. Where a test split is given, the parts are
+    of the rest, and this one is for validation."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -81,11 +82,11 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
     """
     splits = [item.split for item in items]
     if any(splits):
-        if shares.fold is not None:
-            raise SrnnError(f"{source} names its splits, so a fold has no effect; remove one or the other.")
         for name in splits:
             if name not in SPLITS:
                 raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
+        if shares.fold is not None:
+            return _folded(source, items, shares)
         if shares.validation and set(splits) == {"train", "test"}:
             training = [item for item in items if item.split == "train"]
             what = "groups" if training[0].group else "sequences, each class by itself,"
@@ -98,6 +99,23 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
     else:
         splits = _share_out(source, items, shares)
     return {name: [item for item, of in zip(items, splits, strict=True) if of == name] for name in SPLITS}
+
+
+def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
+    """The items of every split where a test split is given: a fold of the others is for validation."""
+    tested = [item for item in items if item.split == "test"]
+    others = [item for item in items if item.split != "test"]
+    if not tested or not others:
+        raise SrnnError(
+            f"{source} names its splits, but none for testing beside which a fold could be for validation; remove "
+            "one or the other."
+        )
+    held_out = [split == "test" for split in _share_out(source, others, shares)]
+    return {
+        "train": [item for item, held in zip(others, held_out, strict=True) if not held],
+        "validation": [item for item, held in zip(others, held_out, strict=True) if held],
+        "test": tested,
+    }
 
 
 def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[str]:

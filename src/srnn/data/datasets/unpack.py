@@ -145,13 +145,17 @@ def _refused(archive: Path) -> Iterator[None]:
 
 
 def unpack_archives(
-    folder: Path, strip: int = 0, overwrite: bool = False, check: Callable[[Path], None] | None = None
+    folder: Path,
+    strip: int = 0,
+    overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
+    unpacking: Callable[[Path, Path, int], list[Path]] = unpack,
 ) -> list[Path]:
     """Unpack every archive in a folder into that folder, unless this was done before; returns the archives unpacked now.
 
     The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is one whose files are no longer
     all there, and everything with ``overwrite``. The note is written last. ``check`` is called before an archive is unpacked, and
-    raises SrnnError for one that must not be.
+    raises SrnnError for one that must not be. ``unpacking``: what writes an archive's files where they do not stay as they are.
     """
     done = []
     for archive in list_archives(folder):
@@ -160,7 +164,7 @@ def unpack_archives(
         if check is not None:
             check(archive)
         state = state_of(archive)
-        paths = unpack(archive, folder, strip)
+        paths = unpacking(archive, folder.resolve(), strip)
         root = folder.resolve()
         try:
             note = Note(state, {path.relative_to(root).as_posix(): _measure(path) for path in paths})

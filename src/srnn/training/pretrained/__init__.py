@@ -3,6 +3,7 @@
     NAME.safetensors    the model (``training.trained``), in float32; int8 is derived from it wherever it is exported
     NAME.yaml           its card: what it hears, how well, how it was made, what it must not be used for
     NAME.npy            a recording from its validation split to try it on; the card names the data set and the licence
+                        (.csv where channels have names and units)
 
 ``release/pretrained.py`` makes all three from finished runs.
 """
@@ -115,9 +116,11 @@ def read_card(name: str) -> Card:
 
 
 def example(name: str) -> Path:
-    """A short recording to try a pretrained network on: an array (samples, channels) in an .npy file that ``predict`` takes.
+    """A short recording to try a pretrained network on, a file that ``predict`` takes: an array (samples, channels), .npy, or
+    a table whose titles name channels and units, .csv.
 
     SrnnError, with the nearest name, for an unknown network.
     """
     read_card(name)
-    return FOLDER / f"{name}.npy"
+    table = FOLDER / f"{name}.csv"
+    return table if table.is_file() else FOLDER / f"{name}.npy"
