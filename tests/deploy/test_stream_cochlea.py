@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.signal import resample_poly
 
 from srnn.data.encoders import Cochlea, EventBinning
 from srnn.data.encoders.streaming_cochlea import CochleaFrames, CochleaStream
@@ -60,6 +59,8 @@ def test_steps_are_out_when_it_says(frames: CochleaFrames) -> None:
 @pytest.mark.parametrize(("rate", "bound"), [(8000, 1e-4), (48000, 2e-4)])
 def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
     """Against the filter restated: one FFT over 11 s, with the transfer functions at every frequency."""
+    from scipy.signal import resample_poly
+
     x, steps = sound(rate // 4)[:, 0], 2**18
     whole = resample_poly(x.astype(float), 48000 // rate, 1)
     bins = math.ceil(steps * rate / 48000)

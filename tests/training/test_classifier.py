@@ -10,7 +10,6 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
-from sklearn.utils.estimator_checks import check_estimator
 
 import srnn
 from srnn import SrnnError
@@ -46,6 +45,8 @@ def test_it_is_what_fit_gives() -> None:
 
 @pytest.mark.filterwarnings("ignore:Can't test estimator")
 def test_it_keeps_to_the_rules_of_estimators() -> None:
+    from sklearn.utils.estimator_checks import check_estimator
+
     assert not [one for one in check_estimator(srnn.SRNNClassifier(), on_fail=None) if one["status"] == "failed"]
     copy: Any = clone(srnn.SRNNClassifier(hidden=(4, 3), neuron=srnn.LIF()))
     assert copy.get_params()["hidden"] == (4, 3) and copy.set_params(lr=0.1).lr == 0.1
