@@ -78,8 +78,9 @@ def test_states_lie_on_the_grid_and_nothing_else_does(neuron: str, dtype: torch.
     assert (result.traces["u"] == 63 / 64).any() or (result.traces["u"] == -1).any()  # something is held
     drive = result.traces["v"] * 2**6
     assert (drive != drive.round()).any()  # the spike is of the exact state
-    for values in run_layer(problem, "cpu").state[:-1]:
-        assert torch.equal(values * 2**6, (values * 2**6).round())
+    if (neuron, dtype) == ("alif", torch.float64):  # which is compiled for the test above
+        for values in run_layer(problem, "cpu").state[:-1]:
+            assert torch.equal(values * 2**6, (values * 2**6).round())
 
 
 def test_a_fine_grid_changes_no_gradient() -> None:
@@ -219,7 +220,7 @@ def test_what_cannot_keep_states_says_so(tmp_path: Path) -> None:
     assert net.layers[0].kept is None and StateFormat.of_network(net).width == 32
 
 
-@pytest.mark.parametrize("moment", [0, 1, 4, 7])
+@pytest.mark.parametrize("moment", [1, *(pytest.param(moment, marks=SLOW) for moment in (0, 4, 7))])
 def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe(*INT8, "--training.epochs=3", "--training.checkpoint_every=2")
     for tensors in cut_and_resumed(recipe, moment, tmp_path, monkeypatch).values():

@@ -58,17 +58,25 @@ def write_arrays(place: Path, seed: int, scale: float = 1.0) -> Path:
 KINDS = {"per_sequence": (write_folder, "ce_mean"), "per_step": (write_arrays, "nll")}
 
 
-@pytest.fixture(params=list(KINDS))
-def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, Write]:
-    """A run whose training data are gone, other data of the same classes in another unit, and how to write more."""
-    say.cache_clear()
+@pytest.fixture(scope="module", params=list(KINDS))
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Write]:
+    """A run whose training data are gone, and how to write others like them."""
     write, loss = KINDS[request.param]
-    source = write(tmp_path / "own", 0, 1.0)
+    folder = tmp_path_factory.mktemp("trained")
+    source = write(folder / "own", 0, 1.0)
     recipe = tiny_recipe("--task.name=folder", f"--task.options={{path: {source}}}", "--training.epochs=8",
                          "--training.optimizer.lr=0.05", f"--loss.name={loss}")  # fmt: skip
-    train(recipe, tmp_path / "run")
+    train(recipe, folder / "run")
     shutil.rmtree(source) if source.is_dir() else source.unlink()
-    shutil.move(tmp_path / "run", tmp_path / "copy")
+    return folder / "run", write
+
+
+@pytest.fixture
+def elsewhere(trained: tuple[Path, Write], tmp_path: Path) -> tuple[Path, Path, Write]:
+    """A copy of that run, other data of the same classes in another unit, and how to write more."""
+    say.cache_clear()
+    run, write = trained
+    shutil.copytree(run, tmp_path / "copy")
     return tmp_path / "copy", write(tmp_path / "other", 1, 1.0), write
 
 

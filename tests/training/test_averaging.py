@@ -174,6 +174,7 @@ def test_a_model_keeps_its_norm_and_predicts_as_it_does(tmp_path: Path, named: N
     assert int(counted) == 8
 
 
+@pytest.mark.slow
 def test_pruned_and_rounded_it_is_folded(tmp_path: Path, named: None) -> None:
     train(tiny_recipe(*NORM, *AVERAGE, "--network.neuron=lif", "--training.epochs=1"), tmp_path / "run")
     whole = Run.open(tmp_path / "run").trained()

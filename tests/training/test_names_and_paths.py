@@ -180,6 +180,7 @@ def test_recipes_sweeps_and_technologies(tmp_path: Path, monkeypatch: pytest.Mon
         assert sweep.recipe_for({}).note != "mine"
 
 
+@pytest.mark.slow
 def test_the_note_is_one_line_beside_a_whole_answer(beside: Path) -> None:
     """As a user sees it."""
     words = ["-m", "srnn", "evaluate", NAME, "--json"]
