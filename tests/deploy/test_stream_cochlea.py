@@ -56,7 +56,7 @@ def test_steps_are_out_when_it_says(frames: CochleaFrames) -> None:
     assert min(late) >= frames.samples(frames.ahead)
 
 
-@pytest.mark.parametrize(("rate", "bound"), [(8000, 1e-4), (48000, 2e-4)])
+@pytest.mark.parametrize(("rate", "bound"), [(8000, 1e-4), pytest.param(48000, 2e-4, marks=pytest.mark.slow)])
 def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
     """Against the filter restated: one FFT over 11 s, with the transfer functions at every frequency."""
     from scipy.signal import resample_poly
