@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,19 @@ def network(**options) -> SRNN:
     return SRNN.paper(3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiny task, trained once for all tests of this file."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(tiny_recipe(*RECIPE), folder, task=TinyTask())
+    return folder
+
+
 @pytest.fixture
-def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A trained run of the tiny task, which recipes then name."""
+def tiny_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, whose task recipes then name."""
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
-    train(tiny_recipe(*RECIPE), tmp_path / "run")
-    return tmp_path / "run"
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 # ---- masks ------------------------------------------------------------------------------------------------------------------
