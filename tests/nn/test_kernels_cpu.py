@@ -319,6 +319,7 @@ class _Box(Surrogate):
         return height * (absolute(v) < 1.0)
 
 
+@pytest.mark.slow
 def test_a_neuron_without_coefficients_and_a_comparison_times_a_number() -> None:
     assert_same(make(neuron=_Constant(), surrogate=_Box()))  # type: ignore[arg-type]
 

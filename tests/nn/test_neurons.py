@@ -274,6 +274,7 @@ def _leaky(**changed: Any) -> Neuron:
     return model()
 
 
+@pytest.mark.slow
 def test_a_step_among_the_fields_is_no_method() -> None:
     x = torch.ones(1, 20, 2)
     found = [Layer(2, 3, _Leaky(), backend=name, recurrent=False) for name in ("reference", "auto")]
