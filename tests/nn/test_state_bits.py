@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError, Stream, load
@@ -55,7 +55,7 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 
 
 @pytest.mark.parametrize("neuron", ["alif", pytest.param("adlif", marks=SLOW)])
-@RANDOM
+@settings(RANDOM, max_examples=10)  # the reference rounds slowly
 @given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12), width=st.integers(6, 16))
 def test_the_rounded_model_equals_the_reference(neuron: str, shape: dict, bits: int, width: int) -> None:
     """Of the other neurons the steps and adjoints are compared, compiled, in test_kernels_walks."""
