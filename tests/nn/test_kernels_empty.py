@@ -45,7 +45,7 @@ def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | N
         for neuron in NEURONS
     ],
 )
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(
     shape=EMPTY, inputs=st.sampled_from([1, 8, 9, 70]), sizes=st.lists(st.sampled_from([1, 17]), max_size=2),
     recurrent=st.booleans(), bidirectional=st.booleans(), substeps=st.sampled_from([1, 3]), double=st.booleans(),

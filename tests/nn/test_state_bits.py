@@ -36,7 +36,7 @@ from srnn.training.runs import Run
 from support.compiled import SANITIZED, build, compilers
 from support.exporting import check_states, network, signal
 from support.kernels import RANDOM, SHAPES, differentiate, make
-from support.runs import cut_and_resumed, moments, trained
+from support.runs import cut_and_resumed, trained
 from support.tiny import TinyTask, tiny_recipe
 
 SLOW = pytest.mark.slow
@@ -188,7 +188,7 @@ def kept_in_two_bits(net: SRNN) -> SRNN:
         ("alif", "reference"),
         ("adlif", "reference"),
         ("cubalif", "reference"),
-        ("alif", "cpu"),
+        pytest.param("alif", "cpu", marks=SLOW),
         pytest.param("adlif", "cpu", marks=SLOW),
     ],
 )
@@ -220,7 +220,8 @@ def test_what_cannot_keep_states_says_so(tmp_path: Path) -> None:
     assert net.layers[0].kept is None and StateFormat.of_network(net).width == 32
 
 
-@pytest.mark.parametrize("moment", moments(1, 0, 4, 7))
+@SLOW
+@pytest.mark.parametrize("moment", [0, 1, 4, 7])
 def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe(*INT8, "--training.epochs=3", "--training.checkpoint_every=2")
     for tensors in cut_and_resumed(recipe, moment, tmp_path, monkeypatch).values():
