@@ -82,6 +82,7 @@ def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
     assert exact.max() > 0.015 and np.abs(got - exact).max() < bound
 
 
+@pytest.mark.slow
 def test_spikes_are_those_of_the_whole_clip() -> None:
     """Without level and ramps. Random numbers are shared, and probabilities differ little: most spikes are the same ones.
 

@@ -254,6 +254,7 @@ def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: 
 # ---- commands ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
     run, out = str(tmp_path / "run"), tmp_path / "int8"

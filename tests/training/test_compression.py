@@ -306,6 +306,7 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_without_dead_neurons_states_are_kept_in_as_few_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the smaller network were not rounded, and so its spikes were others."""
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
@@ -346,6 +347,7 @@ def test_operations_are_counted_by_hand() -> None:
     assert found["synaptic_macs"] == 0
 
 
+@pytest.mark.slow
 def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> None:
     """One count: the energy of a point is that of 'srnn energy' for the same network and input."""
     curve = prune_run(tiny_run, tmp_path / "out", [0.5], options=TuningOptions(epochs=1))

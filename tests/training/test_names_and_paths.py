@@ -136,6 +136,7 @@ def test_a_report_is_written_beside_what_it_is_of(beside: Path) -> None:
     assert (beside / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_called_as_a_network_is_tuned_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
