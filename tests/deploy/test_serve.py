@@ -36,7 +36,7 @@ from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, to
 @pytest.mark.parametrize(
     ("form", "size"),
     [
-        pytest.param(form, size, marks=pytest.mark.slow if size == 1 and form != "float32" else ())
+        pytest.param(form, size, marks=pytest.mark.slow if size == 1 or (size == 7 and form == "json") else ())
         for form in ("float32", "int16", "json")
         for size in (1, 7, 800)
     ],

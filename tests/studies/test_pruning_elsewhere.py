@@ -27,6 +27,10 @@ CLASSES = ("left", "right", "none")
 STATED: dict[str, Any] = {"class_names": CLASSES, "channels": ["x", "y", "z"], "rate": 50}
 HELD_OUT = "names no splits: 15% of"
 Write = Callable[[Path, int, float], Path]
+ONE_KIND = pytest.mark.parametrize(
+    "trained", ["per_sequence", pytest.param("per_step", marks=pytest.mark.slow)], indirect=True
+)
+"""Of what takes seconds for each of KINDS."""
 
 
 def sequences(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -84,6 +88,7 @@ def call(*words: object) -> None:
     assert main([str(word) for word in words]) == 0, words
 
 
+@ONE_KIND
 def test_other_data_prune_and_quantise_it(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +176,7 @@ def test_statistics_are_the_models_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(tenfold - 10 * once, np.broadcast_to(9 * mean / std, once.shape), rtol=1e-3, atol=1e-3)
 
 
+@ONE_KIND
 @pytest.mark.filterwarnings("ignore:.*names no validation split:RuntimeWarning")
 def test_splits_that_are_named_are_used(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]

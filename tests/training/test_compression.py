@@ -254,7 +254,7 @@ def test_a_long_split_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    curve = prune_run(tiny_run, out, [0.8, 0.5], options=TuningOptions(epochs=2))
+    curve = prune_run(tiny_run, out, [0.8, 0.5], options=TuningOptions(epochs=1))
     assert [point["pruned"] for point in curve["points"]] == [0.0, 0.5, 0.8]
     assert json.loads((out / "curve.json").read_text()) == curve
     kept = [point["weights_not_zero"] for point in curve["points"]]
@@ -271,7 +271,7 @@ def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     for mask in masks[1:]:
         assert all(not (mask[name] & ~masks[0][name]).any() for name in mask)
     # Resumed, all is there already, and nothing changes.
-    again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=2, resume=True))
+    again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=1, resume=True))
     assert again == curve
     # A fraction that is 0 already would only be named, beside a network that was called whole.
     with pytest.raises(SrnnError, match=r"0\.8: 79.*% of its weights are 0 already, and a sparsity of 0\.5 prunes no"):

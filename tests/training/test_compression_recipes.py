@@ -102,7 +102,10 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", moments(5, 0, 2, 3, 8, 12))
-@pytest.mark.parametrize("words", [PRUNED, (*PRUNED, *INT8)], ids=["pruned", "pruned int8"])
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(PRUNED, id="pruned", marks=pytest.mark.slow), pytest.param((*PRUNED, *INT8), id="pruned int8")],
+)
 def test_killed_and_resumed_to_the_same_bits(
     words: tuple[str, ...], moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
