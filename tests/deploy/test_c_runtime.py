@@ -115,6 +115,7 @@ def test_every_file_is_among_them() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", processors())
 def test_for_a_processor(processor: str, tmp_path: Path) -> None:
     """The library, of which main.c and the examples are no part."""

@@ -33,6 +33,7 @@ from support.exporting import check_states, exported, network, signal
 
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
+QUICK = ("alif", "adlif", "relu")
 NEURONS = ("lif", "alif", "adlif", "cubalif", "cubalif-soft", "brf", "bhrf", "relu", "integrator")
 
 
@@ -42,8 +43,14 @@ def flags_for(kind: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("kind", ["spikes", "analog"])
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize(
+    ("neuron", "kind"),
+    [
+        pytest.param(neuron, kind, marks=pytest.mark.slow if kind == "spikes" and neuron not in QUICK else ())
+        for neuron in NEURONS
+        for kind in ("spikes", "analog")
+    ],
+)
 def test_float32_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
     net = network(neuron)
     plan, model = exported(net, tmp_path / "c")
