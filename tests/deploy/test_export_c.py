@@ -135,9 +135,8 @@ def test_sizes_and_counts_are_what_the_header_says(format: str, compiler: str, t
     assert report["worst_case_operations_per_step"] == worst
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
-def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: Path) -> None:
+def thinned() -> Any:
+    """A network of a fifth of its weights, and in one matrix of none."""
     net = network()
     rng = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -145,7 +144,25 @@ def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: P
             for weight in (layer.weight_in, layer.weight_rec):
                 if weight is not None:
                     weight *= (torch.rand(weight.shape, generator=rng) < 0.2) * 3
-        net.layers[1].weight_rec.zero_()  # a matrix of which nothing is left
+        net.layers[1].weight_rec.zero_()
+    return net
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_products_of_few_weights_are_counted(compiler: str, tmp_path: Path) -> None:
+    """Those of analog inputs alone, for layers hand on spikes: one for each weight that is left."""
+    net, x = thinned(), signal("analog")
+    plan, _ = exported(net, tmp_path / "c")
+    program = build(tmp_path / "c", plan, compiler, "-DSRNN_COUNT")
+    program.run(x)
+    left = net.layers[0].weight_in.count_nonzero(0).numpy()  # of each input
+    assert program.counts["synaptic_multiplies"] == ((x != 0).sum((0, 1)) * left).sum() > 0
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: Path) -> None:
+    net = thinned()
     plan, model = exported(net, tmp_path / "c", format)
     dense = make_plan(quantise(device_network(network())) if format == "int8" else device_network(network()), "net")
     assert plan.flash_bytes < dense.flash_bytes
