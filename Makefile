@@ -26,8 +26,8 @@ demo: $(VENV)/.demo  ## train a spiking network on real handwritten digits, meas
 	$(BIN)/srnn train digits --out $(RUN)
 	$(BIN)/srnn report $(RUN) --split test
 
-test: $(VENV)/.test  ## run the default tests, a file at a time on each of up to four cores
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
+test: $(VENV)/.test  ## run the default tests on up to four cores, of which one that is done takes over from the others
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST)
 
 lint: $(VENV)/.test  ## style and types
 	$(BIN)/ruff check .

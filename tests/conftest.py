@@ -7,8 +7,9 @@ browser, and a database.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,20 @@ progress.PATIENCE = 3600.0  # else a slow machine's tests would find lines that 
 # The same examples in every run, on a machine however slow.
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("deterministic")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """Let the collector of garbage pass over what stays to the end: modules, and thousands of tests.
+
+    It takes a sixth of the time of collecting, and part of that of each test, to find nothing.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _data_dir() -> Path:

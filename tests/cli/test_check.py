@@ -94,6 +94,7 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_compiling_is_told_where_nothing_is_kept_and_only_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from srnn.nn.neurons import NEURONS, Neuron
 from srnn.nn.surrogates import SURROGATES, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from support.commands import fails, parse
+from support.runs import few_digits
 
 QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
@@ -40,11 +42,20 @@ KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters",
 pytestmark = pytest.mark.usefixtures("few_digits")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, trained once for all tests of this file."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        few_digits(patch)
+        assert main(["train", *QUICK, "--out", str(folder), "--seed", "3", "--json"]) == 0
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    assert main(["train", *QUICK, "--out", str(tmp_path / "run"), "--seed", "3", "--json"]) == 0
-    capsys.readouterr()
-    return tmp_path / "run"
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may change."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,15 +98,23 @@ def test_a_folder_without_a_split_says_how_to_get_it(tmp_path: Path) -> None:
         split_of_names(tmp_path, few)
 
 
-def test_the_archive_gives_the_listed_recordings_alone(tmp_path: Path) -> None:
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A part of the list, of every word, that is taken for the whole one."""
+    names = [name for word in KEYWORDS for name in [name for name in NAMES if name.startswith(f"{word}/")][::24]]
+    monkeypatch.setattr(listed, "listed_names", lambda _: names)
+    return names
+
+
+def test_the_archive_gives_the_listed_recordings_alone(few: list[str], tmp_path: Path) -> None:
     folder = tmp_path / MINI.folder
-    archive = pack(folder / MINI.files[0].name, [*(f"{name}.wav" for name in NAMES), *OTHERS], b"RIFF")
+    archive = pack(folder / MINI.files[0].name, [*(f"{name}.wav" for name in few), *OTHERS], b"RIFF")
     assert unpack_listed(MINI, folder) == [archive]
-    assert recordings(folder) == {f"{name}.wav" for name in NAMES}
+    assert recordings(folder) == {f"{name}.wav" for name in few}
     assert not unpack_listed(MINI, folder)  # all are there
     assert unpack_listed(MINI, folder, overwrite=True) == [archive]
-    (folder / f"{NAMES[9]}.wav").unlink()
-    assert unpack_listed(MINI, folder) == [archive] and (folder / f"{NAMES[9]}.wav").is_file()
+    (folder / f"{few[9]}.wav").unlink()
+    assert unpack_listed(MINI, folder) == [archive] and (folder / f"{few[9]}.wav").is_file()
     assert sorted(path.name for path in folder.iterdir()) == sorted([archive.name, *KEYWORDS])  # nothing else is left
 
 
@@ -124,9 +132,9 @@ def test_an_archive_without_all_of_them_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows lets few make links")
-def test_nothing_is_unpacked_through_a_link(tmp_path: Path) -> None:
+def test_nothing_is_unpacked_through_a_link(few: list[str], tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / MINI.folder, tmp_path / "elsewhere"
-    pack(folder / MINI.files[0].name, [f"{name}.wav" for name in NAMES], b"RIFF")
+    pack(folder / MINI.files[0].name, [f"{name}.wav" for name in few], b"RIFF")
     elsewhere.mkdir()
     (folder / "yes").symlink_to(elsewhere)
     with pytest.raises(SrnnError, match=r"yes is a link that leads out of .*; remove it"):
@@ -134,10 +142,10 @@ def test_nothing_is_unpacked_through_a_link(tmp_path: Path) -> None:
     assert not list(elsewhere.iterdir())
 
 
-def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare(
+    few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """From an archive with the official names, of a part of them, to the features of every split."""
-    few = [name for word in KEYWORDS for name in [name for name in NAMES if name.startswith(f"{word}/")][::12]]
-    monkeypatch.setattr(listed, "listed_names", lambda _: few)
     sound = write_wav(tmp_path / "one.wav", tone(0.3)).read_bytes()
     folder, where = tmp_path / MINI.folder, ["--data-dir", str(tmp_path)]
 

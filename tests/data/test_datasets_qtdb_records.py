@@ -404,6 +404,7 @@ def test_labels_of_real_records_are_those_of_the_papers_file(data_dir: Path, wfd
         assert agree.mean() > 0.96, name
 
 
+@pytest.mark.slow
 def test_real_records_split_whole_and_encode_like_the_paper(data_dir: Path, wfdb: object) -> None:
     splits = {name: TASK.load(name, data_dir) for name in ("train", "validation")}  # type: ignore[arg-type]
     for name, split in splits.items():
@@ -434,6 +435,7 @@ def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_d
     assert f1(np.stack(ours), np.stack(theirs)) > within - 0.02
 
 
+@pytest.mark.slow
 def test_send_on_delta_is_an_option(data_dir: Path, wfdb: object) -> None:
     task = ECGTask("records", rule="send_on_delta", threshold_up=0.2, threshold_down=0.2, smoothing=0)
     split = task.load("validation", data_dir)

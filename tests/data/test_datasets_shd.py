@@ -253,6 +253,7 @@ def _load(folder: Path) -> int:
     return int(np.asarray(SHDTask().load("train", folder).x).sum())
 
 
+@pytest.mark.slow
 def test_several_processes_at_once(folder: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         sums = pool.map(_load, [folder] * 4)

@@ -32,13 +32,13 @@ from srnn.errors import SrnnError
 from support.layouts import hide_beside
 from support.sounds import tone, write_wav
 
-SPEAKERS = [f"{k:08x}" for k in range(40)]
+SPEAKERS = [f"{k:08x}" for k in range(24, 40)]
 SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Version 2: 35 words by 40 speakers, a tenth each for validation and testing by the official rule."""
+    """Version 2: 35 words by 16 speakers, of whom the official rule gives some to validation and testing."""
     root = tmp_path_factory.mktemp("data")
     folder = root / "speech_commands_v0.02"
     sound = write_wav(root / "one.wav", tone(0.1))
@@ -78,7 +78,7 @@ def test_all_words(master: Path) -> None:
     which = SpeechCommandsTask(classes=35)
     clips = {split: list_clips(split, master, which) for split in SPLITS}  # type: ignore[arg-type]
     names = [clip.name for part in clips.values() for clip in part]
-    assert len(names) == len(set(names)) == 35 * 40
+    assert len(names) == len(set(names)) == 35 * len(SPEAKERS)
     for clip in clips["test"]:
         assert clip.label == clip.name.split("/")[0] and which_set(clip.name) == "test"
     people = [{clip.group for clip in part} for part in clips.values()]
@@ -296,7 +296,7 @@ def test_mini_is_split_by_speaker(mini: Path) -> None:
 
 
 def test_phones(mini: Path, tmp_path: Path) -> None:
-    """Of every sixth recording: statistics are of the whole training split, which takes long."""
+    """Of every twelfth recording: statistics are of the whole training split, which takes long."""
     source, few = mini / "speech_commands_mini", tmp_path / "speech_commands_mini"
     few.mkdir()
     for folder in source.iterdir():
@@ -304,10 +304,10 @@ def test_phones(mini: Path, tmp_path: Path) -> None:
             (few / folder.name).symlink_to(folder)
             continue
         (few / folder.name).mkdir()
-        for path in sorted(folder.iterdir())[::6]:
+        for path in sorted(folder.iterdir())[::12]:
             (few / folder.name / path.name).symlink_to(path)
     split = PhonesTask().load("validation", tmp_path)
-    assert len(split) > 50
+    assert len(split) > 25
     assert split.y.shape == (len(split), 101) and split.x.shape == (len(split), 101, 120)
     assert (split.y[:, 99:] == -1).all() and (split.y[:, :99] >= 0).all()
     assert 0.4 < (split.y == 0).mean() < 0.6  # silence

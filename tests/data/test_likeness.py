@@ -127,6 +127,7 @@ def test_each_channel_is_judged_by_itself(path: ScaledPath) -> None:
         assert re.findall(r"channel (\w+)", told) == ["gx"]
 
 
+@pytest.mark.slow
 def test_false_alarms_are_fewer_than_one_in_a_hundred(data_dir: Path) -> None:
     """On the validation data of shipped networks: images, and an ECG's leads, also by all measures."""
     digits = create_task("digits")

@@ -91,6 +91,7 @@ def test_the_real_ecg(data_dir: Path) -> None:
             task.load("test", data_dir)
 
 
+@pytest.mark.slow
 def test_the_real_ecg_from_records(data_dir: Path) -> None:
     pytest.importorskip("wfdb", reason='wfdb is not installed: pip install "srnn[ecg]"')
     task = create_task("ecg", source="records", label_lag=19, rule="send_on_delta", threshold_up=0.2, stride=1301)

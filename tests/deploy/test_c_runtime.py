@@ -99,7 +99,9 @@ def checked(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize(
+    "configuration", [name if name in SOME else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGURATIONS]
+)
 def test_every_file_compiles_alone(configuration: str, compiler: str) -> None:
     files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
     checked([compiler, *FLAGS, *ALONE, *flags(configuration), "-fsyntax-only", *files])
@@ -113,6 +115,7 @@ def test_every_file_is_among_them() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", processors())
 def test_for_a_processor(processor: str, tmp_path: Path) -> None:
     """The library, of which main.c and the examples are no part."""

@@ -57,8 +57,13 @@ def test_the_models_of_devices_agree_with_the_network(neuron: str, delays: Any) 
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("delays", DELAYS)
-@pytest.mark.parametrize(("neuron", "format"), [("alif", "float32"), ("relu", "float32"), ("alif", "int8")])
+@pytest.mark.parametrize(
+    ("neuron", "format", "delays"),
+    [
+        *(("alif", format, delays) for format in ("float32", "int8") for delays in DELAYS),
+        ("relu", "float32", DELAYS[1]),
+    ],
+)
 def test_c_is_its_model_to_the_bit(neuron: str, format: str, delays: Any, compiler: str, tmp_path: Path) -> None:
     x = signal("analog")
     options = {"inputs_as": InputFormat.measure(x)} if format == "int8" else {}

@@ -70,6 +70,7 @@ def test_a_decision_for_a_microcontroller(format: str, processor: str, tmp_path:
     assert data == bss == 0 and plan.flash_bytes < text < plan.flash_bytes + 4000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True))
 def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> None:
     """The integer softmax, its sums and the class, to the bit."""
@@ -95,6 +96,7 @@ def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> N
     np.testing.assert_array_equal(found["after"]["steps"], before["steps"] + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True))
 @pytest.mark.parametrize("width", [32, 16, 8])
 def test_int8_on_an_emulated_processor(width: int, processor: str, tmp_path: Path) -> None:
@@ -104,6 +106,7 @@ def test_int8_on_an_emulated_processor(width: int, processor: str, tmp_path: Pat
     check_steps(plan, model, states, inputs, run_steps(command, plan, states, inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", processors(emulator=True))
 @pytest.mark.parametrize("neuron", ["alif", "relu"])
 def test_float32_on_an_emulated_processor(neuron: str, processor: str, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_c_learns_what_the_stream_learns(
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("wrong", [np.nan, SLOW(np.inf)])
 def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(wrong: float, tmp_path: Path) -> None:
     (x, told), own, found = stream(True), model("alif", "nll", torch.float32), []
     spoilt, odd = x.copy(), told.copy()
@@ -253,7 +253,7 @@ def test_a_tensor_of_zeros_may_move_as_one_of_norm_one_in_a_thousand(tmp_path: P
     assert np.linalg.norm(learnt["readout_bias"]) == pytest.approx(0.2e-3, rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
+@pytest.mark.parametrize("loss", ["nll", SLOW("ce_mean")])
 def test_what_counts_steps_stays_at_its_end(loss: str, tmp_path: Path) -> None:
     """After 2^32 steps (half a year at 250 Hz), or however many: all are beyond the start."""
     (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)
@@ -264,7 +264,7 @@ def test_what_counts_steps_stays_at_its_end(loss: str, tmp_path: Path) -> None:
     assert all((late[name] == value).all() for name, value in early.items())
 
 
-@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
+@pytest.mark.parametrize("loss", [SLOW("nll"), "ce_mean"])
 def test_what_counts_what_is_learnt_stays_at_its_end(loss: str, tmp_path: Path) -> None:
     """A few more than 2^32 are not few: by their mean, a handful of gradients moves nothing."""
     (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)

@@ -85,6 +85,7 @@ def test_the_authors_recordings(
                 assert (states[layer.name]["s"][0] == spikes[name][:, b]).all(), (task, name, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("task", TASKS)
 def test_int8_on_the_recordings_inputs(
@@ -112,6 +113,7 @@ def crossings(steps: int) -> np.ndarray:
     return np.stack([encoder.in_c(signal, signal.std(axis=0)) for signal in signals])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("source", ["synthetic", SLOW("validation")])
 def test_our_ecg_network_on_whole_sequences(

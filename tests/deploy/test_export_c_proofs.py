@@ -44,8 +44,14 @@ def test_no_int8_step_overflows_or_leaves_its_arrays(kind: str, tmp_path: Path) 
 
 
 @needs_cbmc
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("neuron", FLOAT)
+@pytest.mark.parametrize(
+    ("neuron", "sparse"),
+    [
+        pytest.param(neuron, sparse, marks=pytest.mark.slow if sparse and neuron != "alif" else ())
+        for neuron in FLOAT
+        for sparse in (False, True)
+    ],
+)
 def test_no_float32_step_leaves_its_arrays(neuron: str, sparse: bool, tmp_path: Path) -> None:
     small(tmp_path / "c", neuron, "float32", sparse=sparse, inputs=6)
     checked, failed = tried(tmp_path / "c", STEP)

@@ -149,9 +149,19 @@ def answers(folder: Path, compiler: str, sample: str, thresholds: bool, signal: 
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
-@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
-@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize(
+    ("running", "loss", "format"),
+    [
+        (False, "nll", "int8"),
+        (False, "ce_mean", "float32"),
+        (True, "nll", "float32"),
+        (True, "ce_mean", "int8"),
+        pytest.param(False, "nll", "float32", marks=pytest.mark.slow),
+        pytest.param(False, "ce_mean", "int8", marks=pytest.mark.slow),
+        pytest.param(True, "nll", "int8", marks=pytest.mark.slow),
+        pytest.param(True, "ce_mean", "float32", marks=pytest.mark.slow),
+    ],
+)  # every two of them together; the slow tests have all three
 def test_a_crossed_signal(running: bool, loss: Any, format: Format, compiler: str, tmp_path: Path) -> None:
     """With a class at each step, also that of Python's scores. Of the steps of one sample, the last one counts."""
     crossing = LevelCrossing("send_on_delta", 0.1, 0.1)

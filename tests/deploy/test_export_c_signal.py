@@ -44,8 +44,15 @@ def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = S
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize(("rule", "smoothing"), [("difference", 9), ("send_on_delta", 7)])
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("format", "rule", "smoothing"),
+    [
+        ("float32", "send_on_delta", 7),
+        ("int8", "difference", 9),
+        pytest.param("float32", "difference", 9, marks=pytest.mark.slow),
+        pytest.param("int8", "send_on_delta", 7, marks=pytest.mark.slow),
+    ],
+)
 def test_c_on_a_raw_signal_is_the_stream(
     format: Format, rule: Any, smoothing: int, compiler: str, tmp_path: Path
 ) -> None:

@@ -95,7 +95,7 @@ def test_exported_to_c(name: str, kind: str, compiler: str, imported: Imported, 
     assert (scores == expected[1].numpy()).all()
 
 
-@pytest.mark.parametrize("width", [32, 8])
+@pytest.mark.parametrize("width", [pytest.param(32, marks=pytest.mark.slow), 8])
 @pytest.mark.parametrize("compiler", compilers())
 @every_network
 def test_exported_to_int8(name: str, compiler: str, width: int, imported: Imported, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def imported(run: str, ecg: str, tmp_path_factory: pytest.TempPathFactory) -> di
     return dict(zip(folders, done.stdout.splitlines(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("kind", ["digits", "ecg", "speech", "cochlea"])
 def test_no_push_imports_anything(kind: str, imported: dict[str, str]) -> None:

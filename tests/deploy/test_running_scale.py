@@ -180,8 +180,17 @@ def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize(("rule", "smoothing"), [("difference", 7), ("send_on_delta", 7), ("send_on_delta", 0)])
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("format", "rule", "smoothing"),
+    [
+        ("float32", "send_on_delta", 7),
+        ("int8", "difference", 7),
+        ("int8", "send_on_delta", 0),
+        pytest.param("float32", "difference", 7, marks=pytest.mark.slow),
+        pytest.param("float32", "send_on_delta", 0, marks=pytest.mark.slow),
+        pytest.param("int8", "send_on_delta", 7, marks=pytest.mark.slow),
+    ],
+)
 def test_c_has_the_bits_of_its_model(format: Any, rule: Any, smoothing: int, compiler: str, tmp_path: Path) -> None:
     """From samples to the scores of every step; and with smoothing the spikes are those of the stream in float64."""
     one = path(rule, smoothing)

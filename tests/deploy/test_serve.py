@@ -33,8 +33,14 @@ from srnn.training.trained import Trained
 from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
 
 
-@pytest.mark.parametrize("size", [1, 7, 800])
-@pytest.mark.parametrize("form", ["float32", "int16", "json"])
+@pytest.mark.parametrize(
+    ("form", "size"),
+    [
+        pytest.param(form, size, marks=pytest.mark.slow if size == 1 or (size == 7 and form == "json") else ())
+        for form in ("float32", "int16", "json")
+        for size in (1, 7, 800)
+    ],
+)
 def test_streams_equal_the_decoder(service: Service, models: dict[str, Decoder], size: int, form: str) -> None:
     whole = np.clip(np.round(LEADS * 200), -32768, 32767).astype("<i2") if form == "int16" else LEADS
     client = service.stream("ecg", format="int16" if form == "int16" else "float32", probabilities=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.signal import resample_poly
 
 from srnn.data.encoders import Cochlea, EventBinning
 from srnn.data.encoders.streaming_cochlea import CochleaFrames, CochleaStream
@@ -57,9 +56,11 @@ def test_steps_are_out_when_it_says(frames: CochleaFrames) -> None:
     assert min(late) >= frames.samples(frames.ahead)
 
 
-@pytest.mark.parametrize(("rate", "bound"), [(8000, 1e-4), (48000, 2e-4)])
+@pytest.mark.parametrize(("rate", "bound"), [(8000, 1e-4), pytest.param(48000, 2e-4, marks=pytest.mark.slow)])
 def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
     """Against the filter restated: one FFT over 11 s, with the transfer functions at every frequency."""
+    from scipy.signal import resample_poly
+
     x, steps = sound(rate // 4)[:, 0], 2**18
     whole = resample_poly(x.astype(float), 48000 // rate, 1)
     bins = math.ceil(steps * rate / 48000)
@@ -81,6 +82,7 @@ def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
     assert exact.max() > 0.015 and np.abs(got - exact).max() < bound
 
 
+@pytest.mark.slow
 def test_spikes_are_those_of_the_whole_clip() -> None:
     """Without level and ramps. Random numbers are shared, and probabilities differ little: most spikes are the same ones.
 

@@ -39,7 +39,7 @@ def ruled(own: str, start: int, monkeypatch: pytest.MonkeyPatch) -> DecisionRule
 
 
 @pytest.mark.parametrize("own", OWN)
-@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("start", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("compiler", compilers()[:1])
 def test_a_value_is_the_same_everywhere(
     own: str, start: int, compiler: str, ruled: DecisionRule, tmp_path: Path

@@ -110,6 +110,7 @@ print(sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 """
 
 
+@pytest.mark.robust
 def test_of_nine_trainings_in_one_folder_none_harms_another(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NINE.format(tests=str(Path(__file__).parents[1])), str(tmp_path / "run")]
     codes = json.loads(subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout)

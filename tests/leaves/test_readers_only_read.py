@@ -6,6 +6,7 @@ docs/security.md lists the places; each file format's own tests try to break in.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -34,7 +35,12 @@ ALLOWED = {
 }
 
 
-def _calls() -> Iterator[tuple[str, str, ast.Call]]:
+@functools.cache
+def _calls() -> tuple[tuple[str, str, ast.Call], ...]:
+    return tuple(_found_calls())
+
+
+def _found_calls() -> Iterator[tuple[str, str, ast.Call]]:
     for root in ROOTS:
         for path in sorted(root.rglob("*.py")):
             where = path.relative_to(SOURCE).as_posix() if root == SOURCE else f"benchmarks/{path.name}"

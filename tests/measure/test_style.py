@@ -18,7 +18,13 @@ with style.context():
 """
 
 
-@pytest.mark.parametrize("settings", (b"text.usetex: True\naxes.facecolor: red\nbackend: module://evil\n", b"\xff\xfe"))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        b"text.usetex: True\naxes.facecolor: red\nbackend: module://evil\n",
+        pytest.param(b"\xff\xfe", marks=pytest.mark.slow),
+    ],
+)
 def test_matplotlibrc_in_the_current_folder_has_no_say(settings: bytes, tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("raise SystemExit(9)")
     (tmp_path / "matplotlibrc").write_bytes(settings)

@@ -168,6 +168,7 @@ def test_settings() -> None:
     assert described.neuron_macs == 20  # one more than a LIF neuron: the decay of the synaptic current
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "reset_step", "synapse_step"), SETTINGS)
 def test_every_setting_on_the_compiled_backend(kind: Any, reset_step: Any, synapse_step: Any) -> None:
     """Values and every gradient, trained parameters of the neuron included, against the reference."""

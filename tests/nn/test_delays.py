@@ -229,6 +229,7 @@ def learnt(delays: Any) -> float:
         return float((net.run(x).output.mean(1).argmax(1) == labels).float().mean())
 
 
+@pytest.mark.slow
 def test_a_coincidence_at_a_distance_is_learnt_with_delays_only() -> None:
     assert learnt(None) < 0.6
     assert learnt({"input": "uniform(0, 24)"}) > 0.9

@@ -89,7 +89,13 @@ def test_its_product_costs_and_the_step_in_it_is_free() -> None:
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
-@pytest.mark.parametrize("readout", ["integrator", Readout(GradedALIF(), "emission")], ids=["membrane", "graded"])
+@pytest.mark.parametrize(
+    "readout",
+    [
+        pytest.param("integrator", id="membrane", marks=pytest.mark.slow),
+        pytest.param(Readout(GradedALIF(), "emission"), id="graded"),
+    ],
+)
 def test_streams_and_float_c_and_onnx_follow(readout: Any, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,13 +33,15 @@ from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, ma
 pytest.importorskip("numba")
 
 
-SOME_NEURONS = [name if name in ("alif", "adlif") else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS]
-"""Loops are compiled for each; what differs between neurons is compared for all of them in every run."""
+def neurons(*quick: str) -> list[Any]:
+    """Every neuron, of which the slow tests have all but these.
+
+    Loops are compiled for each, in seconds; what differs between neurons, test_kernels_walks compares for all of them.
+    """
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS]
 
 
-@pytest.mark.parametrize(
-    "neuron", [pytest.param(name, marks=pytest.mark.slow) if name == "liquid" else name for name in NEURONS]
-)
+@pytest.mark.parametrize("neuron", neurons("alif", "adlif", "relu"))
 @RANDOM
 @given(shape=st.fixed_dictionaries(SHAPES))
 def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
@@ -56,7 +59,7 @@ def test_large_layers_equal_the_reference(size: int) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("neuron", SOME_NEURONS)
+@pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
 def test_wide_layers_over_many_steps_equal_the_reference(neuron: str, binary: bool) -> None:
     """Several spans of states in a chunk of steps, and several chunks."""
     assert_same(make(neuron=neuron, size=150, inputs=20, batch=9, steps=140, binary=binary, padded=True), binary=binary)
@@ -132,7 +135,7 @@ def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("neuron", SOME_NEURONS)
+@pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
 def test_recomputing_changes_no_bit(neuron: str, binary: bool) -> None:
     problem = make(
         neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=binary, padded=True, dtype=torch.float32
@@ -142,7 +145,7 @@ def test_recomputing_changes_no_bit(neuron: str, binary: bool) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
 def test_what_is_in_used_scratch_does_not_matter(neuron: str, binary: bool) -> None:
     """Scratch of one call is used again by the next as it is, whatever the batch, its lengths and whether it recomputes."""
     layers._spare.cache_clear()
@@ -316,6 +319,7 @@ class _Box(Surrogate):
         return height * (absolute(v) < 1.0)
 
 
+@pytest.mark.slow
 def test_a_neuron_without_coefficients_and_a_comparison_times_a_number() -> None:
     assert_same(make(neuron=_Constant(), surrogate=_Box()))  # type: ignore[arg-type]
 

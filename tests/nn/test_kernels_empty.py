@@ -15,6 +15,7 @@ from support.kernels import CPU_BACKENDS
 
 pytest.importorskip("numba")
 
+QUICK = ("alif", "adlif", "relu")
 EMPTY = st.sampled_from([(0, 0), (0, 1), (0, 70), (1, 0), (9, 0), (9, 5)])
 """(batch, steps); the last one is empty by its lengths."""
 
@@ -36,16 +37,22 @@ def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | N
     return found
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
-@pytest.mark.parametrize("neuron", NEURONS)
-@settings(max_examples=12)
+@pytest.mark.parametrize(
+    ("neuron", "backend"),
+    [
+        pytest.param(neuron, backend, marks=pytest.mark.slow if backend == "cpu" and neuron not in QUICK else ())
+        for backend in CPU_BACKENDS
+        for neuron in NEURONS
+    ],
+)
+@settings(max_examples=6)
 @given(
     shape=EMPTY, inputs=st.sampled_from([1, 8, 9, 70]), sizes=st.lists(st.sampled_from([1, 17]), max_size=2),
     recurrent=st.booleans(), bidirectional=st.booleans(), substeps=st.sampled_from([1, 3]), double=st.booleans(),
     binary=st.booleans(), recompute=st.booleans(), membrane=st.booleans(), late=st.booleans(),
 )  # fmt: skip
 def test_nothing_to_do_gives_zero_gradients_of_every_shape(
-    backend: str, neuron: str, shape: tuple[int, int], inputs: int, sizes: list[int], recurrent: bool,
+    neuron: str, backend: str, shape: tuple[int, int], inputs: int, sizes: list[int], recurrent: bool,
     bidirectional: bool, substeps: int, double: bool, binary: bool, recompute: bool, membrane: bool, late: bool,
 ) -> None:  # fmt: skip
     # A neuron's loops take seconds to compile for each dtype: in float32 those of the neurons that are compiled anyway.

@@ -102,6 +102,7 @@ def _child(queue) -> None:
     queue.put(_outputs().numpy())
 
 
+@pytest.mark.slow
 def test_a_spawned_process_computes_the_same() -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()

@@ -42,11 +42,13 @@ def compiled(walk: Callable[..., Any], *arguments: Any) -> Any:
 
 
 KINDS = [
-    (name, rounded)
+    pytest.param(name, rounded, marks=pytest.mark.slow if rounded and name not in ("alif", "adlif") else ())
     for name in [*NEURONS, GradedALIF.name]
     for rounded in (False, True)
     if name != "relu" or not rounded
 ]
+SIZES = [(1, False), (1, True), (5, False), (5, True), (17, False), (17, True)]
+"""Neurons, and whether they hear themselves."""
 
 
 def in_torch(walk: Callable[..., Any], *arguments: Any) -> Any:
@@ -56,9 +58,12 @@ def in_torch(walk: Callable[..., Any], *arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize(("neuron", "rounded"), KINDS)
-@pytest.mark.parametrize("size", [1, 5, 17])
-@pytest.mark.parametrize("recurrent", [True, False])
-def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:
+def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool) -> None:
+    for size, recurrent in SIZES:
+        walks_agree(neuron, rounded, size, recurrent)
+
+
+def walks_agree(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:
     layer, currents, state, signal, seed = problem(neuron, size, torch.float64)
     weight_rec = layer.weight_rec.detach() if recurrent else None  # type: ignore[union-attr]
     model, coefficients = layer.neuron, tuple(value.detach() for value in layer.params.coefficients())

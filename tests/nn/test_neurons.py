@@ -274,6 +274,7 @@ def _leaky(**changed: Any) -> Neuron:
     return model()
 
 
+@pytest.mark.slow
 def test_a_step_among_the_fields_is_no_method() -> None:
     x = torch.ones(1, 20, 2)
     found = [Layer(2, 3, _Leaky(), backend=name, recurrent=False) for name in ("reference", "auto")]
@@ -367,7 +368,7 @@ class _Unnamed(Neuron):
 
 def test_a_neuron_without_a_name_computes_and_is_not_written_down() -> None:
     x = torch.ones(1, 20, 2)
-    named, unnamed = (Layer(2, 3, neuron, recurrent=False) for neuron in (_Leaky(), _Unnamed()))
+    named, unnamed = (Layer(2, 3, one, backend="reference", recurrent=False) for one in (_Leaky(), _Unnamed()))
     unnamed.load_state_dict(named.state_dict())
     assert torch.equal(torch.as_tensor(named(x).output), torch.as_tensor(unnamed(x).output))
     with pytest.raises(SrnnError, match="give it a name of its own"):

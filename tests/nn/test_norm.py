@@ -272,8 +272,15 @@ def test_a_training_with_norm_has_the_same_bits_whatever_the_threads() -> None:
 # ---- the fold ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [
+        ("auto", torch.float32),
+        ("reference", torch.float64),
+        pytest.param("auto", torch.float64, marks=pytest.mark.slow),
+        pytest.param("reference", torch.float32, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "options",
     [

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError, Stream, load
@@ -55,7 +55,7 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 
 
 @pytest.mark.parametrize("neuron", ["alif", pytest.param("adlif", marks=SLOW)])
-@RANDOM
+@settings(RANDOM, max_examples=10)  # the reference rounds slowly
 @given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12), width=st.integers(6, 16))
 def test_the_rounded_model_equals_the_reference(neuron: str, shape: dict, bits: int, width: int) -> None:
     """Of the other neurons the steps and adjoints are compared, compiled, in test_kernels_walks."""
@@ -78,8 +78,9 @@ def test_states_lie_on_the_grid_and_nothing_else_does(neuron: str, dtype: torch.
     assert (result.traces["u"] == 63 / 64).any() or (result.traces["u"] == -1).any()  # something is held
     drive = result.traces["v"] * 2**6
     assert (drive != drive.round()).any()  # the spike is of the exact state
-    for values in run_layer(problem, "cpu").state[:-1]:
-        assert torch.equal(values * 2**6, (values * 2**6).round())
+    if (neuron, dtype) == ("alif", torch.float64):  # which is compiled for the test above
+        for values in run_layer(problem, "cpu").state[:-1]:
+            assert torch.equal(values * 2**6, (values * 2**6).round())
 
 
 def test_a_fine_grid_changes_no_gradient() -> None:
@@ -187,7 +188,7 @@ def kept_in_two_bits(net: SRNN) -> SRNN:
         ("alif", "reference"),
         ("adlif", "reference"),
         ("cubalif", "reference"),
-        ("alif", "cpu"),
+        pytest.param("alif", "cpu", marks=SLOW),
         pytest.param("adlif", "cpu", marks=SLOW),
     ],
 )
@@ -219,6 +220,7 @@ def test_what_cannot_keep_states_says_so(tmp_path: Path) -> None:
     assert net.layers[0].kept is None and StateFormat.of_network(net).width == 32
 
 
+@SLOW
 @pytest.mark.parametrize("moment", [0, 1, 4, 7])
 def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe(*INT8, "--training.epochs=3", "--training.checkpoint_every=2")
@@ -252,6 +254,7 @@ def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: 
 # ---- commands ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
     run, out = str(tmp_path / "run"), tmp_path / "int8"

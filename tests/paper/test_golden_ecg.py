@@ -116,7 +116,14 @@ def test_released_script_threshold(golden: dict, checkpoint_dir: Path) -> None:
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize(
     ("prefix", "steps", "surrogate"),
-    [("", 1301, "MG"), *((f"T100_{name}_", 100, name) for name in SURROGATES), ("T11_MG_", 11, "MG")],
+    [
+        ("", 1301, "MG"),
+        ("T11_MG_", 11, "MG"),
+        *(
+            pytest.param(f"T100_{name}_", 100, name, marks=() if name == "MG" else pytest.mark.slow)
+            for name in SURROGATES
+        ),  # for each of the other surrogates the whole layer is compiled
+    ],
 )
 def test_gradients(
     golden_gradients: dict, checkpoint_dir: Path, backend: str, prefix: str, steps: int, surrogate: str

@@ -45,6 +45,7 @@ def show(*given, **more):
 """The part of matplotlib's backend in notebooks by which a figure appears."""
 
 
+@pytest.mark.slow
 def test_every_figure_appears(tmp_path: Path) -> None:
     (tmp_path / "inline.py").write_text(INLINE)
     code = (

@@ -27,6 +27,10 @@ CLASSES = ("left", "right", "none")
 STATED: dict[str, Any] = {"class_names": CLASSES, "channels": ["x", "y", "z"], "rate": 50}
 HELD_OUT = "names no splits: 15% of"
 Write = Callable[[Path, int, float], Path]
+ONE_KIND = pytest.mark.parametrize(
+    "trained", ["per_sequence", pytest.param("per_step", marks=pytest.mark.slow)], indirect=True
+)
+"""Of what takes seconds for each of KINDS."""
 
 
 def sequences(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -58,17 +62,25 @@ def write_arrays(place: Path, seed: int, scale: float = 1.0) -> Path:
 KINDS = {"per_sequence": (write_folder, "ce_mean"), "per_step": (write_arrays, "nll")}
 
 
-@pytest.fixture(params=list(KINDS))
-def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, Write]:
-    """A run whose training data are gone, other data of the same classes in another unit, and how to write more."""
-    say.cache_clear()
+@pytest.fixture(scope="module", params=list(KINDS))
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Write]:
+    """A run whose training data are gone, and how to write others like them."""
     write, loss = KINDS[request.param]
-    source = write(tmp_path / "own", 0, 1.0)
+    folder = tmp_path_factory.mktemp("trained")
+    source = write(folder / "own", 0, 1.0)
     recipe = tiny_recipe("--task.name=folder", f"--task.options={{path: {source}}}", "--training.epochs=8",
                          "--training.optimizer.lr=0.05", f"--loss.name={loss}")  # fmt: skip
-    train(recipe, tmp_path / "run")
+    train(recipe, folder / "run")
     shutil.rmtree(source) if source.is_dir() else source.unlink()
-    shutil.move(tmp_path / "run", tmp_path / "copy")
+    return folder / "run", write
+
+
+@pytest.fixture
+def elsewhere(trained: tuple[Path, Write], tmp_path: Path) -> tuple[Path, Path, Write]:
+    """A copy of that run, other data of the same classes in another unit, and how to write more."""
+    say.cache_clear()
+    run, write = trained
+    shutil.copytree(run, tmp_path / "copy")
     return tmp_path / "copy", write(tmp_path / "other", 1, 1.0), write
 
 
@@ -76,6 +88,7 @@ def call(*words: object) -> None:
     assert main([str(word) for word in words]) == 0, words
 
 
+@ONE_KIND
 def test_other_data_prune_and_quantise_it(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +176,7 @@ def test_statistics_are_the_models_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(tenfold - 10 * once, np.broadcast_to(9 * mean / std, once.shape), rtol=1e-3, atol=1e-3)
 
 
+@ONE_KIND
 @pytest.mark.filterwarnings("ignore:.*names no validation split:RuntimeWarning")
 def test_splits_that_are_named_are_used(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]

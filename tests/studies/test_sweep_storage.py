@@ -66,6 +66,7 @@ def test_a_point_that_is_wrong_is_found_before_anything_is_written(tmp_path: Pat
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(tmp_path: Path) -> None:
     sweep, out = sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "out"
 
@@ -278,6 +279,7 @@ def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch:
     assert opened(units).begin(units.status()[0])
 
 
+@pytest.mark.slow
 def test_sweeps_of_one_name_share_a_database(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     address = f"sqlite:///{tmp_path}/study.db"

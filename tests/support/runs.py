@@ -121,6 +121,11 @@ def small_model(folder: Path) -> Path:
     return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(folder / "small.safetensors")
 
 
+def moments(quick: int, *others: int) -> list[Any]:
+    """After how many checkpoints a training is killed: one number in every run of the tests, the others in slow ones."""
+    return [quick, *(pytest.param(moment, marks=pytest.mark.slow) for moment in others)]
+
+
 class Killed(Exception):
     """Ends training as a kill does: after a checkpoint, without a result."""
 

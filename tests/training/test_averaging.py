@@ -24,7 +24,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
-from support.runs import cut_and_resumed
+from support.runs import cut_and_resumed, moments
 from support.tiny import TinyTask, tiny_recipe
 
 AVERAGE = ("--training.average=0.9", "--training.epochs=3")
@@ -68,7 +68,7 @@ def test_the_model_is_the_average_of_the_weights_after_every_step(
     assert not torch.equal(best.tensors["network.layers.0.weight_in"], seen[steps - 1]["layers.0.weight_in"])
 
 
-@pytest.mark.parametrize("moment", [1, 4, 7])
+@pytest.mark.parametrize("moment", moments(4, 1, 7))
 def test_a_resumed_training_has_the_same_average_and_statistics_to_the_bit(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +174,7 @@ def test_a_model_keeps_its_norm_and_predicts_as_it_does(tmp_path: Path, named: N
     assert int(counted) == 8
 
 
+@pytest.mark.slow
 def test_pruned_and_rounded_it_is_folded(tmp_path: Path, named: None) -> None:
     train(tiny_recipe(*NORM, *AVERAGE, "--network.neuron=lif", "--training.epochs=1"), tmp_path / "run")
     whole = Run.open(tmp_path / "run").trained()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,19 @@ def network(**options) -> SRNN:
     return SRNN.paper(3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiny task, trained once for all tests of this file."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(tiny_recipe(*RECIPE), folder, task=TinyTask())
+    return folder
+
+
 @pytest.fixture
-def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A trained run of the tiny task, which recipes then name."""
+def tiny_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, whose task recipes then name."""
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
-    train(tiny_recipe(*RECIPE), tmp_path / "run")
-    return tmp_path / "run"
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 # ---- masks ------------------------------------------------------------------------------------------------------------------
@@ -246,7 +254,7 @@ def test_a_long_split_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    curve = prune_run(tiny_run, out, [0.8, 0.5], options=TuningOptions(epochs=2))
+    curve = prune_run(tiny_run, out, [0.8, 0.5], options=TuningOptions(epochs=1))
     assert [point["pruned"] for point in curve["points"]] == [0.0, 0.5, 0.8]
     assert json.loads((out / "curve.json").read_text()) == curve
     kept = [point["weights_not_zero"] for point in curve["points"]]
@@ -263,7 +271,7 @@ def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     for mask in masks[1:]:
         assert all(not (mask[name] & ~masks[0][name]).any() for name in mask)
     # Resumed, all is there already, and nothing changes.
-    again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=2, resume=True))
+    again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=1, resume=True))
     assert again == curve
     # A fraction that is 0 already would only be named, beside a network that was called whole.
     with pytest.raises(SrnnError, match=r"0\.8: 79.*% of its weights are 0 already, and a sparsity of 0\.5 prunes no"):
@@ -298,6 +306,7 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_without_dead_neurons_states_are_kept_in_as_few_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the smaller network were not rounded, and so its spikes were others."""
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
@@ -338,6 +347,7 @@ def test_operations_are_counted_by_hand() -> None:
     assert found["synaptic_macs"] == 0
 
 
+@pytest.mark.slow
 def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> None:
     """One count: the energy of a point is that of 'srnn energy' for the same network and input."""
     curve = prune_run(tiny_run, tmp_path / "out", [0.5], options=TuningOptions(epochs=1))

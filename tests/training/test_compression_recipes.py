@@ -28,7 +28,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.training.recipes.schema import PruneConfig
 from srnn.training.runs import Run
-from support.runs import cut_and_resumed, trained
+from support.runs import cut_and_resumed, moments, trained
 from support.tiny import TinyTask, tiny_recipe
 
 PRUNED = ("--training.epochs=6", "--training.prune.sparsity=0.8", "--training.prune.begin=0.2")
@@ -101,8 +101,11 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     assert not any(getattr(module, "weights_as", None) or module._backward_hooks for module in network.modules())
 
 
-@pytest.mark.parametrize("moment", [0, 2, 3, 5, 8, 12])
-@pytest.mark.parametrize("words", [PRUNED, (*PRUNED, *INT8)], ids=["pruned", "pruned int8"])
+@pytest.mark.parametrize("moment", moments(5, 0, 2, 3, 8, 12))
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(PRUNED, id="pruned", marks=pytest.mark.slow), pytest.param((*PRUNED, *INT8), id="pruned int8")],
+)
 def test_killed_and_resumed_to_the_same_bits(
     words: tuple[str, ...], moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from srnn.training.clipping import Gradients
 from srnn.training.health import Watch
 from srnn.training.loop import train
 from srnn.training.runs import Run
-from support.runs import cut_and_resumed
+from support.runs import cut_and_resumed, moments
 from support.tiny import TinyTask, tiny_recipe
 
 SILENT = ("--network.neuron.threshold=100", "--training.start=drawn")
@@ -154,7 +154,7 @@ def test_calming_changes_recurrent_weights_and_nothing_else(bidirectional: bool)
     assert any(name.endswith("weight_rec") for name in before)
 
 
-@pytest.mark.parametrize("moment", [4, 5, 6, 7])
+@pytest.mark.parametrize("moment", moments(5, 4, 6, 7))
 def test_a_calmed_training_is_resumed_to_the_same_bits(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +186,7 @@ def test_a_healthy_training_is_not_touched(tmp_path: Path) -> None:
         assert 0 < found["readout"]["gradient_norm"] <= found["readout"]["largest_gradient_norm"] < math.inf
 
 
-@pytest.mark.parametrize("moment", [0, 2, 4, 6])
+@pytest.mark.parametrize("moment", moments(4, 0, 2, 6))
 def test_a_mended_training_is_resumed_to_the_same_bits(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_what_was_learnt_can_be_forgotten() -> None:
     assert all(map(torch.equal, session.trained().network.parameters(), own.network.parameters()))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_what_no_label_was_told_of() -> None:
     listener = Listener(model(), Adaptation("all", lr=0.1, window=10, **SGD))
     listener.hear(signal(1234))

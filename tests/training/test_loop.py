@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
@@ -168,6 +167,8 @@ def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.Mo
 
 def _break_gradient(monkeypatch: pytest.MonkeyPatch, when) -> None:
     """Let the gradient overflow where ``when(count)`` says so, count being the number of training batches so far."""
+    from lightning_fabric import Fabric  # which costs collecting a second and a half
+
     original, count = Fabric.clip_gradients, [0]
 
     def clip(*arguments, **named):

@@ -136,6 +136,7 @@ def test_a_report_is_written_beside_what_it_is_of(beside: Path) -> None:
     assert (beside / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_called_as_a_network_is_tuned_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +181,7 @@ def test_recipes_sweeps_and_technologies(tmp_path: Path, monkeypatch: pytest.Mon
         assert sweep.recipe_for({}).note != "mine"
 
 
+@pytest.mark.slow
 def test_the_note_is_one_line_beside_a_whole_answer(beside: Path) -> None:
     """As a user sees it."""
     words = ["-m", "srnn", "evaluate", NAME, "--json"]

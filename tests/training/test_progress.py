@@ -293,6 +293,7 @@ def test_a_script_is_told_of_each_kind_of_slow_work(
     assert capsys.readouterr().err == ""  # what failed is not going on
 
 
+@pytest.mark.slow
 def test_the_first_compiling_is_announced_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "loops.py").write_text("def once(x): return x + 1\ndef twice(x): return x + 2\n")
     code = (

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -87,26 +86,28 @@ def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) 
     return result
 
 
-def one_of_each_task() -> list[Any]:
-    """All shipped recipes; the slow tests have those of whose task there is another one before them."""
-    tasks: set[str] = set()
-    names: list[Any] = []
-    for name in RECIPES:
-        task = load_recipe(name).task.name
-        marks = [pytest.mark.slow] if task in tasks else []
-        names.append(pytest.param(name, marks=marks, id=short(name)))
-        tasks.add(task)
-    return names
+ANY = [("paper/shd", "lstm"), ("paper/timit", "bilstm")]
+QUICK = ("digits", "ecg-lookahead", "paper/psmnist")
+"""Recipes of three tasks with a label a sequence or a step; the slow tests train all the others."""
 
 
-@pytest.mark.parametrize("name", one_of_each_task())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=short(name)) for name in RECIPES],
+)
 def test_shipped_recipe_trains_on_small_files_of_the_official_layout(name: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     trains(name, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["paper/shd", "paper/timit", "paper/soli"])
-@pytest.mark.parametrize("baseline", ["lstm", "bilstm", "relu"])
+@pytest.mark.parametrize(
+    ("name", "baseline"),
+    [
+        pytest.param(name, baseline, marks=() if (name, baseline) in ANY else pytest.mark.slow)
+        for name in ("paper/shd", "paper/timit", "paper/soli")
+        for baseline in ("lstm", "bilstm", "relu")
+    ],
+)
 def test_any_task_is_trained_with_any_baseline(name: str, baseline: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     result = trains(name, tmp_path, "--network.hidden", "[8]" if name == "paper/timit" else "[8, 8]", baseline=baseline)

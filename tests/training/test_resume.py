@@ -102,7 +102,9 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize(("every", "refit"), [(None, False), (1, False), (None, True)])
+@pytest.mark.parametrize(
+    ("every", "refit"), [(1, False), *(pytest.param(None, refit, marks=pytest.mark.slow) for refit in (False, True))]
+)
 def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
     every: int | None, refit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

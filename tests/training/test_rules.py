@@ -211,6 +211,7 @@ def test_a_learner_goes_on_from_a_state() -> None:
         assert torch.equal(first.step(x[:, t]), second.step(x[:, t]))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_time() -> None:
     network = make([5])
     learner = Learner(network, DRTRL(), 1)

@@ -49,11 +49,11 @@ MORE = ["--training.dropout=0.1", "--loss.rate.weight=0.1", "--loss.rate.upper=0
 @pytest.mark.parametrize(
     ("rule", "options", "updates"),
     [
-        ("d-rtrl", [*FPTT, "--training.prune.sparsity=0.5"], 24),
         ("e-prop", ["--training.feedback=random", "--training.dropout=0.2"], 8),
-        ("e-prop", [*WINDOWS, "--training.clip_norm=0.5"], 24),
         ("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24),
-        ("tbptt", [*WINDOWS, "--training.update=sequence"], 8),
+        pytest.param("d-rtrl", [*FPTT, "--training.prune.sparsity=0.5"], 24, marks=pytest.mark.slow),
+        pytest.param("e-prop", [*WINDOWS, "--training.clip_norm=0.5"], 24, marks=pytest.mark.slow),
+        pytest.param("tbptt", [*WINDOWS, "--training.update=sequence"], 8, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_killed_and_resumed_to_the_same_bits(
